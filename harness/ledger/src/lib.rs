@@ -1,1 +1,13 @@
-//! x
+//! The pure half of Palimpsest: suites, plans, data orders, records and their analysis.
+//!
+//! Nothing here links libtorch, reads a clock or prints; a report can be redrawn from records on
+//! any machine that can read a folder.
+
+pub mod commitment;
+pub mod digest;
+pub mod merkle;
+pub mod order;
+pub mod seed;
+pub mod stats;
+pub mod streams;
+pub mod transcript;
