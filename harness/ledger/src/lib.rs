@@ -3,6 +3,7 @@
 //! Nothing here links libtorch, reads a clock or prints; a report can be redrawn from records on
 //! any machine that can read a folder.
 
+pub mod analysis;
 pub mod commitment;
 pub mod digest;
 pub mod merkle;

@@ -1,1 +1,3 @@
-//! (being written)
+//! Statistics: one estimator, interval or test per file, on `statrs` distributions.
+
+pub mod interval;
