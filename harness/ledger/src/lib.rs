@@ -4,11 +4,13 @@
 //! any machine that can read a folder.
 
 pub mod analysis;
+pub mod catalogue;
 pub mod commitment;
 pub mod digest;
 pub mod merkle;
 pub mod order;
 pub mod seed;
+pub mod settings;
 pub mod stats;
 pub mod streams;
 pub mod transcript;

@@ -1,0 +1,217 @@
+//! What can be named in a suite: methods and workloads as plain rows, without libtorch.
+//!
+//! The composition root hands a [`Catalogue`] to the planner, so that a suite is checked, and a
+//! card printed, before anything is built or trained.
+
+use serde::{Deserialize, Serialize};
+
+use crate::settings::{SettingInfo, Values};
+
+/// A method as the planner and `explain` see it.
+#[derive(Debug, Clone)]
+pub struct MethodInfo {
+    /// Name in suites, for example `drop-muon`.
+    pub id: &'static str,
+    /// Family: the folder of its file.
+    pub family: &'static str,
+    /// One line for `list`.
+    pub summary: &'static str,
+    /// The paper it comes from.
+    pub paper: Paper,
+    /// The paper's claim.
+    pub claim: PaperClaim,
+    /// Id of the method it should be compared with; absent for baselines.
+    pub baseline: Option<&'static str>,
+    /// Its settings, in order.
+    pub settings: Vec<SettingInfo>,
+    /// Resolves given values against the settings and their joint rules.
+    pub resolve: fn(&Values) -> Result<Values, crate::settings::SettingError>,
+    /// The card: the doc comment of the method's file, as Markdown.
+    pub card: &'static str,
+}
+
+/// A paper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Paper {
+    /// Title.
+    pub title: &'static str,
+    /// Authors, shortened.
+    pub authors: &'static str,
+    /// Year of the version used.
+    pub year: u16,
+    /// Where to find it, for example `arXiv:2510.02239`.
+    pub reference: &'static str,
+    /// Official code with its commit, or `none found`.
+    pub code: &'static str,
+}
+
+/// What a paper claims, with its number and where the number stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PaperClaim {
+    /// The claim as a sentence.
+    pub statement: &'static str,
+    /// The number.
+    pub number: &'static str,
+    /// Where the number stands.
+    pub source: &'static str,
+}
+
+/// A workload: data, model, metric, target and budget.
+#[derive(Debug, Clone)]
+pub struct WorkloadInfo {
+    /// Name in suites, for example `digits-mlp`.
+    pub id: &'static str,
+    /// One line for people.
+    pub title: &'static str,
+    /// Name of the data it needs, as `data list` shows it.
+    pub data: &'static str,
+    /// Metric the target is set on.
+    pub metric: &'static str,
+    /// Whether larger is better.
+    pub higher_is_better: bool,
+    /// Default target, on the validation split.
+    pub target: f64,
+    /// Where the default target comes from.
+    pub target_origin: &'static str,
+    /// Default budget in epochs of the training split.
+    pub budget_epochs: f64,
+    /// Default distance between evaluations, in epochs of the training split.
+    pub evaluate_every_epochs: f64,
+    /// Number of training examples (after the validation carve-out), of validation and of test examples.
+    pub split_sizes: [u32; 3],
+    /// Settings of the workload itself (width of the model, …).
+    pub settings: Vec<SettingInfo>,
+    /// Resolves given values against the settings.
+    pub resolve: fn(&Values) -> Result<Values, crate::settings::SettingError>,
+    /// Markdown for `explain`.
+    pub card: &'static str,
+}
+
+/// All that a suite can name.
+#[derive(Debug, Clone, Default)]
+pub struct Catalogue {
+    /// Methods, sorted by id.
+    pub methods: Vec<MethodInfo>,
+    /// Workloads, sorted by id.
+    pub workloads: Vec<WorkloadInfo>,
+}
+
+impl Catalogue {
+    /// The method called `id`.
+    #[must_use]
+    pub fn method(&self, id: &str) -> Option<&MethodInfo> {
+        self.methods.iter().find(|method| method.id == id)
+    }
+
+    /// The workload called `id`.
+    #[must_use]
+    pub fn workload(&self, id: &str) -> Option<&WorkloadInfo> {
+        self.workloads.iter().find(|workload| workload.id == id)
+    }
+
+    /// Ids of all methods.
+    pub fn method_ids(&self) -> impl Iterator<Item = &'static str> {
+        self.methods.iter().map(|method| method.id)
+    }
+
+    /// Ids of all workloads.
+    pub fn workload_ids(&self) -> impl Iterator<Item = &'static str> {
+        self.workloads.iter().map(|workload| workload.id)
+    }
+}
+
+/// The candidate nearest to `name`, when it is near enough to be a slip of the keyboard.
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = (name.chars().count() / 3).max(2);
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+        .filter(|(distance, candidate)| {
+            *distance <= limit || (name.len() > 2 && candidate.starts_with(name))
+        })
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// `; did you mean "x"?`, or the list of valid names where nothing is near.
+pub fn hint<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    match nearest(name, candidates.clone()) {
+        Some(candidate) => format!("; did you mean \"{candidate}\"?"),
+        None => {
+            let names: Vec<_> = candidates.into_iter().collect();
+            if names.is_empty() {
+                "; none exist here".to_owned()
+            } else {
+                format!("; valid: {}", names.join(", "))
+            }
+        }
+    }
+}
+
+/// Learning-rate factor over a run: a pure function of (step, total steps).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Schedule {
+    /// Always 1.
+    Constant,
+    /// From 1 at step 0 to 0 at the end, in a straight line.
+    Linear,
+    /// Half a cosine from 1 to `floor` (a share of the peak).
+    Cosine {
+        /// Last factor.
+        #[serde(default)]
+        floor: f64,
+    },
+    /// Times `factor` at each share of the run in `at`.
+    Step {
+        /// Shares of the run, ascending.
+        at: Vec<f64>,
+        /// What the rate is multiplied by at each.
+        factor: f64,
+    },
+}
+
+impl Schedule {
+    /// The factor at `step` of `total` (0-based).
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "step counts stay far below 2^52")]
+    pub fn factor(&self, step: u64, total: u64) -> f64 {
+        let progress = if total == 0 { 0.0 } else { step as f64 / total as f64 };
+        match self {
+            Self::Constant => 1.0,
+            Self::Linear => 1.0 - progress,
+            Self::Cosine { floor } => {
+                floor + (1.0 - floor) * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
+            }
+            Self::Step { at, factor } => at
+                .iter()
+                .filter(|share| progress >= **share)
+                .fold(1.0, |product, _| product * factor),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_keyboard_finds_the_method_meant() {
+        let ids = ["sgd", "drop-muon", "ps-kd"];
+        assert_eq!(nearest("drop-mun", ids), Some("drop-muon"));
+        assert_eq!(nearest("pskd", ids), Some("ps-kd"));
+        assert_eq!(nearest("transformer", ids), None);
+        assert_eq!(hint("zzzzzzz", ids), "; valid: sgd, drop-muon, ps-kd");
+    }
+
+    #[test]
+    fn schedules_take_their_published_values() {
+        let step = Schedule::Step { at: vec![0.5, 0.75], factor: 0.1 };
+        let values: Vec<_> = [0, 49, 50, 75, 99].map(|t| step.factor(t, 100)).to_vec();
+        assert_eq!(values[..3], [1.0, 1.0, 0.1]);
+        assert!((values[3] - 0.01).abs() < 1e-15 && (values[4] - 0.01).abs() < 1e-15);
+        let cosine = Schedule::Cosine { floor: 0.0 };
+        assert!((cosine.factor(50, 100) - 0.5).abs() < 1e-15);
+        assert!((Schedule::Linear.factor(25, 100) - 0.75).abs() < 1e-15);
+    }
+}
