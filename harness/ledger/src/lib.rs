@@ -7,6 +7,7 @@ pub mod commitment;
 pub mod digest;
 pub mod merkle;
 pub mod order;
+pub mod sample;
 pub mod seed;
 pub mod stats;
 pub mod streams;
