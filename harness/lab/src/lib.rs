@@ -1,1 +1,24 @@
-//! x
+//! The libtorch half of Palimpsest: devices, clocks, networks, seats for methods, training loops
+//! and workloads.
+//!
+//! Methods plug in through the seats of [`seat`]; everything a run leaves is plain data of
+//! `ledger`. Torch errors enter through `f_*` calls and leave as [`LabError`].
+
+pub mod cell;
+pub mod clock;
+pub mod device;
+pub mod error;
+pub mod init;
+pub mod kernels;
+pub mod loops;
+pub mod method;
+pub mod metrics;
+pub mod models;
+pub mod network;
+pub mod objectives;
+pub mod optim;
+pub mod orders;
+pub mod seat;
+pub mod workloads;
+
+pub use error::LabError;

@@ -1,0 +1,87 @@
+//! Where tensors live, and the process-wide set-up of libtorch.
+
+use tch::{Cuda, Device};
+
+use crate::LabError;
+
+/// Parses `auto`, `cpu`, `cuda` or `cuda:N` and checks that the device is there.
+///
+/// # Errors
+/// When the text is none of these, or the device is not usable on this machine.
+pub fn select(asked: &str) -> Result<Device, LabError> {
+    let refuse = |reason: String| LabError::Device { asked: asked.to_owned(), reason };
+    let index = match asked {
+        "cpu" => return Ok(Device::Cpu),
+        "auto" => {
+            load_cuda();
+            return Ok(if Cuda::is_available() { Device::Cuda(0) } else { Device::Cpu });
+        }
+        "cuda" => 0,
+        _ => asked
+            .strip_prefix("cuda:")
+            .and_then(|index| index.parse::<usize>().ok())
+            .ok_or_else(|| refuse("use auto, cpu, cuda or cuda:N".to_owned()))?,
+    };
+    load_cuda();
+    let count = usize::try_from(Cuda::device_count()).unwrap_or(0);
+    if index < count {
+        Ok(Device::Cuda(index))
+    } else {
+        Err(refuse(format!(
+            "{count} CUDA devices are visible; use --device cpu, or install the CUDA libraries with `just setup cuda`"
+        )))
+    }
+}
+
+/// Name of a device as records write it.
+#[must_use]
+pub fn name(device: Device) -> String {
+    match device {
+        Device::Cuda(index) => format!("cuda:{index}"),
+        _ => "cpu".to_owned(),
+    }
+}
+
+/// Waits until the device has done all it was given, so that a clock reads true.
+pub fn synchronize(device: Device) {
+    if let Device::Cuda(index) = device {
+        Cuda::synchronize(i64::try_from(index).unwrap_or(0));
+    }
+}
+
+/// Registers libtorch's CUDA back end when its library lies beside the CPU one.
+///
+/// A build made without CUDA then runs on a GPU machine: the library registers itself on load.
+#[expect(
+    unsafe_code,
+    reason = "dlopen of a library that registers itself; the handle is kept for the life of the process"
+)]
+fn load_cuda() {
+    static LOADED: std::sync::Once = std::sync::Once::new();
+    LOADED.call_once(|| unsafe {
+        libc::dlopen(c"libtorch_cuda.so".as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL);
+    });
+}
+
+/// Process-wide set-up, once, before the first tensor: thread counts and the allocator.
+pub fn prepare_process(threads: u32) {
+    static PREPARED: std::sync::Once = std::sync::Once::new();
+    PREPARED.call_once(keep_large_blocks);
+    tch::set_num_threads(i32::try_from(threads).unwrap_or(1));
+}
+
+/// Makes glibc keep large blocks instead of returning them to the kernel after every step: each
+/// activation of a convnet would otherwise be unmapped, mapped and page-faulted again.
+fn keep_large_blocks() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[expect(unsafe_code, reason = "mallopt only sets tunables of the allocator")]
+    unsafe {
+        const BLOCK: i32 = 1 << 30;
+        libc::mallopt(libc::M_MMAP_THRESHOLD, BLOCK);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, BLOCK);
+        libc::mallopt(libc::M_TOP_PAD, 64 << 20);
+    }
+}
+
+/// Version of the libtorch this build is made for.
+pub const LIBTORCH_VERSION: &str = "2.11.0";

@@ -1,0 +1,36 @@
+//! What can go wrong on the libtorch side.
+
+/// An error of the lab.
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    /// libtorch refused an operation.
+    #[error("libtorch: {0}")]
+    Torch(#[from] tch::TchError),
+    /// Data are missing or damaged.
+    #[error(transparent)]
+    Data(#[from] data::DataError),
+    /// A setting does not fit this workload or its joint rules.
+    #[error(transparent)]
+    Setting(#[from] ledger::settings::SettingError),
+    /// A device that is not there.
+    #[error("device \"{asked}\" is not usable: {reason}")]
+    Device {
+        /// What was asked for.
+        asked: String,
+        /// Why it cannot be used, and what can.
+        reason: String,
+    },
+    /// A method asked for what the workload cannot give.
+    #[error("{method} on {workload}: {reason}")]
+    Unfit {
+        /// Method id.
+        method: String,
+        /// Workload id.
+        workload: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// The run's observer (evaluation sink, file) failed.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}

@@ -1,0 +1,40 @@
+//! Initial values of parameters, drawn from named streams and so the same on every device.
+
+use ledger::streams;
+use rand_pcg::Pcg64;
+use tch::{Device, TchError, Tensor};
+
+/// U(−bound, bound) with bound = 1/√fan_in: PyTorch's default for linear and convolutional
+/// layers (Kaiming uniform with a = √5), for weights and for biases.
+///
+/// # Errors
+/// When libtorch cannot allocate.
+pub fn kaiming_uniform(
+    stream: &mut Pcg64,
+    shape: &[i64],
+    fan_in: usize,
+) -> Result<Tensor, TchError> {
+    #[expect(clippy::cast_precision_loss, reason = "fan-in is far below 2^52")]
+    let bound = 1.0 / (fan_in as f32).sqrt();
+    let count = shape.iter().product::<i64>();
+    let values = streams::uniform(stream, usize::try_from(count).unwrap_or(0), -bound, bound);
+    Tensor::f_from_slice(&values)?.f_reshape(shape)
+}
+
+/// N(0, 2/(fan_in + fan_out)): Xavier normal, as SNIP re-draws its weights.
+///
+/// # Errors
+/// When libtorch cannot allocate.
+pub fn xavier_normal(
+    stream: &mut Pcg64,
+    shape: &[i64],
+    device: Device,
+) -> Result<Tensor, TchError> {
+    let receptive: i64 = shape.iter().skip(2).product();
+    let fans = shape.iter().take(2).map(|size| size * receptive).sum::<i64>();
+    let count = shape.iter().product::<i64>();
+    #[expect(clippy::cast_precision_loss, reason = "fans are far below 2^52")]
+    let deviation = (2.0 / fans as f64).sqrt();
+    let values = streams::normal(stream, usize::try_from(count).unwrap_or(0));
+    (Tensor::f_from_slice(&values)?.f_reshape(shape)? * deviation).f_to_device(device)
+}

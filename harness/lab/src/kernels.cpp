@@ -1,0 +1,51 @@
+// The libtorch kernels that tch 0.24 leaves out: in-place updates over lists of tensors.
+// A tensor handle is an at::Tensor*, as in torch-sys. Every function returns null, or a message
+// that the caller frees.
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/_fused_sgd.h>
+
+#include <cstring>
+#include <exception>
+#include <vector>
+
+namespace {
+
+std::vector<at::Tensor> list(at::Tensor* const* handles, size_t count) {
+  std::vector<at::Tensor> tensors;
+  tensors.reserve(count);
+  for (size_t i = 0; i < count; ++i) tensors.push_back(*handles[i]);
+  return tensors;
+}
+
+}  // namespace
+
+extern "C" {
+
+char* palimpsest_fused_adamw(size_t count, at::Tensor* const* parameters, at::Tensor* const* gradients,
+                             at::Tensor* const* first_moments, at::Tensor* const* second_moments,
+                             at::Tensor* const* steps, double lr, double beta1, double beta2,
+                             double weight_decay, double eps) {
+  try {
+    at::_fused_adamw_(list(parameters, count), list(gradients, count), list(first_moments, count),
+                      list(second_moments, count), {}, list(steps, count), lr, beta1, beta2,
+                      weight_decay, eps, /*amsgrad=*/false, /*maximize=*/false);
+  } catch (const std::exception& error) {
+    return strdup(error.what());
+  }
+  return nullptr;
+}
+
+char* palimpsest_fused_sgd(size_t count, at::Tensor* const* parameters, at::Tensor* const* gradients,
+                           at::Tensor* const* momenta, double lr, double momentum,
+                           double weight_decay, bool nesterov, bool first_step) {
+  try {
+    at::_fused_sgd_(list(parameters, count), list(gradients, count), list(momenta, count),
+                    weight_decay, momentum, lr, /*dampening=*/0.0, nesterov, /*maximize=*/false,
+                    first_step);
+  } catch (const std::exception& error) {
+    return strdup(error.what());
+  }
+  return nullptr;
+}
+}

@@ -1,0 +1,160 @@
+//! libtorch kernels that `tch` does not wrap: fused optimiser updates over lists of tensors.
+
+use std::ffi::{CStr, c_char};
+
+use tch::{TchError, Tensor};
+use torch_sys::C_tensor;
+
+#[expect(unsafe_code, reason = "declarations of the functions in kernels.cpp")]
+unsafe extern "C" {
+    fn palimpsest_fused_adamw(
+        count: usize,
+        parameters: *const *mut C_tensor,
+        gradients: *const *mut C_tensor,
+        first_moments: *const *mut C_tensor,
+        second_moments: *const *mut C_tensor,
+        steps: *const *mut C_tensor,
+        lr: f64,
+        beta1: f64,
+        beta2: f64,
+        weight_decay: f64,
+        eps: f64,
+    ) -> *mut c_char;
+    fn palimpsest_fused_sgd(
+        count: usize,
+        parameters: *const *mut C_tensor,
+        gradients: *const *mut C_tensor,
+        momenta: *const *mut C_tensor,
+        lr: f64,
+        momentum: f64,
+        weight_decay: f64,
+        nesterov: bool,
+        first_step: bool,
+    ) -> *mut c_char;
+}
+
+fn handles<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Vec<*mut C_tensor> {
+    tensors.into_iter().map(Tensor::as_ptr).map(<*const C_tensor>::cast_mut).collect()
+}
+
+/// Turns the message of a kernel into an error.
+fn check(message: *mut c_char) -> Result<(), TchError> {
+    if message.is_null() {
+        return Ok(());
+    }
+    #[expect(
+        unsafe_code,
+        reason = "the kernel returns a NUL-terminated string from strdup, freed here once"
+    )]
+    let text = unsafe {
+        let text = CStr::from_ptr(message).to_string_lossy().into_owned();
+        libc::free(message.cast());
+        text
+    };
+    Err(TchError::Torch(text))
+}
+
+/// Coefficients of [`fused_adamw`] at one step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamwStep {
+    /// Learning rate after the schedule.
+    pub lr: f64,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+}
+
+/// One AdamW step over lists of equal length, in place; `steps_taken` is an f32 scalar on the
+/// parameters' device that already counts this step.
+///
+/// # Errors
+/// When libtorch refuses the shapes or kinds.
+pub fn fused_adamw(
+    parameters: &[&Tensor],
+    gradients: &[&Tensor],
+    first_moments: &[&Tensor],
+    second_moments: &[&Tensor],
+    steps_taken: &Tensor,
+    step: AdamwStep,
+) -> Result<(), TchError> {
+    let count = parameters.len();
+    assert!(
+        [gradients.len(), first_moments.len(), second_moments.len()] == [count; 3],
+        "one gradient and one state per parameter"
+    );
+    #[expect(
+        unsafe_code,
+        reason = "handles of live tensors, `count` of each, as the C++ side reads them"
+    )]
+    let message = unsafe {
+        palimpsest_fused_adamw(
+            count,
+            handles(parameters.iter().copied()).as_ptr(),
+            handles(gradients.iter().copied()).as_ptr(),
+            handles(first_moments.iter().copied()).as_ptr(),
+            handles(second_moments.iter().copied()).as_ptr(),
+            handles(std::iter::repeat_n(steps_taken, count)).as_ptr(),
+            step.lr,
+            step.beta1,
+            step.beta2,
+            step.weight_decay,
+            step.eps,
+        )
+    };
+    check(message)
+}
+
+/// Coefficients of [`fused_sgd`] at one step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SgdStep {
+    /// Learning rate after the schedule.
+    pub lr: f64,
+    /// Momentum.
+    pub momentum: f64,
+    /// Weight decay added to the gradient.
+    pub weight_decay: f64,
+    /// Nesterov's form.
+    pub nesterov: bool,
+    /// On the first step the buffer becomes the gradient.
+    pub first: bool,
+}
+
+/// One SGD step over lists of equal length, in place. `momenta` is empty when momentum is 0.
+///
+/// # Errors
+/// When libtorch refuses the shapes or kinds.
+pub fn fused_sgd(
+    parameters: &[&Tensor],
+    gradients: &[Tensor],
+    momenta: &[&Tensor],
+    step: SgdStep,
+) -> Result<(), TchError> {
+    assert_eq!(parameters.len(), gradients.len(), "one gradient per parameter");
+    assert!(
+        momenta.len() == parameters.len(),
+        "one momentum buffer per parameter; the kernel ignores them when momentum is 0"
+    );
+    #[expect(
+        unsafe_code,
+        reason = "handles of live tensors, as many of each, as the C++ side reads them"
+    )]
+    let message = unsafe {
+        palimpsest_fused_sgd(
+            parameters.len(),
+            handles(parameters.iter().copied()).as_ptr(),
+            handles(gradients).as_ptr(),
+            handles(momenta.iter().copied()).as_ptr(),
+            step.lr,
+            step.momentum,
+            step.weight_decay,
+            step.nesterov,
+            step.first,
+        )
+    };
+    check(message)
+}

@@ -1,0 +1,3 @@
+//! Training loops, one per file, each read in one sitting.
+
+pub mod supervised;

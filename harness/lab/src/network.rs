@@ -1,0 +1,197 @@
+//! Networks as a list of layers over one list of named parameters.
+//!
+//! Convolutions keep their weights and activations in channels-last memory: the CPU kernels are
+//! faster that way, and shapes stay N × C × H × W.
+
+use ledger::digest::Digest;
+use sha2::{Digest as _, Sha256};
+use tch::{Device, Kind, TchError, Tensor};
+
+/// What a parameter is to its layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Matrix of a linear layer or filter bank of a convolution.
+    Weight,
+    /// Bias of a layer.
+    Bias,
+    /// Scale or shift of a normalisation.
+    Norm,
+}
+
+/// A trainable tensor.
+#[derive(Debug)]
+pub struct Parameter {
+    /// Name, for example `fc1.weight`.
+    pub name: String,
+    /// Index of its layer among those with weights, from the input on.
+    pub layer: usize,
+    /// What it is to its layer.
+    pub role: Role,
+    /// The values.
+    pub tensor: Tensor,
+}
+
+/// One step of the forward pass; numbers index [`Network::parameters`] or buffers.
+#[derive(Debug, Clone)]
+pub enum Layer {
+    /// N × … → N × (product).
+    Flatten,
+    /// x Wᵀ + b.
+    Linear {
+        /// Index of W, out × in.
+        weight: usize,
+        /// Index of b.
+        bias: usize,
+    },
+    /// 2-D convolution, stride 1, padding that keeps the size.
+    Conv {
+        /// Index of the filters, out × in × k × k.
+        weight: usize,
+        /// Index of the bias, when there is no normalisation behind.
+        bias: Option<usize>,
+    },
+    /// Batch normalisation over N, H, W; momentum 0.1, ε 1e-5.
+    BatchNorm {
+        /// Index of the scale.
+        scale: usize,
+        /// Index of the shift.
+        shift: usize,
+        /// Index of the running mean among the buffers; the running variance follows it.
+        running: usize,
+    },
+    /// max(x, 0).
+    Relu,
+    /// 2 × 2 maximum, stride 2.
+    MaxPool,
+    /// Maximum over H and W, then flattened.
+    GlobalMaxPool,
+    /// x + inner(x).
+    Residual(Vec<Layer>),
+    /// x times a constant.
+    Scale(f64),
+}
+
+/// A network: parameters, buffers and the layers that use them.
+#[derive(Debug)]
+pub struct Network {
+    /// Trainable tensors, from the input on.
+    pub parameters: Vec<Parameter>,
+    /// Running statistics.
+    pub buffers: Vec<Tensor>,
+    /// The forward pass.
+    pub layers: Vec<Layer>,
+    /// True when inputs are images that should arrive in channels-last memory.
+    pub channels_last: bool,
+}
+
+impl Network {
+    /// Number of layers with weights.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.parameters.iter().map(|parameter| parameter.layer + 1).max().unwrap_or(0)
+    }
+
+    /// Logits of a batch, N × classes.
+    ///
+    /// # Errors
+    /// When the input does not fit the first layer.
+    pub fn forward(&self, inputs: &Tensor, train: bool) -> Result<Tensor, TchError> {
+        self.run(&self.layers, inputs, train)
+    }
+
+    fn run(&self, layers: &[Layer], inputs: &Tensor, train: bool) -> Result<Tensor, TchError> {
+        let mut hidden: Option<Tensor> = None;
+        for layer in layers {
+            let x = hidden.as_ref().unwrap_or(inputs);
+            hidden = Some(match layer {
+                Layer::Flatten => x.f_flatten(1, -1)?,
+                Layer::Linear { weight, bias } => {
+                    x.f_linear(self.at(*weight), Some(self.at(*bias)))?
+                }
+                Layer::Conv { weight, bias } => {
+                    let weight = self.at(*weight);
+                    let padding = weight.size().last().map_or(0, |width| width / 2);
+                    let bias = bias.map(|bias| self.at(bias));
+                    x.f_conv2d(weight, bias, [1, 1], [padding, padding], [1, 1], 1)?
+                }
+                Layer::BatchNorm { scale, shift, running } => x.f_batch_norm(
+                    Some(self.at(*scale)),
+                    Some(self.at(*shift)),
+                    Some(&self.buffers[*running]),
+                    Some(&self.buffers[*running + 1]),
+                    train,
+                    0.1,
+                    1e-5,
+                    true,
+                )?,
+                Layer::Relu => x.f_relu()?,
+                Layer::MaxPool => x.f_max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)?,
+                Layer::GlobalMaxPool => x.f_amax([2, 3], false)?,
+                Layer::Residual(inner) => x.f_add(&self.run(inner, x, train)?)?,
+                Layer::Scale(factor) => x.f_mul_scalar(*factor)?,
+            });
+        }
+        Ok(hidden.unwrap_or_else(|| inputs.shallow_clone()))
+    }
+
+    fn at(&self, index: usize) -> &Tensor {
+        &self.parameters[index].tensor
+    }
+
+    /// SHA-256 over the values of parameters, then buffers, as f32 little-endian in logical order.
+    ///
+    /// # Errors
+    /// When values cannot be copied to the host.
+    pub fn digest(&self) -> Result<Digest, TchError> {
+        let mut hasher = Sha256::new();
+        let tensors = self.parameters.iter().map(|parameter| &parameter.tensor);
+        for tensor in tensors.chain(&self.buffers) {
+            for value in values(tensor)? {
+                hasher.update(value.to_le_bytes());
+            }
+        }
+        Ok(Digest(hasher.finalize().into()))
+    }
+
+    /// Copies of all parameters and buffers.
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<Tensor> {
+        let tensors = self.parameters.iter().map(|parameter| &parameter.tensor);
+        tch::no_grad(|| tensors.chain(&self.buffers).map(|tensor| tensor.detach().copy()).collect())
+    }
+
+    /// Puts a [`Network::snapshot`] back, bit for bit.
+    ///
+    /// # Errors
+    /// When the snapshot is of another network.
+    pub fn restore(&mut self, snapshot: &[Tensor]) -> Result<(), TchError> {
+        let tensors = self.parameters.iter_mut().map(|parameter| &mut parameter.tensor);
+        tch::no_grad(|| {
+            for (tensor, saved) in tensors.chain(&mut self.buffers).zip(snapshot) {
+                tensor.f_copy_(saved)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Values of a tensor in logical order, on the host.
+///
+/// # Errors
+/// When they cannot be copied.
+pub fn values(tensor: &Tensor) -> Result<Vec<f32>, TchError> {
+    let flat = tensor.detach().f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
+    Vec::<f32>::try_from(&flat.f_view([-1])?)
+}
+
+/// The same values in channels-last memory; other than 4-D tensors are returned as they are.
+///
+/// # Errors
+/// When libtorch cannot allocate.
+pub fn channels_last(tensor: &Tensor) -> Result<Tensor, TchError> {
+    if tensor.dim() == 4 {
+        tensor.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
+    } else {
+        Ok(tensor.shallow_clone())
+    }
+}

@@ -1,0 +1,6 @@
+//! Update rules that more than one method builds on.
+
+pub mod adamw;
+pub mod base;
+pub mod muon;
+pub mod sgd;

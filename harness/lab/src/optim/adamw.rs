@@ -1,0 +1,88 @@
+//! AdamW: Adam with decoupled weight decay (Loshchilov & Hutter, arXiv:1711.05101).
+
+use ledger::settings;
+use ledger::settings::Range;
+use tch::{Kind, TchError, Tensor};
+
+use crate::kernels::{AdamwStep, fused_adamw};
+use crate::network::{Network, Parameter};
+use crate::seat::{Gradients, Moment, Optimizer};
+
+settings! {
+    /// Settings of AdamW.
+    pub struct AdamwSettings {
+        /// Peak learning rate.
+        lr: f64 = 1e-3, range Range::above(0.0), from "PyTorch 2.11 default";
+        /// Decay of the first moment.
+        beta1: f64 = 0.9, range Range::of(0.0..1.0), from "PyTorch 2.11 default";
+        /// Decay of the second moment.
+        beta2: f64 = 0.999, range Range::of(0.0..1.0), from "PyTorch 2.11 default";
+        /// Added to the root of the second moment.
+        eps: f64 = 1e-8, range Range::above(0.0), from "PyTorch 2.11 default";
+        /// Decoupled weight decay.
+        weight_decay: f64 = 0.01, range Range::of(0.0..), from "PyTorch 2.11 default";
+    }
+}
+
+/// m ← β₁m + (1−β₁)g; v ← β₂v + (1−β₂)g²; w ← w(1 − lr·wd) − lr·m̂/(√v̂ + ε), on a subset of a
+/// network's parameters.
+#[derive(Debug)]
+pub struct Adamw {
+    settings: AdamwSettings,
+    /// State per parameter; absent where another rule moves it.
+    moments: Vec<Option<[Tensor; 2]>>,
+    steps: Tensor,
+}
+
+impl Adamw {
+    /// State for the parameters of `network` that `moves` selects.
+    ///
+    /// # Errors
+    /// When libtorch cannot allocate.
+    pub fn new(
+        settings: AdamwSettings,
+        network: &Network,
+        moves: impl Fn(usize, &Parameter) -> bool,
+    ) -> Result<Self, TchError> {
+        let device =
+            network.parameters.first().map_or(tch::Device::Cpu, |first| first.tensor.device());
+        let zeros = |tensor: &Tensor| [tensor.detach().zeros_like(), tensor.detach().zeros_like()];
+        let parameters = network.parameters.iter().enumerate();
+        Ok(Self {
+            settings,
+            moments: parameters
+                .map(|(index, p)| moves(index, p).then(|| zeros(&p.tensor)))
+                .collect(),
+            steps: Tensor::f_zeros([], (Kind::Float, device))?,
+        })
+    }
+}
+
+impl Optimizer for Adamw {
+    fn update(
+        &mut self,
+        parameters: &[Parameter],
+        gradients: &Gradients,
+        moment: &Moment,
+    ) -> Result<(), TchError> {
+        let _ = self.steps.f_add_scalar_(1.0)?;
+        let count = gradients.active.len();
+        let (mut tensors, mut moved) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let (mut first, mut second) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        for (&index, gradient) in gradients.active.iter().zip(&gradients.tensors) {
+            if let Some([m, v]) = &self.moments[index] {
+                tensors.push(&parameters[index].tensor);
+                moved.push(gradient);
+                first.push(m);
+                second.push(v);
+            }
+        }
+        let AdamwSettings { lr, beta1, beta2, eps, weight_decay } = self.settings;
+        let step = AdamwStep { lr: lr * moment.lr_factor, beta1, beta2, weight_decay, eps };
+        fused_adamw(&tensors, &moved, &first, &second, &self.steps, step)
+    }
+
+    fn momentum(&mut self, parameter: usize) -> Option<&mut Tensor> {
+        self.moments.get_mut(parameter)?.as_mut().map(|[first, _]| first)
+    }
+}

@@ -1,0 +1,67 @@
+//! Stochastic gradient descent with momentum, as PyTorch defines it.
+
+use ledger::settings;
+use ledger::settings::Range;
+use tch::{TchError, Tensor};
+
+use crate::kernels::{SgdStep, fused_sgd};
+use crate::network::{Network, Parameter};
+use crate::seat::{Gradients, Moment, Optimizer};
+
+settings! {
+    /// Settings of SGD.
+    pub struct SgdSettings {
+        /// Peak learning rate.
+        lr: f64 = 0.1, range Range::above(0.0), from "the four vision repositories of cards 2, 3, 4, 7 agree";
+        /// Momentum.
+        momentum: f64 = 0.9, range Range::of(0.0..1.0), from "the same repositories";
+        /// Nesterov's form.
+        nesterov: bool = true, from "the same repositories";
+        /// Weight decay, added to the gradient.
+        weight_decay: f64 = 5e-4, range Range::of(0.0..), from "the same repositories";
+    }
+}
+
+/// buf ← μ·buf + g (first step: buf = g); w ← w − lr·(g + μ·buf) with Nesterov, else w − lr·buf,
+/// where g includes weight decay times w.
+#[derive(Debug)]
+pub struct Sgd {
+    settings: SgdSettings,
+    momenta: Vec<Tensor>,
+    started: bool,
+}
+
+impl Sgd {
+    /// Zero momentum for every parameter of `network`.
+    #[must_use]
+    pub fn new(settings: SgdSettings, network: &Network) -> Self {
+        let momenta = network.parameters.iter().map(|p| p.tensor.detach().zeros_like()).collect();
+        Self { settings, momenta, started: false }
+    }
+}
+
+impl Optimizer for Sgd {
+    fn update(
+        &mut self,
+        parameters: &[Parameter],
+        gradients: &Gradients,
+        moment: &Moment,
+    ) -> Result<(), TchError> {
+        let active = &gradients.active;
+        let tensors: Vec<_> = active.iter().map(|&index| &parameters[index].tensor).collect();
+        let momenta: Vec<_> = active.iter().map(|&index| &self.momenta[index]).collect();
+        let step = SgdStep {
+            lr: self.settings.lr * moment.lr_factor,
+            momentum: self.settings.momentum,
+            weight_decay: self.settings.weight_decay,
+            // The kernel refuses Nesterov's form without momentum, where it changes nothing.
+            nesterov: self.settings.nesterov && self.settings.momentum > 0.0,
+            first: !std::mem::replace(&mut self.started, true),
+        };
+        fused_sgd(&tensors, &gradients.tensors, &momenta, step)
+    }
+
+    fn momentum(&mut self, parameter: usize) -> Option<&mut Tensor> {
+        self.momenta.get_mut(parameter)
+    }
+}

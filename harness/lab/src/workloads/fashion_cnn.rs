@@ -1,0 +1,49 @@
+//! # fashion-cnn
+//!
+//! Fashion-MNIST (28 × 28, ten classes; 54,000 train, 6,000 validation by hash rank, the official 10,000
+//! test) and a CNN with 16–32–64 channels, 54,666 parameters. The files are the user's:
+//! `palimpsest data fetch fashion-mnist`, or `--data-dir`.
+
+use ledger::catalogue::WorkloadInfo;
+use ledger::settings;
+use ledger::settings::Range;
+
+use super::{Normalisation, Workload};
+use crate::models::cnn::{Shape, cnn};
+
+settings! {
+    /// Settings of the workload.
+    pub struct Settings {
+        /// Factor on the channels 16–32–64.
+        width: f64 = 1.0, range Range::above_up_to(0.0, 64.0), from "assumed";
+        /// Batch normalisation behind every convolution.
+        norm: bool = false, from "assumed";
+    }
+}
+
+/// The workload.
+pub static WORKLOAD: Workload = Workload {
+    info: || WorkloadInfo {
+        id: "fashion-cnn",
+        title: "Fashion-MNIST 28×28, CNN 16–32–64",
+        data: "fashion-mnist",
+        metric: "accuracy",
+        higher_is_better: true,
+        target: 0.85,
+        target_origin: "assumed",
+        budget_epochs: 2.0,
+        evaluate_every_epochs: 0.1,
+        split_sizes: [54_000, 6_000, 10_000],
+        settings: Settings::table(),
+        resolve: Settings::resolve,
+        card: include_str!("fashion_cnn.rs"),
+    },
+    // Mean and deviation over all pixels of the training files.
+    normalisation: Normalisation { mean: &[0.2860], deviation: &[0.3530] },
+    network: |values, streams, device| {
+        let widths = [16, 32, 64].map(|channels| super::scaled(channels, values));
+        let shape =
+            Shape { channels: 1, side: 28, widths, classes: 10, norm: super::flag(values, "norm") };
+        cnn(shape, streams, device)
+    },
+};

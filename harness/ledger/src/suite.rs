@@ -1,0 +1,533 @@
+//! A suite as written: YAML text to plain structs, and positions in the text for errors.
+//!
+//! The only module that knows `serde_yaml`. It checks shape; [`crate::plan`] checks meaning, and
+//! asks [`locate`] where in the text an offending value stands.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+
+use crate::catalogue::nearest;
+use crate::settings::Values;
+
+/// A suite as written.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Suite {
+    /// Name; letters, digits, `-`, `_`, `.`.
+    pub suite: String,
+    /// The question it asks, in one sentence.
+    pub question: String,
+    /// Workloads, by id or with changes.
+    pub workloads: Vec<WorkloadUse>,
+    /// Seeds: a count (0 to n−1) or a list.
+    #[serde(default)]
+    pub seeds: Seeds,
+    /// Settings given to every arm that does not set them itself; every arm must know them.
+    #[serde(default)]
+    pub settings: Values,
+    /// Label of the arm that speed-ups refer to.
+    #[serde(default)]
+    pub baseline: Option<String>,
+    /// Arms, by method id or with settings.
+    pub arms: Vec<ArmUse>,
+    /// Claims to judge.
+    #[serde(default)]
+    pub claims: Vec<ClaimUse>,
+}
+
+/// A workload in a suite.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct WorkloadUse {
+    /// Workload id.
+    pub workload: String,
+    /// Settings of the workload.
+    pub with: Values,
+    /// Name in tables, when it is not the id.
+    pub label: Option<String>,
+    /// Budget in epochs of the training split.
+    pub epochs: Option<f64>,
+    /// Distance of evaluations in epochs.
+    pub evaluate_every: Option<f64>,
+    /// Target on the validation split.
+    pub target: Option<TargetUse>,
+}
+
+/// A target in a suite.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetUse {
+    /// Value of the workload's metric.
+    pub value: f64,
+    /// Where it comes from.
+    pub origin: String,
+}
+
+/// An arm in a suite.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct ArmUse {
+    /// Method id.
+    pub method: String,
+    /// Label, when it is not made from the method and its settings.
+    pub label: Option<String>,
+    /// Settings of the method.
+    pub with: Values,
+}
+
+/// Seeds in a suite.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Seeds(pub Vec<u64>);
+
+impl Default for Seeds {
+    fn default() -> Self {
+        Self((0..5).collect())
+    }
+}
+
+/// What a claim compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClaimKind {
+    /// The arm is better by at least `at_least`.
+    Superior,
+    /// The arm is worse by at most `at_least`.
+    NonInferior,
+}
+
+/// A claim in a suite.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimUse {
+    /// Id, unique in the suite.
+    pub id: String,
+    /// The claim as a testable sentence at this scale.
+    pub statement: String,
+    /// The paper's own number and where it stands.
+    pub paper: PaperNumber,
+    /// Label of the method's arm.
+    pub arm: String,
+    /// Label of the arm it is compared with.
+    pub baseline: String,
+    /// `time-to-target`, `samples-to-target` (ratios) or a metric such as `test/accuracy` (a
+    /// difference, oriented so that positive is better).
+    pub compare: String,
+    /// Smallest effect worth the claim, or the margin of a non-inferiority claim.
+    pub at_least: f64,
+    /// Kind of comparison.
+    #[serde(default = "superior")]
+    pub kind: ClaimKind,
+    /// Labels of the workloads it applies to; all when empty.
+    #[serde(default)]
+    pub workloads: Vec<String>,
+    /// Why no more than `inconclusive` can be said at this scale, when that is so.
+    #[serde(default)]
+    pub cannot_decide: Option<String>,
+    /// The effect is compared between two workloads: the effect on this one minus the effect on
+    /// each of `workloads`.
+    #[serde(default)]
+    pub grows_from: Option<String>,
+}
+
+fn superior() -> ClaimKind {
+    ClaimKind::Superior
+}
+
+/// A number as a paper gives it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PaperNumber {
+    /// The number.
+    pub number: String,
+    /// Where it stands.
+    pub source: String,
+}
+
+/// A suite that cannot be read: position and reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}:{column}: {message}")]
+pub struct SuiteError {
+    /// The file as the user named it.
+    pub file: String,
+    /// Line, from 1; 0 where the text has no position.
+    pub line: usize,
+    /// Column, from 1.
+    pub column: usize,
+    /// What is wrong, with the offending value and the remedy.
+    pub message: String,
+}
+
+/// Reads a suite from YAML; `file` is only for messages.
+///
+/// # Errors
+/// With line and column, when the text is not YAML or not the shape of a suite.
+pub fn parse(file: &str, text: &str) -> Result<Suite, SuiteError> {
+    serde_yaml::from_str(text).map_err(|error| {
+        let (line, column) = error.location().map_or((0, 0), |at| (at.line(), at.column()));
+        SuiteError { file: file.to_owned(), line, column, message: explain(&error) }
+    })
+}
+
+/// The message without serde_yaml's own position, with the nearest name for an unknown field.
+fn explain(error: &serde_yaml::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" at line ").next().unwrap_or(&text).to_owned();
+    let mut quoted = text.split('`').skip(1).step_by(2);
+    match (text.contains("unknown field"), quoted.next()) {
+        (true, Some(unknown)) => match nearest(unknown, quoted) {
+            Some(near) => format!("{text}; did you mean `{near}`?"),
+            None => text,
+        },
+        _ => text,
+    }
+}
+
+/// One step of a path into a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// A key of a map.
+    Key(String),
+    /// An index of a list.
+    Index(usize),
+}
+
+/// Line and column of the value at `path`, or of the deepest part of the path that is there.
+#[must_use]
+pub fn locate(text: &str, path: &[Step]) -> (usize, usize) {
+    for length in (0..=path.len()).rev() {
+        let walker = Walker { path: &path[..length] };
+        let outcome = walker.deserialize(serde_yaml::Deserializer::from_str(text));
+        if let Err(error) = outcome
+            && error.to_string().contains(HERE)
+            && let Some(at) = error.location()
+        {
+            return (at.line(), at.column());
+        }
+    }
+    (1, 1)
+}
+
+/// Marks the error that a [`Walker`] raises on arrival: serde_yaml adds the position.
+const HERE: &str = "arrived at the value";
+
+struct Walker<'p> {
+    path: &'p [Step],
+}
+
+impl<'de> DeserializeSeed<'de> for Walker<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Walker<'_> {
+    fn scalar<E: serde::de::Error>(&self) -> Result<(), E> {
+        if self.path.is_empty() { Err(E::custom(HERE)) } else { Ok(()) }
+    }
+}
+
+impl<'de> Visitor<'de> for Walker<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<(), E> {
+        self.scalar()
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<(), E> {
+        self.scalar()
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<(), E> {
+        self.scalar()
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<(), E> {
+        self.scalar()
+    }
+
+    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<(), E> {
+        self.scalar()
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
+        self.scalar()
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        if self.path.is_empty() {
+            return Err(serde::de::Error::custom(HERE));
+        }
+        let mut index = 0;
+        loop {
+            let more = match self.path.split_first() {
+                Some((Step::Index(wanted), rest)) if *wanted == index => {
+                    seq.next_element_seed(Walker { path: rest })?
+                }
+                _ => seq.next_element::<serde::de::IgnoredAny>()?.map(|_| ()),
+            };
+            if more.is_none() {
+                return Ok(());
+            }
+            index += 1;
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        if self.path.is_empty() {
+            return Err(serde::de::Error::custom(HERE));
+        }
+        while let Some(key) = map.next_key::<serde_yaml::Value>()? {
+            match self.path.split_first() {
+                Some((Step::Key(wanted), rest)) if key.as_str() == Some(wanted) => {
+                    map.next_value_seed(Walker { path: rest })?;
+                }
+                _ => {
+                    map.next_value::<serde::de::IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The map form of [`WorkloadUse`].
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WorkloadMap {
+    workload: String,
+    #[serde(default)]
+    with: Values,
+    #[serde(default, rename = "as")]
+    label: Option<String>,
+    #[serde(default)]
+    epochs: Option<f64>,
+    #[serde(default)]
+    evaluate_every: Option<f64>,
+    #[serde(default)]
+    target: Option<TargetUse>,
+}
+
+/// The map form of [`ArmUse`].
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ArmMap {
+    method: String,
+    #[serde(default, rename = "as")]
+    label: Option<String>,
+    #[serde(default)]
+    with: Values,
+}
+
+/// Reads `name` or a map: not serde's `untagged`, whose messages say nothing.
+struct NameOr<T>(std::marker::PhantomData<T>, &'static str);
+
+trait FromName: Sized {
+    type Map: for<'de> Deserialize<'de>;
+    fn from_name(name: &str) -> Self;
+    fn from_map(map: Self::Map) -> Self;
+}
+
+impl FromName for WorkloadUse {
+    type Map = WorkloadMap;
+
+    fn from_name(name: &str) -> Self {
+        Self { workload: name.to_owned(), ..Self::default() }
+    }
+
+    fn from_map(map: WorkloadMap) -> Self {
+        let WorkloadMap { workload, with, label, epochs, evaluate_every, target } = map;
+        Self { workload, with, label, epochs, evaluate_every, target }
+    }
+}
+
+impl FromName for ArmUse {
+    type Map = ArmMap;
+
+    fn from_name(name: &str) -> Self {
+        Self { method: name.to_owned(), ..Self::default() }
+    }
+
+    fn from_map(ArmMap { method, label, with }: ArmMap) -> Self {
+        Self { method, label, with }
+    }
+}
+
+impl<'de, T: FromName> Visitor<'de> for NameOr<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the id of a {0}, or a map with `{0}:`", self.1)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<T, E> {
+        Ok(T::from_name(name))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::Map::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(T::from_map)
+    }
+}
+
+impl<'de> Deserialize<'de> for WorkloadUse {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NameOr(std::marker::PhantomData, "workload"))
+    }
+}
+
+impl<'de> Deserialize<'de> for ArmUse {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NameOr(std::marker::PhantomData, "method"))
+    }
+}
+
+struct SeedsVisitor;
+
+impl<'de> Visitor<'de> for SeedsVisitor {
+    type Value = Seeds;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number of seeds or a list of whole numbers")
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, count: u64) -> Result<Seeds, E> {
+        Seeds::count(count).map_err(E::custom)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Seeds, A::Error> {
+        let mut seeds = Vec::new();
+        while let Some(seed) = seq.next_element()? {
+            seeds.push(seed);
+        }
+        Seeds::list(seeds).map_err(serde::de::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Seeds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SeedsVisitor)
+    }
+}
+
+impl Seeds {
+    /// Most seeds a suite may have.
+    pub const MOST: u64 = 10_000;
+
+    /// Seeds 0 to `count` − 1.
+    ///
+    /// # Errors
+    /// When there are none or more than [`Seeds::MOST`].
+    pub fn count(count: u64) -> Result<Self, String> {
+        if (1..=Self::MOST).contains(&count) {
+            Ok(Self((0..count).collect()))
+        } else {
+            Err(format!("seeds is {count}, but must be 1 to {}", Self::MOST))
+        }
+    }
+
+    /// These seeds.
+    ///
+    /// # Errors
+    /// When one is given twice or there are none: a repeated seed is a determinism check, never n.
+    pub fn list(seeds: Vec<u64>) -> Result<Self, String> {
+        let mut sorted = seeds.clone();
+        sorted.sort_unstable();
+        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(format!("seed {} is given twice; a repeated seed never counts as n", pair[0]));
+        }
+        if seeds.is_empty() {
+            return Err("no seeds are given".to_owned());
+        }
+        Ok(Self(seeds))
+    }
+}
+
+impl std::str::FromStr for Seeds {
+    type Err = String;
+
+    /// `5` (0 to 4), `0..5`, or `1,3,7`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |text: &str| {
+            text.trim().parse::<u64>().map_err(|_| {
+                format!("seeds \"{text}\" is not a count, a range a..b or a list a,b,c of whole numbers")
+            })
+        };
+        if let Some((low, high)) = text.split_once("..") {
+            let (low, high) = (number(low)?, number(high)?);
+            if high.saturating_sub(low) > Self::MOST {
+                return Err(format!("seeds {text} are more than {}", Self::MOST));
+            }
+            return Self::list((low..high).collect());
+        }
+        if text.contains(',') {
+            return Self::list(text.split(',').map(number).collect::<Result<_, _>>()?);
+        }
+        Self::count(number(text)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "suite: x\nquestion: q\nworkloads: [a, {workload: b, epochs: 2}]\narms:\n  - sgd\n  - method: muon\n    with: {lr: -1}\n";
+
+    #[test]
+    fn names_and_maps_are_both_read() {
+        let suite = parse("x.yaml", TEXT).unwrap();
+        assert_eq!(suite.workloads[1].epochs, Some(2.0));
+        assert_eq!((suite.arms[0].method.as_str(), suite.arms[1].with["lr"].as_i64()), ("sgd", Some(-1)));
+        assert_eq!(suite.seeds.0, [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn an_unknown_key_has_line_column_and_the_nearest_name() {
+        let error = parse("x.yaml", &TEXT.replace("question", "qestion")).unwrap_err();
+        assert_eq!((error.line, error.column), (2, 1));
+        assert!(error.message.contains("did you mean `question`?"), "{error}");
+        let error = parse("x.yaml", &TEXT.replace("with:", "wiht:")).unwrap_err();
+        assert_eq!(error.line, 7);
+        assert!(error.message.contains("did you mean `with`?"), "{error}");
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_located() {
+        let error = parse("x.yaml", &TEXT.replace("suite: x", "suite: x\nseeds: many")).unwrap_err();
+        assert_eq!(error.line, 2);
+        assert!(error.message.contains("a number of seeds"), "{error}");
+    }
+
+    #[test]
+    fn values_deep_in_the_text_are_found() {
+        let key = |key: &str| Step::Key(key.to_owned());
+        assert_eq!(locate(TEXT, &[key("arms"), Step::Index(1), key("with"), key("lr")]), (7, 16));
+        assert_eq!(locate(TEXT, &[key("workloads"), Step::Index(0)]), (3, 13));
+        assert_eq!(locate(TEXT, &[key("arms"), Step::Index(0)]).0, 5);
+        // A path that is not there falls back to its deepest part.
+        assert_eq!(locate(TEXT, &[key("arms"), Step::Index(9)]).0, 5);
+    }
+
+    #[test]
+    fn seeds_are_counts_ranges_or_lists_without_repeats() {
+        let seeds = |text: &str| text.parse::<Seeds>().map(|seeds| seeds.0);
+        assert_eq!(seeds("3").unwrap(), [0, 1, 2]);
+        assert_eq!(seeds("2..4").unwrap(), [2, 3]);
+        assert_eq!(seeds("7,1").unwrap(), [7, 1]);
+        for wrong in ["0", "-1", "1,1", "a", "5..5", ""] {
+            assert!(seeds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn hostile_yaml_is_an_error_and_not_a_hang() {
+        let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c]\nsuite: [*d,*d,*d,*d,*d,*d,*d,*d]\n";
+        assert!(parse("x.yaml", bomb).is_err());
+        assert!(parse("x.yaml", &"[".repeat(100_000)).is_err());
+        assert!(parse("x.yaml", "\u{0}").is_err());
+    }
+}

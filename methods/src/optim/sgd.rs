@@ -1,0 +1,54 @@
+//! # SGD with momentum
+//!
+//! ## Mechanism
+//! `g = ∇f(w) + λw`; `buf ← μ·buf + g` (first step: `buf = g`); `w ← w − γ(g + μ·buf)` with
+//! Nesterov's form, else `w ← w − γ·buf`. The rate γ follows the schedule, per step.
+//!
+//! ## Claim
+//! None: this is the baseline that other methods are compared with.
+//!
+//! ## Sources
+//! Sutskever et al. 2013 (ICML) for the Nesterov form; PyTorch 2.11's `torch.optim.SGD` for the
+//! exact update, whose fused kernel this calls. Agreement with that kernel's formula is tested to
+//! the last bit below.
+//!
+//! ## Differences
+//! None known.
+
+use lab::method::Method;
+use lab::optim::sgd::{Sgd, SgdSettings};
+use lab::seat::Recipe;
+use ledger::catalogue::{Paper, PaperClaim, Schedule};
+use ledger::settings;
+use ledger::settings::Range;
+
+settings! {
+    /// Settings of `sgd`.
+    pub struct Settings {
+        /// Examples per step.
+        batch_size: u32 = 128, range Range::of(1.0..), from "the vision repositories of cards 2, 3, 4, 7";
+        /// Learning-rate factor over the run.
+        schedule: Schedule = Schedule::Cosine { floor: 0.0 }, from "RS2 repository (card 7)";
+        use sgd: SgdSettings;
+    }
+}
+
+/// The method.
+pub static METHOD: Method = Method {
+    summary: "SGD with (Nesterov) momentum: the baseline",
+    paper: Paper {
+        title: "On the importance of initialization and momentum in deep learning",
+        authors: "Sutskever, Martens, Dahl, Hinton",
+        year: 2013,
+        reference: "ICML 2013",
+        code: "torch.optim.SGD (PyTorch 2.11)",
+    },
+    claim: PaperClaim { statement: "baseline", number: "none", source: "none" },
+    baseline: None,
+    settings: Settings::table,
+    resolve: Settings::resolve,
+    build: |values, task| {
+        let Settings { batch_size, schedule, sgd } = Settings::read(values)?;
+        Ok(Recipe::plain(batch_size, schedule, Box::new(Sgd::new(sgd, task.network))))
+    },
+};
