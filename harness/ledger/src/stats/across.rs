@@ -106,3 +106,99 @@ fn mean_of_means<T>(
         resampling,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Outcome::{Censored, Reached};
+    use super::*;
+
+    fn settings() -> Resampling {
+        Resampling { resamples: 2000, ..Resampling::seeded(5) }
+    }
+
+    fn stratum(workload: &str, times: &[(f64, f64)]) -> Stratum<Pair<f64>> {
+        let pair = |&(baseline, treatment): &(f64, f64)| Pair { baseline, treatment };
+        Stratum { workload: workload.to_owned(), seeds: times.iter().map(pair).collect() }
+    }
+
+    #[test]
+    fn each_workload_weighs_the_same_however_many_seeds_it_has() {
+        let strata = [
+            stratum("a", &[(8.0, 1.0), (2.0, 1.0)]),
+            stratum("b", &[(1.0, 1.0), (1.0, 1.0), (1.0, 1.0)]),
+        ];
+        let found = geometric_mean_speed_up(&strata, settings()).unwrap();
+        // a: sqrt(8 * 2) = 4; b: 1; together sqrt(4 * 1) = 2.
+        assert!((found.estimate.value - 2.0).abs() < 1e-12, "{found:?}");
+        assert!((found.workloads[0].value - 4.0).abs() < 1e-12);
+        assert_eq!((found.workloads[1].seeds, found.estimate.n), (3, 2));
+        // Of four equally likely resamples of a one is (8, 8) and one (2, 2): b has no spread.
+        assert!((found.estimate.interval.low - 2f64.sqrt()).abs() < 1e-9);
+        assert!((found.estimate.interval.high - 8f64.sqrt()).abs() < 1e-9);
+    }
+
+    #[test]
+    fn improvement_counts_censored_runs_as_losses_and_ties_as_halves() {
+        let pair = |baseline, treatment| Pair { baseline, treatment };
+        let strata = [
+            Stratum {
+                workload: "a".to_owned(),
+                seeds: vec![pair(Reached(2.0), Reached(1.0)), pair(Reached(2.0), Censored(1.0))],
+            },
+            Stratum {
+                workload: "b".to_owned(),
+                seeds: vec![pair(Censored(9.0), Reached(8.0)), pair(Censored(9.0), Censored(9.0))],
+            },
+        ];
+        let found = probability_of_improvement(&strata, settings()).unwrap();
+        assert_eq!(found.estimate.value, (0.5 + 0.75) / 2.0);
+        let Interval { low, high, .. } = found.estimate.interval;
+        assert_eq!((low, high), (0.25, 1.0));
+    }
+
+    #[test]
+    fn the_seed_decides_the_interval() {
+        let times: Vec<(f64, f64)> = (1..9).map(|i| (f64::from(i), f64::from(i * 3 % 8))).collect();
+        let strata = [stratum("a", &times[..7])];
+        let interval = |seed| {
+            let resampling = Resampling { seed, ..settings() };
+            geometric_mean_speed_up(&strata, resampling).unwrap().estimate.interval
+        };
+        assert_eq!(interval(1), interval(1));
+        assert_ne!(interval(1), interval(2));
+    }
+
+    #[test]
+    fn ambiguous_or_empty_shapes_are_refused() {
+        let refusal = |strata: &[Stratum<Pair<f64>>]| {
+            geometric_mean_speed_up(strata, settings()).unwrap_err()
+        };
+        let good = stratum("a", &[(1.0, 2.0), (1.0, 2.0)]);
+        assert!(matches!(refusal(&[]), StatsError::TooFew { .. }));
+        let expected = StatsError::DuplicateWorkload { workload: "a".to_owned() };
+        assert_eq!(refusal(&[good.clone(), good]), expected);
+        let single = stratum("a", &[(1.0, 2.0)]);
+        assert!(matches!(refusal(&[single]), StatsError::TooFew { needed: 2, found: 1, .. }));
+        let zero = stratum("a", &[(1.0, 2.0), (0.0, 2.0)]);
+        assert!(matches!(refusal(&[zero]), StatsError::NotPositive { index: 1, .. }));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn swapping_the_arms_inverts_the_speed_up(
+            times in prop::collection::vec((0.1..100.0f64, 0.1..100.0f64), 2..8),
+        ) {
+            let swapped: Vec<(f64, f64)> = times.iter().map(|&(a, b)| (b, a)).collect();
+            let found = |times: &[(f64, f64)]| {
+                geometric_mean_speed_up(&[stratum("a", times)], settings()).unwrap().estimate
+            };
+            let (there, back) = (found(&times), found(&swapped));
+            prop_assert!((there.value * back.value - 1.0).abs() < 1e-9);
+            prop_assert!((there.interval.low * back.interval.high - 1.0).abs() < 1e-9);
+        }
+    }
+}

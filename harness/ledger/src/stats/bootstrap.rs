@@ -177,3 +177,165 @@ pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     // A convex combination, because the distance of two finite numbers can overflow.
     low * (1.0 - fraction) + high * fraction
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn mean(values: &[f64]) -> f64 {
+        values.iter().sum::<f64>() / values.len() as f64
+    }
+
+    fn deviation(values: &[f64]) -> f64 {
+        let centre = mean(values);
+        mean(&values.iter().map(|value| (value - centre).powi(2)).collect::<Vec<_>>()).sqrt()
+    }
+
+    /// The statistic of all n^n resamples, sorted: the bootstrap distribution without drawing.
+    fn exhaustive(sample: &[f64], statistic: fn(&[f64]) -> f64) -> Vec<f64> {
+        let n = sample.len();
+        let mut all: Vec<f64> = (0..n.pow(n as u32))
+            .map(|code| {
+                let pick = |place: u32| sample[code / n.pow(place) % n];
+                statistic(&(0..n as u32).map(pick).collect::<Vec<_>>())
+            })
+            .collect();
+        all.sort_by(f64::total_cmp);
+        all
+    }
+
+    #[test]
+    fn formula_agrees_with_scipy_on_the_exhaustive_bootstrap_distribution() {
+        // scipy 1.17.1: scipy.stats._resampling._bca_interval over all 3125 resamples with
+        // alpha = 0.025, then numpy.percentile (NumPy 2.4.6) at the two percentiles it returns.
+        type Case = (fn(&[f64]) -> f64, [f64; 4]);
+        let cases: [Case; 2] = [
+            (mean, [0.06863519921209625, 0.059292706128157104, 2.0, 7.4]),
+            (
+                deviation,
+                [0.28662430790867083, 0.09496863324656332, 1.2649110640673518, 3.9191835884530852],
+            ),
+        ];
+        let sample = [1.0, 2.0, 3.0, 5.0, 9.0];
+        for (statistic, expected) in cases {
+            let jackknife: Vec<f64> = (0..sample.len())
+                .map(|out| statistic(&[&sample[..out], &sample[out + 1..]].concat()))
+                .collect();
+            let found = from_replicates(
+                statistic(&sample),
+                &exhaustive(&sample, statistic),
+                &jackknife,
+                Resampling::seeded(0),
+            );
+            let numbers = [found.bias, found.acceleration, found.interval.low, found.interval.high];
+            for (number, expected) in numbers.iter().zip(expected) {
+                assert!((number - expected).abs() < 1e-9, "{numbers:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn percentages_between_replicates_agree_with_numpy() {
+        // scipy 1.17.1, as above for the mean of [1, 2, 3, 5, 9]: the adjusted tails.
+        let (bias, acceleration) = (0.06863519921209625, 0.059292706128157104);
+        let tails = [(0.025, 0.051341547298737265), (0.975, 0.991215969622304)];
+        for (tail, expected) in tails {
+            assert!((adjusted_tail(tail, bias, acceleration) - expected).abs() < 1e-9);
+        }
+        // numpy 2.4.6: numpy.percentile([1, 2, 4, 8], [10, 50, 90]).
+        for (share, expected) in [(0.1, 1.3), (0.5, 3.0), (0.9, 6.8)] {
+            assert!((quantile(&[1.0, 2.0, 4.0, 8.0], share) - expected).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn drawn_interval_is_near_the_exhaustive_one() {
+        let sample = [1.0, 2.0, 3.0, 5.0, 9.0];
+        let resampling = Resampling { resamples: 100_000, ..Resampling::seeded(3) };
+        let found = bca(&sample, mean, resampling).unwrap();
+        // The bootstrap distribution of this mean is a lattice with steps of 0.2.
+        assert!((found.interval.low - 2.0).abs() <= 0.2, "{found:?}");
+        assert!((found.interval.high - 7.4).abs() <= 0.2, "{found:?}");
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_interval_and_another_seed_another() {
+        let sample: Vec<f64> = (0..12).map(|i| f64::from(i * i % 7) + 0.1 * f64::from(i)).collect();
+        let interval = |seed| bca(&sample, deviation, Resampling::seeded(seed)).unwrap();
+        assert_eq!(interval(1), interval(1));
+        assert_ne!(interval(1).interval, interval(2).interval);
+    }
+
+    #[test]
+    fn equal_values_give_an_interval_without_width_and_say_so() {
+        let found = bca(&[0.1; 12], mean, Resampling::seeded(0)).unwrap();
+        assert!(found.degenerate);
+        assert_eq!((found.interval.low, found.interval.high), (found.value, found.value));
+        assert!(!bca(&[0.1, 0.2, 0.3], mean, Resampling::seeded(0)).unwrap().degenerate);
+    }
+
+    #[test]
+    fn pairs_are_resampled_as_pairs() {
+        let pairs: Vec<(f64, f64)> = (0..12).map(|i| (f64::from(i), f64::from(i) + 2.0)).collect();
+        let gap = |pairs: &[(f64, f64)]| {
+            pairs.iter().map(|(left, right)| right - left).sum::<f64>() / pairs.len() as f64
+        };
+        let found = bca(&pairs, gap, Resampling::seeded(0)).unwrap();
+        // Broken pairs would have gaps other than 2.
+        assert!(found.degenerate && found.value == 2.0, "{found:?}");
+    }
+
+    #[test]
+    fn an_acceleration_past_the_pole_takes_the_whole_tail() {
+        assert_eq!(adjusted_tail(0.975, 0.0, 0.6), 1.0);
+        assert_eq!(adjusted_tail(0.025, 0.0, -0.6), 0.0);
+    }
+
+    #[test]
+    fn a_scale_that_would_underflow_leaves_the_acceleration_alone() {
+        let at = |scale: f64| acceleration(&[1.0, 2.0, 3.0, 5.0, 9.0].map(|value| value * scale));
+        assert!((at(1e-150) - at(1.0)).abs() < 1e-12 && at(1.0).abs() > 0.01);
+    }
+
+    #[test]
+    fn bad_settings_and_statistics_without_a_value_are_refused() {
+        let with =
+            |resamples, level| bca(&[1.0, 2.0], mean, Resampling { level, resamples, seed: 0 });
+        assert_eq!(with(0, 0.95), Err(StatsError::Resamples { found: 0 }));
+        assert_eq!(with(u32::MAX, 0.95), Err(StatsError::Resamples { found: u32::MAX }));
+        assert_eq!(with(1000, 95.0), Err(StatsError::Level { level: 95.0 }));
+        let resampling = Resampling::seeded(0);
+        assert!(matches!(bca(&[1.0], mean, resampling), Err(StatsError::TooFew { .. })));
+        let undefined = bca(&[1.0, 2.0], |_| f64::NAN, resampling);
+        assert!(matches!(undefined, Err(StatsError::NotFinite { .. })));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn the_interval_of_a_mean_is_ordered_and_within_the_sample(
+            values in prop::collection::vec(-10.0..10.0f64, 2..20), seed in any::<u64>(),
+        ) {
+            let resampling = Resampling { level: 0.9, resamples: 500, seed };
+            let Interval { low, high, .. } = bca(&values, mean, resampling).unwrap().interval;
+            let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+            let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            prop_assert!(least - 1e-9 <= low && low <= high && high <= most + 1e-9);
+        }
+
+        #[test]
+        fn a_statistic_of_negated_values_has_the_mirrored_interval(
+            values in prop::collection::vec(-10.0..10.0f64, 2..20), seed in any::<u64>(),
+        ) {
+            let resampling = Resampling { level: 0.9, resamples: 500, seed };
+            let negated: Vec<f64> = values.iter().map(|value| -value).collect();
+            let (one, two) =
+                (bca(&values, mean, resampling).unwrap(), bca(&negated, mean, resampling).unwrap());
+            prop_assert!((one.interval.low + two.interval.high).abs() < 1e-6, "{one:?} {two:?}");
+            prop_assert!((one.interval.high + two.interval.low).abs() < 1e-6, "{one:?} {two:?}");
+        }
+    }
+}

@@ -109,3 +109,96 @@ pub fn mean_difference(
 ) -> Result<PairedEstimate, StatsError> {
     mean_effect(&differences(pairs)?, resampling)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pairs(baseline: &[f64], treatment: &[f64]) -> Vec<Pair<f64>> {
+        baseline
+            .iter()
+            .zip(treatment)
+            .map(|(&baseline, &treatment)| Pair { baseline, treatment })
+            .collect()
+    }
+
+    fn settings() -> Resampling {
+        Resampling { resamples: 500, ..Resampling::seeded(1) }
+    }
+
+    #[test]
+    fn speed_up_of_five_pairs_agrees_with_scipy() {
+        // scipy 1.17.1: exp of scipy.stats.t.interval over numpy.log(baseline / treatment).
+        let pairs = pairs(&[14.2, 13.0, 15.9, 13.8, 14.6], &[10.9, 11.8, 10.1, 11.2, 10.7]);
+        let found = speed_up(&pairs, settings()).unwrap();
+        let Estimate { value, interval, n } = found.estimate;
+        assert_eq!((n, found.method), (5, IntervalMethod::StudentT));
+        assert!((value - 1.3059477959340564).abs() < 1e-9);
+        assert!((interval.low - 1.1092313464883417).abs() < 1e-9, "{interval:?}");
+        assert!((interval.high - 1.537550891528961).abs() < 1e-9, "{interval:?}");
+    }
+
+    #[test]
+    fn the_bootstrap_takes_over_at_ten_pairs_and_states_its_seed() {
+        let effects: Vec<f64> = (0..10).map(|i| f64::from(i * 7 % 10)).collect();
+        assert_eq!(
+            mean_effect(&effects[..9], settings()).unwrap().method,
+            IntervalMethod::StudentT
+        );
+        let method = mean_effect(&effects, settings()).unwrap().method;
+        assert_eq!(method, IntervalMethod::Bca(settings()));
+    }
+
+    #[test]
+    fn a_gain_in_a_metric_is_treatment_minus_baseline() {
+        let found = mean_difference(&pairs(&[0.5, 0.75], &[0.75, 1.0]), settings()).unwrap();
+        assert_eq!(found.estimate.value, 0.25);
+    }
+
+    #[test]
+    fn a_time_of_zero_one_pair_and_not_a_number_are_refused() {
+        let refusal = |baseline: &[f64], treatment: &[f64]| {
+            speed_up(&pairs(baseline, treatment), settings()).unwrap_err()
+        };
+        let zero = refusal(&[1.0, 1.0], &[1.0, 0.0]);
+        assert!(matches!(zero, StatsError::NotPositive { index: 1, .. }));
+        assert!(matches!(refusal(&[1.0], &[2.0]), StatsError::TooFew { .. }));
+        let nan = refusal(&[f64::NAN, 1.0], &[1.0, 1.0]);
+        assert!(matches!(nan, StatsError::NotFinite { index: 0, .. }));
+    }
+
+    #[test]
+    fn an_estimate_survives_json() {
+        let found = mean_effect(&[0.25; 12], settings()).unwrap();
+        let json = serde_json::to_string(&found).unwrap();
+        assert_eq!(serde_json::from_str::<PairedEstimate>(&json).unwrap(), found);
+    }
+
+    proptest! {
+        #[test]
+        fn swapping_the_arms_inverts_the_speed_up(
+            times in prop::collection::vec((0.1..100.0f64, 0.1..100.0f64), 2..14),
+        ) {
+            let (baseline, treatment): (Vec<f64>, Vec<f64>) = times.into_iter().unzip();
+            let there = speed_up(&pairs(&baseline, &treatment), settings()).unwrap().estimate;
+            let back = speed_up(&pairs(&treatment, &baseline), settings()).unwrap().estimate;
+            prop_assert!((there.value * back.value - 1.0).abs() < 1e-9);
+            prop_assert!((there.interval.low * back.interval.high - 1.0).abs() < 1e-6);
+        }
+
+        #[test]
+        fn a_common_slowdown_of_the_machine_does_not_matter(
+            times in prop::collection::vec((0.1..100.0f64, 0.1..100.0f64), 2..9),
+            slowdown in 0.5..2.0f64,
+        ) {
+            let (baseline, treatment): (Vec<f64>, Vec<f64>) = times.into_iter().unzip();
+            let slow = |times: &[f64]| times.iter().map(|time| time * slowdown).collect::<Vec<_>>();
+            let one = speed_up(&pairs(&baseline, &treatment), settings()).unwrap().estimate;
+            let two =
+                speed_up(&pairs(&slow(&baseline), &slow(&treatment)), settings()).unwrap().estimate;
+            prop_assert!((one.interval.low / two.interval.low - 1.0).abs() < 1e-9);
+        }
+    }
+}

@@ -170,3 +170,113 @@ fn steps(ratios: &[Option<f64>]) -> Vec<ProfileStep> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Outcome::{Censored, Reached};
+    use super::*;
+
+    fn settings() -> Resampling {
+        Resampling { resamples: 200, ..Resampling::seeded(5) }
+    }
+
+    fn row(outcomes: &[(&str, Outcome)]) -> Row {
+        outcomes.iter().map(|(arm, outcome)| ((*arm).to_owned(), *outcome)).collect()
+    }
+
+    fn stratum(workload: &str, seeds: Vec<Row>) -> Stratum<Row> {
+        Stratum { workload: workload.to_owned(), seeds }
+    }
+
+    /// Two seeds alike, so that medians are the numbers given and resampling changes nothing.
+    fn twice(workload: &str, outcomes: &[(&str, Outcome)]) -> Stratum<Row> {
+        stratum(workload, vec![row(outcomes), row(outcomes)])
+    }
+
+    #[test]
+    fn score_is_the_exact_integral_of_the_step_function() {
+        let strata = [
+            twice("a", &[("fast", Reached(1.0)), ("slow", Reached(2.5))]),
+            twice("b", &[("fast", Reached(3.0)), ("slow", Reached(2.0))]),
+            twice("c", &[("fast", Reached(1.0)), ("slow", Reached(5.0))]),
+            twice("d", &[("fast", Reached(1.0)), ("slow", Censored(1.0))]),
+        ];
+        let found = profile(&strata, settings()).unwrap();
+        let [fast, slow] = &found.arms[..] else { unreachable!() };
+        // Ratios 1, 1.5, 1, 1: (1 + 2.5/3 + 1 + 1) / 4.
+        assert!((fast.score - (3.0 + 2.5 / 3.0) / 4.0).abs() < 1e-12, "{fast:?}");
+        // Ratios 2.5, 1, 5, none: (1.5/3 + 1 + 0 + 0) / 4.
+        assert!((slow.score - 1.5 / 4.0).abs() < 1e-12, "{slow:?}");
+        let expected =
+            [(1.0, 0.25), (2.5, 0.5), (5.0, 0.75)].map(|(tau, share)| ProfileStep { tau, share });
+        assert_eq!(slow.steps, expected);
+        assert_eq!(slow.ratios[3].ratio, None);
+        assert!((fast.interval.low - fast.score).abs() < 1e-12);
+        assert!((fast.interval.high - fast.score).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_workload_that_no_arm_reaches_gives_nobody_a_point() {
+        let strata = [twice("a", &[("x", Censored(1.0)), ("y", Censored(2.0))])];
+        let found = profile(&strata, settings()).unwrap();
+        assert!(found.arms.iter().all(|arm| arm.score == 0.0 && arm.steps.is_empty()));
+    }
+
+    #[test]
+    fn other_seeds_would_have_moved_the_score() {
+        let seeds = vec![
+            row(&[("x", Reached(1.0)), ("y", Reached(2.0))]),
+            row(&[("x", Reached(2.0)), ("y", Reached(1.0))]),
+            row(&[("x", Reached(1.5)), ("y", Reached(1.4))]),
+        ];
+        let found = profile(&[stratum("a", seeds)], settings()).unwrap();
+        assert!(found.arms.iter().all(|arm| arm.interval.low < arm.interval.high), "{found:?}");
+        let json = serde_json::to_string(&found).unwrap();
+        assert_eq!(serde_json::from_str::<Profile>(&json).unwrap(), found);
+    }
+
+    #[test]
+    fn rows_that_do_not_match_are_refused_by_place() {
+        let odd = stratum(
+            "b",
+            vec![row(&[("x", Reached(1.0))]), row(&[("x", Reached(1.0)), ("y", Reached(1.0))])],
+        );
+        let expected = StatsError::ArmsDiffer {
+            workload: "b".to_owned(),
+            row: 1,
+            expected: vec!["x".to_owned()],
+            found: vec!["x".to_owned(), "y".to_owned()],
+        };
+        assert_eq!(profile(&[twice("a", &[("x", Reached(1.0))]), odd], settings()), Err(expected));
+        let zero = twice("a", &[("x", Reached(0.0))]);
+        assert!(matches!(profile(&[zero], settings()), Err(StatsError::NotPositive { .. })));
+        let bare = twice("a", &[]);
+        assert!(matches!(profile(&[bare], settings()), Err(StatsError::TooFew { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn score_equals_a_fine_riemann_sum_of_the_steps(
+            times in prop::collection::vec((0.5..10.0f64, 0.5..10.0f64), 1..8),
+        ) {
+            let strata: Vec<Stratum<Row>> = times
+                .iter()
+                .zip(0..)
+                .map(|(&(x, y), index)| {
+                    twice(&format!("w{index}"), &[("x", Reached(x)), ("y", Reached(y))])
+                })
+                .collect();
+            for arm in profile(&strata, Resampling { resamples: 100, ..settings() }).unwrap().arms {
+                let share = |tau: f64| {
+                    arm.steps.iter().rev().find(|step| step.tau <= tau).map_or(0.0, |s| s.share)
+                };
+                let cells = 30_000;
+                let sum: f64 =
+                    (0..cells).map(|i| share(1.0 + (f64::from(i) + 0.5) * 1e-4)).sum();
+                prop_assert!((arm.score - sum / f64::from(cells)).abs() < 1e-3);
+            }
+        }
+    }
+}

@@ -167,3 +167,122 @@ pub(crate) fn check_times(statistic: &'static str, outcomes: &[Outcome]) -> Resu
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Outcome::{Censored, Reached};
+    use super::*;
+
+    /// Weeks in remission under 6-mercaptopurine, the standard textbook example (Freireich et al.
+    /// 1963); `+` marks censoring.
+    fn remission() -> Vec<Outcome> {
+        "6 6 6 6+ 7 9+ 10 10+ 11+ 13 16 17+ 19+ 20+ 22 23 25+ 32+ 32+ 34+ 35+"
+            .split(' ')
+            .map(|word| match word.strip_suffix('+') {
+                Some(time) => Censored(time.parse().unwrap()),
+                None => Reached(word.parse().unwrap()),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn curve_and_median_agree_with_lifelines() {
+        // lifelines 0.30.3: KaplanMeierFitter().fit(T, E).survival_function_ and
+        // median_survival_time_.
+        let curve = kaplan_meier(&remission()).unwrap();
+        let expected = [
+            (6.0, 0.857142857142857),
+            (7.0, 0.8067226890756299),
+            (10.0, 0.7529411764705878),
+            (13.0, 0.6901960784313722),
+            (16.0, 0.6274509803921566),
+            (22.0, 0.5378151260504199),
+            (23.0, 0.44817927170868327),
+        ];
+        assert_eq!(curve.steps.len(), expected.len());
+        for (step, (time, survival)) in curve.steps.iter().zip(expected) {
+            assert_eq!(step.time, time);
+            assert!((step.survival - survival).abs() < 1e-12, "{step:?}");
+        }
+        assert_eq!((curve.median(), curve.runs, curve.reached), (Some(23.0), 21, 9));
+    }
+
+    #[test]
+    fn restricted_mean_agrees_with_lifelines() {
+        // lifelines 0.30.3: restricted_mean_survival_time(fitter, t=tau). The standard error is the
+        // documented sum evaluated with NumPy 2.4.6 (lifelines' own variance is another quantity).
+        let curve = kaplan_meier(&remission()).unwrap();
+        for (tau, mean, error) in [
+            (20.0, 16.116526610644257, 1.2515601960050473),
+            (35.0, 23.287394957983196, 2.8274676233714393),
+        ] {
+            let found = curve.restricted_mean(tau).unwrap();
+            assert!((found.mean - mean).abs() < 1e-9, "{found:?}");
+            assert!((found.standard_error - error).abs() < 1e-9, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn median_is_unknown_while_more_than_half_are_censored() {
+        let few = [Reached(1.0), Reached(2.0), Censored(9.0), Censored(9.0), Censored(9.0)];
+        assert_eq!(kaplan_meier(&few).unwrap().median(), None);
+        let half = [Reached(1.0), Reached(2.0), Censored(9.0), Censored(9.0)];
+        assert_eq!(kaplan_meier(&half).unwrap().median(), Some(2.0));
+    }
+
+    #[test]
+    fn a_run_censored_at_the_time_of_an_event_was_still_at_risk() {
+        let curve = kaplan_meier(&[Censored(5.0), Reached(5.0), Censored(8.0)]).unwrap();
+        assert_eq!((curve.steps[0].at_risk, curve.steps[0].survival), (3, 2.0 / 3.0));
+    }
+
+    #[test]
+    fn a_horizon_past_the_last_observation_is_refused_unless_all_have_reached() {
+        let open = kaplan_meier(&[Reached(1.0), Censored(3.0)]).unwrap();
+        let expected = StatsError::BeyondFollowUp { tau: 4.0, follow_up: 3.0 };
+        assert_eq!(open.restricted_mean(4.0), Err(expected));
+        let closed = kaplan_meier(&[Reached(1.0), Reached(3.0)]).unwrap();
+        assert_eq!(closed.restricted_mean(9.0).unwrap().mean, 2.0);
+        for tau in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(matches!(open.restricted_mean(tau), Err(StatsError::Horizon { .. })));
+        }
+    }
+
+    #[test]
+    fn times_that_are_not_times_are_refused() {
+        assert!(matches!(kaplan_meier(&[]), Err(StatsError::TooFew { .. })));
+        let negative = kaplan_meier(&[Reached(1.0), Censored(-1.0)]);
+        assert_eq!(negative, Err(StatsError::NegativeTime { index: 1, value: -1.0 }));
+        let endless = kaplan_meier(&[Reached(f64::INFINITY)]);
+        assert!(matches!(endless, Err(StatsError::NotFinite { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn without_censoring_the_restricted_mean_is_the_mean_of_clipped_times(
+            times in prop::collection::vec(0.0..50.0f64, 1..30), tau in 0.1..60.0f64,
+        ) {
+            let outcomes: Vec<Outcome> = times.iter().map(|&time| Reached(time)).collect();
+            let found = kaplan_meier(&outcomes).unwrap().restricted_mean(tau).unwrap();
+            let clipped = times.iter().map(|time| time.min(tau)).sum::<f64>() / times.len() as f64;
+            prop_assert!((found.mean - clipped).abs() < 1e-9);
+        }
+
+        #[test]
+        fn survival_falls_from_one_and_stays_a_probability(
+            runs in prop::collection::vec((0.0..9.0f64, any::<bool>()), 1..30),
+        ) {
+            let outcomes: Vec<Outcome> = runs
+                .iter()
+                .map(|&(time, reached)| if reached { Reached(time) } else { Censored(time) })
+                .collect();
+            let curve = kaplan_meier(&outcomes).unwrap();
+            let levels: Vec<f64> = curve.steps.iter().map(|step| step.survival).collect();
+            prop_assert!(levels.iter().rev().is_sorted());
+            prop_assert!(levels.iter().all(|level| (0.0..1.0).contains(level)));
+            prop_assert_eq!(curve.reached as usize, runs.iter().filter(|run| run.1).count());
+        }
+    }
+}

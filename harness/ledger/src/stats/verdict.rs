@@ -35,7 +35,7 @@ pub enum Verdict {
 
 /// What is claimed of the effect, in the unit of the effects (log units for log ratios).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+#[serde(rename_all = "kebab-case")]
 pub enum ClaimKind {
     /// The treatment is better by an amount worth having.
     Superior {
@@ -238,3 +238,6 @@ fn in_words(effect: f64, scale: Scale) -> String {
         Scale::LogRatio => format!("{:.*} times", digits(effect.exp()), effect.exp()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,3 +79,64 @@ fn lower_tail(n: usize, w: usize) -> f64 {
     let below: u32 = sets.iter().take(w + 1).sum();
     f64::from(below) / 2f64.powi(n as i32)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Differences without ties in size.
+    fn spread(n: i32) -> Vec<f64> {
+        (0..n).map(|i| (f64::from(i * 17 % 31) - 11.3) / 10.0).collect()
+    }
+
+    #[test]
+    fn exact_p_agrees_with_scipy() {
+        // scipy 1.17.1: scipy.stats.wilcoxon(d, method='exact').
+        let eight = [0.12, -0.03, 0.31, 0.08, 0.22, -0.11, 0.17, 0.05];
+        let found = wilcoxon(&eight).unwrap();
+        assert_eq!((found.positive_ranks, found.p, found.exact), (31.0, 0.078125, true));
+        let found = wilcoxon(&spread(25)).unwrap();
+        assert!(found.exact && (found.p - 0.15633821487426758).abs() < 1e-12, "{found:?}");
+    }
+
+    #[test]
+    fn normal_p_with_ties_and_zeros_agrees_with_scipy() {
+        // scipy 1.17.1: scipy.stats.wilcoxon(d, correction=True, method='approx').
+        let tied = [1.0, -1.0, 2.0, 2.0, -3.0, 4.0, 0.0, 5.0, 5.0, 5.0, -6.0, 7.0];
+        let found = wilcoxon(&tied).unwrap();
+        assert_eq!((found.n, found.positive_ranks, found.exact), (11, 66.0 - 16.5, false));
+        assert!((found.p - 0.15363481830480338).abs() < 1e-9, "{found:?}");
+        let found = wilcoxon(&spread(31)).unwrap();
+        assert!(!found.exact && (found.p - 0.042535513261443024).abs() < 1e-9, "{found:?}");
+    }
+
+    #[test]
+    fn no_difference_at_all_has_p_one() {
+        let found = wilcoxon(&[0.0; 4]).unwrap();
+        assert_eq!((found.n, found.p), (0, 1.0));
+    }
+
+    #[test]
+    fn nothing_and_not_a_number_are_refused() {
+        assert!(matches!(wilcoxon(&[]), Err(StatsError::TooFew { .. })));
+        let error = wilcoxon(&[1.0, f64::NAN]).unwrap_err();
+        assert!(matches!(error, StatsError::NotFinite { index: 1, .. }));
+    }
+
+    proptest! {
+        #[test]
+        fn p_does_not_depend_on_the_side_and_is_a_probability(
+            differences in prop::collection::vec(-4i32..=4, 1..40),
+        ) {
+            let differences: Vec<f64> = differences.into_iter().map(f64::from).collect();
+            let negated: Vec<f64> = differences.iter().map(|value| -value).collect();
+            let (one, two) = (wilcoxon(&differences).unwrap(), wilcoxon(&negated).unwrap());
+            prop_assert_eq!(one.p, two.p);
+            prop_assert!(0.0 < one.p && one.p <= 1.0);
+            let all = (one.n * (one.n + 1)) as f64 / 2.0;
+            prop_assert_eq!(one.positive_ranks + two.positive_ranks, all);
+        }
+    }
+}
