@@ -59,6 +59,14 @@ mod tests {
     }
 
     #[test]
+    fn a_bound_that_does_not_divide_the_range_is_not_biased() {
+        // Without rejection, multiples of 3 below 3 * 2^62 would be drawn twice as often.
+        let mut draws = Draws::new(7, "test");
+        let multiples = (0..30_000).filter(|_| draws.index(3 << 62) % 3 == 0).count();
+        assert!(multiples.abs_diff(10_000) < 490, "{multiples}");
+    }
+
+    #[test]
     fn seed_and_purpose_both_change_the_draws() {
         let eight = |seed, purpose| {
             let mut draws = Draws::new(seed, purpose);

@@ -1,13 +1,13 @@
 //! Performance profiles: on what share of the workloads is an arm within a factor of the best?
 //!
-//! For each workload an arm's time is the median over its seeds, infinite if at least half of them
-//! are censored too early to tell (Kaplan-Meier), and its ratio r is that time over the best arm's.
+//! For each workload an arm's time is the Kaplan-Meier median over its seeds, infinite where the
+//! survival curve stays above one half, and its ratio r is that time over the best arm's.
 //! The profile is rho(tau) = share of workloads with r <= tau, a step function, and the score is
 //! 1 / (T - 1) * integral of rho from 1 to T with T = 4, integrated exactly: a workload contributes
 //! max(0, T - r) / (T - 1).
 //!
 //! Sources: Dolan and More (2002), Mathematical Programming 91, 201-213; score and T = 4: AlgoPerf,
-//! Dahl et al. (2023), arXiv 2306.07179, section 4.
+//! Dahl et al. (2023), arXiv 2306.07179.
 
 use std::collections::BTreeMap;
 

@@ -4,7 +4,7 @@
 //! the number, not other workloads. With few seeds it is too narrow (at n = 3 a nominal 95 % covers
 //! about 75 % for one workload), so that a report states the seeds beside it.
 //!
-//! Source: Agarwal et al. (2021), arXiv 2108.13264, section 4.1.
+//! Source: Agarwal et al. (2021), arXiv 2108.13264.
 
 use std::collections::BTreeSet;
 

@@ -116,7 +116,7 @@ pub struct Judgement {
 /// Judges a claim by the rule in the module documentation.
 ///
 /// # Errors
-/// When an effect is not finite, the smallest effect or the margin is negative or not finite, or the
+/// When an effect is not finite, their sum leaves the range of f64, the smallest effect or the margin is negative or not finite, or the
 /// settings of the interval are out of range. Too few pairs are not an error but inconclusive.
 pub fn judge(test: &ClaimTest) -> Result<Judgement, StatsError> {
     test.resampling.check()?;
@@ -171,8 +171,11 @@ fn decide(test: &ClaimTest, mean: f64, interval: Interval) -> (Verdict, String) 
         }
         ClaimKind::NonInferior { margin } => non_inferior(interval, -margin, test.scale),
     };
+    // Coarse metrics can agree in every pair; the reader should not take that for certainty.
+    let spread =
+        if interval.high - interval.low <= 1e-12 * mean.abs() { ", all alike" } else { "" };
     let measured = format!(
-        "mean {}, {} % interval {} to {}, {} pairs",
+        "mean {}, {} % interval {} to {}, {} pairs{spread}",
         in_words(mean, test.scale),
         (interval.level * 1e4).round() / 1e2,
         in_words(interval.low, test.scale),

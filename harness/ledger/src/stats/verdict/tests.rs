@@ -71,7 +71,9 @@ fn an_interval_across_zero_and_the_smallest_effect_is_inconclusive() {
 
 #[test]
 fn a_mean_exactly_at_the_smallest_effect_reaches_it() {
-    assert_eq!(verdict(&claim(&[0.25, 0.25, 0.25], 0.25)), Verdict::Reproduced);
+    let found = judge(&claim(&[0.25, 0.25, 0.25], 0.25)).unwrap();
+    assert_eq!(found.verdict, Verdict::Reproduced);
+    assert!(found.reason.ends_with("3 pairs, all alike)"), "{}", found.reason);
 }
 
 #[test]
