@@ -50,7 +50,8 @@ impl Direction {
     pub fn orient(self, value: f64) -> f64 {
         match self {
             Self::HigherIsBetter => value,
-            Self::LowerIsBetter => -value,
+            // Subtraction, so that no effect does not become "-0".
+            Self::LowerIsBetter => 0.0 - value,
         }
     }
 }

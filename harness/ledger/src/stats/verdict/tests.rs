@@ -79,7 +79,10 @@ fn a_mean_exactly_at_the_smallest_effect_reaches_it() {
 #[test]
 fn no_effect_at_all_never_reproduces() {
     assert_eq!(verdict(&claim(&[0.0; 5], 0.0)), Verdict::Inconclusive);
-    assert_eq!(verdict(&claim(&[0.0; 5], 0.01)), Verdict::NotReproduced);
+    let turned = ClaimTest { direction: Direction::LowerIsBetter, ..claim(&[0.0; 5], 0.01) };
+    let found = judge(&turned).unwrap();
+    assert_eq!(found.verdict, Verdict::NotReproduced);
+    assert!(found.mean.unwrap().is_sign_positive(), "-0 in a report: {found:?}");
 }
 
 #[test]
