@@ -1,3 +1,28 @@
-//! Statistics: one estimator, interval or test per file, on `statrs` distributions.
+//! Statistics of time-to-accuracy: from evaluation curves and seeds to intervals and verdicts.
+//!
+//! A curve becomes a time ([`crossing`]), times of several seeds become a curve of who has reached
+//! the target ([`survival`]), pairs of arms under the same seeds become an effect with an interval
+//! ([`paired`], [`interval`], [`bootstrap`]) and an exact p-value ([`sign_flip`], [`wilcoxon`]), an
+//! effect becomes a [`verdict`], and several workloads become one number ([`across`]).
+//!
+//! Everything here is a pure function of its arguments: the only randomness is drawn from a seed
+//! that the caller states and the result repeats. Nothing reads records or knows what a run is.
 
+pub mod across;
+pub mod bootstrap;
+pub mod crossing;
+mod distribution;
+mod draws;
+mod error;
+pub mod improvement;
 pub mod interval;
+pub mod iqm;
+pub mod paired;
+pub mod profile;
+pub mod sign_flip;
+pub mod stratified;
+pub mod survival;
+pub mod verdict;
+pub mod wilcoxon;
+
+pub use error::StatsError;
