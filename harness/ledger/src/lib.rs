@@ -15,3 +15,5 @@ pub mod settings;
 pub mod stats;
 pub mod streams;
 pub mod transcript;
+
+pub mod suite;

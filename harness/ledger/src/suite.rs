@@ -438,7 +438,10 @@ impl Seeds {
         let mut sorted = seeds.clone();
         sorted.sort_unstable();
         if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(format!("seed {} is given twice; a repeated seed never counts as n", pair[0]));
+            return Err(format!(
+                "seed {} is given twice; a repeated seed never counts as n",
+                pair[0]
+            ));
         }
         if seeds.is_empty() {
             return Err("no seeds are given".to_owned());
@@ -454,7 +457,9 @@ impl std::str::FromStr for Seeds {
     fn from_str(text: &str) -> Result<Self, String> {
         let number = |text: &str| {
             text.trim().parse::<u64>().map_err(|_| {
-                format!("seeds \"{text}\" is not a count, a range a..b or a list a,b,c of whole numbers")
+                format!(
+                    "seeds \"{text}\" is not a count, a range a..b or a list a,b,c of whole numbers"
+                )
             })
         };
         if let Some((low, high)) = text.split_once("..") {
@@ -481,7 +486,10 @@ mod tests {
     fn names_and_maps_are_both_read() {
         let suite = parse("x.yaml", TEXT).unwrap();
         assert_eq!(suite.workloads[1].epochs, Some(2.0));
-        assert_eq!((suite.arms[0].method.as_str(), suite.arms[1].with["lr"].as_i64()), ("sgd", Some(-1)));
+        assert_eq!(
+            (suite.arms[0].method.as_str(), suite.arms[1].with["lr"].as_i64()),
+            ("sgd", Some(-1))
+        );
         assert_eq!(suite.seeds.0, [0, 1, 2, 3, 4]);
     }
 
@@ -497,7 +505,8 @@ mod tests {
 
     #[test]
     fn a_value_of_the_wrong_type_is_located() {
-        let error = parse("x.yaml", &TEXT.replace("suite: x", "suite: x\nseeds: many")).unwrap_err();
+        let error =
+            parse("x.yaml", &TEXT.replace("suite: x", "suite: x\nseeds: many")).unwrap_err();
         assert_eq!(error.line, 2);
         assert!(error.message.contains("a number of seeds"), "{error}");
     }
