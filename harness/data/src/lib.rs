@@ -1,0 +1,22 @@
+//! The data sets: where their files live, how they are fetched and checked, and how they load.
+//!
+//! Pure Rust, no libtorch: a [`load::Loaded`] is plain vectors, from which `lab` makes tensors.
+//! Nothing here prints or reads a clock; what a person should see comes back as values.
+
+pub mod blobs;
+pub mod catalogue;
+pub mod cifar;
+pub mod digits;
+pub mod error;
+mod files;
+pub mod idx;
+pub mod load;
+pub mod raw;
+pub mod sources;
+pub mod split;
+
+pub use error::DataError;
+pub use load::{Loaded, Origin, Samples, load};
+pub use raw::{Floats, Images};
+pub use sources::Sources;
+pub use split::Split;
