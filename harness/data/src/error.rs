@@ -7,10 +7,12 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// The name is not in the catalogue.
-    #[error("unknown data {name:?}; known: {known}")]
+    #[error("unknown data {name:?}; did you mean {nearest:?}? known: {known}")]
     UnknownName {
         /// The name as given.
         name: String,
+        /// The name most like it.
+        nearest: &'static str,
         /// The names that exist, comma-separated.
         known: String,
     },

@@ -153,6 +153,9 @@ impl Fetcher {
         part: &mut Part,
         on: &mut dyn FnMut(Event<'_>),
     ) -> Result<Result<(), Problem>, DataError> {
+        if part.len()? > cap {
+            part.truncate()?;
+        }
         let offset = part.len()?;
         let mut request = self.agent.get(url);
         if offset > 0 {

@@ -181,7 +181,7 @@ fn load_cifar(sources: &Sources, records: usize, validation: usize) -> Result<Lo
             (cifar::archive(&path, &file, records)?, official)
         }
         CifarLayout::Batches(paths) => {
-            let mut images = cifar::empty();
+            let mut images = cifar::empty(records.saturating_mul(paths.len()));
             let mut official = true;
             for (place, path) in paths.iter().enumerate() {
                 let file = files::read(path, FILE_CAP)?;

@@ -170,6 +170,15 @@ fn a_complete_part_is_accepted_when_nothing_is_left_to_send() {
 }
 
 #[test]
+fn a_part_longer_than_the_published_file_is_started_again() {
+    let (address, ranges) = serve(vec![whole(CONTENT)]);
+    let case = Case::new(vec![address]);
+    case.write("file.part", b"abcd");
+    assert_eq!(fs::read(case.fetch().unwrap()).unwrap(), CONTENT);
+    assert_eq!(ranges.iter().collect::<Vec<_>>(), [None]);
+}
+
+#[test]
 fn a_range_that_starts_elsewhere_is_refused() {
     let other = answer("206 Partial Content", "Content-Range: bytes 0-0/3\r\n", b"a");
     let case = Case::new(vec![serve(vec![other]).0]);
@@ -239,6 +248,13 @@ fn an_address_without_encryption_is_refused() {
     let fetcher = Fetcher::from_config(Agent::config_builder().https_only(true).proxy(None));
     let error = Case::new(vec![address]).fetch_by(&fetcher).unwrap_err().to_string();
     assert!(error.contains("https"), "{error}");
+}
+
+#[test]
+fn a_server_that_fails_to_encrypt_is_a_problem_not_a_panic() {
+    let (address, _) = serve(vec![whole(CONTENT)]);
+    let (problems, _) = Case::new(vec![address.replace("http:", "https:")]).problems();
+    assert!(matches!(problems[..], [Problem::Transfer(_)]), "{problems:?}");
 }
 
 #[test]
