@@ -18,6 +18,7 @@ use ledger::digest::Digest;
 use rand_core::Rng as _;
 use rand_distr::{Distribution as _, StandardNormal};
 use rand_pcg::Pcg64;
+use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
 use crate::raw::{Floats, quantise};
@@ -28,7 +29,8 @@ const FILTER_WIDTH: f64 = 0.10;
 const SCALE: f64 = 1.3;
 
 /// The generator's settings.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Blobs {
     /// Height and width in pixels, 4 to 64.
     pub size: usize,

@@ -248,8 +248,15 @@ pub const CATALOGUE: &[DataSet] = &[
 /// [`DataError::UnknownName`], which lists the names.
 pub fn find(name: &str) -> Result<&'static DataSet, DataError> {
     CATALOGUE.iter().find(|set| set.name == name).ok_or_else(|| {
-        let known: Vec<&str> = CATALOGUE.iter().map(|set| set.name).collect();
-        DataError::UnknownName { name: name.to_owned(), known: known.join(", ") }
+        let names = CATALOGUE.iter().map(|set| set.name);
+        let likeness = |known: &str| strsim::jaro_winkler(known, name);
+        let nearest = names.clone().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+        let known = names.collect::<Vec<_>>().join(", ");
+        DataError::UnknownName {
+            name: name.to_owned(),
+            nearest: nearest.unwrap_or_default(),
+            known,
+        }
     })
 }
 
@@ -363,10 +370,10 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_is_answered_with_the_known_ones() {
+    fn an_unknown_name_is_answered_with_the_nearest_and_the_known_ones() {
         let error = find("minst").unwrap_err().to_string();
         assert!(
-            error.starts_with("unknown data \"minst\"; known: digits, blobs, mnist"),
+            error.starts_with("unknown data \"minst\"; did you mean \"mnist\"? known: digits, "),
             "{error}"
         );
     }

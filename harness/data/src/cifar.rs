@@ -30,9 +30,10 @@ const RECORD_BYTES: usize = 1 + 3 * 32 * 32;
 const ARCHIVE_CAP: u64 = 256 << 20;
 const MEMBERS_CAP: usize = 64;
 
-/// An empty set, to which batches are appended.
-pub(crate) fn empty() -> Images {
-    let (pixels, labels) = (Vec::new(), Vec::new());
+/// An empty set with room for `records` samples.
+pub(crate) fn empty(records: usize) -> Images {
+    let pixels = Vec::with_capacity(records.saturating_mul(RECORD_BYTES - 1));
+    let labels = Vec::with_capacity(records);
     Images { pixels, shape: SHAPE, labels, classes: CLASSES, full_scale: 255 }
 }
 
@@ -50,8 +51,7 @@ pub fn batch(path: &Path, file: &[u8], records: usize) -> Result<Images, DataErr
             declared: false,
         });
     }
-    let mut images = empty();
-    images.pixels.reserve_exact(records.saturating_mul(RECORD_BYTES - 1));
+    let mut images = empty(records);
     for (record, offset) in file.chunks_exact(RECORD_BYTES).zip((0..).step_by(RECORD_BYTES)) {
         let Some((&value, pixels)) = record.split_first() else { continue };
         if value >= CLASSES {
@@ -108,7 +108,7 @@ pub fn archive(path: &Path, file: &[u8], records: usize) -> Result<Images, DataE
         entry.take(expected).read_to_end(&mut bytes).map_err(broken)?;
         *slot = Some(batch(&path.join(&name), &bytes, records)?);
     }
-    let mut images = empty();
+    let mut images = empty(records.saturating_mul(BATCHES.len()));
     for (batch, name) in found.into_iter().zip(BATCHES) {
         images.append(batch.ok_or_else(|| refuse(name, "is not there".to_owned()))?);
     }

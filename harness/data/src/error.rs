@@ -7,15 +7,17 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// The name is not in the catalogue.
-    #[error("unknown data {name:?}; known: {known}")]
+    #[error("unknown data {name:?}; did you mean {nearest:?}? known: {known}")]
     UnknownName {
         /// The name as given.
         name: String,
+        /// The name most like it.
+        nearest: &'static str,
         /// The names that exist, comma-separated.
         known: String,
     },
     /// The data set holds no labelled samples.
-    #[error("{name:?} is {kind}, not labelled samples; read it with data::text")]
+    #[error("{name:?} is {kind}, not labelled samples; choose a data set of images")]
     NotSamples {
         /// The name as given.
         name: String,
@@ -162,6 +164,48 @@ pub enum DataError {
         /// What is wrong with it.
         problem: String,
     },
+    /// No address gave the published file.
+    #[error("no address gave {file}: {}; {kept}with no network, fetch it elsewhere and put it at {}", list_attempts(.attempts), .destination.display(), kept = resume_hint(.partial.as_ref()))]
+    Fetch {
+        /// The file's path under the data folder.
+        file: &'static str,
+        /// Where it belongs.
+        destination: PathBuf,
+        /// Each address tried, with what went wrong.
+        attempts: Vec<(String, Problem)>,
+        /// The partial download, where one was worth keeping.
+        partial: Option<PathBuf>,
+    },
+    /// A file that is not the published one stands where it should go.
+    #[error("{}: not the published file, and not overwritten; move it away, then fetch again", .path.display())]
+    Occupied {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another process is fetching the same file.
+    #[error("{}: another process is writing it; wait for that one to finish", .path.display())]
+    Busy {
+        /// The partial download.
+        path: PathBuf,
+    },
+    /// A line of a JSON Lines file does not parse.
+    #[error("{}:{line}: {source}; fetch the file again", .path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// The parser's reason, with the column.
+        source: serde_json::Error,
+    },
+    /// A text is not UTF-8.
+    #[error("{}: not UTF-8 from offset {offset} on; fetch the file again", .path.display())]
+    Encoding {
+        /// The file.
+        path: PathBuf,
+        /// Offset of the first bad byte.
+        offset: usize,
+    },
     /// Too few samples to carve out the fixed splits.
     #[error(
         "{available} samples cannot give {held_out} held-out samples and a training split; use the whole data set"
@@ -182,6 +226,49 @@ pub enum DataError {
         /// The range.
         expected: &'static str,
     },
+}
+
+/// What went wrong at one address.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// The request or the transfer failed.
+    #[error("{0}")]
+    Transfer(Box<ureq::Error>),
+    /// The server answered with an error status.
+    #[error("status {0}")]
+    Status(u16),
+    /// The connection ended early.
+    #[error("ended after {found} of {expected} bytes")]
+    Short {
+        /// Bytes at hand.
+        found: u64,
+        /// Bytes announced.
+        expected: u64,
+    },
+    /// More bytes than the published file has.
+    #[error("{found} bytes or more, expected at most {cap}")]
+    Long {
+        /// Bytes announced or received.
+        found: u64,
+        /// The limit.
+        cap: u64,
+    },
+    /// The download is not the published file.
+    #[error("{bytes} bytes that do not match the pinned hash")]
+    Hash {
+        /// Bytes received.
+        bytes: u64,
+    },
+}
+
+fn list_attempts(attempts: &[(String, Problem)]) -> String {
+    let texts: Vec<String> = attempts.iter().map(|(url, why)| format!("{url}: {why}")).collect();
+    texts.join(", ")
+}
+
+fn resume_hint(partial: Option<&PathBuf>) -> String {
+    let kept = |path: &PathBuf| format!("fetching again resumes from {}; ", path.display());
+    partial.map(kept).unwrap_or_default()
 }
 
 fn list(paths: &[PathBuf]) -> String {

@@ -8,12 +8,15 @@ pub mod catalogue;
 pub mod cifar;
 pub mod digits;
 pub mod error;
+pub mod fetch;
 mod files;
 pub mod idx;
 pub mod load;
 pub mod raw;
 pub mod sources;
 pub mod split;
+pub mod status;
+pub mod text;
 
 pub use error::DataError;
 pub use load::{Loaded, Origin, Samples, load};

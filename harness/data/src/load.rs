@@ -1,6 +1,6 @@
 //! A data set by name: samples, fixed split, sample ids and where the bytes came from.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -181,7 +181,7 @@ fn load_cifar(sources: &Sources, records: usize, validation: usize) -> Result<Lo
             (cifar::archive(&path, &file, records)?, official)
         }
         CifarLayout::Batches(paths) => {
-            let mut images = cifar::empty();
+            let mut images = cifar::empty(records.saturating_mul(paths.len()));
             let mut official = true;
             for (place, path) in paths.iter().enumerate() {
                 let file = files::read(path, FILE_CAP)?;
@@ -199,25 +199,26 @@ fn load_cifar(sources: &Sources, records: usize, validation: usize) -> Result<Lo
 }
 
 /// Reads a set's files and remembers whether all were the published ones.
-struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     set: &'a DataSet,
     sources: &'a Sources,
-    origin: Origin,
+    pub(crate) origin: Origin,
 }
 
 impl<'a> Reader<'a> {
-    fn new(set: &'a DataSet, sources: &'a Sources) -> Self {
+    pub(crate) fn new(set: &'a DataSet, sources: &'a Sources) -> Self {
         Self { set, sources, origin: Origin::Official }
     }
 
-    fn file(&mut self, place: usize) -> Result<(PathBuf, Vec<u8>), DataError> {
+    /// Path and bytes of the set's file at `place` in the catalogue.
+    pub(crate) fn file(&mut self, place: usize) -> Result<(PathBuf, Vec<u8>), DataError> {
         let Some(published) = self.set.files.get(place) else {
             let remedy = self.set.remedy(self.sources);
             return Err(DataError::Missing { file: String::new(), looked: Vec::new(), remedy });
         };
         let candidates = published.candidates(self.sources);
         let path = files::first_present(candidates, || self.set.remedy(self.sources))?;
-        let file = files::read(Path::new(&path), FILE_CAP)?;
+        let file = files::read(&path, FILE_CAP)?;
         if !published.pin.matches(&path, &file) {
             self.origin = Origin::Modified;
         }
@@ -243,6 +244,7 @@ fn loaded(name: &str, samples: Samples, split: Split, ids: &[[u8; 32]], origin: 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
 
     use super::*;
     use crate::split::sample_id;
