@@ -9,6 +9,7 @@ pub mod commitment;
 pub mod digest;
 pub mod merkle;
 pub mod order;
+pub mod plan;
 pub mod sample;
 pub mod seed;
 pub mod settings;

@@ -1,0 +1,474 @@
+//! A suite checked against the catalogue: what will run, before anything runs.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::catalogue::{Catalogue, hint};
+use crate::digest::Digest;
+use crate::settings::{SettingError, Values};
+use crate::suite::{ClaimUse, Seeds, Step, Suite, SuiteError, WorkloadUse, locate, parse};
+
+/// Most cells a plan may have.
+const MOST_CELLS: usize = 1_000_000;
+
+/// A workload with everything resolved: its identity in cell ids.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PlannedWorkload {
+    /// Name in tables.
+    #[serde(skip)]
+    pub label: String,
+    /// Workload id.
+    pub id: String,
+    /// Its settings, resolved.
+    pub settings: Values,
+    /// Metric the target is set on.
+    pub metric: String,
+    /// Whether larger is better.
+    pub higher_is_better: bool,
+    /// Target on the validation split.
+    pub target: f64,
+    /// Where the target comes from.
+    #[serde(skip)]
+    pub target_origin: String,
+    /// Budget in samples.
+    pub budget_samples: u64,
+    /// Distance of the evaluation grid in samples.
+    pub evaluate_every_samples: u64,
+}
+
+/// An arm with everything resolved.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PlannedArm {
+    /// Name in tables: `as`, or the method and what the suite sets.
+    #[serde(skip)]
+    pub label: String,
+    /// Method id.
+    pub method: String,
+    /// Its settings, resolved.
+    pub settings: Values,
+}
+
+/// One run to make: indices into the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cell {
+    /// Index into [`Plan::workloads`].
+    pub workload: usize,
+    /// Index into [`Plan::arms`].
+    pub arm: usize,
+    /// The integer seed.
+    pub seed: u64,
+}
+
+/// What will run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Suite name.
+    pub suite: String,
+    /// The question it asks.
+    pub question: String,
+    /// SHA-256 of the suite's text.
+    pub suite_digest: Digest,
+    /// The suite's text.
+    pub suite_text: String,
+    /// Label of the arm that speed-ups refer to.
+    pub baseline: Option<String>,
+    /// Workloads in order.
+    pub workloads: Vec<PlannedWorkload>,
+    /// Arms in order.
+    pub arms: Vec<PlannedArm>,
+    /// Seeds in order.
+    pub seeds: Vec<u64>,
+    /// Cells: workload by workload, seed by seed, arm by arm, so that a drift of the machine's
+    /// speed falls on all arms alike.
+    pub cells: Vec<Cell>,
+    /// Claims whose arms and workloads are in the plan.
+    pub claims: Vec<ClaimUse>,
+}
+
+/// What the command line changes of a suite.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Overrides {
+    /// Only arms of these methods (or labels).
+    pub methods: Vec<String>,
+    /// Only these workloads (or labels).
+    pub workloads: Vec<String>,
+    /// Other seeds.
+    pub seeds: Option<Seeds>,
+    /// `arm.key=value` settings.
+    pub set: Vec<(String, String, Value)>,
+}
+
+impl std::str::FromStr for Assignment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refuse = || format!("--set \"{text}\" is not ARM.KEY=VALUE, for example sgd.lr=0.05");
+        // A label may hold `=` and `.` inside its brackets: the key follows the bracket.
+        let bracket = text.find(']').unwrap_or(0);
+        let dot = text[bracket..].find('.').ok_or_else(refuse)? + bracket;
+        let (arm, rest) = (&text[..dot], &text[dot + 1..]);
+        let (key, value) = rest.split_once('=').ok_or_else(refuse)?;
+        let value = serde_yaml::from_str(value).map_err(|_| refuse())?;
+        Ok(Self(arm.to_owned(), key.to_owned(), value))
+    }
+}
+
+/// One `--set` of the command line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assignment(pub String, pub String, pub Value);
+
+/// Where in the suite a problem is, and what it is.
+struct Problem(Vec<Step>, String);
+
+fn key(name: &str) -> Step {
+    Step::Key(name.to_owned())
+}
+
+/// Reads and checks a suite; `file` is only for messages.
+///
+/// # Errors
+/// With file, line, column and the nearest valid name.
+pub fn plan(
+    file: &str,
+    text: &str,
+    catalogue: &Catalogue,
+    overrides: &Overrides,
+) -> Result<Plan, SuiteError> {
+    let suite = parse(file, text)?;
+    resolve(suite, text, catalogue, overrides).map_err(|Problem(path, message)| {
+        let (line, column) = if path.is_empty() { (0, 0) } else { locate(text, &path) };
+        SuiteError { file: file.to_owned(), line, column, message }
+    })
+}
+
+fn resolve(
+    suite: Suite,
+    text: &str,
+    catalogue: &Catalogue,
+    overrides: &Overrides,
+) -> Result<Plan, Problem> {
+    check_name(&suite.suite)?;
+    let workloads = suite.workloads.iter().enumerate();
+    let workloads = workloads.map(|(index, used)| workload(index, used, catalogue));
+    let workloads = workloads.collect::<Result<Vec<_>, _>>()?;
+    let arms = (0..suite.arms.len()).map(|index| arm(index, &suite, catalogue, overrides));
+    let arms = arms.collect::<Result<Vec<_>, _>>()?;
+    unique(workloads.iter().map(|workload| workload.label.as_str()), "workloads", "workload")?;
+    unique(arms.iter().map(|arm| arm.label.as_str()), "arms", "arm")?;
+    let labels = Labels {
+        arms: arms.iter().map(|arm| arm.label.as_str()).collect(),
+        workloads: workloads.iter().map(|workload| workload.label.as_str()).collect(),
+    };
+    if let Some(baseline) = &suite.baseline {
+        known("arm", baseline, &labels.arms, vec![key("baseline")])?;
+    }
+    for (index, claim) in suite.claims.iter().enumerate() {
+        check_claim(claim, &labels, |field| vec![key("claims"), Step::Index(index), key(field)])?;
+    }
+    unique(suite.claims.iter().map(|claim| claim.id.as_str()), "claims", "claim")?;
+
+    let keeps = |wanted: &[String], names: [&str; 2]| {
+        wanted.is_empty() || names.iter().any(|name| wanted.iter().any(|wanted| wanted == name))
+    };
+    let filtered = |wanted: &[String], names: &[[&str; 2]], option: &str| {
+        wanted
+            .iter()
+            .find(|wanted| !names.iter().any(|pair| pair.contains(&wanted.as_str())))
+            .map_or(Ok(()), |missing| {
+                let valid: Vec<_> = names.iter().map(|pair| pair[1]).collect();
+                Err(Problem(
+                    Vec::new(),
+                    format!(
+                        "{option} {missing}: the suite has no such name{}",
+                        hint(missing, valid)
+                    ),
+                ))
+            })
+    };
+    let arm_names: Vec<_> =
+        arms.iter().map(|arm| [arm.method.as_str(), arm.label.as_str()]).collect();
+    let workload_names: Vec<_> =
+        workloads.iter().map(|w| [w.id.as_str(), w.label.as_str()]).collect();
+    filtered(&overrides.methods, &arm_names, "--methods")?;
+    filtered(&overrides.workloads, &workload_names, "--workloads")?;
+    for (arm, ..) in &overrides.set {
+        filtered(std::slice::from_ref(arm), &arm_names, "--set")?;
+    }
+
+    let arms: Vec<_> =
+        arms.into_iter().filter(|a| keeps(&overrides.methods, [&a.method, &a.label])).collect();
+    let workloads: Vec<_> =
+        workloads.into_iter().filter(|w| keeps(&overrides.workloads, [&w.id, &w.label])).collect();
+    let claims = suite.claims.into_iter().filter_map(|claim| {
+        let has_arm = |label: &str| arms.iter().any(|arm| arm.label == label);
+        let mut claim = has_arm(&claim.arm).then_some(claim)?;
+        let has_workload =
+            |label: &String| workloads.iter().any(|workload| workload.label == *label);
+        if !has_arm(&claim.baseline) || !claim.grows_from.iter().all(has_workload) {
+            return None;
+        }
+        let restricted = !claim.workloads.is_empty();
+        claim.workloads.retain(|label| has_workload(label));
+        (!restricted || !claim.workloads.is_empty()).then_some(claim)
+    });
+    let claims = claims.collect();
+    let seeds = overrides.seeds.clone().unwrap_or(suite.seeds).0;
+    let count = workloads.len().saturating_mul(arms.len()).saturating_mul(seeds.len());
+    if count > MOST_CELLS {
+        return Err(Problem(
+            vec![key("arms")],
+            format!("{count} cells are more than {MOST_CELLS}; split the suite"),
+        ));
+    }
+    let mut cells = Vec::with_capacity(count);
+    for workload in 0..workloads.len() {
+        for &seed in &seeds {
+            cells.extend((0..arms.len()).map(|arm| Cell { workload, arm, seed }));
+        }
+    }
+    let baseline = suite.baseline.filter(|label| arms.iter().any(|arm| arm.label == *label));
+    Ok(Plan {
+        suite: suite.suite,
+        question: suite.question,
+        suite_digest: Digest::of(text.as_bytes()),
+        suite_text: text.to_owned(),
+        baseline,
+        workloads,
+        arms,
+        seeds,
+        cells,
+        claims,
+    })
+}
+
+struct Labels<'a> {
+    arms: Vec<&'a str>,
+    workloads: Vec<&'a str>,
+}
+
+fn check_name(name: &str) -> Result<(), Problem> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if (1..=64).contains(&name.len()) && name.chars().all(fits) && !name.starts_with('.') {
+        return Ok(());
+    }
+    let message = format!(
+        "suite name {name:?} must be 1 to 64 letters, digits, '-', '_' or '.', not starting with '.'"
+    );
+    Err(Problem(vec![key("suite")], message))
+}
+
+fn known(noun: &str, name: &str, names: &[&str], path: Vec<Step>) -> Result<(), Problem> {
+    if names.contains(&name) {
+        return Ok(());
+    }
+    Err(Problem(path, format!("unknown {noun} \"{name}\"{}", hint(name, names.to_vec()))))
+}
+
+fn unique<'a>(names: impl Iterator<Item = &'a str>, list: &str, noun: &str) -> Result<(), Problem> {
+    let mut seen: Vec<&str> = Vec::new();
+    for (index, name) in names.enumerate() {
+        if seen.contains(&name) {
+            let message =
+                format!("two {noun}s are called \"{name}\"; give one another name with `as:`");
+            return Err(Problem(vec![key(list), Step::Index(index)], message));
+        }
+        seen.push(name);
+    }
+    if seen.is_empty() && list != "claims" {
+        return Err(Problem(vec![key(list)], format!("no {noun}s are given")));
+    }
+    Ok(())
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "epochs are checked to be positive and moderate"
+)]
+fn workload(
+    index: usize,
+    used: &WorkloadUse,
+    catalogue: &Catalogue,
+) -> Result<PlannedWorkload, Problem> {
+    let path = |field: &str| {
+        let whole = vec![key("workloads"), Step::Index(index)];
+        if field.is_empty() { whole } else { [whole, vec![key(field)]].concat() }
+    };
+    let Some(info) = catalogue.workload(&used.workload) else {
+        let ids: Vec<_> = catalogue.workload_ids().collect();
+        let message = format!(
+            "workloads[{index}]: unknown workload \"{}\"{}",
+            used.workload,
+            hint(&used.workload, ids)
+        );
+        return Err(Problem(path("workload"), message));
+    };
+    let settings = (info.resolve)(&used.with).map_err(|error| {
+        setting_problem(&error, &used.workload, [path("with"), Vec::new()].concat())
+    })?;
+    let epochs = used.epochs.unwrap_or(info.budget_epochs);
+    let every = used.evaluate_every.unwrap_or(info.evaluate_every_epochs);
+    let [examples, ..] = info.split_sizes;
+    for (field, value) in [("epochs", epochs), ("evaluate_every", every)] {
+        if !(value > 0.0 && value <= 1e6) {
+            return Err(Problem(
+                path(field),
+                format!("{field} is {value}, but must be above 0 and at most 1e6"),
+            ));
+        }
+    }
+    let samples = |epochs: f64| ((epochs * f64::from(examples)).round() as u64).max(1);
+    if every > epochs {
+        let message = format!("evaluate_every is {every} epochs, more than the budget of {epochs}");
+        return Err(Problem(path("evaluate_every"), message));
+    }
+    let (target, target_origin) = match &used.target {
+        Some(target) => (target.value, target.origin.clone()),
+        None => (info.target, info.target_origin.to_owned()),
+    };
+    if !target.is_finite() {
+        return Err(Problem(
+            path("target"),
+            format!("target is {target}, but must be a finite number"),
+        ));
+    }
+    Ok(PlannedWorkload {
+        label: used.label.clone().unwrap_or_else(|| label(info.id, &used.with)),
+        id: info.id.to_owned(),
+        settings,
+        metric: info.metric.to_owned(),
+        higher_is_better: info.higher_is_better,
+        target,
+        target_origin,
+        budget_samples: samples(epochs),
+        evaluate_every_samples: samples(every),
+    })
+}
+
+fn arm(
+    index: usize,
+    suite: &Suite,
+    catalogue: &Catalogue,
+    overrides: &Overrides,
+) -> Result<PlannedArm, Problem> {
+    let used = &suite.arms[index];
+    let path = |field: &str| vec![key("arms"), Step::Index(index), key(field)];
+    let Some(info) = catalogue.method(&used.method) else {
+        let ids: Vec<_> = catalogue.method_ids().collect();
+        let message =
+            format!("arms[{index}]: unknown method \"{}\"{}", used.method, hint(&used.method, ids));
+        return Err(Problem(path("method"), message));
+    };
+    let label = used.label.clone().unwrap_or_else(|| label(info.id, &used.with));
+    let mut values = suite.settings.clone();
+    values.extend(used.with.clone());
+    for (_, name, value) in
+        overrides.set.iter().filter(|(arm, ..)| *arm == label || *arm == info.id)
+    {
+        values.insert(name.clone(), value.clone());
+    }
+    let settings = (info.resolve)(&values).map_err(|error| {
+        // A value may come from the arm, from the suite's common settings or from the command line.
+        let common = error
+            .key()
+            .is_some_and(|key| !used.with.contains_key(key) && suite.settings.contains_key(key));
+        setting_problem(&error, info.id, if common { vec![key("settings")] } else { path("with") })
+    })?;
+    Ok(PlannedArm { label, method: info.id.to_owned(), settings })
+}
+
+fn setting_problem(error: &SettingError, owner: &str, mut path: Vec<Step>) -> Problem {
+    path.extend(error.key().map(key));
+    Problem(path, format!("{owner}: {error}"))
+}
+
+/// `method[key=value]` with the keys the suite sets, sorted.
+fn label(id: &str, with: &Values) -> String {
+    if with.is_empty() {
+        return id.to_owned();
+    }
+    let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let pairs: Vec<_> = with.iter().map(|(key, value)| format!("{key}={}", plain(value))).collect();
+    format!("{id}[{}]", pairs.join(","))
+}
+
+/// Metrics that every classifier reports.
+pub const METRICS: [&str; 4] = ["accuracy", "nll", "ece", "aurc"];
+
+/// Comparisons that are ratios of times or samples.
+pub const RATIOS: [&str; 2] = ["time-to-target", "samples-to-target"];
+
+fn check_claim(
+    claim: &ClaimUse,
+    labels: &Labels<'_>,
+    path: impl Fn(&str) -> Vec<Step>,
+) -> Result<(), Problem> {
+    known("arm", &claim.arm, &labels.arms, path("arm"))?;
+    known("arm", &claim.baseline, &labels.arms, path("baseline"))?;
+    for workload in claim.workloads.iter().chain(&claim.grows_from) {
+        known("workload", workload, &labels.workloads, path("workloads"))?;
+    }
+    let metrics = ["validation", "test"]
+        .iter()
+        .flat_map(|split| METRICS.map(|metric| format!("{split}/{metric}")));
+    let comparisons: Vec<String> =
+        RATIOS.iter().map(|ratio| (*ratio).to_owned()).chain(metrics).collect();
+    let names: Vec<&str> = comparisons.iter().map(String::as_str).collect();
+    known("comparison", &claim.compare, &names, path("compare"))?;
+    let ratio = RATIOS.contains(&claim.compare.as_str());
+    if ratio && !(claim.at_least >= 1.0 && claim.at_least.is_finite()) {
+        let message =
+            format!("at_least is {}, but a ratio of times must be at least 1", claim.at_least);
+        return Err(Problem(path("at_least"), message));
+    }
+    if !ratio && !(claim.at_least >= 0.0 && claim.at_least.is_finite()) {
+        let message =
+            format!("at_least is {}, but a difference must be at least 0", claim.at_least);
+        return Err(Problem(path("at_least"), message));
+    }
+    if claim.arm == claim.baseline {
+        return Err(Problem(
+            path("baseline"),
+            format!("arm and baseline are both \"{}\"", claim.arm),
+        ));
+    }
+    Ok(())
+}
+
+/// What a cell's id is taken over (contract, section 6).
+#[derive(Debug, Serialize)]
+struct CellKey<'a> {
+    workload: &'a PlannedWorkload,
+    arm: &'a PlannedArm,
+    seed: &'a str,
+    data_root: &'a Digest,
+    code: &'a str,
+}
+
+impl Plan {
+    /// The id of a cell: 16 hexadecimal characters. `seed` is the seed's text: the integer, or the
+    /// 64 characters of an attested one.
+    ///
+    /// # Errors
+    /// When a setting cannot be written as JSON.
+    pub fn cell_id(
+        &self,
+        cell: Cell,
+        seed: &str,
+        data_root: &Digest,
+        code: &str,
+    ) -> Result<String, serde_json::Error> {
+        let key = CellKey {
+            workload: &self.workloads[cell.workload],
+            arm: &self.arms[cell.arm],
+            seed,
+            data_root,
+            code,
+        };
+        Ok(Digest::of_json(&key)?.short(16))
+    }
+}
+
+#[cfg(test)]
+#[path = "plan/tests.rs"]
+mod tests;

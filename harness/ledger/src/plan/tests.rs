@@ -1,0 +1,185 @@
+use super::*;
+use crate::catalogue::{MethodInfo, Paper, PaperClaim, WorkloadInfo};
+use crate::settings;
+use crate::settings::Range;
+
+settings! {
+    /// Settings of the example method.
+    pub struct Example {
+        /// Step size.
+        lr: f64 = 0.1, range Range::above(0.0), from "assumed";
+        /// Examples per step.
+        batch_size: u32 = 32, range Range::of(1.0..), from "assumed";
+    }
+}
+
+settings! {
+    /// Settings of the example workload.
+    pub struct Shape {
+        /// Factor on widths.
+        width: f64 = 1.0, range Range::above(0.0), from "assumed";
+    }
+}
+
+fn catalogue() -> Catalogue {
+    let method = |id| MethodInfo {
+        id,
+        family: "optim",
+        summary: "",
+        paper: Paper { title: "", authors: "", year: 2020, reference: "", code: "" },
+        claim: PaperClaim { statement: "", number: "", source: "" },
+        baseline: None,
+        settings: Example::table(),
+        resolve: Example::resolve,
+        card: "",
+    };
+    let workload = WorkloadInfo {
+        id: "digits-mlp",
+        title: "",
+        data: "digits",
+        metric: "accuracy",
+        higher_is_better: true,
+        target: 0.9,
+        target_origin: "assumed",
+        budget_epochs: 2.0,
+        evaluate_every_epochs: 0.5,
+        split_sizes: [100, 10, 10],
+        settings: Shape::table(),
+        resolve: Shape::resolve,
+        card: "",
+    };
+    Catalogue { methods: vec![method("muon"), method("sgd")], workloads: vec![workload] }
+}
+
+const TEXT: &str = "\
+suite: x
+question: q
+seeds: 2
+baseline: sgd
+workloads:
+  - digits-mlp
+  - { workload: digits-mlp, with: { width: 2 }, epochs: 3 }
+settings: { batch_size: 16 }
+arms:
+  - sgd
+  - { method: muon, with: { lr: 0.02 } }
+claims:
+  - id: faster
+    statement: s
+    paper: { number: n, source: p }
+    arm: muon[lr=0.02]
+    baseline: sgd
+    compare: time-to-target
+    at_least: 1.1
+";
+
+fn planned(text: &str) -> Result<Plan, SuiteError> {
+    plan("x.yaml", text, &catalogue(), &Overrides::default())
+}
+
+fn message(from: &str, to: &str) -> String {
+    assert!(TEXT.contains(from), "{from}");
+    planned(&TEXT.replacen(from, to, 1)).unwrap_err().to_string()
+}
+
+#[test]
+fn a_suite_becomes_cells_seed_by_seed_with_everything_resolved() {
+    let plan = planned(TEXT).unwrap();
+    assert_eq!(plan.cells.len(), 2 * 2 * 2);
+    assert_eq!(
+        plan.cells[..2],
+        [Cell { workload: 0, arm: 0, seed: 0 }, Cell { workload: 0, arm: 1, seed: 0 }]
+    );
+    assert_eq!(plan.workloads[1].label, "digits-mlp[width=2]");
+    assert_eq!(
+        (plan.workloads[1].budget_samples, plan.workloads[1].evaluate_every_samples),
+        (300, 50)
+    );
+    assert_eq!(plan.arms[1].label, "muon[lr=0.02]");
+    assert_eq!(plan.arms[1].settings["batch_size"], 16);
+}
+
+#[test]
+fn every_mistake_has_file_line_column_and_remedy() {
+    assert_eq!(
+        message("  - sgd", "  - sgdd"),
+        "x.yaml:10:5: arms[0]: unknown method \"sgdd\"; did you mean \"sgd\"?"
+    );
+    assert_eq!(
+        message("lr: 0.02", "lr: -1"),
+        "x.yaml:11:33: muon: setting \"lr\" is -1, but must be a number above 0"
+    );
+    assert_eq!(
+        message("with: { lr", "with: { rl"),
+        "x.yaml:11:33: muon: unknown setting \"rl\"; did you mean \"lr\"?"
+    );
+    assert_eq!(
+        message("batch_size: 16", "batch_size: big"),
+        "x.yaml:8:25: sgd: setting \"batch_size\" is \"big\", but must be a whole number at least 1"
+    );
+    assert_eq!(message("width: 2", "width: 0").split(": ").nth(1), Some("digits-mlp"));
+    assert!(
+        message("  - digits-mlp", "  - digit-mlp")
+            .contains("x.yaml:6:5: workloads[0]: unknown workload")
+    );
+    assert!(
+        message("baseline: sgd", "baseline: sdg")
+            .contains("x.yaml:4:11: unknown arm \"sdg\"; did you mean \"sgd\"?")
+    );
+    assert!(
+        message("time-to-target", "time-to-targte").contains("x.yaml:18:14: unknown comparison")
+    );
+    assert!(message("at_least: 1.1", "at_least: 0.5").contains("x.yaml:19:15"));
+    assert!(message("epochs: 3", "epochs: 0").contains("x.yaml:7:56: epochs is 0"));
+    assert!(message("suite: x", "suite: ../x").contains("x.yaml:1:8: suite name"));
+    assert!(
+        message("{ method: muon, with: { lr: 0.02 } }", "sgd")
+            .contains("two arms are called \"sgd\"")
+    );
+}
+
+#[test]
+fn the_command_line_filters_and_sets() {
+    let overrides = Overrides {
+        methods: vec!["sgd".into()],
+        workloads: Vec::new(),
+        seeds: Some(Seeds(vec![7])),
+        set: vec![("sgd".into(), "lr".into(), 0.5.into())],
+    };
+    let plan = plan("x.yaml", TEXT, &catalogue(), &overrides).unwrap();
+    assert_eq!((plan.cells.len(), plan.claims.len()), (2, 0));
+    assert_eq!((plan.arms[0].settings["lr"].as_f64(), plan.cells[0].seed), (Some(0.5), 7));
+    let wrong = Overrides { methods: vec!["sdg".into()], ..Overrides::default() };
+    let error = super::plan("x.yaml", TEXT, &catalogue(), &wrong).unwrap_err();
+    assert!(
+        error.message.contains("--methods sdg: the suite has no such name; did you mean \"sgd\"?"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_cell_id_follows_what_changes_the_result_and_nothing_else() {
+    let root = Digest::of(b"data");
+    let id = |text: &str, code: &str| {
+        let plan = planned(text).unwrap();
+        plan.cell_id(plan.cells[1], "0", &root, code).unwrap()
+    };
+    let original = id(TEXT, "code");
+    assert_eq!(original.len(), 16);
+    assert_eq!(original, id(&TEXT.replace("question: q", "question: other"), "code"));
+    assert_eq!(
+        original,
+        id(&TEXT.replace("method: muon", "method: muon, as: 'muon[lr=0.02]'"), "code")
+    );
+    assert_ne!(original, id(&TEXT.replace("0.02", "0.03"), "code"));
+    assert_ne!(original, id(TEXT, "other code"));
+}
+
+#[test]
+fn assignments_are_read_as_yaml_values() {
+    let parsed: Assignment = "muon[lr=0.02].lr=0.05".parse().unwrap();
+    assert_eq!(parsed, Assignment("muon[lr=0.02]".into(), "lr".into(), 0.05.into()));
+    let parsed: Assignment = "sgd.nesterov=false".parse().unwrap();
+    assert_eq!(parsed, Assignment("sgd".into(), "nesterov".into(), false.into()));
+    assert!("sgd".parse::<Assignment>().is_err());
+}
