@@ -135,3 +135,135 @@ pub fn verify_inclusion(
     }
     last == 0 && node == *root
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn leaves(n: usize) -> Vec<Digest> {
+        (0..n).map(|i| Digest::of(&i.to_le_bytes())).collect()
+    }
+
+    /// RFC 6962, section 2.1, word for word.
+    fn recursive_root(leaves: &[Digest]) -> Digest {
+        match leaves {
+            [] => Digest::of(b""),
+            [leaf] => leaf_hash(leaf.as_bytes()),
+            _ => {
+                let k = leaves.len().next_power_of_two() / 2;
+                let (left, right) = leaves.split_at(k);
+                node_hash(&recursive_root(left), &recursive_root(right))
+            }
+        }
+    }
+
+    #[test]
+    fn roots_agree_with_the_test_vectors_of_certificate_transparency() {
+        let data: [&[u8]; 8] = [
+            b"",
+            b"\x00",
+            b"\x10",
+            b"\x20\x21",
+            b"\x30\x31",
+            b"\x40\x41\x42\x43",
+            b"\x50\x51\x52\x53\x54\x55\x56\x57",
+            b"\x60\x61\x62\x63\x64\x65\x66\x67\x68\x69\x6a\x6b\x6c\x6d\x6e\x6f",
+        ];
+        let roots = [
+            "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+            "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
+            "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
+            "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+            "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
+            "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
+            "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
+            "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
+        ];
+        let mut builder = MerkleBuilder::new();
+        assert_eq!(builder.root(), Digest::of(b""));
+        for (leaf, expected) in data.iter().zip(roots) {
+            builder.push(leaf);
+            assert_eq!(builder.root().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn every_leaf_of_every_size_to_200_has_a_proof_that_holds() {
+        for size in 1..=200 {
+            let leaves = leaves(size);
+            let root = root(&leaves);
+            assert_eq!(root, recursive_root(&leaves), "size {size}");
+            for (index, leaf) in leaves.iter().enumerate() {
+                let proof = inclusion_proof(&leaves, index).unwrap();
+                assert!(
+                    verify_inclusion(leaf, index as u64, size as u64, &proof, &root),
+                    "leaf {index} of {size}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_leaf_outside_the_tree_has_no_proof() {
+        assert_eq!(inclusion_proof(&leaves(3), 3), Err(OutsideTree { index: 3, size: 3 }));
+        assert_eq!(inclusion_proof(&[], 0), Err(OutsideTree { index: 0, size: 0 }));
+        let leaf = leaves(1)[0];
+        assert!(!verify_inclusion(&leaf, 0, 0, &[], &root(&[])));
+    }
+
+    #[test]
+    fn the_builder_holds_one_digest_for_each_set_bit_of_the_count() {
+        let mut builder = MerkleBuilder::new();
+        for n in 1..=1000_u64 {
+            builder.push(b"leaf");
+            assert_eq!(builder.subtrees.len(), n.count_ones() as usize);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_changed_proof_fails(
+            size in 1_usize..200, at: prop::sample::Index, hit: prop::sample::Index, byte in 0_usize..32,
+        ) {
+            let leaves = leaves(size);
+            let root = root(&leaves);
+            let index = at.index(size);
+            let (leaf, index, size) = (leaves[index], index as u64, size as u64);
+            let proof = inclusion_proof(&leaves, index as usize).unwrap();
+            let holds = verify_inclusion;
+            prop_assert!(holds(&leaf, index, size, &proof, &root));
+
+            let mut other = leaf;
+            other.0[byte] ^= 1;
+            prop_assert!(!holds(&other, index, size, &proof, &root));
+            let mut other = root;
+            other.0[byte] ^= 1;
+            prop_assert!(!holds(&leaf, index, size, &proof, &other));
+            let mut longer = proof.clone();
+            longer.push(leaf);
+            prop_assert!(!holds(&leaf, index, size, &longer, &root));
+            if !proof.is_empty() {
+                prop_assert!(!holds(&leaf, index, size, &proof[1..], &root));
+                let mut other = proof.clone();
+                let position = hit.index(other.len());
+                other[position].0[byte] ^= 1;
+                prop_assert!(!holds(&leaf, index, size, &other, &root));
+            }
+            let other = hit.index(leaves.len()) as u64;
+            if other != index {
+                prop_assert!(!holds(&leaf, other, size, &proof, &root));
+            }
+        }
+
+        #[test]
+        fn any_index_size_and_proof_is_judged_without_panic(
+            index: u64, size: u64, proof in prop::collection::vec(any::<[u8; 32]>(), 0..70),
+        ) {
+            let proof: Vec<Digest> = proof.into_iter().map(Digest).collect();
+            let leaf = Digest::of(b"leaf");
+            prop_assert!(!verify_inclusion(&leaf, index, size, &proof, &Digest::of(b"root")));
+        }
+    }
+}

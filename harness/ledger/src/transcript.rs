@@ -133,6 +133,28 @@ impl Transcript {
         }
     }
 
+    /// Takes up a transcript again where a checkpoint left it, inside its last epoch; the chain
+    /// goes on from there. What comes from a file must have passed [`replay`] before.
+    #[must_use]
+    pub fn resume(checkpoint: FinishedTranscript) -> Self {
+        let FinishedTranscript { ids, epochs, chain } = checkpoint;
+        // Offsets follow from the counts, so that no recorded offset can point outside the ids.
+        let mut offset = 0;
+        let epochs = epochs.into_iter().map(|epoch| {
+            let open = OpenEpoch { block: epoch.block, offset, steps: epoch.steps };
+            offset = offset.saturating_add(epoch.n as usize).min(ids.len());
+            open
+        });
+        Self {
+            epochs: epochs.collect(),
+            steps: chain.step,
+            unchained: Vec::new(),
+            chained_ids: ids.len(),
+            point: chain,
+            ids,
+        }
+    }
+
     /// Makes room for `ids` more ids, so that recording them does not reallocate under a clock.
     pub fn reserve(&mut self, ids: usize) {
         self.ids.reserve(ids);
@@ -273,3 +295,6 @@ fn order_root(ids: impl Iterator<Item = u32>, leaves: &[Digest]) -> Result<Diges
 fn u32_of(what: &'static str, count: usize) -> Result<u32, TranscriptError> {
     u32::try_from(count).map_err(|_| TranscriptError::TooMany { what, count: count as u64 })
 }
+
+#[cfg(test)]
+mod tests;

@@ -294,3 +294,6 @@ fn ids_of(bytes: &[u8]) -> impl Iterator<Item = u32> {
 fn split_ids(bytes: &[u8], n: u64) -> Option<(&[u8], &[u8])> {
     bytes.split_at_checked(usize::try_from(n).ok()?.checked_mul(4)?)
 }
+
+#[cfg(test)]
+mod tests;

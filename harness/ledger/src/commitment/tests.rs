@@ -1,0 +1,175 @@
+use std::fs;
+
+use super::*;
+
+fn entry(number: u64) -> CommitmentEntry {
+    let root = Digest::of(b"root");
+    let config = Digest::of(&number.to_le_bytes());
+    CommitmentEntry::new(format!("cell-{number}"), root, config, 10, 3, Digest::of(b"seed"))
+}
+
+/// An index of `n` lines and the text of it.
+fn index(n: u64) -> (tempfile::TempDir, PathBuf, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("commitments.jsonl");
+    for number in 0..n {
+        CommitmentIndex::append(&path, entry(number)).unwrap();
+    }
+    let text = fs::read_to_string(&path).unwrap();
+    (folder, path, text)
+}
+
+fn broken_line(path: &Path) -> (u64, LineProblem) {
+    match CommitmentIndex::read_and_verify(path).unwrap_err() {
+        CommitmentError::Broken { line, problem, .. } => (line, problem),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn the_commitment_hashes_its_parts_in_the_order_of_the_contract() {
+    let [root, config, seed] = [[1; 32], [2; 32], [3; 32]].map(Digest);
+    let mut text = b"palimpsest/run/v1".to_vec();
+    text.extend([1; 32]);
+    text.extend([2; 32]);
+    text.extend([10, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0]);
+    text.extend([3; 32]);
+    assert_eq!(run_commitment(&root, &config, 10, 3, &seed), Digest::of(&text));
+}
+
+#[test]
+fn appended_lines_are_chained_and_read_back() {
+    let (_folder, path, _) = index(3);
+    let index = CommitmentIndex::read_and_verify(&path).unwrap();
+    assert_eq!(index.torn_bytes, 0);
+    assert_eq!(index.lines[0].previous, CommitmentIndex::origin());
+    assert_eq!(index.lines[2].previous, index.lines[1].digest);
+    assert_eq!(index.head(), index.lines[2].digest);
+    let entries: Vec<_> = index.lines.into_iter().map(|line| line.entry).collect();
+    assert_eq!(entries, [entry(0), entry(1), entry(2)]);
+}
+
+#[test]
+fn a_writer_killed_at_any_byte_of_its_line_leaves_an_index_that_goes_on() {
+    let (_folder, path, text) = index(3);
+    let kept = text.trim_end().rfind('\n').unwrap() + 1;
+    for cut in kept..text.len() {
+        fs::write(&path, &text[..cut]).unwrap();
+        let torn = CommitmentIndex::read_and_verify(&path).unwrap();
+        assert_eq!(torn.lines.len(), 2, "cut at byte {cut}");
+        assert_eq!(torn.torn_bytes, (cut - kept) as u64);
+        let line = CommitmentIndex::append(&path, entry(2)).unwrap();
+        assert_eq!(line.sequence, 2);
+        assert_eq!(fs::read_to_string(&path).unwrap(), text, "cut at byte {cut}");
+    }
+}
+
+#[test]
+fn a_writer_killed_in_the_first_line_leaves_an_empty_index() {
+    let (_folder, path, text) = index(1);
+    for cut in 0..text.len() {
+        fs::write(&path, &text[..cut]).unwrap();
+        assert!(CommitmentIndex::read_and_verify(&path).unwrap().lines.is_empty());
+        CommitmentIndex::append(&path, entry(0)).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+}
+
+#[test]
+fn every_changed_byte_is_found_in_its_line() {
+    let (_folder, path, text) = index(2);
+    let first_line = text.find('\n').unwrap();
+    for at in 0..text.len() - 1 {
+        let mut bytes = text.clone().into_bytes();
+        bytes[at] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let (line, _) = broken_line(&path);
+        let expected = if at <= first_line { 1 } else { 2 };
+        assert_eq!(line, expected, "byte {at}");
+    }
+}
+
+#[test]
+fn removed_moved_and_repeated_lines_are_found() {
+    let (_folder, path, text) = index(4);
+    let lines: Vec<&str> = text.lines().collect();
+    for (order, first_broken) in [
+        (&[1, 2, 3][..], 1),
+        (&[0, 2, 3], 2),
+        (&[0, 1, 3], 3),
+        (&[1, 0, 2, 3], 1),
+        (&[0, 1, 3, 2], 3),
+        (&[0, 0, 1, 2, 3], 2),
+    ] {
+        let text: String = order.iter().map(|&i| format!("{}\n", lines[i])).collect();
+        fs::write(&path, text).unwrap();
+        let (line, problem) = broken_line(&path);
+        assert_eq!(line, first_broken, "{order:?}");
+        assert!(matches!(problem, LineProblem::Sequence { .. }), "{problem}");
+    }
+}
+
+#[test]
+fn a_line_with_a_digest_of_its_own_breaks_the_line_after_it() {
+    let (_folder, path, text) = index(3);
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let line = CommitmentLine::new(1, parse_line(lines[0].as_bytes()).unwrap().digest, entry(9));
+    lines[1] = serde_json::to_string(&line.unwrap()).unwrap();
+    fs::write(&path, lines.join("\n") + "\n").unwrap();
+    let (line, problem) = broken_line(&path);
+    assert_eq!(line, 3);
+    assert!(matches!(problem, LineProblem::Previous { .. }), "{problem}");
+}
+
+#[test]
+fn nothing_is_appended_to_a_broken_last_line() {
+    let (_folder, path, text) = index(2);
+    let broken = text.replace("cell-1", "cell-7");
+    fs::write(&path, &broken).unwrap();
+    let error = CommitmentIndex::append(&path, entry(2)).unwrap_err();
+    assert!(matches!(error, CommitmentError::Broken { line: 2, .. }), "{error}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), broken);
+}
+
+#[test]
+fn an_entry_whose_commitment_is_not_its_own_is_refused() {
+    let (_folder, path, text) = index(1);
+    let mut wrong = entry(1);
+    wrong.epochs += 1;
+    let error = CommitmentIndex::append(&path, wrong).unwrap_err();
+    assert!(error.to_string().starts_with("cell cell-1: commitment is "), "{error}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+}
+
+#[test]
+fn a_count_that_json_would_round_is_refused() {
+    let (_folder, path, text) = index(1);
+    let [root, config, seed] = [Digest::of(b"r"), Digest::of(b"c"), Digest::of(b"s")];
+    let entry = CommitmentEntry::new("c".into(), root, config, (1 << 53) + 1, 1, seed);
+    let error = CommitmentIndex::append(&path, entry).unwrap_err();
+    assert!(matches!(error, CommitmentError::BadEntry { .. }), "{error}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+}
+
+#[test]
+fn writers_at_the_same_time_lose_no_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("commitments.jsonl");
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let path = &path;
+            scope.spawn(move || {
+                for number in 0..10 {
+                    CommitmentIndex::append(path, entry(10 * writer + number)).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(CommitmentIndex::read_and_verify(&path).unwrap().lines.len(), 40);
+}
+
+#[test]
+fn a_missing_index_is_named() {
+    let error = CommitmentIndex::read_and_verify(Path::new("no/such/index")).unwrap_err();
+    assert_eq!(error.to_string(), "cannot open no/such/index");
+}
