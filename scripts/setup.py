@@ -300,7 +300,8 @@ def wrong_hash(wheel: Wheel) -> SetupError:
 
 
 def pip_error(wheel: Wheel, stderr: str) -> SetupError:
-    tail = " | ".join(line.strip() for line in stderr.strip().splitlines()[-3:])
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    tail = " | ".join([line for line in lines if line.startswith("ERROR:")] or lines[-2:])
     if "DO NOT MATCH THE HASHES" in stderr:
         return wrong_hash(wheel)
     if "No space left" in stderr or "Errno 28" in stderr:
@@ -397,7 +398,7 @@ def torch_version(folder: Path) -> str:
             found = re.search(pattern, (folder / name).read_text(), re.MULTILINE)
             if found:
                 return found.group(1)
-    return "unknown"
+    return "of no known version"
 
 
 def own_libtorch(value: str) -> Path:
