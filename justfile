@@ -82,7 +82,7 @@ micro *ARGS: _ready
 # measure the same paths in PyTorch (makes a throw-away venv in the cache)
 [no-exit-message]
 micro-peer *ARGS: _ready
-    "$(python3 scripts/setup.py peer)" benches/peer.py "$@"
+    @python=$(python3 scripts/setup.py peer); "$python" benches/peer.py "$@"
 
 # start a method file from the template, e.g. `just new optim drop-muon`
 [no-exit-message]

@@ -202,7 +202,8 @@ def ensure(cache: Path, bundle: Bundle) -> Path:
     with locked(cache):
         if is_ready(cache, bundle):  # Another clone made it while this one waited.
             return folder
-        check_space(cache, bundle.needs)
+        kept = (cache / "downloads" / wheel.filename for wheel in bundle.wheels)
+        check_space(cache, bundle.needs - sum(path.stat().st_size for path in kept if path.is_file()))
         new = cache / ".staging" / "new"
         new.mkdir()
         files: dict[str, dict] = {}
@@ -458,6 +459,15 @@ rustflags = ["-C", "link-arg=-Wl,-rpath,{libtorch}/lib"]
     temporary.replace(path)
 
 
+def glibc_version() -> tuple[int, ...]:
+    """(0, 0) where the C library is not glibc."""
+    try:
+        found = re.fullmatch(r"glibc (\d+)\.(\d+).*", os.confstr("CS_GNU_LIBC_VERSION") or "")
+    except (OSError, ValueError):
+        found = None
+    return tuple(map(int, found.groups())) if found else (0, 0)
+
+
 def check_machine(fetching: bool) -> None:
     compiler = os.environ.get("CXX") or next((c for c in ("c++", "g++", "clang++") if shutil.which(c)), "")
     if not compiler or not shutil.which(compiler.split()[0]):
@@ -477,8 +487,8 @@ def check_machine(fetching: bool) -> None:
             f"no libtorch is pinned for {platform.system()} {platform.machine()}, only for Linux x86_64",
             f"install libtorch {TORCH} (the PyTorch {TORCH} package holds it) and set LIBTORCH to its folder",
         )
-    if fetching and not platform.libc_ver()[0].startswith("glibc"):
-        raise SetupError("libtorch needs glibc, and this system has another C library", "use a glibc distribution, for example a Debian container")
+    if fetching and glibc_version() < (2, 28):
+        raise SetupError("libtorch needs glibc 2.28 or newer, and this system has another or an older C library", "use a newer glibc distribution, for example a Debian container")
     for name in ("RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "LIBTORCH_USE_PYTORCH", "LIBTORCH_INCLUDE", "LIBTORCH_LIB"):
         if os.environ.get(name):
             say(f"warning: {name} is set and overrides .cargo/config.toml: binaries may not find libtorch; unset it")
@@ -573,7 +583,7 @@ def main() -> int:
         return 2
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        remedy = "free some space" if full else f"make {cache_dir()} writable"
+        remedy = f"free some space on the disk of {cache_dir()}" if full else f"make {cache_dir()} writable"
         print(f"setup: error: {error}\n  remedy: {remedy}, or set PALIMPSEST_CACHE to another folder", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
