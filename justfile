@@ -1,0 +1,108 @@
+# Every recipe that needs libtorch sets it up first; when it is there already, that takes a quarter of a second.
+
+set shell := ["sh", "-eu", "-c"]
+set positional-arguments := true
+set ignore-comments := true
+
+palimpsest := "cargo run --quiet --release --bin palimpsest --"
+
+@_list:
+    "{{ just_executable() }}" --justfile "{{ justfile() }}" --list --unsorted
+
+# fetch libtorch and the digits data into the cache (device: auto, cpu or cuda)
+@setup DEVICE="auto":
+    python3 scripts/setup.py "$1"
+
+# run a suite and report on it; ARGS go to `palimpsest run`
+[no-exit-message]
+@bench SUITE *ARGS: _ready _build
+    suite=$1; shift; code=0; \
+    {{ palimpsest }} run "$suite" "$@" || code=$?; \
+    case $code in 0 | 4) {{ palimpsest }} report "$suite" ;; esac; \
+    exit $code
+
+# draw the report of a suite or of runs again
+[no-exit-message]
+@report +ARGS: _ready _build
+    {{ palimpsest }} report "$@"
+
+# recompute order, chain, commitment and manifest of a run
+[no-exit-message]
+@verify +ARGS: _ready _build
+    {{ palimpsest }} verify "$@"
+
+# list, fetch or verify data sets
+[no-exit-message]
+@data *ARGS: _ready _build
+    {{ palimpsest }} data "$@"
+
+# say what this machine can run and what is missing
+[no-exit-message]
+@doctor: _ready _build
+    {{ palimpsest }} doctor
+
+# run all tests; ARGS go to nextest
+[no-exit-message]
+test *ARGS: _ready
+    python3 scripts/test_setup.py
+    @if cargo nextest --version >/dev/null 2>&1; then \
+        set -x; cargo nextest run --workspace "$@"; \
+    else \
+        echo "cargo-nextest is not installed; using cargo test" >&2; \
+        set -x; cargo test --workspace --lib --bins --tests "$@"; \
+    fi
+
+# check formatting, lints and the direction of dependencies
+[no-exit-message]
+check: _ready
+    cargo fmt --all --check
+    # Method files come in through build.rs, where `cargo fmt` does not see them.
+    @find methods/src -mindepth 2 -name '*.rs' -exec rustfmt --edition 2024 --check {} +
+    cargo clippy --workspace --all-targets -- -D warnings
+    # Dependencies point one way: palimpsest -> methods -> lab -> ledger, palimpsest -> reports -> ledger.
+    @for rule in "ledger tch|torch-sys|lab|methods|reports|palimpsest" "reports tch|torch-sys|lab|methods|palimpsest" \
+        "lab methods|reports|palimpsest" "methods reports|palimpsest"; do \
+        package=${rule%% *}; \
+        tree=$(cargo tree --locked --edges normal,build,dev --package "$package" --prefix none); \
+        if echo "$tree" | grep -E "^(${rule#* }) v"; then \
+            echo "check: $package must not depend on the packages above" >&2; exit 1; \
+        fi; \
+    done
+
+# format everything
+fmt:
+    cargo fmt --all
+    @find methods/src -mindepth 2 -name '*.rs' -exec rustfmt --edition 2024 {} +
+
+# measure the hot paths with criterion; ARGS go to criterion
+[no-exit-message]
+micro *ARGS: _ready
+    cargo bench --workspace --bench '*' -- "$@"
+
+# measure the same paths in PyTorch (makes a throw-away venv in the cache)
+[no-exit-message]
+micro-peer *ARGS: _ready
+    @python=$(python3 scripts/setup.py peer); "$python" benches/peer.py "$@"
+
+# start a method file from the template, e.g. `just new optim drop-muon`
+[no-exit-message]
+@new FAMILY NAME:
+    case "$1/$2" in *[!a-z0-9/-]* | /* | */ | */*/*) echo "new: family and name are lower-case words joined by -" >&2; exit 2 ;; esac; \
+    file=methods/src/$1/$(echo "$2" | tr - _).rs; \
+    if [ -e "$file" ]; then echo "new: $file exists already" >&2; exit 2; fi; \
+    if [ ! -f methods/template.rs ]; then echo "new: methods/template.rs is missing" >&2; exit 2; fi; \
+    mkdir -p "methods/src/$1"; \
+    sed -e "s/@FAMILY@/$1/g" -e "s/@NAME@/$2/g" methods/template.rs > "$file.tmp"; \
+    mv "$file.tmp" "$file"; \
+    echo "$file"
+
+# remove what set-up put into the cache
+[confirm("Remove libtorch, the digits data and the tools that set-up fetched? [y/N]")]
+@clean-cache:
+    python3 scripts/setup.py clean
+
+@_ready:
+    python3 scripts/setup.py --quiet
+
+@_build:
+    cargo build --release --bin palimpsest
