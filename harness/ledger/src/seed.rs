@@ -85,6 +85,20 @@ impl fmt::Debug for Seed {
     }
 }
 
+/// Reads a public beacon from hexadecimal.
+///
+/// # Errors
+/// When the text is empty or not whole bytes of hexadecimal.
+pub fn parse_beacon(text: &str) -> Result<Vec<u8>, String> {
+    let refuse = || format!("beacon {text:?} is not whole bytes of hexadecimal");
+    let nibbles: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(16)).collect();
+    let (pairs, rest) = nibbles.as_ref().ok_or_else(refuse)?.as_chunks::<2>();
+    if pairs.is_empty() || !rest.is_empty() {
+        return Err(refuse());
+    }
+    pairs.iter().map(|[high, low]| u8::try_from(high << 4 | low).map_err(|_| refuse())).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,322 @@
+//! The files of a run folder, as written and as read: one set of types for both.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::digest::Digest;
+use crate::order::{OrderLaw, Unit};
+use crate::seed::Randomness;
+use crate::settings::Values;
+use crate::stats::crossing::Crossing;
+use crate::transcript::{ChainPoint, EpochOrder};
+
+/// Version that this build writes; it reads this one and older ones.
+pub const RECORD_VERSION: u32 = 1;
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// The isotonic fit reached the target within the budget.
+    Reached,
+    /// It did not: right-censored at the budget.
+    Censored,
+    /// Loss or metrics stopped being finite: counted as censored, and flagged.
+    Diverged,
+    /// It crashed; kept for its message, run again next time.
+    Failed,
+}
+
+/// The four clocks in seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClockSeconds {
+    /// Train clock: the score.
+    pub train: f64,
+    /// Evaluation clock.
+    pub eval: f64,
+    /// Input and output clock.
+    pub io: f64,
+    /// Wall time of the run.
+    pub total: f64,
+}
+
+/// The order section.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OrderSection {
+    /// Version of the order contract.
+    pub version: u32,
+    /// Law of the order.
+    pub law: OrderLaw,
+    /// What is randomised.
+    pub unit: Unit,
+    /// Where the seed comes from.
+    pub randomness: Randomness,
+    /// Number of training examples.
+    pub examples: u64,
+    /// The seed, 64 hexadecimal characters.
+    pub seed_hex: String,
+    /// The nonce of the seed commitment.
+    pub nonce_hex: String,
+    /// Public beacon, hexadecimal.
+    pub beacon: Option<String>,
+    /// SHA-256(nonce || seed).
+    pub seed_commit: Digest,
+    /// Merkle root of the training split.
+    pub dataset_root: Digest,
+    /// Digest of the resolved cell.
+    pub config_hash: Digest,
+    /// Epochs committed to.
+    pub epochs_planned: u32,
+    /// h₀.
+    pub commitment: Digest,
+    /// Place and digest of the commitment in the store's index.
+    pub index: Option<IndexPlace>,
+    /// Step chain at evaluations and at the end.
+    pub chain: Vec<ChainPoint>,
+    /// Epochs as consumed.
+    pub epochs: Vec<EpochOrder>,
+}
+
+/// A line of the store's commitment index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexPlace {
+    /// Number of the line.
+    pub sequence: u64,
+    /// Its digest.
+    pub digest: Digest,
+}
+
+/// Data of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataSection {
+    /// Name of the data set.
+    pub name: String,
+    /// `official`, `modified` or `generated`.
+    pub origin: String,
+    /// Merkle root of the training split.
+    pub train_root: Digest,
+    /// Merkle root of the validation split.
+    pub validation_root: Digest,
+    /// Merkle root of the test split.
+    pub test_root: Digest,
+}
+
+/// Target and budget of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GoalSection {
+    /// Metric, on the validation split.
+    pub metric: String,
+    /// Whether larger is better.
+    pub higher_is_better: bool,
+    /// Target value.
+    pub target: f64,
+    /// Where the target comes from.
+    pub target_origin: String,
+    /// Budget in samples.
+    pub budget_samples: u64,
+    /// Distance of the evaluation grid.
+    pub evaluate_every_samples: u64,
+}
+
+/// What a reader needs to rerun.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    /// Version of Palimpsest.
+    pub palimpsest: String,
+    /// Digest of the code that decides results.
+    pub code_digest: String,
+    /// Commit it was built from, if it was a git checkout.
+    pub git_commit: Option<String>,
+    /// Whether the checkout had changes.
+    pub git_dirty: Option<bool>,
+    /// Digest of those changes.
+    pub git_diff_digest: Option<String>,
+    /// Digest of `Cargo.lock`.
+    pub cargo_lock_digest: String,
+    /// Version of libtorch.
+    pub libtorch: String,
+    /// Device of the run.
+    pub device: String,
+    /// CPU model.
+    pub cpu: String,
+    /// Logical CPUs that the process may use.
+    pub cpus: u32,
+    /// Name of the GPU, on one.
+    pub gpu: Option<String>,
+    /// NVIDIA driver, when there is one.
+    pub driver: Option<String>,
+    /// Kernel name and release.
+    pub os: String,
+    /// Torch threads of the run.
+    pub threads: u32,
+    /// One-minute load average at the start.
+    pub load_at_start: Option<f64>,
+    /// Seconds since 1970 at the start.
+    pub started_unix: u64,
+    /// The command.
+    pub argv: Vec<String>,
+    /// Largest resident set of the process, bytes.
+    pub peak_memory_bytes: Option<u64>,
+}
+
+/// `record.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// [`RECORD_VERSION`].
+    pub version: u32,
+    /// Cell id.
+    pub cell: String,
+    /// Suite it was made for.
+    pub suite: String,
+    /// SHA-256 of the suite's text.
+    pub suite_digest: Digest,
+    /// Workload id.
+    pub workload: String,
+    /// Settings of the workload.
+    pub workload_settings: Values,
+    /// Method id.
+    pub method: String,
+    /// Settings of the method, resolved.
+    pub settings: Values,
+    /// The seed as the user gave it: an integer, or 64 hexadecimal characters.
+    pub seed: String,
+    /// How it ended.
+    pub status: Status,
+    /// Message of a failed run.
+    pub error: Option<String>,
+    /// Data.
+    pub data: Option<DataSection>,
+    /// Target and budget.
+    pub goal: GoalSection,
+    /// Clocks.
+    pub clocks: ClockSeconds,
+    /// Crossing of the target.
+    pub time_to_target: Option<Crossing>,
+    /// Metrics at the end.
+    #[serde(rename = "final")]
+    pub last: BTreeMap<String, f64>,
+    /// Test metrics at the first evaluation at the target.
+    pub at_target: BTreeMap<String, f64>,
+    /// Steps taken.
+    pub steps: u64,
+    /// Samples seen.
+    pub samples: u64,
+    /// Number of trainable values.
+    pub parameter_count: u64,
+    /// Digest of final parameters and buffers.
+    pub parameters_sha256: Option<Digest>,
+    /// Named streams that the run could draw from.
+    pub streams: Vec<String>,
+    /// Order transcript.
+    pub order: Option<OrderSection>,
+    /// Parent run whose order this one continues.
+    pub lineage: Option<String>,
+    /// Facts of the method's seats.
+    pub facts: BTreeMap<String, Value>,
+    /// What a reader must know.
+    pub warnings: Vec<String>,
+    /// Machine, versions, command.
+    pub environment: Environment,
+}
+
+/// One line of `events.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// The commitment is on disk; training starts.
+    Committed {
+        /// h₀.
+        commitment: Digest,
+    },
+    /// An evaluation.
+    Evaluated {
+        /// Samples seen.
+        samples: u64,
+        /// Steps taken.
+        steps: u64,
+        /// Clocks at this point.
+        clocks: ClockSeconds,
+        /// Loss of the last batch.
+        train_loss: Option<f64>,
+        /// Metrics.
+        metrics: BTreeMap<String, f64>,
+        /// Step chain.
+        chain: ChainPoint,
+    },
+    /// The run is over.
+    Ended {
+        /// How.
+        status: Status,
+    },
+}
+
+/// One file of a run folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Path below the run folder.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// Digest of the content.
+    pub sha256: Digest,
+}
+
+/// `manifest.json`: every other file of the run folder, sorted by path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of the manifest.
+    pub version: u32,
+    /// Cell id.
+    pub cell: String,
+    /// The files.
+    pub files: Vec<FileEntry>,
+}
+
+/// Why a run folder cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The file system refused.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{path} is damaged: {reason}")]
+    Damaged {
+        /// Which file.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A newer Palimpsest wrote it.
+    #[error(
+        "{path} has record version {found}, but this build reads up to {RECORD_VERSION}; use a newer palimpsest"
+    )]
+    Newer {
+        /// Which file.
+        path: String,
+        /// Its version.
+        found: u64,
+    },
+    /// No such run.
+    #[error("{0}")]
+    NotFound(String),
+    /// The commitment index refused.
+    #[error(transparent)]
+    Commitment(#[from] crate::commitment::CommitmentError),
+}
+
+impl RecordError {
+    /// Wraps an error of the file system.
+    pub fn io(action: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.display().to_string();
+        move |source| Self::Io { action, path, source }
+    }
+}

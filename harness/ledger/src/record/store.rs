@@ -1,0 +1,220 @@
+//! The store: a folder of run folders, one commitment index and one lock per cell.
+//!
+//! ```text
+//! runs/
+//!   <cell id>/          a finished run: record.json, events.jsonl, order.bin, …, manifest.json
+//!   commitments.jsonl   append-only, hash-chained: written before a run starts
+//!   suites/<suite>.json which cells the last run of a suite consists of
+//!   reports/<suite>/    reports
+//!   .tmp/  .locks/      runs being written, and who writes them
+//! ```
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use super::format::{Event, Manifest, RECORD_VERSION, RecordError, RunRecord};
+use super::writer::RunWriter;
+use crate::commitment::{CommitmentEntry, CommitmentIndex, CommitmentLine};
+
+/// A store on disk.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+/// Held while a cell is being run; released by the system when the process ends, however it ends.
+#[derive(Debug)]
+pub struct CellLock {
+    _file: File,
+}
+
+impl Store {
+    /// Opens a store for reading; it need not exist.
+    #[must_use]
+    pub fn at(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    /// Makes the store's folders and checks that they can be written.
+    ///
+    /// # Errors
+    /// When they cannot.
+    pub fn prepare(&self) -> Result<(), RecordError> {
+        for folder in [".tmp", ".locks", "suites"] {
+            let path = self.root.join(folder);
+            fs::create_dir_all(&path).map_err(RecordError::io("create", &path))?;
+        }
+        let probe = self.root.join(".tmp").join(format!("probe-{}", std::process::id()));
+        fs::write(&probe, b"writable")
+            .map_err(RecordError::io("write to the store at", &self.root))?;
+        fs::remove_file(&probe).map_err(RecordError::io("remove", &probe))
+    }
+
+    /// The store's folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Folder of a cell's finished run.
+    #[must_use]
+    pub fn folder(&self, cell: &str) -> PathBuf {
+        self.root.join(cell)
+    }
+
+    /// File that says which cells the last run of a suite consists of.
+    #[must_use]
+    pub fn suite_file(&self, suite: &str) -> PathBuf {
+        self.root.join("suites").join(format!("{suite}.json"))
+    }
+
+    /// Locks a cell against other processes; `None` when another one holds it.
+    ///
+    /// # Errors
+    /// When the lock file cannot be made.
+    pub fn try_lock(&self, cell: &str) -> Result<Option<CellLock>, RecordError> {
+        let (path, file) = self.lock_file(cell)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(CellLock { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(RecordError::io("lock", &path)(error)),
+        }
+    }
+
+    /// Waits for a cell's lock.
+    ///
+    /// # Errors
+    /// When the lock file cannot be made.
+    pub fn lock(&self, cell: &str) -> Result<CellLock, RecordError> {
+        let (path, file) = self.lock_file(cell)?;
+        file.lock().map_err(RecordError::io("lock", &path))?;
+        Ok(CellLock { _file: file })
+    }
+
+    fn lock_file(&self, cell: &str) -> Result<(PathBuf, File), RecordError> {
+        let path = self.root.join(".locks").join(cell);
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(RecordError::io("create", &path))?;
+        Ok((path, file))
+    }
+
+    /// Starts writing a run; whatever a killed process left of the cell is removed. The caller
+    /// holds the cell's lock.
+    ///
+    /// # Errors
+    /// When the temporary folder cannot be made.
+    pub fn start(&self, cell: &str, _lock: &CellLock) -> Result<RunWriter, RecordError> {
+        let temporary = self.root.join(".tmp");
+        for entry in fs::read_dir(&temporary).map_err(RecordError::io("list", &temporary))? {
+            let path = entry.map_err(RecordError::io("list", &temporary))?.path();
+            if path.file_stem().is_some_and(|stem| stem == cell) {
+                fs::remove_dir_all(&path).map_err(RecordError::io("remove", &path))?;
+            }
+        }
+        RunWriter::start(temporary.join(cell), self.folder(cell), cell)
+    }
+
+    /// Appends to the commitment index; durable when this returns.
+    ///
+    /// # Errors
+    /// When the index is damaged or cannot be written.
+    pub fn commit(&self, entry: CommitmentEntry) -> Result<CommitmentLine, RecordError> {
+        Ok(CommitmentIndex::append(&self.root.join("commitments.jsonl"), entry)?)
+    }
+
+    /// True when a finished run of the cell is there.
+    #[must_use]
+    pub fn has(&self, cell: &str) -> bool {
+        self.folder(cell).join("manifest.json").is_file()
+    }
+
+    /// Reads a run's record.
+    ///
+    /// # Errors
+    /// When it is missing, damaged or newer than this build.
+    pub fn record(&self, cell: &str) -> Result<RunRecord, RecordError> {
+        let path = self.folder(cell).join("record.json");
+        let text = fs::read_to_string(&path).map_err(RecordError::io("read", &path))?;
+        let shown = path.display().to_string();
+        let damaged = |reason: String| RecordError::Damaged { path: shown.clone(), reason };
+        let value: serde_json::Value =
+            serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+        let version = value.get("version").and_then(serde_json::Value::as_u64);
+        match version {
+            Some(found) if found > u64::from(RECORD_VERSION) => {
+                Err(RecordError::Newer { path: shown, found })
+            }
+            Some(_) => serde_json::from_value(value).map_err(|error| damaged(error.to_string())),
+            None => Err(damaged("it has no version".to_owned())),
+        }
+    }
+
+    /// Reads a run's events.
+    ///
+    /// # Errors
+    /// When they are missing or damaged.
+    pub fn events(&self, cell: &str) -> Result<Vec<Event>, RecordError> {
+        let path = self.folder(cell).join("events.jsonl");
+        let text = fs::read_to_string(&path).map_err(RecordError::io("read", &path))?;
+        let lines = text.lines().enumerate().map(|(number, line)| {
+            serde_json::from_str(line).map_err(|error| RecordError::Damaged {
+                path: format!("{}:{}", path.display(), number + 1),
+                reason: error.to_string(),
+            })
+        });
+        lines.collect()
+    }
+
+    /// Reads a run's manifest and its digest, the run digest.
+    ///
+    /// # Errors
+    /// When it is missing or damaged.
+    pub fn manifest(&self, cell: &str) -> Result<(Manifest, crate::digest::Digest), RecordError> {
+        let path = self.folder(cell).join("manifest.json");
+        let bytes = fs::read(&path).map_err(RecordError::io("read", &path))?;
+        let manifest = serde_json::from_slice(&bytes).map_err(|error| RecordError::Damaged {
+            path: path.display().to_string(),
+            reason: error.to_string(),
+        })?;
+        Ok((manifest, crate::digest::Digest::of(&bytes)))
+    }
+
+    /// Ids of all finished runs, sorted.
+    ///
+    /// # Errors
+    /// When the store cannot be listed.
+    pub fn cells(&self) -> Result<Vec<String>, RecordError> {
+        if !self.root.exists() {
+            return Ok(Vec::new());
+        }
+        let list = fs::read_dir(&self.root).map_err(RecordError::io("list", &self.root))?;
+        let names = list.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let is_id =
+            |name: &String| name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let mut cells: Vec<_> = names.filter(is_id).filter(|name| self.has(name)).collect();
+        cells.sort();
+        Ok(cells)
+    }
+
+    /// The one cell whose id starts with `prefix` (or whose folder `prefix` names).
+    ///
+    /// # Errors
+    /// When there is none or more than one.
+    pub fn find(&self, prefix: &str) -> Result<String, RecordError> {
+        let name = prefix.trim_end_matches('/').rsplit('/').next().unwrap_or(prefix);
+        let matching: Vec<_> =
+            self.cells()?.into_iter().filter(|cell| cell.starts_with(name)).collect();
+        match matching.as_slice() {
+            [one] if !name.is_empty() => Ok(one.clone()),
+            [] => Err(RecordError::NotFound(format!(
+                "no run \"{prefix}\" in {}; `palimpsest list runs` shows what is there",
+                self.root.display()
+            ))),
+            several => Err(RecordError::NotFound(format!(
+                "\"{prefix}\" is {} runs: {}",
+                several.len(),
+                several.join(", ")
+            ))),
+        }
+    }
+}
