@@ -57,8 +57,8 @@ pub(crate) fn arms(analysis: &Analysis) -> String {
                 table.number(Some(f64::from(count)));
             }
             table.estimate(Some(&arm.reach_rate));
-            table.to_target(&arm.time_to_target);
-            table.to_target(&arm.samples_to_target);
+            table.target(&arm.time_to_target);
+            table.target(&arm.samples_to_target);
             let speed = arm.speed_up.as_ref();
             table.number(speed.map(|s| s.ratio));
             table.number(speed.and_then(|s| s.interval).map(|i| i.low));
@@ -149,7 +149,7 @@ impl Table {
         self.number(interval.map(|i| i.high));
     }
 
-    fn to_target(&mut self, value: &ToTarget) {
+    fn target(&mut self, value: &ToTarget) {
         self.number(value.median);
         self.number(value.geometric_mean);
         self.number(value.interval.map(|i| i.low));

@@ -4,11 +4,10 @@
 //! by `paint`; tests read the shapes.
 
 use std::path::PathBuf;
-use std::sync::LazyLock;
 
 use ledger::analysis::Analysis;
-use plotters::style::{FontDesc, FontFamily, FontStyle, register_font};
 
+use crate::font::shorten;
 use crate::series::{Dash, Marker, Series};
 use crate::{at_budget, curve, text, time_to_target};
 
@@ -27,12 +26,6 @@ pub(crate) const WIDTH: f64 = 840.0;
 pub(crate) const BODY: f64 = 12.5;
 /// Arms shown at most; the rest are in the tables, and the figure says so.
 pub(crate) const MOST_ARMS: usize = 40;
-
-/// CSS family list of the SVG text; the embedded Noto Sans is registered under this name, so the
-/// bitmap and the measured widths come from it.
-pub(crate) const FAMILY: &str = "Noto Sans, system-ui, sans-serif";
-/// Ascent plus descent of the embedded Noto Sans over its em (2789/2048).
-pub(crate) const LINE_PER_EM: f64 = 2789.0 / 2048.0;
 
 /// Where a text stands relative to its point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,64 +165,104 @@ pub(crate) fn all(analysis: &Analysis) -> Vec<Vec<Figure>> {
         .collect()
 }
 
-/// Registers the embedded font once; the error is the reason why it can't be read.
-pub(crate) fn fonts() -> Result<(), &'static str> {
-    static REGISTERED: LazyLock<Result<(), &'static str>> = LazyLock::new(|| {
-        register_font(FAMILY, FontStyle::Normal, notosans::REGULAR_TTF)
-            .and_then(|()| register_font(FAMILY, FontStyle::Bold, notosans::BOLD_TTF))
-            .map_err(|_| "the embedded font can't be read")
-    });
-    *REGISTERED
-}
-
-/// Width of `text` at `size` units per em.
-pub(crate) fn text_width(text: &str, size: f64, bold: bool) -> f64 {
-    let style = if bold { FontStyle::Bold } else { FontStyle::Normal };
-    // Measured large, since the library rounds to whole pixels.
-    let font = FontDesc::new(FontFamily::Name(FAMILY), 1000.0 * LINE_PER_EM, style);
-    let per_em = fonts().ok().and_then(|()| font.box_size(text).ok());
-    // Without a font the figure will be refused when painted; any width does until then.
-    per_em.map_or(0.6 * text.chars().count() as f64, |(width, _)| f64::from(width) / 1000.0) * size
-}
-
-/// `text`, or its beginning and end around an ellipsis, no wider than `width`.
-pub(crate) fn shorten(text: &str, width: f64, size: f64, bold: bool) -> String {
-    // Far beyond any width: keeps the search below short for hostile labels.
-    let chars: Vec<char> = text.chars().take(400).collect();
-    let whole: String = chars.iter().collect();
-    if chars.len() == text.chars().count() && text_width(&whole, size, bold) <= width {
-        return whole;
-    }
-    for kept in (2..chars.len()).rev() {
-        let (head, tail) = (kept - kept / 3, kept / 3);
-        let start: String = chars.iter().take(head).collect();
-        let end: String = chars.iter().skip(chars.len() - tail).collect();
-        let short = format!("{start}…{end}");
-        if text_width(&short, size, bold) <= width {
-            return short;
-        }
-    }
-    "…".to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::font::text_width;
+    use crate::sample;
 
-    #[test]
-    fn embedded_font_measures_text() {
-        fonts().unwrap();
-        let (narrow, wide) = (text_width("ill", 12.0, false), text_width("WWW", 12.0, false));
-        assert!(narrow > 5.0 && wide > 2.0 * narrow, "{narrow} {wide}");
-        assert!(text_width("sgd", 12.0, true) > text_width("sgd", 12.0, false));
+    /// Left, top, right and bottom of every text, in its widest font.
+    fn boxes(figure: &Figure) -> Vec<(String, [f64; 4])> {
+        let texts = figure.shapes.iter().filter_map(|shape| match shape {
+            Shape::Text { at: (x, y), text, size, bold, align, .. } => {
+                let width = text_width(text, *size, *bold);
+                let left = match align {
+                    Align::Left => *x,
+                    Align::Centre => x - width / 2.0,
+                    Align::Right => x - width,
+                };
+                Some((text.clone(), [left, y - 0.72 * size, left + width, y + 0.2 * size]))
+            }
+            _ => None,
+        });
+        texts.collect()
     }
 
     #[test]
-    fn long_label_keeps_its_beginning_and_end() {
-        let short = shorten("drop-muon[cutoff=uniform, momentum=0.95]", 120.0, 12.0, false);
-        assert!(short.starts_with("drop-muon") && short.ends_with(']') && short.contains('…'));
-        assert!(text_width(&short, 12.0, false) <= 120.0);
-        assert_eq!(shorten("sgd", 120.0, 12.0, false), "sgd");
-        assert_eq!(shorten("anything", 1.0, 12.0, false), "…");
+    fn no_text_overlaps_another_or_leaves_the_figure() {
+        for analysis in
+            [sample::full(), sample::sixteen(), sample::single_seed(), sample::extreme()]
+        {
+            for figure in all(&analysis).into_iter().flatten() {
+                let boxes = boxes(&figure);
+                for (i, (text, a)) in boxes.iter().enumerate() {
+                    let name = &figure.name;
+                    let inside =
+                        a[0] >= 0.0 && a[1] >= 0.0 && a[2] <= WIDTH && a[3] <= figure.height;
+                    assert!(inside, "{name}: {text:?} leaves the figure: {a:?}");
+                    for (other, b) in boxes.iter().skip(i + 1) {
+                        let apart = a[2] <= b[0] || b[2] <= a[0] || a[3] <= b[1] || b[3] <= a[1];
+                        assert!(apart, "{name}: {text:?} overlaps {other:?}: {a:?} {b:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_drawn_outside_the_figure() {
+        for analysis in
+            [sample::full(), sample::sixteen(), sample::single_seed(), sample::extreme()]
+        {
+            for figure in all(&analysis).into_iter().flatten() {
+                for shape in &figure.shapes {
+                    let points = match shape {
+                        Shape::Line { points, .. } | Shape::Area { points, .. } => points.clone(),
+                        Shape::Disc { centre, .. } => vec![*centre],
+                        Shape::Text { at, .. } => vec![*at],
+                    };
+                    for (x, y) in points {
+                        let inside =
+                            (0.0..=WIDTH).contains(&x) && (0.0..=figure.height).contains(&y);
+                        assert!(inside, "{}: {x}, {y} in {shape:?}", figure.name);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sixteen_arms_look_different_from_each_other() {
+        let analysis = sample::sixteen();
+        let series = Series::of(&analysis.workloads[0]);
+        assert_eq!(series.len(), 16);
+        for (i, a) in series.iter().enumerate() {
+            for b in series.iter().skip(i + 1) {
+                assert!(
+                    (a.colour, a.dash, a.marker) != (b.colour, b.dash, b.marker),
+                    "{a:?} {b:?}"
+                );
+                assert_ne!(a.label, b.label);
+            }
+        }
+    }
+
+    #[test]
+    fn empty_analysis_has_no_figure() {
+        assert!(all(&sample::empty()).is_empty());
+    }
+
+    #[test]
+    fn workloads_with_one_slug_get_different_files() {
+        let mut analysis = sample::single_seed();
+        let mut twin = analysis.workloads[0].clone();
+        twin.workload = "One seed!".to_owned();
+        analysis.workloads.push(twin);
+        let names: Vec<String> = all(&analysis).into_iter().flatten().map(|f| f.name).collect();
+        let mut distinct = names.clone();
+        distinct.sort();
+        distinct.dedup();
+        assert_eq!(distinct.len(), names.len(), "{names:?}");
+        assert!(names.contains(&"one-seed-2-at-budget".to_owned()), "{names:?}");
     }
 }

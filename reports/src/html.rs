@@ -185,7 +185,9 @@ fn caption(analysis: &Analysis, workload: &WorkloadAnalysis) -> String {
     } else {
         seeds.join(", ")
     };
-    let mut caption = format!("Suite {} · n = {n} seeds per arm · seeds {listed}", analysis.suite);
+    let noun = if most == 1 { "seed" } else { "seeds" };
+    let mut caption =
+        format!("Suite {} · n = {n} {noun} per arm · {noun} {listed}", analysis.suite);
     if let Some((_, commit)) = analysis.environment.iter().find(|(name, _)| name == "commit") {
         caption.push_str(&format!(" · commit {}", text::short_hash(commit)));
     }

@@ -9,6 +9,7 @@ mod csv;
 mod curve;
 mod error;
 mod figure;
+mod font;
 mod format;
 mod html;
 mod latex;
@@ -17,6 +18,10 @@ mod paint;
 mod series;
 mod text;
 mod time_to_target;
+
+#[cfg(test)]
+#[path = "../examples/sample/analysis.rs"]
+mod sample;
 
 use std::path::{Path, PathBuf};
 

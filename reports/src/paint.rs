@@ -5,9 +5,8 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontDesc, FontFamily, FontStyle, RGBAColor, RGBColor, ShapeStyle};
 
 use crate::ReportError;
-use crate::figure::{
-    Align, Colour, FAMILY, Figure, LINE_PER_EM, PAPER, Point, Shape, WIDTH, fonts,
-};
+use crate::figure::{Align, Colour, Figure, PAPER, Point, Shape, WIDTH};
+use crate::font::{FAMILY, LINE_PER_EM, fonts};
 
 /// SVG units per figure unit: plotters places shapes on whole units, too coarse at 1.
 const SVG_SCALE: f64 = 10.0;

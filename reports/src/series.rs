@@ -2,7 +2,8 @@
 
 use ledger::analysis::WorkloadAnalysis;
 
-use crate::figure::{BODY, Colour, MOST_ARMS, Point, shorten};
+use crate::figure::{BODY, Colour, MOST_ARMS, Point};
+use crate::font::shorten;
 use crate::text;
 
 /// Okabe and Ito's colour-blind-safe palette (Color Universal Design, 2008) without its yellow,
@@ -25,7 +26,7 @@ pub(crate) enum Dash {
     Solid,
     Dashed,
     Dotted,
-    DashDot,
+    Chained,
 }
 
 /// Third cue.
@@ -63,16 +64,14 @@ impl Series {
             let mut series =
                 Self { label, colour: BLACK, dash: Dash::Solid, marker: Marker::Disc, baseline };
             if !baseline {
-                let round = (coloured / PALETTE.len()) % 4;
-                series.colour = PALETTE.get(coloured % PALETTE.len()).copied().unwrap_or(BLACK);
-                series.dash = [Dash::Solid, Dash::Dashed, Dash::Dotted, Dash::DashDot]
-                    .get(round)
-                    .copied()
-                    .unwrap_or(Dash::Solid);
-                series.marker = [Marker::Disc, Marker::Square, Marker::Triangle, Marker::Diamond]
-                    .get(round)
-                    .copied()
-                    .unwrap_or(Marker::Disc);
+                let (round, turn) = (coloured / PALETTE.len(), coloured % PALETTE.len());
+                series.colour = PALETTE.get(turn).copied().unwrap_or(BLACK);
+                (series.dash, series.marker) = match round % 4 {
+                    0 => (Dash::Solid, Marker::Disc),
+                    1 => (Dash::Dashed, Marker::Square),
+                    2 => (Dash::Dotted, Marker::Triangle),
+                    _ => (Dash::Chained, Marker::Diamond),
+                };
                 coloured += 1;
             }
             all.push(series);
@@ -95,7 +94,7 @@ impl Dash {
             Self::Solid => &[],
             Self::Dashed => &[7.0, 3.5],
             Self::Dotted => &[2.0, 3.0],
-            Self::DashDot => &[8.0, 3.0, 2.0, 3.0],
+            Self::Chained => &[8.0, 3.0, 2.0, 3.0],
         }
     }
 

@@ -56,7 +56,7 @@ pub(crate) fn fixed(value: f64, decimals: usize) -> String {
         plain.split_once('.').map_or((plain.as_str(), None), |(w, f)| (w, Some(f)));
     let mut grouped = String::new();
     for (i, digit) in whole.chars().enumerate() {
-        if i > 0 && (whole.len() - i) % 3 == 0 && whole.len() > 4 {
+        if i > 0 && (whole.len() - i) % 3 == 0 {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -140,9 +140,9 @@ pub(crate) fn estimate(estimate: &Estimate) -> (String, String) {
     }
 }
 
-/// `p = 0.062`, or `p < 0.001`.
+/// `p = 0.0625`, or `p < 0.001`.
 pub(crate) fn p_value(p: f64) -> String {
-    if p < 0.001 { "p < 0.001".to_owned() } else { format!("p = {}", significant(p, 2)) }
+    if p < 0.001 { "p < 0.001".to_owned() } else { format!("p = {}", significant(p, 3)) }
 }
 
 /// `1.21×`.

@@ -3,8 +3,9 @@
 use ledger::analysis::{ArmAnalysis, Outcomes, WorkloadAnalysis};
 
 use crate::axis::{Axis, Scale};
-use crate::curve::{LOG_FROM, x_axis};
-use crate::figure::{Align, BODY, Figure, GRID, INK, MUTED, WIDTH, text_width};
+use crate::curve::{LOG_FROM, axis_unit, x_axis};
+use crate::figure::{Align, BODY, Figure, GRID, INK, MUTED, WIDTH};
+use crate::font::text_width;
 use crate::series::{Dash, Series};
 use crate::text;
 
@@ -20,7 +21,7 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series]) -> Figure {
         "geometric mean (or median) and 95 % interval; small dots are seeds".to_owned();
     let rows: Vec<(&ArmAnalysis, &Series)> = workload.arms.iter().zip(series).collect();
     if rows.iter().any(|(arm, _)| arm.outcomes.reached < ran(&arm.outcomes)) {
-        explanation.push_str("; ▷ not reached by then");
+        explanation.push_str("; open marker with arrow: not reached by then");
     }
     let values = shown_values(&rows);
     let positive = values.iter().copied().filter(|v| *v > 0.0);
@@ -40,8 +41,12 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series]) -> Figure {
     figure.height = (bottom + 48.0).ceil();
 
     let left = label_column(&mut figure, series, TOP);
-    let right = WIDTH - 250.0;
-    let (unit, length) = text::time_unit(most);
+    let words: Vec<String> = rows.iter().map(|(arm, _)| words(arm)).collect();
+    let times = words.iter().map(|words| text_width(words, BODY, false)).fold(75.0, f64::max);
+    let tallies = rows.iter().map(|(arm, _)| text_width(&reached(arm), BODY, false));
+    let column = WIDTH - 12.0 - tallies.fold(40.0, f64::max) - 16.0 - times;
+    let right = column - 24.0;
+    let (unit, length) = axis_unit(most, scale);
     let least = if least.is_finite() { least } else { 0.0 };
     let range = match scale {
         Scale::Log => (least / 1.25 / length, most * 1.25 / length),
@@ -52,7 +57,7 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series]) -> Figure {
     let x = Axis::new(range, scale, left, right);
     grid(&mut figure, &x, TOP, bottom);
     x_axis(&mut figure, &x, (left, right, bottom), &format!("train time to target ({unit})"));
-    figure.label((right + 24.0, TOP - 9.0), "time [95 %]", Align::Left, MUTED);
+    figure.label((column, TOP - 9.0), "time [95 %]", Align::Left, MUTED);
     figure.label((WIDTH - 12.0, TOP - 9.0), "seeds", Align::Right, MUTED);
 
     let baseline = rows.iter().find(|(_, series)| series.baseline);
@@ -60,11 +65,12 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series]) -> Figure {
         let at = x.at(value / length);
         figure.dashed(&[(at, TOP), (at, bottom)], Dash::Dotted, MUTED, 1.0);
     }
-    for (i, (arm, series)) in rows.iter().enumerate() {
+    for (i, ((arm, series), words)) in rows.iter().zip(&words).enumerate() {
         let y = TOP + ROW * (i as f64 + 0.5);
-        row(&mut figure, arm, series, &x, length, y, right);
-        let reached = format!("{}/{} reached", arm.outcomes.reached, ran(&arm.outcomes));
-        figure.label((WIDTH - 12.0, y + 4.3), &reached, Align::Right, INK);
+        row(&mut figure, arm, series, &x, length, y);
+        let ink = if text::centre(&arm.time_to_target).is_some() { INK } else { MUTED };
+        figure.label((column, y + 4.3), words, Align::Left, ink);
+        figure.label((WIDTH - 12.0, y + 4.3), &reached(arm), Align::Right, INK);
     }
     if values.is_empty() {
         let middle = ((left + right) / 2.0, (TOP + bottom) / 2.0 + 4.0);
@@ -98,22 +104,39 @@ fn shown_values(rows: &[(&ArmAnalysis, &Series)]) -> Vec<f64> {
     values
 }
 
+/// `4/5 reached`.
+fn reached(arm: &ArmAnalysis) -> String {
+    format!("{}/{} reached", arm.outcomes.reached, ran(&arm.outcomes))
+}
+
+/// The centre and its interval, or why there is none.
+fn words(arm: &ArmAnalysis) -> String {
+    let time = &arm.time_to_target;
+    let Some((centre, name)) = text::centre(time) else {
+        return match (ran(&arm.outcomes), arm.outcomes.diverged) {
+            (0, _) => "no run".to_owned(),
+            (_, 0) => "not reached".to_owned(),
+            (_, diverged) => format!("not reached, {diverged} diverged"),
+        };
+    };
+    let mut words = text::time(centre);
+    if let Some(interval) = time.interval {
+        let (_, unit) = text::time_unit(centre);
+        words.push_str(&format!(" {}", text::interval(&interval, unit)));
+    }
+    if name == "median" {
+        words.push_str(" median");
+    }
+    words
+}
+
 /// One arm: seeds, interval, centre, and an arrow where seeds never got there.
-fn row(
-    figure: &mut Figure,
-    arm: &ArmAnalysis,
-    series: &Series,
-    x: &Axis,
-    length: f64,
-    y: f64,
-    right: f64,
-) {
+fn row(figure: &mut Figure, arm: &ArmAnalysis, series: &Series, x: &Axis, length: f64, y: f64) {
     let time = &arm.time_to_target;
     let at = |seconds: f64| x.at(seconds / length);
     for value in time.values.iter().flatten() {
         figure.disc((at(*value), y + 7.0), 2.2, series.colour, 0.45);
     }
-    let column = (right + 24.0, y + 4.3);
     if arm.outcomes.reached < ran(&arm.outcomes) {
         // Open marker at the horizon, arrow onwards: the time is at least this.
         let horizon = at(time.horizon);
@@ -123,22 +146,12 @@ fn row(
         figure.area(head, series.colour, 1.0);
         figure.marker((horizon, y), 4.6, series, true);
     }
-    let Some((centre, name)) = text::centre(time) else {
-        let words = if ran(&arm.outcomes) == 0 { "no run" } else { "not reached" };
-        figure.label(column, words, Align::Left, MUTED);
-        return;
-    };
-    let mut words = text::time(centre);
-    if let Some(interval) = time.interval {
-        interval_bar(figure, (at(interval.low), at(interval.high)), x, y, series);
-        let (_, unit) = text::time_unit(centre);
-        words.push_str(&format!(" {}", text::interval(&interval, unit)));
+    if let Some((centre, _)) = text::centre(time) {
+        if let Some(interval) = time.interval {
+            interval_bar(figure, (at(interval.low), at(interval.high)), x, y, series);
+        }
+        figure.marker((at(centre), y), 5.0, series, false);
     }
-    if name == "median" && arm.outcomes.reached < ran(&arm.outcomes) {
-        words.push_str(" med.");
-    }
-    figure.marker((at(centre), y), 5.0, series, false);
-    figure.label(column, &words, Align::Left, INK);
 }
 
 /// A bar between two positions with caps, cut at the ends of the axis (without a cap there).
@@ -174,7 +187,7 @@ pub(crate) fn label_column(figure: &mut Figure, series: &[Series], top: f64) -> 
 /// Vertical grid lines at the ticks.
 pub(crate) fn grid(figure: &mut Figure, x: &Axis, top: f64, bottom: f64) {
     let (start, end) = x.ends();
-    for tick in x.ticks(((end - start) / 75.0) as usize) {
+    for tick in x.ticks(((end - start) / 60.0) as usize) {
         figure.line(vec![(tick.at, top), (tick.at, bottom)], GRID, 1.0);
     }
 }

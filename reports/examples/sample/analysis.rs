@@ -324,6 +324,18 @@ pub fn full() -> Analysis {
     analysis
 }
 
+/// As many arms as must stay readable in one figure, all ending close together.
+pub fn sixteen() -> Analysis {
+    let mut workload = workload("sixteen-arms", &SHAPES, 5);
+    for copy in 0..4 {
+        if let Some(mut arm) = workload.arms.get(copy * 2 + 1).cloned() {
+            arm.label = format!("{}-again", arm.label);
+            workload.arms.push(arm);
+        }
+    }
+    analysis(vec![workload], Vec::new())
+}
+
 /// One seed: no interval anywhere; one curve is a single point.
 pub fn single_seed() -> Analysis {
     let mut workload = workload("one-seed", &SHAPES[..4], 1);

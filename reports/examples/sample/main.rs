@@ -11,6 +11,7 @@ fn main() -> Result<(), ReportError> {
         std::env::args_os().nth(1).map_or_else(|| PathBuf::from("target/sample"), PathBuf::from);
     for (name, analysis) in [
         ("full", analysis::full()),
+        ("sixteen", analysis::sixteen()),
         ("single-seed", analysis::single_seed()),
         ("extreme", analysis::extreme()),
         ("empty", analysis::empty()),

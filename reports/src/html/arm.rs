@@ -77,8 +77,8 @@ impl<'a> Arm<'a> {
             crossing: estimate(raw.test_at_crossing.as_ref()),
             step: estimate(raw.step_milliseconds.as_ref()),
             paired: match raw.order_paired {
-                Some(true) => "same order as the baseline",
-                Some(false) => "order differs from the baseline's",
+                Some(true) => "paired",
+                Some(false) => "not paired",
                 None => "",
             },
             others: metrics.iter().map(|name| estimate(raw.at_budget.get(name))).collect(),
