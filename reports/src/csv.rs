@@ -1,51 +1,61 @@
 //! Tables of arms and of runs as RFC 4180 CSV.
 
+use std::collections::BTreeSet;
+
 use ledger::analysis::{Analysis, Estimate, ToTarget};
 
-/// One row per workload and arm; times in seconds.
+/// Columns of `arms.csv` before those of the metrics.
+const ARM_COLUMNS: [&str; 38] = [
+    "workload",
+    "arm",
+    "method",
+    "baseline",
+    "reached",
+    "censored",
+    "diverged",
+    "failed",
+    "reach_rate",
+    "reach_rate_low",
+    "reach_rate_high",
+    "time_median",
+    "time_geometric_mean",
+    "time_low",
+    "time_high",
+    "time_interval_method",
+    "time_restricted_mean",
+    "time_horizon",
+    "samples_median",
+    "samples_geometric_mean",
+    "samples_low",
+    "samples_high",
+    "samples_interval_method",
+    "samples_restricted_mean",
+    "samples_horizon",
+    "speed_up",
+    "speed_up_low",
+    "speed_up_high",
+    "speed_up_p",
+    "speed_up_pairs",
+    "test_at_crossing",
+    "test_at_crossing_low",
+    "test_at_crossing_high",
+    "step_milliseconds",
+    "step_milliseconds_low",
+    "step_milliseconds_high",
+    "order_law",
+    "order_paired",
+];
+
+/// One row per workload and arm; times in seconds; then each metric at the budget, by its name.
 pub(crate) fn arms(analysis: &Analysis) -> String {
-    let mut table = Table::new(&[
-        "workload",
-        "arm",
-        "method",
-        "baseline",
-        "reached",
-        "censored",
-        "diverged",
-        "failed",
-        "reach_rate",
-        "reach_rate_low",
-        "reach_rate_high",
-        "time_median",
-        "time_geometric_mean",
-        "time_low",
-        "time_high",
-        "time_interval_method",
-        "time_restricted_mean",
-        "time_horizon",
-        "samples_median",
-        "samples_geometric_mean",
-        "samples_low",
-        "samples_high",
-        "samples_interval_method",
-        "samples_restricted_mean",
-        "samples_horizon",
-        "speed_up",
-        "speed_up_low",
-        "speed_up_high",
-        "speed_up_p",
-        "speed_up_pairs",
-        "test_at_crossing",
-        "test_at_crossing_low",
-        "test_at_crossing_high",
-        "step_milliseconds",
-        "step_milliseconds_low",
-        "step_milliseconds_high",
-        "order_law",
-        "order_paired",
-        "at_budget",
-        "settings",
-    ]);
+    let arms = || analysis.workloads.iter().flat_map(|workload| &workload.arms);
+    let metrics: BTreeSet<&String> = arms().flat_map(|arm| arm.at_budget.keys()).collect();
+    let mut columns: Vec<String> = ARM_COLUMNS.map(str::to_owned).to_vec();
+    for metric in &metrics {
+        columns.extend(["", "_low", "_high"].map(|end| field(&format!("{metric}{end}"))));
+    }
+    columns.push("settings".to_owned());
+    let mut table = Table::new(&columns);
     for workload in &analysis.workloads {
         for arm in &workload.arms {
             table.text(&workload.workload);
@@ -69,15 +79,9 @@ pub(crate) fn arms(analysis: &Analysis) -> String {
             table.estimate(arm.step_milliseconds.as_ref());
             table.text(&arm.order_law);
             table.flag(arm.order_paired);
-            let at_budget: Vec<String> = arm
-                .at_budget
-                .iter()
-                .map(|(name, estimate)| {
-                    let ends = estimate.interval.map(|i| format!(" [{}, {}]", i.low, i.high));
-                    format!("{name}={}{}", estimate.value, ends.unwrap_or_default())
-                })
-                .collect();
-            table.text(&at_budget.join("; "));
+            for metric in &metrics {
+                table.estimate(arm.at_budget.get(*metric));
+            }
             let settings: Vec<String> =
                 arm.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
             table.text(&settings.join("; "));
@@ -125,8 +129,9 @@ struct Table {
 }
 
 impl Table {
-    fn new(header: &[&str]) -> Self {
-        Self { finished: format!("{}\r\n", header.join(",")), row: Vec::new() }
+    fn new(header: &[impl AsRef<str>]) -> Self {
+        let names: Vec<&str> = header.iter().map(AsRef::as_ref).collect();
+        Self { finished: format!("{}\r\n", names.join(",")), row: Vec::new() }
     }
 
     fn text(&mut self, text: &str) {

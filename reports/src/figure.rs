@@ -171,6 +171,16 @@ mod tests {
     use crate::font::text_width;
     use crate::sample;
 
+    fn every_sample() -> [Analysis; 5] {
+        [
+            sample::full(),
+            sample::sixteen(),
+            sample::loss(),
+            sample::single_seed(),
+            sample::extreme(),
+        ]
+    }
+
     /// Left, top, right and bottom of every text, in its widest font.
     fn boxes(figure: &Figure) -> Vec<(String, [f64; 4])> {
         let texts = figure.shapes.iter().filter_map(|shape| match shape {
@@ -190,9 +200,7 @@ mod tests {
 
     #[test]
     fn no_text_overlaps_another_or_leaves_the_figure() {
-        for analysis in
-            [sample::full(), sample::sixteen(), sample::single_seed(), sample::extreme()]
-        {
+        for analysis in every_sample() {
             for figure in all(&analysis).into_iter().flatten() {
                 let boxes = boxes(&figure);
                 for (i, (text, a)) in boxes.iter().enumerate() {
@@ -211,9 +219,7 @@ mod tests {
 
     #[test]
     fn nothing_is_drawn_outside_the_figure() {
-        for analysis in
-            [sample::full(), sample::sixteen(), sample::single_seed(), sample::extreme()]
-        {
+        for analysis in every_sample() {
             for figure in all(&analysis).into_iter().flatten() {
                 for shape in &figure.shapes {
                     let points = match shape {

@@ -205,3 +205,38 @@ fn rgb((red, green, blue): Colour) -> RGBColor {
 fn style((red, green, blue): Colour, alpha: f64, stroke_width: u32) -> ShapeStyle {
     ShapeStyle { color: RGBAColor(red, green, blue, alpha), filled: true, stroke_width }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn any_label_gives_well_formed_svg(label in any::<String>()) {
+            let mut figure = Figure::new(label.clone(), &label);
+            figure.height = 60.0;
+            let svg = svg(&figure).unwrap();
+            prop_assert_eq!(svg.matches("<text ").count(), 2);
+            prop_assert_eq!(svg.matches('<').count(), svg.matches('>').count());
+            // One declaration; svg, title and two texts, each opened and closed; one rectangle.
+            prop_assert_eq!(svg.matches('<').count(), 1 + 2 * 4 + 1);
+            let allowed = |c: char| matches!(c, '\n' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..);
+            prop_assert!(svg.chars().all(allowed), "XML 1.0 forbids a character in {svg:?}");
+        }
+    }
+
+    #[test]
+    fn each_pixel_is_the_mean_of_its_square() {
+        let mut fine = vec![0u8; 2 * SMOOTH * SMOOTH * 3];
+        for pixel in fine.chunks_exact_mut(3).step_by(2) {
+            pixel.copy_from_slice(&[90, 180, 255]);
+        }
+        // 2 × 1 pixels of 3 × 3: the left square holds columns 0, 2 of each row, the right 4.
+        let lit = |columns: u32, value: u32| ((columns * SMOOTH as u32 * value * 2 + 9) / 18) as u8;
+        let expected = [lit(2, 90), lit(2, 180), lit(2, 255), lit(1, 90), lit(1, 180), lit(1, 255)];
+        assert_eq!(shrink(&fine, 2, 1), expected);
+    }
+}

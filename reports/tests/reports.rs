@@ -121,6 +121,13 @@ fn page_names_every_arm_claim_cell_and_warning() {
 }
 
 #[test]
+fn falling_metric_reads_the_other_way_round() {
+    let page = read(&rendered(&sample::loss()), "index.html");
+    assert!(page.contains("validation nll ≤ 1.30"));
+    assert!(page.contains("+0.0120") && page.contains("needs ≥ +0.00500"));
+}
+
+#[test]
 fn page_loads_nothing_and_runs_nothing() {
     for analysis in [sample::full(), sample::extreme(), sample::empty()] {
         let page = read(&rendered(&analysis), "index.html");
@@ -209,6 +216,9 @@ fn csv_reads_back_with_every_arm_and_run() {
     let expected: Vec<&str> =
         analysis.workloads[0].arms.iter().map(|arm| arm.label.as_str()).collect();
     assert_eq!(labels, expected);
+    let loss = arms[0].iter().position(|name| name == "test/nll_low").unwrap();
+    let low = analysis.workloads[0].arms[0].at_budget["test/nll"].interval.unwrap().low;
+    assert_eq!(arms[1][loss].parse::<f64>(), Ok(low));
     let runs = parse_csv(&read(&folder, "runs.csv"));
     assert_eq!(runs.len(), analysis.runs.len() + 1);
     let time = runs[0].iter().position(|name| name == "time_to_target").unwrap();

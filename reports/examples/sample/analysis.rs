@@ -139,7 +139,7 @@ fn arm(index: usize, shape: &Shape, seeds: usize, target: f64) -> ArmAnalysis {
         label: shape.label.to_owned(),
         method: shape.label.split('[').next().unwrap_or("sgd").to_owned(),
         settings: BTreeMap::from([
-            ("learning_rate".to_owned(), serde_json::json!(0.02 + 0.01 * index as f64)),
+            ("learning_rate".to_owned(), serde_json::json!((2 + index) as f64 / 100.0)),
             ("batch".to_owned(), serde_json::json!(64)),
             ("schedule".to_owned(), serde_json::json!({"kind": "cosine", "warmup": 0.05})),
         ]),
@@ -344,6 +344,34 @@ pub fn single_seed() -> Analysis {
         arm.by_time.truncate(1);
     }
     analysis(vec![workload], Vec::new())
+}
+
+/// A metric that falls, and a claim about a difference.
+pub fn loss() -> Analysis {
+    let mut workload = workload("char-lm", &SHAPES[..6], 5);
+    let loss = |accuracy: f64| 1.2 + 2.0 * (1.0 - accuracy);
+    workload.title = "Tiny Shakespeare, two-layer transformer".to_owned();
+    workload.metric = "nll".to_owned();
+    workload.higher_is_better = false;
+    workload.target = loss(workload.target);
+    for arm in &mut workload.arms {
+        for point in arm.by_time.iter_mut().chain(&mut arm.by_samples) {
+            let (low, high) = (loss(point.high), loss(point.low));
+            *point = CurvePoint { mean: loss(point.mean), low, high, ..*point };
+        }
+        for split in ["validation", "test"] {
+            if let Some(accuracy) = arm.at_budget.remove(&format!("{split}/accuracy")) {
+                let values = accuracy.values.into_iter().map(loss).collect();
+                arm.at_budget.insert(format!("{split}/nll"), estimate(values));
+            }
+        }
+    }
+    let mut claim = claim("d", "ps-kd", 0.012, 0.009, "reproduced", "lower bound exceeds 0");
+    claim.statement = "ps-kd ends with a lower test loss than sgd".to_owned();
+    claim.metric = "test/nll".to_owned();
+    claim.scale = "difference".to_owned();
+    claim.smallest_effect = 0.005;
+    analysis(vec![workload], vec![claim])
 }
 
 /// Values at the ends of what a double holds, no arm at all, and times a thousandfold apart.

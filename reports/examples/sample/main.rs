@@ -12,6 +12,7 @@ fn main() -> Result<(), ReportError> {
     for (name, analysis) in [
         ("full", analysis::full()),
         ("sixteen", analysis::sixteen()),
+        ("loss", analysis::loss()),
         ("single-seed", analysis::single_seed()),
         ("extreme", analysis::extreme()),
         ("empty", analysis::empty()),

@@ -28,9 +28,9 @@ pub(super) fn target_label(
         paths.iter().filter(|path| passes(path, (start, top), (start + width, top + 16.0))).count()
     };
     let Some((start, top)) = spots.min_by_key(|spot| crowd(*spot)) else { return };
-    // A ground under the label keeps it readable where every spot is taken.
+    // A ground under the label keeps both readable where every spot is taken.
     let (end, foot) = (start + width, top + 16.0);
-    figure.area(vec![(start, top), (end, top), (end, foot), (start, foot)], PAPER, 0.8);
+    figure.area(vec![(start, top), (end, top), (end, foot), (start, foot)], PAPER, 0.6);
     figure.label((start + 4.0, top + 12.5), &label, Align::Left, INK);
 }
 
