@@ -1,1 +1,94 @@
-//! x
+//! Figures, pages and tables of an [`Analysis`].
+//!
+//! This crate only draws: every number that it shows was computed in `ledger`, so that all outputs
+//! agree, and a report can be redrawn from records on a machine without libtorch.
+
+mod at_budget;
+mod axis;
+mod csv;
+mod curve;
+mod error;
+mod figure;
+mod font;
+mod format;
+mod html;
+mod latex;
+mod output;
+mod paint;
+mod series;
+mod text;
+mod time_to_target;
+
+#[cfg(test)]
+#[path = "../examples/sample/analysis.rs"]
+mod sample;
+
+use std::path::{Path, PathBuf};
+
+use ledger::analysis::{ANALYSIS_VERSION, Analysis};
+
+pub use error::ReportError;
+pub use format::{Format, UnknownFormat};
+
+/// Renders `analysis` into the folder `out` and returns the paths written, `index.html` first.
+///
+/// | format | files |
+/// | --- | --- |
+/// | html | `index.html`, self-contained: no script, nothing loaded |
+/// | svg, png | `figures/<workload>-<figure>.svg` and `.png` (2 pixels per unit) |
+/// | tex | `tables.tex` (needs the `booktabs` package) |
+/// | csv | `arms.csv`, `runs.csv` |
+/// | json | `analysis.json` |
+///
+/// Everything is rendered before the first byte is written, and each file replaces an older one
+/// whole (temporary file, fsync, rename), so that an interrupted call never leaves half a file.
+///
+/// # Errors
+/// [`ReportError::NewerAnalysis`] when `analysis` was made by a newer version,
+/// [`ReportError::Write`] with the path when the disk refuses, and the other variants when a
+/// figure, page or table can't be drawn.
+pub fn render(
+    analysis: &Analysis,
+    formats: &[Format],
+    out: &Path,
+) -> Result<Vec<PathBuf>, ReportError> {
+    if analysis.version > ANALYSIS_VERSION {
+        return Err(ReportError::NewerAnalysis {
+            found: analysis.version,
+            known: ANALYSIS_VERSION,
+        });
+    }
+    let mut files = Vec::new();
+    let wanted = |format| formats.contains(&format);
+    let figures = if wanted(Format::Html) || wanted(Format::Svg) || wanted(Format::Png) {
+        figure::all(analysis)
+    } else {
+        Vec::new()
+    };
+    if wanted(Format::Html) {
+        files.push((PathBuf::from("index.html"), html::page(analysis, &figures, formats)?.into()));
+    }
+    if wanted(Format::Svg) {
+        for figure in figures.iter().flatten() {
+            files.push((figure.file("svg"), paint::svg(figure)?.into()));
+        }
+    }
+    if wanted(Format::Png) {
+        for figure in figures.iter().flatten() {
+            files.push((figure.file("png"), paint::png(figure)?));
+        }
+    }
+    if wanted(Format::Tex) {
+        files.push((PathBuf::from("tables.tex"), latex::tables(analysis).into()));
+    }
+    if wanted(Format::Csv) {
+        files.push((PathBuf::from("arms.csv"), csv::arms(analysis).into()));
+        files.push((PathBuf::from("runs.csv"), csv::runs(analysis).into()));
+    }
+    if wanted(Format::Json) {
+        let mut json = serde_json::to_vec_pretty(analysis)?;
+        json.push(b'\n');
+        files.push((PathBuf::from("analysis.json"), json));
+    }
+    files.into_iter().map(|(name, bytes)| output::write(&out.join(name), &bytes)).collect()
+}

@@ -1,0 +1,403 @@
+//! Invented analyses, by formula: the ordinary case and the awkward ones.
+
+use std::collections::BTreeMap;
+
+use ledger::analysis::{
+    ANALYSIS_VERSION, Analysis, ArmAnalysis, ClaimOutcome, CurvePoint, Estimate, Outcomes, RunRow,
+    SpeedUp, ToTarget, WorkloadAnalysis,
+};
+use ledger::stats::interval::Interval;
+
+/// A label that would run in a browser if it were not escaped.
+pub const HOSTILE: &str = "<script>alert(1)</script>";
+/// A label wider than any figure allows.
+pub const LONG: &str =
+    "drop-muon-shift[cutoff=uniform, momentum=0.95, newton_schulz_steps=5, nesterov=true]";
+
+/// How an invented arm behaves.
+struct Shape {
+    label: &'static str,
+    /// Metric it tends to.
+    ceiling: f64,
+    /// Samples (thousands) to get most of the way.
+    pace: f64,
+    /// Milliseconds per thousand samples.
+    cost: f64,
+    law: &'static str,
+}
+
+const fn shape(
+    label: &'static str,
+    ceiling: f64,
+    pace: f64,
+    cost: f64,
+    law: &'static str,
+) -> Shape {
+    Shape { label, ceiling, pace, cost, law }
+}
+
+const SHAPES: [Shape; 12] = [
+    shape("sgd", 0.962, 7.0, 390.0, "uniform"),
+    shape("adamw", 0.967, 5.2, 420.0, "uniform"),
+    shape("muon", 0.973, 3.6, 540.0, "uniform"),
+    shape("drop-muon", 0.972, 3.9, 430.0, "uniform"),
+    shape(LONG, 0.970, 4.1, 445.0, "uniform"),
+    shape("ps-kd", 0.969, 6.6, 470.0, "uniform"),
+    shape("random-pruning-erk", 0.957, 8.8, 400.0, "uniform"),
+    shape("granet", 0.9475, 9.0, 410.0, "uniform"),
+    shape("rs2", 0.964, 5.9, 380.0, "uniform-subset"),
+    shape("static-subset", 0.938, 6.0, 375.0, "uniform-subset"),
+    shape("high-rate", 0.10, 1.0, 392.0, "uniform"),
+    shape(HOSTILE, 0.960, 7.4, 395.0, "uniform"),
+];
+
+/// A number in −1..1 that looks random and never changes.
+fn wobble(a: usize, b: usize) -> f64 {
+    ((a * 7919 + b * 104_729 + 13) % 2003) as f64 / 1001.5 - 1.0
+}
+
+fn interval(low: f64, high: f64) -> Option<Interval> {
+    Some(Interval { low, high, level: 0.95 })
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+fn estimate(values: Vec<f64>) -> Estimate {
+    let centre = mean(&values);
+    let spread = values.iter().map(|v| (v - centre).abs()).fold(0.0, f64::max);
+    let interval = if values.len() > 1 { interval(centre - spread, centre + spread) } else { None };
+    Estimate {
+        value: centre,
+        interval,
+        method: "student-t".to_owned(),
+        n: values.len() as u32,
+        values,
+    }
+}
+
+fn to_target(values: Vec<Option<f64>>, horizon: f64) -> ToTarget {
+    let mut reached: Vec<f64> = values.iter().flatten().copied().collect();
+    reached.sort_by(f64::total_cmp);
+    let all = reached.len() == values.len() && !reached.is_empty();
+    let median = if reached.len() * 2 > values.len() {
+        reached.get(values.len() / 2).copied()
+    } else {
+        None
+    };
+    let geometric_mean =
+        all.then(|| mean(&reached.iter().map(|v| v.ln()).collect::<Vec<_>>()).exp());
+    let ends =
+        reached.first().zip(reached.last()).filter(|_| reached.len() > 1 && median.is_some());
+    ToTarget {
+        median,
+        geometric_mean,
+        interval: ends.and_then(|(low, high)| interval(low * 0.97, high * 1.03)),
+        interval_method: if all { "student-t on logs" } else { "order statistics" }.to_owned(),
+        restricted_mean: Some(mean(
+            &values.iter().map(|v| v.unwrap_or(horizon)).collect::<Vec<_>>(),
+        )),
+        horizon,
+        values,
+    }
+}
+
+fn arm(index: usize, shape: &Shape, seeds: usize, target: f64) -> ArmAnalysis {
+    let samples: Vec<f64> = (1..=30).map(|i| f64::from(i) * 1.437).collect();
+    let metric = |seed: usize, x: f64| {
+        let ceiling = shape.ceiling + 0.003 * wobble(index, seed);
+        let noise = 0.002 * wobble(index + 31, seed * 7 + (x * 10.0) as usize);
+        ceiling - (ceiling - 0.1) * (-x / (shape.pace * 0.45)).exp() + noise
+    };
+    let seconds =
+        |seed: usize, x: f64| x * shape.cost / 1000.0 * (1.0 + 0.02 * wobble(seed, index));
+    let curve = |scale: &dyn Fn(f64) -> f64| -> Vec<CurvePoint> {
+        samples
+            .iter()
+            .map(|&x| {
+                let values: Vec<f64> = (0..seeds).map(|seed| metric(seed, x)).collect();
+                let centre = mean(&values);
+                let half = values.iter().map(|v| (v - centre).abs()).fold(0.0, f64::max) * 1.2;
+                let (low, high) = (centre - half, centre + half);
+                CurvePoint { x: scale(x), mean: centre, low, high, n: seeds as u32 }
+            })
+            .collect()
+    };
+    let crossing = |seed: usize| samples.iter().copied().find(|&x| metric(seed, x) >= target);
+    let budget = samples.last().copied().unwrap_or(1.0);
+    let reached = (0..seeds).filter(|seed| crossing(*seed).is_some()).count();
+    let diverged = if shape.label == "high-rate" { seeds - reached } else { 0 };
+    let rate = reached as f64 / seeds as f64;
+    let finals = |shift: f64| {
+        estimate(
+            (0..seeds).map(|seed| metric(seed, budget) - shift * (1.0 + wobble(seed, 3))).collect(),
+        )
+    };
+    let ratio = 7.0 * 390.0 / (shape.pace * shape.cost);
+    ArmAnalysis {
+        label: shape.label.to_owned(),
+        method: shape.label.split('[').next().unwrap_or("sgd").to_owned(),
+        settings: BTreeMap::from([
+            ("learning_rate".to_owned(), serde_json::json!((2 + index) as f64 / 100.0)),
+            ("batch".to_owned(), serde_json::json!(64)),
+            ("schedule".to_owned(), serde_json::json!({"kind": "cosine", "warmup": 0.05})),
+        ]),
+        outcomes: Outcomes {
+            reached: reached as u32,
+            censored: (seeds - reached - diverged) as u32,
+            diverged: diverged as u32,
+            failed: 0,
+        },
+        reach_rate: Estimate {
+            value: rate,
+            interval: interval((rate - 0.43).max(0.0), (rate + 0.43).min(1.0)),
+            method: "wilson".to_owned(),
+            n: seeds as u32,
+            values: vec![],
+        },
+        time_to_target: to_target(
+            (0..seeds).map(|seed| crossing(seed).map(|x| seconds(seed, x))).collect(),
+            seconds(0, budget),
+        ),
+        samples_to_target: to_target(
+            (0..seeds).map(|seed| crossing(seed).map(|x| x * 1000.0)).collect(),
+            budget * 1000.0,
+        ),
+        at_budget: BTreeMap::from([
+            ("validation/accuracy".to_owned(), finals(0.0)),
+            ("test/accuracy".to_owned(), finals(0.004)),
+            (
+                "test/nll".to_owned(),
+                estimate((0..seeds).map(|s| 0.13 + 0.01 * wobble(index, s)).collect()),
+            ),
+        ]),
+        test_at_crossing: (reached > 0).then(|| {
+            estimate((0..reached).map(|s| target - 0.006 + 0.004 * wobble(index, s)).collect())
+        }),
+        step_milliseconds: Some(estimate((0..seeds).map(|seed| seconds(seed, 64.0)).collect())),
+        speed_up: (index != 0 && reached == seeds).then(|| SpeedUp {
+            ratio,
+            interval: (seeds > 1).then_some(Interval {
+                low: ratio * 0.93,
+                high: ratio * 1.08,
+                level: 0.95,
+            }),
+            p_sign_flip: 0.0625,
+            n: seeds as u32,
+        }),
+        by_samples: curve(&|x| x * 1000.0),
+        by_time: curve(&|x| seconds(0, x)),
+        order_law: shape.law.to_owned(),
+        order_paired: (index != 0).then_some(shape.law == "uniform"),
+    }
+}
+
+fn workload(name: &str, shapes: &[Shape], seeds: usize) -> WorkloadAnalysis {
+    WorkloadAnalysis {
+        workload: name.to_owned(),
+        title: "scikit-learn digits (8×8), two-layer perceptron, 64-128-10".to_owned(),
+        metric: "accuracy".to_owned(),
+        split: "validation".to_owned(),
+        higher_is_better: true,
+        target: 0.95,
+        target_origin: "95 % of the tuned baseline's plateau, fixed before the run".to_owned(),
+        budget_samples: 43_110,
+        train_examples: 1437,
+        dataset_root: "8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4".to_owned(),
+        baseline: Some("sgd".to_owned()),
+        arms: shapes.iter().enumerate().map(|(i, shape)| arm(i, shape, seeds, 0.95)).collect(),
+    }
+}
+
+fn runs(workload: &WorkloadAnalysis) -> Vec<RunRow> {
+    let mut rows = Vec::new();
+    for (i, arm) in workload.arms.iter().enumerate() {
+        for (seed, time) in arm.time_to_target.values.iter().enumerate() {
+            let status = match time {
+                Some(_) => "reached",
+                None if arm.outcomes.diverged > 0 => "diverged",
+                None => "censored",
+            };
+            let digest = |salt: usize| {
+                Some(format!("{:016x}", (i * 97 + seed * 31 + salt) * 0x9e37_79b9_7f4a).repeat(4))
+            };
+            rows.push(RunRow {
+                cell: format!("{:016x}", (i + 1) * (seed + 3) * 0x0123_4567_89ab),
+                workload: workload.workload.clone(),
+                arm: arm.label.clone(),
+                seed: seed.to_string(),
+                status: status.to_owned(),
+                time_to_target: *time,
+                at_budget: arm
+                    .at_budget
+                    .get("validation/accuracy")
+                    .and_then(|e| e.values.get(seed).copied()),
+                train_seconds: Some(arm.time_to_target.horizon),
+                first_order_hash: digest(1),
+                chain: digest(2),
+                parameters: digest(3),
+                run_digest: digest(4),
+            });
+        }
+    }
+    rows
+}
+
+fn claim(id: &str, arm: &str, effect: f64, half: f64, verdict: &str, reason: &str) -> ClaimOutcome {
+    ClaimOutcome {
+        id: id.to_owned(),
+        statement: format!("{arm} reaches the target sooner than sgd in train time"),
+        paper_number: "up to 1.4× in wall-clock".to_owned(),
+        paper_source: "arXiv:2510.02239, figure 3".to_owned(),
+        workload: "digits-mlp".to_owned(),
+        arm: arm.to_owned(),
+        baseline: "sgd".to_owned(),
+        metric: "time-to-target".to_owned(),
+        scale: "ratio".to_owned(),
+        smallest_effect: 1.05,
+        effect: Some(effect),
+        interval: interval(effect - half, effect + half),
+        p_sign_flip: Some(0.0625),
+        n: 5,
+        verdict: verdict.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
+fn analysis(workloads: Vec<WorkloadAnalysis>, claims: Vec<ClaimOutcome>) -> Analysis {
+    Analysis {
+        version: ANALYSIS_VERSION,
+        suite: "sample".to_owned(),
+        question: "Which training method reaches 95 % validation accuracy on digits soonest?"
+            .to_owned(),
+        suite_digest: "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae".to_owned(),
+        runs: workloads.iter().flat_map(runs).collect(),
+        workloads,
+        claims,
+        environment: [
+            ("command", "palimpsest run suites/sample.yaml --seeds 5"),
+            ("commit", "31d6057c0ffee31d6057c0ffee31d6057c0ffee0"),
+            ("processor", "an invented processor, 2 threads"),
+            ("libtorch", "2.11.0 (CPU)"),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect(),
+        warnings: Vec::new(),
+    }
+}
+
+/// Twelve arms, five seeds; one arm censored, one partly, one diverged, one hostile, one long.
+pub fn full() -> Analysis {
+    let claims = vec![
+        claim(
+            "a",
+            "drop-muon",
+            1.62,
+            0.12,
+            "reproduced",
+            "lower bound 1.50 exceeds 1 and the mean reaches 1.05",
+        ),
+        claim(
+            "b",
+            "random-pruning-erk",
+            0.78,
+            0.07,
+            "not reproduced",
+            "upper bound 0.85 is below 1.05",
+        ),
+        claim(
+            "c",
+            "rs2",
+            1.06,
+            0.19,
+            "inconclusive",
+            "interval holds both 1 and 1.05; more seeds would narrow it",
+        ),
+    ];
+    let mut analysis = analysis(vec![workload("digits-mlp", &SHAPES, 5)], claims);
+    analysis.warnings = vec![
+        "load average was 3.1 on 2 cores during 4 cells: timed verdicts are withheld there; rerun them on an idle machine".to_owned(),
+        format!("arm {HOSTILE} diverged in no cell but its label is hostile"),
+    ];
+    analysis
+}
+
+/// As many arms as must stay readable in one figure, all ending close together.
+pub fn sixteen() -> Analysis {
+    let mut workload = workload("sixteen-arms", &SHAPES, 5);
+    for copy in 0..4 {
+        if let Some(mut arm) = workload.arms.get(copy * 2 + 1).cloned() {
+            arm.label = format!("{}-again", arm.label);
+            workload.arms.push(arm);
+        }
+    }
+    analysis(vec![workload], Vec::new())
+}
+
+/// One seed: no interval anywhere; one curve is a single point.
+pub fn single_seed() -> Analysis {
+    let mut workload = workload("one-seed", &SHAPES[..4], 1);
+    if let Some(arm) = workload.arms.last_mut() {
+        arm.by_samples.truncate(1);
+        arm.by_time.truncate(1);
+    }
+    analysis(vec![workload], Vec::new())
+}
+
+/// A metric that falls, and a claim about a difference.
+pub fn loss() -> Analysis {
+    let mut workload = workload("char-lm", &SHAPES[..6], 5);
+    let loss = |accuracy: f64| 1.2 + 2.0 * (1.0 - accuracy);
+    workload.title = "Tiny Shakespeare, two-layer transformer".to_owned();
+    workload.metric = "nll".to_owned();
+    workload.higher_is_better = false;
+    workload.target = loss(workload.target);
+    for arm in &mut workload.arms {
+        for point in arm.by_time.iter_mut().chain(&mut arm.by_samples) {
+            let (low, high) = (loss(point.high), loss(point.low));
+            *point = CurvePoint { mean: loss(point.mean), low, high, ..*point };
+        }
+        for split in ["validation", "test"] {
+            if let Some(accuracy) = arm.at_budget.remove(&format!("{split}/accuracy")) {
+                let values = accuracy.values.into_iter().map(loss).collect();
+                arm.at_budget.insert(format!("{split}/nll"), estimate(values));
+            }
+        }
+    }
+    let mut claim = claim("d", "ps-kd", 0.012, 0.009, "reproduced", "lower bound exceeds 0");
+    claim.statement = "ps-kd ends with a lower test loss than sgd".to_owned();
+    claim.metric = "test/nll".to_owned();
+    claim.scale = "difference".to_owned();
+    claim.smallest_effect = 0.005;
+    analysis(vec![workload], vec![claim])
+}
+
+/// Values at the ends of what a double holds, no arm at all, and times a thousandfold apart.
+pub fn extreme() -> Analysis {
+    let mut huge = workload("../huge & <b>odd</b>", &SHAPES[..3], 5);
+    for (arm, factor) in huge.arms.iter_mut().zip([1e-3, 1.0, 1e3]) {
+        for point in &mut arm.by_time {
+            point.x *= factor;
+        }
+        for value in arm.time_to_target.values.iter_mut().flatten() {
+            *value *= factor;
+        }
+        let time = &mut arm.time_to_target;
+        time.geometric_mean = time.geometric_mean.map(|v| v * factor);
+        time.horizon *= factor;
+        time.interval = interval(1e-300, 1e300);
+    }
+    if let Some(point) = huge.arms.first_mut().and_then(|arm| arm.by_samples.last_mut()) {
+        (point.low, point.high) = (-f64::MAX, f64::MAX);
+    }
+    let mut bare = workload("no-arms", &[], 5);
+    bare.baseline = None;
+    analysis(vec![huge, bare], Vec::new())
+}
+
+/// Nothing has been run.
+pub fn empty() -> Analysis {
+    analysis(Vec::new(), Vec::new())
+}

@@ -1,0 +1,121 @@
+//! Metric when the budget is spent: one row per arm, one panel per split.
+
+use ledger::analysis::{Estimate, WorkloadAnalysis};
+
+use crate::axis::{Axis, Scale, zoom};
+use crate::curve::x_axis;
+use crate::figure::{Align, Figure, INK, MUTED, WIDTH};
+use crate::series::{Dash, Series};
+use crate::text;
+use crate::time_to_target::{ROW, grid, interval_bar, label_column};
+
+const TOP: f64 = 78.0;
+const GAP: f64 = 34.0;
+
+/// The figure.
+pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series]) -> Figure {
+    let mut explanation = "mean and 95 % interval; small dots are seeds".to_owned();
+    if let Some(left_out) = Series::left_out(workload) {
+        explanation.push_str(&format!("; {left_out}"));
+    }
+    let title = format!("{}: {} at the budget", workload.workload, workload.metric);
+    let mut figure = Figure::new(title, &explanation);
+    figure.name = "at-budget".to_owned();
+    let bottom = TOP + ROW * series.len().max(1) as f64 + 4.0;
+    figure.height = (bottom + 48.0).ceil();
+
+    let left = label_column(&mut figure, series, TOP);
+    let splits = splits(workload);
+    let right = WIDTH - 20.0;
+    if splits.is_empty() {
+        let middle = ((left + right) / 2.0, (TOP + bottom) / 2.0 + 4.0);
+        figure.label(middle, "no metric recorded at the budget", Align::Centre, MUTED);
+        return figure;
+    }
+    let panel = (right - left - GAP * (splits.len() - 1) as f64) / splits.len() as f64;
+    let range = range(workload, &splits);
+    for (i, split) in splits.iter().enumerate() {
+        let from = left + i as f64 * (panel + GAP);
+        let x = Axis::new(range, Scale::Linear, from, from + panel);
+        grid(&mut figure, &x, TOP, bottom);
+        let name = format!("{split} {}", workload.metric);
+        x_axis(&mut figure, &x, (from, from + panel, bottom), &text::one_line(&name));
+        if *split == workload.split {
+            target_line(&mut figure, workload.target, &x, bottom);
+        }
+        for (j, (arm, series)) in workload.arms.iter().zip(series).enumerate() {
+            let y = TOP + ROW * (j as f64 + 0.5);
+            if let Some(estimate) = arm.at_budget.get(&format!("{split}/{}", workload.metric)) {
+                dot(&mut figure, estimate, series, &x, y);
+            }
+        }
+    }
+    figure
+}
+
+/// Splits on which some arm has the metric, the target's first.
+fn splits(workload: &WorkloadAnalysis) -> Vec<String> {
+    let mut splits: Vec<String> = Vec::new();
+    for arm in &workload.arms {
+        for name in arm.at_budget.keys() {
+            if let Some((split, metric)) = name.split_once('/')
+                && metric == workload.metric
+                && !splits.iter().any(|known| known == split)
+            {
+                splits.push(split.to_owned());
+            }
+        }
+    }
+    splits.sort_by_key(|split| (*split != workload.split, split != "test"));
+    // More panels than this leave no room for a scale.
+    splits.truncate(3);
+    splits
+}
+
+/// One range for all panels, so that they compare.
+fn range(workload: &WorkloadAnalysis, splits: &[String]) -> (f64, f64) {
+    let estimates = splits.iter().flat_map(|split| {
+        let name = format!("{split}/{}", workload.metric);
+        workload.arms.iter().filter_map(move |arm| arm.at_budget.get(&name))
+    });
+    let values: Vec<f64> = estimates
+        .flat_map(|estimate| {
+            let ends = estimate.interval.map_or([estimate.value; 2], |i| [i.low, i.high]);
+            [estimate.value, ends[0], ends[1]]
+        })
+        .collect();
+    zoom(&values, &[workload.target])
+}
+
+fn target_line(figure: &mut Figure, target: f64, x: &Axis, bottom: f64) {
+    let at = x.at(target);
+    figure.dashed(&[(at, TOP), (at, bottom)], Dash::Dashed, INK, 1.3);
+    let label = format!("target {}", text::significant(target, 3));
+    let (start, end) = x.ends();
+    let align = if at - start > end - at { Align::Right } else { Align::Left };
+    let at = if align == Align::Right { at + 4.0 } else { at - 4.0 };
+    figure.label((at, TOP - 6.0), &label, align, INK);
+}
+
+fn dot(figure: &mut Figure, estimate: &Estimate, series: &Series, x: &Axis, y: f64) {
+    for value in estimate.values.iter().filter(|value| x.shows(**value)) {
+        figure.disc((x.at(*value), y + 7.0), 2.2, series.colour, 0.45);
+    }
+    if x.shows(estimate.value) {
+        if let Some(interval) = estimate.interval {
+            interval_bar(figure, (x.at(interval.low), x.at(interval.high)), x, y, series);
+        }
+        figure.marker((x.at(estimate.value), y), 5.0, series, false);
+        return;
+    }
+    // Off the scale: an arrow at the edge with the value, so that the arm is not missed.
+    let (start, end) = x.ends();
+    let below = x.at(estimate.value) < start;
+    let (tip, base, words, align) = if below {
+        (start + 2.0, start + 10.0, start + 15.0, Align::Left)
+    } else {
+        (end - 2.0, end - 10.0, end - 15.0, Align::Right)
+    };
+    figure.area(vec![(tip, y), (base, y - 5.0), (base, y + 5.0)], series.colour, 1.0);
+    figure.label((words, y + 4.3), &text::significant(estimate.value, 3), align, INK);
+}

@@ -1,0 +1,202 @@
+//! Tables of arms and of runs as RFC 4180 CSV.
+
+use std::collections::BTreeSet;
+
+use ledger::analysis::{Analysis, Estimate, ToTarget};
+
+/// Columns of `arms.csv` before those of the metrics.
+const ARM_COLUMNS: [&str; 38] = [
+    "workload",
+    "arm",
+    "method",
+    "baseline",
+    "reached",
+    "censored",
+    "diverged",
+    "failed",
+    "reach_rate",
+    "reach_rate_low",
+    "reach_rate_high",
+    "time_median",
+    "time_geometric_mean",
+    "time_low",
+    "time_high",
+    "time_interval_method",
+    "time_restricted_mean",
+    "time_horizon",
+    "samples_median",
+    "samples_geometric_mean",
+    "samples_low",
+    "samples_high",
+    "samples_interval_method",
+    "samples_restricted_mean",
+    "samples_horizon",
+    "speed_up",
+    "speed_up_low",
+    "speed_up_high",
+    "speed_up_p",
+    "speed_up_pairs",
+    "test_at_crossing",
+    "test_at_crossing_low",
+    "test_at_crossing_high",
+    "step_milliseconds",
+    "step_milliseconds_low",
+    "step_milliseconds_high",
+    "order_law",
+    "order_paired",
+];
+
+/// One row per workload and arm; times in seconds; then each metric at the budget, by its name.
+pub(crate) fn arms(analysis: &Analysis) -> String {
+    let arms = || analysis.workloads.iter().flat_map(|workload| &workload.arms);
+    let metrics: BTreeSet<&String> = arms().flat_map(|arm| arm.at_budget.keys()).collect();
+    let mut columns: Vec<String> = ARM_COLUMNS.map(str::to_owned).to_vec();
+    for metric in &metrics {
+        columns.extend(["", "_low", "_high"].map(|end| field(&format!("{metric}{end}"))));
+    }
+    columns.push("settings".to_owned());
+    let mut table = Table::new(&columns);
+    for workload in &analysis.workloads {
+        for arm in &workload.arms {
+            table.text(&workload.workload);
+            table.text(&arm.label);
+            table.text(&arm.method);
+            table.flag(Some(workload.baseline.as_ref() == Some(&arm.label)));
+            let outcomes = &arm.outcomes;
+            for count in [outcomes.reached, outcomes.censored, outcomes.diverged, outcomes.failed] {
+                table.number(Some(f64::from(count)));
+            }
+            table.estimate(Some(&arm.reach_rate));
+            table.target(&arm.time_to_target);
+            table.target(&arm.samples_to_target);
+            let speed = arm.speed_up.as_ref();
+            table.number(speed.map(|s| s.ratio));
+            table.number(speed.and_then(|s| s.interval).map(|i| i.low));
+            table.number(speed.and_then(|s| s.interval).map(|i| i.high));
+            table.number(speed.map(|s| s.p_sign_flip));
+            table.number(speed.map(|s| f64::from(s.n)));
+            table.estimate(arm.test_at_crossing.as_ref());
+            table.estimate(arm.step_milliseconds.as_ref());
+            table.text(&arm.order_law);
+            table.flag(arm.order_paired);
+            for metric in &metrics {
+                table.estimate(arm.at_budget.get(*metric));
+            }
+            let settings: Vec<String> =
+                arm.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            table.text(&settings.join("; "));
+            table.end_row();
+        }
+    }
+    table.finished
+}
+
+/// One row per cell; times in seconds, digests in full.
+pub(crate) fn runs(analysis: &Analysis) -> String {
+    let mut table = Table::new(&[
+        "workload",
+        "arm",
+        "seed",
+        "status",
+        "cell",
+        "time_to_target",
+        "at_budget",
+        "train_seconds",
+        "first_order_hash",
+        "chain",
+        "parameters",
+        "run_digest",
+    ]);
+    for run in &analysis.runs {
+        for field in [&run.workload, &run.arm, &run.seed, &run.status, &run.cell] {
+            table.text(field);
+        }
+        for number in [run.time_to_target, run.at_budget, run.train_seconds] {
+            table.number(number);
+        }
+        for digest in [&run.first_order_hash, &run.chain, &run.parameters, &run.run_digest] {
+            table.text(digest.as_deref().unwrap_or(""));
+        }
+        table.end_row();
+    }
+    table.finished
+}
+
+/// A table in the making.
+struct Table {
+    finished: String,
+    row: Vec<String>,
+}
+
+impl Table {
+    fn new(header: &[impl AsRef<str>]) -> Self {
+        let names: Vec<&str> = header.iter().map(AsRef::as_ref).collect();
+        Self { finished: format!("{}\r\n", names.join(",")), row: Vec::new() }
+    }
+
+    fn text(&mut self, text: &str) {
+        self.row.push(field(text));
+    }
+
+    /// Shortest decimal that reads back as the same double; empty where absent.
+    fn number(&mut self, value: Option<f64>) {
+        self.row.push(value.map(|v| v.to_string()).unwrap_or_default());
+    }
+
+    fn flag(&mut self, value: Option<bool>) {
+        self.row.push(value.map(|v| v.to_string()).unwrap_or_default());
+    }
+
+    fn estimate(&mut self, estimate: Option<&Estimate>) {
+        let interval = estimate.and_then(|e| e.interval);
+        self.number(estimate.map(|e| e.value));
+        self.number(interval.map(|i| i.low));
+        self.number(interval.map(|i| i.high));
+    }
+
+    fn target(&mut self, value: &ToTarget) {
+        self.number(value.median);
+        self.number(value.geometric_mean);
+        self.number(value.interval.map(|i| i.low));
+        self.number(value.interval.map(|i| i.high));
+        self.text(&value.interval_method);
+        self.number(value.restricted_mean);
+        self.number(Some(value.horizon));
+    }
+
+    fn end_row(&mut self) {
+        self.finished.push_str(&self.row.join(","));
+        self.finished.push_str("\r\n");
+        self.row.clear();
+    }
+}
+
+/// One field, quoted where RFC 4180 asks for it.
+///
+/// A leading `=`, `+`, `-`, `@`, tab or carriage return would make a spreadsheet run the text as a
+/// formula; an apostrophe before it stops that.
+fn field(text: &str) -> String {
+    let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
+    if text.contains(['"', ',', '\r', '\n']) || !guard.is_empty() {
+        format!("\"{guard}{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_quoted_as_rfc_4180_says() {
+        assert_eq!(field("sgd"), "sgd");
+        assert_eq!(field("a,b"), "\"a,b\"");
+        assert_eq!(field("say \"hi\"\nagain"), "\"say \"\"hi\"\"\nagain\"");
+    }
+
+    #[test]
+    fn spreadsheet_formula_becomes_text() {
+        assert_eq!(field("=HYPERLINK(\"x\")"), "\"'=HYPERLINK(\"\"x\"\")\"");
+    }
+}

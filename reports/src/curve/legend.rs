@@ -1,0 +1,122 @@
+//! The words of a curve figure: arm labels beside the plot and the target's name in it.
+
+use super::line::Curve;
+use super::{BOTTOM_MARGIN, LEADER, LEGEND_ROW, SWATCH, TOP};
+use crate::axis::Axis;
+use crate::figure::{Align, BODY, Figure, INK, PAPER, Point};
+use crate::font::text_width;
+use crate::text;
+
+/// Names the target just above or below its line, where the fewest curves pass.
+pub(super) fn target_label(
+    figure: &mut Figure,
+    target: f64,
+    at: f64,
+    paths: &[Vec<Point>],
+    (left, right): (f64, f64),
+) {
+    let label = format!("target {}", text::significant(target, 3));
+    let width = text_width(&label, BODY, false) + 8.0;
+    let bottom = figure.height - BOTTOM_MARGIN;
+    // The ends first: among equals the first wins.
+    let spots = [0.0, 1.0, 0.5, 0.25, 0.75, 0.125, 0.375, 0.625, 0.875]
+        .into_iter()
+        .map(|share| left + 4.0 + share * (right - left - width - 8.0))
+        .flat_map(|start| [(start, at - 20.0), (start, at + 4.0)])
+        .filter(|(_, top)| *top >= TOP - 16.0 && top + 16.0 <= bottom);
+    let crowd = |(start, top): (f64, f64)| -> usize {
+        paths.iter().filter(|path| passes(path, (start, top), (start + width, top + 16.0))).count()
+    };
+    let Some((start, top)) = spots.min_by_key(|spot| crowd(*spot)) else { return };
+    // A ground under the label keeps both readable where every spot is taken.
+    let (end, foot) = (start + width, top + 16.0);
+    figure.area(vec![(start, top), (end, top), (end, foot), (start, foot)], PAPER, 0.6);
+    figure.label((start + 4.0, top + 12.5), &label, Align::Left, INK);
+}
+
+/// True when the path enters the box, looked at every few units.
+fn passes(path: &[Point], (left, top): Point, (right, bottom): Point) -> bool {
+    path.iter().zip(path.iter().skip(1)).any(|(a, b)| {
+        let steps = (((b.0 - a.0).hypot(b.1 - a.1) / 4.0).ceil() as usize).clamp(1, 400);
+        (0..=steps).any(|i| {
+            let share = i as f64 / steps as f64;
+            let (x, y) = (a.0 + share * (b.0 - a.0), a.1 + share * (b.1 - a.1));
+            (left..=right).contains(&x) && (top..=bottom).contains(&y)
+        })
+    })
+}
+
+/// Labels to the right of the plot, each near the height where its line ends, none overlapping.
+pub(super) fn legend_column(figure: &mut Figure, curves: &[Curve], x: &Axis, y: &Axis, right: f64) {
+    let bottom = figure.height - BOTTOM_MARGIN;
+    let mut rows: Vec<(f64, &Curve)> = curves
+        .iter()
+        .map(|curve| {
+            let end = curve.points.last().map_or(bottom, |p| y.at(p.mean));
+            (end.clamp(TOP, bottom), curve)
+        })
+        .collect();
+    rows.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let wanted: Vec<f64> = rows.iter().map(|row| row.0).collect();
+    let swatch = right + LEADER;
+    for (at, (end, curve)) in spread(&wanted, LEGEND_ROW, TOP + 4.0, bottom - 4.0).iter().zip(rows)
+    {
+        let last = curve.points.last();
+        let shown = last.is_some_and(|p| y.shows(p.mean));
+        if shown && last.is_some_and(|p| right - x.at(p.x) < 6.0) {
+            figure.leader(vec![(right + 5.0, end), (swatch - 3.0, *at)], curve.series.colour);
+        }
+        let path = [(swatch, *at), (swatch + SWATCH - 6.0, *at)];
+        figure.dashed(&path, curve.series.dash, curve.series.colour, 2.0);
+        let middle = (swatch + (SWATCH - 6.0) / 2.0, *at);
+        figure.marker(middle, 3.6, curve.series, false);
+        let weight = curve.series.baseline;
+        let start = (swatch + SWATCH, at + 4.3);
+        figure.write(start, &curve.series.label, BODY, weight, Align::Left, INK);
+        if let Some(p) = last.filter(|_| !shown) {
+            // An arm that ends off the plot must not look as if it were missing.
+            let up = y.at(p.mean) < TOP;
+            let tip = if up { at - 5.0 } else { at + 5.0 };
+            let base = if up { at + 3.0 } else { at - 3.0 };
+            let x = swatch - 9.0;
+            figure.area(vec![(x, tip), (x + 4.5, base), (x - 4.5, base)], curve.series.colour, 1.0);
+        }
+    }
+}
+
+/// Moves sorted positions apart to at least `gap`, within `low..high`, as little as it takes in the
+/// least-squares sense: less `gap` per rank, the answer is a non-decreasing sequence, which pooling
+/// adjacent violators gives.
+fn spread(wanted: &[f64], gap: f64, low: f64, high: f64) -> Vec<f64> {
+    let mut pools: Vec<(f64, usize)> = Vec::new();
+    for (rank, position) in wanted.iter().enumerate() {
+        let mut pool = (position - rank as f64 * gap, 1);
+        while let Some((mean, size)) = pools.pop_if(|(mean, _)| *mean > pool.0) {
+            let whole = size + pool.1;
+            pool = ((mean * size as f64 + pool.0 * pool.1 as f64) / whole as f64, whole);
+        }
+        pools.push(pool);
+    }
+    let most = high - wanted.len().saturating_sub(1) as f64 * gap;
+    let shifted = pools.iter().flat_map(|(mean, size)| std::iter::repeat_n(mean, *size));
+    shifted.enumerate().map(|(rank, mean)| mean.min(most).max(low) + rank as f64 * gap).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn legend_rows_never_overlap_nor_leave_the_plot(
+            mut wanted in prop::collection::vec(58.0f64..378.0, 1..18),
+        ) {
+            wanted.sort_by(f64::total_cmp);
+            let at = spread(&wanted, 17.5, 60.0, 380.0);
+            prop_assert!(at.windows(2).all(|pair| pair[1] - pair[0] > 17.49));
+            prop_assert!(at.iter().all(|v| (59.9..=380.1).contains(v)));
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The embedded font: Noto Sans (SIL Open Font License 1.1), so that no system font is needed.
+
+use std::sync::LazyLock;
+
+use plotters::style::{FontDesc, FontFamily, FontStyle, register_font};
+
+/// CSS family list of the SVG text; the embedded Noto Sans is registered under this name, so the
+/// bitmap and the measured widths come from it.
+pub(crate) const FAMILY: &str = "Noto Sans, system-ui, sans-serif";
+/// Ascent plus descent of the embedded Noto Sans over its em (2789/2048).
+pub(crate) const LINE_PER_EM: f64 = 2789.0 / 2048.0;
+
+/// Registers the embedded font once; the error is the reason why it can't be read.
+pub(crate) fn fonts() -> Result<(), &'static str> {
+    static REGISTERED: LazyLock<Result<(), &'static str>> = LazyLock::new(|| {
+        register_font(FAMILY, FontStyle::Normal, notosans::REGULAR_TTF)
+            .and_then(|()| register_font(FAMILY, FontStyle::Bold, notosans::BOLD_TTF))
+            .map_err(|_| "the embedded font can't be read")
+    });
+    *REGISTERED
+}
+
+/// Room for the fonts that a browser without Noto Sans falls back to, the widest being DejaVu Sans.
+const SLACK: f64 = 1.12;
+
+/// Width to set aside for `text` at `size` units per em.
+pub(crate) fn text_width(text: &str, size: f64, bold: bool) -> f64 {
+    let style = if bold { FontStyle::Bold } else { FontStyle::Normal };
+    // Measured large, since the library rounds to whole pixels.
+    let font = FontDesc::new(FontFamily::Name(FAMILY), 1000.0 * LINE_PER_EM, style);
+    let per_em = fonts().ok().and_then(|()| font.box_size(text).ok());
+    // Without a font the figure will be refused when painted; any width does until then.
+    per_em.map_or(0.6 * text.chars().count() as f64, |(width, _)| f64::from(width) / 1000.0)
+        * size
+        * SLACK
+}
+
+/// `text`, or its beginning and end around an ellipsis, no wider than `width`.
+pub(crate) fn shorten(text: &str, width: f64, size: f64, bold: bool) -> String {
+    // Far beyond any width: keeps the search below short for hostile labels.
+    let chars: Vec<char> = text.chars().take(400).collect();
+    let whole: String = chars.iter().collect();
+    if chars.len() == text.chars().count() && text_width(&whole, size, bold) <= width {
+        return whole;
+    }
+    for kept in (2..chars.len()).rev() {
+        let (head, tail) = (kept - kept / 3, kept / 3);
+        let start: String = chars.iter().take(head).collect();
+        let end: String = chars.iter().skip(chars.len() - tail).collect();
+        let short = format!("{start}…{end}");
+        if text_width(&short, size, bold) <= width {
+            return short;
+        }
+    }
+    "…".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn embedded_font_measures_text() {
+        fonts().unwrap();
+        let (narrow, wide) = (text_width("ill", 12.0, false), text_width("WWW", 12.0, false));
+        assert!(narrow > 5.0 && wide > 2.0 * narrow, "{narrow} {wide}");
+        assert!(text_width("sgd", 12.0, true) > text_width("sgd", 12.0, false));
+    }
+
+    #[test]
+    fn long_label_keeps_its_beginning_and_end() {
+        let short = shorten("drop-muon[cutoff=uniform, momentum=0.95]", 120.0, 12.0, false);
+        assert!(short.starts_with("drop-muon") && short.ends_with(']') && short.contains('…'));
+        assert!(text_width(&short, 12.0, false) <= 120.0);
+        assert_eq!(shorten("sgd", 120.0, 12.0, false), "sgd");
+        assert_eq!(shorten("anything", 1.0, 12.0, false), "…");
+    }
+}

@@ -1,0 +1,267 @@
+//! The page: everything a reader needs, in one file without scripts or anything to load.
+//!
+//! askama rather than a run-time engine: the compiler checks the template, so a page can't fail on
+//! a misspelt field, and its HTML escaper is on for every value but the figures drawn here.
+
+use askama::Template;
+use ledger::analysis::{Analysis, ClaimOutcome, Outcomes, RunRow, WorkloadAnalysis};
+
+use crate::figure::Figure;
+use crate::html::arm::Arm;
+use crate::{Format, ReportError, paint, text};
+
+mod arm;
+
+/// The page for `analysis` with the figures of each workload; links to the files of `formats`.
+pub(crate) fn page(
+    analysis: &Analysis,
+    figures: &[Vec<Figure>],
+    formats: &[Format],
+) -> Result<String, ReportError> {
+    let mut workloads = Vec::new();
+    for (i, workload) in analysis.workloads.iter().enumerate() {
+        let figures = figures.get(i).map_or(&[][..], Vec::as_slice);
+        workloads.push(Workload::new(analysis, workload, figures, formats, i)?);
+    }
+    let page = Page {
+        suite: text::one_line(&analysis.suite),
+        question: text::one_line(&analysis.question),
+        digest: text::short_hash(&analysis.suite_digest),
+        full_digest: &analysis.suite_digest,
+        tally: tally(analysis),
+        claims: analysis.claims.iter().map(Claim::new).collect(),
+        warnings: &analysis.warnings,
+        environment: &analysis.environment,
+        commands: commands(analysis),
+        files: files(formats),
+        empty: analysis.workloads.is_empty(),
+        workloads,
+    };
+    Ok(page.render()?)
+}
+
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page<'a> {
+    suite: String,
+    question: String,
+    digest: String,
+    full_digest: &'a str,
+    tally: Vec<(&'static Verdict, usize)>,
+    claims: Vec<Claim<'a>>,
+    warnings: &'a [String],
+    environment: &'a [(String, String)],
+    commands: Vec<String>,
+    files: Vec<(&'static str, &'static str)>,
+    empty: bool,
+    workloads: Vec<Workload<'a>>,
+}
+
+/// How a verdict looks: never by colour alone.
+#[derive(PartialEq)]
+struct Verdict {
+    words: &'static str,
+    class: &'static str,
+    symbol: &'static str,
+}
+
+const VERDICTS: [Verdict; 3] = [
+    Verdict { words: "reproduced", class: "yes", symbol: "✓" },
+    Verdict { words: "not reproduced", class: "no", symbol: "✗" },
+    Verdict { words: "inconclusive", class: "open", symbol: "?" },
+];
+
+fn tally(analysis: &Analysis) -> Vec<(&'static Verdict, usize)> {
+    let count = |words| analysis.claims.iter().filter(|claim| claim.verdict == words).count();
+    VERDICTS.iter().map(|v| (v, count(v.words))).filter(|(_, n)| *n > 0).collect()
+}
+
+/// One row of the verdict table.
+struct Claim<'a> {
+    raw: &'a ClaimOutcome,
+    class: &'static str,
+    symbol: &'static str,
+    effect: String,
+    interval: Option<String>,
+    needed: String,
+    p: Option<String>,
+}
+
+impl<'a> Claim<'a> {
+    fn new(raw: &'a ClaimOutcome) -> Self {
+        let look = VERDICTS.iter().find(|verdict| verdict.words == raw.verdict);
+        Self {
+            raw,
+            class: look.map_or("open", |verdict| verdict.class),
+            symbol: look.map_or("?", |verdict| verdict.symbol),
+            effect: raw.effect.map_or(text::ABSENT.to_owned(), |v| text::on_scale(raw, v)),
+            interval: raw.interval.map(|i| text::interval(&i, 1.0)),
+            needed: text::on_scale(raw, raw.smallest_effect),
+            p: raw.p_sign_flip.map(text::p_value),
+        }
+    }
+}
+
+/// One workload's section.
+struct Workload<'a> {
+    raw: &'a WorkloadAnalysis,
+    anchor: String,
+    target: String,
+    budget: String,
+    examples: String,
+    root: String,
+    figures: Vec<Drawn>,
+    caption: String,
+    arms: Vec<Arm<'a>>,
+    runs: Vec<Run<'a>>,
+    metrics: Vec<String>,
+}
+
+/// A figure and the files it was also written to.
+struct Drawn {
+    svg: String,
+    files: Vec<(&'static str, String)>,
+}
+
+impl<'a> Workload<'a> {
+    fn new(
+        analysis: &'a Analysis,
+        raw: &'a WorkloadAnalysis,
+        figures: &[Figure],
+        formats: &[Format],
+        index: usize,
+    ) -> Result<Self, ReportError> {
+        let mut drawn = Vec::new();
+        for figure in figures {
+            let files = [Format::Svg, Format::Png].into_iter().filter(|f| formats.contains(f));
+            drawn.push(Drawn {
+                svg: paint::inline_svg(figure)?,
+                files: files
+                    .map(|format| (format.name(), figure.file(format.name()).display().to_string()))
+                    .collect(),
+            });
+        }
+        let runs: Vec<Run> =
+            analysis.runs.iter().filter(|run| run.workload == raw.workload).map(Run::new).collect();
+        let mut metrics: Vec<String> =
+            raw.arms.iter().flat_map(|arm| arm.at_budget.keys().cloned()).collect();
+        metrics.sort();
+        metrics.dedup();
+        let main = format!("/{}", raw.metric);
+        metrics.retain(|name| !name.ends_with(&main));
+        Ok(Self {
+            raw,
+            anchor: format!("workload-{}", index + 1),
+            target: text::significant(raw.target, 3),
+            budget: text::fixed(raw.budget_samples as f64, 0),
+            examples: text::fixed(raw.train_examples as f64, 0),
+            root: text::short_hash(&raw.dataset_root),
+            figures: drawn,
+            caption: caption(analysis, raw),
+            arms: Arm::all(raw, &metrics),
+            runs,
+            metrics,
+        })
+    }
+}
+
+/// What stands under every figure: suite, n, seeds, and the commit where it is known.
+fn caption(analysis: &Analysis, workload: &WorkloadAnalysis) -> String {
+    let sizes: Vec<u32> = workload.arms.iter().map(|arm| cells(&arm.outcomes)).collect();
+    let least = sizes.iter().min().copied().unwrap_or(0);
+    let most = sizes.iter().max().copied().unwrap_or(0);
+    let n = if least == most { most.to_string() } else { format!("{least}–{most}") };
+    let mut seeds: Vec<&str> = Vec::new();
+    for run in analysis.runs.iter().filter(|run| run.workload == workload.workload) {
+        if !seeds.contains(&run.seed.as_str()) {
+            seeds.push(&run.seed);
+        }
+    }
+    let listed = if seeds.len() > 12 {
+        let first: Vec<&str> = seeds.iter().take(12).copied().collect();
+        format!("{} and {} more", first.join(", "), seeds.len() - 12)
+    } else if seeds.is_empty() {
+        "none".to_owned()
+    } else {
+        seeds.join(", ")
+    };
+    let noun = if most == 1 { "seed" } else { "seeds" };
+    let mut caption =
+        format!("Suite {} · n = {n} {noun} per arm · {noun} {listed}", analysis.suite);
+    if let Some((_, commit)) = analysis.environment.iter().find(|(name, _)| name == "commit") {
+        caption.push_str(&format!(" · commit {}", text::short_hash(commit)));
+    }
+    caption
+}
+
+fn cells(outcomes: &Outcomes) -> u32 {
+    outcomes.reached + outcomes.censored + outcomes.diverged + outcomes.failed
+}
+
+/// One row of the table of cells.
+struct Run<'a> {
+    raw: &'a RunRow,
+    time: String,
+    at_budget: String,
+    train: String,
+    digests: Vec<Option<Digest<'a>>>,
+}
+
+/// A digest, short for the eye and whole for a pointer.
+struct Digest<'a> {
+    short: String,
+    full: &'a str,
+}
+
+impl<'a> Run<'a> {
+    fn new(raw: &'a RunRow) -> Self {
+        let or_absent = |shown: Option<String>| shown.unwrap_or(text::ABSENT.to_owned());
+        let digests = [&raw.first_order_hash, &raw.chain, &raw.parameters, &raw.run_digest];
+        Self {
+            raw,
+            time: or_absent(raw.time_to_target.map(text::time)),
+            at_budget: or_absent(raw.at_budget.map(|value| text::significant(value, 4))),
+            train: or_absent(raw.train_seconds.map(text::time)),
+            digests: digests
+                .into_iter()
+                .map(|digest| digest.as_deref())
+                .map(|digest| digest.map(|full| Digest { short: text::short_hash(full), full }))
+                .collect(),
+        }
+    }
+}
+
+/// How to get these numbers again: the recorded command, or the one that always works.
+fn commands(analysis: &Analysis) -> Vec<String> {
+    let recorded: Vec<String> = analysis
+        .environment
+        .iter()
+        .filter(|(name, _)| name == "command")
+        .map(|(_, command)| text::one_line(command))
+        .collect();
+    let mut commands = if recorded.is_empty() {
+        vec![format!("palimpsest run {}", analysis.suite)]
+    } else {
+        recorded
+    };
+    commands.push(format!("palimpsest report {}", analysis.suite));
+    if let Some(run) = analysis.runs.iter().find(|run| run.run_digest.is_some()) {
+        commands.push(format!("palimpsest verify {}", run.cell));
+        commands.push(format!("palimpsest reproduce {}", run.cell));
+    }
+    commands
+}
+
+/// Tables written beside the page.
+fn files(formats: &[Format]) -> Vec<(&'static str, &'static str)> {
+    [
+        (Format::Csv, "arms.csv", "arms"),
+        (Format::Csv, "runs.csv", "runs"),
+        (Format::Tex, "tables.tex", "LaTeX tables"),
+        (Format::Json, "analysis.json", "the analysis"),
+    ]
+    .into_iter()
+    .filter(|(format, _, _)| formats.contains(format))
+    .map(|(_, file, what)| (file, what))
+    .collect()
+}

@@ -1,0 +1,152 @@
+//! Tables for a paper: one of arms per workload, one of claims; needs the `booktabs` package.
+
+use ledger::analysis::{Analysis, ArmAnalysis, ClaimOutcome, WorkloadAnalysis};
+
+use crate::text;
+
+/// Every table, ready for `\input{tables}`.
+pub(crate) fn tables(analysis: &Analysis) -> String {
+    let mut tex = format!(
+        "% Suite {}, digest {}. Needs \\usepackage{{booktabs}}.\n",
+        text::one_line(&analysis.suite),
+        text::one_line(&analysis.suite_digest)
+    );
+    if analysis.workloads.is_empty() {
+        tex.push_str("% No workload has been run: nothing to show.\n");
+    }
+    for workload in &analysis.workloads {
+        arms(&mut tex, workload);
+    }
+    if !analysis.claims.is_empty() {
+        claims(&mut tex, &analysis.claims);
+    }
+    tex
+}
+
+fn arms(tex: &mut String, workload: &WorkloadAnalysis) {
+    let seeds = workload.arms.iter().map(|arm| arm.reach_rate.n).max().unwrap_or(0);
+    let caption = format!(
+        "{}: train time to {} {} {} and {} at the budget, up to {seeds} seeds; 95 % intervals.",
+        workload.workload,
+        workload.split,
+        workload.metric,
+        text::significant(workload.target, 3),
+        workload.metric,
+    );
+    tex.push_str("\n\\begin{table}\n\\centering\n");
+    tex.push_str(&format!("\\caption{{{}}}\n", escape(&caption)));
+    tex.push_str("\\begin{tabular}{lrrrrr}\n\\toprule\n");
+    tex.push_str("Arm & Reached & Time to target & Speed-up & Validation & Test \\\\\n\\midrule\n");
+    for arm in &workload.arms {
+        let cells: Vec<String> = arm_cells(workload, arm).iter().map(|c| escape(c)).collect();
+        tex.push_str(&cells.join(" & "));
+        tex.push_str(" \\\\\n");
+    }
+    tex.push_str("\\bottomrule\n\\end{tabular}\n\\end{table}\n");
+}
+
+fn arm_cells(workload: &WorkloadAnalysis, arm: &ArmAnalysis) -> [String; 6] {
+    let outcomes = &arm.outcomes;
+    let ran = outcomes.reached + outcomes.censored + outcomes.diverged;
+    let time = match text::centre(&arm.time_to_target) {
+        None => "not reached".to_owned(),
+        Some((value, _)) => {
+            let (_, unit) = text::time_unit(value);
+            let interval = arm.time_to_target.interval.map(|i| text::interval(&i, unit));
+            format!("{} {}", text::time(value), interval.unwrap_or_default())
+        }
+    };
+    let speed = arm.speed_up.as_ref().map(|speed| {
+        let interval = speed.interval.map(|i| text::interval(&i, 1.0));
+        format!("{} {}", text::ratio(speed.ratio), interval.unwrap_or_default())
+    });
+    let is_baseline = workload.baseline.as_ref() == Some(&arm.label);
+    let speed = speed.unwrap_or(if is_baseline { "baseline" } else { text::ABSENT }.to_owned());
+    let metric = |split: &str| {
+        arm.at_budget.get(&format!("{split}/{}", workload.metric)).map_or(
+            text::ABSENT.to_owned(),
+            |estimate| {
+                let (value, spread) = text::estimate(estimate);
+                format!("{value} {spread}")
+            },
+        )
+    };
+    [
+        arm.label.clone(),
+        format!("{}/{ran}", outcomes.reached),
+        time.trim_end().to_owned(),
+        speed.trim_end().to_owned(),
+        metric("validation"),
+        metric("test"),
+    ]
+}
+
+fn claims(tex: &mut String, claims: &[ClaimOutcome]) {
+    tex.push_str("\n\\begin{table}\n\\centering\n\\caption{Claims and verdicts.}\n");
+    tex.push_str("\\begin{tabular}{p{0.42\\linewidth}lrrl}\n\\toprule\n");
+    tex.push_str("Claim & Paper & Here & $n$ & Verdict \\\\\n\\midrule\n");
+    for claim in claims {
+        let cells = [
+            claim.statement.clone(),
+            claim.paper_number.clone(),
+            text::effect(claim),
+            claim.n.to_string(),
+            claim.verdict.clone(),
+        ];
+        let cells: Vec<String> = cells.iter().map(|cell| escape(cell)).collect();
+        tex.push_str(&cells.join(" & "));
+        tex.push_str(" \\\\\n");
+    }
+    tex.push_str("\\bottomrule\n\\end{tabular}\n\\end{table}\n");
+}
+
+/// `text` as LaTeX text: nothing in it is read as a command.
+fn escape(text: &str) -> String {
+    let mut tex = String::new();
+    for c in text::one_line(text).chars() {
+        match c {
+            '\\' => tex.push_str("\\textbackslash{}"),
+            '{' | '}' | '$' | '&' | '#' | '_' | '%' => {
+                tex.push('\\');
+                tex.push(c);
+            }
+            '^' => tex.push_str("\\textasciicircum{}"),
+            '~' => tex.push_str("\\textasciitilde{}"),
+            '<' => tex.push_str("\\textless{}"),
+            '>' => tex.push_str("\\textgreater{}"),
+            '|' => tex.push_str("\\textbar{}"),
+            // In brackets so that a row that begins with one is not read as an option of `\\`.
+            '[' => tex.push_str("{[}"),
+            ']' => tex.push_str("{]}"),
+            '×' => tex.push_str("$\\times$"),
+            '±' => tex.push_str("$\\pm$"),
+            '∞' => tex.push_str("$\\infty$"),
+            '−' => tex.push_str("$-$"),
+            '≥' => tex.push_str("$\\ge$"),
+            '≤' => tex.push_str("$\\le$"),
+            '→' => tex.push_str("$\\to$"),
+            '–' => tex.push_str("--"),
+            '…' => tex.push_str("\\ldots{}"),
+            '\u{FFFD}' => tex.push('?'),
+            c => tex.push(c),
+        }
+    }
+    tex
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_in_labels_become_text() {
+        assert_eq!(escape("\\input{/etc/passwd}"), "\\textbackslash{}input\\{/etc/passwd\\}");
+        assert_eq!(escape("50 % & a_b"), "50 \\% \\& a\\_b");
+        assert_eq!(escape("<b>\n%"), "\\textless{}b\\textgreater{} \\%");
+    }
+
+    #[test]
+    fn signs_become_mathematics() {
+        assert_eq!(escape("1.21× [1.08, ∞]"), "1.21$\\times$ {[}1.08, $\\infty${]}");
+    }
+}

@@ -1,0 +1,272 @@
+//! What `render` leaves on disk, read back as a reader of the report would.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+#[path = "../examples/sample/analysis.rs"]
+mod sample;
+
+use std::fs;
+use std::path::Path;
+
+use ledger::analysis::Analysis;
+use reports::{Format, ReportError, render};
+
+const FIGURES: [&str; 4] = ["metric-by-time", "metric-by-samples", "time-to-target", "at-budget"];
+
+fn rendered(analysis: &Analysis) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = render(analysis, &Format::ALL, folder.path()).unwrap();
+    assert_eq!(paths.first().unwrap().file_name().unwrap(), "index.html");
+    assert!(paths.iter().all(|path| path.is_file() && path.starts_with(folder.path())));
+    folder
+}
+
+fn read(folder: &tempfile::TempDir, name: &str) -> String {
+    fs::read_to_string(folder.path().join(name)).unwrap()
+}
+
+/// The contents of every text element, unescaped.
+fn texts(svg: &str) -> Vec<String> {
+    svg.split("<text ")
+        .skip(1)
+        .map(|element| {
+            let inner = element.split_once('>').unwrap().1.split_once("</text>").unwrap().0;
+            let inner = inner.trim().replace("&lt;", "<").replace("&gt;", ">");
+            inner.replace("&quot;", "\"").replace("&apos;", "'").replace("&amp;", "&")
+        })
+        .collect()
+}
+
+#[test]
+fn every_figure_names_every_arm() {
+    let analysis = sample::full();
+    let folder = rendered(&analysis);
+    for figure in FIGURES {
+        let texts = texts(&read(&folder, &format!("figures/digits-mlp-{figure}.svg")));
+        for arm in &analysis.workloads[0].arms {
+            let shown = if arm.label == sample::LONG {
+                texts.iter().any(|text| text.starts_with("drop-muon-shift[") && text.contains('…'))
+            } else {
+                texts.contains(&arm.label)
+            };
+            assert!(shown, "{figure} lacks {:?}: {texts:?}", arm.label);
+        }
+    }
+}
+
+#[test]
+fn sixteen_arms_are_all_named() {
+    let analysis = sample::sixteen();
+    let folder = rendered(&analysis);
+    let texts = texts(&read(&folder, "figures/sixteen-arms-metric-by-samples.svg"));
+    for arm in analysis.workloads[0].arms.iter().filter(|arm| arm.label != sample::LONG) {
+        assert!(texts.contains(&arm.label), "{:?} is missing: {texts:?}", arm.label);
+    }
+}
+
+#[test]
+fn figures_say_their_target_units_and_who_reached_it() {
+    let folder = rendered(&sample::full());
+    let svg = |figure: &str| texts(&read(&folder, &format!("figures/digits-mlp-{figure}.svg")));
+    let has = |texts: &[String], wanted: &str| {
+        assert!(texts.iter().any(|text| text == wanted), "no {wanted:?} in {texts:?}");
+    };
+    for figure in ["metric-by-time", "metric-by-samples", "at-budget"] {
+        has(&svg(figure), "target 0.950");
+    }
+    has(&svg("metric-by-time"), "train time (s)");
+    has(&svg("metric-by-samples"), "samples seen (thousands)");
+    has(&svg("at-budget"), "validation accuracy");
+    has(&svg("at-budget"), "test accuracy");
+    let times = svg("time-to-target");
+    for wanted in ["5/5 reached", "3/5 reached", "0/5 reached", "not reached"] {
+        has(&times, wanted);
+    }
+}
+
+#[test]
+fn hostile_label_is_text_everywhere() {
+    let folder = rendered(&sample::full());
+    let page = read(&folder, "index.html");
+    assert!(!page.to_lowercase().contains("<script"));
+    assert!(page.contains("alert(1)"), "the label must still be readable");
+    for figure in FIGURES {
+        let svg = read(&folder, &format!("figures/digits-mlp-{figure}.svg"));
+        assert!(!svg.contains("<script") && svg.contains("&lt;script&gt;"), "{figure}");
+    }
+    let tex = read(&folder, "tables.tex");
+    assert!(tex.contains("\\textless{}script\\textgreater{}alert(1)"), "{tex}");
+    let odd = rendered(&sample::extreme());
+    assert!(!read(&odd, "index.html").contains("<b>odd"));
+}
+
+#[test]
+fn page_names_every_arm_claim_cell_and_warning() {
+    let analysis = sample::full();
+    let page = read(&rendered(&analysis), "index.html");
+    let escaped = |text: &str| text.replace('<', "&#60;").replace('>', "&#62;");
+    for arm in &analysis.workloads[0].arms {
+        assert!(page.contains(&escaped(&arm.label)), "{}", arm.label);
+    }
+    for claim in &analysis.claims {
+        assert!(page.contains(&claim.paper_number) && page.contains(&claim.reason));
+        assert!(page.contains(&claim.verdict));
+    }
+    for run in &analysis.runs {
+        assert!(page.contains(&run.cell));
+        assert!(page.contains(run.parameters.as_deref().unwrap()), "digests are whole in titles");
+    }
+    assert!(analysis.warnings.iter().all(|warning| page.contains(&escaped(warning))));
+    assert!(page.find("Before you believe").unwrap() < page.find("<svg").unwrap());
+}
+
+#[test]
+fn falling_metric_reads_the_other_way_round() {
+    let page = read(&rendered(&sample::loss()), "index.html");
+    assert!(page.contains("validation nll ≤ 1.30"));
+    assert!(page.contains("+0.0120") && page.contains("needs ≥ +0.00500"));
+}
+
+#[test]
+fn page_loads_nothing_and_runs_nothing() {
+    for analysis in [sample::full(), sample::extreme(), sample::empty()] {
+        let page = read(&rendered(&analysis), "index.html");
+        // The one address is the favicon's namespace, a name inside a data: URL, never fetched.
+        assert_eq!(page.matches("http").count(), 1);
+        assert!(
+            page.contains("href=\"data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'")
+        );
+        for load in
+            ["<script", " src=", "url(", "@import", "<iframe", "<object", " onload", "javascript:"]
+        {
+            assert!(!page.contains(load), "{load}");
+        }
+    }
+}
+
+#[test]
+fn empty_analysis_gives_a_page_that_says_so() {
+    let folder = rendered(&sample::empty());
+    assert!(read(&folder, "index.html").contains("Nothing to show yet"));
+    assert!(!folder.path().join("figures").exists());
+}
+
+#[test]
+fn workload_without_arms_and_runs_of_one_point_still_draw() {
+    let folder = rendered(&sample::extreme());
+    let texts = texts(&read(&folder, "figures/no-arms-metric-by-time.svg"));
+    assert!(texts.contains(&"no evaluations recorded".to_owned()), "{texts:?}");
+    let single = rendered(&sample::single_seed());
+    assert!(read(&single, "index.html").contains("n = 1 seed per arm"));
+}
+
+#[test]
+fn same_analysis_gives_the_same_bytes() {
+    let (first, second) = (rendered(&sample::full()), rendered(&sample::full()));
+    for name in ["index.html", "figures/digits-mlp-at-budget.png", "tables.tex", "arms.csv"] {
+        let bytes = |folder: &tempfile::TempDir| fs::read(folder.path().join(name)).unwrap();
+        assert!(bytes(&first) == bytes(&second), "{name}");
+    }
+}
+
+#[test]
+fn png_has_twice_the_designed_size_and_the_arms_colours() {
+    let folder = rendered(&sample::full());
+    let file = fs::read(folder.path().join("figures/digits-mlp-time-to-target.png")).unwrap();
+    let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut pixels).unwrap();
+    assert_eq!(info.width, 1680);
+    // Black for the baseline, then Okabe and Ito's blue, vermillion and green.
+    for colour in [[0, 0, 0], [0x00, 0x72, 0xb2], [0xd5, 0x5e, 0x00], [0x00, 0x9e, 0x73]] {
+        let count = pixels.chunks_exact(3).filter(|pixel| *pixel == colour).count();
+        assert!(count > 100, "{colour:?}: {count} pixels");
+    }
+}
+
+/// RFC 4180, as strictly as a reader needs.
+fn parse_csv(text: &str) -> Vec<Vec<String>> {
+    let (mut rows, mut row, mut field) = (Vec::new(), Vec::new(), String::new());
+    let mut quoted = false;
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' if quoted && chars.peek() == Some(&'"') => field.extend(chars.next()),
+            '"' => quoted = !quoted,
+            ',' if !quoted => row.push(std::mem::take(&mut field)),
+            '\r' if !quoted => {
+                assert_eq!(chars.next(), Some('\n'));
+                row.push(std::mem::take(&mut field));
+                rows.push(std::mem::take(&mut row));
+            }
+            c => field.push(c),
+        }
+    }
+    assert!(row.is_empty() && field.is_empty(), "the last line must end");
+    rows
+}
+
+#[test]
+fn csv_reads_back_with_every_arm_and_run() {
+    let analysis = sample::full();
+    let folder = rendered(&analysis);
+    let arms = parse_csv(&read(&folder, "arms.csv"));
+    assert!(arms.iter().all(|row| row.len() == arms[0].len()));
+    let labels: Vec<&str> = arms.iter().skip(1).map(|row| row[1].as_str()).collect();
+    let expected: Vec<&str> =
+        analysis.workloads[0].arms.iter().map(|arm| arm.label.as_str()).collect();
+    assert_eq!(labels, expected);
+    let loss = arms[0].iter().position(|name| name == "test/nll_low").unwrap();
+    let low = analysis.workloads[0].arms[0].at_budget["test/nll"].interval.unwrap().low;
+    assert_eq!(arms[1][loss].parse::<f64>(), Ok(low));
+    let runs = parse_csv(&read(&folder, "runs.csv"));
+    assert_eq!(runs.len(), analysis.runs.len() + 1);
+    let time = runs[0].iter().position(|name| name == "time_to_target").unwrap();
+    assert_eq!(runs[1][time].parse::<f64>().ok(), analysis.runs[0].time_to_target);
+}
+
+#[test]
+fn json_is_the_analysis_itself() {
+    let analysis = sample::full();
+    let folder = rendered(&analysis);
+    let back: Analysis = serde_json::from_str(&read(&folder, "analysis.json")).unwrap();
+    assert_eq!(back, analysis);
+}
+
+#[test]
+fn every_table_row_in_tex_has_its_columns() {
+    let tex = read(&rendered(&sample::full()), "tables.tex");
+    let rows: Vec<&str> = tex.lines().filter(|line| line.ends_with(" \\\\")).collect();
+    assert_eq!(rows.len(), (1 + 12) + (1 + 3));
+    for (i, row) in rows.iter().enumerate() {
+        let columns = row.replace("\\&", "").matches('&').count() + 1;
+        assert_eq!(columns, if i < 13 { 6 } else { 5 }, "{row}");
+    }
+    assert_eq!(tex.matches('{').count(), tex.matches('}').count());
+}
+
+#[test]
+fn only_the_wanted_formats_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = render(&sample::full(), &[Format::Tex, Format::Json], folder.path()).unwrap();
+    let names: Vec<_> = paths.iter().map(|path| path.file_name().unwrap()).collect();
+    assert_eq!(names, ["tables.tex", "analysis.json"]);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn newer_analysis_is_refused_by_version() {
+    let mut analysis = sample::empty();
+    analysis.version += 1;
+    let error = render(&analysis, &Format::ALL, Path::new("never-written")).unwrap_err();
+    assert!(matches!(error, ReportError::NewerAnalysis { found: 2, known: 1 }), "{error}");
+    assert!(!Path::new("never-written").exists());
+}
+
+#[test]
+fn figure_keeps_its_shape() {
+    let mut analysis = sample::single_seed();
+    analysis.workloads[0].arms.truncate(1);
+    let folder = rendered(&analysis);
+    insta::assert_snapshot!(read(&folder, "figures/one-seed-time-to-target.svg"));
+}
