@@ -1,7 +1,10 @@
 //! What a set of records says: the only thing that reports, `--json` and `compare` see.
 //!
-//! Plain data, no methods that compute: `summarise` is the one place where records become
+//! Plain data, no methods that compute: [`summarise`] is the one place where records become
 //! numbers, so every output agrees.
+
+mod claims;
+pub mod summarise;
 
 use std::collections::BTreeMap;
 

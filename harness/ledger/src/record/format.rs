@@ -95,6 +95,8 @@ pub struct DataSection {
     pub name: String,
     /// `official`, `modified` or `generated`.
     pub origin: String,
+    /// Number of classes.
+    pub classes: u32,
     /// Merkle root of the training split.
     pub train_root: Digest,
     /// Merkle root of the validation split.
@@ -153,6 +155,8 @@ pub struct Environment {
     pub threads: u32,
     /// One-minute load average at the start.
     pub load_at_start: Option<f64>,
+    /// Processor time over wall time of the run: near 1 when one thread had a core to itself.
+    pub cpu_share: Option<f64>,
     /// Seconds since 1970 at the start.
     pub started_unix: u64,
     /// The command.
@@ -219,6 +223,17 @@ pub struct RunRecord {
     pub warnings: Vec<String>,
     /// Machine, versions, command.
     pub environment: Environment,
+}
+
+impl RunRecord {
+    /// True when the clocks cannot be trusted: the load exceeded the cores at the start, and the
+    /// run did not get a core to itself for 97 % of its time (or that is not known).
+    #[must_use]
+    pub fn disturbed(&self) -> bool {
+        let Environment { load_at_start, cpus, cpu_share, .. } = &self.environment;
+        load_at_start.is_some_and(|load| load > f64::from(*cpus))
+            && cpu_share.is_none_or(|share| share < 0.97)
+    }
 }
 
 /// One line of `events.jsonl`.
