@@ -34,6 +34,16 @@ pub enum Origin {
     Generated,
 }
 
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Official => "official",
+            Self::Modified => "modified",
+            Self::Generated => "generated",
+        })
+    }
+}
+
 /// A data set in memory. The ids of a split stand in the order of its positions; those of
 /// `train` are the leaves of the dataset root.
 #[derive(Debug, Clone, PartialEq)]

@@ -85,3 +85,18 @@ fn keep_large_blocks() {
 
 /// Version of the libtorch this build is made for.
 pub const LIBTORCH_VERSION: &str = "2.11.0";
+
+/// Number of CUDA devices that can be used.
+#[must_use]
+pub fn cuda_devices() -> usize {
+    load_cuda();
+    usize::try_from(Cuda::device_count()).unwrap_or(0)
+}
+
+/// Whether libtorch adds correctly: a first check of a fresh installation.
+#[must_use]
+pub fn computes() -> bool {
+    let sum =
+        tch::Tensor::f_from_slice(&[1.0_f64, 2.0]).and_then(|two| two.f_sum(tch::Kind::Double));
+    sum.is_ok_and(|sum| f64::try_from(&sum).is_ok_and(|sum| (sum - 3.0).abs() < 1e-12))
+}

@@ -1,0 +1,148 @@
+//! `palimpsest compare`
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::Context as _;
+use ledger::analysis::{Analysis, ArmAnalysis};
+use ledger::record::{RunRecord, Store, SuiteRun};
+use serde_json::{Value, json};
+
+use super::Exit;
+use super::suite_options::Places;
+use crate::voice::{print_json, print_table, print_text};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A run, a suite of the store, or an analysis.json
+    a: String,
+    /// Another one of the same kind
+    b: String,
+    #[command(flatten)]
+    places: Places,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+enum Side {
+    Run(Box<RunRecord>),
+    Suite(Box<Analysis>),
+}
+
+pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    let store = args.places.store();
+    match (side(&store, &args.a)?, side(&store, &args.b)?) {
+        (Side::Run(a), Side::Run(b)) => runs(&a, &b, args.json),
+        (Side::Suite(a), Side::Suite(b)) => suites(&a, &b, args),
+        _ => anyhow::bail!(
+            "{} and {} are not of one kind: give two runs, or two suites or analyses",
+            args.a,
+            args.b
+        ),
+    }?;
+    Ok(Exit::Fine)
+}
+
+fn side(store: &Store, name: &str) -> anyhow::Result<Side> {
+    let path = Path::new(name);
+    let file = if path.is_dir() { path.join("analysis.json") } else { path.to_owned() };
+    if file.is_file() && file.extension().is_some_and(|extension| extension == "json") {
+        let text = std::fs::read_to_string(&file)
+            .with_context(|| format!("cannot read {}", file.display()))?;
+        let analysis = serde_json::from_str(&text)
+            .with_context(|| format!("{} is not an analysis", file.display()))?;
+        return Ok(Side::Suite(Box::new(analysis)));
+    }
+    if store.suite_file(name).is_file() {
+        let analysis = super::report::analyse(store, &SuiteRun::load(store, name)?)?;
+        return Ok(Side::Suite(Box::new(analysis)));
+    }
+    Ok(Side::Run(Box::new(store.record(&store.find(name)?)?)))
+}
+
+/// Every field of two records in which they differ.
+fn runs(a: &RunRecord, b: &RunRecord, as_json: bool) -> anyhow::Result<()> {
+    let (left, right) = (serde_json::to_value(a)?, serde_json::to_value(b)?);
+    let mut rows = Vec::new();
+    differences("", &left, &right, &mut rows);
+    if as_json {
+        let rows: Vec<_> =
+            rows.iter().map(|[field, a, b]| json!({ "field": field, "a": a, "b": b })).collect();
+        return print_json(&rows);
+    }
+    if rows.is_empty() {
+        return print_text("the two records are the same\n");
+    }
+    print_table(["field", &a.cell, &b.cell], rows.into_iter())
+}
+
+fn differences(path: &str, a: &Value, b: &Value, rows: &mut Vec<[String; 3]>) {
+    match (a, b) {
+        (Value::Object(left), Value::Object(right)) => {
+            let keys: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+            for key in keys {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let absent = Value::Null;
+                differences(
+                    &path,
+                    left.get(key).unwrap_or(&absent),
+                    right.get(key).unwrap_or(&absent),
+                    rows,
+                );
+            }
+        }
+        _ if a != b => {
+            let shown = |value: &Value| value.to_string().chars().take(60).collect::<String>();
+            rows.push([path.to_owned(), shown(a), shown(b)]);
+        }
+        _ => {}
+    }
+}
+
+/// Arms of two suite runs side by side, matched by workload and label.
+fn suites(a: &Analysis, b: &Analysis, args: &Args) -> anyhow::Result<()> {
+    let mut rows = Vec::new();
+    for workload in &a.workloads {
+        let Some(other) = b.workloads.iter().find(|other| other.workload == workload.workload)
+        else {
+            continue;
+        };
+        for arm in &workload.arms {
+            let matching = other.arms.iter().find(|other| other.label == arm.label);
+            let time = |arm: &ArmAnalysis| {
+                let time = arm.time_to_target.geometric_mean.or(arm.time_to_target.median);
+                time.map_or_else(|| "not reached".to_owned(), |seconds| format!("{seconds:.3} s"))
+            };
+            let metric = |arm: &ArmAnalysis| {
+                let value = arm.at_budget.get(&format!("test/{}", workload.metric));
+                value.map_or_else(|| "–".to_owned(), |estimate| format!("{:.4}", estimate.value))
+            };
+            let absent = || "–".to_owned();
+            rows.push([
+                workload.workload.clone(),
+                arm.label.clone(),
+                time(arm),
+                matching.map_or_else(absent, time),
+                metric(arm),
+                matching.map_or_else(absent, metric),
+            ]);
+        }
+    }
+    if args.json {
+        let keys = ["workload", "arm", "time_to_target_a", "time_to_target_b", "test_a", "test_b"];
+        let rows = rows
+            .into_iter()
+            .map(|row| keys.into_iter().zip(row).collect::<std::collections::BTreeMap<_, _>>());
+        return print_json(&rows.collect::<Vec<_>>());
+    }
+    let header = [
+        "workload",
+        "arm",
+        "time to target A",
+        "time to target B",
+        "test metric A",
+        "test metric B",
+    ];
+    print_table(header, rows.into_iter())
+}

@@ -1,0 +1,90 @@
+//! `palimpsest explain`
+
+use anyhow::bail;
+use ledger::catalogue::{hint, nearest};
+use ledger::settings::SettingInfo;
+use serde_json::json;
+
+use super::Exit;
+use crate::library;
+use crate::voice::{print_json, print_text};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A method or a workload
+    name: String,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    let catalogue = library::catalogue();
+    if let Some(method) = catalogue.method(&args.name) {
+        if args.json {
+            print_json(
+                &json!({ "id": method.id, "card": method.card, "settings": method.settings }),
+            )?;
+            return Ok(Exit::Fine);
+        }
+        let paper = &method.paper;
+        let mut text = format!(
+            "{}\n\n## Paper\n{}. {} ({}). {}\nCode: {}\n",
+            method.card.trim_end(),
+            paper.authors,
+            paper.title,
+            paper.year,
+            paper.reference,
+            paper.code
+        );
+        if let Some(baseline) = method.baseline {
+            text += &format!("Compare with: {baseline}\n");
+        }
+        text += &settings(&method.settings);
+        print_text(&text)?;
+        return Ok(Exit::Fine);
+    }
+    if let Some(workload) = catalogue.workload(&args.name) {
+        let card: Vec<_> =
+            workload.card.lines().take_while(|line| line.starts_with("//!")).collect();
+        let card: Vec<_> =
+            card.iter().map(|line| line.trim_start_matches("//!").trim_start()).collect();
+        let [train, validation, test] = workload.split_sizes;
+        let text = format!(
+            "{}\n\n## Goal\n{} {} on the validation split, origin: {}\nBudget {} epochs, evaluated every {} epochs\n{train} train, {validation} validation, {test} test examples\n{}",
+            card.join("\n").trim_end(),
+            workload.metric,
+            workload.target,
+            workload.target_origin,
+            workload.budget_epochs,
+            workload.evaluate_every_epochs,
+            settings(&workload.settings)
+        );
+        if args.json {
+            print_json(
+                &json!({ "id": workload.id, "card": card.join("\n"), "settings": workload.settings }),
+            )?;
+        } else {
+            print_text(&text)?;
+        }
+        return Ok(Exit::Fine);
+    }
+    let names: Vec<&str> = catalogue.method_ids().chain(catalogue.workload_ids()).collect();
+    let hint = match nearest(&args.name, names.clone()) {
+        Some(_) => hint(&args.name, names),
+        None => "; `palimpsest list methods` and `list workloads` show what there is".to_owned(),
+    };
+    bail!("no method or workload is called \"{}\"{hint}", args.name)
+}
+
+fn settings(table: &[SettingInfo]) -> String {
+    let mut text = String::from("\n## Settings\n");
+    let width = table.iter().map(|setting| setting.name.len()).max().unwrap_or(0);
+    for setting in table {
+        text += &format!(
+            "{:width$}  {}\n{:width$}  {}; default {}; from {}\n",
+            setting.name, setting.doc, "", setting.kind, setting.default, setting.source
+        );
+    }
+    text
+}

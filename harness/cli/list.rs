@@ -1,0 +1,137 @@
+//! `palimpsest list`
+
+use clap::ValueEnum;
+use ledger::analysis::summarise::status_name;
+use serde_json::json;
+
+use super::Exit;
+use super::suite_options::Places;
+use crate::library;
+use crate::voice::{print_json, print_table};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What to list
+    #[arg(value_enum, default_value = "methods")]
+    what: What,
+    #[command(flatten)]
+    places: Places,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum What {
+    Methods,
+    Workloads,
+    Suites,
+    Runs,
+    Data,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    match args.what {
+        What::Methods => methods(args.json),
+        What::Workloads => workloads(args.json),
+        What::Suites => suites(args.json),
+        What::Runs => runs(args),
+        What::Data => return super::data::list(&args.places.sources(), args.json),
+    }?;
+    Ok(Exit::Fine)
+}
+
+fn methods(as_json: bool) -> anyhow::Result<()> {
+    let catalogue = library::catalogue();
+    if as_json {
+        let rows = catalogue.methods.iter().map(|method| {
+            json!({
+                "id": method.id, "family": method.family, "summary": method.summary, "paper": method.paper,
+                "claim": method.claim, "baseline": method.baseline, "settings": method.settings,
+            })
+        });
+        return print_json(&rows.collect::<Vec<_>>());
+    }
+    let rows = catalogue.methods.iter().map(|method| {
+        let paper = format!("{} ({})", method.paper.reference, method.paper.year);
+        [method.id.to_owned(), method.family.to_owned(), method.summary.to_owned(), paper]
+    });
+    print_table(["method", "family", "what it does", "paper"], rows)
+}
+
+fn workloads(as_json: bool) -> anyhow::Result<()> {
+    let catalogue = library::catalogue();
+    if as_json {
+        let rows = catalogue.workloads.iter().map(|workload| {
+            json!({
+                "id": workload.id, "title": workload.title, "data": workload.data, "metric": workload.metric,
+                "higher_is_better": workload.higher_is_better, "target": workload.target,
+                "target_origin": workload.target_origin, "budget_epochs": workload.budget_epochs,
+                "evaluate_every_epochs": workload.evaluate_every_epochs, "split_sizes": workload.split_sizes,
+                "settings": workload.settings,
+            })
+        });
+        return print_json(&rows.collect::<Vec<_>>());
+    }
+    let rows = catalogue.workloads.iter().map(|workload| {
+        let goal =
+            format!("{} {} in {} epochs", workload.metric, workload.target, workload.budget_epochs);
+        [workload.id.to_owned(), workload.title.to_owned(), goal, workload.data.to_owned()]
+    });
+    print_table(["workload", "data and model", "default goal", "data set"], rows)
+}
+
+fn suites(as_json: bool) -> anyhow::Result<()> {
+    let suites = library::suites();
+    if as_json {
+        let rows =
+            suites.iter().map(|(name, question)| json!({ "suite": name, "question": question }));
+        return print_json(&rows.collect::<Vec<_>>());
+    }
+    print_table(
+        ["suite", "question"],
+        suites.into_iter().map(|(name, question)| [name.to_owned(), question]),
+    )
+}
+
+fn runs(args: &Args) -> anyhow::Result<()> {
+    let store = args.places.store();
+    let mut rows = Vec::new();
+    for cell in store.cells()? {
+        let row = match store.record(&cell) {
+            Ok(record) => {
+                let time = record.time_to_target.and_then(|crossing| crossing.isotonic);
+                let time = time.map_or_else(|| "–".to_owned(), |seconds| format!("{seconds:.3} s"));
+                let status = status_name(record.status).to_owned();
+                [
+                    cell,
+                    record.suite,
+                    record.workload,
+                    record.method,
+                    record.seed.chars().take(12).collect(),
+                    status,
+                    time,
+                ]
+            }
+            Err(error) => [
+                cell,
+                String::new(),
+                String::new(),
+                String::new(),
+                String::new(),
+                "damaged".into(),
+                error.to_string(),
+            ],
+        };
+        rows.push(row);
+    }
+    let header = ["run", "suite", "workload", "method", "seed", "status", "time to target"];
+    if args.json {
+        let keys = ["run", "suite", "workload", "method", "seed", "status", "time_to_target"];
+        let rows = rows
+            .into_iter()
+            .map(|row| keys.into_iter().zip(row).collect::<std::collections::BTreeMap<_, _>>());
+        return print_json(&rows.collect::<Vec<_>>());
+    }
+    print_table(header, rows.into_iter())
+}

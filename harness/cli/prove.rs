@@ -1,0 +1,130 @@
+//! `palimpsest prove`
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use ledger::digest::Digest;
+use ledger::merkle::{inclusion_proof, verify_inclusion};
+use ledger::transcript::read_ids;
+use serde::{Deserialize, Serialize};
+
+use super::Exit;
+use super::suite_options::Places;
+use crate::voice::{print_json, print_text};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A run, by id or unique prefix
+    #[arg(required_unless_present = "check")]
+    run: Option<String>,
+    /// Step of the run, from 0
+    #[arg(long, requires = "run", required_unless_present = "check")]
+    step: Option<u64>,
+    /// Place in the step's batch, from 0
+    #[arg(long, requires = "run", required_unless_present = "check")]
+    slot: Option<u64>,
+    /// Check a proof instead of making one
+    #[arg(long, value_name = "PROOF", conflicts_with_all = ["run", "step", "slot"])]
+    check: Option<PathBuf>,
+    #[command(flatten)]
+    places: Places,
+}
+
+/// That an example stood at one place of one epoch's order.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Proof {
+    version: u32,
+    run: String,
+    step: u64,
+    slot: u64,
+    epoch: u32,
+    position: u64,
+    epoch_length: u64,
+    sample_id: Digest,
+    order_root: Digest,
+    path: Vec<Digest>,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    if let Some(file) = &args.check {
+        return check(file);
+    }
+    let (Some(run), Some(step), Some(slot)) = (&args.run, args.step, args.slot) else {
+        bail!("give a run with --step and --slot, or --check PROOF");
+    };
+    print_json(&prove(args, run, step, slot)?)?;
+    Ok(Exit::Fine)
+}
+
+fn prove(args: &Args, run: &str, step: u64, slot: u64) -> anyhow::Result<Proof> {
+    let store = args.places.store();
+    let cell = store.find(run)?;
+    let record = store.record(&cell)?;
+    let order = record.order.as_ref().with_context(|| format!("{cell} has no order"))?;
+    let read = |name: &str| {
+        let path = store.folder(&cell).join(name);
+        std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    let ids = read_ids(&read("order.bin")?)?;
+    let samples = read("sample_ids.bin")?;
+    let (samples, _) = samples.as_chunks::<32>();
+    let mut steps_before = 0;
+    for epoch in &order.epochs {
+        let mut position = 0_u64;
+        for &(size, count) in &epoch.steps {
+            let ahead = step - steps_before;
+            if ahead < u64::from(count) {
+                if slot >= u64::from(size) {
+                    bail!("--slot is {slot}, but step {step} has {size} examples");
+                }
+                position += ahead * u64::from(size) + slot;
+                let start = usize::try_from(epoch.offset)?;
+                let consumed = ids.get(start..start + usize::try_from(epoch.n)?).context(
+                    "order.bin is shorter than the record says; `palimpsest verify` says more",
+                )?;
+                let leaves =
+                    consumed.iter().map(|id| samples.get(*id as usize).copied().map(Digest));
+                let leaves: Vec<Digest> = leaves
+                    .collect::<Option<_>>()
+                    .context("order.bin names an example that sample_ids.bin lacks")?;
+                let index = usize::try_from(position)?;
+                return Ok(Proof {
+                    version: 1,
+                    run: cell,
+                    step,
+                    slot,
+                    epoch: epoch.epoch,
+                    position,
+                    epoch_length: epoch.n,
+                    sample_id: leaves[index],
+                    order_root: epoch.order_root,
+                    path: inclusion_proof(&leaves, index)?,
+                });
+            }
+            steps_before += u64::from(count);
+            position += u64::from(size) * u64::from(count);
+        }
+    }
+    bail!("--step is {step}, but the run has {} steps", record.steps)
+}
+
+fn check(file: &std::path::Path) -> anyhow::Result<Exit> {
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let proof: Proof = serde_json::from_str(&text)
+        .with_context(|| format!("{} is not a proof", file.display()))?;
+    let Proof { run, epoch, position, epoch_length, sample_id, order_root, path, .. } = &proof;
+    let (index, size) = (*position, *epoch_length);
+    if verify_inclusion(sample_id, index, size, path, order_root) {
+        print_text(&format!(
+            "proved: sample {sample_id} was example {position} of epoch {epoch} of run {run}, under order root {order_root}\n"
+        ))?;
+        Ok(Exit::Fine)
+    } else {
+        print_text(&format!(
+            "NOT proved: the path does not lead from sample {sample_id} to order root {order_root}\n"
+        ))?;
+        Ok(Exit::CheckFailed)
+    }
+}

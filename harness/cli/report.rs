@@ -1,0 +1,123 @@
+//! `palimpsest report`
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use ledger::analysis::Analysis;
+use ledger::analysis::summarise::{CellLeft, CellRun, summarise};
+use ledger::record::suite_run::{RunArm, RunCell, RunWorkload};
+use ledger::record::{Store, SuiteRun};
+use reports::Format;
+
+use super::Exit;
+use super::suite_options::Places;
+use crate::runner::cell::CellReport;
+use crate::runner::{NamedSeed, Session};
+use crate::voice::{print_json, print_text};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Name of a suite that was run, or its YAML file
+    suite: String,
+    #[command(flatten)]
+    places: Places,
+    /// Folder to write to; by default <store>/reports/<suite>
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// What to write
+    #[arg(long, value_delimiter = ',', default_value = "html,png,svg,tex,csv,json")]
+    format: Vec<Format>,
+    /// Print the paths as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    let store = args.places.store();
+    let name = suite_name(&args.suite);
+    let suite_run = SuiteRun::load(&store, &name)?;
+    let analysis = analyse(&store, &suite_run)?;
+    let out = args.out.clone().unwrap_or_else(|| store.root().join("reports").join(&name));
+    let paths = reports::render(&analysis, &args.format, &out)?;
+    if args.json {
+        print_json(&paths)?;
+    } else if let Some(first) = paths.first() {
+        print_text(&format!("report: {}\n", first.display()))?;
+    }
+    Ok(Exit::Fine)
+}
+
+/// The suite's own name: what its YAML says where the argument is a file, else the argument.
+fn suite_name(suite: &str) -> String {
+    let text = crate::library::suite(suite).ok();
+    let parsed = text.and_then(|found| ledger::suite::parse(&found.file, &found.text).ok());
+    parsed.map_or_else(|| suite.to_owned(), |parsed| parsed.suite)
+}
+
+/// Describes what has just run, so that reports can be drawn from it later.
+pub fn suite_run(
+    session: &Session,
+    source: &str,
+    seeds: &[NamedSeed],
+    reports: &[CellReport],
+) -> SuiteRun {
+    let plan = &session.plan;
+    let infos = crate::library::catalogue();
+    let workloads = plan.workloads.iter().map(|workload| {
+        let info = infos.workload(&workload.id);
+        RunWorkload {
+            label: workload.label.clone(),
+            title: info.map_or_else(String::new, |info| info.title.to_owned()),
+            metric: workload.metric.clone(),
+            higher_is_better: workload.higher_is_better,
+            target: workload.target,
+            target_origin: workload.target_origin.clone(),
+            budget_samples: workload.budget_samples,
+            train_examples: info.map_or(0, |info| u64::from(info.split_sizes[0])),
+        }
+    });
+    let arms = plan.arms.iter().map(|arm| RunArm {
+        label: arm.label.clone(),
+        method: arm.method.clone(),
+        settings: arm.settings.clone(),
+    });
+    let cells = plan.cells.iter().zip(seeds).zip(reports).map(|((cell, seed), report)| RunCell {
+        workload: cell.workload,
+        arm: cell.arm,
+        seed: seed.name.clone(),
+        cell: report.cell.clone(),
+    });
+    SuiteRun {
+        version: SuiteRun::VERSION,
+        suite: plan.suite.clone(),
+        source: source.to_owned(),
+        question: plan.question.clone(),
+        suite_digest: plan.suite_digest.to_string(),
+        baseline: plan.baseline.clone(),
+        workloads: workloads.collect(),
+        arms: arms.collect(),
+        claims: plan.claims.clone(),
+        cells: cells.collect(),
+        argv: session.argv.clone(),
+    }
+}
+
+/// Reads the records of a suite run and summarises them.
+pub fn analyse(store: &Store, suite_run: &SuiteRun) -> anyhow::Result<Analysis> {
+    let mut cells = Vec::with_capacity(suite_run.cells.len());
+    for cell in &suite_run.cells {
+        let left = if store.has(&cell.cell) {
+            let record = store.record(&cell.cell).context("a record cannot be read; `palimpsest run` makes it again after the folder is removed")?;
+            let (_, digest) = store.manifest(&cell.cell)?;
+            Some(CellLeft {
+                record,
+                events: store.events(&cell.cell)?,
+                run_digest: digest.to_string(),
+            })
+        } else {
+            None
+        };
+        cells.push(CellRun { cell: cell.clone(), left });
+    }
+    Ok(summarise(suite_run, &cells))
+}

@@ -1,0 +1,53 @@
+//! What this build carries: the catalogue of methods and workloads, and the suites.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use ledger::catalogue::{Catalogue, hint};
+
+/// Suites compiled in: name and text.
+const SUITES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/suites.rs"));
+
+/// Everything a suite can name.
+pub fn catalogue() -> Catalogue {
+    Catalogue {
+        methods: methods::REGISTRY.iter().map(lab::method::Entry::info).collect(),
+        workloads: lab::workloads::WORKLOADS.iter().map(|workload| (workload.info)()).collect(),
+    }
+}
+
+/// A suite's text and the name to show in messages.
+pub struct SuiteText {
+    /// File as shown in messages.
+    pub file: String,
+    /// YAML.
+    pub text: String,
+}
+
+/// Finds a suite: a file, `suites/<name>.yaml` below the working folder, or one compiled in.
+pub fn suite(name: &str) -> anyhow::Result<SuiteText> {
+    let is_file = Path::new(name).is_file();
+    let local = format!("suites/{name}.yaml");
+    for file in [is_file.then_some(name), Path::new(&local).is_file().then_some(local.as_str())]
+        .into_iter()
+        .flatten()
+    {
+        let text = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
+        return Ok(SuiteText { file: file.to_owned(), text });
+    }
+    if let Some((_, text)) = SUITES.iter().find(|(known, _)| *known == name) {
+        return Ok(SuiteText { file: format!("suites/{name}.yaml"), text: (*text).to_owned() });
+    }
+    let names: Vec<&str> = SUITES.iter().map(|(name, _)| *name).collect();
+    bail!("there is no suite \"{name}\": no such file, and none of that name{}", hint(name, names))
+}
+
+/// Names and questions of the suites compiled in.
+pub fn suites() -> Vec<(&'static str, String)> {
+    let question = |text: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix("question: "));
+        line.unwrap_or_default().trim_matches('"').to_owned()
+    };
+    SUITES.iter().map(|(name, text)| (*name, question(text))).collect()
+}

@@ -1,0 +1,107 @@
+//! Runs the cells of a plan, in this process or in pinned worker processes.
+
+pub mod cell;
+pub mod pool;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ::data::Sources;
+use lab::workloads::{DataIdentity, Ready, Workload, find};
+use ledger::plan::Plan;
+use ledger::record::Store;
+use ledger::seed::Seed;
+use tch::Device;
+
+use crate::machine;
+
+/// What all cells of a run share.
+pub struct Session {
+    /// What will run.
+    pub plan: Plan,
+    /// Where records go.
+    pub store: Store,
+    /// Where data come from.
+    pub sources: Sources,
+    /// Where tensors live.
+    pub device: Device,
+    /// Name of that device.
+    pub device_name: String,
+    /// Torch threads.
+    pub threads: u32,
+    /// The command.
+    pub argv: Vec<String>,
+    /// Run cells again that are there already.
+    pub force: bool,
+    ready: BTreeMap<&'static str, Ready>,
+}
+
+/// A seed with the text that identifies it.
+#[derive(Debug, Clone)]
+pub struct NamedSeed {
+    /// The integer, or 64 hexadecimal characters.
+    pub name: String,
+    /// The seed.
+    pub seed: Seed,
+}
+
+impl NamedSeed {
+    /// The integer `k`.
+    pub fn integer(k: u64, beacon: Option<Vec<u8>>) -> Self {
+        Self { name: k.to_string(), seed: Seed { beacon, ..Seed::from_integer(k) } }
+    }
+
+    /// Drawn from the operating system.
+    pub fn attested(beacon: Option<Vec<u8>>) -> std::io::Result<Self> {
+        let seed = Seed { beacon, ..Seed::attested(&mut machine::os_random)? };
+        Ok(Self { name: ledger::digest::Digest(seed.bytes).to_string(), seed })
+    }
+}
+
+impl Session {
+    /// A session on `device`; loads nothing yet.
+    pub fn new(
+        plan: Plan,
+        store: Store,
+        sources: Sources,
+        device: &str,
+        force: bool,
+    ) -> anyhow::Result<Self> {
+        let threads = 1;
+        lab::device::prepare_process(threads);
+        let device = lab::device::select(device)?;
+        Ok(Self {
+            plan,
+            store,
+            sources,
+            device,
+            device_name: lab::device::name(device),
+            threads,
+            argv: std::env::args().collect(),
+            force,
+            ready: BTreeMap::new(),
+        })
+    }
+
+    /// The workload at `index` of the plan.
+    pub fn workload(&self, index: usize) -> anyhow::Result<&'static Workload> {
+        let id = &self.plan.workloads[index].id;
+        find(id).ok_or_else(|| anyhow::anyhow!("unknown workload {id}"))
+    }
+
+    /// The data of a workload, loaded once per data set and normalisation.
+    pub fn ready(&mut self, index: usize) -> anyhow::Result<&Ready> {
+        let workload = self.workload(index)?;
+        let id = (workload.info)().id;
+        if !self.ready.contains_key(id) {
+            let loaded = workload.load(&self.sources, self.device)?;
+            self.ready.insert(id, loaded);
+        }
+        self.ready.get(id).ok_or_else(|| anyhow::anyhow!("{id} was not loaded"))
+    }
+
+    /// The identity of a workload's data.
+    pub fn identity(&mut self, index: usize) -> anyhow::Result<Arc<DataIdentity>> {
+        Ok(Arc::clone(&self.ready(index)?.identity))
+    }
+}

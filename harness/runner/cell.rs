@@ -1,0 +1,393 @@
+//! One cell: lock, skip or run, record.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use lab::LabError;
+use lab::cell::{CellSetup, Commitment, Outcome};
+use lab::clock::Clocks;
+use lab::loops::supervised::{Budget, Ending, Evaluation, Target};
+use ledger::commitment::CommitmentEntry;
+use ledger::digest::Digest;
+use ledger::order::Unit;
+use ledger::plan::Cell;
+use ledger::record::format::{
+    ClockSeconds, DataSection, Event, GoalSection, IndexPlace, OrderSection, RECORD_VERSION,
+    RunRecord, Status,
+};
+use ledger::record::writer::RunWriter;
+use ledger::stats::crossing::{Crossing, Direction, EvalPoint, crossing};
+use serde::Serialize;
+
+use super::{NamedSeed, Session};
+use crate::machine;
+
+/// What became of a cell.
+#[derive(Debug, Clone)]
+pub struct CellReport {
+    /// Cell id.
+    pub cell: String,
+    /// How it ended.
+    pub status: Status,
+    /// True when the record was there already.
+    pub kept: bool,
+    /// Message of a failed cell.
+    pub error: Option<String>,
+}
+
+/// The resolved cell that the commitment is taken over (contract, section 5).
+#[derive(Serialize)]
+struct Config<'a> {
+    workload: &'a ledger::plan::PlannedWorkload,
+    arm: &'a ledger::plan::PlannedArm,
+    libtorch: &'a str,
+    code: &'a str,
+    device: &'a str,
+}
+
+impl Session {
+    /// The id of a cell under a seed.
+    pub fn cell_id(&mut self, cell: Cell, seed: &NamedSeed) -> anyhow::Result<String> {
+        let root = self.identity(cell.workload)?.train_root;
+        Ok(self.plan.cell_id(cell, &seed.name, &root, machine::code_digest())?)
+    }
+
+    /// Digest of the resolved cell.
+    pub fn config_hash(&self, cell: Cell) -> anyhow::Result<Digest> {
+        Ok(Digest::of_json(&Config {
+            workload: &self.plan.workloads[cell.workload],
+            arm: &self.plan.arms[cell.arm],
+            libtorch: lab::device::LIBTORCH_VERSION,
+            code: machine::code_digest(),
+            device: &self.device_name,
+        })?)
+    }
+
+    /// Calls `body` with the cell built up to training.
+    pub fn with_setup<T>(
+        &mut self,
+        cell: Cell,
+        seed: &NamedSeed,
+        body: impl FnOnce(&Self, &CellSetup<'_>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        self.ready(cell.workload)?;
+        let planned = &self.plan.workloads[cell.workload];
+        let arm = &self.plan.arms[cell.arm];
+        let workload = self.workload(cell.workload)?;
+        let method = methods::find(&arm.method)
+            .ok_or_else(|| anyhow::anyhow!("unknown method {}", arm.method))?;
+        let target = Target {
+            metric: planned.metric.clone(),
+            value: planned.target,
+            higher_is_better: planned.higher_is_better,
+        };
+        let ready = self
+            .ready
+            .get((workload.info)().id)
+            .ok_or_else(|| anyhow::anyhow!("data are not loaded"))?;
+        let setup = CellSetup {
+            workload,
+            workload_settings: &planned.settings,
+            ready,
+            method,
+            settings: &arm.settings,
+            seed: &seed.seed,
+            config_hash: self.config_hash(cell)?,
+            budget: Budget {
+                samples: planned.budget_samples,
+                evaluate_every: planned.evaluate_every_samples,
+            },
+            target: &target,
+            device: self.device,
+        };
+        body(self, &setup)
+    }
+
+    /// Runs a cell, or keeps its record. Errors are of the store or the data; what goes wrong in
+    /// training is recorded as a failed run.
+    pub fn run_cell(&mut self, cell: Cell, seed: &NamedSeed) -> anyhow::Result<CellReport> {
+        let id = self.cell_id(cell, seed)?;
+        // Another process may be running it: then wait, and keep what it leaves.
+        let lock = match self.store.try_lock(&id)? {
+            Some(lock) => lock,
+            None => self.store.lock(&id)?,
+        };
+        if let Some(kept) = self.kept(&id) {
+            return Ok(kept);
+        }
+        self.with_setup(cell, seed, |session, setup| {
+            let writer = session.store.start(&id, &lock)?;
+            Attempt::new(session, cell, seed, &id, writer).make(setup)
+        })
+    }
+
+    /// The record of a cell that need not run again: same device, not failed.
+    fn kept(&self, id: &str) -> Option<CellReport> {
+        if self.force || !self.store.has(id) {
+            return None;
+        }
+        let record = self.store.record(id).ok()?;
+        let stays =
+            record.status != Status::Failed && record.environment.device == self.device_name;
+        stays.then(|| CellReport {
+            cell: id.to_owned(),
+            status: record.status,
+            kept: true,
+            error: None,
+        })
+    }
+}
+
+/// One attempt at a cell: what it gathers on the way to its record.
+struct Attempt<'a> {
+    session: &'a Session,
+    cell: Cell,
+    seed: &'a NamedSeed,
+    id: &'a str,
+    writer: RunWriter,
+    evaluations: Vec<Evaluation>,
+    index: Option<IndexPlace>,
+}
+
+impl<'a> Attempt<'a> {
+    fn new(
+        session: &'a Session,
+        cell: Cell,
+        seed: &'a NamedSeed,
+        id: &'a str,
+        writer: RunWriter,
+    ) -> Self {
+        Self { session, cell, seed, id, writer, evaluations: Vec::new(), index: None }
+    }
+
+    fn make(mut self, setup: &CellSetup<'_>) -> anyhow::Result<CellReport> {
+        let mut record = self.blank(setup);
+        let before = (machine::usage(), lab::clock::Monotonic::start());
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.train(setup)));
+        if let (Some((start, _)), Some((end, peak))) = (before.0, machine::usage()) {
+            let wall = lab::clock::Time::now(&before.1).as_secs_f64();
+            record.environment.cpu_share = (wall > 0.0).then(|| (end - start) / wall);
+            record.environment.peak_memory_bytes = Some(peak);
+        }
+        let outcome = match outcome {
+            Ok(Ok(outcome)) => Ok(outcome),
+            Ok(Err(error @ LabError::Io(_))) => return Err(error.into()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(panic) => Err(panic_message(panic.as_ref())),
+        };
+        match outcome {
+            Ok(outcome) => self.fill(&mut record, setup, &outcome)?,
+            Err(message) => record.error = Some(message),
+        }
+        self.writer.event(&Event::Ended { status: record.status })?;
+        let (status, error) = (record.status, record.error.clone());
+        self.writer.finish(&record, &self.session.plan.suite_text)?;
+        Ok(CellReport { cell: self.id.to_owned(), status, kept: false, error })
+    }
+
+    fn train(&mut self, setup: &CellSetup<'_>) -> Result<Outcome, LabError> {
+        let Self { session, cell, seed: _, id, writer, evaluations, index } = self;
+        let identity = &setup.ready.identity;
+        let examples = identity.sample_ids.len() as u64;
+        let writer = std::cell::RefCell::new(writer);
+        let other =
+            |error: ledger::record::format::RecordError| LabError::Io(std::io::Error::other(error));
+        let mut commit = |commitment: &Commitment| {
+            let entry = CommitmentEntry::new(
+                (*id).to_owned(),
+                identity.train_root,
+                setup.config_hash,
+                examples,
+                commitment.epochs,
+                commitment.seed_commit,
+            );
+            let line = session.store.commit(entry).map_err(other)?;
+            *index = Some(IndexPlace { sequence: line.sequence, digest: line.digest });
+            writer
+                .borrow_mut()
+                .event(&Event::Committed { commitment: commitment.digest })
+                .map_err(other)
+        };
+        let mut observe = |evaluation: &Evaluation, clocks: &Clocks| {
+            let event = Event::Evaluated {
+                samples: evaluation.samples,
+                steps: evaluation.steps,
+                clocks: ClockSeconds { train: evaluation.train_seconds, ..clock_seconds(*clocks) },
+                train_loss: evaluation.train_loss,
+                metrics: evaluation.metrics.clone(),
+                chain: evaluation.chain,
+            };
+            evaluations.push(evaluation.clone());
+            writer.borrow_mut().event(&event).map_err(other)
+        };
+        let _ = cell;
+        setup.run(&mut commit, &mut observe)
+    }
+
+    /// The record before anything is known of the run: that of a failed one.
+    fn blank(&self, setup: &CellSetup<'_>) -> RunRecord {
+        let Session { plan, device_name, threads, argv, .. } = self.session;
+        let planned = &plan.workloads[self.cell.workload];
+        let arm = &plan.arms[self.cell.arm];
+        let identity = &setup.ready.identity;
+        let info = (setup.workload.info)();
+        RunRecord {
+            version: RECORD_VERSION,
+            cell: self.id.to_owned(),
+            suite: plan.suite.clone(),
+            suite_digest: plan.suite_digest,
+            workload: planned.id.clone(),
+            workload_settings: planned.settings.clone(),
+            method: arm.method.clone(),
+            settings: arm.settings.clone(),
+            seed: self.seed.name.clone(),
+            status: Status::Failed,
+            error: None,
+            data: Some(DataSection {
+                name: info.data.to_owned(),
+                origin: identity.origin.to_string(),
+                classes: setup.ready.classes,
+                train_root: identity.train_root,
+                validation_root: identity.validation_root,
+                test_root: identity.test_root,
+            }),
+            goal: GoalSection {
+                metric: planned.metric.clone(),
+                higher_is_better: planned.higher_is_better,
+                target: planned.target,
+                target_origin: planned.target_origin.clone(),
+                budget_samples: planned.budget_samples,
+                evaluate_every_samples: planned.evaluate_every_samples,
+            },
+            clocks: ClockSeconds::default(),
+            time_to_target: None,
+            last: std::collections::BTreeMap::new(),
+            at_target: std::collections::BTreeMap::new(),
+            steps: 0,
+            samples: 0,
+            parameter_count: 0,
+            parameters_sha256: None,
+            streams: ["init", "method", "order", "probe"].map(str::to_owned).to_vec(),
+            order: None,
+            lineage: None,
+            facts: std::collections::BTreeMap::new(),
+            warnings: Vec::new(),
+            environment: machine::environment(device_name, *threads, argv),
+        }
+    }
+
+    fn fill(
+        &mut self,
+        record: &mut RunRecord,
+        setup: &CellSetup<'_>,
+        outcome: &Outcome,
+    ) -> anyhow::Result<()> {
+        let identity = &setup.ready.identity;
+        self.writer.order(&outcome.order, &identity.sample_ids)?;
+        let crossing = self.crossing(setup.target);
+        record.status =
+            match (outcome.ending, crossing.as_ref().and_then(|crossing| crossing.isotonic)) {
+                (Ending::Diverged, _) => Status::Diverged,
+                (Ending::Completed, Some(_)) => Status::Reached,
+                (Ending::Completed, None) => Status::Censored,
+            };
+        record.time_to_target = crossing;
+        record.clocks = clock_seconds(outcome.clocks);
+        record.steps = outcome.steps;
+        if let Some(last) = self.evaluations.last() {
+            record.last.clone_from(&last.metrics);
+            record.samples = last.samples;
+        }
+        // The first look at the test split is at the target; the last look is at the end.
+        let tested = |evaluation: &&Evaluation| {
+            evaluation.metrics.keys().any(|name| name.starts_with("test/"))
+        };
+        let metric = format!("validation/{}", setup.target.metric);
+        let met = |evaluation: &Evaluation| {
+            evaluation.metrics.get(&metric).is_some_and(|value| {
+                if setup.target.higher_is_better {
+                    *value >= setup.target.value
+                } else {
+                    *value <= setup.target.value
+                }
+            })
+        };
+        if let Some(first) =
+            self.evaluations.iter().find(tested).filter(|evaluation| met(evaluation))
+        {
+            record.at_target.clone_from(&first.metrics);
+        }
+        record.parameter_count = outcome.parameter_count;
+        record.parameters_sha256 = Some(outcome.parameters);
+        record.facts.clone_from(&outcome.facts);
+        let mut chain: Vec<_> =
+            self.evaluations.iter().map(|evaluation| evaluation.chain).collect();
+        chain.push(outcome.order.chain);
+        chain.dedup();
+        let seed = &self.seed.seed;
+        record.order = Some(OrderSection {
+            version: 1,
+            law: outcome.law,
+            unit: Unit::Sample,
+            randomness: seed.randomness,
+            examples: identity.sample_ids.len() as u64,
+            seed_hex: Digest(seed.bytes).to_string(),
+            nonce_hex: Digest(seed.nonce).to_string(),
+            beacon: seed
+                .beacon
+                .as_ref()
+                .map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+            seed_commit: outcome.commitment.seed_commit,
+            dataset_root: identity.train_root,
+            config_hash: setup.config_hash,
+            epochs_planned: outcome.commitment.epochs,
+            commitment: outcome.commitment.digest,
+            index: self.index,
+            chain,
+            epochs: outcome.order.epochs.clone(),
+        });
+        let unaccounted = outcome.clocks.unaccounted();
+        if unaccounted > 0.01 {
+            record.warnings.push(format!(
+                "more than 1 % of a run's wall time is on no clock ({})",
+                self.session.plan.arms[self.cell.arm].label
+            ));
+        }
+        if record.disturbed() {
+            let load = record.environment.load_at_start.unwrap_or(0.0);
+            record.warnings.push(format!("timed while the load ({load:.1}) exceeded the cores"));
+        }
+        Ok(())
+    }
+
+    fn crossing(&self, target: &Target) -> Option<Crossing> {
+        let name = format!("validation/{}", target.metric);
+        let points: Vec<EvalPoint> = self
+            .evaluations
+            .iter()
+            .map(|evaluation| EvalPoint {
+                train_seconds: evaluation.train_seconds,
+                samples: evaluation.samples,
+                steps: evaluation.steps,
+                value: evaluation.metrics.get(&name).copied().unwrap_or(f64::NAN),
+            })
+            .collect();
+        let direction = if target.higher_is_better {
+            Direction::HigherIsBetter
+        } else {
+            Direction::LowerIsBetter
+        };
+        crossing(&points, target.value, direction).ok()
+    }
+}
+
+fn clock_seconds(Clocks { train, eval, io, total }: Clocks) -> ClockSeconds {
+    ClockSeconds { train, eval, io, total }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("panic: {}", text.unwrap_or("no message"))
+}

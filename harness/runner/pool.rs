@@ -1,0 +1,172 @@
+//! Worker processes: one cell at a time each, pinned to a CPU each.
+//!
+//! A worker is this program with the same arguments and `--worker K`: it plans the same suite,
+//! reads one assignment per line from its standard input and answers each with one line of JSON.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc;
+
+use anyhow::Context as _;
+use ledger::record::format::Status;
+use ledger::seed::Seed;
+use serde::{Deserialize, Serialize};
+
+use super::cell::CellReport;
+use super::{NamedSeed, Session};
+use crate::machine;
+
+/// A cell to run: its index in the plan and its seed.
+#[derive(Debug, Serialize, Deserialize)]
+struct Assignment {
+    index: usize,
+    name: String,
+    bytes: ledger::digest::Digest,
+    nonce: ledger::digest::Digest,
+    randomness: ledger::seed::Randomness,
+    beacon: Option<Vec<u8>>,
+}
+
+/// What a worker answers.
+#[derive(Debug, Serialize, Deserialize)]
+struct Answer {
+    index: usize,
+    cell: String,
+    status: Status,
+    kept: bool,
+    error: Option<String>,
+    /// Why the cell could not even be recorded.
+    refused: Option<String>,
+}
+
+/// Serves assignments until standard input ends.
+pub fn serve(session: &mut Session, worker: usize) -> anyhow::Result<()> {
+    machine::pin(worker);
+    let mut out = std::io::stdout().lock();
+    for line in std::io::stdin().lock().lines() {
+        let Assignment { index, name, bytes, nonce, randomness, beacon } =
+            serde_json::from_str(&line?)?;
+        let seed =
+            NamedSeed { name, seed: Seed { bytes: bytes.0, nonce: nonce.0, randomness, beacon } };
+        let cell = *session.plan.cells.get(index).context("an assignment outside the plan")?;
+        let answer = match session.run_cell(cell, &seed) {
+            Ok(CellReport { cell, status, kept, error }) => {
+                Answer { index, cell, status, kept, error, refused: None }
+            }
+            Err(error) => Answer {
+                index,
+                cell: String::new(),
+                status: Status::Failed,
+                kept: false,
+                error: None,
+                refused: Some(format!("{error:#}")),
+            },
+        };
+        serde_json::to_writer(&mut out, &answer)?;
+        out.write_all(b"\n")?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+struct Worker {
+    child: Child,
+    input: Option<ChildStdin>,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // An end of input stops an idle worker; one that is busy when we fail is killed.
+        self.input = None;
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs every cell on `jobs` workers; `done` hears of each as it ends.
+pub fn run(
+    session: &Session,
+    seeds: &[NamedSeed],
+    jobs: usize,
+    done: &mut dyn FnMut(usize, &CellReport),
+) -> anyhow::Result<Vec<CellReport>> {
+    let count = session.plan.cells.len();
+    let (send, receive) = mpsc::channel::<(usize, anyhow::Result<Answer>)>();
+    let mut workers = Vec::new();
+    for worker in 0..jobs.min(count) {
+        workers.push(spawn(worker, &send)?);
+    }
+    drop(send);
+    let mut next = 0;
+    for worker in &mut workers {
+        assign(worker, next, &seeds[next])?;
+        next += 1;
+    }
+    let mut reports: Vec<Option<CellReport>> = vec![None; count];
+    for _ in 0..count {
+        let (worker, answer) = receive.recv().context("all workers are gone")?;
+        let Answer { index, cell, status, kept, error, refused } = answer?;
+        if let Some(reason) = refused {
+            anyhow::bail!("{reason}");
+        }
+        let report = CellReport { cell, status, kept, error };
+        done(index, &report);
+        reports[index] = Some(report);
+        if next < count {
+            assign(&mut workers[worker], next, &seeds[next])?;
+            next += 1;
+        }
+    }
+    for worker in &mut workers {
+        worker.input = None;
+        let _ = worker.child.wait();
+    }
+    Ok(reports.into_iter().flatten().collect())
+}
+
+fn spawn(
+    worker: usize,
+    send: &mpsc::Sender<(usize, anyhow::Result<Answer>)>,
+) -> anyhow::Result<Worker> {
+    let program = std::env::current_exe().context("cannot find this program to start workers")?;
+    let mut child = Command::new(program)
+        .args(std::env::args_os().skip(1))
+        .args(["--worker", &worker.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start a worker")?;
+    let input = child.stdin.take();
+    let output = child.stdout.take().context("a worker has no output")?;
+    let send = send.clone();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines() {
+            let answer =
+                line.map_err(anyhow::Error::from).and_then(|line| Ok(serde_json::from_str(&line)?));
+            if send.send((worker, answer)).is_err() {
+                return;
+            }
+        }
+        let _ = send.send((
+            worker,
+            Err(anyhow::anyhow!("worker {worker} ended before its cell; see the messages above")),
+        ));
+    });
+    Ok(Worker { child, input })
+}
+
+fn assign(worker: &mut Worker, index: usize, seed: &NamedSeed) -> anyhow::Result<()> {
+    let Seed { bytes, nonce, randomness, beacon } = &seed.seed;
+    let assignment = Assignment {
+        index,
+        name: seed.name.clone(),
+        bytes: ledger::digest::Digest(*bytes),
+        nonce: ledger::digest::Digest(*nonce),
+        randomness: *randomness,
+        beacon: beacon.clone(),
+    };
+    let input = worker.input.as_mut().context("a worker has no input")?;
+    serde_json::to_writer(&mut *input, &assignment)?;
+    input.write_all(b"\n")?;
+    input.flush().context("a worker is gone")
+}

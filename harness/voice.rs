@@ -1,0 +1,188 @@
+//! Everything a person reads on a terminal: results on stdout, progress and warnings on stderr.
+
+pub mod cost;
+mod progress;
+mod summary;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use ledger::plan::Plan;
+use serde::Serialize;
+
+use crate::cli::Exit;
+pub use progress::Progress;
+pub use summary::print_analysis;
+
+/// Sends panics to one line that asks for a report, instead of a backtrace nobody asked for.
+pub fn prepare() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::env::var_os("RUST_BACKTRACE").is_some() {
+            default(panic);
+        } else {
+            note(&format!("internal error: {panic}"));
+            note("this is a bug; set RUST_BACKTRACE=1 for where it happened");
+        }
+    }));
+}
+
+/// Prints clap's message with our exit code.
+pub fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if error.use_stderr() { Exit::Mistake.into() } else { Exit::Fine.into() }
+}
+
+/// Prints an error and the way out. A reader that closed the pipe is no error.
+pub fn refuse(error: &anyhow::Error) -> ExitCode {
+    let broken_pipe = error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    });
+    if broken_pipe {
+        return Exit::Fine.into();
+    }
+    let _ = writeln!(std::io::stderr(), "{} {error:#}", paint("error:", RED));
+    Exit::Mistake.into()
+}
+
+/// A line on stderr.
+pub fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// A warning on stderr.
+pub fn warn(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{} {text}", paint("warning:", YELLOW));
+}
+
+const RED: &str = "31;1";
+const YELLOW: &str = "33;1";
+
+/// Colour on a terminal that has not asked for none.
+fn paint(text: &str, colour: &str) -> String {
+    let wanted = std::io::stderr().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    if wanted { format!("\u{1b}[{colour}m{text}\u{1b}[0m") } else { text.to_owned() }
+}
+
+/// Text on stdout.
+pub fn print_text(text: &str) -> anyhow::Result<()> {
+    Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
+}
+
+/// One JSON document on stdout.
+pub fn print_json<T: Serialize>(value: &T) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value).map_err(std::io::Error::from)?;
+    Ok(out.write_all(b"\n")?)
+}
+
+/// Aligned columns on stdout.
+pub fn print_table<const N: usize>(
+    header: [&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+) -> anyhow::Result<()> {
+    let rows: Vec<[String; N]> = std::iter::once(header.map(str::to_owned)).chain(rows).collect();
+    let mut widths = [0; N];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for row in &rows {
+        let cells: Vec<_> =
+            row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        text += cells.join("  ").trim_end();
+        text.push('\n');
+    }
+    print_text(&text)
+}
+
+/// The cells of a plan, by workload and arm, with what they are likely to cost.
+pub fn print_plan(plan: &Plan, cost: &cost::Cost, json: bool) -> anyhow::Result<()> {
+    if json {
+        let cells = plan.cells.iter().map(|cell| {
+            serde_json::json!({
+                "workload": plan.workloads[cell.workload].label,
+                "arm": plan.arms[cell.arm].label,
+                "method": plan.arms[cell.arm].method,
+                "settings": plan.arms[cell.arm].settings,
+                "seed": cell.seed,
+                "budget_samples": plan.workloads[cell.workload].budget_samples,
+            })
+        });
+        return print_json(&serde_json::json!({
+            "suite": plan.suite,
+            "question": plan.question,
+            "suite_digest": plan.suite_digest,
+            "estimated_seconds": cost.total(),
+            "cells": cells.collect::<Vec<_>>(),
+        }));
+    }
+    print_text(&headline(plan, cost))?;
+    for (index, workload) in plan.workloads.iter().enumerate() {
+        print_text(&format!(
+            "\n{}  {} {} on validation ({}), budget {} samples, evaluated every {}\n",
+            workload.label,
+            workload.metric,
+            workload.target,
+            workload.target_origin,
+            workload.budget_samples,
+            workload.evaluate_every_samples
+        ))?;
+        let rows = plan.arms.iter().enumerate().map(|(arm, planned)| {
+            let seconds = cost.per_run[index][arm];
+            let seconds = seconds.map_or_else(
+                || "not run yet".to_owned(),
+                |seconds| format!("{seconds:.1} s a run"),
+            );
+            [
+                format!("  {}", planned.label),
+                planned.method.clone(),
+                format!("{} seeds", plan.seeds.len()),
+                seconds,
+            ]
+        });
+        print_table(["  arm", "method", "seeds", "cost, from the store"], rows)?;
+    }
+    Ok(())
+}
+
+/// Suite, question, size and cost.
+pub fn headline(plan: &Plan, cost: &cost::Cost) -> String {
+    let workloads = if plan.workloads.len() == 1 {
+        String::new()
+    } else {
+        format!("{} workloads × ", plan.workloads.len())
+    };
+    let about = cost.total().map_or_else(
+        || "cost unknown until a first run".to_owned(),
+        |seconds| format!("about {}", duration(seconds)),
+    );
+    format!(
+        "{}   {}\n{workloads}{} arms × {} seeds, {} cells, {about}\n",
+        plan.suite,
+        plan.question,
+        plan.arms.len(),
+        plan.seeds.len(),
+        plan.cells.len()
+    )
+}
+
+/// `42 s`, `3 min 20 s`, `2 h 5 min`.
+pub fn duration(seconds: f64) -> String {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "durations are positive and moderate"
+    )]
+    let whole = seconds.max(0.0).round() as u64;
+    match whole {
+        0..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
+    }
+}

@@ -1,0 +1,51 @@
+//! What a plan is likely to cost, from the records of the store.
+
+use std::collections::BTreeMap;
+
+use ledger::plan::Plan;
+use ledger::record::Store;
+
+/// Estimated seconds.
+#[derive(Debug, Clone)]
+pub struct Cost {
+    /// Seconds of one run, by workload and arm; absent where nothing like it has run.
+    pub per_run: Vec<Vec<Option<f64>>>,
+    seeds: usize,
+}
+
+impl Cost {
+    /// Seconds of all cells, when every arm has an estimate.
+    pub fn total(&self) -> Option<f64> {
+        let runs = self.per_run.iter().flatten().copied().sum::<Option<f64>>()?;
+        #[expect(clippy::cast_precision_loss, reason = "seed counts stay far below 2^52")]
+        Some(runs * self.seeds as f64)
+    }
+}
+
+/// Median wall time per sample of the same workload and method, times the budget.
+pub fn estimate(plan: &Plan, store: &Store) -> Cost {
+    let mut rates: BTreeMap<(String, String), Vec<f64>> = BTreeMap::new();
+    for cell in store.cells().unwrap_or_default() {
+        if let Ok(record) = store.record(&cell)
+            && record.goal.budget_samples > 0
+            && record.clocks.total > 0.0
+        {
+            #[expect(clippy::cast_precision_loss, reason = "sample counts stay far below 2^52")]
+            let rate = record.clocks.total / record.goal.budget_samples as f64;
+            rates.entry((record.workload, record.method)).or_default().push(rate);
+        }
+    }
+    for rates in rates.values_mut() {
+        rates.sort_by(f64::total_cmp);
+    }
+    let per_run = plan.workloads.iter().map(|workload| {
+        let arms = plan.arms.iter().map(|arm| {
+            let rates = rates.get(&(workload.id.clone(), arm.method.clone()))?;
+            #[expect(clippy::cast_precision_loss, reason = "sample counts stay far below 2^52")]
+            let samples = workload.budget_samples as f64;
+            Some(rates.get(rates.len() / 2)? * samples)
+        });
+        arms.collect()
+    });
+    Cost { per_run: per_run.collect(), seeds: plan.seeds.len() }
+}

@@ -1,0 +1,101 @@
+//! What a run ends with: one line per arm, claims, warnings.
+
+use ledger::analysis::{Analysis, ArmAnalysis, ClaimOutcome, Estimate, WorkloadAnalysis};
+
+use super::{print_table, print_text, warn};
+
+/// Prints an analysis: results on stdout, warnings on stderr.
+pub fn print_analysis(analysis: &Analysis) -> anyhow::Result<()> {
+    for workload in &analysis.workloads {
+        let share = |value: f64| format!("{:.1} %", 100.0 * value);
+        let target = if workload.metric == "accuracy" {
+            share(workload.target)
+        } else {
+            workload.target.to_string()
+        };
+        print_text(&format!(
+            "\n{}   {} {target} on {}\n",
+            workload.workload, workload.metric, workload.split
+        ))?;
+        let header = [
+            "  arm",
+            "time to target",
+            "95 % interval",
+            "reached",
+            "test accuracy",
+            "speed-up",
+            "ms/step",
+        ];
+        print_table(header, workload.arms.iter().map(|arm| row(workload, arm)))?;
+    }
+    if !analysis.claims.is_empty() {
+        print_text("\n")?;
+        print_table(
+            ["claim", "verdict", "effect", "95 % interval", "n", "why"],
+            analysis.claims.iter().map(claim),
+        )?;
+    }
+    for warning in &analysis.warnings {
+        warn(warning);
+    }
+    Ok(())
+}
+
+fn row(workload: &WorkloadAnalysis, arm: &ArmAnalysis) -> [String; 7] {
+    let time = &arm.time_to_target;
+    let outcomes = arm.outcomes;
+    let cells = outcomes.reached + outcomes.censored + outcomes.diverged + outcomes.failed;
+    let shown = time.geometric_mean.or(time.median);
+    let interval =
+        time.interval.map_or_else(dash, |i| format!("{} … {}", seconds(i.low), seconds(i.high)));
+    let test =
+        arm.at_budget.get(&format!("test/{}", workload.metric)).map_or_else(dash, with_margin);
+    let speed_up = arm.speed_up.as_ref().map_or_else(dash, |speed_up| {
+        let interval = speed_up
+            .interval
+            .map_or_else(String::new, |i| format!(" [{:.2}, {:.2}]", i.low, i.high));
+        format!("{:.2}×{interval}", speed_up.ratio)
+    });
+    let speed_up = if workload.baseline.as_ref() == Some(&arm.label) {
+        "baseline".to_owned()
+    } else {
+        speed_up
+    };
+    [
+        format!("  {}", arm.label),
+        shown.map_or_else(|| "not reached".to_owned(), seconds),
+        interval,
+        format!("{}/{cells}", outcomes.reached),
+        test,
+        speed_up,
+        arm.step_milliseconds.as_ref().map_or_else(dash, |step| format!("{:.3}", step.value)),
+    ]
+}
+
+fn dash() -> String {
+    "–".to_owned()
+}
+
+fn seconds(value: f64) -> String {
+    if value < 0.1 { format!("{:.1} ms", 1e3 * value) } else { format!("{value:.3} s") }
+}
+
+fn with_margin(estimate: &Estimate) -> String {
+    let margin =
+        estimate.interval.map_or_else(String::new, |i| format!(" ± {:.4}", (i.high - i.low) / 2.0));
+    format!("{:.4}{margin}", estimate.value)
+}
+
+fn claim(claim: &ClaimOutcome) -> [String; 6] {
+    let number = |value: f64| {
+        if claim.scale == "ratio" { format!("{value:.2}×") } else { format!("{value:+.4}") }
+    };
+    [
+        claim.id.clone(),
+        claim.verdict.clone(),
+        claim.effect.map_or_else(dash, number),
+        claim.interval.map_or_else(dash, |i| format!("{} … {}", number(i.low), number(i.high))),
+        claim.n.to_string(),
+        claim.reason.clone(),
+    ]
+}
