@@ -7,6 +7,7 @@ use ledger::seed::Seed;
 use ledger::settings::Values;
 use ledger::streams::{self, Streams};
 use ledger::transcript::{FinishedTranscript, Transcript};
+use serde_json::Value;
 use tch::{Device, TchError, Tensor};
 
 use crate::LabError;
@@ -45,6 +46,12 @@ pub struct Trace {
     pub order: FinishedTranscript,
     /// Facts of objective and optimizer.
     pub facts: Facts,
+}
+
+/// Settings from pairs.
+#[must_use]
+pub fn with<const N: usize>(pairs: [(&str, Value); N]) -> Values {
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 impl Trace {

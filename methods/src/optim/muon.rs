@@ -73,7 +73,7 @@ mod tests {
     use lab::network::values;
     use lab::optim::muon::{MovedBy, direction, orthogonalise};
     use lab::seat::{Gradients, Moment, Optimizer as _};
-    use lab::trial::Trial;
+    use lab::trial::{Trial, with};
     use ledger::streams::{Streams, normal};
     use tch::{Kind, Tensor};
 
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn the_loop_trains_with_it() {
         let trace = Trial { examples: 96, epochs: 8, seed: 1 }
-            .run(&METHOD, &[("batch_size".to_owned(), 16.into())].into())
+            .run(&METHOD, &with([("batch_size", 16.into())]))
             .unwrap();
         assert_eq!(trace.order.ids.len(), 96 * 8);
         assert!(
