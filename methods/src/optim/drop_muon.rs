@@ -10,9 +10,9 @@
 //!
 //! ## Claim
 //! The accuracy of full Muon in up to 1.4× less wall-clock time (abstract; 3-layer CNNs on MNIST,
-//! Fashion-MNIST and CIFAR-10, *training* accuracy). With layers of equal cost a uniform cut-off
-//! saves at most 3b−1 : 2b, 1.33× at b = 3 and 1.375× at b = 4, if no step were wasted: the bench can
-//! show direction and size up to that.
+//! Fashion-MNIST and CIFAR-10, *training* accuracy). With layers of equal cost a uniform cut-off makes
+//! a step 3b−1 : 2b cheaper, 1.33× at b = 3 and 1.375× at b = 4, and more only where the first layers or
+//! Newton–Schulz, which frozen layers skip, cost most. Steps are worth less each: see both.
 //!
 //! ## Sources
 //! Gruntkowska, Maziane, Qu, Richtárik, arXiv:2510.02239; no official code found. The update is as
