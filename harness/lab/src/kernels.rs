@@ -69,8 +69,8 @@ pub struct AdamwStep {
     pub eps: f64,
 }
 
-/// One AdamW step over lists of equal length, in place; `steps_taken` is an f32 scalar on the
-/// parameters' device that already counts this step.
+/// One AdamW step over lists of equal length, in place; `steps_taken` are f32 scalars on the
+/// parameters' device that already count this step.
 ///
 /// # Errors
 /// When libtorch refuses the shapes or kinds.
@@ -79,12 +79,13 @@ pub fn fused_adamw(
     gradients: &[&Tensor],
     first_moments: &[&Tensor],
     second_moments: &[&Tensor],
-    steps_taken: &Tensor,
+    steps_taken: &[&Tensor],
     step: AdamwStep,
 ) -> Result<(), TchError> {
     let count = parameters.len();
     assert!(
-        [gradients.len(), first_moments.len(), second_moments.len()] == [count; 3],
+        [gradients.len(), first_moments.len(), second_moments.len(), steps_taken.len()]
+            == [count; 4],
         "one gradient and one state per parameter"
     );
     #[expect(
@@ -98,7 +99,7 @@ pub fn fused_adamw(
             handles(gradients.iter().copied()).as_ptr(),
             handles(first_moments.iter().copied()).as_ptr(),
             handles(second_moments.iter().copied()).as_ptr(),
-            handles(std::iter::repeat_n(steps_taken, count)).as_ptr(),
+            handles(steps_taken.iter().copied()).as_ptr(),
             step.lr,
             step.beta1,
             step.beta2,

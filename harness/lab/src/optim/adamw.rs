@@ -31,7 +31,10 @@ pub struct Adamw {
     settings: AdamwSettings,
     /// State per parameter; absent where another rule moves it.
     moments: Vec<Option<[Tensor; 2]>>,
+    /// Updates per parameter, f32, on the device: a frozen layer's count stands still.
     steps: Tensor,
+    /// The same, as one view per parameter.
+    counts: Vec<Tensor>,
 }
 
 impl Adamw {
@@ -48,12 +51,15 @@ impl Adamw {
             network.parameters.first().map_or(tch::Device::Cpu, |first| first.tensor.device());
         let zeros = |tensor: &Tensor| [tensor.detach().zeros_like(), tensor.detach().zeros_like()];
         let parameters = network.parameters.iter().enumerate();
+        let count = network.parameters.len() as i64;
+        let steps = Tensor::f_zeros([count], (Kind::Float, device))?;
         Ok(Self {
             settings,
             moments: parameters
                 .map(|(index, p)| moves(index, p).then(|| zeros(&p.tensor)))
                 .collect(),
-            steps: Tensor::f_zeros([], (Kind::Float, device))?,
+            counts: steps.f_unbind(0)?,
+            steps,
         })
     }
 }
@@ -65,21 +71,26 @@ impl Optimizer for Adamw {
         gradients: &Gradients,
         moment: &Moment,
     ) -> Result<(), TchError> {
-        let _ = self.steps.f_add_scalar_(1.0)?;
+        let Some(&first_active) = gradients.active.first() else { return Ok(()) };
+        // Layers lie in order and `Active` keeps a suffix of them, so one addition counts for all.
+        let (start, end) = (first_active as i64, self.moments.len() as i64);
+        let _ = self.steps.f_narrow(0, start, end - start)?.f_add_scalar_(1.0)?;
         let count = gradients.active.len();
         let (mut tensors, mut moved) = (Vec::with_capacity(count), Vec::with_capacity(count));
         let (mut first, mut second) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut steps = Vec::with_capacity(count);
         for (&index, gradient) in gradients.active.iter().zip(&gradients.tensors) {
             if let Some([m, v]) = &self.moments[index] {
                 tensors.push(&parameters[index].tensor);
                 moved.push(gradient);
                 first.push(m);
                 second.push(v);
+                steps.push(&self.counts[index]);
             }
         }
         let AdamwSettings { lr, beta1, beta2, eps, weight_decay } = self.settings;
         let step = AdamwStep { lr: lr * moment.lr_factor, beta1, beta2, weight_decay, eps };
-        fused_adamw(&tensors, &moved, &first, &second, &self.steps, step)
+        fused_adamw(&tensors, &moved, &first, &second, &steps, step)
     }
 
     fn momentum(&mut self, parameter: usize) -> Option<&mut Tensor> {
