@@ -19,6 +19,8 @@ pub mod objectives;
 pub mod optim;
 pub mod orders;
 pub mod seat;
+pub mod sparsity;
+pub mod trial;
 pub mod workloads;
 
 pub use error::LabError;
