@@ -6,6 +6,7 @@
 pub mod densities;
 pub mod masks;
 pub mod snip;
+pub mod surgery;
 
 use tch::{TchError, Tensor};
 

@@ -14,7 +14,7 @@ use crate::clock::{Clock, Monotonic};
 use crate::loops::supervised::{Budget, Run, Target};
 use crate::method::Method;
 use crate::network::Network;
-use crate::seat::{Facts, OrderSource, Task};
+use crate::seat::{Batch, Facts, Moment, OrderSource, Task};
 use crate::workloads::{Split, Splits};
 
 /// Training examples; at a batch size of 32, four steps an epoch.
@@ -45,6 +45,20 @@ pub fn split(shape: &[i64]) -> Result<Split, LabError> {
     column[0] = rows;
     let noise = Tensor::f_from_slice(&noise)?.f_reshape([&[rows], shape].concat())?;
     Ok(Split { stored: noise.f_add(&labels.f_reshape(column)?)?, labels })
+}
+
+/// The first eight examples of [`split`].
+///
+/// # Errors
+/// When libtorch cannot allocate.
+pub fn batch(shape: &[i64]) -> Result<Batch, LabError> {
+    Ok(split(shape)?.gather(Tensor::f_from_slice(&[0_i64, 1, 2, 3, 4, 5, 6, 7])?)?)
+}
+
+/// Step `step` of `total_steps` in a single epoch, at a tenth of the learning rate.
+#[must_use]
+pub fn moment(step: u64, total_steps: u64) -> Moment {
+    Moment { step, total_steps, epoch: 0, total_epochs: 1, lr_factor: 0.1 }
 }
 
 /// Trains `network` for `epochs` with `method` under `settings`; what it left, and its facts.

@@ -214,10 +214,7 @@ impl Adapter for RandomPruning {
     }
 
     fn facts(&self) -> Facts {
-        let mut facts = self.facts.clone();
-        let digest = self.masks.digest().ok().map(|digest| json!(digest.to_string()));
-        facts.extend(digest.map(|digest| ("mask_digest".to_owned(), digest)));
-        facts
+        self.facts.clone().into_iter().chain(self.masks.facts()).collect()
     }
 }
 

@@ -8,7 +8,7 @@ use tch::{Kind, TchError, Tensor};
 
 use super::count;
 use crate::network::{Parameter, Role, channels_last, values};
-use crate::seat::Optimizer;
+use crate::seat::{Facts, Optimizer};
 
 /// One mask of zeros and ones per weight; other parameters have none.
 #[derive(Debug, Default)]
@@ -68,11 +68,16 @@ impl Masks {
         Ok(())
     }
 
-    /// The same for the momentum buffers, where the rule keeps some.
+    /// [`Masks::apply`], and the same for the momentum buffers where the rule keeps some.
     ///
     /// # Errors
     /// When the masks are of another network.
-    pub fn apply_to_momentum(&self, optimizer: &mut dyn Optimizer) -> Result<(), TchError> {
+    pub fn apply_with_momentum(
+        &self,
+        parameters: &mut [Parameter],
+        optimizer: &mut dyn Optimizer,
+    ) -> Result<(), TchError> {
+        self.apply(parameters)?;
         for (index, mask) in self.0.iter().enumerate() {
             if let (Some(mask), Some(momentum)) = (mask, optimizer.momentum(index)) {
                 let _ = momentum.f_mul_(mask)?;
@@ -110,6 +115,13 @@ impl Masks {
             hasher.update(bytes);
         }
         Ok(Digest(hasher.finalize().into()))
+    }
+
+    /// The fact `mask_digest`, left out where the masks cannot be copied to the host.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        let digest = self.digest().ok().map(|digest| digest.to_string().into());
+        digest.map(|digest| ("mask_digest".to_owned(), digest)).into_iter().collect()
     }
 }
 
