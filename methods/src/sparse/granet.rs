@@ -11,7 +11,7 @@
 //!    from `prune_rate` to 0.005 over T. A weight that was masked before the event starts from 0
 //!    with momentum 0; one that is dropped and grown in the same event keeps its value.
 //!
-//! `gradual-magnitude` (GMP) is step 1 alone, `static` a fixed mask of density d_f.
+//! Mode `gradual-magnitude` (GMP) is step 1 alone, `static` a fixed mask of density d_f.
 //!
 //! ## Claim
 //! Sparse-to-sparse GraNet (d_i = 0.5) beats dense-to-sparse pruning with ResNet-50 on ImageNet
@@ -24,12 +24,12 @@
 //! `CIFAR/sparselearning/core.py`.
 //!
 //! ## Differences
-//! - As in the code, c ≤ n − 1 (c ≤ n in another version of it) ends at d_f + (d_i − d_f)/n³, and
+//! - As in the code, c ≤ n − 1 (c ≤ n in its version 1bf6fbe6) ends at d_f + (d_i − d_f)/n³, and
 //!   "above" at one weight fewer. A scheduled density of 1 prunes nothing: "above" would still.
 //! - Under ties the code drops every weight at the threshold, so more than ⌈ρ·z⌉.
-//! - The code's GMP starts dense whatever d_i; here it starts from d_i as GraNet does.
+//! - The code's GMP starts dense whatever d_i; here from d_i.
 //! - ΔT is 1,000 of 62,560 steps in the CIFAR scripts. A run with n < 2 is too short to prune at
-//!   all; the fact `pruning_events` says so.
+//!   all, as the fact `mask_events` (step, density, weights come alive) shows.
 //! - The code picks its model on the test set. Under AdamW only the first moment is masked.
 
 use lab::LabError;
@@ -139,9 +139,8 @@ fn prune_rate(first: f64, share: f64) -> f64 {
 struct Granet {
     settings: Settings,
     masks: Masks,
-    /// (step, density, weights that were masked before and are not now) of every event.
+    /// Step, density after it and number of weights come alive, from the start on.
     events: Vec<(u64, f64, u64)>,
-    pruning_events: u64,
 }
 
 impl Adapter for Granet {
@@ -179,7 +178,6 @@ impl Adapter for Granet {
         let density = pruned_density(taken / interval, last_event, init_density, final_density);
         if let Some(density) = density.filter(|density| *density < 1.0) {
             surgery::prune_globally(&mut self.masks, parameters, density)?;
-            self.pruning_events += 1;
             self.masks.apply_with_momentum(parameters, optimizer)?;
         }
         let mut alive = 0;
@@ -193,12 +191,8 @@ impl Adapter for Granet {
     }
 
     fn facts(&self) -> Facts {
-        let trajectory: Vec<_> = self.events.iter().map(|(step, d, _)| json!([step, d])).collect();
-        let regrown: Vec<_> = self.events.iter().skip(1).map(|(_, _, alive)| *alive).collect();
         let mut facts = self.masks.facts();
-        facts.insert("density_trajectory".to_owned(), json!(trajectory));
-        facts.insert("pruning_events".to_owned(), json!(self.pruning_events));
-        facts.insert("regrown".to_owned(), json!(regrown));
+        facts.insert("mask_events".to_owned(), json!(self.events));
         facts
     }
 }
@@ -239,28 +233,22 @@ mod tests {
         let settings = Settings { interval: 4, ..Settings::default() };
         let mut granet = Granet { settings, ..Granet::default() };
         granet.prepare(&mut network, &streams, &trial::batch(&[16]).unwrap()).unwrap();
-        let mut kept = granet.masks.counts().unwrap();
-        let _guard = tch::no_grad_guard();
+        let (mut kept, _guard) = (granet.masks.counts().unwrap(), tch::no_grad_guard());
         let places = Tensor::arange(512, (Kind::Float, Device::Cpu)) * 0.7;
         for step in 0..40_u32 {
             let wave = |Parameter { tensor, .. }: &Parameter| {
-                let values =
-                    (&places * f64::from(step + 1)).cos().narrow(0, 0, tensor.numel() as i64);
-                values.reshape(tensor.size())
+                (places.narrow(0, 0, tensor.numel() as i64) * f64::from(step)).cos().view_as(tensor)
             };
             let tensors = network.parameters.iter().map(wave).collect();
             let gradients = Gradients { active: vec![0, 1, 2, 3], tensors };
             let moment = trial::moment(step.into(), 40);
-            let before = [0, 2].map(|index| granet.masks.get(index).unwrap().copy());
+            let before = granet.masks.get(0).unwrap().copy();
             sgd.update(&network.parameters, &gradients, &moment).unwrap();
             granet.project(&mut network.parameters, &gradients, &mut sgd, &moment).unwrap();
-            for (index, before) in [0, 2].into_iter().zip(before) {
-                // Masked now, or masked until now.
-                let zero = 1.0 - granet.masks.get(index).unwrap() * before;
-                let weight = &network.parameters[index].tensor;
-                assert_eq!(count(&(weight * &zero)).unwrap(), 0);
-                assert_eq!(count(&(&*sgd.momentum(index).unwrap() * &zero)).unwrap(), 0);
-            }
+            // Masked now, or masked until now.
+            let zero = 1.0 - granet.masks.get(0).unwrap() * before;
+            assert_eq!(count(&(&network.parameters[0].tensor * &zero)).unwrap(), 0);
+            assert_eq!(count(&(&*sgd.momentum(0).unwrap() * &zero)).unwrap(), 0);
             // From event 5 on nothing is pruned, so every layer keeps its number of weights.
             let now = granet.masks.counts().unwrap();
             assert!(step < 16 || now == kept, "step {step}: {now:?} after {kept:?}");
@@ -273,16 +261,14 @@ mod tests {
     fn density_never_rises_and_ends_where_the_schedule_says() {
         for mode in ["granet", "gradual-magnitude"] {
             let with = [("mode", mode.into()), ("interval", 4.into()), ("batch_size", 32.into())];
-            let values = trial::settings(with);
-            let (_, facts) = trial::train(&METHOD, &values, small_mlp(), &[16], 10).unwrap();
-            let trajectory = facts["density_trajectory"].as_array().unwrap().iter();
-            let trajectory: Vec<_> = trajectory.map(|event| event[1].as_f64().unwrap()).collect();
+            let with = trial::settings(with);
+            let facts = trial::train(&METHOD, &with, small_mlp(), &[16], 10).unwrap().1;
+            let events = facts["mask_events"].as_array().unwrap();
+            let trajectory: Vec<_> = events.iter().map(|e| e[1].as_f64().unwrap()).collect();
             assert!(trajectory.is_sorted_by(|a, b| a >= b));
             // Event 4 of 5 keeps fewer than int(640·(0.1 + 0.4/125)) = 66, by one: the threshold.
             assert_eq!(trajectory[4..], vec![65.0 / 640.0; 7], "{mode}");
-            assert_eq!(facts["pruning_events"], 4);
-            let regrown = facts["regrown"].as_array().unwrap();
-            assert_eq!(regrown.iter().any(|n| *n != 0), mode == "granet");
+            assert_eq!(events[1][2] != 0, mode == "granet");
         }
     }
 
@@ -307,8 +293,8 @@ mod tests {
 
     #[test]
     fn a_final_density_above_the_first_is_refused() {
-        let values = trial::settings([("init_density", 0.05.into())]);
-        let message = resolve(&values).unwrap_err().to_string();
+        let refused = resolve(&trial::settings([("init_density", 0.05.into())]));
+        let message = refused.unwrap_err().to_string();
         assert!(message.contains("is 0.1, above \"init_density\", 0.05"), "{message}");
     }
 }

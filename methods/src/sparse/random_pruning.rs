@@ -21,7 +21,7 @@
 //! ## Sources
 //! Liu et al., arXiv:2202.02643 (ICLR 2022); VITA-Group/Random_Pruning at 871077f1:
 //! `CIFAR/sparselearning/core.py`, `snip.py`, `models/initializers.py`; `erk-plus` from
-//! `ImageNet/core.py`.
+//! `ImageNet/core.py` at 2832e8af.
 //!
 //! ## Differences
 //! - The code's `uniform_plus` divides what is left by all weights, not by the open ones, and for
