@@ -228,7 +228,8 @@ impl CellSetup<'_> {
     }
 }
 
-fn facts(recipe: &Recipe) -> Facts {
+/// The facts of all seats.
+pub(crate) fn facts(recipe: &Recipe) -> Facts {
     let adapter = recipe.adapter.iter().flat_map(|adapter| adapter.facts());
     recipe.objective.facts().into_iter().chain(recipe.optimizer.facts()).chain(adapter).collect()
 }

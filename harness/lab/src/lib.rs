@@ -19,6 +19,7 @@ pub mod objectives;
 pub mod optim;
 pub mod orders;
 pub mod seat;
+pub mod sparsity;
 pub mod trial;
 pub mod workloads;
 

@@ -1,5 +1,6 @@
-//! A synthetic task of a few seconds, on which tests run whole methods through the supervised
-//! loop: three classes of noisy 8 × 8 images, a CNN of 4–4–4 channels, always on the CPU.
+//! Synthetic tasks of a few seconds, on which tests run whole methods through the supervised loop,
+//! always on the CPU: a [`Trial`] of noisy images with its own small CNN, or [`train`] on a network
+//! of the test's choice.
 
 use ledger::digest::Digest;
 use ledger::order::OrderLaw;
@@ -11,12 +12,13 @@ use serde_json::Value;
 use tch::{Device, TchError, Tensor};
 
 use crate::LabError;
+use crate::cell::facts;
 use crate::clock::{Clock, Monotonic};
 use crate::loops::supervised::{Budget, Run, Target};
 use crate::method::Method;
 use crate::models::cnn::{Shape, cnn};
 use crate::network::Network;
-use crate::seat::{Facts, OrderSource, Task};
+use crate::seat::{Batch, Facts, Moment, OrderSource, Task};
 use crate::workloads::{Split, Splits};
 
 const CLASSES: u32 = 3;
@@ -44,7 +46,7 @@ pub struct Trace {
     pub law: OrderLaw,
     /// Ids as consumed, by round.
     pub order: FinishedTranscript,
-    /// Facts of objective and optimizer.
+    /// Facts of its seats.
     pub facts: Facts,
 }
 
@@ -75,41 +77,13 @@ impl Trial {
     /// # Errors
     /// When a setting is not valid or libtorch refuses an operation.
     pub fn run(&self, method: &Method, settings: &Values) -> Result<Trace, LabError> {
-        let settings = (method.resolve)(settings)?;
-        let effective_seed = Seed::from_integer(self.seed).bytes;
-        let streams = Streams::new(effective_seed);
-        let mut network = self.network()?;
-        let task = Task {
-            workload: "trial",
-            network: &network,
+        let task = Bench {
+            splits: self.splits()?,
             examples: self.examples,
             classes: CLASSES,
-            streams: &streams,
+            seed: self.seed,
         };
-        let mut recipe = (method.build)(&settings, &task)?;
-        let samples = u64::from(self.examples) * u64::from(self.epochs);
-        let mut transcript = Transcript::start(Digest::of(b"trial"));
-        let target = Target { metric: "accuracy".into(), value: 2.0, higher_is_better: true };
-        Run {
-            network: &mut network,
-            recipe: &mut recipe,
-            splits: &self.splits()?,
-            source: OrderSource {
-                effective_seed: &effective_seed,
-                streams: &streams,
-                examples: self.examples,
-            },
-            budget: Budget { samples, evaluate_every: samples },
-            target: &target,
-            transcript: &mut transcript,
-            clock: &mut Clock::start(Monotonic::start(), Device::Cpu),
-        }
-        .train(&mut |_, _| Ok(()))?;
-        let names: Vec<_> = (0..self.examples).map(|id| Digest::of(&id.to_le_bytes())).collect();
-        let order = transcript.finish(&names).map_err(std::io::Error::other)?;
-        let (digest, law) = (network.digest()?, recipe.order.law());
-        let facts = recipe.objective.facts().into_iter().chain(recipe.optimizer.facts());
-        Ok(Trace { digest, law, order, facts: facts.collect(), network })
+        task.run(method, settings, self.network()?, self.epochs)
     }
 
     /// The network, as initialised.
@@ -154,4 +128,108 @@ impl Trial {
             test: split("test", 30)?,
         })
     }
+}
+
+/// Data and seed that a method is run on.
+struct Bench {
+    splits: Splits,
+    examples: u32,
+    classes: u32,
+    seed: u64,
+}
+
+impl Bench {
+    fn run(
+        &self,
+        method: &Method,
+        settings: &Values,
+        mut network: Network,
+        epochs: u32,
+    ) -> Result<Trace, LabError> {
+        let settings = (method.resolve)(settings)?;
+        let effective_seed = Seed::from_integer(self.seed).bytes;
+        let streams = Streams::new(effective_seed);
+        let Self { examples, classes, .. } = *self;
+        let task =
+            Task { workload: "trial", network: &network, examples, classes, streams: &streams };
+        let mut recipe = (method.build)(&settings, &task)?;
+        let samples = u64::from(examples) * u64::from(epochs);
+        let mut transcript = Transcript::start(Digest::of(b"trial"));
+        let target = Target { metric: "accuracy".into(), value: 2.0, higher_is_better: true };
+        Run {
+            network: &mut network,
+            recipe: &mut recipe,
+            splits: &self.splits,
+            source: OrderSource { effective_seed: &effective_seed, streams: &streams, examples },
+            budget: Budget { samples, evaluate_every: samples },
+            target: &target,
+            transcript: &mut transcript,
+            clock: &mut Clock::start(Monotonic::start(), Device::Cpu),
+        }
+        .train(&mut |_, _| Ok(()))?;
+        let names: Vec<_> = (0..examples).map(|id| Digest::of(&id.to_le_bytes())).collect();
+        let order = transcript.finish(&names).map_err(std::io::Error::other)?;
+        let (digest, law) = (network.digest()?, recipe.order.law());
+        Ok(Trace { digest, law, order, facts: facts(&recipe), network })
+    }
+}
+
+/// Training examples of [`train`]; at a batch size of 32, four steps an epoch.
+pub const EXAMPLES: u32 = 128;
+
+/// Seed of [`train`].
+const SEED: u64 = 7;
+
+/// Streams of [`train`].
+#[must_use]
+pub fn streams() -> Streams {
+    Streams::new(Seed::from_integer(SEED).bytes)
+}
+
+/// Normal inputs of `shape` (without the batch; H × W × C for images) in four classes, each at its
+/// own mean.
+///
+/// # Errors
+/// When libtorch cannot allocate.
+pub fn split(shape: &[i64]) -> Result<Split, LabError> {
+    let rows = i64::from(EXAMPLES);
+    let count = usize::try_from(rows * shape.iter().product::<i64>()).unwrap_or(0);
+    let noise = streams::normal(&mut streams().generator("trial"), count);
+    let labels: Vec<i64> = (0..rows).map(|row| row % 4).collect();
+    let labels = Tensor::f_from_slice(&labels)?;
+    let mut column = vec![1; shape.len() + 1];
+    column[0] = rows;
+    let noise = Tensor::f_from_slice(&noise)?.f_reshape([&[rows], shape].concat())?;
+    Ok(Split { stored: noise.f_add(&labels.f_reshape(column)?)?, labels })
+}
+
+/// The first eight examples of [`split`].
+///
+/// # Errors
+/// When libtorch cannot allocate.
+pub fn batch(shape: &[i64]) -> Result<Batch, LabError> {
+    Ok(split(shape)?.gather(Tensor::f_from_slice(&[0_i64, 1, 2, 3, 4, 5, 6, 7])?)?)
+}
+
+/// Step `step` of `total_steps` in a single epoch, at a tenth of the learning rate.
+#[must_use]
+pub fn moment(step: u64, total_steps: u64) -> Moment {
+    Moment { step, total_steps, epoch: 0, total_epochs: 1, lr_factor: 0.1 }
+}
+
+/// Trains `network` for `epochs` with `method` under `settings` on [`split`].
+///
+/// # Errors
+/// When the method does not fit or libtorch refuses an operation.
+pub fn train(
+    method: &Method,
+    settings: &Values,
+    network: Network,
+    shape: &[i64],
+    epochs: u32,
+) -> Result<(Network, Facts), LabError> {
+    let splits = Splits { train: split(shape)?, validation: split(shape)?, test: split(shape)? };
+    let bench = Bench { splits, examples: EXAMPLES, classes: 4, seed: SEED };
+    let Trace { network, facts, .. } = bench.run(method, settings, network, epochs)?;
+    Ok((network, facts))
 }

@@ -1,0 +1,85 @@
+//! Layer densities and weight masks: the mathematics that the sparse methods share.
+//!
+//! Only parameters with [`Role::Weight`] are ever masked; "the weights" below are those, from the
+//! input on. Shapes are out × in (× k × k).
+
+pub mod densities;
+pub mod masks;
+pub mod snip;
+pub mod surgery;
+
+use tch::{TchError, Tensor};
+
+use crate::LabError;
+use crate::network::{Parameter, Role};
+
+/// Why layers cannot get densities.
+#[derive(Debug, thiserror::Error)]
+pub enum SparsityError {
+    /// Layers whose density is fixed leave too little, or too much, for the others.
+    #[error(
+        "density {density} keeps {kept:.1} weights, but layers of fixed density hold {fixed:.1} \
+         and the others have room for 0 to {room}; change the density or take \"erk\""
+    )]
+    Unreachable {
+        /// The overall density asked for.
+        density: f64,
+        /// Weights it keeps.
+        kept: f64,
+        /// Weights in layers of fixed density.
+        fixed: f64,
+        /// Weights in the other layers.
+        room: f64,
+    },
+    /// Scores that cannot be ranked.
+    #[error("scores at initialisation are not finite; take \"erk\", or scale the inputs down")]
+    Scores,
+    /// libtorch refused an operation.
+    #[error("libtorch: {0}")]
+    Torch(#[from] TchError),
+}
+
+impl SparsityError {
+    /// The error of `method` on `workload`.
+    #[must_use]
+    pub fn of(self, method: &str, workload: &str) -> LabError {
+        match self {
+            Self::Torch(error) => LabError::Torch(error),
+            other => LabError::Unfit {
+                method: method.to_owned(),
+                workload: workload.to_owned(),
+                reason: other.to_string(),
+            },
+        }
+    }
+}
+
+/// Shapes of the weights.
+#[must_use]
+pub fn shapes(parameters: &[Parameter]) -> Vec<Vec<i64>> {
+    weights(parameters).map(|(_, parameter)| parameter.tensor.size()).collect()
+}
+
+/// The weights with their indices among all parameters.
+pub fn weights(parameters: &[Parameter]) -> impl Iterator<Item = (usize, &Parameter)> {
+    parameters.iter().enumerate().filter(|(_, parameter)| parameter.role == Role::Weight)
+}
+
+/// The int(`density`·N)-th largest of `scores` (at least the largest), shape 1.
+///
+/// # Errors
+/// When `scores` is not a vector with elements.
+pub fn threshold(scores: &Tensor, density: f64) -> Result<Tensor, TchError> {
+    let keep = ((scores.numel() as f64 * density) as i64).max(1);
+    let (top, _) = scores.f_topk(keep, 0, true, true)?;
+    top.f_narrow(0, keep - 1, 1)
+}
+
+/// Number of elements that are not zero.
+///
+/// # Errors
+/// When it cannot be copied to the host.
+pub fn count(mask: &Tensor) -> Result<u64, TchError> {
+    let count = i64::try_from(&mask.f_count_nonzero(None)?)?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
