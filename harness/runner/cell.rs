@@ -11,8 +11,8 @@ use ledger::digest::Digest;
 use ledger::order::Unit;
 use ledger::plan::Cell;
 use ledger::record::format::{
-    ClockSeconds, DataSection, Event, GoalSection, IndexPlace, OrderSection, RECORD_VERSION,
-    RunRecord, Status,
+    ClockSeconds, DISTURBED, DataSection, Event, GoalSection, IndexPlace, OrderSection,
+    RECORD_VERSION, RunRecord, Status,
 };
 use ledger::record::writer::RunWriter;
 use ledger::stats::crossing::{Crossing, Direction, EvalPoint, crossing};
@@ -185,7 +185,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn train(&mut self, setup: &CellSetup<'_>) -> Result<Outcome, LabError> {
-        let Self { session, cell, seed: _, id, writer, evaluations, index } = self;
+        let Self { session, id, writer, evaluations, index, .. } = self;
         let identity = &setup.ready.identity;
         let examples = identity.sample_ids.len() as u64;
         let writer = std::cell::RefCell::new(writer);
@@ -219,7 +219,6 @@ impl<'a> Attempt<'a> {
             evaluations.push(evaluation.clone());
             writer.borrow_mut().event(&event).map_err(other)
         };
-        let _ = cell;
         setup.run(&mut commit, &mut observe)
     }
 
@@ -353,8 +352,7 @@ impl<'a> Attempt<'a> {
             ));
         }
         if record.disturbed() {
-            let load = record.environment.load_at_start.unwrap_or(0.0);
-            record.warnings.push(format!("timed while the load ({load:.1}) exceeded the cores"));
+            record.warnings.push(DISTURBED.to_owned());
         }
         Ok(())
     }

@@ -245,3 +245,6 @@ pub struct RunRow {
     /// Digest of the run's manifest.
     pub run_digest: Option<String>,
 }
+
+#[cfg(test)]
+mod tests;

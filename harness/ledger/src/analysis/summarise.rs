@@ -1,12 +1,12 @@
 //! Records to numbers: the one place where they are computed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     ANALYSIS_VERSION, Analysis, ArmAnalysis, CurvePoint, Estimate, Outcomes, RunRow, SpeedUp,
     ToTarget, WorkloadAnalysis, claims,
 };
-use crate::record::format::{Environment, Event, RunRecord, Status};
+use crate::record::format::{DISTURBED, Environment, Event, RunRecord, Status};
 use crate::record::suite_run::{RunCell, RunWorkload, SuiteRun};
 use crate::stats::bootstrap::Resampling;
 use crate::stats::interval;
@@ -235,7 +235,7 @@ fn arm_analysis(
     let metrics: Vec<String> = runs
         .records()
         .flat_map(|record| record.last.keys().cloned())
-        .collect::<std::collections::BTreeSet<_>>()
+        .collect::<BTreeSet<_>>()
         .into_iter()
         .collect();
     let at_budget = metrics.into_iter().map(|metric| {
@@ -257,8 +257,7 @@ fn arm_analysis(
         .iter()
         .map(|(_, left)| curve(&left.events, &suite.workloads[workload].metric))
         .collect();
-    let laws: std::collections::BTreeSet<String> =
-        runs.records().filter_map(|record| law_name(record)).collect();
+    let laws: BTreeSet<String> = runs.records().filter_map(|record| law_name(record)).collect();
     ArmAnalysis {
         label: planned.label.clone(),
         method: planned.method.clone(),
@@ -519,7 +518,7 @@ pub fn status_name(status: Status) -> &'static str {
 fn environment(suite: &SuiteRun, cells: &[CellRun]) -> Vec<(String, String)> {
     let records = || cells.iter().filter_map(|run| run.left.as_ref()).map(|left| &left.record);
     let all = |value: &dyn Fn(&Environment) -> Option<String>| {
-        let values: std::collections::BTreeSet<String> =
+        let values: BTreeSet<String> =
             records().filter_map(|record| value(&record.environment)).collect();
         values.into_iter().collect::<Vec<_>>().join("; ")
     };
@@ -583,18 +582,18 @@ fn warnings(suite: &SuiteRun, cells: &[CellRun], workloads: &[WorkloadAnalysis])
         }
     }
     for workload in workloads {
-        let censored: Vec<_> = workload
+        let short: Vec<String> = workload
             .arms
             .iter()
             .filter(|arm| arm.outcomes.censored > 0)
-            .map(|arm| arm.label.as_str())
+            .map(|arm| format!("{} ({} of {})", arm.label, arm.outcomes.reached, arm.reach_rate.n))
             .collect();
-        if !censored.is_empty() {
+        if !short.is_empty() {
             warnings.push(format!(
-                "{}: the target {} was not reached within the budget in every run of {}; raise `epochs` or lower the target",
+                "{}: not every run reached the target {} within the budget: {}; raise `epochs` or lower the target",
                 workload.workload,
                 workload.target,
-                censored.join(", ")
+                short.join(", ")
             ));
         }
         if workload.target_origin == "assumed" {
@@ -611,9 +610,7 @@ fn warnings(suite: &SuiteRun, cells: &[CellRun], workloads: &[WorkloadAnalysis])
             cells.len()
         ));
     }
-    if suite.cells.iter().map(|cell| &cell.seed).collect::<std::collections::BTreeSet<_>>().len()
-        < 3
-    {
+    if suite.cells.iter().map(|cell| &cell.seed).collect::<BTreeSet<_>>().len() < 3 {
         warnings.push("fewer than 3 seeds: no verdict is given on any claim".to_owned());
     }
     let modified = records
@@ -623,8 +620,7 @@ fn warnings(suite: &SuiteRun, cells: &[CellRun], workloads: &[WorkloadAnalysis])
     if let Some(data) = modified {
         warnings.push(format!("the files of {} are not the published ones: compare arms, but not with published numbers", data.name));
     }
-    let own: std::collections::BTreeSet<&String> =
-        records.iter().flat_map(|record| &record.warnings).collect();
-    warnings.extend(own.into_iter().cloned());
+    let own: BTreeSet<&String> = records.iter().flat_map(|record| &record.warnings).collect();
+    warnings.extend(own.into_iter().filter(|warning| *warning != DISTURBED).cloned());
     warnings
 }

@@ -225,6 +225,9 @@ pub struct RunRecord {
     pub environment: Environment,
 }
 
+/// Warning of a record whose clocks cannot be trusted.
+pub const DISTURBED: &str = "timed while the machine was busier than its cores";
+
 impl RunRecord {
     /// True when the clocks cannot be trusted: the load exceeded the cores at the start, and the
     /// run did not get a core to itself for 97 % of its time (or that is not known).
