@@ -4,6 +4,9 @@
 //! numbers, so every output agrees.
 
 mod claims;
+mod context;
+mod curves;
+mod estimates;
 pub mod summarise;
 
 use std::collections::BTreeMap;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::ClaimOutcome;
-use super::summarise::{ArmRuns, BOOTSTRAP_SEED, CellRun, pairs, samples, seconds};
+use super::estimates::BOOTSTRAP_SEED;
+use super::summarise::{ArmRuns, CellRun, pairs, samples, seconds};
 use crate::plan::RATIOS;
 use crate::record::format::RunRecord;
 use crate::record::suite_run::SuiteRun;
