@@ -176,7 +176,9 @@ fn visible_metric(workload: &WorkloadAnalysis, curves: &[Curve]) -> (f64, f64) {
         curve.points.iter().filter(move |p| p.x >= from)
     });
     let values: Vec<f64> = settled.flat_map(|p| [p.mean, p.low, p.high]).collect();
-    zoom(&values, &[workload.target])
+    let (low, high) = zoom(&values, &[workload.target]);
+    // A Student-t interval knows no upper end of accuracy; the axis does.
+    if workload.metric == "accuracy" { (low, high.min(1.0)) } else { (low, high) }
 }
 
 /// Ticks, their labels and the axis's name under the plot.
