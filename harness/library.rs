@@ -48,12 +48,9 @@ pub struct SuiteText {
 /// # Errors
 /// When there is none of that name, with the nearest one, or its file cannot be read.
 pub fn suite(name: &str) -> anyhow::Result<SuiteText> {
-    let is_file = Path::new(name).is_file();
     let local = format!("suites/{name}.yaml");
-    for file in [is_file.then_some(name), Path::new(&local).is_file().then_some(local.as_str())]
-        .into_iter()
-        .flatten()
-    {
+    let candidates = [name, local.as_str()];
+    if let Some(file) = candidates.into_iter().find(|file| Path::new(file).is_file()) {
         let text = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
         return Ok(SuiteText { file: file.to_owned(), text });
     }
