@@ -105,4 +105,4 @@ micro-peer *ARGS: _ready
     python3 scripts/setup.py --quiet
 
 @_build:
-    cargo build --release --bin palimpsest
+    cargo build --release --bins

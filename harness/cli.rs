@@ -1,38 +1,66 @@
-//! The command line: one file per verb, each `Args` and `run`.
+//! The command line: one file per verb, with its options and, where it needs no tensor, what it does.
 
-mod commit;
-mod compare;
-mod completions;
-mod data;
-mod doctor;
-mod explain;
-mod list;
-mod plan;
-mod prove;
-mod report;
-mod reproduce;
-mod run;
-mod suite_options;
-mod verify;
+pub mod commit;
+pub mod compare;
+pub mod completions;
+pub mod data;
+pub mod doctor;
+pub mod explain;
+pub mod list;
+pub mod plan;
+pub mod prove;
+pub mod report;
+pub mod reproduce;
+pub mod run;
+pub mod suite_options;
+pub mod verify;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use ledger::catalogue::Listing;
 
 /// A bench for training methods: time-to-accuracy, committed data orders, honest verdicts.
 #[derive(Debug, Parser)]
 #[command(version, about, max_term_width = 100, arg_required_else_help = true)]
 pub struct Cli {
+    /// What to do.
     #[command(subcommand)]
-    verb: Verb,
+    pub verb: Verb,
 }
 
+/// All verbs.
 #[derive(Debug, Subcommand)]
-enum Verb {
+pub enum Verb {
+    /// Those that build tensors.
+    #[command(flatten)]
+    Training(Training),
+    /// Those that only read and check.
+    #[command(flatten)]
+    Reading(Reading),
+}
+
+/// Verbs of the engine: they build tensors, or need the methods' code.
+#[derive(Debug, Subcommand)]
+pub enum Training {
     /// Run a suite: workloads × methods × seeds; cells that are there already are kept
     Run(run::Args),
     /// Show the cells of a suite and their estimated cost; runs nothing
     Plan(plan::Args),
+    /// Print the commitments of a suite's cells before training
+    Commit(commit::Args),
+    /// Run a cell again and compare digests and metrics; exit 1 on any mismatch
+    Reproduce(reproduce::Args),
+    /// Say what this machine can run and what is missing
+    Doctor(doctor::Args),
+    /// Print the rows of all methods and workloads as JSON
+    #[command(hide = true)]
+    Catalogue,
+}
+
+/// Verbs that need no tensor.
+#[derive(Debug, Subcommand)]
+pub enum Reading {
     /// List methods, workloads, suites, runs or data
     List(list::Args),
     /// Print the card of a method or workload
@@ -43,18 +71,34 @@ enum Verb {
     Compare(compare::Args),
     /// Recompute all that a run says of itself; exit 1 on any mismatch
     Verify(verify::Args),
-    /// Run a cell again and compare digests and metrics; exit 1 on any mismatch
-    Reproduce(reproduce::Args),
-    /// Print the commitments of a suite's cells before training
-    Commit(commit::Args),
     /// Prove that an example was consumed at a step of a run, or check such a proof
     Prove(prove::Args),
     /// List, fetch or verify data sets
     Data(data::Args),
-    /// Say what this machine can run and what is missing
-    Doctor(doctor::Args),
     /// Print shell completions
     Completions(completions::Args),
+}
+
+/// Where the catalogue's rows come from, asked only when they are needed.
+pub type Rows<'a> = &'a dyn Fn() -> anyhow::Result<Listing>;
+
+impl Reading {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// With what was wrong and the way out.
+    pub fn run(&self, rows: Rows<'_>) -> anyhow::Result<Exit> {
+        match self {
+            Self::List(args) => list::run(args, rows),
+            Self::Explain(args) => explain::run(args, &rows()?),
+            Self::Report(args) => report::run(args),
+            Self::Compare(args) => compare::run(args),
+            Self::Verify(args) => verify::run(args),
+            Self::Prove(args) => prove::run(args),
+            Self::Data(args) => data::run(args),
+            Self::Completions(args) => completions::run(args),
+        }
+    }
 }
 
 /// How the process ends.
@@ -67,6 +111,8 @@ pub enum Exit {
     CheckFailed = 1,
     /// The user's mistake.
     Mistake = 2,
+    /// Could not judge.
+    NotJudged = 3,
     /// Some cells failed.
     CellsFailed = 4,
     /// A bug.
@@ -76,24 +122,5 @@ pub enum Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
-    }
-}
-
-/// Runs the verb.
-pub fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
-    match cli.verb {
-        Verb::Run(args) => run::run(args),
-        Verb::Plan(args) => plan::run(&args),
-        Verb::List(args) => list::run(&args),
-        Verb::Explain(args) => explain::run(&args),
-        Verb::Report(args) => report::run(&args),
-        Verb::Compare(args) => compare::run(&args),
-        Verb::Verify(args) => verify::run(&args),
-        Verb::Reproduce(args) => reproduce::run(&args),
-        Verb::Commit(args) => commit::run(&args),
-        Verb::Prove(args) => prove::run(&args),
-        Verb::Data(args) => data::run(&args),
-        Verb::Doctor(args) => doctor::run(&args),
-        Verb::Completions(args) => completions::run(&args),
     }
 }

@@ -1,20 +1,38 @@
-//! What this build carries: the catalogue of methods and workloads, and the suites.
+//! What this build carries: the digest of its code, and the suites.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use ledger::catalogue::{Catalogue, hint};
+use ledger::catalogue::{Listing, hint};
+use serde::{Deserialize, Serialize};
 
 /// Suites compiled in: name and text.
 const SUITES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/suites.rs"));
 
-/// Everything a suite can name.
-pub fn catalogue() -> Catalogue {
-    Catalogue {
-        methods: methods::REGISTRY.iter().map(lab::method::Entry::info).collect(),
-        workloads: lab::workloads::WORKLOADS.iter().map(|workload| (workload.info)()).collect(),
-    }
+/// Digest of the code that decides results.
+#[must_use]
+pub fn code_digest() -> &'static str {
+    env!("PALIMPSEST_CODE_DIGEST")
+}
+
+/// Variable by which the front tells the engine its code digest.
+pub const FRONT_DIGEST: &str = "PALIMPSEST_FRONT_DIGEST";
+
+/// What to do when front and engine do not fit together.
+pub const BUILD_BOTH: &str = if cfg!(debug_assertions) {
+    "build both programs: `cargo build --bins`"
+} else {
+    "build both programs: `cargo build --release --bins`"
+};
+
+/// The catalogue's rows as the engine prints them and the front keeps them.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Carried {
+    /// Code digest of the build that printed them.
+    pub code_digest: String,
+    /// The rows.
+    pub listing: Listing,
 }
 
 /// A suite's text and the name to show in messages.
@@ -26,13 +44,13 @@ pub struct SuiteText {
 }
 
 /// Finds a suite: a file, `suites/<name>.yaml` below the working folder, or one compiled in.
+///
+/// # Errors
+/// When there is none of that name, with the nearest one, or its file cannot be read.
 pub fn suite(name: &str) -> anyhow::Result<SuiteText> {
-    let is_file = Path::new(name).is_file();
     let local = format!("suites/{name}.yaml");
-    for file in [is_file.then_some(name), Path::new(&local).is_file().then_some(local.as_str())]
-        .into_iter()
-        .flatten()
-    {
+    let candidates = [name, local.as_str()];
+    if let Some(file) = candidates.into_iter().find(|file| Path::new(file).is_file()) {
         let text = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
         return Ok(SuiteText { file: file.to_owned(), text });
     }
@@ -44,6 +62,7 @@ pub fn suite(name: &str) -> anyhow::Result<SuiteText> {
 }
 
 /// Names and questions of the suites compiled in.
+#[must_use]
 pub fn suites() -> Vec<(&'static str, String)> {
     let question = |text: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix("question: "));

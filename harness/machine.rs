@@ -1,42 +1,9 @@
-//! What machine this is, for the record: read once per run, never used to decide a result.
+//! What machine this is: for the record and for `doctor`, never used to decide a result.
 
 use std::fs;
 
-use lab::clock;
-use ledger::record::format::Environment;
-
-/// Describes this machine and build; `device` is the run's.
-pub fn environment(device: &str, threads: u32, argv: &[String]) -> Environment {
-    let gpu = device.starts_with("cuda").then(gpu).flatten();
-    Environment {
-        palimpsest: env!("CARGO_PKG_VERSION").to_owned(),
-        code_digest: code_digest().to_owned(),
-        git_commit: option_env!("PALIMPSEST_GIT_COMMIT").map(str::to_owned),
-        git_dirty: option_env!("PALIMPSEST_GIT_DIRTY").map(|dirty| dirty == "true"),
-        git_diff_digest: option_env!("PALIMPSEST_GIT_DIFF_DIGEST").map(str::to_owned),
-        cargo_lock_digest: env!("PALIMPSEST_CARGO_LOCK_DIGEST").to_owned(),
-        libtorch: lab::device::LIBTORCH_VERSION.to_owned(),
-        device: device.to_owned(),
-        cpu: cpu_model(),
-        cpus: cpus(),
-        gpu,
-        driver: driver(),
-        os: kernel(),
-        threads,
-        load_at_start: load(),
-        cpu_share: None,
-        started_unix: clock::unix_seconds(),
-        argv: argv.to_vec(),
-        peak_memory_bytes: None,
-    }
-}
-
-/// Digest of the code that decides results.
-pub fn code_digest() -> &'static str {
-    env!("PALIMPSEST_CODE_DIGEST")
-}
-
 /// Logical CPUs this process may use.
+#[must_use]
 pub fn cpus() -> u32 {
     std::thread::available_parallelism()
         .map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX))
@@ -49,16 +16,20 @@ fn first_line_after(file: &str, key: &str) -> Option<String> {
 }
 
 /// CPU model, or `unknown`.
+#[must_use]
 pub fn cpu_model() -> String {
     first_line_after("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".to_owned())
 }
 
-fn kernel() -> String {
+/// Operating system and kernel release.
+#[must_use]
+pub fn kernel() -> String {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     format!("{} {}", std::env::consts::OS, release.trim()).trim().to_owned()
 }
 
 /// NVIDIA driver version, when the driver is loaded.
+#[must_use]
 pub fn driver() -> Option<String> {
     let text = fs::read_to_string("/proc/driver/nvidia/version").ok()?;
     text.split_whitespace()
@@ -66,13 +37,16 @@ pub fn driver() -> Option<String> {
         .map(str::to_owned)
 }
 
-fn gpu() -> Option<String> {
+/// Model of the first NVIDIA GPU.
+#[must_use]
+pub fn gpu() -> Option<String> {
     let first =
         fs::read_dir("/proc/driver/nvidia/gpus").ok()?.next()?.ok()?.path().join("information");
     first_line_after(&first.to_string_lossy(), "Model")
 }
 
 /// One-minute load average.
+#[must_use]
 pub fn load() -> Option<f64> {
     fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
 }
@@ -93,17 +67,29 @@ pub fn usage() -> Option<(f64, u64)> {
     Some((seconds(usage.ru_utime) + seconds(usage.ru_stime), kilobytes * 1024))
 }
 
-/// Keeps this process on one CPU, so that parallel workers do not push each other around.
-#[expect(unsafe_code, reason = "a CPU set on this stack, passed to the kernel by pointer")]
-pub fn pin(cpu: usize) {
+/// Keeps this process on the CPU at `index` of those it may use, so that parallel workers do not
+/// push each other around. Does nothing where the kernel refuses.
+#[expect(unsafe_code, reason = "CPU sets on this stack, passed to the kernel by pointer")]
+pub fn pin(index: usize) {
+    let size = std::mem::size_of::<libc::cpu_set_t>();
     unsafe {
-        let mut set = std::mem::zeroed::<libc::cpu_set_t>();
-        libc::CPU_SET(cpu, &mut set);
-        libc::sched_setaffinity(0, std::mem::size_of::<libc::cpu_set_t>(), &raw const set);
+        let mut allowed = std::mem::zeroed::<libc::cpu_set_t>();
+        if libc::sched_getaffinity(0, size, &raw mut allowed) != 0 {
+            return;
+        }
+        let mut cpus = (0..8 * size).filter(|cpu| libc::CPU_ISSET(*cpu, &allowed));
+        if let Some(cpu) = cpus.nth(index) {
+            let mut only = std::mem::zeroed::<libc::cpu_set_t>();
+            libc::CPU_SET(cpu, &mut only);
+            libc::sched_setaffinity(0, size, &raw const only);
+        }
     }
 }
 
 /// 32 bytes at a time from the operating system's generator.
+///
+/// # Errors
+/// When it cannot be read.
 pub fn os_random(buffer: &mut [u8]) -> std::io::Result<()> {
     use std::io::Read as _;
     fs::File::open("/dev/urandom")?.read_exact(buffer)

@@ -1,24 +1,9 @@
-//! Palimpsest: a bench for training methods. Parses, dispatches, exits.
+//! `palimpsest`: answers what needs no tensor, and becomes `palimpsest-engine` for the rest.
 
-mod cli;
-mod library;
-mod machine;
-mod runner;
-mod voice;
+mod front;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    let arguments = match cli::Cli::try_parse() {
-        Ok(arguments) => arguments,
-        Err(error) => return voice::usage(&error),
-    };
-    voice::prepare();
-    match std::panic::catch_unwind(|| cli::dispatch(arguments)) {
-        Ok(Ok(exit)) => exit.into(),
-        Ok(Err(error)) => voice::refuse(&error),
-        Err(_) => cli::Exit::Bug.into(),
-    }
+    palimpsest::start(front::dispatch)
 }

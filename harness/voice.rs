@@ -1,7 +1,6 @@
 //! Everything a person reads on a terminal: results on stdout, progress and warnings on stderr.
 
 pub mod cost;
-mod progress;
 mod summary;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -11,7 +10,6 @@ use ledger::plan::Plan;
 use serde::Serialize;
 
 use crate::cli::Exit;
-pub use progress::Progress;
 pub use summary::print_analysis;
 
 /// Sends panics to one line that asks for a report, instead of a backtrace nobody asked for.
@@ -68,11 +66,17 @@ fn paint(text: &str, colour: &str) -> String {
 }
 
 /// Text on stdout.
+///
+/// # Errors
+/// When standard output cannot be written.
 pub fn print_text(text: &str) -> anyhow::Result<()> {
     Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
 }
 
 /// One JSON document on stdout.
+///
+/// # Errors
+/// When standard output cannot be written.
 pub fn print_json<T: Serialize>(value: &T) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     serde_json::to_writer_pretty(&mut out, value).map_err(std::io::Error::from)?;
@@ -80,6 +84,9 @@ pub fn print_json<T: Serialize>(value: &T) -> anyhow::Result<()> {
 }
 
 /// Aligned columns on stdout.
+///
+/// # Errors
+/// When standard output cannot be written.
 pub fn print_table<const N: usize>(
     header: [&str; N],
     rows: impl Iterator<Item = [String; N]>,
@@ -102,6 +109,9 @@ pub fn print_table<const N: usize>(
 }
 
 /// The cells of a plan, by workload and arm, with what they are likely to cost.
+///
+/// # Errors
+/// When standard output cannot be written.
 pub fn print_plan(plan: &Plan, cost: &cost::Cost, json: bool) -> anyhow::Result<()> {
     if json {
         let cells = plan.cells.iter().map(|cell| {

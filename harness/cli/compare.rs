@@ -12,6 +12,7 @@ use super::Exit;
 use super::suite_options::Places;
 use crate::voice::{print_json, print_table, print_text};
 
+/// Options of `palimpsest compare`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A run, a suite of the store, or an analysis.json
@@ -30,6 +31,10 @@ enum Side {
     Suite(Box<Analysis>),
 }
 
+/// Runs the verb.
+///
+/// # Errors
+/// With what was wrong and the way out.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let store = args.places.store();
     match (side(&store, &args.a)?, side(&store, &args.b)?) {

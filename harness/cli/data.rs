@@ -9,6 +9,7 @@ use super::Exit;
 use super::suite_options::Places;
 use crate::voice::{note, print_json, print_table};
 
+/// Options of `palimpsest data`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -46,6 +47,10 @@ enum Verb {
     },
 }
 
+/// Runs the verb.
+///
+/// # Errors
+/// With what was wrong and the way out.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     match &args.verb {
         Verb::List { places, json } => list(&places.sources(), *json),
@@ -55,6 +60,9 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
 }
 
 /// Shows all data sets.
+///
+/// # Errors
+/// When standard output cannot be written.
 pub fn list(sources: &Sources, json: bool) -> anyhow::Result<Exit> {
     show(&status::list(sources), json)?;
     Ok(Exit::Fine)

@@ -1,4 +1,4 @@
-//! `palimpsest doctor`
+//! `palimpsest doctor`: what can be looked at without libtorch
 
 use ::data::status::{self, State};
 use serde::Serialize;
@@ -8,30 +8,45 @@ use super::suite_options::Places;
 use crate::machine;
 use crate::voice::{print_json, print_text};
 
+/// Options of `palimpsest doctor`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    places: Places,
+    /// Where data and runs are.
+    pub places: Places,
     /// Print as JSON
     #[arg(long)]
-    json: bool,
+    pub json: bool,
 }
 
 /// One thing looked at.
-#[derive(Debug, Serialize)]
-struct Finding {
-    what: &'static str,
-    fine: bool,
-    found: String,
-    remedy: Option<&'static str>,
+#[derive(Debug, Clone, Serialize)]
+pub struct Finding {
+    /// The thing.
+    pub what: &'static str,
+    /// Whether runs can rely on it.
+    pub fine: bool,
+    /// What was seen.
+    pub found: String,
+    /// What to do about it.
+    pub remedy: Option<&'static str>,
 }
 
-pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    let findings = [libtorch(), cuda(), digits(args), store(args), load()];
-    if args.json {
+/// Data, store and load.
+#[must_use]
+pub fn findings(places: &Places) -> Vec<Finding> {
+    vec![digits(places), store(places), load()]
+}
+
+/// Prints what was found; exit 1 when anything is not fine.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn conclude(findings: &[Finding], json: bool) -> anyhow::Result<Exit> {
+    if json {
         print_json(&findings)?;
     } else {
-        for Finding { what, fine, found, remedy } in &findings {
+        for Finding { what, fine, found, remedy } in findings {
             let mark = if *fine { "ok     " } else { "missing" };
             print_text(&format!("{mark}  {what:<9} {found}\n"))?;
             if let Some(remedy) = remedy {
@@ -42,39 +57,8 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(if findings.iter().all(|finding| finding.fine) { Exit::Fine } else { Exit::CheckFailed })
 }
 
-/// Adds two numbers on libtorch: this binary could not have started without it, but may compute wrongly.
-fn libtorch() -> Finding {
-    lab::device::prepare_process(1);
-    let fine = lab::device::computes();
-    let found = format!(
-        "{} on {} ({} logical CPUs)",
-        lab::device::LIBTORCH_VERSION,
-        machine::cpu_model(),
-        machine::cpus()
-    );
-    Finding {
-        what: "libtorch",
-        fine,
-        found,
-        remedy: (!fine).then_some("set it up again: just setup"),
-    }
-}
-
-fn cuda() -> Finding {
-    let count = lab::device::cuda_devices();
-    let (found, remedy) = match (machine::driver(), count) {
-        (Some(driver), 0) => (
-            format!("driver {driver}, but no usable device"),
-            Some("install the CUDA libraries: just setup cuda"),
-        ),
-        (Some(driver), count) => (format!("{count} devices, driver {driver}"), None),
-        (None, _) => ("no NVIDIA driver; runs use the CPU".to_owned(), None),
-    };
-    Finding { what: "CUDA", fine: remedy.is_none(), found, remedy }
-}
-
-fn digits(args: &Args) -> Finding {
-    let sources = args.places.sources();
+fn digits(places: &Places) -> Finding {
+    let sources = places.sources();
     let sets = status::list(&sources);
     let here: Vec<_> = sets
         .iter()
@@ -91,8 +75,8 @@ fn digits(args: &Args) -> Finding {
     }
 }
 
-fn store(args: &Args) -> Finding {
-    let store = args.places.store();
+fn store(places: &Places) -> Finding {
+    let store = places.store();
     match store.prepare() {
         Ok(()) => {
             let runs = store.cells().map_or(0, |cells| cells.len());

@@ -1,14 +1,14 @@
 //! `palimpsest explain`
 
 use anyhow::bail;
-use ledger::catalogue::{hint, nearest};
+use ledger::catalogue::{Listing, hint, nearest};
 use ledger::settings::SettingInfo;
 use serde_json::json;
 
 use super::Exit;
-use crate::library;
 use crate::voice::{print_json, print_text};
 
+/// Options of `palimpsest explain`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A method or a workload
@@ -18,9 +18,12 @@ pub struct Args {
     json: bool,
 }
 
-pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    let catalogue = library::catalogue();
-    if let Some(method) = catalogue.method(&args.name) {
+/// Runs the verb.
+///
+/// # Errors
+/// With what was wrong and the way out.
+pub fn run(args: &Args, listing: &Listing) -> anyhow::Result<Exit> {
+    if let Some(method) = listing.method(&args.name) {
         if args.json {
             print_json(
                 &json!({ "id": method.id, "card": method.card, "settings": method.settings }),
@@ -37,14 +40,14 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             paper.reference,
             paper.code
         );
-        if let Some(baseline) = method.baseline {
+        if let Some(baseline) = &method.baseline {
             text += &format!("Compare with: {baseline}\n");
         }
         text += &settings(&method.settings);
         print_text(&text)?;
         return Ok(Exit::Fine);
     }
-    if let Some(workload) = catalogue.workload(&args.name) {
+    if let Some(workload) = listing.workload(&args.name) {
         let card: Vec<_> =
             workload.card.lines().take_while(|line| line.starts_with("//!")).collect();
         let card: Vec<_> =
@@ -69,7 +72,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         }
         return Ok(Exit::Fine);
     }
-    let names: Vec<&str> = catalogue.method_ids().chain(catalogue.workload_ids()).collect();
+    let names: Vec<&str> = listing.ids().collect();
     let hint = match nearest(&args.name, names.clone()) {
         Some(_) => hint(&args.name, names),
         None => "; `palimpsest list methods` and `list workloads` show what there is".to_owned(),
@@ -77,7 +80,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     bail!("no method or workload is called \"{}\"{hint}", args.name)
 }
 
-fn settings(table: &[SettingInfo]) -> String {
+fn settings(table: &[SettingInfo<String>]) -> String {
     let mut text = String::from("\n## Settings\n");
     let width = table.iter().map(|setting| setting.name.len()).max().unwrap_or(0);
     for setting in table {

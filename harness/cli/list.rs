@@ -2,13 +2,15 @@
 
 use clap::ValueEnum;
 use ledger::analysis::summarise::status_name;
+use ledger::catalogue::Listing;
 use serde_json::json;
 
-use super::Exit;
 use super::suite_options::Places;
+use super::{Exit, Rows};
 use crate::library;
 use crate::voice::{print_json, print_table};
 
+/// Options of `palimpsest list`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// What to list
@@ -30,10 +32,14 @@ enum What {
     Data,
 }
 
-pub fn run(args: &Args) -> anyhow::Result<Exit> {
+/// Runs the verb.
+///
+/// # Errors
+/// With what was wrong and the way out.
+pub fn run(args: &Args, rows: Rows<'_>) -> anyhow::Result<Exit> {
     match args.what {
-        What::Methods => methods(args.json),
-        What::Workloads => workloads(args.json),
+        What::Methods => methods(&rows()?, args.json),
+        What::Workloads => workloads(&rows()?, args.json),
         What::Suites => suites(args.json),
         What::Runs => runs(args),
         What::Data => return super::data::list(&args.places.sources(), args.json),
@@ -41,10 +47,9 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(Exit::Fine)
 }
 
-fn methods(as_json: bool) -> anyhow::Result<()> {
-    let catalogue = library::catalogue();
+fn methods(listing: &Listing, as_json: bool) -> anyhow::Result<()> {
     if as_json {
-        let rows = catalogue.methods.iter().map(|method| {
+        let rows = listing.methods.iter().map(|method| {
             json!({
                 "id": method.id, "family": method.family, "summary": method.summary, "paper": method.paper,
                 "claim": method.claim, "baseline": method.baseline, "settings": method.settings,
@@ -52,17 +57,16 @@ fn methods(as_json: bool) -> anyhow::Result<()> {
         });
         return print_json(&rows.collect::<Vec<_>>());
     }
-    let rows = catalogue.methods.iter().map(|method| {
+    let rows = listing.methods.iter().map(|method| {
         let paper = format!("{} ({})", method.paper.reference, method.paper.year);
-        [method.id.to_owned(), method.family.to_owned(), method.summary.to_owned(), paper]
+        [method.id.clone(), method.family.clone(), method.summary.clone(), paper]
     });
     print_table(["method", "family", "what it does", "paper"], rows)
 }
 
-fn workloads(as_json: bool) -> anyhow::Result<()> {
-    let catalogue = library::catalogue();
+fn workloads(listing: &Listing, as_json: bool) -> anyhow::Result<()> {
     if as_json {
-        let rows = catalogue.workloads.iter().map(|workload| {
+        let rows = listing.workloads.iter().map(|workload| {
             json!({
                 "id": workload.id, "title": workload.title, "data": workload.data, "metric": workload.metric,
                 "higher_is_better": workload.higher_is_better, "target": workload.target,
@@ -73,10 +77,10 @@ fn workloads(as_json: bool) -> anyhow::Result<()> {
         });
         return print_json(&rows.collect::<Vec<_>>());
     }
-    let rows = catalogue.workloads.iter().map(|workload| {
+    let rows = listing.workloads.iter().map(|workload| {
         let goal =
             format!("{} {} in {} epochs", workload.metric, workload.target, workload.budget_epochs);
-        [workload.id.to_owned(), workload.title.to_owned(), goal, workload.data.to_owned()]
+        [workload.id.clone(), workload.title.clone(), goal, workload.data.clone()]
     });
     print_table(["workload", "data and model", "default goal", "data set"], rows)
 }

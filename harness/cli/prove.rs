@@ -12,6 +12,7 @@ use super::Exit;
 use super::suite_options::Places;
 use crate::voice::{print_json, print_text};
 
+/// Options of `palimpsest prove`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A run, by id or unique prefix
@@ -46,6 +47,10 @@ struct Proof {
     path: Vec<Digest>,
 }
 
+/// Runs the verb.
+///
+/// # Errors
+/// With what was wrong and the way out.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     if let Some(file) = &args.check {
         return check(file);

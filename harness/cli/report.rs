@@ -5,16 +5,14 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use ledger::analysis::Analysis;
 use ledger::analysis::summarise::{CellLeft, CellRun, summarise};
-use ledger::record::suite_run::{RunArm, RunCell, RunWorkload};
 use ledger::record::{Store, SuiteRun};
 use reports::Format;
 
 use super::Exit;
 use super::suite_options::Places;
-use crate::runner::cell::CellReport;
-use crate::runner::{NamedSeed, Session};
 use crate::voice::{print_json, print_text};
 
+/// Options of `palimpsest report`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Name of a suite that was run, or its YAML file
@@ -32,6 +30,10 @@ pub struct Args {
     json: bool,
 }
 
+/// Runs the verb.
+///
+/// # Errors
+/// With what was wrong and the way out.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let store = args.places.store();
     let name = suite_name(&args.suite);
@@ -54,55 +56,10 @@ fn suite_name(suite: &str) -> String {
     parsed.map_or_else(|| suite.to_owned(), |parsed| parsed.suite)
 }
 
-/// Describes what has just run, so that reports can be drawn from it later.
-pub fn suite_run(
-    session: &Session,
-    source: &str,
-    seeds: &[NamedSeed],
-    reports: &[CellReport],
-) -> SuiteRun {
-    let plan = &session.plan;
-    let infos = crate::library::catalogue();
-    let workloads = plan.workloads.iter().map(|workload| {
-        let info = infos.workload(&workload.id);
-        RunWorkload {
-            label: workload.label.clone(),
-            title: info.map_or_else(String::new, |info| info.title.to_owned()),
-            metric: workload.metric.clone(),
-            higher_is_better: workload.higher_is_better,
-            target: workload.target,
-            target_origin: workload.target_origin.clone(),
-            budget_samples: workload.budget_samples,
-            train_examples: info.map_or(0, |info| u64::from(info.split_sizes[0])),
-        }
-    });
-    let arms = plan.arms.iter().map(|arm| RunArm {
-        label: arm.label.clone(),
-        method: arm.method.clone(),
-        settings: arm.settings.clone(),
-    });
-    let cells = plan.cells.iter().zip(seeds).zip(reports).map(|((cell, seed), report)| RunCell {
-        workload: cell.workload,
-        arm: cell.arm,
-        seed: seed.name.clone(),
-        cell: report.cell.clone(),
-    });
-    SuiteRun {
-        version: SuiteRun::VERSION,
-        suite: plan.suite.clone(),
-        source: source.to_owned(),
-        question: plan.question.clone(),
-        suite_digest: plan.suite_digest.to_string(),
-        baseline: plan.baseline.clone(),
-        workloads: workloads.collect(),
-        arms: arms.collect(),
-        claims: plan.claims.clone(),
-        cells: cells.collect(),
-        argv: session.argv.clone(),
-    }
-}
-
 /// Reads the records of a suite run and summarises them.
+///
+/// # Errors
+/// When a record is there but cannot be read.
 pub fn analyse(store: &Store, suite_run: &SuiteRun) -> anyhow::Result<Analysis> {
     let mut cells = Vec::with_capacity(suite_run.cells.len());
     for cell in &suite_run.cells {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use ::data::Sources;
+use ledger::catalogue::Catalogue;
 use ledger::plan::{Assignment, Overrides, Plan, plan};
 use ledger::record::Store;
 use ledger::suite::Seeds;
@@ -27,6 +28,7 @@ pub struct SuiteOptions {
     #[arg(long = "set", value_name = "ARM.KEY=VALUE")]
     pub set: Vec<Assignment>,
     #[command(flatten)]
+    /// Where data and runs are.
     pub places: Places,
 }
 
@@ -54,8 +56,11 @@ impl Places {
 }
 
 impl SuiteOptions {
-    /// Reads, checks and filters the suite.
-    pub fn plan(&self) -> anyhow::Result<Plan> {
+    /// Reads, checks against the catalogue and filters the suite.
+    ///
+    /// # Errors
+    /// When there is no such suite, or it is not valid; with file, line and column.
+    pub fn plan(&self, catalogue: &Catalogue) -> anyhow::Result<Plan> {
         let suite = library::suite(&self.suite)?;
         let overrides = Overrides {
             methods: self.methods.clone(),
@@ -67,6 +72,6 @@ impl SuiteOptions {
                 .map(|Assignment(arm, key, value)| (arm.clone(), key.clone(), value.clone()))
                 .collect(),
         };
-        Ok(plan(&suite.file, &suite.text, &library::catalogue(), &overrides)?)
+        Ok(plan(&suite.file, &suite.text, catalogue, &overrides)?)
     }
 }

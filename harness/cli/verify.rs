@@ -6,6 +6,7 @@ use super::Exit;
 use super::suite_options::Places;
 use crate::voice::{print_json, print_text};
 
+/// Options of `palimpsest verify`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Runs, by id or unique prefix; all of the store when none is given
@@ -17,6 +18,10 @@ pub struct Args {
     json: bool,
 }
 
+/// Runs the verb.
+///
+/// # Errors
+/// With what was wrong and the way out.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let store = args.places.store();
     let cells = if args.runs.is_empty() {

@@ -5,6 +5,9 @@ use ledger::analysis::{Analysis, ArmAnalysis, ClaimOutcome, Estimate, WorkloadAn
 use super::{print_table, print_text, warn};
 
 /// Prints an analysis: results on stdout, warnings on stderr.
+///
+/// # Errors
+/// When standard output cannot be written.
 pub fn print_analysis(analysis: &Analysis) -> anyhow::Result<()> {
     for workload in &analysis.workloads {
         let share = |value: f64| format!("{:.1} %", 100.0 * value);

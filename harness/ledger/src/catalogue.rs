@@ -1,8 +1,11 @@
 //! What can be named in a suite: methods and workloads as plain rows, without libtorch.
 //!
-//! The composition root hands a [`Catalogue`] to the planner, so that a suite is checked, and a
-//! card printed, before anything is built or trained.
+//! The composition root hands a [`Catalogue`] to the planner, so that a suite is checked before
+//! anything is built or trained; a [`Listing`] of it goes to whoever only prints.
 
+mod listing;
+
+pub use listing::{Listing, MethodRow, WorkloadRow};
 use serde::{Deserialize, Serialize};
 
 use crate::settings::{SettingInfo, Values};
@@ -30,30 +33,30 @@ pub struct MethodInfo {
     pub card: &'static str,
 }
 
-/// A paper.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Paper {
+/// A paper; `S` is `String` in a [`Listing`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paper<S = &'static str> {
     /// Title.
-    pub title: &'static str,
+    pub title: S,
     /// Authors, shortened.
-    pub authors: &'static str,
+    pub authors: S,
     /// Year of the version used.
     pub year: u16,
     /// Where to find it, for example `arXiv:2510.02239`.
-    pub reference: &'static str,
+    pub reference: S,
     /// Official code with its commit, or `none found`.
-    pub code: &'static str,
+    pub code: S,
 }
 
-/// What a paper claims, with its number and where the number stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct PaperClaim {
+/// What a paper claims, with its number and where the number stands; `S` is `String` in a [`Listing`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaperClaim<S = &'static str> {
     /// The claim as a sentence.
-    pub statement: &'static str,
+    pub statement: S,
     /// The number.
-    pub number: &'static str,
+    pub number: S,
     /// Where the number stands.
-    pub source: &'static str,
+    pub source: S,
 }
 
 /// A workload: data, model, metric, target and budget.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ops::{Bound, RangeBounds};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::catalogue::{Schedule, hint};
@@ -14,19 +14,19 @@ use crate::catalogue::{Schedule, hint};
 /// Values by setting name, in canonical order.
 pub type Values = BTreeMap<String, Value>;
 
-/// One row of a settings table.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct SettingInfo {
+/// One row of a settings table; `S` is `String` in a [`crate::catalogue::Listing`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SettingInfo<S = &'static str> {
     /// Key in `with:`.
-    pub name: &'static str,
+    pub name: S,
     /// What it does.
-    pub doc: &'static str,
+    pub doc: S,
     /// Kind and valid values, for people: `number in 0..=1`, `one of uniform, er, erk`.
     pub kind: String,
     /// Default.
     pub default: Value,
     /// Where the default comes from; `assumed` where the paper does not say.
-    pub source: &'static str,
+    pub source: S,
 }
 
 /// Why a set of values is not valid for a table.

@@ -11,9 +11,8 @@ use lab::workloads::{DataIdentity, Ready, Workload, find};
 use ledger::plan::Plan;
 use ledger::record::Store;
 use ledger::seed::Seed;
+use palimpsest::machine;
 use tch::Device;
-
-use crate::machine;
 
 /// What all cells of a run share.
 pub struct Session {
@@ -77,7 +76,9 @@ impl Session {
             device,
             device_name: lab::device::name(device),
             threads,
-            argv: std::env::args().collect(),
+            argv: std::env::args_os()
+                .map(|argument| argument.to_string_lossy().into_owned())
+                .collect(),
             force,
             ready: BTreeMap::new(),
         })

@@ -6,7 +6,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ledger::analysis::summarise::status_name;
 use ledger::plan::Plan;
 
-use super::{cost::Cost, headline, note};
+use palimpsest::voice::cost::Cost;
+use palimpsest::voice::{headline, note};
+
 use crate::runner::cell::CellReport;
 
 /// Shows how far a run is.

@@ -16,10 +16,12 @@ use ledger::record::format::{
 };
 use ledger::record::writer::RunWriter;
 use ledger::stats::crossing::{Crossing, Direction, EvalPoint, crossing};
+use palimpsest::library::code_digest;
+use palimpsest::machine;
 use serde::Serialize;
 
 use super::{NamedSeed, Session};
-use crate::machine;
+use crate::environment::environment;
 
 /// What became of a cell.
 #[derive(Debug, Clone)]
@@ -48,7 +50,7 @@ impl Session {
     /// The id of a cell under a seed.
     pub fn cell_id(&mut self, cell: Cell, seed: &NamedSeed) -> anyhow::Result<String> {
         let root = self.identity(cell.workload)?.train_root;
-        Ok(self.plan.cell_id(cell, &seed.name, &root, machine::code_digest())?)
+        Ok(self.plan.cell_id(cell, &seed.name, &root, code_digest())?)
     }
 
     /// Digest of the resolved cell.
@@ -57,7 +59,7 @@ impl Session {
             workload: &self.plan.workloads[cell.workload],
             arm: &self.plan.arms[cell.arm],
             libtorch: lab::device::LIBTORCH_VERSION,
-            code: machine::code_digest(),
+            code: code_digest(),
             device: &self.device_name,
         })?)
     }
@@ -270,7 +272,7 @@ impl<'a> Attempt<'a> {
             lineage: None,
             facts: std::collections::BTreeMap::new(),
             warnings: Vec::new(),
-            environment: machine::environment(device_name, *threads, argv),
+            environment: environment(device_name, *threads, argv),
         }
     }
 

@@ -4,17 +4,18 @@
 //! reads one assignment per line from its standard input and answers each with one line of JSON.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 
 use anyhow::Context as _;
 use ledger::record::format::Status;
 use ledger::seed::Seed;
+use palimpsest::machine;
 use serde::{Deserialize, Serialize};
 
 use super::cell::CellReport;
 use super::{NamedSeed, Session};
-use crate::machine;
 
 /// A cell to run: its index in the plan and its seed.
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,6 +43,8 @@ struct Answer {
 /// Serves assignments until standard input ends.
 pub fn serve(session: &mut Session, worker: usize) -> anyhow::Result<()> {
     machine::pin(worker);
+    // Records name the user's command, without the two arguments that `spawn` adds to it.
+    session.argv.truncate(session.argv.len().saturating_sub(2));
     let mut out = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
         let Assignment { index, name, bytes, nonce, randomness, beacon } =
@@ -129,8 +132,13 @@ fn spawn(
     send: &mpsc::Sender<(usize, anyhow::Result<Answer>)>,
 ) -> anyhow::Result<Worker> {
     let program = std::env::current_exe().context("cannot find this program to start workers")?;
-    let mut child = Command::new(program)
-        .args(std::env::args_os().skip(1))
+    let mut command = Command::new(program);
+    let mut arguments = std::env::args_os();
+    if let Some(name) = arguments.next() {
+        command.arg0(name);
+    }
+    let mut child = command
+        .args(arguments)
         .args(["--worker", &worker.to_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -1,0 +1,32 @@
+//! The machine and build as a record describes them.
+
+use lab::clock;
+use ledger::record::format::Environment;
+use palimpsest::library::code_digest;
+use palimpsest::machine;
+
+/// Describes this machine and build; `device` is the run's.
+pub fn environment(device: &str, threads: u32, argv: &[String]) -> Environment {
+    let gpu = device.starts_with("cuda").then(machine::gpu).flatten();
+    Environment {
+        palimpsest: env!("CARGO_PKG_VERSION").to_owned(),
+        code_digest: code_digest().to_owned(),
+        git_commit: option_env!("PALIMPSEST_GIT_COMMIT").map(str::to_owned),
+        git_dirty: option_env!("PALIMPSEST_GIT_DIRTY").map(|dirty| dirty == "true"),
+        git_diff_digest: option_env!("PALIMPSEST_GIT_DIFF_DIGEST").map(str::to_owned),
+        cargo_lock_digest: env!("PALIMPSEST_CARGO_LOCK_DIGEST").to_owned(),
+        libtorch: lab::device::LIBTORCH_VERSION.to_owned(),
+        device: device.to_owned(),
+        cpu: machine::cpu_model(),
+        cpus: machine::cpus(),
+        gpu,
+        driver: machine::driver(),
+        os: machine::kernel(),
+        threads,
+        load_at_start: machine::load(),
+        cpu_share: None,
+        started_unix: clock::unix_seconds(),
+        argv: argv.to_vec(),
+        peak_memory_bytes: None,
+    }
+}

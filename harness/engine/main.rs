@@ -1,0 +1,33 @@
+//! `palimpsest-engine`: the verbs that load libtorch. `palimpsest` becomes it; nobody need call it.
+
+mod catalogue;
+mod commit;
+mod doctor;
+mod environment;
+mod plan;
+mod progress;
+mod reproduce;
+mod run;
+mod runner;
+mod suite_run;
+
+use std::process::ExitCode;
+
+use palimpsest::cli::{Exit, Training, Verb};
+
+fn main() -> ExitCode {
+    palimpsest::start(dispatch)
+}
+
+fn dispatch(verb: Verb) -> anyhow::Result<Exit> {
+    catalogue::check_front()?;
+    match verb {
+        Verb::Reading(verb) => verb.run(&|| Ok(catalogue::catalogue().listing())),
+        Verb::Training(Training::Run(args)) => run::run(&args),
+        Verb::Training(Training::Plan(args)) => plan::run(&args),
+        Verb::Training(Training::Commit(args)) => commit::run(&args),
+        Verb::Training(Training::Reproduce(args)) => reproduce::run(&args),
+        Verb::Training(Training::Doctor(args)) => doctor::run(&args),
+        Verb::Training(Training::Catalogue) => catalogue::run(),
+    }
+}

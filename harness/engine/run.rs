@@ -1,0 +1,108 @@
+//! `palimpsest run`
+
+use anyhow::bail;
+use ledger::record::format::Status;
+use palimpsest::cli::Exit;
+use palimpsest::cli::report::analyse;
+use palimpsest::cli::run::Args;
+use palimpsest::machine;
+use palimpsest::voice::{cost, print_analysis, print_json, print_plan, warn};
+
+use crate::catalogue::catalogue;
+use crate::progress::Progress;
+use crate::runner::cell::CellReport;
+use crate::runner::{NamedSeed, Session, pool};
+use crate::suite_run::suite_run;
+
+pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    let plan = args.options.plan(&catalogue())?;
+    if args.jobs == 0 || args.jobs > machine::cpus() {
+        bail!(
+            "--jobs is {}, but this machine has {} CPUs; more would disturb every clock",
+            args.jobs,
+            machine::cpus()
+        );
+    }
+    let store = args.options.places.store();
+    if args.dry_run {
+        print_plan(&plan, &cost::estimate(&plan, &store), args.json)?;
+        return Ok(Exit::Fine);
+    }
+    store.prepare()?;
+    let mut session =
+        Session::new(plan, store, args.options.places.sources(), &args.device, args.force)?;
+    if let Some(worker) = args.worker {
+        pool::serve(&mut session, worker)?;
+        return Ok(Exit::Fine);
+    }
+    let seeds = seeds(&session, args)?;
+    let mut progress =
+        Progress::start(&session.plan, &cost::estimate(&session.plan, &session.store));
+    let reports = if args.jobs == 1 {
+        let mut reports = Vec::with_capacity(seeds.len());
+        for (index, seed) in seeds.iter().enumerate() {
+            progress.begin(index);
+            let report = session.run_cell(session.plan.cells[index], seed)?;
+            progress.end(index, &report);
+            reports.push(report);
+        }
+        reports
+    } else {
+        pool::run(&session, &seeds, args.jobs as usize, &mut |index, report| {
+            progress.end(index, report)
+        })?
+    };
+    progress.finish();
+    conclude(&session, &seeds, &reports, args)
+}
+
+/// One seed per cell: cells of one seed share it, so that arms are paired.
+fn seeds(session: &Session, args: &Args) -> anyhow::Result<Vec<NamedSeed>> {
+    let mut named = Vec::new();
+    for &seed in &session.plan.seeds {
+        let beacon = args.beacon.clone();
+        let seed_of = if args.attested {
+            NamedSeed::attested(beacon)?
+        } else {
+            NamedSeed::integer(seed, beacon)
+        };
+        named.push((seed, seed_of));
+    }
+    let of = |seed: u64| {
+        named.iter().find(|(integer, _)| *integer == seed).map(|(_, named)| named.clone())
+    };
+    Ok(session.plan.cells.iter().filter_map(|cell| of(cell.seed)).collect())
+}
+
+fn conclude(
+    session: &Session,
+    seeds: &[NamedSeed],
+    reports: &[CellReport],
+    args: &Args,
+) -> anyhow::Result<Exit> {
+    let left = suite_run(session, &args.options.suite, seeds, reports);
+    left.save(&session.store)?;
+    let analysis = analyse(&session.store, &left)?;
+    if args.json {
+        print_json(&analysis)?;
+    } else {
+        print_analysis(&analysis)?;
+    }
+    let failed: Vec<_> = reports.iter().filter(|report| report.status == Status::Failed).collect();
+    if let Some(first) = failed.first() {
+        let reason = first.error.clone().unwrap_or_default();
+        warn(&format!(
+            "{} of {} cells failed, {} first: {reason}",
+            failed.len(),
+            reports.len(),
+            first.cell
+        ));
+        return Ok(Exit::CellsFailed);
+    }
+    let any = |verdict| analysis.claims.iter().any(|claim| claim.verdict == verdict);
+    Ok(match args.strict {
+        true if any("not reproduced") => Exit::CheckFailed,
+        true if any("inconclusive") => Exit::NotJudged,
+        _ => Exit::Fine,
+    })
+}

@@ -1,0 +1,56 @@
+//! What a run of a suite leaves beside its records, so that reports can be drawn later.
+
+use ledger::record::SuiteRun;
+use ledger::record::suite_run::{RunArm, RunCell, RunWorkload};
+
+use crate::catalogue::catalogue;
+use crate::runner::cell::CellReport;
+use crate::runner::{NamedSeed, Session};
+
+/// Describes what has just run, so that reports can be drawn from it later.
+pub fn suite_run(
+    session: &Session,
+    source: &str,
+    seeds: &[NamedSeed],
+    reports: &[CellReport],
+) -> SuiteRun {
+    let plan = &session.plan;
+    let infos = catalogue();
+    let workloads = plan.workloads.iter().map(|workload| {
+        let info = infos.workload(&workload.id);
+        RunWorkload {
+            label: workload.label.clone(),
+            title: info.map_or_else(String::new, |info| info.title.to_owned()),
+            metric: workload.metric.clone(),
+            higher_is_better: workload.higher_is_better,
+            target: workload.target,
+            target_origin: workload.target_origin.clone(),
+            budget_samples: workload.budget_samples,
+            train_examples: info.map_or(0, |info| u64::from(info.split_sizes[0])),
+        }
+    });
+    let arms = plan.arms.iter().map(|arm| RunArm {
+        label: arm.label.clone(),
+        method: arm.method.clone(),
+        settings: arm.settings.clone(),
+    });
+    let cells = plan.cells.iter().zip(seeds).zip(reports).map(|((cell, seed), report)| RunCell {
+        workload: cell.workload,
+        arm: cell.arm,
+        seed: seed.name.clone(),
+        cell: report.cell.clone(),
+    });
+    SuiteRun {
+        version: SuiteRun::VERSION,
+        suite: plan.suite.clone(),
+        source: source.to_owned(),
+        question: plan.question.clone(),
+        suite_digest: plan.suite_digest.to_string(),
+        baseline: plan.baseline.clone(),
+        workloads: workloads.collect(),
+        arms: arms.collect(),
+        claims: plan.claims.clone(),
+        cells: cells.collect(),
+        argv: session.argv.clone(),
+    }
+}

@@ -1,0 +1,94 @@
+//! `palimpsest-engine`, the program beside this one that loads libtorch.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use ledger::catalogue::Listing;
+use palimpsest::library::{BUILD_BOTH, Carried, FRONT_DIGEST, code_digest};
+
+/// Why the engine does not answer.
+#[derive(Debug)]
+pub struct EngineError {
+    /// What is wrong.
+    pub problem: String,
+    /// What to do about it.
+    pub remedy: &'static str,
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.problem, self.remedy)
+    }
+}
+
+impl std::error::Error for EngineError {}
+
+/// The engine's file, when it is there and finds its libraries.
+fn engine() -> Result<PathBuf, EngineError> {
+    let own = std::env::current_exe().map_err(|error| EngineError {
+        problem: format!("cannot find the file of this program: {error}"),
+        remedy: BUILD_BOTH,
+    })?;
+    let path = own.with_file_name(format!("palimpsest-engine{}", std::env::consts::EXE_SUFFIX));
+    if !path.is_file() {
+        let problem = format!("{} is missing", path.display());
+        return Err(EngineError { problem, remedy: BUILD_BOTH });
+    }
+    let missing = missing_libraries(&path)?;
+    if !missing.is_empty() {
+        return Err(EngineError {
+            problem: format!("{} does not find {}", path.display(), missing.join(", ")),
+            remedy: "set libtorch up with `just setup`, then build both programs",
+        });
+    }
+    Ok(path)
+}
+
+/// Libraries that the loader does not find, as `ldd` asks it: nothing runs, in 4 ms. Where the
+/// loader does not know the question, the engine only prints its version.
+fn missing_libraries(path: &Path) -> Result<Vec<String>, EngineError> {
+    let mut command = Command::new(path);
+    command.arg("--version").env("LD_TRACE_LOADED_OBJECTS", "1");
+    let output = command.output().map_err(|error| not_started(path, &error))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let missing = text.lines().filter_map(|line| line.trim().strip_suffix(" => not found"));
+    Ok(missing.map(str::to_owned).collect())
+}
+
+fn not_started(path: &Path, error: &std::io::Error) -> EngineError {
+    EngineError { problem: format!("cannot start {}: {error}", path.display()), remedy: BUILD_BOTH }
+}
+
+/// Becomes the engine, with the same arguments; returns only when that fails.
+pub fn hand_over() -> Result<Infallible, EngineError> {
+    let path = engine()?;
+    let mut command = Command::new(&path);
+    let mut arguments = std::env::args_os();
+    // Records and usage messages show the command as the user gave it.
+    if let Some(name) = arguments.next() {
+        command.arg0(name);
+    }
+    let error = command.args(arguments).env(FRONT_DIGEST, code_digest()).exec();
+    Err(not_started(&path, &error))
+}
+
+/// Asks the engine for the rows of its catalogue.
+pub fn ask() -> Result<Listing, EngineError> {
+    let path = engine()?;
+    let output = Command::new(&path).arg("catalogue").output();
+    let output = output.map_err(|error| not_started(&path, &error))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let problem = format!("{} failed ({}) {}", path.display(), output.status, said.trim());
+        return Err(EngineError { problem: problem.trim_end().to_owned(), remedy: BUILD_BOTH });
+    }
+    let carried = serde_json::from_slice::<Carried>(&output.stdout).ok();
+    let carried = carried.filter(|carried| carried.code_digest == code_digest());
+    carried.map(|carried| carried.listing).ok_or_else(|| EngineError {
+        problem: format!("{} is of another build than palimpsest", path.display()),
+        remedy: BUILD_BOTH,
+    })
+}
