@@ -4,6 +4,7 @@ use clap::CommandFactory as _;
 use clap_complete::Shell;
 
 use super::Exit;
+use crate::voice::print_text;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -12,11 +13,9 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    clap_complete::generate(
-        args.shell,
-        &mut super::Cli::command(),
-        "palimpsest",
-        &mut std::io::stdout(),
-    );
+    // Into memory first: writing to a closed pipe would panic inside the generator.
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut super::Cli::command(), "palimpsest", &mut script);
+    print_text(&String::from_utf8(script)?)?;
     Ok(Exit::Fine)
 }
