@@ -41,8 +41,21 @@ pub fn refuse(error: &anyhow::Error) -> ExitCode {
     if broken_pipe {
         return Exit::Fine.into();
     }
-    let _ = writeln!(std::io::stderr(), "{} {error:#}", paint("error:", RED));
+    let _ = writeln!(std::io::stderr(), "{} {}", paint("error:", RED), reasons(error));
     Exit::Mistake.into()
+}
+
+/// The chain of causes, without those that the message before them tells already.
+fn reasons(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text += &format!(": {cause}");
+        }
+    }
+    text
 }
 
 /// A line on stderr.

@@ -1,1 +1,8 @@
-//! Integration tests.
+//! Integration tests: the program as a user meets it, and what every method must keep to.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod cli;
+mod conformance;
+mod style;
+mod support;

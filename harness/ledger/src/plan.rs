@@ -117,7 +117,7 @@ impl std::str::FromStr for Assignment {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assignment(pub String, pub String, pub Value);
 
-/// Where in the suite a problem is, and what it is.
+/// Where in the suite a problem is, and what it is; nowhere when an option is at fault.
 struct Problem(Vec<Step>, String);
 
 fn key(name: &str) -> Step {
@@ -136,7 +136,10 @@ pub fn plan(
 ) -> Result<Plan, SuiteError> {
     let suite = parse(file, text)?;
     resolve(suite, text, catalogue, overrides).map_err(|Problem(path, message)| {
-        let (line, column) = if path.is_empty() { (0, 0) } else { locate(text, &path) };
+        if path.is_empty() {
+            return SuiteError { file: String::new(), line: 0, column: 0, message };
+        }
+        let (line, column) = locate(text, &path);
         SuiteError { file: file.to_owned(), line, column, message }
     })
 }
@@ -362,13 +365,15 @@ fn arm(
     let label = used.label.clone().unwrap_or_else(|| label(info.id, &used.with));
     let mut values = suite.settings.clone();
     values.extend(used.with.clone());
-    for (_, name, value) in
-        overrides.set.iter().filter(|(arm, ..)| *arm == label || *arm == info.id)
-    {
+    let assigned = || overrides.set.iter().filter(|(arm, ..)| *arm == label || *arm == info.id);
+    for (_, name, value) in assigned() {
         values.insert(name.clone(), value.clone());
     }
     let settings = (info.resolve)(&values).map_err(|error| {
         // A value may come from the arm, from the suite's common settings or from the command line.
+        if let Some((arm, name, _)) = assigned().find(|(_, name, _)| error.key() == Some(name)) {
+            return Problem(Vec::new(), format!("--set {arm}.{name}: {error}"));
+        }
         let common = error
             .key()
             .is_some_and(|key| !used.with.contains_key(key) && suite.settings.contains_key(key));

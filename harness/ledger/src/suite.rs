@@ -143,11 +143,11 @@ pub struct PaperNumber {
     pub source: String,
 }
 
-/// A suite that cannot be read: position and reason.
+/// A suite that cannot be read or does not fit the command line: position and reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}:{column}: {message}")]
+#[error("{}{message}", place(file, *line, *column))]
 pub struct SuiteError {
-    /// The file as the user named it.
+    /// The file as the user named it; empty where an option of the command line is at fault.
     pub file: String,
     /// Line, from 1; 0 where the text has no position.
     pub line: usize,
@@ -155,6 +155,15 @@ pub struct SuiteError {
     pub column: usize,
     /// What is wrong, with the offending value and the remedy.
     pub message: String,
+}
+
+/// `file:line:column: `, as much of it as there is.
+fn place(file: &str, line: usize, column: usize) -> String {
+    match (file, line) {
+        ("", _) => String::new(),
+        (_, 0) => format!("{file}: "),
+        _ => format!("{file}:{line}:{column}: "),
+    }
 }
 
 /// Reads a suite from YAML; `file` is only for messages.

@@ -1,0 +1,143 @@
+//! What the sources must keep to, checked on their text: direction of dependencies, no printing and
+//! no `unwrap` in libraries, suites that plan.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::{Bench, root};
+
+/// Rust files below a folder of the checkout, sorted, without tests, benches and examples.
+pub fn sources_below(folder: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(current) = folders.pop() {
+        for entry in fs::read_dir(&current).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() && !["tests", "benches", "examples", "target"].contains(&&*name) {
+                folders.push(path);
+            } else if name.ends_with(".rs") && name != "tests.rs" && name != "build.rs" {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    assert!(!files.is_empty(), "no sources below {folder}");
+    files
+}
+
+/// Lines that are neither comments nor test items, with their numbers.
+pub fn code_lines(path: &Path) -> Vec<(usize, String)> {
+    let text = fs::read_to_string(path).unwrap();
+    let mut in_test = false;
+    let mut code = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        if line == "#[cfg(test)]" {
+            in_test = true;
+        } else if in_test {
+            // An item ends with `;` on its line, or with a brace in the first column.
+            in_test = line != "}" && !(line.ends_with(';') && !line.starts_with(' '));
+        } else if !line.trim_start().starts_with("//") {
+            code.push((number, line.to_owned()));
+        }
+    }
+    code
+}
+
+/// Places below `folder` whose code holds one of `words`.
+pub fn places_with(folder: &str, words: &[&str]) -> Vec<String> {
+    let mut places = Vec::new();
+    for path in sources_below(folder) {
+        for (number, line) in code_lines(&path) {
+            if let Some(word) = words.iter().find(|word| line.contains(**word)) {
+                let shown = path.strip_prefix(root()).unwrap().display();
+                places.push(format!("{shown}:{number}: {word}"));
+            }
+        }
+    }
+    places
+}
+
+/// Names in the dependency tables of a manifest.
+fn dependencies(manifest: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(manifest)).unwrap();
+    let mut inside = false;
+    let mut names = Vec::new();
+    for line in text.lines() {
+        if line.starts_with('[') {
+            inside = line.contains("dependencies");
+        } else if inside && !line.trim_start().starts_with('#') {
+            let name = line.split(['.', '=', ' ']).next().unwrap_or_default();
+            names.extend((!name.is_empty()).then(|| name.to_owned()));
+        }
+    }
+    names
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let rules: [(&str, &[&str]); 5] = [
+        ("harness/ledger", &["tch", "torch-sys", "data", "lab", "methods", "reports"]),
+        ("harness/data", &["tch", "torch-sys", "lab", "methods", "reports"]),
+        ("reports", &["tch", "torch-sys", "data", "lab", "methods"]),
+        ("harness/lab", &["methods", "reports"]),
+        ("methods", &["reports"]),
+    ];
+    for (folder, forbidden) in rules {
+        let names = dependencies(&format!("{folder}/Cargo.toml"));
+        assert!(
+            names.iter().any(|name| name == "serde" || name == "ledger"),
+            "{folder}: {names:?}"
+        );
+        for name in forbidden {
+            assert!(!names.iter().any(|found| found == name), "{folder} depends on {name}");
+        }
+    }
+}
+
+#[test]
+fn libraries_print_nothing() {
+    let words = ["println!", "eprintln!", "print!(", "eprint!(", "dbg!("];
+    let places: Vec<_> =
+        ["harness/ledger/src", "harness/data/src", "harness/lab/src", "methods/src", "reports/src"]
+            .into_iter()
+            .flat_map(|folder| places_with(folder, &words))
+            .collect();
+    assert!(places.is_empty(), "{}", places.join("\n"));
+}
+
+#[test]
+fn what_a_person_reads_is_written_in_one_place() {
+    let places = places_with("harness", &["println!", "print!(", "dbg!("]);
+    assert!(places.is_empty(), "{}", places.join("\n"));
+}
+
+#[test]
+fn nothing_outside_tests_unwraps_or_panics() {
+    let words = [".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!("];
+    let places: Vec<_> = ["harness", "methods/src", "reports/src"]
+        .into_iter()
+        .flat_map(|folder| places_with(folder, &words))
+        .collect();
+    assert!(places.is_empty(), "{}", places.join("\n"));
+}
+
+#[test]
+fn every_suite_of_the_repository_plans() {
+    let bench = Bench::new();
+    let mut folders = vec![root().join("suites")];
+    let mut planned = 0;
+    while let Some(current) = folders.pop() {
+        for entry in fs::read_dir(current).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "yaml") {
+                let plan = bench.run(&["plan", path.to_str().unwrap(), "--json"]).ends(0).json();
+                assert!(!plan["cells"].as_array().unwrap().is_empty(), "{}", path.display());
+                planned += 1;
+            }
+        }
+    }
+    assert!(planned > 0);
+}
