@@ -1,6 +1,6 @@
 //! `palimpsest verify`
 
-use ledger::record::verify::{Check, verify};
+use ledger::record::verify::Verifier;
 
 use super::Exit;
 use super::suite_options::Places;
@@ -32,11 +32,10 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     if cells.is_empty() {
         anyhow::bail!("there are no runs in {}", store.root().display());
     }
+    let verifier = Verifier::new(&store);
     let mut all = Vec::new();
     for cell in cells {
-        let checks = verify(&store, &cell).unwrap_or_else(|error| {
-            vec![Check { name: "record".to_owned(), passed: false, detail: error.to_string() }]
-        });
+        let checks = verifier.verify(&cell);
         all.push((cell, checks));
     }
     let passed = all.iter().all(|(_, checks)| checks.iter().all(|check| check.passed));

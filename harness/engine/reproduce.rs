@@ -1,7 +1,7 @@
 //! `palimpsest reproduce`
 
 use ledger::digest::{Digest, parse_hex32};
-use ledger::plan::{Cell, Plan, PlannedArm, PlannedWorkload};
+use ledger::plan::{Cell, Plan};
 use ledger::record::{RunRecord, Store};
 use ledger::seed::{Seed, parse_beacon};
 use palimpsest::cli::Exit;
@@ -57,28 +57,15 @@ fn repeat(record: &RunRecord, args: &Args) -> anyhow::Result<RunRecord> {
         randomness: order.randomness,
         beacon,
     };
+    let (workload, arm) = record.planned();
     let plan = Plan {
         suite: record.suite.clone(),
         question: String::new(),
         suite_digest: record.suite_digest,
         suite_text: String::new(),
         baseline: None,
-        workloads: vec![PlannedWorkload {
-            label: record.workload.clone(),
-            id: record.workload.clone(),
-            settings: record.workload_settings.clone(),
-            metric: record.goal.metric.clone(),
-            higher_is_better: record.goal.higher_is_better,
-            target: record.goal.target,
-            target_origin: record.goal.target_origin.clone(),
-            budget_samples: record.goal.budget_samples,
-            evaluate_every_samples: record.goal.evaluate_every_samples,
-        }],
-        arms: vec![PlannedArm {
-            label: record.method.clone(),
-            method: record.method.clone(),
-            settings: record.settings.clone(),
-        }],
+        workloads: vec![workload],
+        arms: vec![arm],
         seeds: vec![0],
         cells: vec![Cell { workload: 0, arm: 0, seed: 0 }],
         claims: Vec::new(),

@@ -38,7 +38,7 @@ pub struct Session {
 /// A seed with the text that identifies it.
 #[derive(Debug, Clone)]
 pub struct NamedSeed {
-    /// The integer, or 64 hexadecimal characters.
+    /// The integer, or 64 hexadecimal characters; then `+` and the beacon, when there is one.
     pub name: String,
     /// The seed.
     pub seed: Seed,
@@ -47,13 +47,14 @@ pub struct NamedSeed {
 impl NamedSeed {
     /// The integer `k`.
     pub fn integer(k: u64, beacon: Option<Vec<u8>>) -> Self {
-        Self { name: k.to_string(), seed: Seed { beacon, ..Seed::from_integer(k) } }
+        let seed = Seed { beacon, ..Seed::from_integer(k) };
+        Self { name: seed.named(&k.to_string()), seed }
     }
 
     /// Drawn from the operating system.
     pub fn attested(beacon: Option<Vec<u8>>) -> std::io::Result<Self> {
         let seed = Seed { beacon, ..Seed::attested(&mut machine::os_random)? };
-        Ok(Self { name: ledger::digest::Digest(seed.bytes).to_string(), seed })
+        Ok(Self { name: seed.named(&ledger::digest::Digest(seed.bytes).to_string()), seed })
     }
 }
 

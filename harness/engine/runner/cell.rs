@@ -10,15 +10,16 @@ use ledger::commitment::CommitmentEntry;
 use ledger::digest::Digest;
 use ledger::order::Unit;
 use ledger::plan::Cell;
+use ledger::plan::identity::Config;
 use ledger::record::format::{
     ClockSeconds, DISTURBED, DataSection, Event, GoalSection, IndexPlace, OrderSection,
-    RECORD_VERSION, RunRecord, Status,
+    RECORD_VERSION, RecordError, RunRecord, Status,
 };
 use ledger::record::writer::RunWriter;
+use ledger::seed::hex;
 use ledger::stats::crossing::{Crossing, Direction, EvalPoint, crossing};
 use palimpsest::library::code_digest;
 use palimpsest::machine;
-use serde::Serialize;
 
 use super::{NamedSeed, Session};
 use crate::environment::environment;
@@ -36,16 +37,6 @@ pub struct CellReport {
     pub error: Option<String>,
 }
 
-/// The resolved cell that the commitment is taken over (contract, section 5).
-#[derive(Serialize)]
-struct Config<'a> {
-    workload: &'a ledger::plan::PlannedWorkload,
-    arm: &'a ledger::plan::PlannedArm,
-    libtorch: &'a str,
-    code: &'a str,
-    device: &'a str,
-}
-
 impl Session {
     /// The id of a cell under a seed.
     pub fn cell_id(&mut self, cell: Cell, seed: &NamedSeed) -> anyhow::Result<String> {
@@ -55,13 +46,14 @@ impl Session {
 
     /// Digest of the resolved cell.
     pub fn config_hash(&self, cell: Cell) -> anyhow::Result<Digest> {
-        Ok(Digest::of_json(&Config {
+        Ok(Config {
             workload: &self.plan.workloads[cell.workload],
             arm: &self.plan.arms[cell.arm],
             libtorch: lab::device::LIBTORCH_VERSION,
             code: code_digest(),
             device: &self.device_name,
-        })?)
+        }
+        .hash()?)
     }
 
     /// Calls `body` with the cell built up to training.
@@ -113,7 +105,7 @@ impl Session {
             Some(lock) => lock,
             None => self.store.lock(&id)?,
         };
-        if let Some(kept) = self.kept(&id) {
+        if let Some(kept) = self.kept(&id)? {
             return Ok(kept);
         }
         self.with_setup(cell, seed, |session, setup| {
@@ -122,20 +114,33 @@ impl Session {
         })
     }
 
-    /// The record of a cell that need not run again: same device, not failed.
-    fn kept(&self, id: &str) -> Option<CellReport> {
-        if self.force || !self.store.has(id) {
-            return None;
+    /// The record of a cell that need not run again: same device, not failed. A record that cannot
+    /// be read is somebody's result all the same: a damaged one is replaced only under `--force`,
+    /// one of a newer version never.
+    fn kept(&self, id: &str) -> anyhow::Result<Option<CellReport>> {
+        if !self.store.has(id) {
+            return Ok(None);
         }
-        let record = self.store.record(id).ok()?;
+        let read = self.store.record(id).and_then(|record| {
+            self.store.manifest(id)?;
+            Ok(record)
+        });
+        let record = match read {
+            Err(error @ RecordError::Newer { .. }) => return Err(error.into()),
+            _ if self.force => return Ok(None),
+            Ok(record) => record,
+            Err(error) => anyhow::bail!(
+                "{error}; `palimpsest verify {id}` says more, `palimpsest run --force` replaces it"
+            ),
+        };
         let stays =
             record.status != Status::Failed && record.environment.device == self.device_name;
-        stays.then(|| CellReport {
+        Ok(stays.then(|| CellReport {
             cell: id.to_owned(),
             status: record.status,
             kept: true,
             error: None,
-        })
+        }))
     }
 }
 
@@ -191,8 +196,7 @@ impl<'a> Attempt<'a> {
         let identity = &setup.ready.identity;
         let examples = identity.sample_ids.len() as u64;
         let writer = std::cell::RefCell::new(writer);
-        let other =
-            |error: ledger::record::format::RecordError| LabError::Io(std::io::Error::other(error));
+        let other = |error: RecordError| LabError::Io(std::io::Error::other(error));
         let mut commit = |commitment: &Commitment| {
             let entry = CommitmentEntry::new(
                 (*id).to_owned(),
@@ -333,10 +337,7 @@ impl<'a> Attempt<'a> {
             examples: identity.sample_ids.len() as u64,
             seed_hex: Digest(seed.bytes).to_string(),
             nonce_hex: Digest(seed.nonce).to_string(),
-            beacon: seed
-                .beacon
-                .as_ref()
-                .map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+            beacon: seed.beacon.as_deref().map(hex),
             seed_commit: outcome.commitment.seed_commit,
             dataset_root: identity.train_root,
             config_hash: setup.config_hash,

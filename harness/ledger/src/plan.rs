@@ -1,10 +1,13 @@
 //! A suite checked against the catalogue: what will run, before anything runs.
 
+pub mod identity;
+
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::catalogue::{Catalogue, hint};
 use crate::digest::Digest;
+use crate::plan::identity::CellKey;
 use crate::settings::{SettingError, Values};
 use crate::suite::{ClaimUse, Seeds, Step, Suite, SuiteError, WorkloadUse, locate, parse};
 
@@ -440,16 +443,6 @@ fn check_claim(
     Ok(())
 }
 
-/// What a cell's id is taken over (contract, section 6).
-#[derive(Debug, Serialize)]
-struct CellKey<'a> {
-    workload: &'a PlannedWorkload,
-    arm: &'a PlannedArm,
-    seed: &'a str,
-    data_root: &'a Digest,
-    code: &'a str,
-}
-
 impl Plan {
     /// The id of a cell: 16 hexadecimal characters. `seed` is the seed's text: the integer, or the
     /// 64 characters of an attested one.
@@ -463,14 +456,14 @@ impl Plan {
         data_root: &Digest,
         code: &str,
     ) -> Result<String, serde_json::Error> {
-        let key = CellKey {
+        CellKey {
             workload: &self.workloads[cell.workload],
             arm: &self.arms[cell.arm],
             seed,
             data_root,
             code,
-        };
-        Ok(Digest::of_json(&key)?.short(16))
+        }
+        .id()
     }
 }
 

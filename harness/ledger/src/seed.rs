@@ -56,6 +56,15 @@ impl Seed {
         Ok(Self { bytes, randomness: Randomness::Os, nonce, beacon: None })
     }
 
+    /// The text that identifies the seed called `name`: with a beacon it is another seed.
+    #[must_use]
+    pub fn named(&self, name: &str) -> String {
+        match &self.beacon {
+            None => name.to_owned(),
+            Some(beacon) => format!("{name}+{}", hex(beacon)),
+        }
+    }
+
     /// The commitment to this seed: SHA-256(nonce || seed). The beacon is public and not in it.
     #[must_use]
     pub fn commit(&self) -> Digest {
@@ -83,6 +92,12 @@ impl fmt::Debug for Seed {
             .field("commit", &self.commit())
             .finish_non_exhaustive()
     }
+}
+
+/// Bytes as lower-case hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Reads a public beacon from hexadecimal.

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::digest::Digest;
 use crate::order::{OrderLaw, Unit};
+use crate::plan::{PlannedArm, PlannedWorkload};
 use crate::seed::Randomness;
 use crate::settings::Values;
 use crate::stats::crossing::Crossing;
@@ -184,7 +185,7 @@ pub struct RunRecord {
     pub method: String,
     /// Settings of the method, resolved.
     pub settings: Values,
-    /// The seed as the user gave it: an integer, or 64 hexadecimal characters.
+    /// The seed's text: an integer, or 64 hexadecimal characters; then `+` and the beacon, if any.
     pub seed: String,
     /// How it ended.
     pub status: Status,
@@ -229,6 +230,29 @@ pub struct RunRecord {
 pub const DISTURBED: &str = "timed while the machine was busier than its cores";
 
 impl RunRecord {
+    /// The workload and the arm as they were planned, labelled by their ids.
+    #[must_use]
+    pub fn planned(&self) -> (PlannedWorkload, PlannedArm) {
+        let goal = &self.goal;
+        let workload = PlannedWorkload {
+            label: self.workload.clone(),
+            id: self.workload.clone(),
+            settings: self.workload_settings.clone(),
+            metric: goal.metric.clone(),
+            higher_is_better: goal.higher_is_better,
+            target: goal.target,
+            target_origin: goal.target_origin.clone(),
+            budget_samples: goal.budget_samples,
+            evaluate_every_samples: goal.evaluate_every_samples,
+        };
+        let arm = PlannedArm {
+            label: self.method.clone(),
+            method: self.method.clone(),
+            settings: self.settings.clone(),
+        };
+        (workload, arm)
+    }
+
     /// True when the clocks cannot be trusted: the load exceeded the cores at the start, and the
     /// run did not get a core to itself for 97 % of its time (or that is not known).
     #[must_use]

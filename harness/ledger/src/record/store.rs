@@ -16,13 +16,16 @@ use super::format::{Event, Manifest, RECORD_VERSION, RecordError, RunRecord};
 use super::writer::RunWriter;
 use crate::commitment::{CommitmentEntry, CommitmentIndex, CommitmentLine};
 
+/// Folder that says which cells a suite consists of; also the name of the lock on it.
+const SUITES: &str = "suites";
+
 /// A store on disk.
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
 }
 
-/// Held while a cell is being run; released by the system when the process ends, however it ends.
+/// Held while a cell is being run, or a suite file written; released by the system when the process ends, however it ends.
 #[derive(Debug)]
 pub struct CellLock {
     _file: File,
@@ -35,19 +38,60 @@ impl Store {
         Self { root: root.to_owned() }
     }
 
-    /// Makes the store's folders and checks that they can be written.
+    /// Makes the store's folders, checks that they can be written, and clears what killed
+    /// processes left.
     ///
     /// # Errors
     /// When they cannot.
     pub fn prepare(&self) -> Result<(), RecordError> {
-        for folder in [".tmp", ".locks", "suites"] {
+        for folder in [".tmp", ".locks", SUITES] {
             let path = self.root.join(folder);
             fs::create_dir_all(&path).map_err(RecordError::io("create", &path))?;
         }
-        let probe = self.root.join(".tmp").join(format!("probe-{}", std::process::id()));
+        // Always the same file, so that a process killed here leaves nothing new.
+        let probe = self.root.join(".locks").join("writable");
         fs::write(&probe, b"writable")
             .map_err(RecordError::io("write to the store at", &self.root))?;
-        fs::remove_file(&probe).map_err(RecordError::io("remove", &probe))
+        self.sweep()
+    }
+
+    /// Clears temporary folders of cells that nobody is running, and temporary suite files.
+    fn sweep(&self) -> Result<(), RecordError> {
+        let temporary = self.root.join(".tmp");
+        for entry in fs::read_dir(&temporary).map_err(RecordError::io("list", &temporary))? {
+            let path = entry.map_err(RecordError::io("list", &temporary))?.path();
+            let stem = path.file_stem().and_then(|stem| stem.to_str());
+            let Some(cell) = stem.filter(|stem| is_cell_id(stem)) else { continue };
+            if let Some(lock) = self.try_lock(cell)? {
+                self.clear(cell, &lock)?;
+            }
+        }
+        let Some(_lock) = self.try_lock(SUITES)? else { return Ok(()) };
+        let suites = self.root.join(SUITES);
+        for entry in fs::read_dir(&suites).map_err(RecordError::io("list", &suites))? {
+            let path = entry.map_err(RecordError::io("list", &suites))?.path();
+            if path.extension().is_some_and(|extension| extension == "tmp") {
+                fs::remove_file(&path).map_err(RecordError::io("remove", &path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what a killed process left of a cell. A record that it had moved aside and not yet
+    /// replaced comes back.
+    fn clear(&self, cell: &str, _lock: &CellLock) -> Result<(), RecordError> {
+        let temporary = self.root.join(".tmp").join(cell);
+        let aside = temporary.with_extension("old");
+        let target = self.folder(cell);
+        if aside.is_dir() && !target.exists() {
+            fs::rename(&aside, &target).map_err(RecordError::io("put back", &aside))?;
+        }
+        for path in [temporary, aside] {
+            if path.exists() {
+                fs::remove_dir_all(&path).map_err(RecordError::io("remove", &path))?;
+            }
+        }
+        Ok(())
     }
 
     /// The store's folder.
@@ -65,7 +109,7 @@ impl Store {
     /// File that says which cells the last run of a suite consists of.
     #[must_use]
     pub fn suite_file(&self, suite: &str) -> PathBuf {
-        self.root.join("suites").join(format!("{suite}.json"))
+        self.root.join(SUITES).join(format!("{suite}.json"))
     }
 
     /// Locks a cell against other processes; `None` when another one holds it.
@@ -79,6 +123,14 @@ impl Store {
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(RecordError::io("lock", &path)(error)),
         }
+    }
+
+    /// Waits for the lock that a writer of suite files holds.
+    ///
+    /// # Errors
+    /// When the lock file cannot be made.
+    pub fn lock_suites(&self) -> Result<CellLock, RecordError> {
+        self.lock(SUITES)
     }
 
     /// Waits for a cell's lock.
@@ -103,15 +155,9 @@ impl Store {
     ///
     /// # Errors
     /// When the temporary folder cannot be made.
-    pub fn start(&self, cell: &str, _lock: &CellLock) -> Result<RunWriter, RecordError> {
-        let temporary = self.root.join(".tmp");
-        for entry in fs::read_dir(&temporary).map_err(RecordError::io("list", &temporary))? {
-            let path = entry.map_err(RecordError::io("list", &temporary))?.path();
-            if path.file_stem().is_some_and(|stem| stem == cell) {
-                fs::remove_dir_all(&path).map_err(RecordError::io("remove", &path))?;
-            }
-        }
-        RunWriter::start(temporary.join(cell), self.folder(cell), cell)
+    pub fn start(&self, cell: &str, lock: &CellLock) -> Result<RunWriter, RecordError> {
+        self.clear(cell, lock)?;
+        RunWriter::start(self.root.join(".tmp").join(cell), self.folder(cell), cell)
     }
 
     /// Appends to the commitment index; durable when this returns.
@@ -122,10 +168,11 @@ impl Store {
         Ok(CommitmentIndex::append(&self.root.join("commitments.jsonl"), entry)?)
     }
 
-    /// True when a finished run of the cell is there.
+    /// True when a run of the cell is there. Folders are put in place whole, so one that lacks
+    /// files was damaged later, and is still a run.
     #[must_use]
     pub fn has(&self, cell: &str) -> bool {
-        self.folder(cell).join("manifest.json").is_file()
+        self.folder(cell).is_dir()
     }
 
     /// Reads a run's record.
@@ -189,9 +236,8 @@ impl Store {
         }
         let list = fs::read_dir(&self.root).map_err(RecordError::io("list", &self.root))?;
         let names = list.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let is_id =
-            |name: &String| name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let mut cells: Vec<_> = names.filter(is_id).filter(|name| self.has(name)).collect();
+        let mut cells: Vec<_> =
+            names.filter(|name| is_cell_id(name)).filter(|name| self.has(name)).collect();
         cells.sort();
         Ok(cells)
     }
@@ -217,4 +263,9 @@ impl Store {
             ))),
         }
     }
+}
+
+/// Whether a name in the store is a cell's: 16 hexadecimal characters.
+fn is_cell_id(name: &str) -> bool {
+    name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

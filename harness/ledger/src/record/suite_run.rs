@@ -99,6 +99,7 @@ impl SuiteRun {
             path: path.display().to_string(),
             reason: error.to_string(),
         })?;
+        let _lock = store.lock_suites()?;
         write_atomic(&path, &json)
     }
 
