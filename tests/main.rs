@@ -4,5 +4,8 @@
 
 mod cli;
 mod conformance;
+mod determinism;
+mod faults;
+mod provenance_chain;
 mod style;
 mod support;

@@ -98,6 +98,13 @@ impl Bench {
         self.prepared(env!("CARGO_BIN_EXE_palimpsest"), arguments)
     }
 
+    /// The program by way of a shell that first runs `limits`.
+    pub fn limited(&self, limits: &str, arguments: &[&str]) -> Command {
+        let script = format!("{limits}; exec \"$0\" \"$@\"");
+        let program = [script.as_str(), env!("CARGO_BIN_EXE_palimpsest")];
+        self.prepared("sh", &[&["-c"], &program[..], arguments].concat())
+    }
+
     fn prepared(&self, program: &str, arguments: &[&str]) -> Command {
         let sources = sources();
         let mut command = Command::new(program);

@@ -1,0 +1,7 @@
+//! What can go wrong around a run: killed processes, full disks, damaged files, bad data, training
+//! that diverges. Nothing is lost or overwritten in silence, and every message says what to do.
+
+mod damage;
+mod data;
+mod kills;
+mod limits;

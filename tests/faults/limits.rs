@@ -1,0 +1,95 @@
+//! Stores that cannot be written, disks that are full, training that diverges.
+
+use std::fs;
+
+use crate::support::{Bench, TINY, output};
+
+#[test]
+fn a_store_that_cannot_be_made_is_refused_by_name() {
+    let bench = Bench::new();
+    bench.write("suite.yaml", TINY);
+    bench.write("file", "not a folder");
+    for store in ["file", "file/below", "/proc/palimpsest"] {
+        let refused = bench.run(&["run", "suite.yaml", "--store", store]).ends(2);
+        assert!(refused.stderr.contains(store), "{}", refused.stderr);
+        assert!(refused.stderr.contains("cannot create"), "{}", refused.stderr);
+    }
+    assert_eq!(fs::read_to_string(bench.path("file")).unwrap(), "not a folder");
+}
+
+/// A file-size limit stands for a full disk: with the signal ignored, writes fail part-way.
+#[test]
+fn a_full_disk_stops_the_run_with_the_file_and_loses_nothing() {
+    let bench = Bench::new();
+    bench.write("suite.yaml", TINY);
+    // In blocks of 512 or 1024 bytes: within the first commitment, within the sample ids.
+    for blocks in [1, 8] {
+        let limits = format!("trap '' XFSZ; ulimit -f {blocks}");
+        let arguments = ["run", "suite.yaml", "--device", "cpu"];
+        let refused = output(bench.limited(&limits, &arguments)).ends(2);
+        assert!(refused.stderr.contains("error: cannot "), "{}", refused.stderr);
+        assert!(refused.stderr.contains("runs/"), "no file is named: {}", refused.stderr);
+        assert!(bench.cells().is_empty());
+    }
+    finishes(&bench);
+}
+
+#[test]
+fn a_run_ended_by_the_limit_itself_is_finished_by_the_next() {
+    let bench = Bench::new();
+    bench.write("suite.yaml", TINY);
+    for blocks in [1, 8] {
+        let limits = format!("ulimit -c 0; ulimit -f {blocks}");
+        let killed = output(bench.limited(&limits, &["run", "suite.yaml", "--device", "cpu"]));
+        assert_ne!(killed.code, Some(0), "{killed:?}");
+        assert!(bench.cells().is_empty());
+    }
+    finishes(&bench);
+}
+
+fn finishes(bench: &Bench) {
+    bench.run(&["run", "suite.yaml", "--device", "cpu"]).ends(0);
+    assert_eq!(bench.cells().len(), 4);
+    bench.run(&["verify"]).ends(0);
+    assert_eq!(bench.files("runs/.tmp"), [] as [String; 0]);
+}
+
+#[test]
+fn training_that_diverges_is_a_result_and_is_reported() {
+    let bench = Bench::new();
+    let suite = TINY.replace("lr: 0.05", "lr: 1.0e30").replace("value: 0.05", "value: 0.9");
+    let run = bench.run_suite(&suite).ends(0);
+    assert!(run.stderr.contains("diverged"), "{}", run.stderr);
+    for seed in [0, 1] {
+        let record = bench.record("sgd", seed);
+        assert_eq!(record.status, ledger::record::Status::Diverged);
+        assert!(record.time_to_target.is_none_or(|crossing| crossing.isotonic.is_none()));
+        assert!(record.last.values().all(|value| value.is_finite()));
+    }
+    bench.run(&["verify"]).ends(0);
+    bench.run(&["report", "tiny"]).ends(0);
+    let page = fs::read_to_string(bench.path("runs/reports/tiny/index.html")).unwrap();
+    assert!(page.contains("diverged"), "the page is silent about it");
+    let again = bench.run(&["run", "suite.yaml", "--device", "cpu"]).ends(0);
+    assert!(again.stderr.contains("4 of 4 cells were in the store"), "{}", again.stderr);
+}
+
+#[test]
+fn settings_that_do_not_fit_together_are_refused_before_anything_runs() {
+    let bench = Bench::new();
+    let arm = "{ method: granet, as: adamw, with: { initial_density: 0.1, final_density: 0.5 } }";
+    let suite = TINY.replace("{ method: adamw, as: adamw, with: { lr: 0.002 } }", arm);
+    let refused = bench.run_suite(&suite).ends(2);
+    assert!(refused.stderr.contains("suite.yaml:9:"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("density"), "{}", refused.stderr);
+    assert!(!bench.path("runs").exists());
+}
+
+#[test]
+fn a_batch_larger_than_the_data_is_one_step_an_epoch() {
+    let bench = Bench::new();
+    let suite = TINY.replace("batch_size: 32", "batch_size: 100000");
+    bench.run_suite(&suite.replace("epochs: 0.1", "epochs: 2")).ends(0);
+    assert!(bench.records().iter().all(|record| record.steps == 2));
+    bench.run(&["verify"]).ends(0);
+}
