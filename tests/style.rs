@@ -36,7 +36,7 @@ pub fn code_lines(path: &Path) -> Vec<(usize, String)> {
             in_test = true;
         } else if in_test {
             // An item ends with `;` on its line, or with a brace in the first column.
-            in_test = line != "}" && !(line.ends_with(';') && !line.starts_with(' '));
+            in_test = line != "}" && (!line.ends_with(';') || line.starts_with(' '));
         } else if !line.trim_start().starts_with("//") {
             code.push((number, line.to_owned()));
         }
