@@ -553,7 +553,7 @@ def peer_python() -> Path:
 def clean() -> None:
     """Remove what set-up put into the cache, by name: nothing else that lies there."""
     cache = cache_dir()
-    names = [*(b.folder for b in LIBTORCH.values()), DIGITS.folder, f"tools/just-{JUST_VERSION}", f"peer-{TORCH}", "downloads"]
+    names = [*(b.folder for b in LIBTORCH.values()), DIGITS.folder, f"tools/just-{JUST_VERSION}", f"peer-{TORCH}", "downloads", "catalogue"]
     if not cache.is_dir():
         return
     with locked(cache):

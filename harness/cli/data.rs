@@ -36,8 +36,7 @@ enum Verb {
     },
     /// Check the files of a data set against their digests; exit 1 when one differs
     Verify {
-        /// Names of data sets
-        #[arg(required = true)]
+        /// Names of data sets; all whose files are here when none is given
         names: Vec<String>,
         #[command(flatten)]
         places: Places,
@@ -107,8 +106,12 @@ fn fetch(names: &[String], sources: &Sources) -> anyhow::Result<Exit> {
 }
 
 fn verify(names: &[String], sources: &Sources, json: bool) -> anyhow::Result<Exit> {
-    let sets =
+    let mut sets =
         names.iter().map(|name| status::verify(name, sources)).collect::<Result<Vec<_>, _>>()?;
+    if names.is_empty() {
+        sets = status::list(sources);
+        sets.retain(|set| set.state != State::Absent);
+    }
     show(&sets, json)?;
     let sound = sets
         .iter()

@@ -424,14 +424,10 @@ fn check_claim(
     let names: Vec<&str> = comparisons.iter().map(String::as_str).collect();
     known("comparison", &claim.compare, &names, path("compare"))?;
     let ratio = RATIOS.contains(&claim.compare.as_str());
-    if ratio && !(claim.at_least >= 1.0 && claim.at_least.is_finite()) {
+    let (noun, least) = if ratio { ("ratio of times", 1.0) } else { ("difference", 0.0) };
+    if claim.at_least < least || !claim.at_least.is_finite() {
         let message =
-            format!("at_least is {}, but a ratio of times must be at least 1", claim.at_least);
-        return Err(Problem(path("at_least"), message));
-    }
-    if !ratio && !(claim.at_least >= 0.0 && claim.at_least.is_finite()) {
-        let message =
-            format!("at_least is {}, but a difference must be at least 0", claim.at_least);
+            format!("at_least is {}, but a {noun} must be at least {least}", claim.at_least);
         return Err(Problem(path("at_least"), message));
     }
     if claim.arm == claim.baseline {

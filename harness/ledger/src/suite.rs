@@ -3,13 +3,18 @@
 //! The only module that knows `serde_yaml`. It checks shape; [`crate::plan`] checks meaning, and
 //! asks [`locate`] where in the text an offending value stands.
 
+mod locate;
+mod seeds;
+
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::nearest;
 use crate::settings::Values;
+pub use locate::{Step, locate};
+pub use seeds::Seeds;
 
 /// A suite as written.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -73,16 +78,6 @@ pub struct ArmUse {
     pub label: Option<String>,
     /// Settings of the method.
     pub with: Values,
-}
-
-/// Seeds in a suite.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Seeds(pub Vec<u64>);
-
-impl Default for Seeds {
-    fn default() -> Self {
-        Self((0..5).collect())
-    }
 }
 
 /// What a claim compares.
@@ -191,120 +186,6 @@ fn explain(error: &serde_yaml::Error) -> String {
     }
 }
 
-/// One step of a path into a document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    /// A key of a map.
-    Key(String),
-    /// An index of a list.
-    Index(usize),
-}
-
-/// Line and column of the value at `path`, or of the deepest part of the path that is there.
-#[must_use]
-pub fn locate(text: &str, path: &[Step]) -> (usize, usize) {
-    for length in (0..=path.len()).rev() {
-        let walker = Walker { path: &path[..length] };
-        let outcome = walker.deserialize(serde_yaml::Deserializer::from_str(text));
-        if let Err(error) = outcome
-            && error.to_string().contains(HERE)
-            && let Some(at) = error.location()
-        {
-            return (at.line(), at.column());
-        }
-    }
-    (1, 1)
-}
-
-/// Marks the error that a [`Walker`] raises on arrival: serde_yaml adds the position.
-const HERE: &str = "arrived at the value";
-
-struct Walker<'p> {
-    path: &'p [Step],
-}
-
-impl<'de> DeserializeSeed<'de> for Walker<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl Walker<'_> {
-    fn scalar<E: serde::de::Error>(&self) -> Result<(), E> {
-        if self.path.is_empty() { Err(E::custom(HERE)) } else { Ok(()) }
-    }
-}
-
-impl<'de> Visitor<'de> for Walker<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<(), E> {
-        self.scalar()
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<(), E> {
-        self.scalar()
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<(), E> {
-        self.scalar()
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<(), E> {
-        self.scalar()
-    }
-
-    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<(), E> {
-        self.scalar()
-    }
-
-    fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
-        self.scalar()
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        if self.path.is_empty() {
-            return Err(serde::de::Error::custom(HERE));
-        }
-        let mut index = 0;
-        loop {
-            let more = match self.path.split_first() {
-                Some((Step::Index(wanted), rest)) if *wanted == index => {
-                    seq.next_element_seed(Walker { path: rest })?
-                }
-                _ => seq.next_element::<serde::de::IgnoredAny>()?.map(|_| ()),
-            };
-            if more.is_none() {
-                return Ok(());
-            }
-            index += 1;
-        }
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        if self.path.is_empty() {
-            return Err(serde::de::Error::custom(HERE));
-        }
-        while let Some(key) = map.next_key::<serde_yaml::Value>()? {
-            match self.path.split_first() {
-                Some((Step::Key(wanted), rest)) if key.as_str() == Some(wanted) => {
-                    map.next_value_seed(Walker { path: rest })?;
-                }
-                _ => {
-                    map.next_value::<serde::de::IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
 /// The map form of [`WorkloadUse`].
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -392,96 +273,6 @@ impl<'de> Deserialize<'de> for WorkloadUse {
 impl<'de> Deserialize<'de> for ArmUse {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(NameOr(std::marker::PhantomData, "method"))
-    }
-}
-
-struct SeedsVisitor;
-
-impl<'de> Visitor<'de> for SeedsVisitor {
-    type Value = Seeds;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number of seeds or a list of whole numbers")
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, count: u64) -> Result<Seeds, E> {
-        Seeds::count(count).map_err(E::custom)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Seeds, A::Error> {
-        let mut seeds = Vec::new();
-        while let Some(seed) = seq.next_element()? {
-            seeds.push(seed);
-        }
-        Seeds::list(seeds).map_err(serde::de::Error::custom)
-    }
-}
-
-impl<'de> Deserialize<'de> for Seeds {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SeedsVisitor)
-    }
-}
-
-impl Seeds {
-    /// Most seeds a suite may have.
-    pub const MOST: u64 = 10_000;
-
-    /// Seeds 0 to `count` − 1.
-    ///
-    /// # Errors
-    /// When there are none or more than [`Seeds::MOST`].
-    pub fn count(count: u64) -> Result<Self, String> {
-        if (1..=Self::MOST).contains(&count) {
-            Ok(Self((0..count).collect()))
-        } else {
-            Err(format!("seeds is {count}, but must be 1 to {}", Self::MOST))
-        }
-    }
-
-    /// These seeds.
-    ///
-    /// # Errors
-    /// When one is given twice or there are none: a repeated seed is a determinism check, never n.
-    pub fn list(seeds: Vec<u64>) -> Result<Self, String> {
-        let mut sorted = seeds.clone();
-        sorted.sort_unstable();
-        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(format!(
-                "seed {} is given twice; a repeated seed never counts as n",
-                pair[0]
-            ));
-        }
-        if seeds.is_empty() {
-            return Err("no seeds are given".to_owned());
-        }
-        Ok(Self(seeds))
-    }
-}
-
-impl std::str::FromStr for Seeds {
-    type Err = String;
-
-    /// `5` (0 to 4), `0..5`, or `1,3,7`.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let number = |text: &str| {
-            text.trim().parse::<u64>().map_err(|_| {
-                format!(
-                    "seeds \"{text}\" is not a count, a range a..b or a list a,b,c of whole numbers"
-                )
-            })
-        };
-        if let Some((low, high)) = text.split_once("..") {
-            let (low, high) = (number(low)?, number(high)?);
-            if high.saturating_sub(low) > Self::MOST {
-                return Err(format!("seeds {text} are more than {}", Self::MOST));
-            }
-            return Self::list((low..high).collect());
-        }
-        if text.contains(',') {
-            return Self::list(text.split(',').map(number).collect::<Result<_, _>>()?);
-        }
-        Self::count(number(text)?)
     }
 }
 

@@ -115,12 +115,12 @@ fn effects(suite: &SuiteRun, cells: &[CellRun], claim: &ClaimUse, workload: usiz
         return Effects { by_seed: BTreeMap::new(), headroom: Headroom::Ok, withheld: None };
     };
     let timed = claim.compare == "time-to-target";
-    let number: Box<dyn Fn(&RunRecord) -> Option<f64>> = match claim.compare.as_str() {
-        "time-to-target" => Box::new(seconds),
-        "samples-to-target" => Box::new(samples),
-        metric => Box::new(move |record| record.last.get(metric).copied()),
+    let number = |record: &RunRecord| match claim.compare.as_str() {
+        "time-to-target" => seconds(record),
+        "samples-to-target" => samples(record),
+        metric => record.last.get(metric).copied(),
     };
-    let (ours, theirs) = (arm.by_seed(&number), baseline.by_seed(&number));
+    let (ours, theirs) = (arm.by_seed(number), baseline.by_seed(number));
     let paired = pairs(&theirs, &ours);
     let ratio = RATIOS.contains(&claim.compare.as_str());
     let higher_is_better = claim.compare.ends_with("/accuracy");

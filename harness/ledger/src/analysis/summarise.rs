@@ -231,7 +231,7 @@ fn arm_analysis(
         .iter()
         .map(|(_, left)| curve(&left.events, &suite.workloads[workload].metric))
         .collect();
-    let laws: BTreeSet<String> = runs.records().filter_map(|record| law_name(record)).collect();
+    let laws: BTreeSet<String> = runs.records().filter_map(law_name).collect();
     ArmAnalysis {
         label: planned.label.clone(),
         method: planned.method.clone(),
