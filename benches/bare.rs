@@ -2,6 +2,7 @@
 
 use lab::clock::{Monotonic, Time as _};
 use lab::kernels::{AdamwStep, fused_adamw};
+use lab::workloads::Split;
 use tch::{Kind, Reduction, Tensor};
 
 use crate::task::Task;
@@ -29,12 +30,10 @@ impl Bare {
         let (first_moments, second_moments) = (zeros(), zeros());
         let steps = Tensor::zeros([parameters.len() as i64], (Kind::Float, tch::Device::Cpu));
         let split = task.split(task.examples);
-        let flat = task.name == crate::task::DIGITS_MLP.name;
-        // Each loop gets its data in the layout that suits it.
-        let (inputs, forward): (_, fn(&[Tensor], &Tensor) -> Tensor) =
-            if flat { (split.stored.flatten(1, -1), mlp) } else { (split.stored, cnn) };
+        let flat = task.shape.len() == 1;
+        let forward = if flat { mlp } else { cnn };
         let counts = steps.unbind(0);
-        let labels = split.labels;
+        let Split { stored: inputs, labels } = split;
         Self { inputs, labels, forward, parameters, first_moments, second_moments, steps, counts }
     }
 

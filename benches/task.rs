@@ -15,8 +15,8 @@ pub struct Task {
     pub name: &'static str,
     /// Training examples.
     pub examples: u32,
-    /// H × W × C of an example.
-    pub shape: [i64; 3],
+    /// An example as stored: numbers in a row, or H × W × C.
+    pub shape: &'static [i64],
     /// Builds the network.
     pub network: fn(&Streams) -> Network,
 }
@@ -25,7 +25,7 @@ pub struct Task {
 pub const DIGITS_MLP: Task = Task {
     name: "digits-mlp",
     examples: 1_197,
-    shape: [8, 8, 1],
+    shape: &[64],
     network: |streams| mlp(&[64, 128, 128, 10], streams, Device::Cpu).unwrap(),
 };
 
@@ -33,7 +33,7 @@ pub const DIGITS_MLP: Task = Task {
 pub const MNIST_CNN: Task = Task {
     name: "mnist-cnn",
     examples: 5_400,
-    shape: [28, 28, 1],
+    shape: &[28, 28, 1],
     network: |streams| {
         let shape = Shape { channels: 1, side: 28, widths: [16, 32, 64], classes: 10, norm: false };
         cnn(shape, streams, Device::Cpu).unwrap()
@@ -70,7 +70,7 @@ impl Task {
         let count = usize::try_from(rows * self.shape.iter().product::<i64>()).unwrap();
         let values = streams::normal(&mut Self::streams().generator("bench"), count);
         let labels: Vec<i64> = (0..rows).map(|row| row % 10).collect();
-        let size = [&[rows], self.shape.as_slice()].concat();
+        let size = [&[rows], self.shape].concat();
         Split {
             stored: Tensor::from_slice(&values).reshape(size),
             labels: Tensor::from_slice(&labels),
