@@ -78,12 +78,14 @@ impl Bare {
 }
 
 fn mlp(p: &[Tensor], x: &Tensor) -> Tensor {
-    x.linear(&p[0], Some(&p[1])).relu().linear(&p[2], Some(&p[3])).relu().linear(&p[4], Some(&p[5]))
+    let x = x.linear(&p[0], Some(&p[1])).relu_();
+    x.linear(&p[2], Some(&p[3])).relu_().linear(&p[4], Some(&p[5]))
 }
 
 fn cnn(p: &[Tensor], x: &Tensor) -> Tensor {
-    let conv =
-        |x: &Tensor, w: &Tensor, b: &Tensor| x.conv2d(w, Some(b), [1, 1], [1, 1], [1, 1], 1).relu();
+    let conv = |x: &Tensor, w: &Tensor, b: &Tensor| {
+        x.conv2d(w, Some(b), [1, 1], [1, 1], [1, 1], 1).relu_()
+    };
     let pool = |x: &Tensor| x.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false);
     let x = pool(&conv(&x.permute([0, 3, 1, 2]), &p[0], &p[1]));
     let x = pool(&conv(&x, &p[2], &p[3]));

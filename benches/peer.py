@@ -130,7 +130,7 @@ def main() -> None:
     if args.task != MNIST:
         digits = {"eager": {}, "foreach": {"foreach": True}, "fused": {"fused": True}}
         for batch in (32, 128):
-            compare(harness, DIGITS, batch, 300, args.rounds, digits)
+            compare(harness, DIGITS, batch, 200, args.rounds, digits)
     if args.task != DIGITS:
         mnist = {
             "eager": {},

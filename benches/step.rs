@@ -27,9 +27,9 @@ fn main() {
     if std::env::args().any(|argument| argument == "serve") {
         return serve();
     }
-    compare(DIGITS_MLP, 32, 300, 80);
-    compare(DIGITS_MLP, 128, 200, 80);
-    compare(MNIST_CNN, 256, 3, 30);
+    compare(DIGITS_MLP, 32, 100, 300);
+    compare(DIGITS_MLP, 128, 100, 200);
+    compare(MNIST_CNN, 256, 2, 80);
     let mut criterion = Criterion::default().configure_from_args();
     evaluation(&mut criterion);
     transcript(&mut criterion);
