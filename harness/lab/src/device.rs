@@ -71,15 +71,31 @@ pub fn prepare_process(threads: u32) {
 }
 
 /// Makes glibc keep large blocks instead of returning them to the kernel after every step: each
-/// activation of a convnet would otherwise be unmapped, mapped and page-faulted again.
+/// activation of a convnet would otherwise be unmapped, mapped and page-faulted again. The first
+/// GiB of the heap may lie in huge pages, where the kernel leaves that to the process.
 fn keep_large_blocks() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    #[expect(unsafe_code, reason = "mallopt only sets tunables of the allocator")]
+    #[expect(
+        unsafe_code,
+        reason = "mallopt only sets tunables; the advice is for whole pages of a block that is ours"
+    )]
     unsafe {
         const BLOCK: i32 = 1 << 30;
+        const HUGE_PAGE: usize = 2 << 20;
         libc::mallopt(libc::M_MMAP_THRESHOLD, BLOCK);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, BLOCK);
+        // Never trim.
+        libc::mallopt(libc::M_TRIM_THRESHOLD, -1);
         libc::mallopt(libc::M_TOP_PAD, 64 << 20);
+        // Below the threshold, so from the heap, where it stays when freed; never touched, so it
+        // costs addresses only.
+        let length = BLOCK as usize - HUGE_PAGE;
+        let block = libc::malloc(length);
+        if !block.is_null() {
+            let skipped = block.align_offset(HUGE_PAGE);
+            let whole = length.saturating_sub(skipped) / HUGE_PAGE * HUGE_PAGE;
+            libc::madvise(block.wrapping_byte_add(skipped), whole, libc::MADV_HUGEPAGE);
+            libc::free(block);
+        }
     }
 }
 

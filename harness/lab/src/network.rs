@@ -101,7 +101,18 @@ impl Network {
 
     fn run(&self, layers: &[Layer], inputs: &Tensor, train: bool) -> Result<Tensor, TchError> {
         let mut hidden: Option<Tensor> = None;
+        // Whether the backward pass of the layer before does without its output.
+        let mut free = false;
         for layer in layers {
+            if let (Layer::Relu, true, Some(x)) = (layer, free, &mut hidden) {
+                let _ = x.f_relu_()?;
+                free = false;
+                continue;
+            }
+            free = matches!(
+                layer,
+                Layer::Linear { .. } | Layer::Conv { .. } | Layer::BatchNorm { .. }
+            );
             let x = hidden.as_ref().unwrap_or(inputs);
             hidden = Some(match layer {
                 Layer::Flatten => x.f_flatten(1, -1)?,

@@ -22,6 +22,9 @@ pub struct Workload {
     pub info: fn() -> WorkloadInfo,
     /// How stored numbers become inputs.
     pub normalisation: Normalisation,
+    /// True when the network takes an example as one row of numbers: it is then stored so, which
+    /// saves two views a step.
+    pub flat: bool,
     /// Builds the network from the `init` stream.
     pub network: fn(&Values, &Streams, Device) -> Result<Network, TchError>,
 }

@@ -73,8 +73,13 @@ impl Optimizer for Adamw {
     ) -> Result<(), TchError> {
         let Some(&first_active) = gradients.active.first() else { return Ok(()) };
         // Layers lie in order and `Active` keeps a suffix of them, so one addition counts for all.
-        let (start, end) = (first_active as i64, self.moments.len() as i64);
-        let _ = self.steps.f_narrow(0, start, end - start)?.f_add_scalar_(1.0)?;
+        let _ = if first_active == 0 {
+            self.steps.f_add_scalar_(1.0)?
+        } else {
+            let start = first_active as i64;
+            let rest = self.moments.len() as i64 - start;
+            self.steps.f_narrow(0, start, rest)?.f_add_scalar_(1.0)?
+        };
         let count = gradients.active.len();
         let (mut tensors, mut moved) = (Vec::with_capacity(count), Vec::with_capacity(count));
         let (mut first, mut second) = (Vec::with_capacity(count), Vec::with_capacity(count));

@@ -42,6 +42,7 @@ pub static WORKLOAD: Workload = Workload {
         card: include_str!("blobs_cnn.rs"),
     },
     normalisation: Normalisation { mean: &[0.0], deviation: &[1.0] },
+    flat: false,
     network: |values, streams, device| {
         let widths = [8, 16, 32].map(|channels| super::scaled(channels, values));
         let shape =

@@ -41,5 +41,6 @@ pub static WORKLOAD: Workload = Workload {
         mean: &[0.4914, 0.4822, 0.4465],
         deviation: &[0.2470, 0.2435, 0.2616],
     },
+    flat: false,
     network: |values, streams, device| resnet9(super::scaled(16, values), 10, streams, device),
 };

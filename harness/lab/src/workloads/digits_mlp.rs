@@ -41,6 +41,7 @@ pub static WORKLOAD: Workload = Workload {
     },
     // Mean and deviation over all pixels of the 1,797 images, scaled to 0..=1.
     normalisation: Normalisation { mean: &[0.3053], deviation: &[0.3761] },
+    flat: true,
     network: |values, streams, device| {
         let width = super::scaled(128, values);
         mlp(&[64, width, width, 10], streams, device)

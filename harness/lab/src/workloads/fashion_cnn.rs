@@ -40,6 +40,7 @@ pub static WORKLOAD: Workload = Workload {
     },
     // Mean and deviation over all pixels of the training files.
     normalisation: Normalisation { mean: &[0.2860], deviation: &[0.3530] },
+    flat: false,
     network: |values, streams, device| {
         let widths = [16, 32, 64].map(|channels| super::scaled(channels, values));
         let shape =

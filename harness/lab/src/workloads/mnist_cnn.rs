@@ -40,6 +40,7 @@ pub static WORKLOAD: Workload = Workload {
     },
     // Mean and deviation over all pixels of the training files.
     normalisation: Normalisation { mean: &[0.1307], deviation: &[0.3081] },
+    flat: false,
     network: |values, streams, device| {
         let widths = [16, 32, 64].map(|channels| super::scaled(channels, values));
         let shape =

@@ -7,12 +7,12 @@ use ledger::digest::Digest;
 use ledger::merkle;
 use tch::{Device, TchError, Tensor};
 
-use super::{Normalisation, Workload};
+use super::Workload;
 use crate::LabError;
 use crate::seat::Batch;
 
 /// One split on the device. Images are stored N × H × W × C, so that a gathered batch is already
-/// in channels-last memory; other inputs are stored as they are.
+/// in channels-last memory; other inputs are stored as rows, N × (C·H·W).
 #[derive(Debug)]
 pub struct Split {
     /// Inputs as stored.
@@ -79,7 +79,7 @@ impl Workload {
     /// When files are missing or damaged, or the device has no room.
     pub fn load(&self, sources: &Sources, device: Device) -> Result<Ready, LabError> {
         let loaded = data::load((self.info)().data, sources)?;
-        let place = |positions: &[u32]| place(&loaded, positions, self.normalisation, device);
+        let place = |positions: &[u32]| place(&loaded, positions, self, device);
         let splits = Splits {
             train: place(&loaded.split.train)?,
             validation: place(&loaded.split.validation)?,
@@ -90,11 +90,11 @@ impl Workload {
     }
 }
 
-/// Standardises the examples at `positions` and lays them out channels last.
+/// Standardises the examples at `positions` and lays them out as `workload` takes them.
 fn place(
     loaded: &Loaded,
     positions: &[u32],
-    how: Normalisation,
+    workload: &Workload,
     device: Device,
 ) -> Result<Split, TchError> {
     let [channels, height, width] = loaded.samples.shape();
@@ -104,6 +104,7 @@ fn place(
     for (example, &position) in examples.zip(positions) {
         let offset = position as usize * channels * area;
         for channel in 0..channels {
+            let how = workload.normalisation;
             let (mean, deviation) = (how.mean[channel], how.deviation[channel]);
             for pixel in 0..area {
                 let source = offset + channel * area + pixel;
@@ -113,14 +114,20 @@ fn place(
                     }
                     Samples::Floats(floats) => floats.values[source],
                 };
-                example[pixel * channels + channel] = (raw - mean) / deviation;
+                let place =
+                    if workload.flat { channel * area + pixel } else { pixel * channels + channel };
+                example[place] = (raw - mean) / deviation;
             }
         }
     }
     let size = |number: usize| i64::try_from(number).unwrap_or(0);
-    let stored = Tensor::f_from_slice(&values)?;
-    let stored =
-        stored.f_view([size(positions.len()), size(height), size(width), size(channels)])?;
+    let rows = size(positions.len());
+    let shape = if workload.flat {
+        vec![rows, size(channels * area)]
+    } else {
+        vec![rows, size(height), size(width), size(channels)]
+    };
+    let stored = Tensor::f_from_slice(&values)?.f_view(shape.as_slice())?;
     let labels = loaded.samples.labels();
     let labels: Vec<i64> =
         positions.iter().map(|&position| i64::from(labels[position as usize])).collect();

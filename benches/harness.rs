@@ -1,0 +1,68 @@
+//! The harness: blocks of steps through the supervised loop, timed by its train clock.
+
+use lab::clock::{Clock, Monotonic};
+use lab::loops::supervised::{Budget, Run, Target};
+use lab::network::Network;
+use lab::optim::adamw::{Adamw, AdamwSettings};
+use lab::seat::{OrderSource, Recipe};
+use lab::workloads::Splits;
+use ledger::catalogue::Schedule;
+use ledger::digest::Digest;
+use ledger::transcript::Transcript;
+use tch::Device;
+
+use crate::task::Task;
+
+/// A training run between two blocks of steps.
+#[derive(Debug)]
+pub struct Harness {
+    splits: Splits,
+    network: Network,
+    recipe: Recipe,
+    examples: u32,
+}
+
+impl Harness {
+    /// A network with AdamW, before its first step.
+    #[must_use]
+    pub fn new(task: Task, batch_size: u32) -> Self {
+        let network = (task.network)(&Task::streams());
+        let rule = Adamw::new(AdamwSettings::default(), &network, |_, _| true).unwrap();
+        let recipe = Recipe::plain(batch_size, Schedule::Cosine { floor: 0.1 }, Box::new(rule));
+        Self { splits: task.splits(), network, recipe, examples: task.examples }
+    }
+
+    /// Train clock, in seconds, of a run of `steps` steps that goes on with the same parameters.
+    #[must_use]
+    pub fn seconds(&mut self, steps: u64) -> f64 {
+        let streams = Task::streams();
+        let batch = u64::from(self.recipe.batch_size);
+        // The last batch of an epoch is short.
+        let per_epoch = u64::from(self.examples).div_ceil(batch);
+        let samples = steps / per_epoch * u64::from(self.examples) + steps % per_epoch * batch;
+        let mut transcript = Transcript::start(Digest::of(b"bench"));
+        let mut clock = Clock::start(Monotonic::start(), Device::Cpu);
+        let mut seconds = 0.0;
+        Run {
+            network: &mut self.network,
+            recipe: &mut self.recipe,
+            splits: &self.splits,
+            source: OrderSource {
+                effective_seed: &[1; 32],
+                streams: &streams,
+                examples: self.examples,
+            },
+            budget: Budget { samples, evaluate_every: samples },
+            target: &Target { metric: "accuracy".into(), value: 2.0, higher_is_better: true },
+            transcript: &mut transcript,
+            clock: &mut clock,
+        }
+        .train(&mut |evaluation, _| {
+            seconds = evaluation.train_seconds;
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(transcript.steps(), steps, "the budget makes as many steps as were asked for");
+        seconds
+    }
+}

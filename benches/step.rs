@@ -1,0 +1,124 @@
+//! Cost of a training step through the harness, beside the same network in a bare `tch` loop.
+//!
+//! Both run in one process on one thread and take turns in blocks, first the one, then the other,
+//! because other load on the machine drifts; printed are medians, and the median and quartiles of
+//! the ratio of neighbouring blocks. Bound: the harness adds at most 1 % on mnist-cnn and 3 % on
+//! digits-mlp.
+//!
+//! `cargo bench --bench step`; with `-- serve`, the process answers `benches/peer.py`.
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark reports on stdout")]
+
+mod bare;
+mod harness;
+mod task;
+
+use std::io::BufRead as _;
+use std::time::Duration;
+
+use bare::Bare;
+use criterion::{BatchSize, Criterion, Throughput};
+use harness::Harness;
+use ledger::digest::Digest;
+use ledger::transcript::Transcript;
+use task::{DIGITS_MLP, MNIST_CNN, Task};
+
+fn main() {
+    lab::device::prepare_process(1);
+    if std::env::args().any(|argument| argument == "serve") {
+        return serve();
+    }
+    compare(DIGITS_MLP, 32, 100, 300);
+    compare(DIGITS_MLP, 128, 100, 200);
+    compare(MNIST_CNN, 256, 2, 80);
+    let mut criterion = Criterion::default().configure_from_args();
+    evaluation(&mut criterion);
+    transcript(&mut criterion);
+    criterion.final_summary();
+}
+
+/// Answers each line `task batch steps` with the milliseconds per step of such a block.
+fn serve() {
+    let mut loops: Vec<(&str, u32, Harness)> = Vec::new();
+    for line in std::io::stdin().lock().lines() {
+        let line = line.unwrap();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [name, batch, steps] = words[..] else { panic!("expected: task batch steps") };
+        let (batch, steps) = (batch.parse::<u32>().unwrap(), steps.parse::<u64>().unwrap());
+        let task = Task::find(name).unwrap();
+        let known = loops.iter().position(|(name, size, _)| (*name, *size) == (task.name, batch));
+        let index = known.unwrap_or_else(|| {
+            loops.push((task.name, batch, Harness::new(task, batch)));
+            loops.len() - 1
+        });
+        println!("{:.6}", 1e3 * loops[index].2.seconds(steps) / steps as f64);
+    }
+}
+
+/// Times `pairs` pairs of blocks of `steps` steps.
+fn compare(task: Task, batch: u32, steps: u64, pairs: usize) {
+    let (mut harness, mut bare) = (Harness::new(task, batch), Bare::new(task));
+    let (mut harness_times, mut bare_times, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for pair in 0..=pairs {
+        // Who goes first alternates too.
+        let (ours, peer) = if pair % 2 == 0 {
+            let ours = harness.seconds(steps);
+            (ours, bare.seconds(i64::from(batch), steps))
+        } else {
+            let peer = bare.seconds(i64::from(batch), steps);
+            (harness.seconds(steps), peer)
+        };
+        // The first pair warms up.
+        if pair > 0 {
+            harness_times.push(1e3 * ours / steps as f64);
+            bare_times.push(1e3 * peer / steps as f64);
+            ratios.push(ours / peer);
+        }
+    }
+    let [ours, peer, ratio] = [harness_times, bare_times, ratios].map(|values| quartiles(values));
+    println!(
+        "{} batch {batch}: harness {:.4} ms, bare {:.4} ms a step; ratio {:.4}, quartiles {:.4} to {:.4}, {pairs} pairs of {steps} steps",
+        task.name, ours[1], peer[1], ratio[1], ratio[0], ratio[2]
+    );
+}
+
+/// Lower quartile, median, upper quartile.
+fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
+    values.sort_by(f64::total_cmp);
+    [1, 2, 3].map(|quarter| values[(values.len() - 1) * quarter / 4])
+}
+
+/// Metrics of a whole split.
+fn evaluation(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("evaluation");
+    group.sample_size(10).measurement_time(Duration::from_secs(3));
+    for (task, examples) in [(DIGITS_MLP, 240), (MNIST_CNN, 2_000)] {
+        let network = (task.network)(&Task::streams());
+        let split = task.split(examples);
+        group.throughput(Throughput::Elements(u64::from(examples)));
+        group.bench_function(task.name, |bencher| {
+            bencher.iter(|| lab::metrics::evaluate(&network, &split).unwrap());
+        });
+    }
+    group.finish();
+}
+
+/// What the transcript adds to an epoch of 54,000 ids: the copy inside the train clock, and the
+/// hash chain outside of it.
+fn transcript(criterion: &mut Criterion) {
+    let ids: Vec<u32> = (0..54_000).collect();
+    let record = || {
+        let mut transcript = Transcript::start(Digest::of(b"bench"));
+        transcript.begin_epoch(0);
+        for step in ids.chunks(256) {
+            transcript.push_step(step).unwrap();
+        }
+        transcript
+    };
+    let mut group = criterion.benchmark_group("transcript");
+    group.throughput(Throughput::Elements(ids.len() as u64));
+    group.bench_function("copy-ids", |bencher| bencher.iter(record));
+    group.bench_function("chain", |bencher| {
+        bencher.iter_batched(record, |mut recorded| recorded.chain(), BatchSize::SmallInput);
+    });
+    group.finish();
+}
