@@ -228,6 +228,9 @@ fn python() -> PathBuf {
         return system;
     }
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("numpy");
+    // Tests run side by side, in one process or in several: one of them makes it.
+    let lock = std::fs::File::create(folder.with_extension("lock")).unwrap();
+    lock.lock().unwrap();
     let own = folder.join("bin/python");
     if has_numpy(&own) {
         return own;

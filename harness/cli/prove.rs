@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use ledger::digest::Digest;
 use ledger::merkle::{inclusion_proof, verify_inclusion};
-use ledger::transcript::read_ids;
+use ledger::record::format::OrderSection;
+use ledger::record::{RunRecord, Store};
+use ledger::transcript::{EpochOrder, read_ids};
 use serde::{Deserialize, Serialize};
 
 use super::Exit;
@@ -53,7 +55,7 @@ struct Proof {
 /// With what was wrong and the way out.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     if let Some(file) = &args.check {
-        return check(file);
+        return check(file, &args.places.store());
     }
     let (Some(run), Some(step), Some(slot)) = (&args.run, args.step, args.slot) else {
         bail!("give a run with --step and --slot, or --check PROOF");
@@ -74,62 +76,110 @@ fn prove(args: &Args, run: &str, step: u64, slot: u64) -> anyhow::Result<Proof> 
     let ids = read_ids(&read("order.bin")?)?;
     let samples = read("sample_ids.bin")?;
     let (samples, _) = samples.as_chunks::<32>();
+    let (epoch, position) = locate(order, step, slot)?;
+    let range = usize::try_from(epoch.offset).ok().zip(usize::try_from(epoch.n).ok());
+    let consumed = range.and_then(|(start, n)| ids.get(start..start.checked_add(n)?));
+    let consumed = consumed
+        .context("order.bin is shorter than the record says; `palimpsest verify` says more")?;
+    let leaves = consumed.iter().map(|id| samples.get(*id as usize).copied().map(Digest));
+    let leaves: Vec<Digest> = leaves
+        .collect::<Option<_>>()
+        .context("order.bin names an example that sample_ids.bin lacks")?;
+    let index = usize::try_from(position)?;
+    let sample_id = *leaves
+        .get(index)
+        .context("the record's steps exceed its epoch; `palimpsest verify` says more")?;
+    Ok(Proof {
+        version: 1,
+        run: cell,
+        step,
+        slot,
+        epoch: epoch.epoch,
+        position,
+        epoch_length: epoch.n,
+        sample_id,
+        order_root: epoch.order_root,
+        path: inclusion_proof(&leaves, index)?,
+    })
+}
+
+/// The epoch in which a step lies, and the position of its slot in that epoch.
+fn locate(order: &OrderSection, step: u64, slot: u64) -> anyhow::Result<(&EpochOrder, u64)> {
     let mut steps_before = 0;
     for epoch in &order.epochs {
         let mut position = 0_u64;
         for &(size, count) in &epoch.steps {
+            let (size, count) = (u64::from(size), u64::from(count));
             let ahead = step - steps_before;
-            if ahead < u64::from(count) {
-                if slot >= u64::from(size) {
+            if ahead < count {
+                if slot >= size {
                     bail!("--slot is {slot}, but step {step} has {size} examples");
                 }
-                position += ahead * u64::from(size) + slot;
-                let start = usize::try_from(epoch.offset)?;
-                let consumed = ids.get(start..start + usize::try_from(epoch.n)?).context(
-                    "order.bin is shorter than the record says; `palimpsest verify` says more",
-                )?;
-                let leaves =
-                    consumed.iter().map(|id| samples.get(*id as usize).copied().map(Digest));
-                let leaves: Vec<Digest> = leaves
-                    .collect::<Option<_>>()
-                    .context("order.bin names an example that sample_ids.bin lacks")?;
-                let index = usize::try_from(position)?;
-                return Ok(Proof {
-                    version: 1,
-                    run: cell,
-                    step,
-                    slot,
-                    epoch: epoch.epoch,
-                    position,
-                    epoch_length: epoch.n,
-                    sample_id: leaves[index],
-                    order_root: epoch.order_root,
-                    path: inclusion_proof(&leaves, index)?,
-                });
+                return Ok((epoch, position.saturating_add(ahead * size + slot)));
             }
-            steps_before += u64::from(count);
-            position += u64::from(size) * u64::from(count);
+            steps_before += count;
+            position = position.saturating_add(size * count);
         }
     }
-    bail!("--step is {step}, but the run has {} steps", record.steps)
+    bail!("--step is {step}, but the run has {steps_before} steps")
 }
 
-fn check(file: &std::path::Path) -> anyhow::Result<Exit> {
+/// What does not fit between a proof and the record of its run.
+fn disagreement(proof: &Proof, record: &RunRecord) -> Option<String> {
+    let order = record.order.as_ref()?;
+    let (epoch, position) = match locate(order, proof.step, proof.slot) {
+        Ok(place) => place,
+        Err(error) => return Some(error.to_string()),
+    };
+    let fits =
+        epoch.epoch == proof.epoch && position == proof.position && epoch.n == proof.epoch_length;
+    if !fits {
+        return Some(format!(
+            "slot {} of step {} is example {position} of the {} of epoch {}",
+            proof.slot, proof.step, epoch.n, epoch.epoch
+        ));
+    }
+    (epoch.order_root != proof.order_root)
+        .then(|| format!("epoch {} has order root {}", epoch.epoch, epoch.order_root))
+}
+
+/// Checks the path, and against the run's record all else that the proof says, when it is here.
+fn check(file: &std::path::Path, store: &Store) -> anyhow::Result<Exit> {
     let text =
         std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let proof: Proof = serde_json::from_str(&text)
         .with_context(|| format!("{} is not a proof", file.display()))?;
-    let Proof { run, epoch, position, epoch_length, sample_id, order_root, path, .. } = &proof;
-    let (index, size) = (*position, *epoch_length);
-    if verify_inclusion(sample_id, index, size, path, order_root) {
-        print_text(&format!(
-            "proved: sample {sample_id} was example {position} of epoch {epoch} of run {run}, under order root {order_root}\n"
-        ))?;
-        Ok(Exit::Fine)
-    } else {
+    if proof.version != 1 {
+        bail!(
+            "{} has proof version {}, but this build reads version 1",
+            file.display(),
+            proof.version
+        );
+    }
+    let Proof {
+        run, step, slot, epoch, position, epoch_length, sample_id, order_root, path, ..
+    } = &proof;
+    if !verify_inclusion(sample_id, *position, *epoch_length, path, order_root) {
         print_text(&format!(
             "NOT proved: the path does not lead from sample {sample_id} to order root {order_root}\n"
         ))?;
-        Ok(Exit::CheckFailed)
+        return Ok(Exit::CheckFailed);
     }
+    let text = if store.has(run) {
+        if let Some(reason) = disagreement(&proof, &store.record(run)?) {
+            print_text(&format!("NOT proved: in the record of run {run}, {reason}\n"))?;
+            return Ok(Exit::CheckFailed);
+        }
+        format!(
+            "proved: sample {sample_id} was example {position} of epoch {epoch} of run {run} (step {step}, slot {slot}), under order root {order_root}\n"
+        )
+    } else {
+        format!(
+            "proved: sample {sample_id} is example {position} of the {epoch_length} under order root {order_root}\n\
+             run {run} is not in {}: compare this root with that of epoch {epoch} in its record\n",
+            store.root().display()
+        )
+    };
+    print_text(&text)?;
+    Ok(Exit::Fine)
 }

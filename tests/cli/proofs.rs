@@ -62,6 +62,33 @@ fn a_proof_changed_in_any_part_that_it_proves_fails() {
 }
 
 #[test]
+fn what_a_proof_says_beside_the_path_is_held_against_the_record() {
+    let bench = Bench::with_run(TINY);
+    let (cell, other) = (bench.record("sgd", 1).cell, bench.record("sgd", 0).cell);
+    let proof = bench.run(&["prove", &cell, "--step", "2", "--slot", "5"]).ends(0).json();
+    let changes = [
+        ("run", json!(other)),
+        ("step", json!(1)),
+        ("step", json!(99)),
+        ("slot", json!(6)),
+        ("epoch", json!(1)),
+    ];
+    for (field, value) in changes {
+        let mut forged = proof.clone();
+        forged[field] = value;
+        bench.write("forged.json", &forged.to_string());
+        let checked = bench.run(&["prove", "--check", "forged.json"]).ends(1);
+        assert!(checked.stdout.starts_with("NOT proved"), "{field}: {}", checked.stdout);
+    }
+    // Elsewhere only the path can be checked, and no more is said.
+    bench.write("proof.json", &proof.to_string());
+    let arguments = ["prove", "--check", "proof.json", "--store", "elsewhere"];
+    let checked = bench.run(&arguments).ends(0).stdout;
+    assert!(checked.contains(&format!("run {cell} is not in elsewhere")), "{checked}");
+    assert!(!checked.contains("was example"), "{checked}");
+}
+
+#[test]
 fn a_proof_of_a_place_that_is_not_there_is_refused() {
     let bench = Bench::with_run(TINY);
     let cell = bench.record("sgd", 0).cell;
