@@ -29,7 +29,7 @@ fn main() {
     }
     compare(DIGITS_MLP, 32, 100, 300);
     compare(DIGITS_MLP, 128, 100, 200);
-    compare(MNIST_CNN, 256, 2, 80);
+    compare(MNIST_CNN, 256, 8, 30);
     let mut criterion = Criterion::default().configure_from_args();
     evaluation(&mut criterion);
     transcript(&mut criterion);
