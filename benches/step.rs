@@ -74,7 +74,7 @@ fn compare(task: Task, batch: u32, steps: u64, pairs: usize) {
             ratios.push(ours / peer);
         }
     }
-    let [ours, peer, ratio] = [harness_times, bare_times, ratios].map(|values| quartiles(values));
+    let [ours, peer, ratio] = [harness_times, bare_times, ratios].map(quartiles);
     println!(
         "{} batch {batch}: harness {:.4} ms, bare {:.4} ms a step; ratio {:.4}, quartiles {:.4} to {:.4}, {pairs} pairs of {steps} steps",
         task.name, ours[1], peer[1], ratio[1], ratio[0], ratio[2]
