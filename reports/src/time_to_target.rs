@@ -91,7 +91,7 @@ fn shown_values(rows: &[(&ArmAnalysis, &Series)]) -> Vec<f64> {
         let time = &arm.time_to_target;
         values.extend(time.values.iter().flatten().copied());
         if arm.outcomes.reached < ran(&arm.outcomes) {
-            values.push(time.horizon);
+            values.push(time.censored_at.unwrap_or(time.horizon));
         }
         if let Some((centre, _)) = text::centre(time) {
             values.push(centre);
@@ -138,8 +138,8 @@ fn row(figure: &mut Figure, arm: &ArmAnalysis, series: &Series, x: &Axis, length
         figure.disc((at(*value), y + 7.0), 2.2, series.colour, 0.45);
     }
     if arm.outcomes.reached < ran(&arm.outcomes) {
-        // Open marker at the horizon, arrow onwards: the time is at least this.
-        let horizon = at(time.horizon);
+        // Open marker where the last censored cell stopped, arrow onwards: the time is at least this.
+        let horizon = at(time.censored_at.unwrap_or(time.horizon));
         figure.line(vec![(horizon, y), (horizon + 15.0, y)], series.colour, 1.5);
         let tip = horizon + 20.0;
         let head = vec![(tip, y), (tip - 7.0, y - 4.0), (tip - 7.0, y + 4.0)];

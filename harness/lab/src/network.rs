@@ -206,3 +206,43 @@ pub fn channels_last(tensor: &Tensor) -> Result<Tensor, TchError> {
         Ok(tensor.shallow_clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::mlp::mlp;
+    use crate::trial;
+
+    fn inputs() -> Tensor {
+        (Tensor::arange(12, (Kind::Float, Device::Cpu)).reshape([3, 4]) * 0.7).sin()
+    }
+
+    #[test]
+    fn relu_in_place_leaves_logits_and_gradients_bit_for_bit() {
+        let network = mlp(&[4, 5, 6, 3], &trial::streams(), Device::Cpu).unwrap();
+        let tensors: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
+        let plain = |x: &Tensor| {
+            let x = x.linear(tensors[0], Some(tensors[1])).relu();
+            let x = x.linear(tensors[2], Some(tensors[3])).relu();
+            x.linear(tensors[4], Some(tensors[5]))
+        };
+        let trace = |logits: Tensor| {
+            let gradients =
+                Tensor::run_backward(&[logits.square().sum(None)], &tensors, false, false);
+            let all = gradients.iter().map(|gradient| values(gradient).unwrap());
+            (values(&logits).unwrap(), all.collect::<Vec<_>>())
+        };
+        let ours = network.forward(&inputs(), true).unwrap();
+        assert_eq!(trace(ours), trace(plain(&inputs())));
+    }
+
+    #[test]
+    fn forward_leaves_its_inputs_as_they_are() {
+        let layers = vec![Layer::Flatten, Layer::Relu];
+        let network = Network { parameters: vec![], buffers: vec![], layers, channels_last: false };
+        let inputs = inputs();
+        let outputs = network.forward(&inputs, true).unwrap();
+        assert!(outputs.min().double_value(&[]) >= 0.0);
+        assert!(inputs.min().double_value(&[]) < 0.0);
+    }
+}

@@ -149,8 +149,10 @@ pub struct ToTarget {
     pub interval_method: String,
     /// Mean restricted to the horizon: a lower bound on the mean when some cells are censored.
     pub restricted_mean: Option<f64>,
-    /// Horizon of the restricted mean: the largest observed or censored value.
+    /// Horizon of the restricted mean: the longest on which it is defined for every arm.
     pub horizon: f64,
+    /// Where the last of the cells that never reached the target stopped; absent when all did.
+    pub censored_at: Option<f64>,
     /// Values in seed order; absent where the cell is censored.
     pub values: Vec<Option<f64>>,
 }

@@ -99,6 +99,7 @@ fn to_target(values: Vec<Option<f64>>, horizon: f64) -> ToTarget {
             &values.iter().map(|v| v.unwrap_or(horizon)).collect::<Vec<_>>(),
         )),
         horizon,
+        censored_at: values.iter().any(Option::is_none).then_some(horizon),
         values,
     }
 }
@@ -387,6 +388,7 @@ pub fn extreme() -> Analysis {
         let time = &mut arm.time_to_target;
         time.geometric_mean = time.geometric_mean.map(|v| v * factor);
         time.horizon *= factor;
+        time.censored_at = time.censored_at.map(|at| at * factor);
         time.interval = interval(1e-300, 1e300);
     }
     if let Some(point) = huge.arms.first_mut().and_then(|arm| arm.by_samples.last_mut()) {

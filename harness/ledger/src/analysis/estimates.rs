@@ -59,6 +59,8 @@ fn method_name(method: IntervalMethod) -> String {
 pub(super) fn to_target(outcomes: &[Outcome], horizon: f64) -> ToTarget {
     let values: Vec<Option<f64>> = outcomes.iter().map(|outcome| outcome.reached()).collect();
     let reached: Vec<f64> = values.iter().copied().flatten().collect();
+    let censored = outcomes.iter().filter(|outcome| outcome.reached().is_none());
+    let censored_at = censored.map(|outcome| outcome.time()).reduce(f64::max);
     let curve = kaplan_meier(outcomes).ok();
     let median = curve.as_ref().and_then(|curve| curve.median());
     let restricted =
@@ -100,6 +102,7 @@ pub(super) fn to_target(outcomes: &[Outcome], horizon: f64) -> ToTarget {
         interval_method,
         restricted_mean: restricted,
         horizon,
+        censored_at,
         values,
     }
 }

@@ -220,6 +220,8 @@ fn a_censored_pair_withholds_the_ratio_and_is_never_dropped() {
     assert_eq!((new.outcomes.reached, new.outcomes.censored), (2, 1));
     assert!((new.reach_rate.value - 2.0 / 3.0).abs() < 1e-12);
     assert_eq!(new.time_to_target.values, [Some(2.0), None, Some(2.5)]);
+    assert_eq!(new.time_to_target.censored_at, Some(10.0));
+    assert_eq!(arm(&analysis, "old").time_to_target.censored_at, None);
     assert!(
         analysis.warnings.iter().any(|warning| warning.contains("new (2 of 3)")),
         "{:?}",
