@@ -26,9 +26,9 @@ settings! {
     /// Settings of `sgd`.
     pub struct Settings {
         /// Examples per step.
-        batch_size: u32 = 128, range Range::of(1.0..), from "the vision repositories of cards 2, 3, 4, 7";
+        batch_size: u32 = 128, range Range::of(1.0..), from "the repositories of PS-KD, Random Pruning, GraNet and RS2";
         /// Learning-rate factor over the run.
-        schedule: Schedule = Schedule::Cosine { floor: 0.0 }, from "RS2 repository (card 7)";
+        schedule: Schedule = Schedule::Cosine { floor: 0.0 }, from "RS2 repository";
         use sgd: SgdSettings;
     }
 }

@@ -12,7 +12,7 @@ settings! {
     /// Settings of SGD.
     pub struct SgdSettings {
         /// Peak learning rate.
-        lr: f64 = 0.1, range Range::above(0.0), from "the four vision repositories of cards 2, 3, 4, 7 agree";
+        lr: f64 = 0.1, range Range::above(0.0), from "the repositories of PS-KD, Random Pruning, GraNet and RS2 agree";
         /// Momentum.
         momentum: f64 = 0.9, range Range::of(0.0..1.0), from "the same repositories";
         /// Nesterov's form.

@@ -18,9 +18,9 @@ settings! {
     /// Settings of the workload.
     pub struct Settings {
         /// Factor on the channels 8–16–32.
-        width: f64 = 1.0, range Range::above_up_to(0.0, 64.0), from "card 3 uses 1, 2, 4";
+        width: f64 = 1.0, range Range::above_up_to(0.0, 64.0), from "assumed";
         /// Batch normalisation behind every convolution.
-        norm: bool = false, from "card 0";
+        norm: bool = false, from "assumed";
     }
 }
 
