@@ -30,6 +30,9 @@ pub enum LabError {
         /// What does not fit.
         reason: String,
     },
+    /// An order gave ids or steps that cannot be consumed: a fault of the method.
+    #[error("{0}")]
+    Order(String),
     /// The run's observer (evaluation sink, file) failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),

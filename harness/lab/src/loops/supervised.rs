@@ -5,7 +5,6 @@
 //! transcript only copies ids; it is hashed at evaluations, inside the io clock.
 
 use std::collections::BTreeMap;
-use std::io;
 
 use ledger::transcript::{ChainPoint, Transcript};
 use tch::{Kind, Tensor};
@@ -153,7 +152,8 @@ impl<T: Time> Run<'_, T> {
                 let sample_ids = uploaded.f_narrow(0, start, chunk.len() as i64)?;
                 start += chunk.len() as i64;
                 let loss = self.step(sample_ids, &trained, &moment)?;
-                self.transcript.push_step(chunk).map_err(io::Error::other)?;
+                let pushed = self.transcript.push_step(chunk);
+                pushed.map_err(|error| LabError::Order(error.to_string()))?;
                 let cell = progress.samples / self.budget.evaluate_every;
                 progress.steps += 1;
                 progress.samples += length;
@@ -208,9 +208,8 @@ impl<T: Time> Run<'_, T> {
     /// The first `n` ids of an epoch, all within the training split.
     fn checked<'p>(&self, ids: &'p [u32], n: u32, epoch: u32) -> Result<&'p [u32], LabError> {
         let examples = self.source.examples;
-        let broken = |what: String| {
-            Err(io::Error::other(format!("the order of epoch {epoch} {what}")).into())
-        };
+        let broken =
+            |what: String| Err(LabError::Order(format!("the order of epoch {epoch} {what}")));
         let Some(consumed) = ids.get(..n as usize) else {
             return broken(format!("has {} ids, but {n} were announced", ids.len()));
         };
@@ -290,4 +289,49 @@ fn trainable(network: &Network, active: Active) -> Vec<usize> {
         }
     }
     moved
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::catalogue::{Paper, PaperClaim, Schedule};
+    use ledger::order::OrderLaw;
+
+    use super::*;
+    use crate::method::Method;
+    use crate::optim::sgd::{Sgd, SgdSettings};
+    use crate::seat::{EpochPlan, Order};
+    use crate::trial::{Trial, with};
+
+    struct Outside;
+
+    impl Order for Outside {
+        fn law(&self) -> OrderLaw {
+            OrderLaw::Sorted
+        }
+
+        fn epoch(&mut self, epoch: u32, source: &OrderSource<'_>) -> EpochPlan {
+            EpochPlan { ids: (1..=source.examples).collect(), block: epoch }
+        }
+    }
+
+    #[test]
+    fn an_order_that_leaves_the_training_split_is_the_methods_fault_and_not_the_stores() {
+        let method = Method {
+            summary: "",
+            paper: Paper { title: "", authors: "", year: 2026, reference: "", code: "" },
+            claim: PaperClaim { statement: "", number: "", source: "" },
+            baseline: None,
+            settings: SgdSettings::table,
+            resolve: SgdSettings::resolve,
+            build: |_, task| {
+                let sgd = Box::new(Sgd::new(SgdSettings::default(), task.network));
+                let plain = Recipe::plain(8, Schedule::Constant, sgd);
+                Ok(Recipe { order: Box::new(Outside), ..plain })
+            },
+        };
+        let trial = Trial { examples: 24, epochs: 1, seed: 0 };
+        let error = trial.run(&method, &with([])).unwrap_err();
+        assert!(matches!(error, LabError::Order(_)), "{error}");
+        assert_eq!(error.to_string(), "the order of epoch 0 names example 24 of 24");
+    }
 }
