@@ -234,33 +234,33 @@ impl<'a> Decoder<'a> {
     }
 
     /// Feeds `tokens[i]` at `position` to row `rows[i]`, whose earlier positions were fed before;
-    /// `logits`, when there are any, receive V values per row.
+    /// gives V logits per row, or none when they are not `wanted`.
     ///
     /// # Errors
     /// When a row, a token or the position is out of range, or the lengths differ.
     pub fn step(
         &mut self,
-        rows: &[i64],
+        rows: &[usize],
         tokens: &[i64],
         position: usize,
-        logits: Option<&mut [f32]>,
-    ) -> Result<(), TchError> {
+        wanted: bool,
+    ) -> Result<Vec<f32>, TchError> {
         let vocabulary = self.gpt.shape.vocabulary;
         check_tokens(tokens, vocabulary)?;
-        let valid = rows.iter().all(|&row| usize::try_from(row).is_ok_and(|row| row < self.rows));
-        let fits = logits.as_ref().is_none_or(|logits| logits.len() == rows.len() * vocabulary);
-        if !valid || !fits || rows.len() != tokens.len() || rows.len() > self.rows {
-            return Err(TchError::Shape(format!("{} tokens for rows {rows:?}", tokens.len())));
+        let valid = rows.iter().all(|&row| row < self.rows) && rows.len() <= self.rows;
+        if !valid || rows.len() != tokens.len() || position >= self.capacity {
+            let (count, size, capacity) = (tokens.len(), self.rows, self.capacity);
+            return Err(TchError::Shape(format!(
+                "{count} tokens at position {position} for rows {rows:?} of {size} × {capacity}"
+            )));
         }
-        if position >= self.capacity {
-            let capacity = self.capacity;
-            return Err(TchError::Shape(format!("position {position} of a cache of {capacity}")));
-        }
+        let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+        let mut logits = vec![0.0; if wanted { rows.len() * vocabulary } else { 0 }];
+        let output = if wanted { logits.as_mut_ptr() } else { std::ptr::null_mut() };
         #[expect(
             unsafe_code,
-            reason = "all indices were checked above, and the buffers are of \
-                                        the sizes that the loops asked for; the weights are \
-                                        borrowed for the life of the decoder"
+            reason = "all indices were checked above, the buffers have the sizes that the loops \
+                      asked for, and the weights are borrowed for the life of the decoder"
         )]
         unsafe {
             (self.loops.0.step)(
@@ -275,13 +275,13 @@ impl<'a> Decoder<'a> {
                 rows.len() as i64,
                 position as i64,
                 self.scratch.as_mut_ptr(),
-                logits.map_or(std::ptr::null_mut(), <[f32]>::as_mut_ptr),
+                output,
             );
         }
-        Ok(())
+        Ok(logits)
     }
 
-    /// Makes row `to` a copy of row `from` over the positions below `length`.
+    /// Makes row `to` a copy of row `from`.
     pub fn copy_row(&mut self, from: usize, to: usize) {
         let row = 2 * self.gpt.shape.width * self.capacity.next_multiple_of(LANES);
         for layer in 0..self.gpt.shape.depth {
@@ -289,5 +289,163 @@ impl<'a> Decoder<'a> {
             let source = start + from * row;
             self.cache.copy_within(source..source + row, start + to * row);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::gpt::{bidirectional, gpt};
+    use crate::network::{Network, values};
+    use crate::trial;
+
+    /// Lengths around the 16 lanes, a vocabulary and head that are no multiples of them.
+    const SHAPE: Shape = Shape { vocabulary: 21, context: 40, width: 48, depth: 2, heads: 3 };
+
+    fn tokens(batch: i64, length: i64) -> Tensor {
+        let ids = Tensor::arange(batch * length, (Kind::Int64, Device::Cpu));
+        (&ids * &ids * 5 + &ids * 3).remainder(21).view([batch, length])
+    }
+
+    /// With biases and scales away from 0 and 1, and larger weights.
+    fn network(causal: bool) -> Network {
+        let build = if causal { gpt } else { bidirectional };
+        let network = build(SHAPE, &trial::streams(), Device::Cpu).unwrap();
+        let mut stream = trial::streams().generator("test");
+        for parameter in &network.parameters {
+            let noise = ledger::streams::normal(&mut stream, parameter.tensor.numel());
+            let noise = Tensor::from_slice(&noise).view_as(&parameter.tensor) * 0.1;
+            let _ = tch::no_grad(|| parameter.tensor.shallow_clone().g_add_(&noise));
+        }
+        network
+    }
+
+    /// Output and gradients of a loss that weighs every output differently.
+    fn trace(network: &Network, outputs: &Tensor) -> Vec<Vec<f32>> {
+        let factors = Tensor::arange(outputs.numel() as i64, (Kind::Float, Device::Cpu)).sin();
+        let loss = (outputs * factors.view_as(outputs)).sum(None::<Kind>);
+        let used = if outputs.size()[2] == 21 { 30 } else { 28 };
+        let tensors: Vec<_> = network.parameters[..used].iter().map(|p| &p.tensor).collect();
+        let gradients = Tensor::run_backward(&[loss], &tensors, false, false);
+        let all = std::iter::once(outputs).chain(&gradients);
+        all.map(|tensor| values(tensor).unwrap()).collect()
+    }
+
+    fn plain(network: &Network, tokens: &Tensor, head: bool) -> Tensor {
+        let weights: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
+        let gpt = network.gpt().unwrap();
+        let hidden = gpt.plain(&weights, tokens).unwrap();
+        if head { gpt.logits(network, &hidden).unwrap() } else { hidden }
+    }
+
+    fn fused(network: &Network, tokens: &Tensor, head: bool, loops: Loops) -> Tensor {
+        let weights: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
+        forward(loops, network.gpt().unwrap(), &weights, tokens, head).unwrap()
+    }
+
+    /// Largest difference over the largest value.
+    fn error(a: &[f32], b: &[f32]) -> f32 {
+        let largest = b.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+        a.iter().zip(b).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs())) / largest
+    }
+
+    #[test]
+    fn values_and_gradients_are_those_of_plain_operations() {
+        for (causal, batch, length, head) in
+            [(true, 3, 33, true), (true, 9, 17, false), (false, 2, 16, true), (true, 150, 1, true)]
+        {
+            let network = network(causal);
+            let tokens = tokens(batch, length);
+            let expected = trace(&network, &plain(&network, &tokens, head));
+            for loops in Loops::all() {
+                let got = trace(&network, &fused(&network, &tokens, head, loops));
+                for (index, (got, expected)) in got.iter().zip(&expected).enumerate() {
+                    let error = error(got, expected);
+                    // A bias of keys moves no softmax: its gradient is rounding, in both.
+                    assert!(error < 2e-5, "{loops:?}, {length}, tensor {index}: {error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn instruction_sets_with_fused_multiply_adds_agree_bit_for_bit() {
+        let (network, tokens) = (network(true), tokens(4, 33));
+        let trace = |loops| trace(&network, &fused(&network, &tokens, true, loops));
+        let mut same = Loops::all().filter(|loops| loops.name() != "base").map(trace);
+        if let Some(first) = same.next() {
+            assert!(same.all(|other| other == first));
+        }
+    }
+
+    #[test]
+    fn a_row_is_the_same_bit_for_bit_in_every_batch_and_every_time() {
+        let (network, tokens) = (network(true), tokens(9, 20));
+        let run = |rows: &Tensor| fused(&network, rows, true, Loops::best());
+        let all = run(&tokens);
+        assert_eq!(all, run(&tokens));
+        for row in 0..9 {
+            assert_eq!(all.narrow(0, row, 1), run(&tokens.narrow(0, row, 1)));
+        }
+    }
+
+    #[test]
+    fn a_cache_gives_the_logits_of_the_forward_pass_bit_for_bit() {
+        let (network, tokens) = (network(true), tokens(5, 40));
+        let weights: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
+        let gpt = network.gpt().unwrap();
+        for loops in Loops::all() {
+            let expected = values(&fused(&network, &tokens, true, loops)).unwrap();
+            let mut decoder = Decoder::new(loops, gpt, &weights, 6, 40).unwrap();
+            // Rows in any order, in any place.
+            let rows = [5, 0, 2, 4, 1];
+            for position in 0..40 {
+                let ids: Vec<i64> = tokens.select(1, position as i64).try_into().unwrap();
+                let logits = decoder.step(&rows, &ids, position, true).unwrap();
+                for (row, logits) in logits.chunks(21).enumerate() {
+                    let start = (row * 40 + position) * 21;
+                    assert_eq!(logits, &expected[start..start + 21], "{loops:?} {position}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_of_the_last_layers_alone_are_the_same() {
+        let (network, tokens) = (network(true), tokens(4, 12));
+        let gradients = |from: usize| {
+            let tensors: Vec<_> = network.parameters[from..].iter().map(|p| &p.tensor).collect();
+            let loss = network.forward(&tokens, true).unwrap().square().mean(None::<Kind>);
+            Tensor::run_backward(&[loss], &tensors, false, false)
+        };
+        let all = gradients(0);
+        for from in [2, 14, 20, 26, 29] {
+            assert_eq!(all[from..], gradients(from), "from parameter {from}");
+        }
+    }
+
+    #[test]
+    fn second_derivatives_are_refused_not_wrong() {
+        let (network, tokens) = (network(true), tokens(2, 4));
+        let loss = network.forward(&tokens, true).unwrap().square().mean(None::<Kind>);
+        let tensors: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
+        let error = Tensor::f_run_backward(&[loss], &tensors, true, true).unwrap_err();
+        assert!(error.to_string().contains("no second derivatives"), "{error}");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let network = network(true);
+        assert!(network.forward(&(tokens(2, 4) + 1).clamp_max(20), false).is_ok());
+        assert!(network.forward(&(tokens(2, 4) + 20), false).is_err(), "a token outside");
+        assert!(network.forward(&(tokens(2, 4) - 21), false).is_err(), "a negative token");
+        assert!(network.forward(&tokens(2, 41), false).is_err(), "beyond the context");
+        let weights: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
+        let gpt = network.gpt().unwrap();
+        assert!(Decoder::new(Loops::best(), gpt, &weights, 2, 41).is_err());
+        let mut decoder = Decoder::new(Loops::best(), gpt, &weights, 2, 8).unwrap();
+        assert!(decoder.step(&[2], &[0], 0, true).is_err(), "a row outside");
+        assert!(decoder.step(&[1], &[0], 8, true).is_err(), "a position outside");
+        assert!(decoder.step(&[1], &[21], 0, true).is_err(), "a token outside");
     }
 }
