@@ -86,6 +86,14 @@ impl Listing {
         self.workloads.iter().find(|workload| workload.id == id)
     }
 
+    /// Ids of the workloads that offer all that `method` needs.
+    pub fn fitting<'a>(&'a self, method: &'a MethodRow) -> impl Iterator<Item = &'a str> {
+        let offers = |workload: &&WorkloadRow| {
+            method.needs.iter().all(|need| workload.offers.contains(need))
+        };
+        self.workloads.iter().filter(offers).map(|workload| workload.id.as_str())
+    }
+
     /// Ids of all methods, then of all workloads.
     pub fn ids(&self) -> impl Iterator<Item = &str> + Clone {
         let methods = self.methods.iter().map(|method| method.id.as_str());
