@@ -1,7 +1,8 @@
-//! Synthetic tasks of a few seconds, on which tests run whole methods through the supervised loop,
-//! always on the CPU: a [`Trial`] of noisy images with its own small CNN, or [`train`] on a network
-//! of the test's choice.
+//! Tasks of a few seconds, on which tests run whole methods through the training loop, always on
+//! the CPU: a [`Trial`] of noisy images with its own small CNN, [`train`] on a network of the
+//! test's choice, or the [`Stage`] of a workload.
 
+use data::Sources;
 use ledger::digest::Digest;
 use ledger::order::OrderLaw;
 use ledger::seed::Seed;
@@ -12,14 +13,16 @@ use serde_json::Value;
 use tch::{Device, TchError, Tensor};
 
 use crate::LabError;
+use crate::artefacts::Unkept;
 use crate::cell::facts;
 use crate::clock::{Clock, Monotonic};
-use crate::loops::supervised::{Budget, Run, Target};
+use crate::loops::training::{Budget, Run, Target};
 use crate::method::Method;
 use crate::models::cnn::{Shape, cnn};
 use crate::network::Network;
+use crate::objectives::Natural;
 use crate::seat::{Batch, Facts, Moment, OrderSource, Task};
-use crate::workloads::{Split, Splits};
+use crate::workloads::{Material, Ready, Split, Splits, Workload};
 
 const CLASSES: u32 = 3;
 const SIDE: u32 = 8;
@@ -77,13 +80,15 @@ impl Trial {
     /// # Errors
     /// When a setting is not valid or libtorch refuses an operation.
     pub fn run(&self, method: &Method, settings: &Values) -> Result<Trace, LabError> {
-        let task = Bench {
-            splits: self.splits()?,
-            examples: self.examples,
-            classes: CLASSES,
+        let bench = Bench {
+            workload: "trial",
+            splits: &self.splits()?,
+            material: &classes(CLASSES),
+            identity: numbered(self.examples),
             seed: self.seed,
         };
-        task.run(method, settings, self.network()?, self.epochs)
+        let samples = u64::from(self.examples) * u64::from(self.epochs);
+        bench.run(method, settings, self.network()?, samples)
     }
 
     /// The network, as initialised.
@@ -120,10 +125,11 @@ impl Trial {
             let stored = templates
                 .f_index_select(0, &labels)?
                 .f_add(&Tensor::f_from_slice(&noise)?.f_view(shape)?)?;
-            Ok(Split { stored, labels })
+            Ok(Split { stored, labels, groups: Vec::new() })
         };
         Ok(Splits {
             train: split("train", self.examples)?,
+            probe: None,
             validation: split("validation", 30)?,
             test: split("test", 30)?,
         })
@@ -131,46 +137,133 @@ impl Trial {
 }
 
 /// Data and seed that a method is run on.
-struct Bench {
-    splits: Splits,
-    examples: u32,
-    classes: u32,
+struct Bench<'a> {
+    workload: &'a str,
+    splits: &'a Splits,
+    material: &'a Material,
+    identity: Vec<Digest>,
     seed: u64,
 }
 
-impl Bench {
+impl Bench<'_> {
     fn run(
         &self,
         method: &Method,
         settings: &Values,
         mut network: Network,
-        epochs: u32,
+        samples: u64,
     ) -> Result<Trace, LabError> {
         let settings = (method.resolve)(settings)?;
         let effective_seed = Seed::from_integer(self.seed).bytes;
         let streams = Streams::new(effective_seed);
-        let Self { examples, classes, .. } = *self;
-        let task =
-            Task { workload: "trial", network: &network, examples, classes, streams: &streams };
+        let examples = u32::try_from(self.identity.len()).unwrap_or(u32::MAX);
+        let task = Task {
+            workload: self.workload,
+            network: &network,
+            examples,
+            material: self.material,
+            budget_samples: samples,
+            streams: &streams,
+        };
         let mut recipe = (method.build)(&settings, &task)?;
-        let samples = u64::from(examples) * u64::from(epochs);
         let mut transcript = Transcript::start(Digest::of(b"trial"));
-        let target = Target { metric: "accuracy".into(), value: 2.0, higher_is_better: true };
+        let target = Target { metric: "none".into(), value: 2.0, higher_is_better: true };
         Run {
             network: &mut network,
             recipe: &mut recipe,
-            splits: &self.splits,
-            source: OrderSource { effective_seed: &effective_seed, streams: &streams, examples },
+            splits: self.splits,
+            loss: self.material.loss,
+            judge: None,
+            source: OrderSource {
+                effective_seed: &effective_seed,
+                streams: &streams,
+                examples,
+                eligible: None,
+            },
             budget: Budget { samples, evaluate_every: samples },
             target: &target,
             transcript: &mut transcript,
             clock: &mut Clock::start(Monotonic::start(), Device::Cpu),
         }
         .train(&mut |_, _| Ok(()))?;
-        let names: Vec<_> = (0..examples).map(|id| Digest::of(&id.to_le_bytes())).collect();
-        let order = transcript.finish(&names).map_err(std::io::Error::other)?;
+        let order = transcript.finish(&self.identity).map_err(std::io::Error::other)?;
         let (digest, law) = (network.digest()?, recipe.order.law());
         Ok(Trace { digest, law, order, facts: facts(&recipe), network })
+    }
+}
+
+/// Names of `examples` examples that have no content to hash.
+fn numbered(examples: u32) -> Vec<Digest> {
+    (0..examples).map(|id| Digest::of(&id.to_le_bytes())).collect()
+}
+
+/// What methods may know of examples in classes.
+fn classes(classes: u32) -> Material {
+    Material { loss: Some(Natural::Classes), classes: Some(classes), ..Material::default() }
+}
+
+/// A workload with its data, on which methods are tried without a suite or a store.
+#[derive(Debug)]
+pub struct Stage {
+    workload: &'static Workload,
+    settings: Values,
+    ready: Ready,
+}
+
+impl Stage {
+    /// Loads the data of `workload` under `settings` over its defaults.
+    ///
+    /// # Errors
+    /// When a setting is not valid or data are missing.
+    pub fn new(
+        workload: &'static Workload,
+        settings: &Values,
+        sources: &Sources,
+    ) -> Result<Self, LabError> {
+        let settings = ((workload.info)().resolve)(settings)?;
+        let ready = (workload.load)(&settings, sources, Device::Cpu)?;
+        Ok(Self { workload, settings, ready })
+    }
+
+    /// The network as every method starts from it.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    pub fn network(&self, seed: u64) -> Result<Network, LabError> {
+        let streams = Streams::new(Seed::from_integer(seed).bytes);
+        let Self { workload, settings, ready } = self;
+        let mut network = (workload.network)(settings, &ready.material, &streams, Device::Cpu)?;
+        if let Some(start) = workload.start {
+            start(&mut network, ready, settings, &streams, &Unkept)?;
+        }
+        Ok(network)
+    }
+
+    /// Trains `method` with `settings` over its defaults on `samples` samples, unjudged.
+    ///
+    /// # Errors
+    /// When a setting is not valid, the method does not fit or libtorch refuses an operation.
+    pub fn run(
+        &self,
+        method: &Method,
+        settings: &Values,
+        samples: u64,
+        seed: u64,
+    ) -> Result<Trace, LabError> {
+        let bench = Bench {
+            workload: (self.workload.info)().id,
+            splits: &self.ready.splits,
+            material: &self.ready.material,
+            identity: self.ready.identity.sample_ids.clone(),
+            seed,
+        };
+        bench.run(method, settings, self.network(seed)?, samples)
+    }
+
+    /// The data.
+    #[must_use]
+    pub fn ready(&self) -> &Ready {
+        &self.ready
     }
 }
 
@@ -200,7 +293,8 @@ pub fn split(shape: &[i64]) -> Result<Split, LabError> {
     let mut column = vec![1; shape.len() + 1];
     column[0] = rows;
     let noise = Tensor::f_from_slice(&noise)?.f_reshape([&[rows], shape].concat())?;
-    Ok(Split { stored: noise.f_add(&labels.f_reshape(column)?)?, labels })
+    let stored = noise.f_add(&labels.f_reshape(column)?)?;
+    Ok(Split { stored, labels, groups: Vec::new() })
 }
 
 /// The first eight examples of [`split`].
@@ -208,13 +302,13 @@ pub fn split(shape: &[i64]) -> Result<Split, LabError> {
 /// # Errors
 /// When libtorch cannot allocate.
 pub fn batch(shape: &[i64]) -> Result<Batch, LabError> {
-    Ok(split(shape)?.gather(Tensor::f_from_slice(&[0_i64, 1, 2, 3, 4, 5, 6, 7])?)?)
+    Ok(split(shape)?.batch(&[0, 1, 2, 3, 4, 5, 6, 7])?)
 }
 
 /// Step `step` of `total_steps` in a single epoch, at a tenth of the learning rate.
 #[must_use]
 pub fn moment(step: u64, total_steps: u64) -> Moment {
-    Moment { step, total_steps, epoch: 0, total_epochs: 1, lr_factor: 0.1 }
+    Moment { step, total_steps, epoch: 0, total_epochs: 1, lr_factor: 0.1, pass: 0 }
 }
 
 /// Trains `network` for `epochs` with `method` under `settings` on [`split`].
@@ -228,8 +322,16 @@ pub fn train(
     shape: &[i64],
     epochs: u32,
 ) -> Result<(Network, Facts), LabError> {
-    let splits = Splits { train: split(shape)?, validation: split(shape)?, test: split(shape)? };
-    let bench = Bench { splits, examples: EXAMPLES, classes: 4, seed: SEED };
-    let Trace { network, facts, .. } = bench.run(method, settings, network, epochs)?;
+    let [train, validation, test] = [split(shape)?, split(shape)?, split(shape)?];
+    let splits = Splits { train, probe: None, validation, test };
+    let bench = Bench {
+        workload: "trial",
+        splits: &splits,
+        material: &classes(4),
+        identity: numbered(EXAMPLES),
+        seed: SEED,
+    };
+    let samples = u64::from(EXAMPLES) * u64::from(epochs);
+    let Trace { network, facts, .. } = bench.run(method, settings, network, samples)?;
     Ok((network, facts))
 }

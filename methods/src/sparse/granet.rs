@@ -40,6 +40,7 @@ use lab::seat::{Adapter, Batch, Facts, Gradients, Moment, Optimizer, Recipe};
 use lab::sparsity::densities::erdos_renyi_kernel;
 use lab::sparsity::masks::Masks;
 use lab::sparsity::{shapes, surgery};
+use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::{Range, SettingError, Values};
 use ledger::streams::Streams;
@@ -101,14 +102,14 @@ pub static METHOD: Method = Method {
         source: "abstract (ResNet-50, ImageNet)",
     },
     baseline: Some("sgd"),
+    needs: &[offers::LOSS],
     settings: Settings::table,
     resolve,
     build: |values, task| {
         let settings = Settings::read(values)?;
-        let optimizer = settings.base.build(task.network)?;
-        let mut recipe = Recipe::plain(settings.batch_size, settings.schedule.clone(), optimizer);
-        recipe.adapter = Some(Box::new(Granet { settings, ..Granet::default() }));
-        Ok(recipe)
+        let (optimizer, schedule) = (settings.base.build(task.network)?, settings.schedule.clone());
+        let plain = Recipe::plain(settings.batch_size, schedule, optimizer, task)?;
+        Ok(Recipe { adapter: Some(Box::new(Granet { settings, ..Granet::default() })), ..plain })
     },
 };
 
@@ -278,15 +279,14 @@ mod tests {
         let plain = trial::with([("batch_size", 32.into()), ("schedule", schedule)]);
         let run = |id: &str, values: &_| {
             let method = crate::find(id).unwrap().method;
-            let trained = trial::train(method, values, small_mlp(), &[16], 10).unwrap().0;
-            trained.digest().unwrap()
+            trial::train(method, values, small_mlp(), &[16], 10).unwrap().0.digest().unwrap()
         };
         let dense = run("sgd", &plain);
         for mode in ["granet", "gradual-magnitude", "static"] {
-            let densities = [("init_density", 1.into()), ("final_density", 1.into())];
-            let with = [("mode", mode.into()), ("interval", 4.into())];
-            let with = [trial::with(densities), trial::with(with), plain.clone()];
-            let values = with.into_iter().flatten().collect();
+            let one = [("init_density", 1.into()), ("final_density", 1.into())];
+            let with =
+                [trial::with(one), trial::with([("mode", mode.into()), ("interval", 4.into())])];
+            let values = with.into_iter().flatten().chain(plain.clone()).collect();
             assert_eq!(run("granet", &values), dense, "{mode}");
         }
     }
