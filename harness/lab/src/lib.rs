@@ -14,6 +14,7 @@ pub mod kernels;
 pub mod loops;
 pub mod method;
 pub mod metrics;
+pub mod mixture;
 pub mod models;
 pub mod network;
 pub mod objectives;
@@ -21,6 +22,7 @@ pub mod optim;
 pub mod orders;
 pub mod seat;
 pub mod sparsity;
+pub mod teaching;
 pub mod trial;
 pub mod workloads;
 
