@@ -75,12 +75,17 @@ pub struct Component {
     pub covariance: Vec<f64>,
     /// Lower Cholesky factor of the covariance, d × d, row by row.
     factor: Vec<f64>,
+    /// Log-weight plus log-density at the mean.
+    peak: f64,
 }
 
 impl Component {
     fn new(weight: f64, mean: Vec<f64>, covariance: Vec<f64>) -> Self {
-        let factor = cholesky(&covariance, mean.len());
-        Self { weight, mean, covariance, factor }
+        let dimensions = mean.len();
+        let factor = cholesky(&covariance, dimensions);
+        let logs = factor.iter().step_by(dimensions + 1).map(|pivot| pivot.ln());
+        let peak = weight.ln() - logs.sum::<f64>() - 0.5 * dimensions as f64 * TAU.ln();
+        Self { weight, mean, covariance, factor, peak }
     }
 
     /// A draw from this Gaussian.
@@ -88,22 +93,22 @@ impl Component {
         let dimensions = self.mean.len();
         let noise: Vec<f64> = (0..dimensions).map(|_| normal_f64(random)).collect();
         let rows = self.factor.chunks_exact(dimensions);
-        let moved = rows.zip(&self.mean).map(|(row, mean)| mean + dot(row, &noise));
-        moved.collect()
+        rows.zip(&self.mean).map(|(row, mean)| mean + dot(row, &noise)).collect()
     }
 
-    /// Log-density at `row` plus the log-weight; `whitened` is room for d numbers.
-    fn joint(&self, row: &[f64], whitened: &mut [f64]) -> f64 {
-        let dimensions = row.len();
-        let (mut squares, mut scale) = (0.0, 1.0);
-        for i in 0..dimensions {
-            let factors = &self.factor[i * dimensions..][..=i];
-            let known = dot(factors, &whitened[..i]);
-            whitened[i] = (row[i] - self.mean[i] - known) / factors[i];
-            squares += whitened[i] * whitened[i];
-            scale *= factors[i];
+    /// Log-density at every row plus the log-weight, into `joint`; `whitened` is room for d numbers.
+    fn joint(&self, rows: Rows<'_>, joint: &mut [f64], whitened: &mut [f64]) {
+        let dimensions = self.mean.len();
+        for (row, joint) in rows.iter().zip(joint) {
+            let mut squares = 0.0;
+            for (i, factors) in self.factor.chunks_exact(dimensions).enumerate() {
+                let known = dot(factors, &whitened[..i]);
+                let value = (row[i] - self.mean[i] - known) / factors[i];
+                whitened[i] = value;
+                squares += value * value;
+            }
+            *joint = self.peak - 0.5 * squares;
         }
-        self.weight.ln() - scale.ln() - 0.5 * (squares + dimensions as f64 * TAU.ln())
     }
 }
 
@@ -123,14 +128,14 @@ impl Mixture {
     pub fn fit(rows: Rows<'_>, components: usize, random: &mut Pcg64) -> Self {
         let labels = kmeans::labels(rows, components, random);
         let mut shares = vec![0.0; rows.len() * components];
-        for (row, &label) in shares.chunks_exact_mut(components).zip(&labels) {
-            row[label] = 1.0;
+        for (row, label) in labels.into_iter().enumerate() {
+            shares[label * rows.len() + row] = 1.0;
         }
-        let mut mixture = Self::from_shares(rows, &shares, components);
+        let mut mixture = Self::from_shares(rows, &shares);
         let mut before = f64::NEG_INFINITY;
         for _ in 0..ITERATIONS {
             let bound = mixture.shares(rows, &mut shares) / rows.len() as f64;
-            mixture = Self::from_shares(rows, &shares, components);
+            mixture = Self::from_shares(rows, &shares);
             if (bound - before).abs() < TOLERANCE {
                 break;
             }
@@ -175,66 +180,74 @@ impl Mixture {
         price * self.parameters() as f64 - 2.0 * self.log_likelihood
     }
 
-    /// Writes each row's shares, rows × components; returns the log-likelihood of all rows.
+    /// Writes each component's share of every row, components × rows; returns the log-likelihood of
+    /// all rows.
     fn shares(&self, rows: Rows<'_>, shares: &mut [f64]) -> f64 {
         let mut whitened = vec![0.0; rows.dimensions];
-        let mut total = 0.0;
-        for (row, shares) in rows.iter().zip(shares.chunks_exact_mut(self.components.len())) {
-            for (share, component) in shares.iter_mut().zip(&self.components) {
-                *share = component.joint(row, &mut whitened);
+        let mut largest = vec![f64::NEG_INFINITY; rows.len()];
+        for (shares, component) in shares.chunks_exact_mut(rows.len()).zip(&self.components) {
+            component.joint(rows, shares, &mut whitened);
+            for (largest, share) in largest.iter_mut().zip(shares) {
+                *largest = largest.max(*share);
             }
-            let largest = shares.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let mut sum = 0.0;
-            for share in &mut *shares {
+        }
+        let mut sums = vec![0.0; rows.len()];
+        for shares in shares.chunks_exact_mut(rows.len()) {
+            for ((share, largest), sum) in shares.iter_mut().zip(&largest).zip(&mut sums) {
                 *share = (*share - largest).exp();
-                sum += *share;
+                *sum += *share;
             }
-            for share in shares {
+        }
+        for shares in shares.chunks_exact_mut(rows.len()) {
+            for (share, sum) in shares.iter_mut().zip(&sums) {
                 *share /= sum;
             }
-            total += largest + sum.ln();
         }
-        total
+        largest.iter().zip(&sums).map(|(largest, sum)| largest + sum.ln()).sum()
     }
 
-    /// The mixture that is most likely when each row belongs to the components by its shares.
-    fn from_shares(rows: Rows<'_>, shares: &[f64], components: usize) -> Self {
-        let dimensions = rows.dimensions;
-        let size = rows.len() as f64;
-        let component = |index: usize| {
-            let shares = || shares.iter().skip(index).step_by(components);
-            // As in scikit-learn: a component that no row belongs to keeps a weight above zero.
-            let mass = shares().sum::<f64>() + 10.0 * f64::EPSILON;
-            let mut mean = vec![0.0; dimensions];
-            for (row, share) in rows.iter().zip(shares()) {
-                for (mean, value) in mean.iter_mut().zip(row) {
-                    *mean += share * value;
-                }
-            }
-            for mean in &mut mean {
-                *mean /= mass;
-            }
-            let mut covariance = vec![0.0; dimensions * dimensions];
-            for (row, share) in rows.iter().zip(shares()) {
-                for i in 0..dimensions {
-                    let scaled = share * (row[i] - mean[i]);
-                    for j in 0..=i {
-                        covariance[i * dimensions + j] += scaled * (row[j] - mean[j]);
-                    }
-                }
-            }
-            for i in 0..dimensions {
-                for j in 0..=i {
-                    covariance[i * dimensions + j] /= mass;
-                    covariance[j * dimensions + i] = covariance[i * dimensions + j];
-                }
-                covariance[i * dimensions + i] += REGULARISATION;
-            }
-            Component::new(mass / size, mean, covariance)
-        };
-        let components = (0..components).map(component).collect();
-        Self { components, log_likelihood: f64::NAN }
+    /// The mixture that is most likely when the components share the rows as `shares` says.
+    fn from_shares(rows: Rows<'_>, shares: &[f64]) -> Self {
+        let components = shares.chunks_exact(rows.len()).map(|shares| weighted(rows, shares));
+        Self { components: components.collect(), log_likelihood: f64::NAN }
     }
+}
+
+/// The Gaussian of `rows` that count by their share.
+fn weighted(rows: Rows<'_>, shares: &[f64]) -> Component {
+    let dimensions = rows.dimensions;
+    // As in scikit-learn: a component that no row belongs to keeps a weight above zero.
+    let mass = shares.iter().sum::<f64>() + 10.0 * f64::EPSILON;
+    let mut mean = vec![0.0; dimensions];
+    for (row, share) in rows.iter().zip(shares) {
+        for (mean, value) in mean.iter_mut().zip(row) {
+            *mean += share * value;
+        }
+    }
+    for mean in &mut mean {
+        *mean /= mass;
+    }
+    let mut covariance = vec![0.0; dimensions * dimensions];
+    let mut moved = vec![0.0; dimensions];
+    for (row, share) in rows.iter().zip(shares) {
+        for ((moved, value), mean) in moved.iter_mut().zip(row).zip(&mean) {
+            *moved = value - mean;
+        }
+        for (i, sums) in covariance.chunks_exact_mut(dimensions).enumerate() {
+            let scaled = share * moved[i];
+            for (sum, other) in sums.iter_mut().zip(&moved[..=i]) {
+                *sum += scaled * other;
+            }
+        }
+    }
+    for i in 0..dimensions {
+        for j in 0..=i {
+            covariance[i * dimensions + j] /= mass;
+            covariance[j * dimensions + i] = covariance[i * dimensions + j];
+        }
+        covariance[i * dimensions + i] += REGULARISATION;
+    }
+    Component::new(mass / rows.len() as f64, mean, covariance)
 }
 
 /// An index drawn in proportion to `weights`, which are at least 0; any with the same chance when

@@ -100,12 +100,7 @@ struct AlpGmm {
 }
 
 impl AlpGmm {
-    fn new(
-        signal: Signal,
-        mixture: MixtureSettings,
-        lattice: Lattice,
-        task: &Task<'_>,
-    ) -> Self {
+    fn new(signal: Signal, mixture: MixtureSettings, lattice: Lattice, task: &Task<'_>) -> Self {
         Self {
             signal,
             window: mixture.fit_rate as usize,

@@ -99,9 +99,8 @@ fn interest(covariance: &[f64], dimensions: usize, absolute: bool) -> f64 {
 
 impl Teacher for CovarGmm {
     fn propose(&mut self) -> Vec<f64> {
-        self.mixture.propose(|gaussian| {
-            interest(&gaussian.covariance, gaussian.mean.len(), self.absolute)
-        })
+        self.mixture
+            .propose(|gaussian| interest(&gaussian.covariance, gaussian.mean.len(), self.absolute))
     }
 
     fn observe(&mut self, task: &[f64], reward: f64) {
@@ -119,4 +118,3 @@ impl Teacher for CovarGmm {
         self.mixture.facts()
     }
 }
-

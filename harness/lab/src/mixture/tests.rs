@@ -136,7 +136,7 @@ proptest! {
         prop_assert!((sum - 1.0).abs() < 1e-9);
         let mut shares = vec![0.0; rows.len() * components];
         let before = fit.shares(rows, &mut shares);
-        let after = Mixture::from_shares(rows, &shares, components).shares(rows, &mut shares);
+        let after = Mixture::from_shares(rows, &shares).shares(rows, &mut shares);
         // Up to what the regularisation takes.
         prop_assert!(after >= before - 1e-2, "{} then {}", before, after);
     }

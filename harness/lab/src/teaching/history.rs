@@ -3,9 +3,11 @@
 /// Tasks, each with its reward, in the order they were tried.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    /// Coordinates of all tasks, one after another.
-    tasks: Vec<f64>,
+    /// Of each coordinate, that of all tasks.
+    places: Vec<Vec<f64>>,
     rewards: Vec<f64>,
+    /// Room for squared distances.
+    distances: Vec<f64>,
 }
 
 /// Tasks before the first progress is measured.
@@ -19,21 +21,26 @@ impl History {
             Some(earlier) if self.rewards.len() >= BEFORE => (reward - earlier).abs(),
             _ => 0.0,
         };
-        self.tasks.extend(task);
+        self.places.resize(task.len(), Vec::new());
+        for (places, place) in self.places.iter_mut().zip(task) {
+            places.push(*place);
+        }
         self.rewards.push(reward);
         progress
     }
 
     /// Reward of the nearest task, in Euclidean distance.
-    fn nearest(&self, task: &[f64]) -> Option<f64> {
-        let mut best = (f64::INFINITY, None);
-        for (earlier, reward) in self.tasks.chunks_exact(task.len().max(1)).zip(&self.rewards) {
-            let distance: f64 = earlier.iter().zip(task).map(|(a, b)| (a - b) * (a - b)).sum();
-            if distance <= best.0 {
-                best = (distance, Some(*reward));
+    fn nearest(&mut self, task: &[f64]) -> Option<f64> {
+        self.distances.clear();
+        self.distances.resize(self.rewards.len(), 0.0);
+        for (places, place) in self.places.iter().zip(task) {
+            for (distance, earlier) in self.distances.iter_mut().zip(places) {
+                *distance += (earlier - place) * (earlier - place);
             }
         }
-        best.1
+        let least = self.distances.iter().copied().fold(f64::INFINITY, f64::min);
+        let index = self.distances.iter().rposition(|distance| *distance <= least)?;
+        self.rewards.get(index).copied()
     }
 }
 
