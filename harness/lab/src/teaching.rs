@@ -6,6 +6,7 @@
 
 pub mod history;
 pub mod mixtures;
+pub mod regions;
 
 use std::collections::VecDeque;
 

@@ -144,3 +144,72 @@ fn permute_last(rows: &mut [f64], dimensions: usize, random: &mut Pcg64) {
         row[dimensions - 1] = last[place as usize];
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lab::trial::{Stage, Trace, with};
+    use serde_json::{Value, json};
+
+    fn taught<const N: usize>(workload: &str, samples: u64, settings: [(&str, Value); N]) -> Trace {
+        let stage = Stage::generated(workload).unwrap();
+        stage.run(&METHOD, &with(settings), samples, 1).unwrap()
+    }
+
+    #[test]
+    fn with_uniform_tasks_only_it_is_random_tasks_bit_for_bit() {
+        let random = crate::find("random-tasks").unwrap().method;
+        for workload in ["task-grid", "hurdle-car"] {
+            let stage = Stage::generated(workload).unwrap();
+            let plain = stage.run(random, &with([]), 1_000, 1).unwrap();
+            let neutral = taught(workload, 1_000, [("random_ratio", json!(1.0))]);
+            assert_eq!((plain.digest, plain.order), (neutral.digest, neutral.order), "{workload}");
+        }
+    }
+
+    #[test]
+    fn the_first_window_is_random_tasks_and_then_a_fifth_of_tasks_is() {
+        let random = crate::find("random-tasks").unwrap().method;
+        let stage = Stage::generated("task-grid").unwrap();
+        let plain = stage.run(random, &with([]), 4_000, 1).unwrap();
+        let taught = taught("task-grid", 4_000, []);
+        assert_eq!(plain.order.ids[..250], taught.order.ids[..250]);
+        // Uniform tasks come from the same stream, one after another.
+        let mut left = plain.order.ids[250..].iter().peekable();
+        let uniform = taught.order.ids[250..].iter().filter(|id| left.next_if_eq(id).is_some());
+        let share = uniform.count() as f64 / 3_750.0;
+        // Four standard errors of 0.0065.
+        assert!((share - 0.2).abs() < 0.026, "{share}");
+        assert_eq!(taught.law, OrderLaw::Adaptive);
+        assert_eq!(taught.facts["mixture_fits"], 16);
+    }
+
+    #[test]
+    fn tasks_gather_where_the_student_makes_progress_and_not_when_progress_is_shuffled() {
+        // Next to the origin, where alone there is anything to learn at first.
+        let near = |trace: &Trace| {
+            let last = &trace.order.ids[3_000..];
+            let near = last.iter().filter(|id| *id / 100 < 50 && *id % 100 < 50).count();
+            near as f64 / last.len() as f64
+        };
+        let own = near(&taught("task-grid", 5_000, []));
+        let shuffled = near(&taught("task-grid", 5_000, [("signal", json!("shuffled"))]));
+        assert!(own > 0.5 && shuffled < 0.4, "{own} {shuffled}");
+    }
+
+    #[test]
+    fn shuffling_keeps_tasks_and_the_set_of_progresses() {
+        let rows: Vec<f64> = (0..30).map(f64::from).collect();
+        let mut shuffled = rows.clone();
+        let streams = lab::trial::streams();
+        permute_last(&mut shuffled, 3, &mut streams.generator("control"));
+        assert_ne!(shuffled, rows);
+        let last = |rows: &[f64]| rows.iter().copied().skip(2).step_by(3).collect::<Vec<_>>();
+        let mut sorted = last(&shuffled);
+        sorted.sort_by(f64::total_cmp);
+        assert_eq!(sorted, last(&rows));
+        for (row, ours) in rows.chunks(3).zip(shuffled.chunks(3)) {
+            assert_eq!(row[..2], ours[..2]);
+        }
+    }
+}

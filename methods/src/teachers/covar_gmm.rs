@@ -118,3 +118,41 @@ impl Teacher for CovarGmm {
         self.mixture.facts()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lab::trial::{Stage, with};
+    use serde_json::json;
+
+    #[test]
+    fn interest_is_the_covariance_of_time_and_reward_where_it_is_positive() {
+        // Order: two coordinates of the task, time, reward.
+        let mut covariance = [0.0; 16];
+        (covariance[11], covariance[14]) = (0.3, 0.3);
+        assert_eq!(interest(&covariance, 4, false), 0.3);
+        (covariance[11], covariance[14]) = (-0.3, -0.3);
+        assert_eq!(interest(&covariance, 4, false), 0.0);
+        assert_eq!(interest(&covariance, 4, true), 0.3);
+    }
+
+    #[test]
+    fn with_uniform_tasks_only_it_is_random_tasks_bit_for_bit() {
+        let random = crate::find("random-tasks").unwrap().method;
+        let stage = Stage::generated("hurdle-car").unwrap();
+        let plain = stage.run(random, &with([]), 1_000, 1).unwrap();
+        let settings = with([("random_ratio", json!(1.0))]);
+        let neutral = stage.run(&METHOD, &settings, 1_000, 1).unwrap();
+        assert_eq!((plain.digest, plain.order), (neutral.digest, neutral.order));
+    }
+
+    #[test]
+    fn tasks_gather_where_reward_rises() {
+        let stage = Stage::generated("task-grid").unwrap();
+        let trace = stage.run(&METHOD, &with([]), 5_000, 1).unwrap();
+        let last = &trace.order.ids[3_000..];
+        let near = last.iter().filter(|id| *id / 100 < 50 && *id % 100 < 50).count();
+        assert!(near as f64 / last.len() as f64 > 0.5, "{near}");
+        assert_eq!((trace.law, &trace.facts["mixture_fits"]), (OrderLaw::Adaptive, &json!(20)));
+    }
+}

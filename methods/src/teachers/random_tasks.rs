@@ -59,3 +59,39 @@ pub static METHOD: Method = Method {
         recipe(&teaching, task, lattice, round, OrderLaw::Replacement, teacher)
     },
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lab::trial::{Stage, with};
+
+    #[test]
+    fn every_task_is_as_likely_and_some_come_back() {
+        let stage = Stage::generated("task-grid").unwrap();
+        let trace = stage.run(&METHOD, &with([]), 20_000, 3).unwrap();
+        assert_eq!(trace.law, OrderLaw::Replacement);
+        assert_eq!(trace.rounds().len(), 80);
+        // Chi-squared over 100 cells: mean 99, deviation 14.1.
+        let mut counts = [0.0_f64; 100];
+        for id in &trace.order.ids {
+            counts[(id / 1000 * 10 + id % 100 / 10) as usize] += 1.0;
+        }
+        let statistic: f64 = counts.iter().map(|count| (count - 200.0).powi(2) / 200.0).sum();
+        assert!((45.0..155.0).contains(&statistic), "{statistic}");
+        let mut distinct = trace.order.ids.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        // 10,000·(1 − e⁻²) of the 10,000 tasks.
+        assert!((8_550..8_750).contains(&distinct.len()), "{}", distinct.len());
+    }
+
+    #[test]
+    fn the_length_of_rounds_changes_nothing_but_the_transcript() {
+        let stage = Stage::generated("hurdle-car").unwrap();
+        let trained =
+            |round: u32| stage.run(&METHOD, &with([("round", round.into())]), 500, 3).unwrap();
+        let [long, short] = [trained(250), trained(50)];
+        assert_eq!((long.digest, &long.order.ids), (short.digest, &short.order.ids));
+        assert_eq!((long.rounds().len(), short.rounds().len()), (2, 10));
+    }
+}

@@ -28,29 +28,18 @@
 //! - A cut that leaves either part fewer than 10 tasks is drawn again, as in the code, but at most 1,000
 //!   times. A box whose oldest tasks were dropped keeps its bound of 201; the code loses it.
 
-use std::collections::VecDeque;
-
 use lab::method::Method;
 use lab::mixture::proportional;
 use lab::seat::Facts;
+use lab::teaching::regions::{Region, Regions, Splitting, Variant};
 use lab::teaching::{Lattice, Teacher, TeachingSettings, Uniform, recipe};
 use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim};
-use ledger::order::{OrderLaw, bounded};
+use ledger::order::OrderLaw;
+use ledger::settings;
 use ledger::settings::Range;
 use ledger::streams::{normal_f64, unit_f64};
-use ledger::{choice, settings};
 use rand_pcg::Pcg64;
-
-choice! {
-    /// Whether the released code's two errors are repeated.
-    pub enum Variant {
-        /// They are.
-        AsReleased = "as-released",
-        /// They are not.
-        Fixed = "fixed",
-    }
-}
 
 settings! {
     /// Settings of `riac`.
@@ -89,12 +78,16 @@ pub static METHOD: Method = Method {
     settings: Settings::table,
     resolve: Settings::resolve,
     build: |values, task| {
-        let settings = Settings::read(values)?;
+        let Settings { variant, region_size, attempts, smallest_side, round, teaching } =
+            Settings::read(values)?;
         let lattice = Lattice::of(task, "riac")?;
-        let uniform = Uniform::new(lattice, task);
-        let (teaching, round) = (settings.teaching.clone(), settings.round);
-        let random = task.streams.generator("teacher");
-        let teacher = Riac::new(settings, uniform, random, lattice.dimensions);
+        let capacity = region_size as usize;
+        let splitting = Splitting { capacity, attempts, smallest_side, variant };
+        let teacher = Riac {
+            uniform: Uniform::new(lattice, task),
+            random: task.streams.generator("teacher"),
+            regions: Regions::new(splitting, lattice.dimensions),
+        };
         recipe(&teaching, task, lattice, round, OrderLaw::Adaptive, teacher)
     },
 };
@@ -107,187 +100,94 @@ const ANYWHERE: f64 = 0.2;
 const MOVE: f64 = 0.1;
 /// How far inside its box a moved task stays.
 const INSIDE: f64 = 1e-5;
-/// Draws of a cut that leaves both parts enough tasks.
-const DRAWS: u32 = 1_000;
-
-/// A box with what was tried in it, oldest first.
-#[derive(Debug, Clone)]
-struct Region {
-    low: Vec<f64>,
-    high: Vec<f64>,
-    tried: VecDeque<(Vec<f64>, f64)>,
-    progress: f64,
-    children: Option<[usize; 2]>,
-}
-
-impl Region {
-    fn contains(&self, task: &[f64]) -> bool {
-        task.iter()
-            .zip(self.low.iter().zip(&self.high))
-            .all(|(x, (low, high))| low <= x && x <= high)
-    }
-
-    /// |mean of the older half − mean of the newer half| of the last `window` rewards.
-    fn measured(&self, window: usize) -> f64 {
-        let window = window.min(self.tried.len());
-        if self.tried.len() <= 2 {
-            return 0.0;
-        }
-        let last = self.tried.iter().skip(self.tried.len() - window).map(|(_, reward)| *reward);
-        let older = window - window / 2;
-        let mean = |rewards: &mut dyn Iterator<Item = f64>, count: usize| {
-            rewards.sum::<f64>() / count as f64
-        };
-        let first = mean(&mut last.clone().take(older), older);
-        (first - mean(&mut last.skip(older), window / 2)).abs()
-    }
-
-    /// Two parts, cut at `threshold` of `dimension`, with the tasks in each.
-    fn cut(&self, dimension: usize, threshold: f64) -> [Self; 2] {
-        let empty =
-            || Self { tried: VecDeque::new(), progress: 0.0, children: None, ..self.clone() };
-        let mut parts = [empty(), empty()];
-        parts[0].high[dimension] = threshold;
-        parts[1].low[dimension] = threshold;
-        for tried in &self.tried {
-            let part = usize::from(!parts[0].contains(&tried.0));
-            parts[part].tried.push_back(tried.clone());
-        }
-        parts
-    }
-
-    fn is_wide(&self, side: f64) -> bool {
-        self.low.iter().zip(&self.high).all(|(low, high)| high - low >= side)
-    }
-}
 
 #[derive(Debug)]
 struct Riac {
-    settings: Settings,
     uniform: Uniform,
     random: Pcg64,
-    /// The tree; the whole space comes first.
-    regions: Vec<Region>,
+    regions: Regions,
 }
 
 impl Riac {
-    fn new(settings: Settings, uniform: Uniform, random: Pcg64, dimensions: usize) -> Self {
-        let (low, high) = (vec![0.0; dimensions], vec![1.0; dimensions]);
-        let root = Region { low, high, tried: VecDeque::new(), progress: 0.0, children: None };
-        Self { settings, uniform, random, regions: vec![root] }
-    }
-
     /// A box in proportion to progress.
-    fn chosen(&mut self) -> usize {
-        let progress: Vec<f64> = self.regions.iter().map(|region| region.progress).collect();
-        proportional(&progress, &mut self.random)
+    fn chosen<'a>(regions: &'a Regions, random: &mut Pcg64) -> &'a Region {
+        let progress: Vec<f64> = regions.all().iter().map(|region| region.progress).collect();
+        &regions.all()[proportional(&progress, random)]
     }
-
-    /// A cut of `region` that leaves both parts enough tasks.
-    fn drawn_cut(&mut self, region: usize) -> Option<[Region; 2]> {
-        let Self { settings, random, regions, .. } = self;
-        let region = &regions[region];
-        let fewest = f64::from(settings.region_size) / 20.0;
-        (0..DRAWS).find_map(|_| {
-            let dimension = bounded(random, region.low.len() as u64) as usize;
-            let (low, high) = (region.low[dimension], region.high[dimension]);
-            let parts = region.cut(dimension, low + (high - low) * unit_f64(random));
-            parts.iter().all(|part| part.tried.len() as f64 >= fewest).then_some(parts)
-        })
-    }
-
-    /// Splits a full leaf, or drops the oldest quarter of its tasks.
-    fn split(&mut self, index: usize) {
-        let window = self.settings.region_size as usize;
-        let mut best: Option<(f64, [Region; 2])> = None;
-        let mut last = [0.0; 2];
-        for _ in 0..self.settings.attempts {
-            let Some(mut parts) = self.drawn_cut(index) else { break };
-            for (part, last) in parts.iter_mut().zip(&mut last) {
-                part.progress = part.measured(window);
-                *last = part.progress;
-            }
-            let score = score(&parts, self.settings.variant);
-            let wide = parts.iter().all(|part| part.is_wide(self.settings.smallest_side));
-            if wide && best.as_ref().is_none_or(|(highest, _)| score >= *highest) {
-                best = Some((score, parts));
-            }
-        }
-        match best {
-            Some((_, mut parts)) => {
-                if self.settings.variant == Variant::AsReleased {
-                    for (part, last) in parts.iter_mut().zip(last) {
-                        part.progress = last;
-                    }
-                }
-                let first = self.regions.len();
-                self.regions.extend(parts);
-                self.regions[index].children = Some([first, first + 1]);
-            }
-            None => drop(self.regions[index].tried.drain(..window / 4)),
-        }
-    }
-}
-
-/// How good a cut is.
-fn score(parts: &[Region; 2], variant: Variant) -> f64 {
-    let [first, second] = parts;
-    let sizes = match variant {
-        // Each part is a pair of lists, and the code takes the length of the pair.
-        Variant::AsReleased => 2.0 * 2.0,
-        Variant::Fixed => first.tried.len() as f64 * second.tried.len() as f64,
-    };
-    sizes * (first.progress - second.progress).abs()
 }
 
 impl Teacher for Riac {
     fn propose(&mut self) -> Vec<f64> {
-        let mode = unit_f64(&mut self.random);
+        let Self { uniform, random, regions } = self;
+        let mode = unit_f64(random);
         if mode < MOVED {
-            let chosen = self.chosen();
-            let region = &self.regions[chosen];
-            let worst = region.tried.iter().min_by(|a, b| a.1.total_cmp(&b.1));
-            let Some((worst, _)) = worst else { return self.uniform.propose() };
-            let moved = worst.iter().zip(region.low.iter().zip(&region.high));
-            let random = &mut self.random;
-            moved
-                .map(|(x, (low, high))| {
-                    (x + MOVE * normal_f64(random)).clamp(low + INSIDE, high - INSIDE)
-                })
-                .collect()
+            let Region { low, high, tried, .. } = Self::chosen(regions, random);
+            let worst = tried.iter().min_by(|a, b| a.1.total_cmp(&b.1));
+            let Some((worst, _)) = worst else { return uniform.propose() };
+            let moved = worst.iter().zip(low.iter().zip(high)).map(|(x, (low, high))| {
+                (x + MOVE * normal_f64(random)).max(low + INSIDE).min(high - INSIDE)
+            });
+            moved.collect()
         } else if mode < MOVED + ANYWHERE {
-            self.uniform.propose()
+            uniform.propose()
         } else {
-            let chosen = self.chosen();
-            let Self { regions, random, .. } = self;
-            let Region { low, high, .. } = &regions[chosen];
+            let Region { low, high, .. } = Self::chosen(regions, random);
             low.iter().zip(high).map(|(low, high)| low + (high - low) * unit_f64(random)).collect()
         }
     }
 
     fn observe(&mut self, task: &[f64], reward: f64) {
-        let window = self.settings.region_size as usize;
-        let (mut path, mut at) = (vec![0], 0);
-        while let Some([first, second]) = self.regions[at].children {
-            at = if self.regions[first].contains(task) { first } else { second };
-            path.push(at);
-        }
-        for &index in &path {
-            let tried = &mut self.regions[index].tried;
-            tried.push_back((task.to_vec(), reward));
-            if tried.len() > window + 1 {
-                tried.pop_front();
-            }
-        }
-        if self.regions[at].tried.len() > window {
-            self.split(at);
-        }
-        for index in path {
-            self.regions[index].progress = self.regions[index].measured(window);
-        }
+        self.regions.observe(task, reward, &mut self.random);
     }
 
     fn facts(&self) -> Facts {
-        Facts::from([("regions".to_owned(), self.regions.len().into())])
+        Facts::from([("regions".to_owned(), self.regions.all().len().into())])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lab::trial::{Stage, Trace, with};
+
+    fn taught(variant: &str, round: u32, seed: u64) -> Trace {
+        let settings = with([("variant", variant.into()), ("round", round.into())]);
+        Stage::generated("task-grid").unwrap().run(&METHOD, &settings, 3_000, seed).unwrap()
+    }
+
+    /// Share of the last 1,000 tasks in the quarter of the space next to the origin, where alone
+    /// there is anything to learn at first.
+    fn near(trace: &Trace) -> f64 {
+        let near = |id: &u32| id / 100 < 50 && id % 100 < 50;
+        trace.order.ids[2_000..].iter().filter(|id| near(id)).count() as f64 / 1_000.0
+    }
+
+    #[test]
+    fn tasks_gather_where_the_student_makes_progress() {
+        for variant in ["as-released", "fixed"] {
+            let trace = taught(variant, 50, 1);
+            assert_eq!(trace.law, OrderLaw::Adaptive);
+            assert!(near(&trace) > 0.5, "{variant}: {}", near(&trace));
+            assert!(trace.facts["regions"].as_u64().unwrap() > 3);
+        }
+    }
+
+    #[test]
+    fn the_errors_of_the_released_code_make_a_difference_after_the_first_split_only() {
+        let stage = Stage::generated("hurdle-car").unwrap();
+        let [released, fixed] = ["as-released", "fixed"].map(|variant| {
+            let settings = with([("variant", variant.into())]);
+            stage.run(&METHOD, &settings, 2_000, 1).unwrap().order.ids
+        });
+        // A leaf holds 200 tasks, and rewards arrive at the end of a round of 50.
+        assert!(released[..250] == fixed[..250]);
+        assert!(released != fixed);
+    }
+
+    #[test]
+    fn a_round_is_as_long_as_the_teacher_waits() {
+        let trace = taught("fixed", 10, 2);
+        assert_eq!(trace.rounds().len(), 300);
+        assert!(near(&trace) > 0.5, "{}", near(&trace));
     }
 }
