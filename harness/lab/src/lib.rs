@@ -15,6 +15,7 @@ pub mod kernels;
 pub mod loops;
 pub mod method;
 pub mod metrics;
+pub mod mixture;
 pub mod models;
 pub mod network;
 pub mod objectives;
@@ -22,6 +23,7 @@ pub mod optim;
 pub mod orders;
 pub mod seat;
 pub mod sparsity;
+pub mod teaching;
 pub mod trial;
 pub mod workloads;
 

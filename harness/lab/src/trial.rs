@@ -2,6 +2,8 @@
 //! the CPU: a [`Trial`] of noisy images with its own small CNN, [`train`] on a network of the
 //! test's choice, or the [`Stage`] of a workload.
 
+use std::path::PathBuf;
+
 use data::Sources;
 use ledger::digest::Digest;
 use ledger::order::OrderLaw;
@@ -22,7 +24,7 @@ use crate::models::cnn::{Shape, cnn};
 use crate::network::Network;
 use crate::objectives::Natural;
 use crate::seat::{Batch, Facts, Moment, OrderSource, Task};
-use crate::workloads::{Material, Ready, Split, Splits, Workload};
+use crate::workloads::{self, Material, Ready, Split, Splits, Workload};
 
 const CLASSES: u32 = 3;
 const SIDE: u32 = 8;
@@ -223,6 +225,17 @@ impl Stage {
         let settings = ((workload.info)().resolve)(settings)?;
         let ready = (workload.load)(&settings, sources, Device::Cpu)?;
         Ok(Self { workload, settings, ready })
+    }
+
+    /// The workload called `id`, whose data need no file, under its defaults.
+    ///
+    /// # Errors
+    /// When there is none, or it needs files.
+    pub fn generated(id: &str) -> Result<Self, LabError> {
+        let nowhere = Sources { data_dir: PathBuf::new(), cache_dir: PathBuf::new() };
+        let workload = workloads::find(id)
+            .ok_or_else(|| std::io::Error::other(format!("there is no workload \"{id}\"")))?;
+        Self::new(workload, &Values::new(), &nowhere)
     }
 
     /// The network as every method starts from it.

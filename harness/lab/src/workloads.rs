@@ -8,9 +8,12 @@ pub mod cifar10_resnet;
 pub mod classification;
 pub mod digits_mlp;
 pub mod fashion_cnn;
+pub mod hurdle_car;
 pub mod material;
 pub mod mnist_cnn;
 pub mod split;
+pub mod task_grid;
+mod tasks;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -126,7 +129,9 @@ pub static WORKLOADS: &[&Workload] = &[
     &cifar10_resnet::WORKLOAD,
     &digits_mlp::WORKLOAD,
     &fashion_cnn::WORKLOAD,
+    &hurdle_car::WORKLOAD,
     &mnist_cnn::WORKLOAD,
+    &task_grid::WORKLOAD,
 ];
 
 /// The workload called `id`.
