@@ -21,7 +21,7 @@ use crate::network::Network;
 use crate::objectives::Natural;
 use crate::seat::{Batch, Facts, Moment, OrderSource, Task};
 use crate::workloads::classification::Classifier;
-use crate::workloads::{Material, Split, Splits};
+use crate::workloads::{Generation, Material, Split, Splits};
 
 const CLASSES: u32 = 3;
 const SIDE: u32 = 8;
@@ -84,6 +84,7 @@ impl Trial {
             examples: self.examples,
             classes: CLASSES,
             seed: self.seed,
+            generation: None,
         };
         task.run(method, settings, self.network()?, self.epochs)
     }
@@ -136,6 +137,8 @@ impl Trial {
 /// Data and seed that a method is run on.
 struct Bench {
     splits: Splits,
+    /// Whether the examples are to be generated, and not told apart.
+    generation: Option<Generation>,
     examples: u32,
     classes: u32,
     seed: u64,
@@ -154,8 +157,11 @@ impl Bench {
         let streams = Streams::new(effective_seed);
         let examples = self.examples;
         let budget_samples = u64::from(examples) * u64::from(epochs);
-        let loss = Some(Natural::Classes);
-        let material = Material { loss, classes: Some(self.classes), ..Material::default() };
+        let judged = self.generation.is_none();
+        let loss = judged.then_some(Natural::Classes);
+        let classes = judged.then_some(self.classes);
+        let generation = self.generation.clone();
+        let material = Material { loss, classes, generation, ..Material::default() };
         let task = Task {
             workload: "trial",
             network: &network,
@@ -173,7 +179,7 @@ impl Bench {
             recipe: &mut recipe,
             splits: &self.splits,
             loss,
-            judge: Some(&Classifier),
+            judge: if judged { Some(&Classifier) } else { None },
             source: OrderSource {
                 effective_seed: &effective_seed,
                 streams: &streams,
@@ -250,7 +256,27 @@ pub fn train(
 ) -> Result<(Network, Facts), LabError> {
     let [train, validation, test] = [split(shape)?, split(shape)?, split(shape)?];
     let splits = Splits { train, probe: None, validation, test };
-    let bench = Bench { splits, examples: EXAMPLES, classes: 4, seed: SEED };
+    let bench = Bench { splits, generation: None, examples: EXAMPLES, classes: 4, seed: SEED };
+    let Trace { network, facts, .. } = bench.run(method, settings, network, epochs)?;
+    Ok((network, facts))
+}
+
+/// Trains a generative `method` on the inputs of [`split`], without looking at it.
+///
+/// # Errors
+/// When the method does not fit or libtorch refuses an operation.
+pub fn generate(
+    method: &Method,
+    settings: &Values,
+    network: Network,
+    shape: &[i64],
+    epochs: u32,
+) -> Result<(Network, Facts), LabError> {
+    let [train, validation, test] = [split(shape)?, split(shape)?, split(shape)?];
+    let fresh = test.rows(0, test.len())?.0;
+    let generation = Some(Generation { shape: shape.to_vec(), sigma_data: 0.5, fresh });
+    let splits = Splits { train, probe: None, validation, test };
+    let bench = Bench { splits, generation, examples: EXAMPLES, classes: 4, seed: SEED };
     let Trace { network, facts, .. } = bench.run(method, settings, network, epochs)?;
     Ok((network, facts))
 }

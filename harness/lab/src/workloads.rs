@@ -6,10 +6,15 @@
 pub mod blobs_cnn;
 pub mod cifar10_resnet;
 pub mod classification;
+pub mod digits_gen;
 pub mod digits_mlp;
 pub mod fashion_cnn;
+pub mod generative;
 pub mod material;
 pub mod mnist_cnn;
+pub mod mnist_gen;
+pub mod ring8;
+pub mod shapes16;
 pub mod split;
 
 use std::collections::BTreeMap;
@@ -118,15 +123,24 @@ pub trait Judge: std::fmt::Debug + Send {
     /// # Errors
     /// When libtorch refuses an operation, or the model cannot be judged.
     fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError>;
+
+    /// Facts for the record: what the metrics rest on.
+    fn facts(&self) -> Facts {
+        Facts::new()
+    }
 }
 
 /// Every workload, sorted by id.
 pub static WORKLOADS: &[&Workload] = &[
     &blobs_cnn::WORKLOAD,
     &cifar10_resnet::WORKLOAD,
+    &digits_gen::WORKLOAD,
     &digits_mlp::WORKLOAD,
     &fashion_cnn::WORKLOAD,
     &mnist_cnn::WORKLOAD,
+    &mnist_gen::WORKLOAD,
+    &ring8::WORKLOAD,
+    &shapes16::WORKLOAD,
 ];
 
 /// The workload called `id`.
