@@ -6,11 +6,16 @@
 pub mod blobs_cnn;
 pub mod cifar10_resnet;
 pub mod classification;
+pub mod digits_gen;
 pub mod digits_mlp;
 pub mod fashion_cnn;
+pub mod generative;
 pub mod hurdle_car;
 pub mod material;
 pub mod mnist_cnn;
+pub mod mnist_gen;
+pub mod ring8;
+pub mod shapes16;
 pub mod split;
 pub mod task_grid;
 mod tasks;
@@ -121,17 +126,26 @@ pub trait Judge: std::fmt::Debug {
     /// # Errors
     /// When libtorch refuses an operation, or the model cannot be judged.
     fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError>;
+
+    /// Facts for the record: what the metrics rest on.
+    fn facts(&self) -> Facts {
+        Facts::new()
+    }
 }
 
 /// Every workload, sorted by id.
 pub static WORKLOADS: &[&Workload] = &[
     &blobs_cnn::WORKLOAD,
     &cifar10_resnet::WORKLOAD,
+    &digits_gen::WORKLOAD,
     &digits_mlp::WORKLOAD,
     &fashion_cnn::WORKLOAD,
     &hurdle_car::WORKLOAD,
     &mnist_cnn::WORKLOAD,
     &task_grid::WORKLOAD,
+    &mnist_gen::WORKLOAD,
+    &ring8::WORKLOAD,
+    &shapes16::WORKLOAD,
 ];
 
 /// The workload called `id`.
