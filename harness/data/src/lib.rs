@@ -13,6 +13,8 @@ mod files;
 pub mod idx;
 pub mod load;
 pub mod raw;
+pub mod sequences;
+pub mod slp;
 pub mod sources;
 pub mod split;
 pub mod status;
