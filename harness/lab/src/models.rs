@@ -9,7 +9,7 @@ use rand_pcg::Pcg64;
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::init;
-use crate::network::{Layer, Network, Parameter, Role, channels_last};
+use crate::network::{Body, Layer, Network, Parameter, Role, channels_last};
 
 /// Collects parameters and layers of a network, drawing initial values from the `init` stream.
 #[derive(Debug)]
@@ -91,8 +91,7 @@ impl Builder {
     /// The network of `layers`.
     #[must_use]
     pub fn finish(self, layers: Vec<Layer>) -> Network {
-        let channels_last = self.parameters.iter().any(|parameter| parameter.tensor.dim() == 4);
-        Network { parameters: self.parameters, buffers: self.buffers, layers, channels_last }
+        Network { parameters: self.parameters, buffers: self.buffers, body: Body::Layers(layers) }
     }
 
     fn drawn(
