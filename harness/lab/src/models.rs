@@ -1,6 +1,7 @@
 //! Network shapes: one file each, built by [`Builder`].
 
 pub mod cnn;
+pub mod gpt;
 pub mod mlp;
 pub mod resnet9;
 

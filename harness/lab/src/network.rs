@@ -7,6 +7,8 @@ use ledger::digest::Digest;
 use sha2::{Digest as _, Sha256};
 use tch::{Device, Kind, TchError, Tensor};
 
+use crate::models::gpt::Gpt;
+
 /// What a parameter is to its layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -16,6 +18,8 @@ pub enum Role {
     Bias,
     /// Scale or shift of a normalisation.
     Norm,
+    /// Table of vectors, one per token or position.
+    Embedding,
 }
 
 /// A trainable tensor.
@@ -76,6 +80,8 @@ pub enum Layer {
 pub enum Body {
     /// One layer after another.
     Layers(Vec<Layer>),
+    /// A transformer over tokens.
+    Gpt(Gpt),
     /// No forward pass: a table of numbers that a learner of its own keeps.
     Table,
 }
@@ -130,7 +136,21 @@ impl Network {
     pub fn forward(&self, inputs: &Tensor, train: bool) -> Result<Tensor, TchError> {
         match &self.body {
             Body::Layers(layers) => self.run(layers, inputs, train),
+            Body::Gpt(gpt) => gpt.forward(self, inputs),
             Body::Table => Err(TchError::Kind("a table has no forward pass".to_owned())),
+        }
+    }
+
+    /// The transformer, for what needs more of it than logits.
+    ///
+    /// # Errors
+    /// When this is another network.
+    pub fn gpt(&self) -> Result<&Gpt, TchError> {
+        match &self.body {
+            Body::Gpt(gpt) => Ok(gpt),
+            Body::Layers(_) | Body::Table => {
+                Err(TchError::Kind("the network is no transformer".to_owned()))
+            }
         }
     }
 
