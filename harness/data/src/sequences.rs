@@ -69,28 +69,37 @@ pub struct Part<T> {
     pub ids: Vec<Digest>,
 }
 
+/// What an example is drawn for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Its number within its split, from 0.
+    pub index: usize,
+    /// Whether it is one to validate or test on.
+    pub judged: bool,
+}
+
 /// How often an example that exists already is drawn again before the generator is called too
 /// small.
 const TRIES: u32 = 1000;
 
 /// Draws the splits one after the other, held-out ones first, so that another number of training
 /// examples leaves these as they are; an example that exists already is drawn again. `draw` is
-/// told the place of the example in its split, from which it can take a group.
+/// told the example's place, from which it can take a group.
 ///
 /// # Errors
 /// [`DataError::Setting`] when the generator has fewer different examples than are asked for.
 pub fn distinct<T>(
     sizes: Sizes,
-    mut draw: impl FnMut(usize) -> T,
+    mut draw: impl FnMut(Place) -> T,
     id: impl Fn(&T) -> Digest,
 ) -> Result<Parts<T>, DataError> {
     let mut seen = BTreeSet::new();
-    let mut part = |size: u32| {
+    let mut part = |size: u32, judged: bool| {
         let size = size as usize;
         let mut part = Part { examples: Vec::with_capacity(size), ids: Vec::with_capacity(size) };
-        for place in 0..size {
+        for index in 0..size {
             let fresh = (0..TRIES).find_map(|_| {
-                let example = draw(place);
+                let example = draw(Place { index, judged });
                 let id = id(&example);
                 seen.insert(id).then_some((example, id))
             });
@@ -106,8 +115,8 @@ pub fn distinct<T>(
         }
         Ok(part)
     };
-    let (test, validation) = (part(sizes.test)?, part(sizes.validation)?);
-    let (probe, train) = (part(sizes.probe)?, part(sizes.train)?);
+    let (test, validation) = (part(sizes.test, true)?, part(sizes.validation, true)?);
+    let (probe, train) = (part(sizes.probe, false)?, part(sizes.train, false)?);
     Ok(Parts { train, probe, validation, test })
 }
 
@@ -117,10 +126,10 @@ mod tests {
 
     fn numbers(train: u32, among: u16) -> Result<Parts<Sequence>, DataError> {
         let mut random = ledger::order::generator(&Digest::of(b"numbers"));
-        let draw = |place| Sequence {
+        let draw = |place: Place| Sequence {
             tokens: vec![u16::try_from(ledger::order::bounded(&mut random, among.into())).unwrap()],
             prompt: 0,
-            group: u32::try_from(place % 3).unwrap(),
+            group: u32::try_from(place.index % 3).unwrap(),
         };
         distinct(Sizes { train, probe: 3, validation: 4, test: 5 }, draw, Sequence::id)
     }

@@ -3,14 +3,21 @@
 //! A workload gives methods [`Splits`] and [`Material`]; what judges a model, its [`Judge`], stays
 //! with the training loop, so that no method can see an evaluation.
 
+pub mod attr;
 pub mod blobs_cnn;
 pub mod cifar10_resnet;
 pub mod classification;
 pub mod digits_mlp;
 pub mod fashion_cnn;
+pub mod language;
 pub mod material;
 pub mod mnist_cnn;
+pub mod quad;
+pub mod slp_resolve;
+pub mod slp_synth;
+pub mod slp_trace;
 pub mod split;
+pub mod text;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -122,11 +129,18 @@ pub trait Judge: std::fmt::Debug {
 
 /// Every workload, sorted by id.
 pub static WORKLOADS: &[&Workload] = &[
+    &attr::WORKLOAD,
     &blobs_cnn::WORKLOAD,
     &cifar10_resnet::WORKLOAD,
     &digits_mlp::WORKLOAD,
     &fashion_cnn::WORKLOAD,
     &mnist_cnn::WORKLOAD,
+    &quad::WORKLOAD,
+    &slp_resolve::WORKLOAD,
+    &slp_synth::WORKLOAD,
+    &slp_trace::WORKLOAD,
+    &text::BYTE,
+    &text::CHAR,
 ];
 
 /// The workload called `id`.
