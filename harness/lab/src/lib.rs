@@ -9,6 +9,7 @@ pub mod cell;
 pub mod clock;
 pub mod device;
 pub mod error;
+pub mod generate;
 pub mod init;
 pub mod kernels;
 pub mod loops;
