@@ -100,24 +100,25 @@ impl Kind {
         let mut figure = Figure::new(title, &explanation);
         figure.name = self.name.to_owned();
 
-        let curves: Vec<Curve> = workload
-            .arms
-            .iter()
-            .zip(series)
-            .map(|(arm, series)| Curve { series, points: self.prepared(arm) })
-            .collect();
+        let trained = |arm: &&ArmAnalysis| !arm.idle;
+        let moving: Vec<Vec<CurvePoint>> =
+            workload.arms.iter().filter(trained).map(|arm| self.prepared(arm)).collect();
+        let shown = visible_metric(workload, &moving);
+        let ends = self.range(&moving);
+        let curve = |(arm, series)| Curve { series, points: self.drawn(arm, shown, ends) };
+        let curves: Vec<Curve> = workload.arms.iter().zip(series).map(curve).collect();
         let plot_height = LEAST_PLOT_HEIGHT.max(curves.len() as f64 * LEGEND_ROW);
         let bottom = TOP + plot_height;
         figure.height = (bottom + BOTTOM_MARGIN).ceil();
 
-        let y = Axis::new(visible_metric(workload, &curves), Scale::Linear, bottom, TOP);
+        let y = Axis::new(shown, Scale::Linear, bottom, TOP);
         let ticks = y.ticks(6);
         let widest = ticks.iter().map(|t| text_width(&t.label, BODY, false)).fold(0.0, f64::max);
         let left = 12.0 + widest.min(110.0) + 8.0;
         let labels = curves.iter().map(|c| text_width(&c.series.label, BODY, c.series.baseline));
         let legend = labels.fold(60.0, f64::max) + SWATCH + LEADER + 18.0;
         let right = WIDTH - legend;
-        let x = Axis::new(self.range(&curves), self.scale, left, right);
+        let x = Axis::new(ends, self.scale, left, right);
 
         for tick in &ticks {
             figure.line(vec![(left, tick.at), (right, tick.at)], GRID, 1.0);
@@ -142,6 +143,23 @@ impl Kind {
         figure
     }
 
+    /// The points of an arm; a level from end to end for one that trains nothing, where it is
+    /// within what the axis shows.
+    fn drawn(
+        &self,
+        arm: &ArmAnalysis,
+        (low, high): (f64, f64),
+        ends: (f64, f64),
+    ) -> Vec<CurvePoint> {
+        match (arm.idle, arm.by_samples.first()) {
+            (false, _) => self.prepared(arm),
+            (true, Some(level)) if text::drawable(level) && (low..=high).contains(&level.mean) => {
+                [ends.0, ends.1].map(|x| CurvePoint { x, ..*level }).to_vec()
+            }
+            (true, _) => Vec::new(),
+        }
+    }
+
     fn prepared(&self, arm: &ArmAnalysis) -> Vec<CurvePoint> {
         let mut points: Vec<CurvePoint> = (self.points)(arm)
             .iter()
@@ -155,8 +173,8 @@ impl Kind {
         points
     }
 
-    fn range(&self, curves: &[Curve]) -> (f64, f64) {
-        let xs = curves.iter().flat_map(|curve| curve.points.iter().map(|p| p.x));
+    fn range(&self, curves: &[Vec<CurvePoint>]) -> (f64, f64) {
+        let xs = curves.iter().flat_map(|points| points.iter().map(|p| p.x));
         let (low, high) =
             xs.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
         if low > high {
@@ -170,10 +188,10 @@ impl Kind {
 }
 
 /// The range of the metric to show: the last four fifths of each curve and the target.
-fn visible_metric(workload: &WorkloadAnalysis, curves: &[Curve]) -> (f64, f64) {
-    let settled = curves.iter().flat_map(|curve| {
-        let from = curve.points.last().map_or(0.0, |p| p.x * 0.2);
-        curve.points.iter().filter(move |p| p.x >= from)
+fn visible_metric(workload: &WorkloadAnalysis, curves: &[Vec<CurvePoint>]) -> (f64, f64) {
+    let settled = curves.iter().flat_map(|points| {
+        let from = points.last().map_or(0.0, |p| p.x * 0.2);
+        points.iter().filter(move |p| p.x >= from)
     });
     let values: Vec<f64> = settled.flat_map(|p| [p.mean, p.low, p.high]).collect();
     let (low, high) = zoom(&values, &[workload.target]);

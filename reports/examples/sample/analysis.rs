@@ -144,6 +144,7 @@ fn arm(index: usize, shape: &Shape, seeds: usize, target: f64) -> ArmAnalysis {
             ("batch".to_owned(), serde_json::json!(64)),
             ("schedule".to_owned(), serde_json::json!({"kind": "cosine", "warmup": 0.05})),
         ]),
+        idle: false,
         outcomes: Outcomes {
             reached: reached as u32,
             censored: (seeds - reached - diverged) as u32,
