@@ -60,6 +60,18 @@ impl Builder {
         Ok(Layer::Linear { weight, bias })
     }
 
+    /// A linear layer `inputs → outputs` without bias whose weights are 0.
+    ///
+    /// # Errors
+    /// When libtorch cannot allocate.
+    pub fn zeros(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Layer, TchError> {
+        let shape = [outputs, inputs].map(|size| i64::try_from(size).unwrap_or(0));
+        let zeros = Tensor::f_zeros(shape, (Kind::Float, self.device))?;
+        let weight = self.push(name, "weight", Role::Weight, zeros);
+        self.depth += 1;
+        Ok(Layer::Product { weight })
+    }
+
     /// A `size × size` convolution with bias.
     ///
     /// # Errors

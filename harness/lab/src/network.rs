@@ -49,6 +49,11 @@ pub enum Layer {
         /// Index of b.
         bias: usize,
     },
+    /// x Wᵀ.
+    Product {
+        /// Index of W, out × in.
+        weight: usize,
+    },
     /// 2-D convolution, stride 1, padding that keeps the size.
     Conv {
         /// Index of the filters, out × in × k × k.
@@ -205,6 +210,7 @@ impl Network {
             let x = hidden.as_ref().unwrap_or(inputs);
             hidden = Some(match layer {
                 Layer::Flatten => x.f_flatten(1, -1)?,
+                Layer::Product { weight } => x.f_linear::<Tensor>(self.at(*weight), None)?,
                 Layer::Linear { weight, bias } => {
                     x.f_linear(self.at(*weight), Some(self.at(*bias)))?
                 }
