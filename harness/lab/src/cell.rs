@@ -147,7 +147,9 @@ impl CellSetup<'_> {
         };
         let recipe = (self.method.method.build)(self.settings, &task)?;
         if task.material.generation.is_some() && recipe.sampler.is_none() {
-            return Err(task.unfit(self.method.id, "the workload judges samples; the method draws none"));
+            return Err(
+                task.unfit(self.method.id, "the workload judges samples; the method draws none")
+            );
         }
         Ok(recipe)
     }

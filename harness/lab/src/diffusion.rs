@@ -113,9 +113,8 @@ impl Denoise<'_> {
             return self.rows(x, &[sigma]);
         }
         let starts = (0..rows).step_by(CHUNK as usize);
-        let piece = |start: i64| {
-            self.rows(&x.f_narrow(0, start, CHUNK.min(rows - start))?, &[sigma])
-        };
+        let piece =
+            |start: i64| self.rows(&x.f_narrow(0, start, CHUNK.min(rows - start))?, &[sigma]);
         Tensor::f_cat(&starts.map(piece).collect::<Result<Vec<_>, _>>()?, 0)
     }
 
@@ -124,7 +123,8 @@ impl Denoise<'_> {
             .iter()
             .map(|&sigma| self.preconditioning.coefficients(sigma, self.sigma_data))
             .collect();
-        let flat: Vec<f32> = (0..4).flat_map(|c| each.iter().map(move |row| row[c] as f32)).collect();
+        let flat: Vec<f32> =
+            (0..4).flat_map(|c| each.iter().map(move |row| row[c] as f32)).collect();
         let table = Tensor::f_from_slice(&flat)?.f_to_device(x.device())?;
         let count = sigmas.len() as i64;
         let mut column = vec![1; x.dim()];
@@ -222,8 +222,11 @@ mod tests {
     #[test]
     fn pieces_are_denoised_as_the_whole() {
         let network = mlp2d(2, 16, &trial::streams(), Device::Cpu).unwrap();
-        let map =
-            Denoise { network: &network, preconditioning: Preconditioning::Diffusion, sigma_data: 0.5 };
+        let map = Denoise {
+            network: &network,
+            preconditioning: Preconditioning::Diffusion,
+            sigma_data: 0.5,
+        };
         let x = noise_like(
             &Tensor::zeros([CHUNK + 3, 2], (tch::Kind::Float, Device::Cpu)),
             &mut trial::streams().generator("noise"),

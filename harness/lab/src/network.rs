@@ -167,7 +167,12 @@ impl Network {
     }
 
     /// Outputs of some layers of this network.
-    pub(crate) fn run(&self, layers: &[Layer], inputs: &Tensor, train: bool) -> Result<Tensor, TchError> {
+    pub(crate) fn run(
+        &self,
+        layers: &[Layer],
+        inputs: &Tensor,
+        train: bool,
+    ) -> Result<Tensor, TchError> {
         let mut hidden: Option<Tensor> = None;
         // Whether the backward pass of the layer before does without its output.
         let mut free = false;

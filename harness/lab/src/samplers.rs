@@ -130,8 +130,7 @@ mod tests {
 
     #[test]
     fn one_evaluation_of_the_multistep_sampler_is_the_one_step_sampler_bit_for_bit() {
-        let network =
-            crate::models::mlp2d::mlp2d(2, 16, &trial::streams(), Device::Cpu).unwrap();
+        let network = crate::models::mlp2d::mlp2d(2, 16, &trial::streams(), Device::Cpu).unwrap();
         let noise = Tensor::from_slice(&[0.3_f32, -1.2, 0.01, 1.5]).view([2, 2]);
         let sample = |kind: SamplerKind, evaluations| {
             let sampler = kind.build(Preconditioning::Consistency, 0.5, 1);

@@ -64,7 +64,8 @@ mod tests {
         let moment = trial::moment(0, 1);
         let mut expected = network.parameters[0].tensor.double_value(&[0, 0]);
         for _ in 0..5 {
-            let _ = tch::no_grad(|| network.parameters[0].tensor.shallow_clone().g_add_scalar_(1.0));
+            let _ =
+                tch::no_grad(|| network.parameters[0].tensor.shallow_clone().g_add_scalar_(1.0));
             let now = network.parameters[0].tensor.double_value(&[0, 0]);
             expected = 0.9 * expected + 0.1 * now;
             ema.after_update(&network.parameters, &moment).unwrap();

@@ -39,7 +39,10 @@ fn convolutions(builder: &mut Builder) -> Result<Vec<Layer>, TchError> {
     let mut layers = Vec::new();
     let mut inputs = 1;
     for (index, outputs) in WIDTHS.into_iter().enumerate() {
-        layers.extend([builder.conv(&format!("conv{}", index + 1), inputs, outputs, 3)?, Layer::Relu]);
+        layers.extend([
+            builder.conv(&format!("conv{}", index + 1), inputs, outputs, 3)?,
+            Layer::Relu,
+        ]);
         layers.extend((index < 2).then_some(Layer::MaxPool));
         inputs = outputs;
     }
@@ -103,14 +106,8 @@ impl Features {
             }
             let ids = order.split_off(order.len().saturating_sub(BATCH as usize));
             let lr_factor = 1.0 - step as f64 / STEPS as f64;
-            let moment = Moment {
-                step,
-                total_steps: STEPS,
-                epoch: 0,
-                total_epochs: 1,
-                lr_factor,
-                pass: 0,
-            };
+            let moment =
+                Moment { step, total_steps: STEPS, epoch: 0, total_epochs: 1, lr_factor, pass: 0 };
             let loss = Natural::Classes.loss(&network, &train.batch(&ids)?, &moment)?;
             let leaves: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
             let tensors = Tensor::f_run_backward(&[&loss], &leaves, false, false)?;
@@ -129,7 +126,11 @@ impl Features {
         let piece = |start: i64| {
             let part = images.f_narrow(0, start, CHUNK.min(rows - start))?;
             let maps = self.network.run(&self.layers, &part, false)?;
-            if maps.dim() == 4 { maps.f_mean_dim([2, 3].as_slice(), false, Kind::Float) } else { Ok(maps) }
+            if maps.dim() == 4 {
+                maps.f_mean_dim([2, 3].as_slice(), false, Kind::Float)
+            } else {
+                Ok(maps)
+            }
         };
         let pieces = (0..rows).step_by(CHUNK as usize).map(piece).collect::<Result<Vec<_>, _>>()?;
         Tensor::f_cat(&pieces, 0)

@@ -65,7 +65,8 @@ mod tests {
         // Per axis (3σ − σ)² and (2 + 2m)² for sample mean m and deviation σ, here exactly.
         let own = moments(&plain);
         let variance = own.covariance.trace().double_value(&[]);
-        let expected = 4.0 * variance + (&own.mean * 2.0 + 2.0).square().sum(None).double_value(&[]);
+        let expected =
+            4.0 * variance + (&own.mean * 2.0 + 2.0).square().sum(None).double_value(&[]);
         let found = own.distance(&moments(&moved)).unwrap();
         assert!((found / expected - 1.0).abs() < 1e-6, "{found} {expected}");
         assert!(own.distance(&own).unwrap().abs() < 1e-6);
@@ -79,8 +80,10 @@ mod tests {
         let zero = || Tensor::from_slice(&[0.0, 0.0]);
         let a = Moments { mean: zero(), covariance: matrix([4.0, 0.0, 0.0, 1.0]) };
         let b = Moments { mean: zero(), covariance: matrix([2.5, 1.5, 1.5, 2.5]) };
-        let cross: f64 =
-            [1.0, -1.0].map(|sign: f64| ((12.5 + sign * 92.25_f64.sqrt()) / 2.0).sqrt()).iter().sum();
+        let cross: f64 = [1.0, -1.0]
+            .map(|sign: f64| ((12.5 + sign * 92.25_f64.sqrt()) / 2.0).sqrt())
+            .iter()
+            .sum();
         assert!((a.distance(&b).unwrap() - (10.0 - 2.0 * cross)).abs() < 1e-9);
     }
 }

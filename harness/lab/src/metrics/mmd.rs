@@ -74,7 +74,8 @@ mod tests {
     use ledger::streams;
 
     fn points(name: &str, count: i64) -> Tensor {
-        let numbers = streams::normal(&mut crate::trial::streams().generator(name), 2 * count as usize);
+        let numbers =
+            streams::normal(&mut crate::trial::streams().generator(name), 2 * count as usize);
         Tensor::from_slice(&numbers).view([count, 2])
     }
 
@@ -84,10 +85,11 @@ mod tests {
         let points = Tensor::from_slice(&[0.5_f32, 0.0, 2.0, 0.0]).view([2, 2]);
         let mmd = Mmd::new(reference).unwrap();
         // Distances 1, 2, 3: median 2.
-        let kernel = |d: f64| [1.0, 2.0, 4.0_f64].map(|h| (-d * d / (2.0 * h * h)).exp()).iter().sum::<f64>();
+        let kernel = |d: f64| {
+            [1.0, 2.0, 4.0_f64].map(|h| (-d * d / (2.0 * h * h)).exp()).iter().sum::<f64>()
+        };
         let own = (kernel(1.0) + kernel(2.0) + kernel(3.0)) / 3.0;
-        let between: f64 =
-            [0.5, 0.5, 2.5, 2.0, 1.0, 1.0].map(kernel).iter().sum::<f64>() / 6.0;
+        let between: f64 = [0.5, 0.5, 2.5, 2.0, 1.0, 1.0].map(kernel).iter().sum::<f64>() / 6.0;
         let expected = own + kernel(1.5) - 2.0 * between;
         assert!((mmd.to(&points).unwrap() - expected).abs() < 1e-6);
     }

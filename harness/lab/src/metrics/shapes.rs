@@ -60,7 +60,9 @@ impl Readings {
             let mut middles: Vec<f64> =
                 readings.recognised.iter().map(|r| r.factors.middle[axis]).collect();
             middles.sort_by(f64::total_cmp);
-            move |share: f64| middles[((share * middles.len() as f64) as usize).min(middles.len() - 1)]
+            move |share: f64| {
+                middles[((share * middles.len() as f64) as usize).min(middles.len() - 1)]
+            }
         };
         let steps = 1_000;
         let axis_gap = |axis| {
@@ -85,8 +87,8 @@ mod tests {
     #[test]
     fn true_images_are_recognised_in_all_classes_and_places_and_noise_is_not() {
         let spare = data::shapes::spare();
-        let [first, second] =
-            [0, 1].map(|half| Readings::of(&images(&spare.pixels[half * 128_000..][..128_000])).unwrap());
+        let [first, second] = [0, 1]
+            .map(|half| Readings::of(&images(&spare.pixels[half * 128_000..][..128_000])).unwrap());
         assert!(first.recognised() > 0.99 && first.one_object() == 1.0);
         assert!(first.class_entropy() > 0.99);
         assert!(first.position_gap(&second) < 0.4, "{}", first.position_gap(&second));

@@ -54,7 +54,10 @@ pub fn unet_s(width: usize, streams: &Streams, device: Device) -> Result<Network
         frequencies,
         embedding: parts.linear("embedding", NOISE_FEATURES, 4 * width)?,
         into: parts.conv("into", 1, width, 3)?,
-        down: [parts.conv("down1", width, 2 * width, 3)?, parts.conv("down2", 2 * width, 4 * width, 3)?],
+        down: [
+            parts.conv("down1", width, 2 * width, 3)?,
+            parts.conv("down2", 2 * width, 4 * width, 3)?,
+        ],
         blocks: [
             parts.block("left", 2 * width)?,
             parts.block("bottom", 4 * width)?,
@@ -112,13 +115,23 @@ fn affine(layer: &Layer) -> Result<Affine, TchError> {
 }
 
 /// A convolution whose padding keeps the size (at stride 1).
-fn convolve(network: &Network, [weight, bias]: Affine, x: &Tensor, stride: i64) -> Result<Tensor, TchError> {
+fn convolve(
+    network: &Network,
+    [weight, bias]: Affine,
+    x: &Tensor,
+    stride: i64,
+) -> Result<Tensor, TchError> {
     let (weight, bias) = (network.at(weight), network.at(bias));
     let padding = weight.size().last().map_or(0, |size| size / 2);
     x.f_conv2d(weight, Some(bias), [stride; 2], [padding; 2], [1, 1], 1)
 }
 
-fn norm_silu(network: &Network, [scale, shift]: Affine, channels: usize, x: &Tensor) -> Result<Tensor, TchError> {
+fn norm_silu(
+    network: &Network,
+    [scale, shift]: Affine,
+    channels: usize,
+    x: &Tensor,
+) -> Result<Tensor, TchError> {
     let groups = (channels / GROUP).max(1) as i64;
     x.f_group_norm(groups, Some(network.at(scale)), Some(network.at(shift)), 1e-5, true)?.f_silu()
 }

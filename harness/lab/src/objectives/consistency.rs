@@ -128,7 +128,8 @@ impl Rules {
         let mass: Vec<f64> = match self.proposal {
             Proposal::Uniform => vec![1.0; grid.len() - 1],
             Proposal::Lognormal => {
-                let scaled = |sigma: &f64| (sigma.ln() - self.p_mean) / (2.0_f64.sqrt() * self.p_std);
+                let scaled =
+                    |sigma: &f64| (sigma.ln() - self.p_mean) / (2.0_f64.sqrt() * self.p_std);
                 let ends: Vec<f64> = grid.iter().map(scaled).collect();
                 let erf = Vec::<f64>::try_from(&Tensor::f_from_slice(&ends)?.f_erf()?)?;
                 erf.windows(2).map(|pair| pair[1] - pair[0]).collect()
@@ -285,7 +286,12 @@ impl Objective for Consistency {
         }
     }
 
-    fn after_step(&mut self, network: &Network, _: &Batch, moment: &Moment) -> Result<(), TchError> {
+    fn after_step(
+        &mut self,
+        network: &Network,
+        _: &Batch,
+        moment: &Moment,
+    ) -> Result<(), TchError> {
         let Some(teacher) = &mut self.teacher else { return Ok(()) };
         let weight = 1.0 - self.rules.decay(self.rules.levels(moment.step, moment.total_steps));
         for (average, parameter) in teacher.parameters.iter_mut().zip(&network.parameters) {

@@ -143,9 +143,8 @@ impl Halving {
         let steps = u64::from(self.stages.student_steps(self.stage));
         // Levels at half-steps, descending.
         let levels: Vec<f64> = grid(2 * steps as usize + 1).into_iter().rev().collect();
-        let drawn: Vec<usize> = (0..rows)
-            .map(|_| 2 * order::bounded(&mut self.intervals, steps) as usize)
-            .collect();
+        let drawn: Vec<usize> =
+            (0..rows).map(|_| 2 * order::bounded(&mut self.intervals, steps) as usize).collect();
         let at = |half: usize| drawn.iter().map(|&i| levels[i + half]).collect();
         Intervals { begin: at(0), middle: at(1), end: at(2) }
     }
@@ -276,7 +275,8 @@ mod tests {
         // Two exact steps 80 → 2.515219 → 0.002 multiply by 0.0012207, so the target is
         // 0.0011958·x; the exact flow would be 0.00624993·x.
         let levels = grid(3);
-        let at = Intervals { begin: vec![levels[2]], middle: vec![levels[1]], end: vec![levels[0]] };
+        let at =
+            Intervals { begin: vec![levels[2]], middle: vec![levels[1]], end: vec![levels[0]] };
         let x = Tensor::from_slice(&[80.0_f32]).view([1, 1]);
         let found = target(&map(&network(None)), &x, &at).unwrap().double_value(&[0, 0]) / 80.0;
         assert!((found - 0.001_195_8).abs() < 3e-7, "{found}");
@@ -293,12 +293,7 @@ mod tests {
         }
         assert_eq!([1, 2, 3].map(|stage| STAGES.student_steps(stage)), [4, 2, 1]);
         // OpenAI's lengths in units of 50,000 updates: to 2 at 550,000, to 1 at 650,000 of 800,000.
-        let long = Stages {
-            start: 8192,
-            teacher_share: 0.0,
-            lengths: Lengths::LongLast,
-            ..STAGES
-        };
+        let long = Stages { start: 8192, teacher_share: 0.0, lengths: Lengths::LongLast, ..STAGES };
         let starts = long.starts(800_000);
         assert_eq!(starts[12..], [550_000, 650_000, 800_000]);
         assert!(starts[1..13].windows(2).all(|pair| pair[1] - pair[0] == 50_000));
@@ -331,7 +326,10 @@ mod tests {
             let mut weight = network.parameters[0].tensor.shallow_clone();
             let _ = tch::no_grad(|| weight.g_add_scalar_(0.001));
             if step > 100 {
-                assert_eq!(halving.teacher.as_ref().unwrap().digest().unwrap(), frozen[frozen.len() - 1]);
+                assert_eq!(
+                    halving.teacher.as_ref().unwrap().digest().unwrap(),
+                    frozen[frozen.len() - 1]
+                );
             }
         }
         assert!(frozen[0] != frozen[1] && frozen[1] != frozen[2]);

@@ -1,9 +1,9 @@
 //! RAdam: Adam whose step is rectified while the second moment is uncertain (Liu et al.,
 //! arXiv:1908.03265), as PyTorch 2.11 computes it.
 
+use ledger::choice;
 use ledger::settings;
 use ledger::settings::Range;
-use ledger::choice;
 use tch::{TchError, Tensor};
 
 use super::adamw::{Adamw, AdamwSettings};

@@ -67,8 +67,7 @@ pub static WORKLOAD: Workload = Workload {
 
 fn load(sources: &Sources, device: Device) -> Result<Ready, LabError> {
     let loaded = data::load(LAYOUT.data, sources)?;
-    let (train, kept) =
-        loaded.split.train.split_at(loaded.split.train.len().saturating_sub(SPARE));
+    let (train, kept) = loaded.split.train.split_at(loaded.split.train.len().saturating_sub(SPARE));
     let spare = split_of(&loaded.samples, kept, &LAYOUT, device)?;
     let judged = [240, 360];
     let source = Source { layout: &LAYOUT, loaded: &loaded, spare, kind: Kind::Images, judged };

@@ -11,8 +11,8 @@
 //! because chance makes modes unequal. The last look adds MMD², precision and recall by
 //! neighbours in the plane, and `sw2@n`: the same model sampled with n evaluations of the network.
 
-use data::planar::{self, Density};
 use data::Samples;
+use data::planar::{self, Density};
 use ledger::catalogue::{MetricInfo, WorkloadInfo};
 use ledger::settings::Range;
 use ledger::{choice, settings};

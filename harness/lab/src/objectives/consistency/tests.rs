@@ -65,13 +65,9 @@ fn the_teachers_decay_is_the_papers_formula() {
 
 #[test]
 fn the_huber_constant_grows_with_the_root_of_the_dimension() {
-    for (coordinates, expected) in [
-        (2, 7.6368e-4),
-        (64, 0.00432),
-        (784, 0.01512),
-        (3_072, 0.029_930),
-        (12_288, 0.059_860),
-    ] {
+    for (coordinates, expected) in
+        [(2, 7.6368e-4), (64, 0.00432), (784, 0.01512), (3_072, 0.029_930), (12_288, 0.059_860)]
+    {
         assert!((huber_constant(coordinates) - expected).abs() < 5e-7, "{coordinates}");
     }
 }
@@ -178,7 +174,8 @@ fn on_a_normal_the_trained_map_approaches_the_exact_one() {
     let preconditioning = Preconditioning::Consistency;
     let map = Denoise { network: &network, preconditioning, sigma_data: 0.5 };
     let error = |map: &Denoise<'_>| {
-        let x = Tensor::from_slice(&[80.0_f32, 0.0, 0.0, -80.0, 56.0, 56.0, -100.0, 30.0]).view([4, 2]);
+        let x =
+            Tensor::from_slice(&[80.0_f32, 0.0, 0.0, -80.0, 56.0, 56.0, -100.0, 30.0]).view([4, 2]);
         let found = tch::no_grad(|| map.at(&x, 80.0)).unwrap();
         let squares = values(&(found - x * 0.006_249_93).square()).unwrap();
         (f64::from(squares.iter().sum::<f32>()) / 8.0).sqrt()
