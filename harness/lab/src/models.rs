@@ -1,6 +1,7 @@
 //! Network shapes: one file each, built by [`Builder`].
 
 pub mod cnn;
+pub mod gpt;
 pub mod mlp;
 pub mod mlp2d;
 pub mod resnet9;
@@ -57,6 +58,18 @@ impl Builder {
         let bias = self.drawn(name, "bias", Role::Bias, &[outputs], inputs)?;
         self.depth += 1;
         Ok(Layer::Linear { weight, bias })
+    }
+
+    /// A linear layer `inputs → outputs` without bias whose weights are 0.
+    ///
+    /// # Errors
+    /// When libtorch cannot allocate.
+    pub fn zeros(&mut self, name: &str, inputs: usize, outputs: usize) -> Result<Layer, TchError> {
+        let shape = [outputs, inputs].map(|size| i64::try_from(size).unwrap_or(0));
+        let zeros = Tensor::f_zeros(shape, (Kind::Float, self.device))?;
+        let weight = self.push(name, "weight", Role::Weight, zeros);
+        self.depth += 1;
+        Ok(Layer::Product { weight })
     }
 
     /// A `size × size` convolution with bias.

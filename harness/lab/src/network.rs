@@ -9,6 +9,8 @@ use ledger::digest::Digest;
 use sha2::{Digest as _, Sha256};
 use tch::{Device, Kind, TchError, Tensor};
 
+use crate::models::gpt::Gpt;
+
 /// What a parameter is to its layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -18,6 +20,8 @@ pub enum Role {
     Bias,
     /// Scale or shift of a normalisation.
     Norm,
+    /// Table of vectors, one per token or position.
+    Embedding,
 }
 
 /// A trainable tensor.
@@ -44,6 +48,11 @@ pub enum Layer {
         weight: usize,
         /// Index of b.
         bias: usize,
+    },
+    /// x Wᵀ.
+    Product {
+        /// Index of W, out × in.
+        weight: usize,
     },
     /// 2-D convolution, stride 1, padding that keeps the size.
     Conv {
@@ -78,6 +87,8 @@ pub enum Layer {
 pub enum Body {
     /// One layer after another.
     Layers(Vec<Layer>),
+    /// A transformer over tokens.
+    Gpt(Gpt),
     /// Takes a noise level beside its inputs.
     Denoiser(Arc<dyn Denoiser>),
     /// No forward pass: a table of numbers that a learner of its own keeps.
@@ -144,10 +155,22 @@ impl Network {
     pub fn forward(&self, inputs: &Tensor, train: bool) -> Result<Tensor, TchError> {
         match &self.body {
             Body::Layers(layers) => self.run(layers, inputs, train),
+            Body::Gpt(gpt) => gpt.forward(self, inputs),
             Body::Denoiser(_) => {
                 Err(TchError::Kind("a denoiser takes a noise level beside its inputs".to_owned()))
             }
             Body::Table => Err(TchError::Kind("a table has no forward pass".to_owned())),
+        }
+    }
+
+    /// The transformer, for what needs more of it than logits.
+    ///
+    /// # Errors
+    /// When this is another network.
+    pub fn gpt(&self) -> Result<&Gpt, TchError> {
+        match &self.body {
+            Body::Gpt(gpt) => Ok(gpt),
+            _ => Err(TchError::Kind("the network is no transformer".to_owned())),
         }
     }
 
@@ -160,9 +183,7 @@ impl Network {
     pub fn denoise(&self, inputs: &Tensor, noise: &Tensor) -> Result<Tensor, TchError> {
         match &self.body {
             Body::Denoiser(body) => body.run(self, inputs, noise),
-            Body::Layers(_) | Body::Table => {
-                Err(TchError::Kind("the network takes no noise level".to_owned()))
-            }
+            _ => Err(TchError::Kind("the network takes no noise level".to_owned())),
         }
     }
 
@@ -189,6 +210,7 @@ impl Network {
             let x = hidden.as_ref().unwrap_or(inputs);
             hidden = Some(match layer {
                 Layer::Flatten => x.f_flatten(1, -1)?,
+                Layer::Product { weight } => x.f_linear::<Tensor>(self.at(*weight), None)?,
                 Layer::Linear { weight, bias } => {
                     x.f_linear(self.at(*weight), Some(self.at(*bias)))?
                 }

@@ -1,7 +1,10 @@
-//! Synthetic tasks of a few seconds, on which tests run whole methods through the training loop,
-//! always on the CPU: a [`Trial`] of noisy images with its own small CNN, or [`train`] on a network
-//! of the test's choice.
+//! Tasks of a few seconds, on which tests run whole methods through the training loop, always on
+//! the CPU: a [`Trial`] of noisy images with its own small CNN, [`train`] on a network of the
+//! test's choice, or the [`Stage`] of a workload.
 
+use std::path::PathBuf;
+
+use data::Sources;
 use ledger::digest::Digest;
 use ledger::order::OrderLaw;
 use ledger::seed::Seed;
@@ -12,6 +15,7 @@ use serde_json::Value;
 use tch::{Device, TchError, Tensor};
 
 use crate::LabError;
+use crate::artefacts::Unkept;
 use crate::cell::facts;
 use crate::clock::{Clock, Monotonic};
 use crate::loops::training::{Budget, Run, Target};
@@ -20,8 +24,7 @@ use crate::models::cnn::{Shape, cnn};
 use crate::network::Network;
 use crate::objectives::Natural;
 use crate::seat::{Batch, Facts, Moment, OrderSource, Task};
-use crate::workloads::classification::Classifier;
-use crate::workloads::{Generation, Material, Split, Splits};
+use crate::workloads::{self, Generation, Material, Ready, Split, Splits, Workload};
 
 const CLASSES: u32 = 3;
 const SIDE: u32 = 8;
@@ -79,14 +82,15 @@ impl Trial {
     /// # Errors
     /// When a setting is not valid or libtorch refuses an operation.
     pub fn run(&self, method: &Method, settings: &Values) -> Result<Trace, LabError> {
-        let task = Bench {
-            splits: self.splits()?,
-            examples: self.examples,
-            classes: CLASSES,
+        let bench = Bench {
+            workload: "trial",
+            splits: &self.splits()?,
+            material: &classes(CLASSES),
+            identity: numbered(self.examples),
             seed: self.seed,
-            generation: None,
         };
-        task.run(method, settings, self.network()?, self.epochs)
+        let samples = u64::from(self.examples) * u64::from(self.epochs);
+        bench.run(method, settings, self.network()?, samples)
     }
 
     /// The network, as initialised.
@@ -135,51 +139,43 @@ impl Trial {
 }
 
 /// Data and seed that a method is run on.
-struct Bench {
-    splits: Splits,
-    /// Whether the examples are to be generated, and not told apart.
-    generation: Option<Generation>,
-    examples: u32,
-    classes: u32,
+struct Bench<'a> {
+    workload: &'a str,
+    splits: &'a Splits,
+    material: &'a Material,
+    identity: Vec<Digest>,
     seed: u64,
 }
 
-impl Bench {
+impl Bench<'_> {
     fn run(
         &self,
         method: &Method,
         settings: &Values,
         mut network: Network,
-        epochs: u32,
+        samples: u64,
     ) -> Result<Trace, LabError> {
         let settings = (method.resolve)(settings)?;
         let effective_seed = Seed::from_integer(self.seed).bytes;
         let streams = Streams::new(effective_seed);
-        let examples = self.examples;
-        let budget_samples = u64::from(examples) * u64::from(epochs);
-        let judged = self.generation.is_none();
-        let loss = judged.then_some(Natural::Classes);
-        let classes = judged.then_some(self.classes);
-        let generation = self.generation.clone();
-        let material = Material { loss, classes, generation, ..Material::default() };
+        let examples = u32::try_from(self.identity.len()).unwrap_or(u32::MAX);
         let task = Task {
-            workload: "trial",
+            workload: self.workload,
             network: &network,
             examples,
-            material: &material,
-            budget_samples,
+            material: self.material,
+            budget_samples: samples,
             streams: &streams,
         };
         let mut recipe = (method.build)(&settings, &task)?;
-        let samples = budget_samples;
         let mut transcript = Transcript::start(Digest::of(b"trial"));
-        let target = Target { metric: "accuracy".into(), value: 2.0, higher_is_better: true };
+        let target = Target { metric: "none".into(), value: 2.0, higher_is_better: true };
         Run {
             network: &mut network,
             recipe: &mut recipe,
-            splits: &self.splits,
-            loss,
-            judge: if judged { Some(&Classifier) } else { None },
+            splits: self.splits,
+            loss: self.material.loss,
+            judge: None,
             source: OrderSource {
                 effective_seed: &effective_seed,
                 streams: &streams,
@@ -192,10 +188,95 @@ impl Bench {
             clock: &mut Clock::start(Monotonic::start(), Device::Cpu),
         }
         .train(&mut |_, _| Ok(()))?;
-        let names: Vec<_> = (0..examples).map(|id| Digest::of(&id.to_le_bytes())).collect();
-        let order = transcript.finish(&names).map_err(std::io::Error::other)?;
+        let order = transcript.finish(&self.identity).map_err(std::io::Error::other)?;
         let (digest, law) = (network.digest()?, recipe.order.law());
         Ok(Trace { digest, law, order, facts: facts(&recipe), network })
+    }
+}
+
+/// Names of `examples` examples that have no content to hash.
+fn numbered(examples: u32) -> Vec<Digest> {
+    (0..examples).map(|id| Digest::of(&id.to_le_bytes())).collect()
+}
+
+/// What methods may know of examples in classes.
+fn classes(classes: u32) -> Material {
+    Material { loss: Some(Natural::Classes), classes: Some(classes), ..Material::default() }
+}
+
+/// A workload with its data, on which methods are tried without a suite or a store.
+#[derive(Debug)]
+pub struct Stage {
+    workload: &'static Workload,
+    settings: Values,
+    ready: Ready,
+}
+
+impl Stage {
+    /// Loads the data of `workload` under `settings` over its defaults.
+    ///
+    /// # Errors
+    /// When a setting is not valid or data are missing.
+    pub fn new(
+        workload: &'static Workload,
+        settings: &Values,
+        sources: &Sources,
+    ) -> Result<Self, LabError> {
+        let settings = ((workload.info)().resolve)(settings)?;
+        let ready = (workload.load)(&settings, sources, Device::Cpu)?;
+        Ok(Self { workload, settings, ready })
+    }
+
+    /// The workload called `id`, whose data need no file, under its defaults.
+    ///
+    /// # Errors
+    /// When there is none, or it needs files.
+    pub fn generated(id: &str) -> Result<Self, LabError> {
+        let nowhere = Sources { data_dir: PathBuf::new(), cache_dir: PathBuf::new() };
+        let workload = workloads::find(id)
+            .ok_or_else(|| std::io::Error::other(format!("there is no workload \"{id}\"")))?;
+        Self::new(workload, &Values::new(), &nowhere)
+    }
+
+    /// The network as every method starts from it.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    pub fn network(&self, seed: u64) -> Result<Network, LabError> {
+        let streams = Streams::new(Seed::from_integer(seed).bytes);
+        let Self { workload, settings, ready } = self;
+        let mut network = (workload.network)(settings, &ready.material, &streams, Device::Cpu)?;
+        if let Some(start) = workload.start {
+            start(&mut network, ready, settings, &streams, &Unkept)?;
+        }
+        Ok(network)
+    }
+
+    /// Trains `method` with `settings` over its defaults on `samples` samples, unjudged.
+    ///
+    /// # Errors
+    /// When a setting is not valid, the method does not fit or libtorch refuses an operation.
+    pub fn run(
+        &self,
+        method: &Method,
+        settings: &Values,
+        samples: u64,
+        seed: u64,
+    ) -> Result<Trace, LabError> {
+        let bench = Bench {
+            workload: (self.workload.info)().id,
+            splits: &self.ready.splits,
+            material: &self.ready.material,
+            identity: self.ready.identity.sample_ids.clone(),
+            seed,
+        };
+        bench.run(method, settings, self.network(seed)?, samples)
+    }
+
+    /// The data.
+    #[must_use]
+    pub fn ready(&self) -> &Ready {
+        &self.ready
     }
 }
 
@@ -256,12 +337,19 @@ pub fn train(
 ) -> Result<(Network, Facts), LabError> {
     let [train, validation, test] = [split(shape)?, split(shape)?, split(shape)?];
     let splits = Splits { train, probe: None, validation, test };
-    let bench = Bench { splits, generation: None, examples: EXAMPLES, classes: 4, seed: SEED };
-    let Trace { network, facts, .. } = bench.run(method, settings, network, epochs)?;
+    let bench = Bench {
+        workload: "trial",
+        splits: &splits,
+        material: &classes(4),
+        identity: numbered(EXAMPLES),
+        seed: SEED,
+    };
+    let samples = u64::from(EXAMPLES) * u64::from(epochs);
+    let Trace { network, facts, .. } = bench.run(method, settings, network, samples)?;
     Ok((network, facts))
 }
 
-/// Trains a generative `method` on the inputs of [`split`], without looking at it.
+/// Trains a generative `method` on the inputs of [`split`].
 ///
 /// # Errors
 /// When the method does not fit or libtorch refuses an operation.
@@ -276,7 +364,14 @@ pub fn generate(
     let fresh = test.rows(0, test.len())?.0;
     let generation = Some(Generation { shape: shape.to_vec(), sigma_data: 0.5, fresh });
     let splits = Splits { train, probe: None, validation, test };
-    let bench = Bench { splits, generation, examples: EXAMPLES, classes: 4, seed: SEED };
-    let Trace { network, facts, .. } = bench.run(method, settings, network, epochs)?;
+    let bench = Bench {
+        workload: "trial",
+        splits: &splits,
+        material: &Material { generation, ..Material::default() },
+        identity: numbered(EXAMPLES),
+        seed: SEED,
+    };
+    let samples = u64::from(EXAMPLES) * u64::from(epochs);
+    let Trace { network, facts, .. } = bench.run(method, settings, network, samples)?;
     Ok((network, facts))
 }

@@ -3,6 +3,7 @@
 //! A workload gives methods [`Splits`] and [`Material`]; what judges a model, its [`Judge`], stays
 //! with the training loop, so that no method can see an evaluation.
 
+pub mod attr;
 pub mod blobs_cnn;
 pub mod cifar10_resnet;
 pub mod classification;
@@ -10,12 +11,21 @@ pub mod digits_gen;
 pub mod digits_mlp;
 pub mod fashion_cnn;
 pub mod generative;
+pub mod hurdle_car;
+pub mod language;
 pub mod material;
 pub mod mnist_cnn;
 pub mod mnist_gen;
+pub mod quad;
 pub mod ring8;
 pub mod shapes16;
+pub mod slp_resolve;
+pub mod slp_synth;
+pub mod slp_trace;
 pub mod split;
+pub mod task_grid;
+mod tasks;
+pub mod text;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -117,7 +127,7 @@ pub struct Look<'a> {
 }
 
 /// Computes a workload's metrics.
-pub trait Judge: std::fmt::Debug + Send {
+pub trait Judge: std::fmt::Debug {
     /// Metrics by name, for example `accuracy`. Evaluation noise is fixed: the same for every arm.
     ///
     /// # Errors
@@ -132,15 +142,24 @@ pub trait Judge: std::fmt::Debug + Send {
 
 /// Every workload, sorted by id.
 pub static WORKLOADS: &[&Workload] = &[
+    &attr::WORKLOAD,
     &blobs_cnn::WORKLOAD,
     &cifar10_resnet::WORKLOAD,
     &digits_gen::WORKLOAD,
     &digits_mlp::WORKLOAD,
     &fashion_cnn::WORKLOAD,
+    &hurdle_car::WORKLOAD,
     &mnist_cnn::WORKLOAD,
     &mnist_gen::WORKLOAD,
+    &quad::WORKLOAD,
     &ring8::WORKLOAD,
     &shapes16::WORKLOAD,
+    &slp_resolve::WORKLOAD,
+    &slp_synth::WORKLOAD,
+    &slp_trace::WORKLOAD,
+    &task_grid::WORKLOAD,
+    &text::BYTE,
+    &text::CHAR,
 ];
 
 /// The workload called `id`.
