@@ -75,11 +75,19 @@ settings! {
 impl Settings {
     fn rules(&self) -> Rules {
         let Self {
-            curriculum, s0, s1, teacher, mu0, distance, proposal, p_mean, p_std, weighting, ..
+            curriculum,
+            s0,
+            s1,
+            teacher,
+            mu0,
+            distance,
+            proposal,
+            p_mean,
+            p_std,
+            weighting,
+            ..
         } = *self;
-        Rules {
-            curriculum, s0, s1, teacher, mu0, distance, proposal, p_mean, p_std, weighting,
-        }
+        Rules { curriculum, s0, s1, teacher, mu0, distance, proposal, p_mean, p_std, weighting }
     }
 }
 

@@ -82,11 +82,19 @@ settings! {
 impl Settings {
     fn rules(&self) -> Rules {
         let Self {
-            curriculum, s0, s1, teacher, mu0, distance, proposal, p_mean, p_std, weighting, ..
+            curriculum,
+            s0,
+            s1,
+            teacher,
+            mu0,
+            distance,
+            proposal,
+            p_mean,
+            p_std,
+            weighting,
+            ..
         } = *self;
-        Rules {
-            curriculum, s0, s1, teacher, mu0, distance, proposal, p_mean, p_std, weighting,
-        }
+        Rules { curriculum, s0, s1, teacher, mu0, distance, proposal, p_mean, p_std, weighting }
     }
 }
 
@@ -149,9 +157,8 @@ mod tests {
     #[test]
     fn an_average_that_forgets_at_once_is_no_average_bit_for_bit() {
         let plain = digest(json!({"batch_size": 32}), &METHOD);
-        let with = |mu0| {
-            digest(json!({"batch_size": 32, "teacher": "average", "mu0": mu0}), &METHOD)
-        };
+        let with =
+            |mu0| digest(json!({"batch_size": 32, "teacher": "average", "mu0": mu0}), &METHOD);
         assert_eq!(with(0.0), plain);
         assert_ne!(with(0.9), plain);
     }

@@ -56,7 +56,7 @@ fn inputs_have_the_deviation_that_methods_are_told() {
         let mean = pixels.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
         let variance = pixels.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / n;
         assert!((variance.sqrt() - SIGMA_DATA).abs() < 0.005, "{mean} {}", variance.sqrt());
-        println!("{mean} {}", variance.sqrt());
+
         assert!(mean.abs() < 0.01, "{mean}");
     }
 }
