@@ -5,6 +5,7 @@
 //! `ledger`. Torch errors enter through `f_*` calls and leave as [`LabError`].
 
 pub mod artefacts;
+pub mod averaging;
 pub mod cell;
 pub mod clock;
 pub mod device;

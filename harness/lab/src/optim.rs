@@ -2,5 +2,6 @@
 
 pub mod adamw;
 pub mod base;
+pub mod lm;
 pub mod muon;
 pub mod sgd;

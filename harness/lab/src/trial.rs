@@ -225,6 +225,20 @@ impl Stage {
         Ok(Self { workload, settings, ready })
     }
 
+    /// The same of a workload by its id whose data need no file.
+    ///
+    /// # Errors
+    /// When there is no such workload, a setting is not valid or data are missing.
+    pub fn generated(id: &str, settings: &Values) -> Result<Self, LabError> {
+        let workload = crate::workloads::find(id).ok_or_else(|| LabError::Unfit {
+            method: "a trial".to_owned(),
+            workload: id.to_owned(),
+            reason: "there is no such workload".to_owned(),
+        })?;
+        let [data_dir, cache_dir] = [std::path::PathBuf::new(), std::path::PathBuf::new()];
+        Self::new(workload, settings, &Sources { data_dir, cache_dir })
+    }
+
     /// The network as every method starts from it.
     ///
     /// # Errors
