@@ -5,9 +5,11 @@
 //! `ledger`. Torch errors enter through `f_*` calls and leave as [`LabError`].
 
 pub mod artefacts;
+pub mod averaging;
 pub mod cell;
 pub mod clock;
 pub mod device;
+pub mod diffusion;
 pub mod error;
 pub mod generate;
 pub mod init;
@@ -15,13 +17,16 @@ pub mod kernels;
 pub mod loops;
 pub mod method;
 pub mod metrics;
+pub mod mixture;
 pub mod models;
 pub mod network;
 pub mod objectives;
 pub mod optim;
 pub mod orders;
+pub mod samplers;
 pub mod seat;
 pub mod sparsity;
+pub mod teaching;
 pub mod trial;
 pub mod workloads;
 
