@@ -5,10 +5,13 @@
 //! `ledger`. Torch errors enter through `f_*` calls and leave as [`LabError`].
 
 pub mod artefacts;
+pub mod averaging;
 pub mod cell;
 pub mod clock;
 pub mod device;
+pub mod diffusion;
 pub mod error;
+pub mod generate;
 pub mod init;
 pub mod kernels;
 pub mod loops;
@@ -20,6 +23,7 @@ pub mod network;
 pub mod objectives;
 pub mod optim;
 pub mod orders;
+pub mod samplers;
 pub mod seat;
 pub mod sparsity;
 pub mod teaching;

@@ -3,4 +3,5 @@
 pub mod adamw;
 pub mod base;
 pub mod muon;
+pub mod radam;
 pub mod sgd;

@@ -36,6 +36,20 @@ pub struct Material {
 /// Builds a workload's own learner.
 pub type Student = fn(&Task<'_>) -> Result<Step, LabError>;
 
+impl Material {
+    /// Size of the alphabet; 0 without tokens.
+    #[must_use]
+    pub fn vocabulary(&self) -> usize {
+        self.tokens.and_then(|tokens| usize::try_from(tokens.vocabulary).ok()).unwrap_or(0)
+    }
+
+    /// Longest sequence that the network takes; 0 without tokens.
+    #[must_use]
+    pub fn context(&self) -> usize {
+        self.tokens.and_then(|tokens| usize::try_from(tokens.context).ok()).unwrap_or(0)
+    }
+}
+
 /// Token sequences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tokens {

@@ -1,0 +1,3 @@
+//! Weights that are evaluated in place of those trained.
+
+pub mod ema;
