@@ -1,5 +1,9 @@
 //! The default data order, and what orders over a share of the data have in common.
 
+pub mod mixture;
+pub mod scored;
+pub mod skills;
+
 use ledger::order::OrderLaw;
 
 use crate::seat::{EpochPlan, Order, OrderSource};

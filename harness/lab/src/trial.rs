@@ -227,15 +227,18 @@ impl Stage {
         Ok(Self { workload, settings, ready })
     }
 
-    /// The workload called `id`, whose data need no file, under its defaults.
+    /// The same of a workload by its id whose data need no file.
     ///
     /// # Errors
-    /// When there is none, or it needs files.
-    pub fn generated(id: &str) -> Result<Self, LabError> {
-        let nowhere = Sources { data_dir: PathBuf::new(), cache_dir: PathBuf::new() };
-        let workload = workloads::find(id)
-            .ok_or_else(|| std::io::Error::other(format!("there is no workload \"{id}\"")))?;
-        Self::new(workload, &Values::new(), &nowhere)
+    /// When there is no such workload, a setting is not valid or data are missing.
+    pub fn generated(id: &str, settings: &Values) -> Result<Self, LabError> {
+        let workload = workloads::find(id).ok_or_else(|| LabError::Unfit {
+            method: "a trial".to_owned(),
+            workload: id.to_owned(),
+            reason: "there is no such workload".to_owned(),
+        })?;
+        let [data_dir, cache_dir] = [PathBuf::new(), PathBuf::new()];
+        Self::new(workload, settings, &Sources { data_dir, cache_dir })
     }
 
     /// The network as every method starts from it.

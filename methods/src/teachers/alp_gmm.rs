@@ -152,7 +152,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn taught<const N: usize>(workload: &str, samples: u64, settings: [(&str, Value); N]) -> Trace {
-        let stage = Stage::generated(workload).unwrap();
+        let stage = Stage::generated(workload, &with([])).unwrap();
         stage.run(&METHOD, &with(settings), samples, 1).unwrap()
     }
 
@@ -160,7 +160,7 @@ mod tests {
     fn with_uniform_tasks_only_it_is_random_tasks_bit_for_bit() {
         let random = crate::find("random-tasks").unwrap().method;
         for workload in ["task-grid", "hurdle-car"] {
-            let stage = Stage::generated(workload).unwrap();
+            let stage = Stage::generated(workload, &with([])).unwrap();
             let plain = stage.run(random, &with([]), 1_000, 1).unwrap();
             let neutral = taught(workload, 1_000, [("random_ratio", json!(1.0))]);
             assert_eq!((plain.digest, plain.order), (neutral.digest, neutral.order), "{workload}");
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn the_first_window_is_random_tasks_and_then_a_fifth_of_tasks_is() {
         let random = crate::find("random-tasks").unwrap().method;
-        let stage = Stage::generated("task-grid").unwrap();
+        let stage = Stage::generated("task-grid", &with([])).unwrap();
         let plain = stage.run(random, &with([]), 4_000, 1).unwrap();
         let taught = taught("task-grid", 4_000, []);
         assert_eq!(plain.order.ids[..250], taught.order.ids[..250]);

@@ -152,7 +152,10 @@ mod tests {
 
     fn taught(variant: &str, round: u32, seed: u64) -> Trace {
         let settings = with([("variant", variant.into()), ("round", round.into())]);
-        Stage::generated("task-grid").unwrap().run(&METHOD, &settings, 3_000, seed).unwrap()
+        Stage::generated("task-grid", &with([]))
+            .unwrap()
+            .run(&METHOD, &settings, 3_000, seed)
+            .unwrap()
     }
 
     /// Share of the last 1,000 tasks in the quarter of the space next to the origin, where alone
@@ -174,7 +177,7 @@ mod tests {
 
     #[test]
     fn the_errors_of_the_released_code_make_a_difference_after_the_first_split_only() {
-        let stage = Stage::generated("hurdle-car").unwrap();
+        let stage = Stage::generated("hurdle-car", &with([])).unwrap();
         let [released, fixed] = ["as-released", "fixed"].map(|variant| {
             let settings = with([("variant", variant.into())]);
             stage.run(&METHOD, &settings, 2_000, 1).unwrap().order.ids

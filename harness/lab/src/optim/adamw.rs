@@ -101,6 +101,9 @@ impl Optimizer for Adamw {
                 steps.push(&self.counts[index]);
             }
         }
+        if tensors.is_empty() {
+            return Ok(());
+        }
         let AdamwSettings { lr, beta1, beta2, eps, weight_decay } = self.settings;
         let step = AdamwStep { lr: lr * moment.lr_factor, beta1, beta2, weight_decay, eps };
         fused_adamw(&tensors, &moved, &first, &second, &steps, step)

@@ -130,14 +130,11 @@ mod tests {
     use super::*;
     use crate::trial::Stage;
     use crate::workloads::Model;
-    use data::Sources;
     use ledger::settings::Values;
-    use std::path::PathBuf;
 
     #[test]
     fn a_fresh_network_exceeds_the_truth_by_what_the_truth_knows() {
-        let sources = Sources { data_dir: PathBuf::new(), cache_dir: PathBuf::new() };
-        let stage = Stage::new(&WORKLOAD, &Values::new(), &sources).unwrap();
+        let stage = Stage::generated("attr", &Values::new()).unwrap();
         let network = stage.network(1).unwrap();
         let Ready { splits, material, judge, .. } = stage.ready();
         let model = Model { network: &network, sampler: None };

@@ -12,7 +12,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use data::quad::{DIMENSION, Equation, Quad, excess_risk};
+use data::quad::{DIMENSION, Equation};
+pub use data::quad::{Quad, excess_risk};
 use data::sequences::{Sizes, distinct};
 use ledger::catalogue::{MetricInfo, WorkloadInfo};
 use ledger::settings;
@@ -120,13 +121,10 @@ mod tests {
     use super::*;
     use crate::trial::Stage;
     use crate::workloads::{Judged, Model};
-    use data::Sources;
-    use std::path::PathBuf;
 
     #[test]
     fn the_start_has_half_the_trace_of_the_spectrum_and_the_optimum_nothing() {
-        let sources = Sources { data_dir: PathBuf::new(), cache_dir: PathBuf::new() };
-        let stage = Stage::new(&WORKLOAD, &Values::new(), &sources).unwrap();
+        let stage = Stage::generated("quad", &Values::new()).unwrap();
         let network = stage.network(1).unwrap();
         let Ready { splits, judge, .. } = stage.ready();
         let excess = || {

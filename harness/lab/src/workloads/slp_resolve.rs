@@ -167,12 +167,9 @@ mod tests {
     use super::*;
     use crate::trial::{Stage, with};
     use crate::workloads::{Judged, Model};
-    use data::Sources;
-    use std::path::PathBuf;
 
     fn stage(variant: &str) -> Stage {
-        let sources = Sources { data_dir: PathBuf::new(), cache_dir: PathBuf::new() };
-        Stage::new(&WORKLOAD, &with([("variant", variant.into())]), &sources).unwrap()
+        Stage::generated("slp-resolve", &with([("variant", variant.into())])).unwrap()
     }
 
     #[test]

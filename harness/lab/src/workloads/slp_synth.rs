@@ -169,13 +169,11 @@ impl Judge for Programs {
 mod tests {
     use super::*;
     use crate::trial::Stage;
-    use data::Sources;
-    use std::path::PathBuf;
+    use ledger::settings::Values;
 
     #[test]
     fn the_verifier_accepts_the_drawn_programs() {
-        let sources = Sources { data_dir: PathBuf::new(), cache_dir: PathBuf::new() };
-        let stage = Stage::new(&WORKLOAD, &Values::new(), &sources).unwrap();
+        let stage = Stage::generated("slp-synth", &Values::new()).unwrap();
         let Ready { splits, material, .. } = stage.ready();
         let verifier = material.verifier.as_ref().unwrap();
         for id in 0..60_u32 {

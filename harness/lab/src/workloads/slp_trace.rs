@@ -212,12 +212,9 @@ mod tests {
     use super::*;
     use crate::trial::Stage;
     use crate::workloads::Model;
-    use data::Sources;
-    use std::path::PathBuf;
 
     fn stage() -> Stage {
-        let sources = Sources { data_dir: PathBuf::new(), cache_dir: PathBuf::new() };
-        Stage::new(&WORKLOAD, &Values::new(), &sources).unwrap()
+        Stage::generated("slp-trace", &Values::new()).unwrap()
     }
 
     #[test]
