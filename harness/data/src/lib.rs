@@ -12,6 +12,7 @@ pub mod fetch;
 mod files;
 pub mod idx;
 pub mod load;
+pub mod puzzles;
 pub mod raw;
 pub mod sources;
 pub mod split;
