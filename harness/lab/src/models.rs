@@ -1,6 +1,7 @@
 //! Network shapes: one file each, built by [`Builder`].
 
 pub mod cnn;
+pub mod gpt;
 pub mod mlp;
 pub mod resnet9;
 
@@ -9,7 +10,7 @@ use rand_pcg::Pcg64;
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::init;
-use crate::network::{Layer, Network, Parameter, Role, channels_last};
+use crate::network::{Body, Layer, Network, Parameter, Role, channels_last};
 
 /// Collects parameters and layers of a network, drawing initial values from the `init` stream.
 #[derive(Debug)]
@@ -91,8 +92,7 @@ impl Builder {
     /// The network of `layers`.
     #[must_use]
     pub fn finish(self, layers: Vec<Layer>) -> Network {
-        let channels_last = self.parameters.iter().any(|parameter| parameter.tensor.dim() == 4);
-        Network { parameters: self.parameters, buffers: self.buffers, layers, channels_last }
+        Network { parameters: self.parameters, buffers: self.buffers, body: Body::Layers(layers) }
     }
 
     fn drawn(

@@ -7,6 +7,8 @@ use ledger::digest::Digest;
 use sha2::{Digest as _, Sha256};
 use tch::{Device, Kind, TchError, Tensor};
 
+use crate::models::gpt::Gpt;
+
 /// What a parameter is to its layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -16,6 +18,8 @@ pub enum Role {
     Bias,
     /// Scale or shift of a normalisation.
     Norm,
+    /// Table of vectors, one per token or position.
+    Embedding,
 }
 
 /// A trainable tensor.
@@ -71,7 +75,18 @@ pub enum Layer {
     Scale(f64),
 }
 
-/// A network: parameters, buffers and the layers that use them.
+/// How parameters make outputs.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// One layer after another.
+    Layers(Vec<Layer>),
+    /// A transformer over tokens.
+    Gpt(Gpt),
+    /// No forward pass: a table of numbers that a learner of its own keeps.
+    Table,
+}
+
+/// A network: parameters, buffers and the body that uses them.
 #[derive(Debug)]
 pub struct Network {
     /// Trainable tensors, from the input on.
@@ -79,9 +94,7 @@ pub struct Network {
     /// Running statistics.
     pub buffers: Vec<Tensor>,
     /// The forward pass.
-    pub layers: Vec<Layer>,
-    /// True when inputs are images that should arrive in channels-last memory.
-    pub channels_last: bool,
+    pub body: Body,
 }
 
 impl Network {
@@ -91,12 +104,54 @@ impl Network {
         self.parameters.iter().map(|parameter| parameter.layer + 1).max().unwrap_or(0)
     }
 
-    /// Logits of a batch, N × classes.
+    /// Where it lives.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        let first = self.parameters.first().map(|parameter| &parameter.tensor);
+        first.or(self.buffers.first()).map_or(Device::Cpu, Tensor::device)
+    }
+
+    /// A copy of values and body whose parameters are leaves of their own.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        let parameters = self.parameters.iter().map(|parameter| {
+            let tensor = tch::no_grad(|| parameter.tensor.detach().copy());
+            Parameter {
+                name: parameter.name.clone(),
+                tensor: tensor.set_requires_grad(true),
+                ..*parameter
+            }
+        });
+        Self {
+            parameters: parameters.collect(),
+            buffers: self.buffers.iter().map(Tensor::copy).collect(),
+            body: self.body.clone(),
+        }
+    }
+
+    /// Outputs of a batch: logits N × classes, or N × T × V for tokens.
     ///
     /// # Errors
-    /// When the input does not fit the first layer.
+    /// When the input does not fit the first layer, or the body asks for more than inputs.
     pub fn forward(&self, inputs: &Tensor, train: bool) -> Result<Tensor, TchError> {
-        self.run(&self.layers, inputs, train)
+        match &self.body {
+            Body::Layers(layers) => self.run(layers, inputs, train),
+            Body::Gpt(gpt) => gpt.forward(self, inputs),
+            Body::Table => Err(TchError::Kind("a table has no forward pass".to_owned())),
+        }
+    }
+
+    /// The transformer, for what needs more of it than logits.
+    ///
+    /// # Errors
+    /// When this is another network.
+    pub fn gpt(&self) -> Result<&Gpt, TchError> {
+        match &self.body {
+            Body::Gpt(gpt) => Ok(gpt),
+            Body::Layers(_) | Body::Table => {
+                Err(TchError::Kind("the network is no transformer".to_owned()))
+            }
+        }
     }
 
     fn run(&self, layers: &[Layer], inputs: &Tensor, train: bool) -> Result<Tensor, TchError> {
@@ -145,7 +200,7 @@ impl Network {
         Ok(hidden.unwrap_or_else(|| inputs.shallow_clone()))
     }
 
-    fn at(&self, index: usize) -> &Tensor {
+    pub(crate) fn at(&self, index: usize) -> &Tensor {
         &self.parameters[index].tensor
     }
 
@@ -169,6 +224,21 @@ impl Network {
     pub fn snapshot(&self) -> Vec<Tensor> {
         let tensors = self.parameters.iter().map(|parameter| &parameter.tensor);
         tch::no_grad(|| tensors.chain(&self.buffers).map(|tensor| tensor.detach().copy()).collect())
+    }
+
+    /// Puts `weights`, one per parameter, in place of the parameters' values; returns these.
+    ///
+    /// # Errors
+    /// When the shapes are those of another network.
+    pub fn exchange(&mut self, weights: &[Tensor]) -> Result<Vec<Tensor>, TchError> {
+        tch::no_grad(|| {
+            let mut before = Vec::with_capacity(weights.len());
+            for (parameter, weight) in self.parameters.iter_mut().zip(weights) {
+                before.push(parameter.tensor.detach().copy());
+                parameter.tensor.f_copy_(weight)?;
+            }
+            Ok(before)
+        })
     }
 
     /// Puts a [`Network::snapshot`] back, bit for bit.
@@ -239,7 +309,8 @@ mod tests {
     #[test]
     fn forward_leaves_its_inputs_as_they_are() {
         let layers = vec![Layer::Flatten, Layer::Relu];
-        let network = Network { parameters: vec![], buffers: vec![], layers, channels_last: false };
+        let body = Body::Layers(layers);
+        let network = Network { parameters: vec![], buffers: vec![], body };
         let inputs = inputs();
         let outputs = network.forward(&inputs, true).unwrap();
         assert!(outputs.min().double_value(&[]) >= 0.0);
