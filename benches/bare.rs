@@ -33,7 +33,7 @@ impl Bare {
         let flat = task.shape.len() == 1;
         let forward = if flat { mlp } else { cnn };
         let counts = steps.unbind(0);
-        let Split { stored: inputs, labels } = split;
+        let Split { stored: inputs, labels, .. } = split;
         Self { inputs, labels, forward, parameters, first_moments, second_moments, steps, counts }
     }
 

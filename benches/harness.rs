@@ -1,11 +1,13 @@
-//! The harness: blocks of steps through the supervised loop, timed by its train clock.
+//! The harness: blocks of steps through the training loop, timed by its train clock.
 
 use lab::clock::{Clock, Monotonic};
-use lab::loops::supervised::{Budget, Run, Target};
+use lab::loops::training::{Budget, Run, Target};
 use lab::network::Network;
+use lab::objectives::Natural;
 use lab::optim::adamw::{Adamw, AdamwSettings};
-use lab::seat::{OrderSource, Recipe};
+use lab::seat::{OrderSource, Recipe, Step};
 use lab::workloads::Splits;
+use lab::workloads::classification::Classifier;
 use ledger::catalogue::Schedule;
 use ledger::digest::Digest;
 use ledger::transcript::Transcript;
@@ -28,7 +30,9 @@ impl Harness {
     pub fn new(task: Task, batch_size: u32) -> Self {
         let network = (task.network)(&Task::streams());
         let rule = Adamw::new(AdamwSettings::default(), &network, |_, _| true).unwrap();
-        let recipe = Recipe::plain(batch_size, Schedule::Cosine { floor: 0.1 }, Box::new(rule));
+        let objective = Box::new(Natural::Classes);
+        let step = Step::Gradient { objective, optimizer: Box::new(rule) };
+        let recipe = Recipe::of(batch_size, Schedule::Cosine { floor: 0.1 }, step);
         Self { splits: task.splits(), network, recipe, examples: task.examples }
     }
 
@@ -47,10 +51,13 @@ impl Harness {
             network: &mut self.network,
             recipe: &mut self.recipe,
             splits: &self.splits,
+            loss: None,
+            judge: Some(&Classifier),
             source: OrderSource {
                 effective_seed: &[1; 32],
                 streams: &streams,
                 examples: self.examples,
+                eligible: None,
             },
             budget: Budget { samples, evaluate_every: samples },
             target: &Target { metric: "accuracy".into(), value: 2.0, higher_is_better: true },

@@ -58,6 +58,7 @@ impl Task {
     pub fn splits(&self) -> Splits {
         Splits {
             train: self.split(self.examples),
+            probe: None,
             validation: self.split(10),
             test: self.split(10),
         }
@@ -74,6 +75,7 @@ impl Task {
         Split {
             stored: Tensor::from_slice(&values).reshape(size),
             labels: Tensor::from_slice(&labels),
+            groups: Vec::new(),
         }
     }
 }

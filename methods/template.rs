@@ -15,6 +15,7 @@
 use lab::method::Method;
 use lab::optim::base::BaseSettings;
 use lab::seat::Recipe;
+use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -36,12 +37,14 @@ pub static METHOD: Method = Method {
     paper: Paper { title: "title", authors: "authors", year: 2026, reference: "arXiv:0000.00000", code: "none found" },
     claim: PaperClaim { statement: "what it claims", number: "its number", source: "where it stands" },
     baseline: Some("sgd"),
+    needs: &[offers::LOSS],
     settings: Settings::table,
     resolve: Settings::resolve,
     build: |values, task| {
         let Settings { batch_size, schedule, base } = Settings::read(values)?;
-        // Take a seat: recipe.order, recipe.objective, recipe.optimizer or recipe.adapter.
-        Ok(Recipe::plain(batch_size, schedule, base.build(task.network)?))
+        // Take a seat: order, view, step (objective and optimizer, or a learner), adapter,
+        // averaging or sampler.
+        Recipe::plain(batch_size, schedule, base.build(task.network)?, task)
     },
 };
 

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use lab::cell::CellSetup;
 use lab::clock::{Clock, Monotonic};
-use lab::loops::supervised::{Budget, Run, Target};
+use lab::loops::training::{Budget, Run, Target};
 use lab::seat::{OrderSource, Task};
 use lab::workloads::{Ready, Workload};
 use ledger::catalogue::Catalogue;
@@ -121,7 +121,7 @@ impl Cell {
         };
         let plan = plan("suite.yaml", SUITE, &catalogue, &Overrides::default()).unwrap();
         let workload = lab::workloads::find("digits-mlp").unwrap();
-        let ready = workload.load(sources(), Device::Cpu).unwrap();
+        let ready = (workload.load)(&plan.workloads[0].settings, sources(), Device::Cpu).unwrap();
         let planned = &plan.workloads[0];
         let target = Target {
             metric: planned.metric.clone(),
@@ -157,6 +157,7 @@ fn this_process_gives_the_bits_of_another() {
             budget: cell.budget(),
             target: &cell.target,
             device: Device::Cpu,
+            artefacts: &lab::artefacts::Unkept,
         };
         let outcome = setup.run(&mut |_| Ok(()), &mut |_, _| Ok(())).unwrap();
         assert_eq!(outcome.commitment.digest, recorded.commitment, "{arm}");
@@ -173,12 +174,14 @@ fn without_warm_up(cell: &Cell, method: &str, seed: u64) -> Digest {
     let effective_seed = Seed::from_integer(seed).effective(&cell.ready.identity.train_root);
     let streams = Streams::new(effective_seed);
     let settings = &cell.plan.workloads[0].settings;
-    let mut network = (cell.workload.network)(settings, &streams, Device::Cpu).unwrap();
+    let mut network =
+        (cell.workload.network)(settings, &cell.ready.material, &streams, Device::Cpu).unwrap();
     let task = Task {
         workload: "digits-mlp",
         network: &network,
         examples,
-        classes: cell.ready.classes,
+        material: &cell.ready.material,
+        budget_samples: cell.budget().samples,
         streams: &streams,
     };
     let method = methods::find(method).unwrap().method;
@@ -187,7 +190,14 @@ fn without_warm_up(cell: &Cell, method: &str, seed: u64) -> Digest {
         network: &mut network,
         recipe: &mut recipe,
         splits: &cell.ready.splits,
-        source: OrderSource { effective_seed: &effective_seed, streams: &streams, examples },
+        loss: cell.ready.material.loss,
+        judge: Some(cell.ready.judge.as_ref()),
+        source: OrderSource {
+            effective_seed: &effective_seed,
+            streams: &streams,
+            examples,
+            eligible: None,
+        },
         budget: cell.budget(),
         target: &cell.target,
         transcript: &mut Transcript::start(Digest::of(b"test")),

@@ -1,7 +1,7 @@
 //! `palimpsest explain`
 
 use anyhow::bail;
-use ledger::catalogue::{Listing, hint, nearest};
+use ledger::catalogue::{Listing, MetricInfo, hint, nearest};
 use ledger::settings::SettingInfo;
 use serde_json::json;
 
@@ -25,9 +25,10 @@ pub struct Args {
 pub fn run(args: &Args, listing: &Listing) -> anyhow::Result<Exit> {
     if let Some(method) = listing.method(&args.name) {
         if args.json {
-            print_json(
-                &json!({ "id": method.id, "card": method.card, "settings": method.settings }),
-            )?;
+            print_json(&json!({
+                "id": method.id, "card": method.card, "needs": method.needs,
+                "runs_on": listing.fitting(method).collect::<Vec<_>>(), "settings": method.settings,
+            }))?;
             return Ok(Exit::Fine);
         }
         let paper = &method.paper;
@@ -43,6 +44,9 @@ pub fn run(args: &Args, listing: &Listing) -> anyhow::Result<Exit> {
         if let Some(baseline) = &method.baseline {
             text += &format!("Compare with: {baseline}\n");
         }
+        let fitting: Vec<&str> = listing.fitting(method).collect();
+        text += &format!("Needs: {}\n", named(&method.needs));
+        text += &format!("Runs on: {}\n", named(&fitting));
         text += &settings(&method.settings);
         print_text(&text)?;
         return Ok(Exit::Fine);
@@ -54,19 +58,22 @@ pub fn run(args: &Args, listing: &Listing) -> anyhow::Result<Exit> {
             card.iter().map(|line| line.trim_start_matches("//!").trim_start()).collect();
         let [train, validation, test] = workload.split_sizes;
         let text = format!(
-            "{}\n\n## Goal\n{} {} on the validation split, origin: {}\nBudget {} epochs, evaluated every {} epochs\n{train} train, {validation} validation, {test} test examples\n{}",
+            "{}\n\n## Goal\n{} {} on the validation split, origin: {}\nBudget {} epochs, evaluated every {} epochs\n{train} train, {validation} validation, {test} test examples\nOffers: {}\n{}{}",
             card.join("\n").trim_end(),
             workload.metric,
             workload.target,
             workload.target_origin,
             workload.budget_epochs,
             workload.evaluate_every_epochs,
+            named(&workload.offers),
+            metrics(&workload.metrics),
             settings(&workload.settings)
         );
         if args.json {
-            print_json(
-                &json!({ "id": workload.id, "card": card.join("\n"), "settings": workload.settings }),
-            )?;
+            print_json(&json!({
+                "id": workload.id, "card": card.join("\n"), "offers": workload.offers,
+                "metrics": workload.metrics, "settings": workload.settings,
+            }))?;
         } else {
             print_text(&text)?;
         }
@@ -78,6 +85,25 @@ pub fn run(args: &Args, listing: &Listing) -> anyhow::Result<Exit> {
         None => "; `palimpsest list methods` and `list workloads` show what there is".to_owned(),
     };
     bail!("no method or workload is called \"{}\"{hint}", args.name)
+}
+
+/// Names in a row, or a dash.
+fn named<S: AsRef<str>>(names: &[S]) -> String {
+    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    if names.is_empty() { "–".to_owned() } else { names.join(", ") }
+}
+
+fn metrics(table: &[MetricInfo<String>]) -> String {
+    let mut text = String::from("\n## Metrics\n");
+    let width = table.iter().map(|metric| metric.name.chars().count()).max().unwrap_or(0);
+    for metric in table {
+        let better = if metric.higher_is_better { "higher" } else { "lower" };
+        let best = metric.best.map_or_else(String::new, |best| format!(", {best} at best"));
+        let chance =
+            metric.chance.map_or_else(String::new, |chance| format!(", {chance} by chance"));
+        text += &format!("{:width$}  {better} is better{best}{chance}\n", metric.name);
+    }
+    text
 }
 
 fn settings(table: &[SettingInfo<String>]) -> String {

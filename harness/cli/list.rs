@@ -52,7 +52,8 @@ fn methods(listing: &Listing, as_json: bool) -> anyhow::Result<()> {
         let rows = listing.methods.iter().map(|method| {
             json!({
                 "id": method.id, "family": method.family, "summary": method.summary, "paper": method.paper,
-                "claim": method.claim, "baseline": method.baseline, "settings": method.settings,
+                "claim": method.claim, "baseline": method.baseline,
+                "needs": method.needs, "settings": method.settings,
             })
         });
         return print_json(&rows.collect::<Vec<_>>());
@@ -69,6 +70,7 @@ fn workloads(listing: &Listing, as_json: bool) -> anyhow::Result<()> {
         let rows = listing.workloads.iter().map(|workload| {
             json!({
                 "id": workload.id, "title": workload.title, "data": workload.data, "metric": workload.metric,
+                "offers": workload.offers, "metrics": workload.metrics,
                 "higher_is_better": workload.higher_is_better, "target": workload.target,
                 "target_origin": workload.target_origin, "budget_epochs": workload.budget_epochs,
                 "evaluate_every_epochs": workload.evaluate_every_epochs, "split_sizes": workload.split_sizes,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ::data::Sources;
 use lab::workloads::{DataIdentity, Ready, Workload, find};
-use ledger::plan::Plan;
+use ledger::plan::{Plan, PlannedWorkload};
 use ledger::record::Store;
 use ledger::seed::Seed;
 use palimpsest::machine;
@@ -32,7 +32,7 @@ pub struct Session {
     pub argv: Vec<String>,
     /// Run cells again that are there already.
     pub force: bool,
-    ready: BTreeMap<&'static str, Ready>,
+    ready: BTreeMap<String, Ready>,
 }
 
 /// A seed with the text that identifies it.
@@ -91,15 +91,21 @@ impl Session {
         find(id).ok_or_else(|| anyhow::anyhow!("unknown workload {id}"))
     }
 
-    /// The data of a workload, loaded once per data set and normalisation.
+    /// The data of a workload, loaded once per workload and its settings.
     pub fn ready(&mut self, index: usize) -> anyhow::Result<&Ready> {
         let workload = self.workload(index)?;
-        let id = (workload.info)().id;
-        if !self.ready.contains_key(id) {
-            let loaded = workload.load(&self.sources, self.device)?;
-            self.ready.insert(id, loaded);
+        let planned = &self.plan.workloads[index];
+        let key = Self::data_key(planned)?;
+        if !self.ready.contains_key(&key) {
+            let loaded = (workload.load)(&planned.settings, &self.sources, self.device)?;
+            self.ready.insert(key.clone(), loaded);
         }
-        self.ready.get(id).ok_or_else(|| anyhow::anyhow!("{id} was not loaded"))
+        self.ready.get(&key).ok_or_else(|| anyhow::anyhow!("{key} was not loaded"))
+    }
+
+    /// What a workload's data depend on: its id and settings.
+    fn data_key(planned: &PlannedWorkload) -> anyhow::Result<String> {
+        Ok(format!("{} {}", planned.id, serde_json::to_string(&planned.settings)?))
     }
 
     /// The identity of a workload's data.

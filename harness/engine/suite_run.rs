@@ -21,6 +21,7 @@ pub fn suite_run(
         RunWorkload {
             label: workload.label.clone(),
             title: info.map_or_else(String::new, |info| info.title.to_owned()),
+            metrics: workload.metrics.clone(),
             metric: workload.metric.clone(),
             higher_is_better: workload.higher_is_better,
             target: workload.target,

@@ -11,7 +11,7 @@ use super::{print_table, print_text, warn};
 pub fn print_analysis(analysis: &Analysis) -> anyhow::Result<()> {
     for workload in &analysis.workloads {
         let share = |value: f64| format!("{:.1} %", 100.0 * value);
-        let target = if workload.metric == "accuracy" {
+        let target = if workload.best == Some(1.0) {
             share(workload.target)
         } else {
             workload.target.to_string()
@@ -20,15 +20,9 @@ pub fn print_analysis(analysis: &Analysis) -> anyhow::Result<()> {
             "\n{}   {} {target} on {}\n",
             workload.workload, workload.metric, workload.split
         ))?;
-        let header = [
-            "  arm",
-            "time to target",
-            "95 % interval",
-            "reached",
-            "test accuracy",
-            "speed-up",
-            "ms/step",
-        ];
+        let test = format!("test {}", workload.metric);
+        let header =
+            ["  arm", "time to target", "95 % interval", "reached", &test, "speed-up", "ms/step"];
         print_table(header, workload.arms.iter().map(|arm| row(workload, arm)))?;
     }
     if !analysis.claims.is_empty() {

@@ -177,8 +177,12 @@ fn visible_metric(workload: &WorkloadAnalysis, curves: &[Curve]) -> (f64, f64) {
     });
     let values: Vec<f64> = settled.flat_map(|p| [p.mean, p.low, p.high]).collect();
     let (low, high) = zoom(&values, &[workload.target]);
-    // A Student-t interval knows no upper end of accuracy; the axis does.
-    if workload.metric == "accuracy" { (low, high.min(1.0)) } else { (low, high) }
+    // A Student-t interval knows no best value; the axis does.
+    match workload.best {
+        Some(best) if workload.higher_is_better => (low, high.min(best)),
+        Some(best) => (low.max(best), high),
+        None => (low, high),
+    }
 }
 
 /// Ticks, their labels and the axis's name under the plot.

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use lab::LabError;
 use lab::cell::{CellSetup, Commitment, Outcome};
 use lab::clock::Clocks;
-use lab::loops::supervised::{Budget, Ending, Evaluation, Target};
+use lab::loops::training::{Budget, Ending, Evaluation, Target};
 use ledger::commitment::CommitmentEntry;
 use ledger::digest::Digest;
 use ledger::order::Unit;
@@ -76,7 +76,7 @@ impl Session {
         };
         let ready = self
             .ready
-            .get((workload.info)().id)
+            .get(&Self::data_key(planned)?)
             .ok_or_else(|| anyhow::anyhow!("data are not loaded"))?;
         let setup = CellSetup {
             workload,
@@ -92,6 +92,7 @@ impl Session {
             },
             target: &target,
             device: self.device,
+            artefacts: &lab::artefacts::Unkept,
         };
         body(self, &setup)
     }
@@ -250,7 +251,7 @@ impl<'a> Attempt<'a> {
             data: Some(DataSection {
                 name: info.data.to_owned(),
                 origin: identity.origin.to_string(),
-                classes: setup.ready.classes,
+                classes: setup.ready.material.classes,
                 train_root: identity.train_root,
                 validation_root: identity.validation_root,
                 test_root: identity.test_root,
@@ -271,7 +272,7 @@ impl<'a> Attempt<'a> {
             samples: 0,
             parameter_count: 0,
             parameters_sha256: None,
-            streams: ["init", "method", "order", "probe"].map(str::to_owned).to_vec(),
+            streams: Vec::new(),
             order: None,
             lineage: None,
             facts: std::collections::BTreeMap::new(),
@@ -324,6 +325,7 @@ impl<'a> Attempt<'a> {
         record.parameter_count = outcome.parameter_count;
         record.parameters_sha256 = Some(outcome.parameters);
         record.facts.clone_from(&outcome.facts);
+        record.streams.clone_from(&outcome.streams);
         let mut chain: Vec<_> =
             self.evaluations.iter().map(|evaluation| evaluation.chain).collect();
         chain.push(outcome.order.chain);

@@ -7,21 +7,21 @@ use ledger::seed::Seed;
 use ledger::settings::Values;
 use ledger::streams::Streams;
 use ledger::transcript::{FinishedTranscript, Transcript};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use crate::LabError;
+use crate::artefacts::Artefacts;
 use crate::clock::{Clock, Clocks, Monotonic, Phase};
-use crate::loops::supervised::{Budget, Ending, Observe, Run, Target, rounds};
+use crate::loops::training::{Budget, Ending, Observe, Run, Target, rounds};
 use crate::method::Entry;
 use crate::network::Network;
-use crate::seat::{Facts, OrderSource, Recipe, Task};
+use crate::seat::{Facts, OrderSource, Recipe, Step, Task};
 use crate::workloads::{Ready, Split, Splits, Workload};
 
 /// Steps of the untimed warm-up.
 const WARM_UP_STEPS: i64 = 3;
 
 /// What a cell is made of.
-#[derive(Debug)]
 pub struct CellSetup<'a> {
     /// The workload.
     pub workload: &'static Workload,
@@ -43,6 +43,17 @@ pub struct CellSetup<'a> {
     pub target: &'a Target,
     /// Where.
     pub device: Device,
+    /// Where weights that several cells start from are kept.
+    pub artefacts: &'a dyn Artefacts,
+}
+
+impl std::fmt::Debug for CellSetup<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CellSetup")
+            .field("workload", &(self.workload.info)().id)
+            .field("method", &self.method.id)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What is known before step 0 and goes into the commitment index.
@@ -75,8 +86,10 @@ pub struct Outcome {
     pub parameter_count: u64,
     /// Steps taken.
     pub steps: u64,
-    /// Facts of the method's seats.
+    /// Facts of the method's seats and of the common start.
     pub facts: Facts,
+    /// Names of the random streams that were drawn from.
+    pub streams: Vec<String>,
 }
 
 /// A cell built, but not trained: what a commitment needs.
@@ -101,7 +114,7 @@ impl CellSetup<'_> {
         let identity = &self.ready.identity;
         let effective_seed = self.seed.effective(&identity.train_root);
         let streams = Streams::new(effective_seed);
-        let network = (self.workload.network)(self.workload_settings, &streams, self.device)?;
+        let network = self.network(&streams)?;
         let recipe = self.recipe(&network, &streams)?;
         let examples = self.examples();
         let epochs =
@@ -118,11 +131,30 @@ impl CellSetup<'_> {
         Ok(Built { streams, effective_seed, network, recipe, commitment })
     }
 
+    fn network(&self, streams: &Streams) -> Result<Network, LabError> {
+        let Self { workload, workload_settings, ready, device, .. } = *self;
+        Ok((workload.network)(workload_settings, &ready.material, streams, device)?)
+    }
+
     fn recipe(&self, network: &Network, streams: &Streams) -> Result<Recipe, LabError> {
-        let workload = (self.workload.info)().id;
-        let classes = self.ready.classes;
-        let task = Task { workload, network, examples: self.examples(), classes, streams };
+        let task = Task {
+            workload: (self.workload.info)().id,
+            network,
+            examples: self.examples(),
+            material: &self.ready.material,
+            budget_samples: self.budget.samples,
+            streams,
+        };
         (self.method.method.build)(self.settings, &task)
+    }
+
+    /// The network where every method starts, and what getting there left.
+    fn start(&self, network: &mut Network, streams: &Streams) -> Result<Facts, LabError> {
+        let Self { workload, workload_settings, ready, artefacts, .. } = *self;
+        match workload.start {
+            Some(start) => start(network, ready, workload_settings, streams, artefacts),
+            None => Ok(Facts::new()),
+        }
     }
 
     fn examples(&self) -> u32 {
@@ -143,6 +175,7 @@ impl CellSetup<'_> {
             self.build()?;
         self.warm_up(&streams, &effective_seed)?;
         commit(&commitment)?;
+        let mut gathered = self.start(&mut network, &streams)?;
 
         let mut transcript = Transcript::start(commitment.digest);
         let mut clock = Clock::start(Monotonic::start(), self.device);
@@ -150,11 +183,14 @@ impl CellSetup<'_> {
             effective_seed: &effective_seed,
             streams: &streams,
             examples: self.examples(),
+            eligible: None,
         };
         let ending = Run {
             network: &mut network,
             recipe: &mut recipe,
             splits: &self.ready.splits,
+            loss: self.ready.material.loss,
+            judge: Some(self.ready.judge.as_ref()),
             source,
             budget: self.budget,
             target: self.target,
@@ -172,6 +208,7 @@ impl CellSetup<'_> {
         let parameter_count = network.parameters.iter().map(|p| p.tensor.numel() as u64).sum();
         let clocks = clock.read();
         let law = recipe.order.law();
+        gathered.extend(facts(&recipe));
         Ok(Outcome {
             ending,
             clocks,
@@ -181,7 +218,8 @@ impl CellSetup<'_> {
             parameters,
             parameter_count,
             steps,
-            facts: facts(&recipe),
+            facts: gathered,
+            streams: streams.used(),
         })
     }
 
@@ -189,34 +227,44 @@ impl CellSetup<'_> {
     /// not charged to whichever cell happens to come first. Streams are functions of the seed, so
     /// nothing the run draws is moved by it.
     fn warm_up(&self, streams: &Streams, effective_seed: &[u8; 32]) -> Result<(), LabError> {
-        let mut network = (self.workload.network)(self.workload_settings, streams, self.device)?;
+        let mut network = self.network(streams)?;
         let mut recipe = self.recipe(&network, streams)?;
         let rows = i64::from(recipe.batch_size).min(i64::from(self.examples()));
         let examples = u32::try_from(rows * WARM_UP_STEPS).unwrap_or(1).min(self.examples());
-        let dummy = |split: &Split, rows: i64| -> Result<Split, LabError> {
-            let mut shape = split.stored.size();
+        // One zero seen everywhere: no memory for a second data set.
+        let zeros = |like: &Tensor, rows: i64| -> Result<Tensor, LabError> {
+            let mut shape = like.size();
             shape[0] = rows;
-            // One zero seen everywhere: no memory for a second data set.
-            let zero = Tensor::f_zeros([1], (Kind::Float, self.device))?;
+            Ok(Tensor::f_zeros([1], (like.kind(), self.device))?.f_expand(&shape, false)?)
+        };
+        let dummy = |split: &Split, rows: i64| -> Result<Split, LabError> {
             Ok(Split {
-                stored: zero.f_expand(&shape, false)?,
-                labels: Tensor::f_zeros([rows], (Kind::Int64, self.device))?,
+                stored: zeros(&split.stored, rows)?,
+                labels: zeros(&split.labels, rows)?,
+                groups: split.groups.clone(),
             })
         };
         let splits = Splits {
             // Methods keep state per training example, so ids must stay valid.
             train: dummy(&self.ready.splits.train, i64::from(self.examples()))?,
+            probe: match &self.ready.splits.probe {
+                Some(probe) => Some(dummy(probe, probe.len())?),
+                None => None,
+            },
             validation: dummy(&self.ready.splits.validation, 1)?,
             test: dummy(&self.ready.splits.test, 1)?,
         };
         let samples = u64::from(examples);
         let budget = Budget { samples, evaluate_every: samples };
         let mut clock = Clock::start(Monotonic::start(), self.device);
-        let source = OrderSource { effective_seed, streams, examples: self.examples() };
+        let source =
+            OrderSource { effective_seed, streams, examples: self.examples(), eligible: None };
         Run {
             network: &mut network,
             recipe: &mut recipe,
             splits: &splits,
+            loss: self.ready.material.loss,
+            judge: None,
             source,
             budget,
             target: self.target,
@@ -230,6 +278,17 @@ impl CellSetup<'_> {
 
 /// The facts of all seats.
 pub(crate) fn facts(recipe: &Recipe) -> Facts {
-    let adapter = recipe.adapter.iter().flat_map(|adapter| adapter.facts());
-    recipe.objective.facts().into_iter().chain(recipe.optimizer.facts()).chain(adapter).collect()
+    let Recipe { order, view, step, adapter, averaging, .. } = recipe;
+    let mut all = order.facts();
+    all.extend(view.iter().flat_map(|view| view.facts()));
+    match step {
+        Step::Gradient { objective, optimizer } => {
+            all.extend(objective.facts());
+            all.extend(optimizer.facts());
+        }
+        Step::Learner(learner) => all.extend(learner.facts()),
+    }
+    all.extend(adapter.iter().flat_map(|adapter| adapter.facts()));
+    all.extend(averaging.iter().flat_map(|averaging| averaging.facts()));
+    all
 }

@@ -4,6 +4,7 @@
 //! Methods plug in through the seats of [`seat`]; everything a run leaves is plain data of
 //! `ledger`. Torch errors enter through `f_*` calls and leave as [`LabError`].
 
+pub mod artefacts;
 pub mod cell;
 pub mod clock;
 pub mod device;

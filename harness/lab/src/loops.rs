@@ -1,3 +1,3 @@
-//! Training loops, one per file, each read in one sitting.
+//! The training loop: one for every method of every family.
 
-pub mod supervised;
+pub mod training;

@@ -18,6 +18,8 @@ pub struct Method {
     pub claim: PaperClaim,
     /// Id of the method to compare with; absent for baselines.
     pub baseline: Option<&'static str>,
+    /// What it asks of a workload: words of [`crate::workloads::offers`].
+    pub needs: &'static [&'static str],
     /// Settings table.
     pub settings: fn() -> Vec<SettingInfo>,
     /// Checks and completes settings.
@@ -43,7 +45,7 @@ impl Entry {
     /// The row that the planner and `explain` see.
     #[must_use]
     pub fn info(&self) -> MethodInfo {
-        let Method { summary, paper, claim, baseline, settings, resolve, .. } = *self.method;
+        let Method { summary, paper, claim, baseline, needs, settings, resolve, .. } = *self.method;
         MethodInfo {
             id: self.id,
             family: self.family,
@@ -51,6 +53,7 @@ impl Entry {
             paper,
             claim,
             baseline,
+            needs,
             settings: settings(),
             resolve,
             card: self.card,

@@ -1,10 +1,82 @@
-//! The default loss.
+//! Losses that belong to a kind of data rather than to a method.
 
 use tch::{Reduction, TchError, Tensor};
 
+use crate::network::Network;
 use crate::seat::{Batch, Moment, Objective};
 
-/// Cross-entropy with optional label smoothing.
+/// Label of a position that no loss is taken at.
+pub const IGNORED: i64 = -100;
+
+/// The loss that a workload's data call for when a method brings none of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Natural {
+    /// Cross-entropy of one class per example; labels i64 of shape B.
+    Classes,
+    /// Cross-entropy of tokens, per example the mean over positions whose label is not
+    /// [`IGNORED`]; logits B × T × V, labels i64 of shape B × T.
+    Tokens,
+    /// ½(f(x) − y)²; outputs B × 1, labels f32 of shape B.
+    Squares,
+}
+
+impl Natural {
+    /// Losses per example, shape B, from the network's outputs.
+    ///
+    /// # Errors
+    /// When labels do not fit the outputs.
+    pub fn of_outputs(self, outputs: &Tensor, labels: &Tensor) -> Result<Tensor, TchError> {
+        match self {
+            Self::Classes => {
+                outputs.f_cross_entropy_loss::<Tensor>(labels, None, Reduction::None, IGNORED, 0.0)
+            }
+            Self::Tokens => {
+                let (rows, positions) = labels.size2()?;
+                let flat = outputs.f_reshape([rows * positions, -1])?;
+                let each = flat
+                    .f_cross_entropy_loss::<Tensor>(
+                        &labels.f_reshape([-1])?,
+                        None,
+                        Reduction::None,
+                        IGNORED,
+                        0.0,
+                    )?
+                    .f_view([rows, positions])?;
+                let asked = labels.f_ne(IGNORED)?.f_sum_dim_intlist(1, false, each.kind())?;
+                each.f_sum_dim_intlist(1, false, each.kind())?.f_div(&asked.f_clamp_min(1.0)?)
+            }
+            Self::Squares => outputs.f_view([-1])?.f_sub(labels)?.f_square()?.f_mul_scalar(0.5),
+        }
+    }
+}
+
+impl Objective for Natural {
+    fn losses(&mut self, network: &Network, batch: &Batch, _: &Moment) -> Result<Tensor, TchError> {
+        self.of_outputs(&network.forward(&batch.inputs, true)?, &batch.labels)
+    }
+
+    /// One kernel where the mean over examples is the mean over classes; for tokens the mean runs
+    /// over all positions of the batch that are asked for, as language models are trained.
+    fn loss(
+        &mut self,
+        network: &Network,
+        batch: &Batch,
+        moment: &Moment,
+    ) -> Result<Tensor, TchError> {
+        match self {
+            Self::Classes => CrossEntropy { smoothing: 0.0 }.loss(network, batch, moment),
+            Self::Tokens => {
+                let logits = network.forward(&batch.inputs, true)?;
+                let flat = logits.f_flatten(0, -2)?;
+                let labels = batch.labels.f_reshape([-1])?;
+                flat.f_cross_entropy_loss::<Tensor>(&labels, None, Reduction::Mean, IGNORED, 0.0)
+            }
+            Self::Squares => self.losses(network, batch, moment)?.f_mean(None),
+        }
+    }
+}
+
+/// Cross-entropy of classes with label smoothing.
 #[derive(Debug, Clone, Copy)]
 pub struct CrossEntropy {
     /// Share of the target spread evenly over all classes.
@@ -14,52 +86,68 @@ pub struct CrossEntropy {
 impl CrossEntropy {
     fn reduced(
         self,
+        network: &Network,
         batch: &Batch,
-        logits: &Tensor,
         reduction: Reduction,
     ) -> Result<Tensor, TchError> {
-        logits.f_cross_entropy_loss::<Tensor>(&batch.labels, None, reduction, -100, self.smoothing)
+        let logits = network.forward(&batch.inputs, true)?;
+        logits.f_cross_entropy_loss::<Tensor>(
+            &batch.labels,
+            None,
+            reduction,
+            IGNORED,
+            self.smoothing,
+        )
     }
 }
 
 impl Objective for CrossEntropy {
-    fn losses(&mut self, batch: &Batch, logits: &Tensor, _: &Moment) -> Result<Tensor, TchError> {
-        self.reduced(batch, logits, Reduction::None)
+    fn losses(&mut self, network: &Network, batch: &Batch, _: &Moment) -> Result<Tensor, TchError> {
+        self.reduced(network, batch, Reduction::None)
     }
 
-    fn loss(&mut self, batch: &Batch, logits: &Tensor, _: &Moment) -> Result<Tensor, TchError> {
-        self.reduced(batch, logits, Reduction::Mean)
+    fn loss(&mut self, network: &Network, batch: &Batch, _: &Moment) -> Result<Tensor, TchError> {
+        self.reduced(network, batch, Reduction::Mean)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::{Kind, Tensor};
+    use crate::models::mlp::mlp;
+    use crate::network::values;
+    use crate::trial::{self, batch, moment};
+    use tch::{Device, Kind, Tensor};
 
     #[test]
     fn the_fused_mean_has_the_gradient_of_the_mean_of_losses_bit_for_bit() {
-        let logits =
-            (Tensor::arange(12, (Kind::Float, tch::Device::Cpu)).reshape([4, 3]) * 0.37).sin();
-        let batch = Batch {
-            sample_ids: Tensor::from_slice(&[0_i64, 1, 2, 3]),
-            inputs: Tensor::zeros([4, 1], (Kind::Float, tch::Device::Cpu)),
-            labels: Tensor::from_slice(&[0_i64, 2, 1, 0]),
-        };
-        let moment = Moment { step: 0, total_steps: 1, epoch: 0, total_epochs: 1, lr_factor: 1.0 };
+        let network = mlp(&[6, 5, 4], &trial::streams(), Device::Cpu).unwrap();
+        let batch = batch(&[6]).unwrap();
         let gradient = |fused: bool| {
-            let leaf = logits.copy().set_requires_grad(true);
-            let mut objective = CrossEntropy { smoothing: 0.0 };
+            let mut objective = Natural::Classes;
             let loss = if fused {
-                objective.loss(&batch, &leaf, &moment).unwrap()
+                objective.loss(&network, &batch, &moment(0, 1)).unwrap()
             } else {
-                objective.losses(&batch, &leaf, &moment).unwrap().mean(None)
+                objective.losses(&network, &batch, &moment(0, 1)).unwrap().mean(None)
             };
-            Vec::<f32>::try_from(
-                Tensor::run_backward(&[loss], &[&leaf], false, false).remove(0).reshape([-1]),
-            )
-            .unwrap()
+            let leaf = &network.parameters[0].tensor;
+            values(&Tensor::run_backward(&[loss], &[leaf], false, false)[0]).unwrap()
         };
         assert_eq!(gradient(true), gradient(false));
+    }
+
+    #[test]
+    fn the_loss_of_a_row_of_tokens_is_the_mean_over_what_is_asked() {
+        let logits = Tensor::from_slice(&[2.0_f32, 0.0, 0.0, 0.0, 3.0, 0.0]).view([1, 2, 3]);
+        let own = |row: i64, class: i64| {
+            -logits.log_softmax(-1, Kind::Double).double_value(&[0, row, class])
+        };
+        let loss = |labels: [i64; 2]| {
+            let labels = Tensor::from_slice(&labels).view([1, 2]);
+            Natural::Tokens.of_outputs(&logits, &labels).unwrap().double_value(&[0])
+        };
+        assert!((loss([0, 1]) - f64::midpoint(own(0, 0), own(1, 1))).abs() < 1e-6);
+        assert!((loss([IGNORED, 2]) - own(1, 2)).abs() < 1e-6);
+        assert_eq!(loss([IGNORED, IGNORED]), 0.0);
     }
 }

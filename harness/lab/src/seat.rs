@@ -3,23 +3,32 @@
 //! | seat | decides |
 //! | --- | --- |
 //! | [`Order`] | which example ids come next |
-//! | [`Objective`] | the loss, per sample before reduction |
+//! | [`View`] | how an example is rendered before the network sees it |
+//! | [`Objective`] | the loss, per sample before reduction; what it generates; its phases |
 //! | [`Optimizer`] | the update rule and which layers move this step |
 //! | [`Adapter`] | how parameters are restricted, at the start and after every update |
+//! | [`Averaging`] | which weights are evaluated, when they are not those trained |
+//! | [`Sampler`] | how a generative model becomes samples |
+//! | [`Reward`] | what a verified response is worth |
+//! | [`Learner`] | the whole step, for what none of the above can say |
 //!
-//! No seat sees an evaluation result, reads a clock or prints. Randomness comes from named
-//! streams. All run inside the train clock.
+//! No seat reads a clock or prints, and none sees an evaluation result: evaluations are made by a
+//! [`crate::workloads::Judge`], which no type of this module can reach. What an order may adapt to
+//! is [`Shown`]: scores of its own training steps and losses on the probe split. Randomness comes
+//! from named streams. All run inside the train clock.
 
 use std::collections::BTreeMap;
 
 use ledger::catalogue::Schedule;
 use ledger::order::OrderLaw;
 use ledger::streams::Streams;
+use rand_pcg::Pcg64;
 use serde_json::Value;
-use tch::{TchError, Tensor};
+use tch::{Device, TchError, Tensor};
 
 use crate::LabError;
 use crate::network::{Network, Parameter};
+use crate::workloads::{Material, Split};
 
 /// Where in the run a step is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,16 +43,20 @@ pub struct Moment {
     pub total_epochs: u32,
     /// Factor of the learning-rate schedule at this step.
     pub lr_factor: f64,
+    /// Which gradient pass over the step's batch this is, from 0 (see [`Objective::passes`]).
+    pub pass: u32,
 }
 
 /// A batch on the device.
 #[derive(Debug)]
 pub struct Batch {
-    /// Positions in the training split, i64 of shape B.
+    /// Positions in the training split.
+    pub ids: Vec<u32>,
+    /// The same on the device, i64 of shape B.
     pub sample_ids: Tensor,
     /// Inputs, B × ….
     pub inputs: Tensor,
-    /// Classes, i64 of shape B.
+    /// What the loss compares with, B × …: classes or tokens (i64), or numbers (f32).
     pub labels: Tensor,
 }
 
@@ -56,10 +69,30 @@ pub struct Task<'a> {
     pub network: &'a Network,
     /// Number of training examples.
     pub examples: u32,
-    /// Number of classes.
-    pub classes: u32,
+    /// What the workload offers beside batches.
+    pub material: &'a Material,
+    /// Samples the run may consume.
+    pub budget_samples: u64,
     /// Named streams of this run.
     pub streams: &'a Streams,
+}
+
+impl Task<'_> {
+    /// Where the network lives.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.network.device()
+    }
+
+    /// The error of a method that asks for what the workload does not offer.
+    #[must_use]
+    pub fn unfit(&self, method: &str, reason: impl Into<String>) -> LabError {
+        LabError::Unfit {
+            method: method.to_owned(),
+            workload: self.workload.to_owned(),
+            reason: reason.into(),
+        }
+    }
 }
 
 /// Facts a method leaves in the record: densities, update counts, mask digests.
@@ -83,6 +116,8 @@ pub struct OrderSource<'a> {
     pub streams: &'a Streams,
     /// Number of training examples.
     pub examples: u32,
+    /// The ids that the objective can use, ascending, when it said so at its start.
+    pub eligible: Option<&'a [u32]>,
 }
 
 impl OrderSource<'_> {
@@ -91,6 +126,24 @@ impl OrderSource<'_> {
     pub fn uniform(&self, epoch: u32) -> Vec<u32> {
         ledger::order::uniform_order(self.effective_seed, epoch, self.examples)
     }
+}
+
+/// What training has shown so far: all that an order may adapt to.
+#[derive(Debug, Clone, Copy)]
+pub enum Shown<'a> {
+    /// A step was taken; the objective (or learner) scored its examples.
+    Step {
+        /// Ids of the step, as consumed.
+        ids: &'a [u32],
+        /// One score per id.
+        scores: &'a [f64],
+    },
+    /// Mean loss of each group of examples on the probe split, which is disjoint from training,
+    /// validation and test.
+    Probe {
+        /// One loss per group.
+        group_losses: &'a [f64],
+    },
 }
 
 /// Which example ids come next.
@@ -108,47 +161,127 @@ pub trait Order {
         rounds
     }
 
+    /// Whether epoch `epoch` is chosen after a look at the probe split; its cost is the method's.
+    fn wants_probe(&self, _epoch: u32) -> bool {
+        false
+    }
+
+    /// Takes note of what training showed, before the next epoch is asked for.
+    fn observe(&mut self, _shown: Shown<'_>) {}
+
     /// The ids of epoch `epoch`; at least as many as [`Order::rounds`] said.
     fn epoch(&mut self, epoch: u32, source: &OrderSource<'_>) -> EpochPlan;
+
+    /// Facts for the record.
+    fn facts(&self) -> Facts {
+        Facts::new()
+    }
 }
 
-/// The loss of a batch.
+/// How examples are rendered: masks, markers, corruption.
+pub trait View {
+    /// Changes inputs (or labels) of a batch before the network sees it. Randomness is that of
+    /// [`Streams::keyed`] by (example id, epoch), so that it does not depend on the batch.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn render(
+        &mut self,
+        batch: &mut Batch,
+        moment: &Moment,
+        streams: &Streams,
+    ) -> Result<(), TchError>;
+
+    /// Facts for the record.
+    fn facts(&self) -> Facts {
+        Facts::new()
+    }
+}
+
+/// A stretch of the run with its own snapshot, optimiser state and learning-rate schedule.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Stage {
+    /// Its number, from 0; when it changes, the optimiser and the averaging start afresh.
+    pub index: u32,
+    /// Factor on the learning rate, beside the recipe's schedule.
+    pub lr_factor: f64,
+}
+
+/// The loss of a batch, and what has to be made before it can be taken.
 pub trait Objective {
-    /// Losses per sample, shape B, differentiable in `logits`.
+    /// Called once, before the first epoch, without gradients: data to generate, snapshots to
+    /// freeze. Returns the ids that can be trained on, ascending; all when `None`.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation or nothing can be trained on.
+    fn start(&mut self, _network: &Network, _train: &Split) -> Result<Option<Vec<u32>>, LabError> {
+        Ok(None)
+    }
+
+    /// The stage that a step belongs to.
+    fn stage(&self, _moment: &Moment) -> Stage {
+        Stage { index: 0, lr_factor: 1.0 }
+    }
+
+    /// Called before the passes of a step, without gradients: roll-outs, noise, teacher outputs.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn before_step(
+        &mut self,
+        _network: &Network,
+        _batch: &Batch,
+        _moment: &Moment,
+    ) -> Result<(), LabError> {
+        Ok(())
+    }
+
+    /// Gradient passes (each with its update) over what a step has prepared.
+    fn passes(&self) -> u32 {
+        1
+    }
+
+    /// Losses per sample, differentiable in the parameters of `network`.
     ///
     /// # Errors
     /// When libtorch refuses an operation.
     fn losses(
         &mut self,
+        network: &Network,
         batch: &Batch,
-        logits: &Tensor,
         moment: &Moment,
     ) -> Result<Tensor, TchError>;
 
-    /// Mean of [`Objective::losses`]; overridden where one kernel gives the same gradient.
+    /// What is differentiated: the mean of [`Objective::losses`]; overridden where another
+    /// reduction is the method's, or where one kernel gives the same gradient.
     ///
     /// # Errors
     /// When libtorch refuses an operation.
     fn loss(
         &mut self,
+        network: &Network,
         batch: &Batch,
-        logits: &Tensor,
         moment: &Moment,
     ) -> Result<Tensor, TchError> {
-        self.losses(batch, logits, moment)?.f_mean(None)
+        self.losses(network, batch, moment)?.f_mean(None)
     }
 
-    /// Called after the update, with the logits of this step's forward pass.
+    /// Called after the last update of a step, without gradients.
     ///
     /// # Errors
     /// When libtorch refuses an operation.
     fn after_step(
         &mut self,
+        _network: &Network,
         _batch: &Batch,
-        _logits: &Tensor,
         _moment: &Moment,
     ) -> Result<(), TchError> {
         Ok(())
+    }
+
+    /// One score per example of the last step, for orders that adapt.
+    fn scores(&self) -> Option<&[f64]> {
+        None
     }
 
     /// Facts for the record.
@@ -199,6 +332,12 @@ pub trait Optimizer {
         None
     }
 
+    /// Forgets all state: a new stage begins.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn reset(&mut self) -> Result<(), TchError>;
+
     /// Facts for the record.
     fn facts(&self) -> Facts {
         Facts::new()
@@ -237,6 +376,103 @@ pub trait Adapter {
     }
 }
 
+/// Weights that are evaluated in place of those trained.
+pub trait Averaging {
+    /// Takes note of the parameters after an update, without gradients.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn after_update(&mut self, parameters: &[Parameter], moment: &Moment) -> Result<(), TchError>;
+
+    /// One tensor per parameter, or `None` while the trained weights stand for themselves.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn weights(&self) -> Result<Option<Vec<Tensor>>, TchError>;
+
+    /// Starts afresh from `parameters`: a new stage begins.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn reset(&mut self, parameters: &[Parameter]) -> Result<(), TchError>;
+
+    /// Facts for the record.
+    fn facts(&self) -> Facts {
+        Facts::new()
+    }
+}
+
+/// Turns noise into samples with a trained network.
+pub trait Sampler {
+    /// Samples, B × …, from standard normal `noise` of the same shape with at most `evaluations`
+    /// evaluations of the network; further noise comes from `random`.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn sample(
+        &self,
+        network: &Network,
+        noise: &Tensor,
+        evaluations: u32,
+        random: &mut Pcg64,
+    ) -> Result<Tensor, TchError>;
+
+    /// Evaluations of the network that the method's own claim is about.
+    fn evaluations(&self) -> u32;
+}
+
+/// What a verified response is worth to the learner.
+pub trait Reward {
+    /// The reward of a response that the verifier gave `outcome`, of `tokens` tokens.
+    fn score(&self, moment: &Moment, outcome: Outcome, tokens: usize) -> f64;
+}
+
+/// What a verifier says of a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// The answer is right.
+    pub correct: bool,
+    /// The response has the form that was asked for.
+    pub well_formed: bool,
+}
+
+/// A whole training step, for what fits in no other seat.
+pub trait Learner {
+    /// Learns from a batch; returns the loss where there is one.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn step(
+        &mut self,
+        network: &mut Network,
+        batch: &Batch,
+        moment: &Moment,
+    ) -> Result<Option<f64>, LabError>;
+
+    /// One score per example of the last step, for orders that adapt.
+    fn scores(&self) -> Option<&[f64]> {
+        None
+    }
+
+    /// Facts for the record.
+    fn facts(&self) -> Facts {
+        Facts::new()
+    }
+}
+
+/// How a step moves the network.
+pub enum Step {
+    /// By gradients of an objective.
+    Gradient {
+        /// The loss.
+        objective: Box<dyn Objective>,
+        /// The update rule.
+        optimizer: Box<dyn Optimizer>,
+    },
+    /// In its own way.
+    Learner(Box<dyn Learner>),
+}
+
 /// What a method composes: its seats, and how batches and learning rate go.
 pub struct Recipe {
     /// Examples per step.
@@ -245,25 +481,53 @@ pub struct Recipe {
     pub schedule: Schedule,
     /// Which ids come next.
     pub order: Box<dyn Order>,
-    /// The loss.
-    pub objective: Box<dyn Objective>,
-    /// The update rule.
-    pub optimizer: Box<dyn Optimizer>,
+    /// How examples are rendered, when not as they are stored.
+    pub view: Option<Box<dyn View>>,
+    /// How a step moves the network.
+    pub step: Step,
+    /// Largest norm of the gradient over all parameters; longer ones are scaled down to it.
+    pub clip_norm: Option<f64>,
     /// Restriction of parameters, if any.
     pub adapter: Option<Box<dyn Adapter>>,
+    /// Weights to evaluate, when not those trained.
+    pub averaging: Option<Box<dyn Averaging>>,
+    /// How samples are drawn, for workloads that ask for them.
+    pub sampler: Option<Box<dyn Sampler>>,
 }
 
 impl Recipe {
-    /// Plain supervised training: uniform shuffles, cross-entropy, no restriction.
+    /// Uniform shuffles and the workload's own loss, nothing restricted, rendered or averaged.
+    ///
+    /// # Errors
+    /// When the workload has no loss of its own to minimise.
+    pub fn plain(
+        batch_size: u32,
+        schedule: Schedule,
+        optimizer: Box<dyn Optimizer>,
+        task: &Task<'_>,
+    ) -> Result<Self, LabError> {
+        let objective = task.material.loss.ok_or_else(|| LabError::Unfit {
+            method: "plain training".to_owned(),
+            workload: task.workload.to_owned(),
+            reason: "the workload has no loss of its own".to_owned(),
+        })?;
+        let step = Step::Gradient { objective: Box::new(objective), optimizer };
+        Ok(Self::of(batch_size, schedule, step))
+    }
+
+    /// Uniform shuffles and this step, nothing else.
     #[must_use]
-    pub fn plain(batch_size: u32, schedule: Schedule, optimizer: Box<dyn Optimizer>) -> Self {
+    pub fn of(batch_size: u32, schedule: Schedule, step: Step) -> Self {
         Self {
             batch_size,
             schedule,
             order: Box::new(crate::orders::Uniform),
-            objective: Box::new(crate::objectives::CrossEntropy { smoothing: 0.0 }),
-            optimizer,
+            view: None,
+            step,
+            clip_norm: None,
             adapter: None,
+            averaging: None,
+            sampler: None,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Synthetic tasks of a few seconds, on which tests run whole methods through the supervised loop,
+//! Synthetic tasks of a few seconds, on which tests run whole methods through the training loop,
 //! always on the CPU: a [`Trial`] of noisy images with its own small CNN, or [`train`] on a network
 //! of the test's choice.
 
@@ -14,12 +14,14 @@ use tch::{Device, TchError, Tensor};
 use crate::LabError;
 use crate::cell::facts;
 use crate::clock::{Clock, Monotonic};
-use crate::loops::supervised::{Budget, Run, Target};
+use crate::loops::training::{Budget, Run, Target};
 use crate::method::Method;
 use crate::models::cnn::{Shape, cnn};
 use crate::network::Network;
+use crate::objectives::Natural;
 use crate::seat::{Batch, Facts, Moment, OrderSource, Task};
-use crate::workloads::{Split, Splits};
+use crate::workloads::classification::Classifier;
+use crate::workloads::{Material, Split, Splits};
 
 const CLASSES: u32 = 3;
 const SIDE: u32 = 8;
@@ -120,10 +122,11 @@ impl Trial {
             let stored = templates
                 .f_index_select(0, &labels)?
                 .f_add(&Tensor::f_from_slice(&noise)?.f_view(shape)?)?;
-            Ok(Split { stored, labels })
+            Ok(Split { stored, labels, groups: Vec::new() })
         };
         Ok(Splits {
             train: split("train", self.examples)?,
+            probe: None,
             validation: split("validation", 30)?,
             test: split("test", 30)?,
         })
@@ -149,18 +152,34 @@ impl Bench {
         let settings = (method.resolve)(settings)?;
         let effective_seed = Seed::from_integer(self.seed).bytes;
         let streams = Streams::new(effective_seed);
-        let Self { examples, classes, .. } = *self;
-        let task =
-            Task { workload: "trial", network: &network, examples, classes, streams: &streams };
+        let examples = self.examples;
+        let budget_samples = u64::from(examples) * u64::from(epochs);
+        let loss = Some(Natural::Classes);
+        let material = Material { loss, classes: Some(self.classes), ..Material::default() };
+        let task = Task {
+            workload: "trial",
+            network: &network,
+            examples,
+            material: &material,
+            budget_samples,
+            streams: &streams,
+        };
         let mut recipe = (method.build)(&settings, &task)?;
-        let samples = u64::from(examples) * u64::from(epochs);
+        let samples = budget_samples;
         let mut transcript = Transcript::start(Digest::of(b"trial"));
         let target = Target { metric: "accuracy".into(), value: 2.0, higher_is_better: true };
         Run {
             network: &mut network,
             recipe: &mut recipe,
             splits: &self.splits,
-            source: OrderSource { effective_seed: &effective_seed, streams: &streams, examples },
+            loss,
+            judge: Some(&Classifier),
+            source: OrderSource {
+                effective_seed: &effective_seed,
+                streams: &streams,
+                examples,
+                eligible: None,
+            },
             budget: Budget { samples, evaluate_every: samples },
             target: &target,
             transcript: &mut transcript,
@@ -200,7 +219,8 @@ pub fn split(shape: &[i64]) -> Result<Split, LabError> {
     let mut column = vec![1; shape.len() + 1];
     column[0] = rows;
     let noise = Tensor::f_from_slice(&noise)?.f_reshape([&[rows], shape].concat())?;
-    Ok(Split { stored: noise.f_add(&labels.f_reshape(column)?)?, labels })
+    let stored = noise.f_add(&labels.f_reshape(column)?)?;
+    Ok(Split { stored, labels, groups: Vec::new() })
 }
 
 /// The first eight examples of [`split`].
@@ -208,13 +228,13 @@ pub fn split(shape: &[i64]) -> Result<Split, LabError> {
 /// # Errors
 /// When libtorch cannot allocate.
 pub fn batch(shape: &[i64]) -> Result<Batch, LabError> {
-    Ok(split(shape)?.gather(Tensor::f_from_slice(&[0_i64, 1, 2, 3, 4, 5, 6, 7])?)?)
+    Ok(split(shape)?.batch(&[0, 1, 2, 3, 4, 5, 6, 7])?)
 }
 
 /// Step `step` of `total_steps` in a single epoch, at a tenth of the learning rate.
 #[must_use]
 pub fn moment(step: u64, total_steps: u64) -> Moment {
-    Moment { step, total_steps, epoch: 0, total_epochs: 1, lr_factor: 0.1 }
+    Moment { step, total_steps, epoch: 0, total_epochs: 1, lr_factor: 0.1, pass: 0 }
 }
 
 /// Trains `network` for `epochs` with `method` under `settings` on [`split`].
@@ -228,7 +248,8 @@ pub fn train(
     shape: &[i64],
     epochs: u32,
 ) -> Result<(Network, Facts), LabError> {
-    let splits = Splits { train: split(shape)?, validation: split(shape)?, test: split(shape)? };
+    let [train, validation, test] = [split(shape)?, split(shape)?, split(shape)?];
+    let splits = Splits { train, probe: None, validation, test };
     let bench = Bench { splits, examples: EXAMPLES, classes: 4, seed: SEED };
     let Trace { network, facts, .. } = bench.run(method, settings, network, epochs)?;
     Ok((network, facts))

@@ -1,41 +1,123 @@
-//! Workloads: data, model, metric, target and budget, one file each.
+//! Workloads: data, model, metrics, target and budget, one file each.
+//!
+//! A workload gives methods [`Splits`] and [`Material`]; what judges a model, its [`Judge`], stays
+//! with the training loop, so that no method can see an evaluation.
 
 pub mod blobs_cnn;
 pub mod cifar10_resnet;
+pub mod classification;
 pub mod digits_mlp;
 pub mod fashion_cnn;
+pub mod material;
 pub mod mnist_cnn;
 pub mod split;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use data::Sources;
 use ledger::catalogue::WorkloadInfo;
 use ledger::settings::Values;
 use ledger::streams::Streams;
 use tch::{Device, TchError};
 
+use crate::LabError;
+use crate::artefacts::Artefacts;
 use crate::network::Network;
-pub use split::{DataIdentity, Ready, Split, Splits};
+use crate::seat::{Facts, Sampler};
+pub use material::{Generation, Material, Points, Tokens, Verifier};
+pub use split::{DataIdentity, Split, Splits};
 
-/// A workload: its row, and how its tensors and network are made.
+/// Words of [`WorkloadInfo::offers`], which methods ask for in their `needs`.
+pub mod offers {
+    /// A loss of its own that plain training minimises.
+    pub const LOSS: &str = "a loss";
+    /// One class per example, and logits.
+    pub const CLASSES: &str = "classes";
+    /// Tokens, and a model that predicts the next one.
+    pub const TOKENS: &str = "tokens";
+    /// Prompt and response in each example.
+    pub const RESPONSES: &str = "responses";
+    /// Named groups of examples, and a probe split.
+    pub const GROUPS: &str = "groups";
+    /// A score per example, such as its quality.
+    pub const SCORES: &str = "scores";
+    /// A verifier of responses.
+    pub const VERIFIER: &str = "a verifier";
+    /// A network that takes a noise level, and metrics of samples.
+    pub const DENOISING: &str = "denoising";
+    /// Tasks as points of a space, and a student of its own.
+    pub const TASKS: &str = "a task space";
+}
+
+/// A workload: its row, and how its data and network are made.
 #[derive(Debug)]
 pub struct Workload {
     /// The row that planner, `list` and `explain` see.
     pub info: fn() -> WorkloadInfo,
-    /// How stored numbers become inputs.
-    pub normalisation: Normalisation,
-    /// True when the network takes an example as one row of numbers: it is then stored so, which
-    /// saves two views a step.
-    pub flat: bool,
+    /// Loads or generates the data and puts them on the device.
+    pub load: fn(&Values, &Sources, Device) -> Result<Ready, LabError>,
     /// Builds the network from the `init` stream.
-    pub network: fn(&Values, &Streams, Device) -> Result<Network, TchError>,
+    pub network: fn(&Values, &Material, &Streams, Device) -> Result<Network, TchError>,
+    /// Brings the network to where every method starts from, when that is not its initialisation.
+    pub start: Option<Start>,
 }
 
-/// x ↦ (x − mean)/deviation per channel; bytes are first scaled to 0..=1.
-#[derive(Debug, Clone, Copy)]
-pub struct Normalisation {
-    /// Mean per channel.
-    pub mean: &'static [f32],
-    /// Standard deviation per channel.
-    pub deviation: &'static [f32],
+/// Trains the common start of all methods of one seed; what it cost and its digest are facts.
+pub type Start =
+    fn(&mut Network, &Ready, &Values, &Streams, &dyn Artefacts) -> Result<Facts, LabError>;
+
+/// A workload's data, ready to train on.
+#[derive(Debug)]
+pub struct Ready {
+    /// Tensors on the device.
+    pub splits: Splits,
+    /// What they are.
+    pub identity: Arc<DataIdentity>,
+    /// What methods may know of them.
+    pub material: Material,
+    /// What judges a model.
+    pub judge: Box<dyn Judge>,
+}
+
+/// A split that a model is judged on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judged {
+    /// Targets are set on it.
+    Validation,
+    /// Only reported.
+    Test,
+}
+
+/// A trained model as it is judged.
+#[derive(Clone, Copy)]
+pub struct Model<'a> {
+    /// The network.
+    pub network: &'a Network,
+    /// How samples are drawn from it, when the method said so.
+    pub sampler: Option<&'a dyn Sampler>,
+}
+
+/// One look at a model.
+#[derive(Clone, Copy)]
+pub struct Look<'a> {
+    /// What is looked at.
+    pub model: Model<'a>,
+    /// Data of the split.
+    pub split: &'a Split,
+    /// Which split it is.
+    pub judged: Judged,
+    /// True at the end of the run, when figures that cost more are due.
+    pub last: bool,
+}
+
+/// Computes a workload's metrics.
+pub trait Judge: std::fmt::Debug + Send {
+    /// Metrics by name, for example `accuracy`. Evaluation noise is fixed: the same for every arm.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation, or the model cannot be judged.
+    fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError>;
 }
 
 /// Every workload, sorted by id.

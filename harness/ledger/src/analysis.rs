@@ -54,6 +54,8 @@ pub struct WorkloadAnalysis {
     pub split: String,
     /// True when larger values of the metric are better.
     pub higher_is_better: bool,
+    /// The value of the metric that cannot be passed, where there is one.
+    pub best: Option<f64>,
     /// Target value of the metric.
     pub target: f64,
     /// Where the target comes from.

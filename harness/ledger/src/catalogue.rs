@@ -25,6 +25,8 @@ pub struct MethodInfo {
     pub claim: PaperClaim,
     /// Id of the method it should be compared with; absent for baselines.
     pub baseline: Option<&'static str>,
+    /// What it asks of a workload, among what workloads offer.
+    pub needs: &'static [&'static str],
     /// Its settings, in order.
     pub settings: Vec<SettingInfo>,
     /// Resolves given values against the settings and their joint rules.
@@ -68,10 +70,12 @@ pub struct WorkloadInfo {
     pub title: &'static str,
     /// Name of the data it needs, as `data list` shows it.
     pub data: &'static str,
-    /// Metric the target is set on.
+    /// What it offers methods, in words that their `needs` use.
+    pub offers: &'static [&'static str],
+    /// Every metric it reports.
+    pub metrics: &'static [MetricInfo],
+    /// Metric the target is set on, one of `metrics`.
     pub metric: &'static str,
-    /// Whether larger is better.
-    pub higher_is_better: bool,
     /// Default target, on the validation split.
     pub target: f64,
     /// Where the default target comes from.
@@ -88,6 +92,60 @@ pub struct WorkloadInfo {
     pub resolve: fn(&Values) -> Result<Values, crate::settings::SettingError>,
     /// Markdown for `explain`.
     pub card: &'static str,
+}
+
+/// A metric of a workload; `S` is `String` in a [`Listing`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct MetricInfo<S = &'static str> {
+    /// Name, for example `accuracy`; records hold it as `validation/accuracy` and `test/accuracy`.
+    pub name: S,
+    /// Whether larger is better.
+    pub higher_is_better: bool,
+    /// The value that cannot be passed, where there is one: 1 for a share, 0 for an error.
+    pub best: Option<f64>,
+    /// What guessing gives, where that is known.
+    pub chance: Option<f64>,
+}
+
+impl MetricInfo {
+    /// A share of right answers: higher is better, 1 is best.
+    #[must_use]
+    pub const fn share(name: &'static str, chance: f64) -> Self {
+        Self { name, higher_is_better: true, best: Some(1.0), chance: Some(chance) }
+    }
+
+    /// A quantity to lower, 0 at best.
+    #[must_use]
+    pub const fn error(name: &'static str) -> Self {
+        Self { name, higher_is_better: false, best: Some(0.0), chance: None }
+    }
+
+    /// The row with a name of its own.
+    #[must_use]
+    pub fn owned(self) -> MetricInfo<String> {
+        let Self { name, higher_is_better, best, chance } = self;
+        MetricInfo { name: name.to_owned(), higher_is_better, best, chance }
+    }
+}
+
+impl WorkloadInfo {
+    /// The metric called `name`, without its split.
+    #[must_use]
+    pub fn metric(&self, name: &str) -> Option<&MetricInfo> {
+        self.metrics.iter().find(|metric| metric.name == name)
+    }
+
+    /// Whether the metric that the target is set on should grow.
+    #[must_use]
+    pub fn higher_is_better(&self) -> bool {
+        self.metric(self.metric).is_some_and(|metric| metric.higher_is_better)
+    }
+
+    /// The first of `needs` that this workload does not offer.
+    #[must_use]
+    pub fn lacks<'n>(&self, needs: &[&'n str]) -> Option<&'n str> {
+        needs.iter().copied().find(|need| !self.offers.contains(need))
+    }
 }
 
 /// All that a suite can name.

@@ -5,11 +5,13 @@ pub mod identity;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::catalogue::{Catalogue, hint};
+use crate::catalogue::{Catalogue, MetricInfo, hint};
 use crate::digest::Digest;
 use crate::plan::identity::CellKey;
 use crate::settings::{SettingError, Values};
-use crate::suite::{ClaimUse, Seeds, Step, Suite, SuiteError, WorkloadUse, locate, parse};
+use crate::suite::{
+    ClaimUse, CompareBy, Seeds, Step, Suite, SuiteError, When, WorkloadUse, locate, parse,
+};
 
 /// Most cells a plan may have.
 const MOST_CELLS: usize = 1_000_000;
@@ -24,6 +26,9 @@ pub struct PlannedWorkload {
     pub id: String,
     /// Its settings, resolved.
     pub settings: Values,
+    /// Every metric it reports.
+    #[serde(skip)]
+    pub metrics: Vec<MetricInfo<String>>,
     /// Metric the target is set on.
     pub metric: String,
     /// Whether larger is better.
@@ -49,6 +54,9 @@ pub struct PlannedArm {
     pub method: String,
     /// Its settings, resolved.
     pub settings: Values,
+    /// Labels of the workloads it runs on; all when empty.
+    #[serde(skip)]
+    pub on: Vec<String>,
 }
 
 /// One run to make: indices into the plan.
@@ -164,7 +172,11 @@ fn resolve(
     let labels = Labels {
         arms: arms.iter().map(|arm| arm.label.as_str()).collect(),
         workloads: workloads.iter().map(|workload| workload.label.as_str()).collect(),
+        metrics: workloads.iter().map(|workload| workload.metrics.as_slice()).collect(),
     };
+    for (index, arm) in arms.iter().enumerate() {
+        check_fit(index, arm, &workloads, catalogue)?;
+    }
     if let Some(baseline) = &suite.baseline {
         known("arm", baseline, &labels.arms, vec![key("baseline")])?;
     }
@@ -201,16 +213,20 @@ fn resolve(
         filtered(std::slice::from_ref(arm), &arm_names, "--set")?;
     }
 
-    let arms: Vec<_> =
+    let mut arms: Vec<_> =
         arms.into_iter().filter(|a| keeps(&overrides.methods, [&a.method, &a.label])).collect();
     let workloads: Vec<_> =
         workloads.into_iter().filter(|w| keeps(&overrides.workloads, [&w.id, &w.label])).collect();
+    arms.retain(|arm| workloads.iter().any(|workload| arm.runs_on(&workload.label)));
     let claims = suite.claims.into_iter().filter_map(|claim| {
         let has_arm = |label: &str| arms.iter().any(|arm| arm.label == label);
         let mut claim = has_arm(&claim.arm).then_some(claim)?;
         let has_workload =
             |label: &String| workloads.iter().any(|workload| workload.label == *label);
-        if !has_arm(&claim.baseline) || !claim.grows_from.iter().all(has_workload) {
+        let others = claim.minus.iter().flat_map(|pair| [&pair.arm, &pair.baseline]);
+        let others = others.chain(&claim.floor).chain([&claim.baseline]);
+        let complete = others.map(String::as_str).all(has_arm);
+        if !complete || !claim.grows_from.iter().all(has_workload) {
             return None;
         }
         let restricted = !claim.workloads.is_empty();
@@ -227,9 +243,10 @@ fn resolve(
         ));
     }
     let mut cells = Vec::with_capacity(count);
-    for workload in 0..workloads.len() {
+    for (workload, planned) in workloads.iter().enumerate() {
         for &seed in &seeds {
-            cells.extend((0..arms.len()).map(|arm| Cell { workload, arm, seed }));
+            let runs = |arm: &usize| arms[*arm].runs_on(&planned.label);
+            cells.extend((0..arms.len()).filter(runs).map(|arm| Cell { workload, arm, seed }));
         }
     }
     let baseline = suite.baseline.filter(|label| arms.iter().any(|arm| arm.label == *label));
@@ -250,6 +267,42 @@ fn resolve(
 struct Labels<'a> {
     arms: Vec<&'a str>,
     workloads: Vec<&'a str>,
+    /// Metrics of each workload.
+    metrics: Vec<&'a [MetricInfo<String>]>,
+}
+
+impl PlannedArm {
+    /// Whether it runs on the workload of this label.
+    #[must_use]
+    pub fn runs_on(&self, workload: &str) -> bool {
+        self.on.is_empty() || self.on.iter().any(|label| label == workload)
+    }
+}
+
+/// Every workload that an arm runs on must offer what its method needs.
+fn check_fit(
+    index: usize,
+    arm: &PlannedArm,
+    workloads: &[PlannedWorkload],
+    catalogue: &Catalogue,
+) -> Result<(), Problem> {
+    let path = |field: &str| vec![key("arms"), Step::Index(index), key(field)];
+    let labels: Vec<&str> = workloads.iter().map(|workload| workload.label.as_str()).collect();
+    for label in &arm.on {
+        known("workload", label, &labels, path("on"))?;
+    }
+    let Some(method) = catalogue.method(&arm.method) else { return Ok(()) };
+    for workload in workloads.iter().filter(|workload| arm.runs_on(&workload.label)) {
+        let info = catalogue.workload(&workload.id);
+        if let Some(lacking) = info.and_then(|info| info.lacks(method.needs)) {
+            let message = format!(
+                "{} needs {lacking}, which {} does not offer; say which workloads it runs on with `on: [...]`",
+                arm.method, workload.id
+            );
+            return Err(Problem(path("method"), message));
+        }
+    }
+    Ok(())
 }
 
 fn check_name(name: &str) -> Result<(), Problem> {
@@ -342,8 +395,9 @@ fn workload(
         label: used.label.clone().unwrap_or_else(|| label(info.id, &used.with)),
         id: info.id.to_owned(),
         settings,
+        metrics: info.metrics.iter().map(|metric| metric.owned()).collect(),
         metric: info.metric.to_owned(),
-        higher_is_better: info.higher_is_better,
+        higher_is_better: info.higher_is_better(),
         target,
         target_origin,
         budget_samples: samples(epochs),
@@ -382,7 +436,7 @@ fn arm(
             .is_some_and(|key| !used.with.contains_key(key) && suite.settings.contains_key(key));
         setting_problem(&error, info.id, if common { vec![key("settings")] } else { path("with") })
     })?;
-    Ok(PlannedArm { label, method: info.id.to_owned(), settings })
+    Ok(PlannedArm { label, method: info.id.to_owned(), settings, on: used.on.clone() })
 }
 
 fn setting_problem(error: &SettingError, owner: &str, mut path: Vec<Step>) -> Problem {
@@ -400,9 +454,6 @@ fn label(id: &str, with: &Values) -> String {
     format!("{id}[{}]", pairs.join(","))
 }
 
-/// Metrics that every classifier reports.
-pub const METRICS: [&str; 4] = ["accuracy", "nll", "ece", "aurc"];
-
 /// Comparisons that are ratios of times or samples.
 pub const RATIOS: [&str; 2] = ["time-to-target", "samples-to-target"];
 
@@ -416,15 +467,32 @@ fn check_claim(
     for workload in claim.workloads.iter().chain(&claim.grows_from) {
         known("workload", workload, &labels.workloads, path("workloads"))?;
     }
-    let metrics = ["validation", "test"]
-        .iter()
-        .flat_map(|split| METRICS.map(|metric| format!("{split}/{metric}")));
-    let comparisons: Vec<String> =
-        RATIOS.iter().map(|ratio| (*ratio).to_owned()).chain(metrics).collect();
+    let others = claim.minus.iter().flat_map(|pair| [&pair.arm, &pair.baseline]);
+    for (field, arm) in
+        others.map(|arm| ("minus", arm)).chain(claim.floor.iter().map(|f| ("floor", f)))
+    {
+        known("arm", arm, &labels.arms, path(field))?;
+    }
+    let named =
+        |label: &&str| claim.workloads.is_empty() || claim.workloads.iter().any(|w| w == label);
+    let judged = labels.workloads.iter().zip(&labels.metrics).filter(|(label, _)| named(label));
+    let mut comparisons: Vec<String> = RATIOS.iter().map(|ratio| (*ratio).to_owned()).collect();
+    for metric in judged.flat_map(|(_, metrics)| metrics.iter()) {
+        let splits = ["validation", "test"].map(|split| format!("{split}/{}", metric.name));
+        comparisons.extend(
+            splits.into_iter().filter(|name| !comparisons.contains(name)).collect::<Vec<_>>(),
+        );
+    }
     let names: Vec<&str> = comparisons.iter().map(String::as_str).collect();
     known("comparison", &claim.compare, &names, path("compare"))?;
-    let ratio = RATIOS.contains(&claim.compare.as_str());
-    let (noun, least) = if ratio { ("ratio of times", 1.0) } else { ("difference", 0.0) };
+    let timed = RATIOS.contains(&claim.compare.as_str());
+    let ratio = timed || claim.by == CompareBy::Ratio;
+    if timed && claim.when != When::End {
+        let message = format!("{} is of the whole run; leave out `when`", claim.compare);
+        return Err(Problem(path("when"), message));
+    }
+    let noun = if ratio { "ratio" } else { "difference" };
+    let least = if ratio { 1.0 } else { 0.0 };
     if claim.at_least < least || !claim.at_least.is_finite() {
         let message =
             format!("at_least is {}, but a {noun} must be at least {least}", claim.at_least);

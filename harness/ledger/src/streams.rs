@@ -1,6 +1,9 @@
 //! Named random streams: every consumer of randomness owns a generator seeded from the run's
 //! effective seed and its own name, so that a new consumer never shifts another.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
 use rand_core::Rng as _;
 use rand_distr::{Distribution as _, StandardNormal};
 use rand_pcg::Pcg64;
@@ -8,10 +11,11 @@ use rand_pcg::Pcg64;
 use crate::digest::Digest;
 use crate::order;
 
-/// The root of all named streams of a run.
+/// The root of all named streams of a run. Clones share the list of names drawn from.
 #[derive(Clone)]
 pub struct Streams {
     root: [u8; 32],
+    used: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl std::fmt::Debug for Streams {
@@ -25,14 +29,45 @@ impl Streams {
     /// Streams of a run with this effective seed.
     #[must_use]
     pub fn new(effective_seed: [u8; 32]) -> Self {
-        Self { root: effective_seed }
+        Self { root: effective_seed, used: Arc::default() }
     }
 
     /// A fresh generator for `name`, always in its initial state: seeded like an epoch's order,
     /// from SHA-256("palimpsest/stream/v1" || effective seed || name).
     #[must_use]
     pub fn generator(&self, name: &str) -> Pcg64 {
+        self.note(name);
         order::generator(&Digest::of_parts(&[b"palimpsest/stream/v1", &self.root, name.as_bytes()]))
+    }
+
+    /// A fresh generator of stream `name` for example `id` in `epoch`: what it gives does not
+    /// depend on the batch the example is in. From SHA-256("palimpsest/stream-keyed/v1" ||
+    /// effective seed || id u32 LE || epoch u32 LE || name).
+    #[must_use]
+    pub fn keyed(&self, name: &str, id: u32, epoch: u32) -> Pcg64 {
+        self.note(name);
+        let (id, epoch) = (id.to_le_bytes(), epoch.to_le_bytes());
+        order::generator(&Digest::of_parts(&[
+            b"palimpsest/stream-keyed/v1",
+            &self.root,
+            &id,
+            &epoch,
+            name.as_bytes(),
+        ]))
+    }
+
+    /// Names of the streams that were asked for so far, sorted.
+    #[must_use]
+    pub fn used(&self) -> Vec<String> {
+        let used = self.used.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        used.iter().cloned().collect()
+    }
+
+    fn note(&self, name: &str) {
+        let mut used = self.used.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if !used.contains(name) {
+            used.insert(name.to_owned());
+        }
     }
 }
 
@@ -128,6 +163,16 @@ mod tests {
             interleaved.extend(normal(&mut init, 1));
         }
         assert_eq!(interleaved, alone);
+    }
+
+    #[test]
+    fn keyed_streams_differ_by_example_and_epoch_and_every_name_is_noted() {
+        let streams = streams();
+        let first = |id, epoch| streams.keyed("view", id, epoch).next_u64();
+        assert_eq!(first(3, 1), first(3, 1));
+        assert!(first(3, 1) != first(1, 3) && first(3, 1) != first(3, 2));
+        let _ = streams.clone().generator("init");
+        assert_eq!(streams.used(), ["init", "view"]);
     }
 
     #[test]

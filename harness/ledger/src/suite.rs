@@ -78,6 +78,42 @@ pub struct ArmUse {
     pub label: Option<String>,
     /// Settings of the method.
     pub with: Values,
+    /// Labels of the workloads it runs on; all when empty.
+    pub on: Vec<String>,
+}
+
+/// When a metric is compared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum When {
+    /// At the end of the budget.
+    #[default]
+    End,
+    /// At the first evaluation with half of the run's samples consumed.
+    Half,
+    /// The mean over all evaluations but the one before training: the area under the curve.
+    Mean,
+}
+
+/// How two values of a metric are compared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CompareBy {
+    /// Difference, oriented so that positive is better.
+    #[default]
+    Difference,
+    /// Ratio, oriented so that above 1 is better.
+    Ratio,
+}
+
+/// Two arms whose difference is taken off a claim's: an interaction.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArmPair {
+    /// Label of an arm.
+    pub arm: String,
+    /// Label of the arm it is compared with.
+    pub baseline: String,
 }
 
 /// What a claim compares.
@@ -122,6 +158,19 @@ pub struct ClaimUse {
     /// each of `workloads`.
     #[serde(default)]
     pub grows_from: Option<String>,
+    /// When a metric is compared.
+    #[serde(default)]
+    pub when: When,
+    /// How two values of a metric are compared; times are always compared by ratio.
+    #[serde(default)]
+    pub by: CompareBy,
+    /// Label of an arm that no method can beat, such as fresh draws of real data: without room of
+    /// three standard deviations between it and the baseline nothing can be decided.
+    #[serde(default)]
+    pub floor: Option<String>,
+    /// The effect is compared with that between two other arms.
+    #[serde(default)]
+    pub minus: Option<ArmPair>,
 }
 
 fn superior() -> ClaimKind {
@@ -212,6 +261,8 @@ struct ArmMap {
     label: Option<String>,
     #[serde(default)]
     with: Values,
+    #[serde(default)]
+    on: Vec<String>,
 }
 
 /// Reads `name` or a map: not serde's `untagged`, whose messages say nothing.
@@ -243,8 +294,8 @@ impl FromName for ArmUse {
         Self { method: name.to_owned(), ..Self::default() }
     }
 
-    fn from_map(ArmMap { method, label, with }: ArmMap) -> Self {
-        Self { method, label, with }
+    fn from_map(ArmMap { method, label, with, on }: ArmMap) -> Self {
+        Self { method, label, with, on }
     }
 }
 

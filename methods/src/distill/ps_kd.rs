@@ -24,8 +24,10 @@
 //! - No augmentation (the code: crop and flip). `T` is the budget of the suite, not 300.
 
 use lab::method::Method;
+use lab::network::Network;
 use lab::optim::base::BaseSettings;
-use lab::seat::{Batch, Moment, Objective, Recipe, Task};
+use lab::seat::{Batch, Moment, Objective, Recipe, Step, Task};
+use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -60,13 +62,14 @@ pub static METHOD: Method = Method {
         source: "README, PS-KD-Pytorch",
     },
     baseline: Some("sgd"),
+    needs: &[offers::CLASSES],
     settings: Settings::table,
     resolve: Settings::resolve,
     build: |values, task| {
         let Settings { alpha, batch_size, schedule, base } = Settings::read(values)?;
         let objective = Box::new(OwnPredictions::new(alpha, task)?);
-        let plain = Recipe::plain(batch_size, schedule, base.build(task.network)?);
-        Ok(Recipe { objective, ..plain })
+        let step = Step::Gradient { objective, optimizer: base.build(task.network)? };
+        Ok(Recipe::of(batch_size, schedule, step))
     },
 };
 
@@ -77,16 +80,18 @@ struct OwnPredictions {
     table: Tensor,
     /// 1 where there is a prediction, else 0; N × 1.
     seen: Tensor,
+    /// Logits of this step's forward pass, B × C.
+    logits: Option<Tensor>,
 }
 
 impl OwnPredictions {
     fn new(alpha: f64, task: &Task<'_>) -> Result<Self, TchError> {
-        let device =
-            task.network.parameters.first().map_or(tch::Device::Cpu, |p| p.tensor.device());
+        let device = task.device();
         let zeros = |columns: u32| {
             Tensor::f_zeros([task.examples, columns].map(i64::from), (Kind::Float, device))
         };
-        Ok(Self { alpha, table: zeros(task.classes)?, seen: zeros(1)? })
+        let classes = task.material.classes.unwrap_or(1);
+        Ok(Self { alpha, table: zeros(classes)?, seen: zeros(1)?, logits: None })
     }
 
     /// α_t of this epoch.
@@ -104,9 +109,10 @@ impl OwnPredictions {
     }
 }
 
-impl Objective for OwnPredictions {
-    fn losses(
-        &mut self,
+impl OwnPredictions {
+    /// −Σ_c ỹ_c log softmax(z)_c per example.
+    fn against_targets(
+        &self,
         batch: &Batch,
         logits: &Tensor,
         moment: &Moment,
@@ -116,11 +122,33 @@ impl Objective for OwnPredictions {
         weighted.f_sum_dim_intlist(-1, false, Kind::Float)?.f_neg()
     }
 
-    fn after_step(&mut self, batch: &Batch, logits: &Tensor, _: &Moment) -> Result<(), TchError> {
-        let predicted = logits.f_detach()?.f_softmax(-1, Kind::Float)?;
+    /// Writes the predictions of a step's logits into the table.
+    fn remember(&mut self, batch: &Batch, logits: &Tensor) -> Result<(), TchError> {
+        let predicted = logits.f_softmax(-1, Kind::Float)?;
         let _ = self.table.f_index_copy_(0, &batch.sample_ids, &predicted)?;
         let _ = self.seen.f_index_fill_(0, &batch.sample_ids, 1.0)?;
         Ok(())
+    }
+}
+
+impl Objective for OwnPredictions {
+    fn losses(
+        &mut self,
+        network: &Network,
+        batch: &Batch,
+        moment: &Moment,
+    ) -> Result<Tensor, TchError> {
+        let logits = network.forward(&batch.inputs, true)?;
+        let losses = self.against_targets(batch, &logits, moment)?;
+        self.logits = Some(logits.f_detach()?);
+        Ok(losses)
+    }
+
+    fn after_step(&mut self, _: &Network, batch: &Batch, _: &Moment) -> Result<(), TchError> {
+        match self.logits.take() {
+            Some(logits) => self.remember(batch, &logits),
+            None => Ok(()),
+        }
     }
 }
 
@@ -144,11 +172,12 @@ mod tests {
     }
 
     fn at(epoch: u32, total_epochs: u32) -> Moment {
-        Moment { step: 0, total_steps: 1, epoch, total_epochs, lr_factor: 1.0 }
+        Moment { step: 0, total_steps: 1, epoch, total_epochs, lr_factor: 1.0, pass: 0 }
     }
 
     fn batch(ids: [i64; 3], labels: [i64; 3]) -> Batch {
         Batch {
+            ids: ids.map(|id| u32::try_from(id).unwrap()).to_vec(),
             sample_ids: Tensor::from_slice(&ids),
             inputs: Tensor::zeros([3, 1], (Kind::Float, Device::Cpu)),
             labels: Tensor::from_slice(&labels),
@@ -157,7 +186,7 @@ mod tests {
 
     fn objective(alpha: f64) -> OwnPredictions {
         let zeros = |columns| Tensor::zeros([4, columns], (Kind::Float, Device::Cpu));
-        OwnPredictions { alpha, table: zeros(3), seen: zeros(1) }
+        OwnPredictions { alpha, table: zeros(3), seen: zeros(1), logits: None }
     }
 
     fn logits() -> Tensor {
@@ -176,7 +205,7 @@ mod tests {
     fn targets_are_distributions_that_keep_most_weight_on_the_label() {
         let mut objective = objective(0.8);
         let batch = batch([0, 1, 2], [2, 0, 1]);
-        objective.after_step(&batch, &logits(), &at(0, 4)).unwrap();
+        objective.remember(&batch, &logits()).unwrap();
         let rows = values(&objective.targets(&batch, &at(1, 4)).unwrap()).unwrap();
         for (row, label) in rows.chunks(3).zip([2, 0, 1]) {
             assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6, "{row:?}");
@@ -188,7 +217,7 @@ mod tests {
     #[test]
     fn predictions_are_found_again_by_example_and_not_by_place_in_the_batch() {
         let mut objective = objective(1.0);
-        objective.after_step(&batch([2, 0, 1], [2, 0, 1]), &logits(), &at(0, 2)).unwrap();
+        objective.remember(&batch([2, 0, 1], [2, 0, 1]), &logits()).unwrap();
         // In the last epoch, with α = 1, the target is the prediction itself.
         let again = batch([1, 2, 3], [1, 2, 0]);
         let targets = objective.targets(&again, &at(1, 2)).unwrap();
@@ -203,9 +232,9 @@ mod tests {
     fn the_gradient_is_prediction_minus_target() {
         let mut objective = objective(0.8);
         let batch = batch([0, 1, 2], [2, 0, 1]);
-        objective.after_step(&batch, &logits().neg(), &at(0, 4)).unwrap();
+        objective.remember(&batch, &logits().neg()).unwrap();
         let leaf = logits().set_requires_grad(true);
-        let loss = objective.losses(&batch, &leaf, &at(2, 4)).unwrap().sum(Kind::Float);
+        let loss = objective.against_targets(&batch, &leaf, &at(2, 4)).unwrap().sum(Kind::Float);
         let gradient = Tensor::run_backward(&[loss], &[&leaf], false, false).remove(0);
         let expected =
             logits().softmax(-1, Kind::Float) - objective.targets(&batch, &at(2, 4)).unwrap();

@@ -21,6 +21,7 @@
 use lab::method::Method;
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::seat::Recipe;
+use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -48,12 +49,13 @@ pub static METHOD: Method = Method {
     },
     claim: PaperClaim { statement: "baseline", number: "none", source: "none" },
     baseline: None,
+    needs: &[offers::LOSS],
     settings: Settings::table,
     resolve: Settings::resolve,
     build: |values, task| {
         let Settings { batch_size, schedule, adamw } = Settings::read(values)?;
         let rule = Adamw::new(adamw, task.network, |_, _| true)?;
-        Ok(Recipe::plain(batch_size, schedule, Box::new(rule)))
+        Recipe::plain(batch_size, schedule, Box::new(rule), task)
     },
 };
 
@@ -75,7 +77,8 @@ mod tests {
         let AdamwSettings { lr, beta1, beta2, eps, weight_decay } = ADAMW;
         let (mut w, mut m, mut v) =
             (f64::from(values(&network.parameters[bias].tensor).unwrap()[0]), 0.0, 0.0);
-        let moment = Moment { step: 0, total_steps: 9, epoch: 0, total_epochs: 1, lr_factor: 0.5 };
+        let moment =
+            Moment { step: 0, total_steps: 9, epoch: 0, total_epochs: 1, lr_factor: 0.5, pass: 0 };
         for (t, &g) in (1..).zip(gradients) {
             let tensors = vec![network.parameters[bias].tensor.full_like(f64::from(g)).detach()];
             let step = Gradients { active: vec![bias], tensors };

@@ -29,6 +29,7 @@ use lab::method::Method;
 use lab::network::Parameter;
 use lab::optim::muon::{Muon, MuonSettings};
 use lab::seat::{Active, Facts, Gradients, Moment, Optimizer, Recipe};
+use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::Range;
 use ledger::streams::unit_f64;
@@ -79,6 +80,7 @@ pub static METHOD: Method = Method {
         source: "abstract",
     },
     baseline: Some("muon"),
+    needs: &[offers::LOSS],
     settings: Settings::table,
     resolve: Settings::resolve,
     build: |values, task| {
@@ -90,7 +92,7 @@ pub static METHOD: Method = Method {
             muon: Muon::new(muon, task.network)?,
             steps_from: vec![0; task.network.depth()],
         };
-        Ok(Recipe::plain(batch_size, schedule, Box::new(rule)))
+        Recipe::plain(batch_size, schedule, Box::new(rule), task)
     },
 };
 
@@ -163,6 +165,10 @@ impl Optimizer for DropMuon {
         self.muon.momentum(parameter)
     }
 
+    fn reset(&mut self) -> Result<(), TchError> {
+        self.muon.reset()
+    }
+
     fn facts(&self) -> Facts {
         let layers = self.steps_from.len();
         let updates = self.steps_from.iter().scan(0, |sum, steps| {
@@ -199,7 +205,7 @@ mod tests {
     }
 
     fn at(step: u64) -> Moment {
-        Moment { step, total_steps: 384, epoch: 0, total_epochs: 1, lr_factor: 1.0 }
+        Moment { step, total_steps: 384, epoch: 0, total_epochs: 1, lr_factor: 1.0, pass: 0 }
     }
 
     #[test]

@@ -28,6 +28,7 @@
 use lab::method::Method;
 use lab::optim::muon::{Muon, MuonSettings};
 use lab::seat::Recipe;
+use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -59,11 +60,12 @@ pub static METHOD: Method = Method {
         source: "README, KellerJordan/Muon",
     },
     baseline: Some("sgd"),
+    needs: &[offers::LOSS],
     settings: Settings::table,
     resolve: Settings::resolve,
     build: |values, task| {
         let Settings { batch_size, schedule, muon } = Settings::read(values)?;
-        Ok(Recipe::plain(batch_size, schedule, Box::new(Muon::new(muon, task.network)?)))
+        Recipe::plain(batch_size, schedule, Box::new(Muon::new(muon, task.network)?), task)
     },
 };
 
@@ -162,7 +164,8 @@ mod tests {
         let before = network.snapshot();
         let tensors: Vec<_> = before.iter().map(Tensor::zeros_like).collect();
         let active = (0..network.parameters.len()).collect();
-        let moment = Moment { step: 0, total_steps: 9, epoch: 0, total_epochs: 1, lr_factor: 1.0 };
+        let moment =
+            Moment { step: 0, total_steps: 9, epoch: 0, total_epochs: 1, lr_factor: 1.0, pass: 0 };
         let settings = MuonSettings { weight_decay: 0.5, ..settings };
         let mut muon = Muon::new(settings, &network).unwrap();
         let gradients = Gradients { active, tensors };

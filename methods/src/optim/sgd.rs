@@ -18,6 +18,7 @@
 use lab::method::Method;
 use lab::optim::sgd::{Sgd, SgdSettings};
 use lab::seat::Recipe;
+use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -45,10 +46,11 @@ pub static METHOD: Method = Method {
     },
     claim: PaperClaim { statement: "baseline", number: "none", source: "none" },
     baseline: None,
+    needs: &[offers::LOSS],
     settings: Settings::table,
     resolve: Settings::resolve,
     build: |values, task| {
         let Settings { batch_size, schedule, sgd } = Settings::read(values)?;
-        Ok(Recipe::plain(batch_size, schedule, Box::new(Sgd::new(sgd, task.network))))
+        Recipe::plain(batch_size, schedule, Box::new(Sgd::new(sgd, task.network)), task)
     },
 };

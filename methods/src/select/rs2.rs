@@ -32,6 +32,7 @@ use lab::method::Method;
 use lab::optim::base::BaseSettings;
 use lab::orders::{share, short_rounds};
 use lab::seat::{EpochPlan, Order, OrderSource, Recipe};
+use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::order::OrderLaw;
 use ledger::settings::Range;
@@ -78,12 +79,13 @@ pub static METHOD: Method = Method {
         source: "figures of the repository",
     },
     baseline: Some("static-subset"),
+    needs: &[offers::LOSS],
     settings: Settings::table,
     resolve: Settings::resolve,
     build: |values, task| {
         let Settings { ratio, replacement, batch_size, schedule, base } = Settings::read(values)?;
         let order = Box::new(FreshShare { ratio, replacement, pass: None });
-        let plain = Recipe::plain(batch_size, schedule, base.build(task.network)?);
+        let plain = Recipe::plain(batch_size, schedule, base.build(task.network)?, task)?;
         Ok(Recipe { order, ..plain })
     },
 };

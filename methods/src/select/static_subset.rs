@@ -22,6 +22,7 @@ use lab::method::Method;
 use lab::optim::base::BaseSettings;
 use lab::orders::{share, short_rounds};
 use lab::seat::{EpochPlan, Order, OrderSource, Recipe, Task};
+use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::order::{OrderLaw, epoch_generator, shuffle};
 use ledger::settings;
@@ -56,12 +57,13 @@ pub static METHOD: Method = Method {
         source: "figures of the RS2 repository",
     },
     baseline: Some("sgd"),
+    needs: &[offers::LOSS],
     settings: Settings::table,
     resolve: Settings::resolve,
     build: |values, task| {
         let Settings { ratio, batch_size, schedule, base } = Settings::read(values)?;
         let order = Box::new(FixedShare { subset: draw(ratio, task), ratio });
-        let plain = Recipe::plain(batch_size, schedule, base.build(task.network)?);
+        let plain = Recipe::plain(batch_size, schedule, base.build(task.network)?, task)?;
         Ok(Recipe { order, ..plain })
     },
 };

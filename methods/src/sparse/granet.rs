@@ -40,6 +40,7 @@ use lab::seat::{Adapter, Batch, Facts, Gradients, Moment, Optimizer, Recipe};
 use lab::sparsity::densities::erdos_renyi_kernel;
 use lab::sparsity::masks::Masks;
 use lab::sparsity::{shapes, surgery};
+use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::{Range, SettingError, Values};
 use ledger::streams::Streams;
@@ -101,12 +102,14 @@ pub static METHOD: Method = Method {
         source: "abstract (ResNet-50, ImageNet)",
     },
     baseline: Some("sgd"),
+    needs: &[offers::LOSS],
     settings: Settings::table,
     resolve,
     build: |values, task| {
         let settings = Settings::read(values)?;
         let optimizer = settings.base.build(task.network)?;
-        let mut recipe = Recipe::plain(settings.batch_size, settings.schedule.clone(), optimizer);
+        let schedule = settings.schedule.clone();
+        let mut recipe = Recipe::plain(settings.batch_size, schedule, optimizer, task)?;
         recipe.adapter = Some(Box::new(Granet { settings, ..Granet::default() }));
         Ok(recipe)
     },

@@ -43,6 +43,7 @@ use lab::optim::base::BaseSettings;
 use lab::seat::{Adapter, Batch, Facts, Gradients, Moment, Optimizer, Recipe};
 use lab::sparsity::masks::Masks;
 use lab::sparsity::{self, SparsityError, densities};
+use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::Range;
 use ledger::streams::Streams;
@@ -103,6 +104,7 @@ pub static METHOD: Method = Method {
         source: "repository, figure depth_cf10-1.png, read off",
     },
     baseline: Some("sgd"),
+    needs: &[offers::CLASSES],
     settings: Settings::table,
     resolve: Settings::resolve,
     build: |values, task| {
@@ -112,7 +114,8 @@ pub static METHOD: Method = Method {
         layer_densities(&settings, &shapes)
             .map_err(|error| error.of("random-pruning", task.workload))?;
         let optimizer = settings.base.build(task.network)?;
-        let mut recipe = Recipe::plain(settings.batch_size, settings.schedule.clone(), optimizer);
+        let schedule = settings.schedule.clone();
+        let mut recipe = Recipe::plain(settings.batch_size, schedule, optimizer, task)?;
         let workload = task.workload.to_owned();
         let masks = Masks::default();
         recipe.adapter =

@@ -201,6 +201,7 @@ fn workload(name: &str, shapes: &[Shape], seeds: usize) -> WorkloadAnalysis {
         metric: "accuracy".to_owned(),
         split: "validation".to_owned(),
         higher_is_better: true,
+        best: Some(1.0),
         target: 0.95,
         target_origin: "95 % of the tuned baseline's plateau, fixed before the run".to_owned(),
         budget_samples: 43_110,
@@ -354,6 +355,7 @@ pub fn loss() -> Analysis {
     workload.title = "Tiny Shakespeare, two-layer transformer".to_owned();
     workload.metric = "nll".to_owned();
     workload.higher_is_better = false;
+    workload.best = Some(0.0);
     workload.target = loss(workload.target);
     for arm in &mut workload.arms {
         for point in arm.by_time.iter_mut().chain(&mut arm.by_samples) {

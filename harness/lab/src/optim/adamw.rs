@@ -101,4 +101,12 @@ impl Optimizer for Adamw {
     fn momentum(&mut self, parameter: usize) -> Option<&mut Tensor> {
         self.moments.get_mut(parameter)?.as_mut().map(|[first, _]| first)
     }
+
+    fn reset(&mut self) -> Result<(), TchError> {
+        let _ = self.steps.f_zero_()?;
+        for moment in self.moments.iter_mut().flatten().flatten() {
+            let _ = moment.f_zero_()?;
+        }
+        Ok(())
+    }
 }

@@ -153,4 +153,11 @@ impl Optimizer for Muon {
             None => self.auxiliary.momentum(parameter),
         }
     }
+
+    fn reset(&mut self) -> Result<(), TchError> {
+        for momentum in self.momenta.iter_mut().flatten() {
+            let _ = momentum.f_zero_()?;
+        }
+        self.auxiliary.reset()
+    }
 }

@@ -64,4 +64,12 @@ impl Optimizer for Sgd {
     fn momentum(&mut self, parameter: usize) -> Option<&mut Tensor> {
         self.momenta.get_mut(parameter)
     }
+
+    fn reset(&mut self) -> Result<(), TchError> {
+        self.started = false;
+        for momentum in &mut self.momenta {
+            let _ = momentum.f_zero_()?;
+        }
+        Ok(())
+    }
 }

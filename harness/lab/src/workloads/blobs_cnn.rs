@@ -11,7 +11,8 @@ use ledger::catalogue::WorkloadInfo;
 use ledger::settings;
 use ledger::settings::Range;
 
-use super::{Normalisation, Workload};
+use super::Workload;
+use super::classification::{Layout, METRICS, Normalisation, OFFERS};
 use crate::models::cnn::{Shape, cnn};
 
 settings! {
@@ -24,14 +25,21 @@ settings! {
     }
 }
 
+const LAYOUT: Layout = Layout {
+    data: "blobs",
+    normalisation: Normalisation { mean: &[0.0], deviation: &[1.0] },
+    flat: false,
+};
+
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
     info: || WorkloadInfo {
         id: "blobs-cnn",
         title: "procedural 16×16 blobs, CNN 8–16–32",
-        data: "blobs",
+        data: LAYOUT.data,
+        offers: OFFERS,
+        metrics: METRICS,
         metric: "accuracy",
-        higher_is_better: true,
         target: 0.90,
         target_origin: "assumed",
         budget_epochs: 6.0,
@@ -41,12 +49,12 @@ pub static WORKLOAD: Workload = Workload {
         resolve: Settings::resolve,
         card: include_str!("blobs_cnn.rs"),
     },
-    normalisation: Normalisation { mean: &[0.0], deviation: &[1.0] },
-    flat: false,
-    network: |values, streams, device| {
+    load: |_, sources, device| LAYOUT.load(sources, device),
+    network: |values, _, streams, device| {
         let widths = [8, 16, 32].map(|channels| super::scaled(channels, values));
         let shape =
             Shape { channels: 1, side: 16, widths, classes: 10, norm: super::flag(values, "norm") };
         cnn(shape, streams, device)
     },
+    start: None,
 };

@@ -8,7 +8,8 @@ use ledger::catalogue::WorkloadInfo;
 use ledger::settings;
 use ledger::settings::Range;
 
-use super::{Normalisation, Workload};
+use super::Workload;
+use super::classification::{Layout, METRICS, Normalisation, OFFERS};
 use crate::models::resnet9::resnet9;
 
 settings! {
@@ -19,14 +20,25 @@ settings! {
     }
 }
 
+const LAYOUT: Layout = Layout {
+    data: "cifar10",
+    // Mean and deviation per channel of the training files.
+    normalisation: Normalisation {
+        mean: &[0.4914, 0.4822, 0.4465],
+        deviation: &[0.2470, 0.2435, 0.2616],
+    },
+    flat: false,
+};
+
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
     info: || WorkloadInfo {
         id: "cifar10-resnet",
         title: "CIFAR-10, ResNet-9 of width 16",
-        data: "cifar10",
+        data: LAYOUT.data,
+        offers: OFFERS,
+        metrics: METRICS,
         metric: "accuracy",
-        higher_is_better: true,
         target: 0.60,
         target_origin: "assumed",
         budget_epochs: 3.0,
@@ -36,11 +48,7 @@ pub static WORKLOAD: Workload = Workload {
         resolve: Settings::resolve,
         card: include_str!("cifar10_resnet.rs"),
     },
-    // Mean and deviation per channel of the training files.
-    normalisation: Normalisation {
-        mean: &[0.4914, 0.4822, 0.4465],
-        deviation: &[0.2470, 0.2435, 0.2616],
-    },
-    flat: false,
-    network: |values, streams, device| resnet9(super::scaled(16, values), 10, streams, device),
+    load: |_, sources, device| LAYOUT.load(sources, device),
+    network: |values, _, streams, device| resnet9(super::scaled(16, values), 10, streams, device),
+    start: None,
 };

@@ -11,7 +11,8 @@ use ledger::catalogue::WorkloadInfo;
 use ledger::settings;
 use ledger::settings::Range;
 
-use super::{Normalisation, Workload};
+use super::Workload;
+use super::classification::{Layout, METRICS, Normalisation, OFFERS};
 use crate::models::mlp::mlp;
 
 settings! {
@@ -22,14 +23,22 @@ settings! {
     }
 }
 
+const LAYOUT: Layout = Layout {
+    data: "digits",
+    // Mean and deviation over all pixels of the 1,797 images, scaled to 0..=1.
+    normalisation: Normalisation { mean: &[0.3053], deviation: &[0.3761] },
+    flat: true,
+};
+
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
     info: || WorkloadInfo {
         id: "digits-mlp",
         title: "8×8 handwritten digits, MLP 64–128–128–10",
-        data: "digits",
+        data: LAYOUT.data,
+        offers: OFFERS,
+        metrics: METRICS,
         metric: "accuracy",
-        higher_is_better: true,
         target: 0.96,
         target_origin: "assumed",
         budget_epochs: 20.0,
@@ -39,11 +48,10 @@ pub static WORKLOAD: Workload = Workload {
         resolve: Settings::resolve,
         card: include_str!("digits_mlp.rs"),
     },
-    // Mean and deviation over all pixels of the 1,797 images, scaled to 0..=1.
-    normalisation: Normalisation { mean: &[0.3053], deviation: &[0.3761] },
-    flat: true,
-    network: |values, streams, device| {
+    load: |_, sources, device| LAYOUT.load(sources, device),
+    network: |values, _, streams, device| {
         let width = super::scaled(128, values);
         mlp(&[64, width, width, 10], streams, device)
     },
+    start: None,
 };

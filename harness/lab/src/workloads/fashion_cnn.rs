@@ -8,7 +8,8 @@ use ledger::catalogue::WorkloadInfo;
 use ledger::settings;
 use ledger::settings::Range;
 
-use super::{Normalisation, Workload};
+use super::Workload;
+use super::classification::{Layout, METRICS, Normalisation, OFFERS};
 use crate::models::cnn::{Shape, cnn};
 
 settings! {
@@ -21,14 +22,22 @@ settings! {
     }
 }
 
+const LAYOUT: Layout = Layout {
+    data: "fashion-mnist",
+    // Mean and deviation over all pixels of the training files.
+    normalisation: Normalisation { mean: &[0.2860], deviation: &[0.3530] },
+    flat: false,
+};
+
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
     info: || WorkloadInfo {
         id: "fashion-cnn",
         title: "Fashion-MNIST 28×28, CNN 16–32–64",
-        data: "fashion-mnist",
+        data: LAYOUT.data,
+        offers: OFFERS,
+        metrics: METRICS,
         metric: "accuracy",
-        higher_is_better: true,
         target: 0.85,
         target_origin: "assumed",
         budget_epochs: 2.0,
@@ -38,13 +47,12 @@ pub static WORKLOAD: Workload = Workload {
         resolve: Settings::resolve,
         card: include_str!("fashion_cnn.rs"),
     },
-    // Mean and deviation over all pixels of the training files.
-    normalisation: Normalisation { mean: &[0.2860], deviation: &[0.3530] },
-    flat: false,
-    network: |values, streams, device| {
+    load: |_, sources, device| LAYOUT.load(sources, device),
+    network: |values, _, streams, device| {
         let widths = [16, 32, 64].map(|channels| super::scaled(channels, values));
         let shape =
             Shape { channels: 1, side: 28, widths, classes: 10, norm: super::flag(values, "norm") };
         cnn(shape, streams, device)
     },
+    start: None,
 };

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use super::ClaimOutcome;
 use super::estimates::BOOTSTRAP_SEED;
-use super::summarise::{ArmRuns, CellRun, pairs, samples, seconds};
+use super::summarise::{ArmRuns, CellLeft, CellRun, pairs, samples, seconds};
+use crate::catalogue::MetricInfo;
 use crate::plan::RATIOS;
-use crate::record::format::RunRecord;
-use crate::record::suite_run::SuiteRun;
+use crate::record::format::Event;
+use crate::record::suite_run::{RunWorkload, SuiteRun};
 use crate::stats::bootstrap::Resampling;
 use crate::stats::crossing::Direction;
 use crate::stats::paired::{differences, log_ratios};
 use crate::stats::verdict::{ClaimKind, ClaimTest, Headroom, Scale, Verdict, judge};
-use crate::suite::{self, ClaimUse};
+use crate::suite::{self, ArmPair, ClaimUse, CompareBy, When};
 
 /// One outcome per claim and workload, in the suite's order.
 pub(super) fn judge_all(suite: &SuiteRun, cells: &[CellRun]) -> Vec<ClaimOutcome> {
@@ -35,22 +36,36 @@ struct Effects {
     withheld: Option<String>,
 }
 
+impl Effects {
+    /// These effects less `base`, seed by seed.
+    fn less(self, base: &Self) -> Self {
+        let both = self.by_seed.iter();
+        let both = both
+            .filter_map(|(seed, effect)| Some((seed.clone(), effect - base.by_seed.get(seed)?)));
+        Self {
+            by_seed: both.collect(),
+            headroom: if self.headroom == Headroom::Ok { base.headroom } else { self.headroom },
+            withheld: self.withheld.or_else(|| base.withheld.clone()),
+        }
+    }
+}
+
+/// Whether a claim's effect is a ratio.
+fn is_ratio(claim: &ClaimUse) -> bool {
+    RATIOS.contains(&claim.compare.as_str()) || claim.by == CompareBy::Ratio
+}
+
 fn outcome(suite: &SuiteRun, cells: &[CellRun], claim: &ClaimUse, workload: usize) -> ClaimOutcome {
-    let ratio = RATIOS.contains(&claim.compare.as_str());
+    let ratio = is_ratio(claim);
     let mut found = effects(suite, cells, claim, workload);
+    if let Some(ArmPair { arm, baseline }) = &claim.minus {
+        let other = ClaimUse { arm: arm.clone(), baseline: baseline.clone(), ..claim.clone() };
+        found = found.less(&effects(suite, cells, &other, workload));
+    }
     if let Some(origin) = &claim.grows_from
         && let Some(index) = suite.workloads.iter().position(|other| other.label == *origin)
     {
-        let base = effects(suite, cells, claim, index);
-        let grown = found
-            .by_seed
-            .iter()
-            .filter_map(|(seed, effect)| Some((seed.clone(), effect - base.by_seed.get(seed)?)));
-        found = Effects {
-            by_seed: grown.collect(),
-            headroom: if found.headroom == Headroom::Ok { base.headroom } else { found.headroom },
-            withheld: found.withheld.or(base.withheld),
-        };
+        found = found.less(&effects(suite, cells, claim, index));
     }
     let amount = if ratio { claim.at_least.ln() } else { claim.at_least };
     let test = ClaimTest {
@@ -114,18 +129,23 @@ fn effects(suite: &SuiteRun, cells: &[CellRun], claim: &ClaimUse, workload: usiz
     let (Some(arm), Some(baseline)) = (runs(&claim.arm), runs(&claim.baseline)) else {
         return Effects { by_seed: BTreeMap::new(), headroom: Headroom::Ok, withheld: None };
     };
-    let timed = claim.compare == "time-to-target";
-    let number = |record: &RunRecord| match claim.compare.as_str() {
-        "time-to-target" => seconds(record),
-        "samples-to-target" => samples(record),
-        metric => record.last.get(metric).copied(),
+    let timed = RATIOS.contains(&claim.compare.as_str());
+    let metric = metric(&suite.workloads[workload], &claim.compare);
+    let number = |left: &CellLeft| match claim.compare.as_str() {
+        "time-to-target" => seconds(&left.record),
+        "samples-to-target" => samples(&left.record),
+        name => value(left, name, claim.when),
     };
-    let (ours, theirs) = (arm.by_seed(number), baseline.by_seed(number));
+    let (ours, theirs) = (arm.by_seed_left(number), baseline.by_seed_left(number));
     let paired = pairs(&theirs, &ours);
-    let ratio = RATIOS.contains(&claim.compare.as_str());
-    let higher_is_better = claim.compare.ends_with("/accuracy");
-    let values = if ratio { log_ratios(&paired) } else { differences(&paired) };
-    let sign = if ratio || higher_is_better { 1.0 } else { -1.0 };
+    // Of times, samples and errors the smaller is better; log-ratios are baseline over treatment.
+    let higher_is_better = metric.is_some_and(|metric| metric.higher_is_better);
+    let (values, sign) = if is_ratio(claim) {
+        (log_ratios(&paired), if higher_is_better { -1.0 } else { 1.0 })
+    } else {
+        (differences(&paired), if higher_is_better { 1.0 } else { -1.0 })
+    };
+    let refused = values.as_ref().err().map(ToString::to_string);
     let seeds =
         theirs.keys().filter(|seed| ours.contains_key(**seed)).map(|seed| (*seed).to_owned());
     let by_seed =
@@ -133,42 +153,94 @@ fn effects(suite: &SuiteRun, cells: &[CellRun], claim: &ClaimUse, workload: usiz
 
     let disturbed = arm.disturbed() + baseline.disturbed();
     let all = arm.len().max(baseline.len());
-    let withheld = if timed && disturbed > 0 {
+    let withheld = if claim.compare == "time-to-target" && disturbed > 0 {
         Some(format!("{disturbed} runs were timed while the machine was busier than its cores"))
-    } else if ratio && paired.len() < all {
+    } else if timed && paired.len() < all {
         Some(format!(
             "{} of {all} pairs have a run that never reached the target; raise the budget or lower the target",
             all - paired.len()
         ))
     } else if paired.len() < all {
         Some(format!("{} of {all} pairs have a run without this metric", all - paired.len()))
+    } else if !timed && metric.is_none() {
+        Some(
+            "the run does not say which direction of this metric is better; run it again"
+                .to_owned(),
+        )
     } else {
-        None
+        refused.filter(|_| all > 0)
     };
-    let headroom = if ratio { Headroom::Ok } else { headroom(claim, &ours, &theirs, arm.chance()) };
+    let floor = claim.floor.as_deref().and_then(runs).map(|runs| runs.by_seed_left(number));
+    let headroom = match metric {
+        Some(metric) if !timed => headroom(claim, metric, &ours, &theirs, floor.as_ref()),
+        _ => Headroom::Ok,
+    };
     Effects { by_seed, headroom, withheld }
 }
 
-/// Room that a metric leaves: none at the top when the baseline is within the smallest effect of
-/// perfection, none at the bottom when both arms classify no better than chance.
+/// The row of `split/name` among a workload's metrics.
+fn metric<'a>(workload: &'a RunWorkload, compare: &str) -> Option<&'a MetricInfo<String>> {
+    let (_, name) = compare.split_once('/')?;
+    workload.metrics.iter().find(|metric| metric.name == name)
+}
+
+/// A metric of a run, when the claim wants it.
+fn value(left: &CellLeft, name: &str, when: When) -> Option<f64> {
+    let looks = || {
+        left.events.iter().filter_map(|event| match event {
+            Event::Evaluated { samples, metrics, .. } => Some((*samples, *metrics.get(name)?)),
+            _ => None,
+        })
+    };
+    match when {
+        When::End => left.record.last.get(name).copied(),
+        When::Half => {
+            let half = left.record.samples.div_ceil(2);
+            looks().find(|(samples, _)| *samples >= half).map(|(_, value)| value)
+        }
+        When::Mean => {
+            let values: Vec<f64> =
+                looks().filter(|(samples, _)| *samples > 0).map(|(_, value)| value).collect();
+            (!values.is_empty()).then(|| mean(values.iter().copied()))
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
+fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let n = values.len().max(1) as f64;
+    values.sum::<f64>() / n
+}
+
+/// Room that a metric leaves. None at the top when the baseline is within the smallest effect of
+/// the best there is, or within three standard deviations of the floor arm; none at the bottom
+/// when both arms do no better than guessing.
 fn headroom(
     claim: &ClaimUse,
+    metric: &MetricInfo<String>,
     ours: &BTreeMap<&str, f64>,
     theirs: &BTreeMap<&str, f64>,
-    chance: Option<f64>,
+    floor: Option<&BTreeMap<&str, f64>>,
 ) -> Headroom {
-    #[expect(clippy::cast_precision_loss, reason = "seed counts stay far below 2^52")]
-    let mean =
-        |values: &BTreeMap<&str, f64>| values.values().sum::<f64>() / (values.len().max(1) as f64);
-    let (ours, theirs) = (mean(ours), mean(theirs));
-    let accuracy = claim.compare.ends_with("/accuracy");
-    let room = if accuracy { 1.0 - theirs } else { theirs };
+    let (our, their) = (mean(ours.values().copied()), mean(theirs.values().copied()));
     let superior = claim.kind == suite::ClaimKind::Superior;
-    if superior && room < claim.at_least {
+    let difference = claim.by == CompareBy::Difference && claim.minus.is_none();
+    let room = metric.best.map(|best| (best - their).abs());
+    if superior && difference && room.is_some_and(|room| room < claim.at_least) {
         return Headroom::Ceiling;
     }
-    match chance {
-        Some(chance) if accuracy && ours.max(theirs) <= 1.2 * chance => Headroom::Floor,
+    if let Some(floor) = floor {
+        let spread = theirs.values().map(|value| (value - their).powi(2));
+        #[expect(clippy::cast_precision_loss, reason = "seed counts stay far below 2^52")]
+        let deviation = (spread.sum::<f64>() / theirs.len().saturating_sub(1).max(1) as f64).sqrt();
+        if (their - mean(floor.values().copied())).abs() < 3.0 * deviation {
+            return Headroom::Ceiling;
+        }
+    }
+    match metric.chance {
+        Some(chance) if superior && metric.higher_is_better && our.max(their) <= 1.2 * chance => {
+            Headroom::Floor
+        }
         _ => Headroom::Ok,
     }
 }

@@ -47,6 +47,14 @@ impl<'a> ArmRuns<'a> {
         Self { runs: left.filter(|(_, left)| left.record.status != Status::Failed).collect() }
     }
 
+    /// A number per seed from record and events, where the run has it.
+    pub(super) fn by_seed_left(
+        &self,
+        number: impl Fn(&CellLeft) -> Option<f64>,
+    ) -> BTreeMap<&'a str, f64> {
+        self.runs.iter().filter_map(|(seed, left)| Some((*seed, number(left)?))).collect()
+    }
+
     fn records(&self) -> impl Iterator<Item = &'a RunRecord> {
         self.runs.iter().map(|(_, left)| &left.record)
     }
@@ -65,10 +73,6 @@ impl<'a> ArmRuns<'a> {
 
     pub(super) fn disturbed(&self) -> usize {
         self.records().filter(|record| record.disturbed()).count()
-    }
-
-    pub(super) fn chance(&self) -> Option<f64> {
-        self.records().next()?.data.as_ref().map(|data| 1.0 / f64::from(data.classes.max(1)))
     }
 }
 
@@ -114,6 +118,7 @@ fn workload(suite: &SuiteRun, cells: &[CellRun], index: usize) -> WorkloadAnalys
     let RunWorkload {
         label,
         title,
+        metrics,
         metric,
         higher_is_better,
         target,
@@ -136,7 +141,9 @@ fn workload(suite: &SuiteRun, cells: &[CellRun], index: usize) -> WorkloadAnalys
         .iter()
         .filter(|run| run.cell.workload == index)
         .find_map(|run| Some(run.left.as_ref()?.record.data.as_ref()?.train_root.to_string()));
-    let arms = (0..suite.arms.len()).map(|arm| {
+    let planned =
+        |arm: &usize| cells.iter().any(|run| run.cell.workload == index && run.cell.arm == *arm);
+    let arms = (0..suite.arms.len()).filter(planned).map(|arm| {
         let against = baseline_runs.as_ref().filter(|_| baseline != Some(arm));
         arm_analysis(suite, cells, index, arm, against, horizons)
     });
@@ -144,6 +151,7 @@ fn workload(suite: &SuiteRun, cells: &[CellRun], index: usize) -> WorkloadAnalys
         workload: label,
         title,
         split: "validation".to_owned(),
+        best: metrics.iter().find(|row| row.name == metric).and_then(|row| row.best),
         metric,
         higher_is_better,
         target,

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use super::summarise::{CellLeft, CellRun, summarise};
 use super::{Analysis, ArmAnalysis};
+use crate::catalogue::MetricInfo;
 use crate::digest::Digest;
 use crate::record::SuiteRun;
 use crate::record::format::{
@@ -9,7 +10,7 @@ use crate::record::format::{
 };
 use crate::record::suite_run::{RunArm, RunCell, RunWorkload};
 use crate::stats::crossing::Crossing;
-use crate::suite::{ClaimKind, ClaimUse, PaperNumber};
+use crate::suite::{ClaimKind, ClaimUse, CompareBy, PaperNumber, When};
 use crate::transcript::ChainPoint;
 
 /// What a made-up run ends with: seconds to the target (or none), test accuracy, test NLL.
@@ -40,7 +41,7 @@ fn record(seed: usize, (time, accuracy, nll): Ending) -> RunRecord {
         data: Some(DataSection {
             name: "d".into(),
             origin: "official".into(),
-            classes: 10,
+            classes: Some(10),
             train_root: root,
             validation_root: root,
             test_root: root,
@@ -104,6 +105,10 @@ fn claim(compare: &str, at_least: f64) -> ClaimUse {
         workloads: Vec::new(),
         cannot_decide: None,
         grows_from: None,
+        when: When::End,
+        by: CompareBy::Difference,
+        floor: None,
+        minus: None,
     }
 }
 
@@ -146,6 +151,11 @@ impl Made {
         let workload = |index: usize| RunWorkload {
             label: format!("w{index}"),
             title: String::new(),
+            metrics: ["nll", "ece"]
+                .map(|name| MetricInfo::error(name).owned())
+                .into_iter()
+                .chain([MetricInfo::share("accuracy", 0.1).owned()])
+                .collect(),
             metric: "accuracy".into(),
             higher_is_better: true,
             target: 0.9,

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Catalogue, MethodInfo, Paper, PaperClaim, WorkloadInfo};
+use super::{Catalogue, MethodInfo, MetricInfo, Paper, PaperClaim, WorkloadInfo};
 use crate::settings::SettingInfo;
 
 /// Rows of all that a suite can name.
@@ -32,6 +32,8 @@ pub struct MethodRow {
     pub claim: PaperClaim<String>,
     /// Id of the method it should be compared with; absent for baselines.
     pub baseline: Option<String>,
+    /// What it asks of a workload.
+    pub needs: Vec<String>,
     /// Its settings, in order.
     pub settings: Vec<SettingInfo<String>>,
     /// The card, as Markdown.
@@ -47,6 +49,10 @@ pub struct WorkloadRow {
     pub title: String,
     /// Name of the data it needs.
     pub data: String,
+    /// What it offers methods.
+    pub offers: Vec<String>,
+    /// Every metric it reports.
+    pub metrics: Vec<MetricInfo<String>>,
     /// Metric the target is set on.
     pub metric: String,
     /// Whether larger is better.
@@ -78,6 +84,14 @@ impl Listing {
     #[must_use]
     pub fn workload(&self, id: &str) -> Option<&WorkloadRow> {
         self.workloads.iter().find(|workload| workload.id == id)
+    }
+
+    /// Ids of the workloads that offer all that `method` needs.
+    pub fn fitting<'a>(&'a self, method: &'a MethodRow) -> impl Iterator<Item = &'a str> {
+        let offers = |workload: &&WorkloadRow| {
+            method.needs.iter().all(|need| workload.offers.contains(need))
+        };
+        self.workloads.iter().filter(offers).map(|workload| workload.id.as_str())
     }
 
     /// Ids of all methods, then of all workloads.
@@ -119,6 +133,7 @@ impl From<&MethodInfo> for MethodRow {
                 source: source.to_owned(),
             },
             baseline: info.baseline.map(str::to_owned),
+            needs: info.needs.iter().copied().map(str::to_owned).collect(),
             settings: info.settings.iter().map(owned).collect(),
             card: info.card.to_owned(),
         }
@@ -132,7 +147,9 @@ impl From<&WorkloadInfo> for WorkloadRow {
             title: info.title.to_owned(),
             data: info.data.to_owned(),
             metric: info.metric.to_owned(),
-            higher_is_better: info.higher_is_better,
+            offers: info.offers.iter().copied().map(str::to_owned).collect(),
+            metrics: info.metrics.iter().map(|metric| metric.owned()).collect(),
+            higher_is_better: info.higher_is_better(),
             target: info.target,
             target_origin: info.target_origin.to_owned(),
             budget_epochs: info.budget_epochs,
@@ -173,6 +190,7 @@ mod tests {
             paper: Paper { title: "T", authors: "A", year: 2025, reference: "R", code: "C" },
             claim: PaperClaim { statement: "faster", number: "1.35", source: "table 2" },
             baseline: Some("sgd"),
+            needs: &["classes"],
             settings: settings.clone(),
             resolve: |values| Ok(values.clone()),
             card: "# Muon\n\ng ← μ·g",
@@ -181,8 +199,9 @@ mod tests {
             id: "digits-mlp",
             title: "digits",
             data: "digits",
+            offers: &["classes"],
+            metrics: const { &[MetricInfo::share("accuracy", 0.1)] },
             metric: "accuracy",
-            higher_is_better: true,
             target: 0.9,
             target_origin: "assumed",
             budget_epochs: 12.5,

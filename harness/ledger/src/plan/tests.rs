@@ -1,5 +1,5 @@
 use super::*;
-use crate::catalogue::{MethodInfo, Paper, PaperClaim, WorkloadInfo};
+use crate::catalogue::{MethodInfo, MetricInfo, Paper, PaperClaim, WorkloadInfo};
 use crate::settings;
 use crate::settings::Range;
 
@@ -29,6 +29,7 @@ fn catalogue() -> Catalogue {
         paper: Paper { title: "", authors: "", year: 2020, reference: "", code: "" },
         claim: PaperClaim { statement: "", number: "", source: "" },
         baseline: None,
+        needs: &["classes"],
         settings: Example::table(),
         resolve: Example::resolve,
         card: "",
@@ -37,8 +38,9 @@ fn catalogue() -> Catalogue {
         id: "digits-mlp",
         title: "",
         data: "digits",
+        offers: &["classes"],
+        metrics: const { &[MetricInfo::share("accuracy", 0.1), MetricInfo::error("nll")] },
         metric: "accuracy",
-        higher_is_better: true,
         target: 0.9,
         target_origin: "assumed",
         budget_epochs: 2.0,

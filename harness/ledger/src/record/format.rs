@@ -96,8 +96,9 @@ pub struct DataSection {
     pub name: String,
     /// `official`, `modified` or `generated`.
     pub origin: String,
-    /// Number of classes.
-    pub classes: u32,
+    /// Number of classes, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<u32>,
     /// Merkle root of the training split.
     pub train_root: Digest,
     /// Merkle root of the validation split.
@@ -238,6 +239,7 @@ impl RunRecord {
             label: self.workload.clone(),
             id: self.workload.clone(),
             settings: self.workload_settings.clone(),
+            metrics: Vec::new(),
             metric: goal.metric.clone(),
             higher_is_better: goal.higher_is_better,
             target: goal.target,
@@ -249,6 +251,7 @@ impl RunRecord {
             label: self.method.clone(),
             method: self.method.clone(),
             settings: self.settings.clone(),
+            on: Vec::new(),
         };
         (workload, arm)
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::format::RecordError;
 use super::store::Store;
 use super::writer::write_atomic;
+use crate::catalogue::MetricInfo;
 use crate::settings::Values;
 use crate::suite::ClaimUse;
 
@@ -47,6 +48,9 @@ pub struct RunWorkload {
     pub label: String,
     /// One line for people.
     pub title: String,
+    /// Every metric it reports; none in files of before metrics were listed.
+    #[serde(default)]
+    pub metrics: Vec<MetricInfo<String>>,
     /// Metric the target is set on.
     pub metric: String,
     /// Whether larger is better.

@@ -1,8 +1,11 @@
-//! The supervised loop: ids → batch → logits → loss → gradients → update → projection.
+//! The training loop: ids → batch → view → loss → gradients → update → projection.
 //!
-//! Everything between two evaluations runs inside the train clock, with no copy to the host: the
-//! ids of an epoch are uploaded once, batches are gathered by index on the device, and the
-//! transcript only copies ids; it is hashed at evaluations, inside the io clock.
+//! Everything between two evaluations runs inside the train clock, generation, probes and teachers
+//! included, and the loop itself copies nothing to the host: the ids of an epoch are uploaded
+//! once, batches are gathered by index on the device, and the transcript only copies ids; it is
+//! hashed at evaluations, inside the io clock.
+//!
+//! The judge is the loop's alone. No seat is handed it, or anything it returned.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +14,10 @@ use tch::{Kind, Tensor};
 
 use crate::LabError;
 use crate::clock::{Clock, Clocks, Phase, Time};
-use crate::metrics;
-use crate::network::Network;
-use crate::seat::{Active, Gradients, Moment, OrderSource, Recipe};
-use crate::workloads::{Split, Splits};
+use crate::network::{Network, values};
+use crate::objectives::Natural;
+use crate::seat::{Active, Batch, Gradients, Moment, OrderSource, Recipe, Sampler, Shown, Step};
+use crate::workloads::{Judge, Judged, Look, Model, Split, Splits};
 
 /// How long to train and when to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +84,10 @@ pub struct Run<'a, T: Time> {
     pub recipe: &'a mut Recipe,
     /// The data.
     pub splits: &'a Splits,
+    /// The loss that probes are made with, where the workload has one.
+    pub loss: Option<Natural>,
+    /// What judges the model; nobody in a warm-up.
+    pub judge: Option<&'a dyn Judge>,
     /// Where the order comes from.
     pub source: OrderSource<'a>,
     /// How long.
@@ -130,28 +137,29 @@ impl<T: Time> Run<'_, T> {
         }
 
         self.clock.enter(Phase::Train);
-        self.prepare()?;
-        let mut active = Active::All;
-        let mut trained = trainable(self.network, active);
+        let eligible = self.prepare()?;
+        let mut trained = Trained { active: Active::All, parameters: Vec::new(), stage: 0 };
+        trained.switch(self.network, Active::All);
         for (epoch, &n) in (0..).zip(&rounds) {
-            let plan = self.recipe.order.epoch(epoch, &self.source);
+            if self.recipe.order.wants_probe(epoch) {
+                let group_losses = self.probe()?;
+                self.recipe.order.observe(Shown::Probe { group_losses: &group_losses });
+            }
+            let source = OrderSource { eligible: eligible.as_deref(), ..self.source };
+            let plan = self.recipe.order.epoch(epoch, &source);
             let ids = self.checked(&plan.ids, n, epoch)?;
             let uploaded = self.upload(ids)?;
             self.transcript.begin_epoch(plan.block);
             let mut start = 0;
             for chunk in ids.chunks(batch_size) {
                 let lr_factor = self.recipe.schedule.factor(progress.steps, total_steps);
-                let moment =
-                    Moment { step: progress.steps, total_steps, epoch, total_epochs, lr_factor };
-                let wanted = self.recipe.optimizer.active(&moment);
-                if wanted != active {
-                    active = wanted;
-                    trained = trainable(self.network, active);
-                }
+                let step = progress.steps;
+                let moment = Moment { step, total_steps, epoch, total_epochs, lr_factor, pass: 0 };
                 let length = chunk.len() as u64;
                 let sample_ids = uploaded.f_narrow(0, start, chunk.len() as i64)?;
                 start += chunk.len() as i64;
-                let loss = self.step(sample_ids, &trained, &moment)?;
+                let batch = self.splits.train.gather(chunk, sample_ids)?;
+                let loss = self.step(batch, &mut trained, moment)?;
                 let pushed = self.transcript.push_step(chunk);
                 pushed.map_err(|error| LabError::Order(error.to_string()))?;
                 let cell = progress.samples / self.budget.evaluate_every;
@@ -160,7 +168,7 @@ impl<T: Time> Run<'_, T> {
                 if progress.samples / self.budget.evaluate_every > cell
                     || progress.steps == total_steps
                 {
-                    if self.look(&mut progress, Some(&loss), observe)? == Ending::Diverged {
+                    if self.look(&mut progress, loss.as_ref(), observe)? == Ending::Diverged {
                         return Ok(Ending::Diverged);
                     }
                     self.clock.enter(Phase::Train);
@@ -174,35 +182,103 @@ impl<T: Time> Run<'_, T> {
     /// One step; returns the loss, still on the device.
     fn step(
         &mut self,
-        sample_ids: Tensor,
-        trained: &[usize],
-        moment: &Moment,
-    ) -> Result<Tensor, LabError> {
-        let batch = self.splits.train.gather(sample_ids)?;
-        let logits = self.network.forward(&batch.inputs, true)?;
-        let loss = self.recipe.objective.loss(&batch, &logits, moment)?;
-        let inputs: Vec<_> =
-            trained.iter().map(|&index| &self.network.parameters[index].tensor).collect();
-        let tensors = Tensor::f_run_backward(&[&loss], &inputs, false, false)?;
-        let gradients = Gradients { active: trained.to_vec(), tensors };
-        let _guard = tch::no_grad_guard();
-        self.recipe.optimizer.update(&self.network.parameters, &gradients, moment)?;
-        if let Some(adapter) = &mut self.recipe.adapter {
-            let optimizer = self.recipe.optimizer.as_mut();
-            adapter.project(&mut self.network.parameters, &gradients, optimizer, moment)?;
+        mut batch: Batch,
+        trained: &mut Trained,
+        mut moment: Moment,
+    ) -> Result<Option<Tensor>, LabError> {
+        let Recipe { view, step, clip_norm, adapter, averaging, order, .. } = &mut *self.recipe;
+        if let Some(view) = view {
+            view.render(&mut batch, &moment, self.source.streams)?;
         }
-        self.recipe.objective.after_step(&batch, &logits, moment)?;
-        Ok(loss)
+        let (objective, optimizer) = match step {
+            Step::Gradient { objective, optimizer } => (objective, optimizer),
+            Step::Learner(learner) => {
+                let loss = learner.step(self.network, &batch, &moment)?;
+                if let Some(scores) = learner.scores() {
+                    order.observe(Shown::Step { ids: &batch.ids, scores });
+                }
+                return Ok(loss.map(Tensor::from));
+            }
+        };
+        let stage = objective.stage(&moment);
+        if stage.index != trained.stage {
+            trained.stage = stage.index;
+            optimizer.reset()?;
+            if let Some(averaging) = averaging {
+                averaging.reset(&self.network.parameters)?;
+            }
+        }
+        moment.lr_factor *= stage.lr_factor;
+        trained.switch(self.network, optimizer.active(&moment));
+        tch::no_grad(|| objective.before_step(self.network, &batch, &moment))?;
+        let mut last = None;
+        for pass in 0..objective.passes() {
+            moment.pass = pass;
+            let loss = objective.loss(self.network, &batch, &moment)?;
+            let inputs: Vec<_> = trained
+                .parameters
+                .iter()
+                .map(|&index| &self.network.parameters[index].tensor)
+                .collect();
+            let mut tensors = Tensor::f_run_backward(&[&loss], &inputs, false, false)?;
+            let _guard = tch::no_grad_guard();
+            if let Some(longest) = clip_norm {
+                clip(&mut tensors, *longest)?;
+            }
+            let gradients = Gradients { active: trained.parameters.clone(), tensors };
+            optimizer.update(&self.network.parameters, &gradients, &moment)?;
+            if let Some(adapter) = adapter {
+                let parameters = &mut self.network.parameters;
+                adapter.project(parameters, &gradients, optimizer.as_mut(), &moment)?;
+            }
+            if let Some(averaging) = averaging {
+                averaging.after_update(&self.network.parameters, &moment)?;
+            }
+            last = Some(loss);
+        }
+        tch::no_grad(|| objective.after_step(self.network, &batch, &moment))?;
+        if let Some(scores) = objective.scores() {
+            order.observe(Shown::Step { ids: &batch.ids, scores });
+        }
+        Ok(last)
     }
 
-    /// Lets the adapter see the network and one batch, drawn from its own stream.
-    fn prepare(&mut self) -> Result<(), LabError> {
-        let Some(adapter) = &mut self.recipe.adapter else { return Ok(()) };
-        let mut ids: Vec<u32> = (0..self.source.examples).collect();
-        ledger::order::shuffle(&mut self.source.streams.generator("probe"), &mut ids);
-        ids.truncate(self.recipe.batch_size as usize);
-        let probe = self.splits.train.gather(upload(&ids, self.splits)?)?;
-        adapter.prepare(self.network, self.source.streams, &probe)
+    /// Lets the adapter see the network and one batch, drawn from its own stream, and the
+    /// objective the training split; returns the ids that it can use, if not all.
+    fn prepare(&mut self) -> Result<Option<Vec<u32>>, LabError> {
+        if let Some(adapter) = &mut self.recipe.adapter {
+            let mut ids: Vec<u32> = (0..self.source.examples).collect();
+            ledger::order::shuffle(&mut self.source.streams.generator("probe"), &mut ids);
+            ids.truncate(self.recipe.batch_size as usize);
+            let probe = self.splits.train.batch(&ids)?;
+            adapter.prepare(self.network, self.source.streams, &probe)?;
+        }
+        match &mut self.recipe.step {
+            Step::Gradient { objective, .. } => {
+                tch::no_grad(|| objective.start(self.network, &self.splits.train))
+            }
+            Step::Learner(_) => Ok(None),
+        }
+    }
+
+    /// Mean loss of each group on the probe split.
+    fn probe(&self) -> Result<Vec<f64>, LabError> {
+        let (Some(split), Some(loss)) = (&self.splits.probe, self.loss) else {
+            return Err(LabError::Order("the order asks for a probe split; there is none".into()));
+        };
+        let groups = split.groups.iter().max().map_or(0, |last| *last as usize + 1);
+        let mut sums = vec![(0.0, 0.0); groups];
+        tch::no_grad(|| {
+            let (inputs, labels) = split.rows(0, split.len())?;
+            let losses = loss.of_outputs(&self.network.forward(&inputs, false)?, &labels)?;
+            for (loss, &group) in values(&losses)?.into_iter().zip(&split.groups) {
+                let (sum, count) = &mut sums[group as usize];
+                *sum += f64::from(loss);
+                *count += 1.0;
+            }
+            Ok::<_, LabError>(())
+        })?;
+        Ok(sums.into_iter().map(|(sum, count)| sum / f64::max(count, 1.0)).collect())
     }
 
     /// The first `n` ids of an epoch, all within the training split.
@@ -230,21 +306,35 @@ impl<T: Time> Run<'_, T> {
         loss: Option<&Tensor>,
         observe: &mut Observe<'_>,
     ) -> Result<Ending, LabError> {
+        let Some(judge) = self.judge else { return Ok(Ending::Completed) };
         self.clock.enter(Phase::Eval);
         let train_seconds = self.clock.read().train;
         let train_loss = match loss {
             Some(loss) => Some(f64::try_from(&loss.f_to_kind(Kind::Double)?)?),
             None => None,
         };
-        let mut all = prefixed("validation", self.network, &self.splits.validation)?;
+        let last = progress.samples == progress.total_samples;
+        let averaged = match &self.recipe.averaging {
+            Some(averaging) => tch::no_grad(|| averaging.weights())?,
+            None => None,
+        };
+        let trained = match averaged {
+            Some(weights) => Some(self.network.exchange(&weights)?),
+            None => None,
+        };
+        let sampler = self.recipe.sampler.as_deref();
+        let mut all = judged(judge, self.network, sampler, self.splits, Judged::Validation, last)?;
         let value =
             all.get(&format!("validation/{}", self.target.metric)).copied().unwrap_or(f64::NAN);
         let first = !progress.target_met && self.target.is_met(value);
         progress.target_met |= first;
         let finite =
             train_loss.is_none_or(f64::is_finite) && all.values().all(|value| value.is_finite());
-        if finite && (first || progress.samples == progress.total_samples) {
-            all.extend(prefixed("test", self.network, &self.splits.test)?);
+        if finite && (first || last) {
+            all.extend(judged(judge, self.network, sampler, self.splits, Judged::Test, last)?);
+        }
+        if let Some(weights) = trained {
+            self.network.exchange(&weights)?;
         }
         self.clock.enter(Phase::Io);
         let chain = self.transcript.chain();
@@ -259,13 +349,52 @@ impl<T: Time> Run<'_, T> {
     }
 }
 
-fn prefixed(
-    name: &str,
+/// Metrics of the model on a split, as `split/metric`.
+fn judged(
+    judge: &dyn Judge,
     network: &Network,
-    split: &Split,
+    sampler: Option<&dyn Sampler>,
+    splits: &Splits,
+    judged: Judged,
+    last: bool,
 ) -> Result<BTreeMap<String, f64>, LabError> {
-    let metrics = metrics::evaluate(network, split)?.into_iter();
+    let (name, split): (_, &Split) = match judged {
+        Judged::Validation => ("validation", &splits.validation),
+        Judged::Test => ("test", &splits.test),
+    };
+    let look = Look { model: Model { network, sampler }, split, judged, last };
+    let metrics = tch::no_grad(|| judge.metrics(&look))?.into_iter();
     Ok(metrics.map(|(metric, value)| (format!("{name}/{metric}"), value)).collect())
+}
+
+/// Scales gradients down to a joint norm of at most `longest`, as
+/// `torch.nn.utils.clip_grad_norm_` does: by `longest / (norm + 1e-6)`, at most 1.
+fn clip(gradients: &mut [Tensor], longest: f64) -> Result<(), tch::TchError> {
+    let norms =
+        gradients.iter().map(|gradient| gradient.f_norm()).collect::<Result<Vec<_>, _>>()?;
+    let norm = Tensor::f_stack(&norms, 0)?.f_norm()?;
+    let factor =
+        norm.f_add_scalar(1e-6)?.f_reciprocal()?.f_mul_scalar(longest)?.f_clamp_max(1.0)?;
+    for gradient in gradients {
+        let _ = gradient.f_mul_(&factor)?;
+    }
+    Ok(())
+}
+
+/// Which parameters the coming step moves.
+struct Trained {
+    active: Active,
+    parameters: Vec<usize>,
+    stage: u32,
+}
+
+impl Trained {
+    fn switch(&mut self, network: &Network, wanted: Active) {
+        if wanted != self.active || self.parameters.is_empty() {
+            self.active = wanted;
+            self.parameters = trainable(network, wanted);
+        }
+    }
 }
 
 fn upload(ids: &[u32], splits: &Splits) -> Result<Tensor, tch::TchError> {
@@ -321,11 +450,12 @@ mod tests {
             paper: Paper { title: "", authors: "", year: 2026, reference: "", code: "" },
             claim: PaperClaim { statement: "", number: "", source: "" },
             baseline: None,
+            needs: &[],
             settings: SgdSettings::table,
             resolve: SgdSettings::resolve,
             build: |_, task| {
                 let sgd = Box::new(Sgd::new(SgdSettings::default(), task.network));
-                let plain = Recipe::plain(8, Schedule::Constant, sgd);
+                let plain = Recipe::plain(8, Schedule::Constant, sgd, task)?;
                 Ok(Recipe { order: Box::new(Outside), ..plain })
             },
         };
