@@ -4,11 +4,13 @@
 //! Methods plug in through the seats of [`seat`]; everything a run leaves is plain data of
 //! `ledger`. Torch errors enter through `f_*` calls and leave as [`LabError`].
 
+pub mod advantage;
 pub mod artefacts;
 pub mod cell;
 pub mod clock;
 pub mod device;
 pub mod error;
+pub mod generate;
 pub mod init;
 pub mod kernels;
 pub mod loops;
@@ -19,6 +21,8 @@ pub mod network;
 pub mod objectives;
 pub mod optim;
 pub mod orders;
+pub mod policy;
+pub mod rollout;
 pub mod seat;
 pub mod sparsity;
 pub mod trial;

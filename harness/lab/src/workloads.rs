@@ -4,12 +4,14 @@
 //! with the training loop, so that no method can see an evaluation.
 
 pub mod blobs_cnn;
+pub mod chain_sum;
 pub mod cifar10_resnet;
 pub mod classification;
 pub mod digits_mlp;
 pub mod fashion_cnn;
 pub mod material;
 pub mod mnist_cnn;
+pub mod puzzles;
 pub mod split;
 
 use std::collections::BTreeMap;
@@ -123,6 +125,7 @@ pub trait Judge: std::fmt::Debug + Send {
 /// Every workload, sorted by id.
 pub static WORKLOADS: &[&Workload] = &[
     &blobs_cnn::WORKLOAD,
+    &chain_sum::WORKLOAD,
     &cifar10_resnet::WORKLOAD,
     &digits_mlp::WORKLOAD,
     &fashion_cnn::WORKLOAD,

@@ -57,6 +57,9 @@ pub trait Verifier: std::fmt::Debug + Send + Sync {
     /// example `id`.
     fn check(&self, id: u32, response: &[i64]) -> Outcome;
 
+    /// Tokens of every prompt.
+    fn prompt_length(&self) -> usize;
+
     /// Longest response, in tokens, the end included.
     fn longest_response(&self) -> usize;
 }

@@ -1,0 +1,262 @@
+//! Responses to a batch of prompts: sampled, verified, rewarded, and scored by a policy.
+
+use std::sync::Arc;
+
+use ledger::settings::Range;
+use ledger::streams::Streams;
+use ledger::{choice, settings};
+use rand_pcg::Pcg64;
+use sha2::{Digest as _, Sha256};
+use tch::{Kind, TchError, Tensor};
+
+use crate::LabError;
+use crate::generate::{Decoding, generate};
+use crate::network::Network;
+use crate::seat::{Batch, Facts, Moment, Outcome, Reward, Task};
+use crate::workloads::{Tokens, Verifier};
+
+choice! {
+    /// What a response is rewarded for.
+    pub enum Rewarded {
+        /// For being right.
+        Correct = "correct",
+        /// For nothing: the rewards of a batch are dealt out at random. What a method gains with
+        /// them it does not gain by learning from reward.
+        Shuffled = "shuffled",
+    }
+}
+
+settings! {
+    /// Settings of roll-outs.
+    pub struct RolloutSettings {
+        /// G: responses per prompt.
+        responses: u32 = 8, range Range::of(1.0..=64.0), from "trl; verl in DUMP: 16";
+        /// What a response is rewarded for.
+        reward: Rewarded = Rewarded::Correct, from "1[correct], as in arXiv:2402.03300";
+        /// Reward of a response that has the form that was asked for, beside 1 for a right one.
+        form_reward: f64 = 0.0, range Range::of(0.0..), from "none: the verifier's word alone";
+    }
+}
+
+/// 1 for a right response, and a bonus for form.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Correctness {
+    /// Reward of a well-formed response.
+    pub form: f64,
+}
+
+impl Reward for Correctness {
+    fn score(&self, _: &Moment, outcome: Outcome, _: usize) -> f64 {
+        f64::from(u8::from(outcome.correct)) + self.form * f64::from(u8::from(outcome.well_formed))
+    }
+}
+
+/// Responses as sampled: G in a row for each of B prompts, N = B·G in all.
+#[derive(Debug)]
+pub struct Rollouts {
+    /// Prompts of P tokens and responses of up to R, filled with the end: N × (P + R), i64.
+    pub tokens: Tensor,
+    /// 1 at tokens of a response, its end included: N × R, f32.
+    pub mask: Tensor,
+    /// P.
+    pub prompt: i64,
+    /// What the verifier says of each; a response that does not end is wrong and malformed.
+    pub outcomes: Vec<Outcome>,
+    /// Tokens of each, its end included.
+    pub lengths: Vec<usize>,
+}
+
+impl Rollouts {
+    /// Log-probabilities that `network` gives the tokens of the responses: N × R, of which those
+    /// off the mask mean nothing.
+    ///
+    /// # Errors
+    /// When the network is no transformer.
+    pub fn log_probabilities(&self, network: &Network) -> Result<Tensor, TchError> {
+        let logits = network.gpt()?.logits(network, &self.states(network)?)?;
+        let (_, longest) = self.mask.size2()?;
+        let responses = self.tokens.f_narrow(1, self.prompt, longest)?.f_unsqueeze(-1)?;
+        let chosen = logits.f_gather(-1, &responses, false)?.f_squeeze_dim(-1)?;
+        chosen.f_sub(&logits.f_logsumexp([-1], false)?)
+    }
+
+    /// Hidden states that the tokens of the responses are predicted from: N × R × d.
+    ///
+    /// # Errors
+    /// When the network is no transformer.
+    pub fn states(&self, network: &Network) -> Result<Tensor, TchError> {
+        let (_, longest) = self.mask.size2()?;
+        let seen = self.tokens.f_narrow(1, 0, self.prompt + longest - 1)?;
+        network.gpt()?.hidden(network, &seen)?.f_narrow(1, self.prompt - 1, longest)
+    }
+
+    /// The rows at `places`, as roll-outs of their own.
+    ///
+    /// # Errors
+    /// When a place is beyond the last row.
+    pub fn select(&self, places: &[usize]) -> Result<Self, TchError> {
+        let rows: Vec<i64> = places.iter().map(|place| *place as i64).collect();
+        let rows = Tensor::f_from_slice(&rows)?.f_to_device(self.tokens.device())?;
+        Ok(Self {
+            tokens: self.tokens.f_index_select(0, &rows)?,
+            mask: self.mask.f_index_select(0, &rows)?,
+            prompt: self.prompt,
+            outcomes: places.iter().map(|place| self.outcomes[*place]).collect(),
+            lengths: places.iter().map(|place| self.lengths[*place]).collect(),
+        })
+    }
+}
+
+/// Samples, verifies and rewards responses to training prompts.
+pub struct Roller {
+    verifier: Arc<dyn Verifier>,
+    end: i64,
+    responses: usize,
+    rewarded: Rewarded,
+    reward: Box<dyn Reward>,
+    stream: Pcg64,
+    streams: Streams,
+    sampled: Sha256,
+    count: u64,
+    tokens: u64,
+}
+
+impl std::fmt::Debug for Roller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Roller").field("responses", &self.responses).finish_non_exhaustive()
+    }
+}
+
+impl Roller {
+    /// For the task's verifier and the run's `rollout` stream.
+    ///
+    /// # Errors
+    /// When the workload verifies nothing.
+    pub fn new(settings: &RolloutSettings, task: &Task<'_>) -> Result<Self, LabError> {
+        let RolloutSettings { responses, reward, form_reward } = *settings;
+        let material = task.material;
+        let (Some(verifier), Some(Tokens { end: Some(end), .. })) =
+            (&material.verifier, material.tokens)
+        else {
+            return Err(task.unfit("learning from reward", "there is no verifier of responses"));
+        };
+        Ok(Self {
+            verifier: verifier.clone(),
+            end,
+            responses: responses as usize,
+            rewarded: reward,
+            reward: Box::new(Correctness { form: form_reward }),
+            stream: task.streams.generator("rollout"),
+            streams: task.streams.clone(),
+            sampled: Sha256::new(),
+            count: 0,
+            tokens: 0,
+        })
+    }
+
+    /// G.
+    #[must_use]
+    pub fn responses(&self) -> usize {
+        self.responses
+    }
+
+    /// Longest response that is allowed, in tokens, its end included.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        self.verifier.longest_response()
+    }
+
+    /// G responses to each prompt of a batch, sampled from `network` at temperature 1.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    pub fn sample(&mut self, network: &Network, batch: &Batch) -> Result<Rollouts, LabError> {
+        let prompt = self.verifier.prompt_length() as i64;
+        let prompts = batch.inputs.f_narrow(1, 0, prompt)?;
+        let repeated = prompts.f_repeat_interleave_self_int(self.responses as i64, 0, None)?;
+        let (longest, decoding) = (self.longest(), Decoding::Sample(&mut self.stream));
+        let responses = generate(network, &repeated, longest, self.end, decoding)?;
+        let ids = batch.ids.iter().flat_map(|id| std::iter::repeat_n(*id, self.responses));
+        let (mut outcomes, mut lengths) = (Vec::new(), Vec::new());
+        for (id, response) in ids.zip(&responses) {
+            for token in response {
+                self.sampled.update(token.to_le_bytes());
+            }
+            let (outcome, length) = verified(self.verifier.as_ref(), id, response, self.end);
+            outcomes.push(outcome);
+            lengths.push(length);
+            self.tokens += length as u64;
+        }
+        self.count += lengths.len() as u64;
+        Ok(packed(&repeated, &responses, self.end, outcomes, lengths)?)
+    }
+
+    /// The reward of each response.
+    #[must_use]
+    pub fn rewards(&self, rollouts: &Rollouts, moment: &Moment) -> Vec<f64> {
+        let each = rollouts.outcomes.iter().zip(&rollouts.lengths);
+        let mut rewards: Vec<f64> =
+            each.map(|(outcome, length)| self.reward.score(moment, *outcome, *length)).collect();
+        if self.rewarded == Rewarded::Shuffled {
+            let step = u32::try_from(moment.step).unwrap_or(u32::MAX);
+            let mut places: Vec<u32> = (0..).take(rewards.len()).collect();
+            ledger::order::shuffle(&mut self.streams.keyed("control", step, 0), &mut places);
+            rewards = places.into_iter().map(|place| rewards[place as usize]).collect();
+        }
+        rewards
+    }
+
+    /// How many responses and tokens were sampled, and which.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        let sampled = ledger::digest::Digest(self.sampled.clone().finalize().into());
+        Facts::from([
+            ("responses".to_owned(), self.count.into()),
+            ("response_tokens".to_owned(), self.tokens.into()),
+            ("responses_sha256".to_owned(), sampled.to_string().into()),
+        ])
+    }
+}
+
+/// What the verifier says of a response, and its length with its end.
+#[must_use]
+pub fn verified(verifier: &dyn Verifier, id: u32, response: &[i64], end: i64) -> (Outcome, usize) {
+    match response.split_last() {
+        Some((last, answer)) if *last == end => (verifier.check(id, answer), response.len()),
+        _ => (Outcome { correct: false, well_formed: false }, response.len()),
+    }
+}
+
+/// Tokens and mask on the prompts' device.
+fn packed(
+    prompts: &Tensor,
+    responses: &[Vec<i64>],
+    end: i64,
+    outcomes: Vec<Outcome>,
+    lengths: Vec<usize>,
+) -> Result<Rollouts, TchError> {
+    let (rows, prompt) = prompts.size2()?;
+    let longest = lengths.iter().copied().max().unwrap_or(0);
+    let (mut tokens, mut mask) = (Vec::new(), Vec::new());
+    for response in responses {
+        let fill = longest - response.len();
+        tokens.extend(response.iter().copied().chain(std::iter::repeat_n(end, fill)));
+        mask.extend(std::iter::repeat_n(1.0_f32, response.len()));
+        mask.extend(std::iter::repeat_n(0.0_f32, fill));
+    }
+    let shape = [rows, longest as i64];
+    let device = prompts.device();
+    let tokens = Tensor::f_from_slice(&tokens)?.f_reshape(shape)?.f_to_device(device)?;
+    let mask = Tensor::f_from_slice(&mask)?.f_reshape(shape)?.f_to_device(device)?;
+    let tokens = Tensor::f_cat(&[prompts.shallow_clone(), tokens], 1)?;
+    Ok(Rollouts { tokens, mask, prompt, outcomes, lengths })
+}
+
+/// A tensor N × 1 on the device of `like`.
+///
+/// # Errors
+/// When libtorch cannot allocate.
+pub fn column(values: &[f64], like: &Tensor) -> Result<Tensor, TchError> {
+    let tensor = Tensor::f_from_slice(values)?.f_to_kind(Kind::Float)?.f_unsqueeze(1)?;
+    tensor.f_to_device(like.device())
+}
