@@ -1,7 +1,8 @@
-//! Synthetic tasks of a few seconds, on which tests run whole methods through the training loop,
-//! always on the CPU: a [`Trial`] of noisy images with its own small CNN, or [`train`] on a network
-//! of the test's choice.
+//! Tasks of a few seconds, on which tests run whole methods through the training loop, always on
+//! the CPU: a [`Trial`] of noisy images with its own small CNN, [`train`] on a network of the
+//! test's choice, or the [`Stage`] of a workload.
 
+use data::Sources;
 use ledger::digest::Digest;
 use ledger::order::OrderLaw;
 use ledger::seed::Seed;
@@ -12,6 +13,7 @@ use serde_json::Value;
 use tch::{Device, TchError, Tensor};
 
 use crate::LabError;
+use crate::artefacts::Unkept;
 use crate::cell::facts;
 use crate::clock::{Clock, Monotonic};
 use crate::loops::training::{Budget, Run, Target};
@@ -20,8 +22,7 @@ use crate::models::cnn::{Shape, cnn};
 use crate::network::Network;
 use crate::objectives::Natural;
 use crate::seat::{Batch, Facts, Moment, OrderSource, Task};
-use crate::workloads::classification::Classifier;
-use crate::workloads::{Material, Split, Splits};
+use crate::workloads::{Material, Ready, Split, Splits, Workload};
 
 const CLASSES: u32 = 3;
 const SIDE: u32 = 8;
@@ -79,13 +80,15 @@ impl Trial {
     /// # Errors
     /// When a setting is not valid or libtorch refuses an operation.
     pub fn run(&self, method: &Method, settings: &Values) -> Result<Trace, LabError> {
-        let task = Bench {
-            splits: self.splits()?,
-            examples: self.examples,
-            classes: CLASSES,
+        let bench = Bench {
+            workload: "trial",
+            splits: &self.splits()?,
+            material: &classes(CLASSES),
+            identity: numbered(self.examples),
             seed: self.seed,
         };
-        task.run(method, settings, self.network()?, self.epochs)
+        let samples = u64::from(self.examples) * u64::from(self.epochs);
+        bench.run(method, settings, self.network()?, samples)
     }
 
     /// The network, as initialised.
@@ -134,46 +137,43 @@ impl Trial {
 }
 
 /// Data and seed that a method is run on.
-struct Bench {
-    splits: Splits,
-    examples: u32,
-    classes: u32,
+struct Bench<'a> {
+    workload: &'a str,
+    splits: &'a Splits,
+    material: &'a Material,
+    identity: Vec<Digest>,
     seed: u64,
 }
 
-impl Bench {
+impl Bench<'_> {
     fn run(
         &self,
         method: &Method,
         settings: &Values,
         mut network: Network,
-        epochs: u32,
+        samples: u64,
     ) -> Result<Trace, LabError> {
         let settings = (method.resolve)(settings)?;
         let effective_seed = Seed::from_integer(self.seed).bytes;
         let streams = Streams::new(effective_seed);
-        let examples = self.examples;
-        let budget_samples = u64::from(examples) * u64::from(epochs);
-        let loss = Some(Natural::Classes);
-        let material = Material { loss, classes: Some(self.classes), ..Material::default() };
+        let examples = u32::try_from(self.identity.len()).unwrap_or(u32::MAX);
         let task = Task {
-            workload: "trial",
+            workload: self.workload,
             network: &network,
             examples,
-            material: &material,
-            budget_samples,
+            material: self.material,
+            budget_samples: samples,
             streams: &streams,
         };
         let mut recipe = (method.build)(&settings, &task)?;
-        let samples = budget_samples;
         let mut transcript = Transcript::start(Digest::of(b"trial"));
-        let target = Target { metric: "accuracy".into(), value: 2.0, higher_is_better: true };
+        let target = Target { metric: "none".into(), value: 2.0, higher_is_better: true };
         Run {
             network: &mut network,
             recipe: &mut recipe,
-            splits: &self.splits,
-            loss,
-            judge: Some(&Classifier),
+            splits: self.splits,
+            loss: self.material.loss,
+            judge: None,
             source: OrderSource {
                 effective_seed: &effective_seed,
                 streams: &streams,
@@ -186,10 +186,84 @@ impl Bench {
             clock: &mut Clock::start(Monotonic::start(), Device::Cpu),
         }
         .train(&mut |_, _| Ok(()))?;
-        let names: Vec<_> = (0..examples).map(|id| Digest::of(&id.to_le_bytes())).collect();
-        let order = transcript.finish(&names).map_err(std::io::Error::other)?;
+        let order = transcript.finish(&self.identity).map_err(std::io::Error::other)?;
         let (digest, law) = (network.digest()?, recipe.order.law());
         Ok(Trace { digest, law, order, facts: facts(&recipe), network })
+    }
+}
+
+/// Names of `examples` examples that have no content to hash.
+fn numbered(examples: u32) -> Vec<Digest> {
+    (0..examples).map(|id| Digest::of(&id.to_le_bytes())).collect()
+}
+
+/// What methods may know of examples in classes.
+fn classes(classes: u32) -> Material {
+    Material { loss: Some(Natural::Classes), classes: Some(classes), ..Material::default() }
+}
+
+/// A workload with its data, on which methods are tried without a suite or a store.
+#[derive(Debug)]
+pub struct Stage {
+    workload: &'static Workload,
+    settings: Values,
+    ready: Ready,
+}
+
+impl Stage {
+    /// Loads the data of `workload` under `settings` over its defaults.
+    ///
+    /// # Errors
+    /// When a setting is not valid or data are missing.
+    pub fn new(
+        workload: &'static Workload,
+        settings: &Values,
+        sources: &Sources,
+    ) -> Result<Self, LabError> {
+        let settings = ((workload.info)().resolve)(settings)?;
+        let ready = (workload.load)(&settings, sources, Device::Cpu)?;
+        Ok(Self { workload, settings, ready })
+    }
+
+    /// The network as every method starts from it.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    pub fn network(&self, seed: u64) -> Result<Network, LabError> {
+        let streams = Streams::new(Seed::from_integer(seed).bytes);
+        let Self { workload, settings, ready } = self;
+        let mut network = (workload.network)(settings, &ready.material, &streams, Device::Cpu)?;
+        if let Some(start) = workload.start {
+            start(&mut network, ready, settings, &streams, &Unkept)?;
+        }
+        Ok(network)
+    }
+
+    /// Trains `method` with `settings` over its defaults on `samples` samples, unjudged.
+    ///
+    /// # Errors
+    /// When a setting is not valid, the method does not fit or libtorch refuses an operation.
+    pub fn run(
+        &self,
+        method: &Method,
+        settings: &Values,
+        samples: u64,
+        seed: u64,
+    ) -> Result<Trace, LabError> {
+        let bench = Bench {
+            workload: (self.workload.info)().id,
+            splits: &self.ready.splits,
+            material: &self.ready.material,
+            identity: self.ready.identity.sample_ids.clone(),
+            seed,
+        };
+        bench.run(method, settings, self.network(seed)?, samples)
+    }
+
+    /// The data.
+    #[must_use]
+    pub fn ready(&self) -> &Ready {
+        &self.ready
     }
 }
 
@@ -250,7 +324,14 @@ pub fn train(
 ) -> Result<(Network, Facts), LabError> {
     let [train, validation, test] = [split(shape)?, split(shape)?, split(shape)?];
     let splits = Splits { train, probe: None, validation, test };
-    let bench = Bench { splits, examples: EXAMPLES, classes: 4, seed: SEED };
-    let Trace { network, facts, .. } = bench.run(method, settings, network, epochs)?;
+    let bench = Bench {
+        workload: "trial",
+        splits: &splits,
+        material: &classes(4),
+        identity: numbered(EXAMPLES),
+        seed: SEED,
+    };
+    let samples = u64::from(EXAMPLES) * u64::from(epochs);
+    let Trace { network, facts, .. } = bench.run(method, settings, network, samples)?;
     Ok((network, facts))
 }

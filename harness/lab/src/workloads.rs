@@ -114,7 +114,7 @@ pub struct Look<'a> {
 }
 
 /// Computes a workload's metrics.
-pub trait Judge: std::fmt::Debug + Send {
+pub trait Judge: std::fmt::Debug {
     /// Metrics by name, for example `accuracy`. Evaluation noise is fixed: the same for every arm.
     ///
     /// # Errors

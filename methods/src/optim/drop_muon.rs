@@ -21,7 +21,7 @@
 //! ## Differences
 //! - The paper writes β for the share of the *gradient*: its β = 0.05 is `momentum` 0.95 here.
 //! - The paper's step is `‖M‖_*·UVᵀ` or a radius times `UVᵀ`; here the latter by Newton–Schulz, as Muon.
-//! - The formula of `epoch-shift` and its α are the third party's; the paper's are not verified.
+//! - `epoch-shift` and its α are the third party's; the paper's formula is not verified.
 //! - Biases and, by settings, head and first convolution follow AdamW, dropped with their layer.
 //! - Assumed: batch size, schedule, and all settings of Muon.
 
@@ -112,9 +112,8 @@ fn epoch_shift(shift: f64, layers: usize, t: f64) -> Vec<f64> {
         let (before, behind) = (i as f64, (layers - 1 - i) as f64);
         (shift * ((1.0 - t) * behind + t * before)).exp()
     });
-    let weights: Vec<_> = weights.collect();
-    let sum: f64 = weights.iter().sum();
-    weights.into_iter().map(|weight| weight / sum).collect()
+    let sum: f64 = weights.clone().sum();
+    weights.map(|weight| weight / sum).collect()
 }
 
 /// Cost of a backward pass that ends at layer `first`, relative to the whole, when all layers cost
@@ -171,11 +170,8 @@ impl Optimizer for DropMuon {
 
     fn facts(&self) -> Facts {
         let layers = self.steps_from.len();
-        let updates = self.steps_from.iter().scan(0, |sum, steps| {
-            *sum += steps;
-            Some(*sum)
-        });
-        let updates: Vec<u64> = updates.collect();
+        let updates: Vec<u64> =
+            (0..layers).map(|layer| self.steps_from[..=layer].iter().sum()).collect();
         let steps = updates.last().copied().unwrap_or(0).max(1) as f64;
         let costs = self.steps_from.iter().enumerate();
         let cost: f64 = costs.map(|(first, n)| *n as f64 * backward_cost(first, layers)).sum();
@@ -289,17 +285,15 @@ mod tests {
         for (i, weight) in [1.5_f64, 1.0, 0.5, 0.0].map(f64::exp).into_iter().enumerate() {
             assert!((early[i] / early[3] - weight).abs() < 1e-12);
         }
-        let late: Vec<_> = epoch_shift(0.5, 4, 1.0).into_iter().rev().collect();
-        assert_eq!(early, late);
+        assert!(early.into_iter().rev().eq(epoch_shift(0.5, 4, 1.0)));
         assert_eq!(epoch_shift(0.5, 4, 0.5), [0.25; 4]);
         let mut rule = rule(Cutoff::EpochShift);
         let mut trained_layers = |steps: std::ops::Range<u64>| -> usize {
-            steps
-                .map(|step| match rule.active(&at(step)) {
-                    Active::From(first) => 4 - first,
-                    Active::All => 4,
-                })
-                .sum()
+            let first = steps.map(|step| match rule.active(&at(step)) {
+                Active::From(first) => first,
+                Active::All => 0,
+            });
+            first.map(|first| 4 - first).sum()
         };
         assert!(trained_layers(0..96) > trained_layers(288..384) + 50);
     }

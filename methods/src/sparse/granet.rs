@@ -107,11 +107,9 @@ pub static METHOD: Method = Method {
     resolve,
     build: |values, task| {
         let settings = Settings::read(values)?;
-        let optimizer = settings.base.build(task.network)?;
-        let schedule = settings.schedule.clone();
-        let mut recipe = Recipe::plain(settings.batch_size, schedule, optimizer, task)?;
-        recipe.adapter = Some(Box::new(Granet { settings, ..Granet::default() }));
-        Ok(recipe)
+        let (optimizer, schedule) = (settings.base.build(task.network)?, settings.schedule.clone());
+        let plain = Recipe::plain(settings.batch_size, schedule, optimizer, task)?;
+        Ok(Recipe { adapter: Some(Box::new(Granet { settings, ..Granet::default() })), ..plain })
     },
 };
 
@@ -281,15 +279,14 @@ mod tests {
         let plain = trial::with([("batch_size", 32.into()), ("schedule", schedule)]);
         let run = |id: &str, values: &_| {
             let method = crate::find(id).unwrap().method;
-            let trained = trial::train(method, values, small_mlp(), &[16], 10).unwrap().0;
-            trained.digest().unwrap()
+            trial::train(method, values, small_mlp(), &[16], 10).unwrap().0.digest().unwrap()
         };
         let dense = run("sgd", &plain);
         for mode in ["granet", "gradual-magnitude", "static"] {
-            let densities = [("init_density", 1.into()), ("final_density", 1.into())];
-            let with = [("mode", mode.into()), ("interval", 4.into())];
-            let with = [trial::with(densities), trial::with(with), plain.clone()];
-            let values = with.into_iter().flatten().collect();
+            let one = [("init_density", 1.into()), ("final_density", 1.into())];
+            let with =
+                [trial::with(one), trial::with([("mode", mode.into()), ("interval", 4.into())])];
+            let values = with.into_iter().flatten().chain(plain.clone()).collect();
             assert_eq!(run("granet", &values), dense, "{mode}");
         }
     }

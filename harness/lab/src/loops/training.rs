@@ -421,47 +421,4 @@ fn trainable(network: &Network, active: Active) -> Vec<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use ledger::catalogue::{Paper, PaperClaim, Schedule};
-    use ledger::order::OrderLaw;
-
-    use super::*;
-    use crate::method::Method;
-    use crate::optim::sgd::{Sgd, SgdSettings};
-    use crate::seat::{EpochPlan, Order};
-    use crate::trial::{Trial, with};
-
-    struct Outside;
-
-    impl Order for Outside {
-        fn law(&self) -> OrderLaw {
-            OrderLaw::Sorted
-        }
-
-        fn epoch(&mut self, epoch: u32, source: &OrderSource<'_>) -> EpochPlan {
-            EpochPlan { ids: (1..=source.examples).collect(), block: epoch }
-        }
-    }
-
-    #[test]
-    fn an_order_that_leaves_the_training_split_is_the_methods_fault_and_not_the_stores() {
-        let method = Method {
-            summary: "",
-            paper: Paper { title: "", authors: "", year: 2026, reference: "", code: "" },
-            claim: PaperClaim { statement: "", number: "", source: "" },
-            baseline: None,
-            needs: &[],
-            settings: SgdSettings::table,
-            resolve: SgdSettings::resolve,
-            build: |_, task| {
-                let sgd = Box::new(Sgd::new(SgdSettings::default(), task.network));
-                let plain = Recipe::plain(8, Schedule::Constant, sgd, task)?;
-                Ok(Recipe { order: Box::new(Outside), ..plain })
-            },
-        };
-        let trial = Trial { examples: 24, epochs: 1, seed: 0 };
-        let error = trial.run(&method, &with([])).unwrap_err();
-        assert!(matches!(error, LabError::Order(_)), "{error}");
-        assert_eq!(error.to_string(), "the order of epoch 0 names example 24 of 24");
-    }
-}
+mod tests;
