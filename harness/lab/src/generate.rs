@@ -38,7 +38,7 @@ pub fn generate(
                 let cumulative = logits.f_softmax(-1, Kind::Float)?.f_cumsum(-1, Kind::Float)?;
                 let below =
                     cumulative.f_le_tensor(&u)?.f_sum_dim_intlist(-1, false, Kind::Int64)?;
-                below.f_clamp_max((logits.size2()?.1 - 1) as f64)?
+                below.f_clamp_max((logits.size2()?.1 - 1) as f64)?.f_to_kind(Kind::Int64)?
             }
         };
         tokens = Tensor::f_cat(&[&tokens, &next.f_unsqueeze(1)?], 1)?;

@@ -39,7 +39,7 @@ const END: i64 = puzzles::END as i64;
 /// Part of the key of kept starts: to be raised when the recipe below changes.
 const RECIPE: &[u8] = b"palimpsest/puzzles-start/v1";
 /// Steps on demonstrations at most.
-const MOST_STEPS: u64 = 400;
+const MOST_STEPS: u64 = 1000;
 /// Steps between looks at the accuracy.
 const LOOK_EVERY: u64 = 10;
 /// Demonstrations per step.
@@ -178,7 +178,7 @@ impl PuzzleSet {
         let demonstrated = self.place(&demonstrations, device)?;
         let rehearsed = self.place(&rehearsal, device)?;
         let rehearsal = Checker { kind: self.kind.clone(), puzzles: rehearsal };
-        let settings = AdamwSettings { lr: RATE, ..AdamwSettings::default() };
+        let settings = AdamwSettings { lr: std::env::var("LR").ok().and_then(|v| v.parse().ok()).unwrap_or(RATE), ..AdamwSettings::default() };
         let mut rule = Adamw::new(settings, network, |_, _| true)?;
         let mut random = streams.generator("start");
         let mut queue: Vec<u32> = Vec::new();
@@ -187,6 +187,7 @@ impl PuzzleSet {
             if steps % LOOK_EVERY == 0 {
                 let answers = rehearsal.answers(network, &rehearsed)?;
                 let accuracy = mean(&by_group(&answers, self.difficulties.len()));
+                if std::env::var("PILOT").is_ok() && steps % 50 == 0 { eprintln!("{steps} {accuracy:.3} {:?}", by_group(&answers, self.difficulties.len())); }
                 if accuracy >= target || steps >= MOST_STEPS {
                     return Ok((steps, accuracy));
                 }
@@ -375,4 +376,30 @@ fn ids(part: &[Puzzle]) -> Vec<Digest> {
 
 fn size(value: usize) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod pilot {
+    use super::*;
+    #[test]
+    #[ignore]
+    fn pilot() {
+        let get = |k: &str, d: f64| std::env::var(k).ok().and_then(|v| v.parse().ok()).unwrap_or(d);
+        let demos = get("DEMOS", 1000.0) as usize;
+        let which = std::env::var("TASK").unwrap_or_else(|_| "chain".into());
+        let (kind, difficulties): (Arc<dyn Kind>, &'static [u32]) = match which.as_str() {
+            "chain" => (Arc::new(data::puzzles::chain_sum::ChainSum { modulus: get("MOD", 5.0) as u8, longest: 10 }), &[5, 6, 7, 8, 9, 10]),
+            "countdown" => (Arc::new(data::puzzles::countdown::Countdown { numbers: 4, largest: get("LARGEST", 25.0) as u8 }), &[2, 3, 4]),
+            _ => (Arc::new(data::puzzles::knights::Knights { people: 6 }), &[3, 4, 5, 6]),
+        };
+        let set = PuzzleSet { kind, difficulties, sizes: Sizes { demonstrations: demos, rehearsal: 40, train: 0, validation: 0, test: 0 } };
+        for seed in 0..2 {
+        let streams = Streams::new(ledger::seed::Seed::from_integer(seed).bytes);
+        let mut network = set.network(&streams, Device::Cpu).unwrap();
+        let scale = get("INIT", 1.0);
+        if scale != 1.0 { tch::no_grad(|| for i in 0..2 { let _ = network.parameters[i].tensor.g_mul_scalar_(scale); }); }
+        let r = set.imitate(&mut network, get("TARGET", 0.9), &streams).unwrap();
+        eprintln!("{r:?}");
+        }
+    }
 }
