@@ -97,6 +97,28 @@ fn dependencies_point_one_way() {
 }
 
 #[test]
+fn plans_records_and_reports_name_no_metric_and_no_family() {
+    // Code only: comments may give examples, and the reports' sample data are not code.
+    let words = [
+        "accuracy",
+        "\"nll\"",
+        "perplexity",
+        "logits",
+        "diffusion",
+        "generative",
+        "language",
+        "reinforcement",
+        "reward",
+        "token",
+    ];
+    let places: Vec<_> = ["harness/ledger/src", "reports/src"]
+        .into_iter()
+        .flat_map(|folder| places_with(folder, &words))
+        .collect();
+    assert!(places.is_empty(), "{}", places.join("\n"));
+}
+
+#[test]
 fn libraries_print_nothing() {
     let words = ["println!", "eprintln!", "print!(", "eprint!(", "dbg!("];
     let places: Vec<_> =

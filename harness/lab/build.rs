@@ -1,14 +1,27 @@
-//! Compiles the small C++ file that reaches the libtorch kernels `tch` does not wrap.
+//! Compiles the C++ files that reach the libtorch kernels `tch` does not wrap, and the loops of the
+//! small GPT, once per instruction set.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 fn main() {
     println!("cargo:rerun-if-changed=src/kernels.cpp");
+    println!("cargo:rerun-if-changed=src/kernels");
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     let Some(libtorch) = std::env::var_os("LIBTORCH").map(PathBuf::from) else {
         println!("cargo:warning=LIBTORCH is not set: run `./justw setup` first");
         return;
     };
+    kernels(&libtorch);
+    if std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64") {
+        let avx2 = ["-mavx2", "-mfma"];
+        let avx512 = ["-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw"];
+        loops("avx512", &[&avx2[..], &avx512[..], &["-mprefer-vector-width=512"]].concat());
+        loops("avx2", &avx2);
+    }
+    loops("base", &[]);
+}
+
+fn kernels(libtorch: &Path) {
     cc::Build::new()
         .cpp(true)
         .std("c++17")
@@ -17,5 +30,25 @@ fn main() {
         .include(libtorch.join("include"))
         .include(libtorch.join("include/torch/csrc/api/include"))
         .file("src/kernels.cpp")
+        .file("src/kernels/gpt.cpp")
         .compile("palimpsest_kernels");
+}
+
+/// The loops for one instruction set, optimised in every profile: tests run them too.
+fn loops(name: &str, flags: &[&str]) {
+    let mut build = cc::Build::new();
+    for flag in flags {
+        build.flag(flag);
+    }
+    build
+        .cpp(true)
+        .std("c++17")
+        .opt_level(3)
+        // Products are fused multiply-adds where there are any, in every position of a tile.
+        .flag_if_supported("-ffp-contract=fast")
+        .flag_if_supported("-fno-math-errno")
+        .flag_if_supported("-Wno-psabi")
+        .define("GPT_LOOPS", name)
+        .file("src/kernels/gpt_loops.cpp")
+        .compile(&format!("palimpsest_gpt_{name}"));
 }

@@ -1,4 +1,7 @@
-//! libtorch kernels that `tch` does not wrap: fused optimiser updates over lists of tensors.
+//! libtorch kernels that `tch` does not wrap: fused optimiser updates over lists of tensors, and
+//! the loops of a small GPT.
+
+pub mod gpt;
 
 use std::ffi::{CStr, c_char};
 

@@ -16,6 +16,7 @@ use ledger::streams::{self, Streams};
 use rand_pcg::Pcg64;
 use tch::{Device, Kind, TchError, Tensor};
 
+use crate::kernels::gpt as fused;
 use crate::network::{Body, Network, Parameter, Role};
 
 /// ε of the layer normalisations.
@@ -132,12 +133,54 @@ impl Gpt {
         [shift + 1, shift + 2]
     }
 
-    /// Logits B × T × V of tokens B × T.
+    /// Sizes of all parameters, in their order.
+    pub fn sizes(&self) -> impl Iterator<Item = Vec<i64>> {
+        let Shape { vocabulary, context, width, depth, .. } = self.shape;
+        let [v, c, d] = [vocabulary, context, width].map(size);
+        let block = [
+            vec![d],
+            vec![d],
+            vec![3 * d, d],
+            vec![3 * d],
+            vec![d, d],
+            vec![d],
+            vec![d],
+            vec![d],
+            vec![4 * d, d],
+            vec![4 * d],
+            vec![d, 4 * d],
+            vec![d],
+        ];
+        [vec![v, d], vec![c, d]]
+            .into_iter()
+            .chain((0..depth).flat_map(move |_| block.clone()))
+            .chain([vec![d], vec![d], vec![v, d], vec![v]])
+    }
+
+    /// Logits B × T × V of tokens B × T (i64).
+    ///
+    /// On the CPU, widths that are multiples of 16 go through the fused loops of
+    /// [`kernels::gpt`](crate::kernels::gpt), which have first derivatives only; everything else,
+    /// and [`Gpt::plain`], through libtorch's operations.
     ///
     /// # Errors
     /// When T exceeds the context or a token the vocabulary.
     pub fn forward(&self, network: &Network, tokens: &Tensor) -> Result<Tensor, TchError> {
-        self.logits(network, &self.hidden(network, tokens)?)
+        let weights: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
+        self.forward_with(&weights, tokens)
+    }
+
+    /// [`Gpt::forward`] with other values in place of the parameters, one per parameter in their
+    /// order, for example adapted or averaged ones.
+    ///
+    /// # Errors
+    /// When T exceeds the context or a token the vocabulary.
+    pub fn forward_with(&self, weights: &[&Tensor], tokens: &Tensor) -> Result<Tensor, TchError> {
+        if fused::fits(self, weights) {
+            return fused::forward(fused::Loops::best(), self, weights, tokens, true);
+        }
+        let [weight, bias] = self.head();
+        self.plain(weights, tokens)?.f_linear(weights[weight], Some(weights[bias]))
     }
 
     /// Hidden states B × T × d behind the last normalisation, for tokens B × T (i64): the inputs of
@@ -150,12 +193,23 @@ impl Gpt {
         self.hidden_with(&weights, tokens)
     }
 
-    /// [`Gpt::hidden`] with other values in place of the parameters, one per parameter in their
-    /// order, for example adapted or averaged ones.
+    /// [`Gpt::hidden`] with other values in place of the parameters.
     ///
     /// # Errors
     /// When T exceeds the context or a token the vocabulary.
     pub fn hidden_with(&self, weights: &[&Tensor], tokens: &Tensor) -> Result<Tensor, TchError> {
+        if fused::fits(self, weights) {
+            return fused::forward(fused::Loops::best(), self, weights, tokens, false);
+        }
+        self.plain(weights, tokens)
+    }
+
+    /// [`Gpt::hidden_with`] by libtorch's operations on any device: with higher derivatives, and
+    /// what the fused loops are checked against.
+    ///
+    /// # Errors
+    /// When T exceeds the context or a token the vocabulary.
+    pub fn plain(&self, weights: &[&Tensor], tokens: &Tensor) -> Result<Tensor, TchError> {
         let length = tokens.size().last().copied().unwrap_or(0);
         let mut x = Tensor::f_embedding(weights[Self::TOKENS], tokens, -1, false, false)?
             .f_add(&weights[Self::POSITIONS].f_narrow(0, 0, length)?)?;

@@ -93,7 +93,7 @@ fn outcome(suite: &SuiteRun, cells: &[CellRun], claim: &ClaimUse, workload: usiz
         },
         arm: claim.arm.clone(),
         baseline: claim.baseline.clone(),
-        metric: claim.compare.clone(),
+        metric: compared(claim),
         scale: if ratio { "ratio" } else { "difference" }.to_owned(),
         smallest_effect: claim.at_least,
         effect: None,
@@ -119,6 +119,20 @@ fn outcome(suite: &SuiteRun, cells: &[CellRun], claim: &ClaimUse, workload: usiz
         Err(error) => outcome.reason = error.to_string(),
     }
     outcome
+}
+
+/// What is compared, in words.
+fn compared(claim: &ClaimUse) -> String {
+    let mut text = claim.compare.clone();
+    text += match claim.when {
+        When::End => "",
+        When::Half => " at half of the run",
+        When::Mean => ", mean over the run",
+    };
+    if let Some(ArmPair { arm, baseline }) = &claim.minus {
+        text += &format!(", less that of {arm} against {baseline}");
+    }
+    text
 }
 
 fn effects(suite: &SuiteRun, cells: &[CellRun], claim: &ClaimUse, workload: usize) -> Effects {

@@ -225,9 +225,9 @@ fn arm_analysis(
             runs.records().filter_map(|record| record.last.get(&metric).copied()).collect();
         (metric, estimate(values))
     });
-    let accuracy = format!("test/{}", suite.workloads[workload].metric);
+    let tested = format!("test/{}", suite.workloads[workload].metric);
     let at_target: Vec<f64> =
-        runs.records().filter_map(|record| record.at_target.get(&accuracy).copied()).collect();
+        runs.records().filter_map(|record| record.at_target.get(&tested).copied()).collect();
     #[expect(clippy::cast_precision_loss, reason = "step counts stay far below 2^52")]
     let steps = runs
         .records()

@@ -10,7 +10,7 @@ use crate::record::format::{
 };
 use crate::record::suite_run::{RunArm, RunCell, RunWorkload};
 use crate::stats::crossing::Crossing;
-use crate::suite::{ClaimKind, ClaimUse, CompareBy, PaperNumber, When};
+use crate::suite::{ArmPair, ClaimKind, ClaimUse, CompareBy, PaperNumber, When};
 use crate::transcript::ChainPoint;
 
 /// What a made-up run ends with: seconds to the target (or none), test accuracy, test NLL.
@@ -359,4 +359,65 @@ fn an_analysis_survives_json() {
     assert_eq!(serde_json::from_str::<Analysis>(&text).unwrap(), analysis);
     assert_eq!(analysis.claims[0].verdict, "inconclusive");
     assert!(analysis.warnings.iter().any(|warning| warning.contains("fewer than 3 seeds")));
+}
+
+fn ends(nll: [f64; 3]) -> Vec<Ending> {
+    nll.map(|nll| (Some(1.0), 0.9, nll)).to_vec()
+}
+
+#[test]
+fn an_error_halved_is_a_ratio_of_two() {
+    let by_ratio = ClaimUse { by: CompareBy::Ratio, ..claim("test/nll", 1.5) };
+    let made = Made::on_one(&ends([0.4, 0.6, 0.5]), &ends([0.2, 0.3, 0.25]), vec![by_ratio]);
+    let outcome = &made.analysis().claims[0];
+    assert_eq!((outcome.verdict.as_str(), outcome.scale.as_str()), ("reproduced", "ratio"));
+    assert!((outcome.effect.unwrap() - 2.0).abs() < 1e-12);
+}
+
+#[test]
+fn a_share_doubled_is_a_ratio_of_two_as_well() {
+    let by_ratio = ClaimUse { by: CompareBy::Ratio, ..claim("test/accuracy", 1.5) };
+    let at = |accuracy: [f64; 3]| accuracy.map(|accuracy| (Some(1.0), accuracy, 0.1)).to_vec();
+    let made = Made::on_one(&at([0.2, 0.3, 0.25]), &at([0.4, 0.6, 0.5]), vec![by_ratio]);
+    assert!((made.analysis().claims[0].effect.unwrap() - 2.0).abs() < 1e-12);
+}
+
+#[test]
+fn half_and_mean_read_the_curve_and_not_its_end() {
+    // `events` draws a straight line from 0 to the final accuracy.
+    let at = |accuracy: [f64; 3]| accuracy.map(|accuracy| (Some(1.0), accuracy, 0.1)).to_vec();
+    let when = |when| ClaimUse { when, ..claim("validation/accuracy", 0.01) };
+    let mut mean = when(When::Mean);
+    mean.id = "mean".into();
+    let claims = vec![when(When::Half), mean];
+    let analysis = Made::on_one(&at([0.4, 0.4, 0.4]), &at([0.8, 0.8, 0.8]), claims).analysis();
+    let effects: Vec<f64> = analysis.claims.iter().map(|c| c.effect.unwrap()).collect();
+    // Half: 0.4 − 0.2; mean of the two looks after the start: 0.75·(0.8 − 0.4).
+    assert!((effects[0] - 0.2).abs() < 1e-12 && (effects[1] - 0.3).abs() < 1e-12, "{effects:?}");
+    assert_eq!(analysis.claims[1].metric, "validation/accuracy, mean over the run");
+}
+
+#[test]
+fn an_interaction_is_the_difference_of_two_differences() {
+    let minus = Some(ArmPair { arm: "new".into(), baseline: "old".into() });
+    let made = Made::on_one(
+        &ends([0.4, 0.6, 0.5]),
+        &ends([0.2, 0.3, 0.3]),
+        vec![ClaimUse { minus, ..claim("test/nll", 0.05) }],
+    );
+    // An effect less itself.
+    let outcome = &made.analysis().claims[0];
+    assert_eq!(outcome.effect, Some(0.0));
+    assert_ne!(outcome.verdict, "reproduced");
+    assert_eq!(outcome.metric, "test/nll, less that of new against old");
+}
+
+#[test]
+fn without_room_above_the_floor_arm_nothing_is_decided() {
+    let floor = |arm: &str| ClaimUse { floor: Some(arm.into()), ..claim("test/nll", 0.01) };
+    // The method itself as floor: the baseline is three deviations and more above it.
+    let wide = Made::on_one(&ends([0.50, 0.51, 0.52]), &ends([0.2, 0.2, 0.21]), vec![floor("new")]);
+    assert_eq!(wide.analysis().claims[0].verdict, "reproduced");
+    let narrow = Made::on_one(&ends([0.2, 0.6, 0.4]), &ends([0.15, 0.5, 0.3]), vec![floor("new")]);
+    assert_eq!(narrow.analysis().claims[0].verdict, "inconclusive");
 }

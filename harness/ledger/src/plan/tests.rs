@@ -141,6 +141,46 @@ fn every_mistake_has_file_line_column_and_remedy() {
 }
 
 #[test]
+fn an_arm_runs_only_on_the_workloads_it_names() {
+    let plan =
+        planned(&TEXT.replace("{ method: muon,", "{ method: muon, on: [digits-mlp],")).unwrap();
+    assert_eq!(plan.cells.len(), 2 * 2 + 2);
+    assert!(plan.cells.iter().all(|cell| (cell.workload, cell.arm) != (1, 1)));
+    let unknown = message("{ method: muon,", "{ method: muon, on: [digits],");
+    assert!(unknown.contains("x.yaml:11:25: unknown workload \"digits\""), "{unknown}");
+    // Without its only workload the arm is gone, and its claim with it.
+    let overrides =
+        Overrides { workloads: vec!["digits-mlp[width=2]".into()], ..Overrides::default() };
+    let text = TEXT.replace("{ method: muon,", "{ method: muon, on: [digits-mlp],");
+    let plan = super::plan("x.yaml", &text, &catalogue(), &overrides).unwrap();
+    assert_eq!((plan.arms.len(), plan.claims.len()), (1, 0));
+}
+
+#[test]
+fn a_method_that_needs_what_a_workload_does_not_offer_is_refused_by_name() {
+    let mut catalogue = catalogue();
+    catalogue.methods[0].needs = &["classes", "a verifier"];
+    let error = plan("x.yaml", TEXT, &catalogue, &Overrides::default()).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "x.yaml:11:15: muon needs a verifier, which digits-mlp does not offer; say which workloads it runs on with `on: [...]`"
+    );
+}
+
+#[test]
+fn only_metrics_of_the_claims_workloads_can_be_compared() {
+    assert!(planned(&TEXT.replace("time-to-target", "test/nll")).is_ok());
+    let unknown = message("time-to-target", "test/accurcy");
+    assert!(unknown.contains("did you mean \"test/accuracy\"?"), "{unknown}");
+    let when = message("at_least: 1.1", "at_least: 1.1\n    when: half");
+    assert!(when.contains("x.yaml:20:11: time-to-target is of the whole run"), "{when}");
+    let floor = message("at_least: 1.1", "at_least: 1.1\n    floor: real");
+    assert!(floor.contains("unknown arm \"real\""), "{floor}");
+    let ratio = TEXT.replace("time-to-target", "test/nll").replace("1.1", "0.5\n    by: ratio");
+    assert!(planned(&ratio).unwrap_err().message.contains("a ratio must be at least 1"));
+}
+
+#[test]
 fn the_command_line_filters_and_sets() {
     let overrides = Overrides {
         methods: vec!["sgd".into()],
