@@ -29,8 +29,8 @@ pub const ASK: u8 = 2;
 /// First token of a kind's own alphabet.
 pub const FIRST: u8 = 3;
 
-/// Draws without a new puzzle, per puzzle asked for, after which there are too few.
-const PATIENCE: usize = 2_000;
+/// Draws in a row without a new puzzle after which there are no more.
+const PATIENCE: usize = 20_000;
 
 /// A prompt with one right answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +86,7 @@ pub trait Kind: Debug + Send + Sync {
 /// Puzzles of each part, per difficulty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sizes {
-    /// To imitate before learning from reward.
+    /// To imitate before learning from reward, at most: what is left of a difficulty's puzzles.
     pub demonstrations: usize,
     /// To tell when that has gone far enough.
     pub rehearsal: usize,
@@ -122,8 +122,16 @@ pub fn generate(kind: &dyn Kind, difficulties: &[u32], sizes: &Sizes) -> Result<
     let mut parts = Parts::default();
     for (group, &difficulty) in (0..).zip(difficulties) {
         let Sizes { demonstrations, rehearsal, train, validation, test } = *sizes;
-        let wanted = demonstrations + rehearsal + train + validation + test;
-        let mut puzzles = distinct(kind, difficulty, group, wanted)?.into_iter();
+        let needed = rehearsal + train + validation + test;
+        let puzzles = distinct(kind, difficulty, group, needed + demonstrations);
+        if puzzles.len() < needed {
+            return Err(DataError::Setting {
+                setting: "puzzles per difficulty",
+                found: format!("{needed} at difficulty {difficulty} of {}", kind.name()),
+                expected: "no more than there are",
+            });
+        }
+        let mut puzzles = puzzles.into_iter();
         let mut take = |part: &mut Vec<Puzzle>, n| part.extend(puzzles.by_ref().take(n));
         take(&mut parts.test, test);
         take(&mut parts.validation, validation);
@@ -134,13 +142,8 @@ pub fn generate(kind: &dyn Kind, difficulties: &[u32], sizes: &Sizes) -> Result<
     Ok(parts)
 }
 
-/// The first `wanted` puzzles of a difficulty with different content.
-fn distinct(
-    kind: &dyn Kind,
-    difficulty: u32,
-    group: u32,
-    wanted: usize,
-) -> Result<Vec<Puzzle>, DataError> {
+/// The first `wanted` puzzles of a difficulty with different content, or all there are.
+fn distinct(kind: &dyn Kind, difficulty: u32, group: u32, wanted: usize) -> Vec<Puzzle> {
     let seed = Digest::of_parts(&[
         b"palimpsest/puzzles/v1",
         kind.name().as_bytes(),
@@ -149,23 +152,17 @@ fn distinct(
     let mut random = order::generator(&seed);
     let mut seen = BTreeSet::new();
     let mut puzzles = Vec::with_capacity(wanted);
-    for _ in 0..wanted.saturating_mul(PATIENCE) {
-        if puzzles.len() == wanted {
-            break;
-        }
+    let mut vain = 0;
+    while puzzles.len() < wanted && vain < PATIENCE {
         let (prompt, demonstration) = kind.draw(difficulty, &mut random);
         if seen.insert(kind.content(&prompt)) {
             puzzles.push(Puzzle { prompt, demonstration, group });
+            vain = 0;
+        } else {
+            vain += 1;
         }
     }
-    if puzzles.len() < wanted {
-        return Err(DataError::Setting {
-            setting: "puzzles per difficulty",
-            found: format!("{wanted} at difficulty {difficulty} of {}", kind.name()),
-            expected: "no more than there are",
-        });
-    }
-    Ok(puzzles)
+    puzzles
 }
 
 /// `tokens` filled up with [`PAD`] to one less than `length`, then [`ASK`].
@@ -189,7 +186,7 @@ mod tests {
 
     fn kinds() -> Vec<(Box<dyn Kind>, Vec<u32>)> {
         vec![
-            (Box::new(chain_sum::ChainSum { modulus: 5, longest: 10 }), vec![3, 4, 5, 6, 8, 10]),
+            (Box::new(chain_sum::ChainSum { modulus: 5, longest: 10 }), vec![4, 5, 6, 7, 8, 10]),
             (Box::new(countdown::Countdown { numbers: 4, largest: 25 }), vec![2, 3, 4]),
             (Box::new(knights::Knights { people: 6 }), vec![3, 4, 5, 6]),
         ]
@@ -253,7 +250,7 @@ mod tests {
         for (kind, difficulties) in kinds() {
             let parts = generate(kind.as_ref(), &difficulties, &SIZES).unwrap();
             let prompt = &parts.train[0].prompt;
-            for response in [&[][..], &[PAD], &[ASK, ASK], &[255; 40], &[FIRST; 3]] {
+            for response in [&[][..], &[PAD], &[ASK, ASK], &[255; 40], &[PAD; 3]] {
                 assert!(!kind.check(prompt, response).correct, "{} {response:?}", kind.name());
             }
             assert_eq!(kind.check(prompt, &[]), Verdict::MALFORMED);
@@ -263,11 +260,12 @@ mod tests {
     #[test]
     fn asking_for_more_puzzles_than_there_are_is_an_error() {
         let kind = chain_sum::ChainSum { modulus: 5, longest: 4 };
-        let sizes = Sizes { train: 90, ..SIZES };
+        let sizes = Sizes { demonstrations: 0, rehearsal: 0, train: 30, validation: 0, test: 0 };
+        assert_eq!(generate(&kind, &[2], &Sizes { train: 25, ..sizes }).unwrap().train.len(), 25);
         let error = generate(&kind, &[2], &sizes).unwrap_err().to_string();
         assert_eq!(
             error,
-            "puzzles per difficulty is 150 at difficulty 2 of chain-sum, expected no more than there are"
+            "puzzles per difficulty is 30 at difficulty 2 of chain-sum, expected no more than there are"
         );
     }
 }

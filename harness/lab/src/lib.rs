@@ -8,6 +8,7 @@ pub mod advantage;
 pub mod artefacts;
 pub mod cell;
 pub mod clock;
+pub mod critic;
 pub mod device;
 pub mod error;
 pub mod generate;

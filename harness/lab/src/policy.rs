@@ -87,7 +87,8 @@ impl Objective for PolicyGradient {
         batch: &Batch,
         moment: &Moment,
     ) -> Result<(), LabError> {
-        let rollouts = self.roller.sample(network, batch)?;
+        let step = u32::try_from(moment.step).unwrap_or(u32::MAX);
+        let rollouts = self.roller.sample(network, batch, step)?;
         let rewards = self.roller.rewards(&rollouts, moment);
         let norm = self.settings.advantage.norm();
         let groups = rewards.chunks(self.roller.responses()).map(|group| norm.advantages(group));

@@ -7,10 +7,10 @@ use ledger::streams::Streams;
 use ledger::{choice, settings};
 use rand_pcg::Pcg64;
 use sha2::{Digest as _, Sha256};
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use crate::LabError;
-use crate::generate::{Decoding, generate};
+use crate::generate::{Choice, Generated, Options, Prompts, generate};
 use crate::network::Network;
 use crate::seat::{Batch, Facts, Moment, Outcome, Reward, Task};
 use crate::workloads::{Tokens, Verifier};
@@ -54,19 +54,49 @@ impl Reward for Correctness {
 /// Responses as sampled: G in a row for each of B prompts, N = B·G in all.
 #[derive(Debug)]
 pub struct Rollouts {
-    /// Prompts of P tokens and responses of up to R, filled with the end: N × (P + R), i64.
+    /// Prompts of P tokens and responses of up to R, filled with zeros: N × (P + R), i64.
     pub tokens: Tensor,
     /// 1 at tokens of a response, its end included: N × R, f32.
     pub mask: Tensor,
     /// P.
     pub prompt: i64,
-    /// What the verifier says of each; a response that does not end is wrong and malformed.
+    /// What the verifier says of each, if it was asked.
     pub outcomes: Vec<Outcome>,
     /// Tokens of each, its end included.
     pub lengths: Vec<usize>,
 }
 
 impl Rollouts {
+    /// `responses` to `prompts`, row by row.
+    ///
+    /// # Errors
+    /// When libtorch cannot allocate.
+    pub fn new(prompts: &Tensor, responses: &[Vec<i64>]) -> Result<Self, TchError> {
+        let (rows, prompt) = prompts.size2()?;
+        let lengths: Vec<usize> = responses.iter().map(Vec::len).collect();
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        let filled = responses.iter().flat_map(|response| {
+            let fill = std::iter::repeat_n(0, longest - response.len());
+            response.iter().copied().chain(fill)
+        });
+        let filled: Vec<i64> = filled.collect();
+        let device = prompts.device();
+        let longest = longest as i64;
+        let tokens = Tensor::f_from_slice(&filled)?.f_view([rows, longest])?.f_to_device(device)?;
+        let mask = mask(&lengths, longest)?.f_to_device(device)?;
+        let tokens = Tensor::f_cat(&[prompts.shallow_clone(), tokens], 1)?;
+        Ok(Self { tokens, mask, prompt, outcomes: Vec::new(), lengths })
+    }
+
+    /// The tokens of every response, on the host.
+    ///
+    /// # Errors
+    /// When they cannot be copied.
+    pub fn responses(&self) -> Result<Vec<Vec<i64>>, TchError> {
+        let (_, longest) = self.mask.size2()?;
+        rows_of(&self.tokens.f_narrow(1, self.prompt, longest)?, &self.lengths)
+    }
+
     /// Log-probabilities that `network` gives the tokens of the responses: N × R, of which those
     /// off the mask mean nothing.
     ///
@@ -101,7 +131,10 @@ impl Rollouts {
             tokens: self.tokens.f_index_select(0, &rows)?,
             mask: self.mask.f_index_select(0, &rows)?,
             prompt: self.prompt,
-            outcomes: places.iter().map(|place| self.outcomes[*place]).collect(),
+            outcomes: places
+                .iter()
+                .filter_map(|place| self.outcomes.get(*place).copied())
+                .collect(),
             lengths: places.iter().map(|place| self.lengths[*place]).collect(),
         })
     }
@@ -114,7 +147,6 @@ pub struct Roller {
     responses: usize,
     rewarded: Rewarded,
     reward: Box<dyn Reward>,
-    stream: Pcg64,
     streams: Streams,
     sampled: Sha256,
     count: u64,
@@ -146,7 +178,6 @@ impl Roller {
             responses: responses as usize,
             rewarded: reward,
             reward: Box::new(Correctness { form: form_reward }),
-            stream: task.streams.generator("rollout"),
             streams: task.streams.clone(),
             sampled: Sha256::new(),
             count: 0,
@@ -160,35 +191,57 @@ impl Roller {
         self.responses
     }
 
+    /// Tokens of a prompt.
+    #[must_use]
+    pub fn prompt_length(&self) -> usize {
+        self.verifier.prompt_length()
+    }
+
+    /// The token that ends a response.
+    #[must_use]
+    pub fn end(&self) -> i64 {
+        self.end
+    }
+
     /// Longest response that is allowed, in tokens, its end included.
     #[must_use]
     pub fn longest(&self) -> usize {
         self.verifier.longest_response()
     }
 
-    /// G responses to each prompt of a batch, sampled from `network` at temperature 1.
+    /// G responses to each prompt of a batch, sampled from `network` at temperature 1; each row
+    /// draws from the `rollout` stream of its place and `step`.
     ///
     /// # Errors
     /// When libtorch refuses an operation.
-    pub fn sample(&mut self, network: &Network, batch: &Batch) -> Result<Rollouts, LabError> {
-        let prompt = self.verifier.prompt_length() as i64;
+    pub fn sample(
+        &mut self,
+        network: &Network,
+        batch: &Batch,
+        step: u32,
+    ) -> Result<Rollouts, LabError> {
+        let prompt = self.prompt_length() as i64;
         let prompts = batch.inputs.f_narrow(1, 0, prompt)?;
         let repeated = prompts.f_repeat_interleave_self_int(self.responses as i64, 0, None)?;
-        let (longest, decoding) = (self.longest(), Decoding::Sample(&mut self.stream));
-        let responses = generate(network, &repeated, longest, self.end, decoding)?;
+        let rows = (0..).take(batch.ids.len() * self.responses);
+        let mut generators: Vec<Pcg64> =
+            rows.map(|row| self.streams.keyed("rollout", row, step)).collect();
+        let options = Options { longest: self.longest(), end: Some(self.end), banned: Vec::new() };
+        let choice = Choice::Sample { temperature: 1.0, generators: &mut generators };
+        let prompts = Prompts::from(&repeated);
+        let Generated { tokens, lengths, .. } = generate(network, prompts, &options, choice)?;
+        let responses = rows_of(&tokens, &lengths)?;
         let ids = batch.ids.iter().flat_map(|id| std::iter::repeat_n(*id, self.responses));
-        let (mut outcomes, mut lengths) = (Vec::new(), Vec::new());
+        let mut outcomes = Vec::with_capacity(responses.len());
         for (id, response) in ids.zip(&responses) {
             for token in response {
                 self.sampled.update(token.to_le_bytes());
             }
-            let (outcome, length) = verified(self.verifier.as_ref(), id, response, self.end);
-            outcomes.push(outcome);
-            lengths.push(length);
-            self.tokens += length as u64;
+            outcomes.push(verified(self.verifier.as_ref(), id, response, self.end));
+            self.tokens += response.len() as u64;
         }
-        self.count += lengths.len() as u64;
-        Ok(packed(&repeated, &responses, self.end, outcomes, lengths)?)
+        self.count += outcomes.len() as u64;
+        Ok(Rollouts { outcomes, ..Rollouts::new(&repeated, &responses)? })
     }
 
     /// The reward of each response.
@@ -218,38 +271,34 @@ impl Roller {
     }
 }
 
-/// What the verifier says of a response, and its length with its end.
+/// What the verifier says of a response; one that does not end is wrong and malformed.
 #[must_use]
-pub fn verified(verifier: &dyn Verifier, id: u32, response: &[i64], end: i64) -> (Outcome, usize) {
+pub fn verified(verifier: &dyn Verifier, id: u32, response: &[i64], end: i64) -> Outcome {
     match response.split_last() {
-        Some((last, answer)) if *last == end => (verifier.check(id, answer), response.len()),
-        _ => (Outcome { correct: false, well_formed: false }, response.len()),
+        Some((last, answer)) if *last == end => verifier.check(id, answer),
+        _ => Outcome { correct: false, well_formed: false },
     }
 }
 
-/// Tokens and mask on the prompts' device.
-fn packed(
-    prompts: &Tensor,
-    responses: &[Vec<i64>],
-    end: i64,
-    outcomes: Vec<Outcome>,
-    lengths: Vec<usize>,
-) -> Result<Rollouts, TchError> {
-    let (rows, prompt) = prompts.size2()?;
-    let longest = lengths.iter().copied().max().unwrap_or(0);
-    let (mut tokens, mut mask) = (Vec::new(), Vec::new());
-    for response in responses {
-        let fill = longest - response.len();
-        tokens.extend(response.iter().copied().chain(std::iter::repeat_n(end, fill)));
-        mask.extend(std::iter::repeat_n(1.0_f32, response.len()));
-        mask.extend(std::iter::repeat_n(0.0_f32, fill));
-    }
-    let shape = [rows, longest as i64];
-    let device = prompts.device();
-    let tokens = Tensor::f_from_slice(&tokens)?.f_reshape(shape)?.f_to_device(device)?;
-    let mask = Tensor::f_from_slice(&mask)?.f_reshape(shape)?.f_to_device(device)?;
-    let tokens = Tensor::f_cat(&[prompts.shallow_clone(), tokens], 1)?;
-    Ok(Rollouts { tokens, mask, prompt, outcomes, lengths })
+/// The first `lengths` tokens of each row, on the host.
+///
+/// # Errors
+/// When they cannot be copied.
+pub fn rows_of(tokens: &Tensor, lengths: &[usize]) -> Result<Vec<Vec<i64>>, TchError> {
+    let (_, width) = tokens.size2()?;
+    let flat: Vec<i64> = Vec::try_from(&tokens.f_to_device(Device::Cpu)?.f_reshape([-1])?)?;
+    let rows = flat.chunks_exact(width.max(1) as usize).zip(lengths);
+    Ok(rows.map(|(row, length)| row[..*length].to_vec()).collect())
+}
+
+/// 1 for the first `lengths` places of each row of `width`, else 0; f32.
+fn mask(lengths: &[usize], width: i64) -> Result<Tensor, TchError> {
+    let places = |length: &usize| {
+        let length = *length as i64;
+        (0..width).map(move |place| f32::from(u8::from(place < length)))
+    };
+    let mask: Vec<f32> = lengths.iter().flat_map(places).collect();
+    Tensor::f_from_slice(&mask)?.f_view([lengths.len() as i64, width])
 }
 
 /// A tensor N × 1 on the device of `like`.

@@ -7,8 +7,10 @@ pub mod blobs_cnn;
 pub mod chain_sum;
 pub mod cifar10_resnet;
 pub mod classification;
+pub mod countdown;
 pub mod digits_mlp;
 pub mod fashion_cnn;
+pub mod knights;
 pub mod material;
 pub mod mnist_cnn;
 pub mod puzzles;
@@ -127,8 +129,10 @@ pub static WORKLOADS: &[&Workload] = &[
     &blobs_cnn::WORKLOAD,
     &chain_sum::WORKLOAD,
     &cifar10_resnet::WORKLOAD,
+    &countdown::WORKLOAD,
     &digits_mlp::WORKLOAD,
     &fashion_cnn::WORKLOAD,
+    &knights::WORKLOAD,
     &mnist_cnn::WORKLOAD,
 ];
 

@@ -29,7 +29,6 @@
 //!   responses, a constant rate. Temperature 1. No entropy bonus, no over-long filtering.
 //! - A response cut off at the longest length is wrong, whatever it says.
 
-use lab::advantage::Aggregate;
 use lab::method::Method;
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::orders::{Replacement, Sources, Uniform};

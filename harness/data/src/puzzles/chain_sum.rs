@@ -1,7 +1,7 @@
-//! Chain sums: k decimal digits; the answer is their running sums modulo m.
+//! Chain sums: k digits of base m; the answer is their running sums modulo m.
 //!
 //! ```text
-//! prompt  7 4 9 PAD … ASK      (m = 5)
+//! prompt  2 4 4 PAD … ASK      (m = 5)
 //! answer  2 1 0 END
 //! ```
 //!
@@ -12,7 +12,6 @@ use rand_pcg::Pcg64;
 
 use super::{FIRST, Kind, Verdict, asked, below};
 
-const DIGITS: u8 = 10;
 /// Tokens that an answer may be longer than the longest demonstration.
 const SLACK: usize = 4;
 
@@ -31,7 +30,7 @@ impl Kind for ChainSum {
     }
 
     fn alphabet(&self) -> u8 {
-        FIRST + DIGITS
+        FIRST + self.modulus
     }
 
     fn prompt_length(&self) -> usize {
@@ -43,8 +42,7 @@ impl Kind for ChainSum {
     }
 
     fn draw(&self, difficulty: u32, random: &mut Pcg64) -> (Vec<u8>, Vec<u8>) {
-        let top = if std::env::var("FULL").is_ok() { DIGITS } else { self.modulus };
-        let digits: Vec<u8> = (0..difficulty).map(|_| below(random, top)).collect();
+        let digits: Vec<u8> = (0..difficulty).map(|_| below(random, self.modulus)).collect();
         let mut sum = 0;
         let sums = digits.iter().map(|digit| {
             sum = (sum + digit) % self.modulus;
@@ -75,8 +73,8 @@ mod tests {
     #[test]
     fn the_answer_is_the_running_sums() {
         let kind = ChainSum { modulus: 5, longest: 4 };
-        let prompt = asked([7, 4, 9].map(|digit| FIRST + digit).to_vec(), 5);
-        assert_eq!(prompt, [10, 7, 12, PAD, ASK]);
+        let prompt = asked([2, 4, 4].map(|digit| FIRST + digit).to_vec(), 5);
+        assert_eq!(prompt, [5, 7, 7, PAD, ASK]);
         let right = |response: &[u8]| kind.check(&prompt, response).correct;
         assert!(right(&[FIRST + 2, FIRST + 1, FIRST]));
         // Only the last token counts.

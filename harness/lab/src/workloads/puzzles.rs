@@ -12,6 +12,7 @@ use std::sync::Arc;
 use data::Origin;
 use data::puzzles::{self, Kind, Parts, Puzzle, Sizes};
 use data::split::sample_id;
+use ledger::catalogue::MetricInfo;
 use ledger::digest::Digest;
 use ledger::settings::Values;
 use ledger::streams::Streams;
@@ -21,12 +22,12 @@ use super::offers;
 use super::{DataIdentity, Judge, Judged, Look, Material, Ready, Split, Splits, Tokens, Verifier};
 use crate::LabError;
 use crate::artefacts::Artefacts;
-use crate::generate::{Decoding, generate};
+use crate::generate::{Choice, Generated, Options, Prompts, generate};
 use crate::models::gpt::{Shape, gpt};
 use crate::network::Network;
 use crate::objectives::{IGNORED, Natural};
 use crate::optim::adamw::{Adamw, AdamwSettings};
-use crate::rollout::verified;
+use crate::rollout::{rows_of, verified};
 use crate::seat::{Facts, Gradients, Moment, Objective, Optimizer, Outcome};
 
 /// What puzzles offer methods.
@@ -39,13 +40,11 @@ const END: i64 = puzzles::END as i64;
 /// Part of the key of kept starts: to be raised when the recipe below changes.
 const RECIPE: &[u8] = b"palimpsest/puzzles-start/v1";
 /// Steps on demonstrations at most.
-const MOST_STEPS: u64 = 1000;
+const MOST_STEPS: u64 = 2_000;
 /// Steps between looks at the accuracy.
 const LOOK_EVERY: u64 = 10;
 /// Demonstrations per step.
 const BATCH: usize = 64;
-/// Learning rate of AdamW on demonstrations.
-const RATE: f64 = 3e-3;
 
 /// Puzzles of one kind at several difficulties.
 #[derive(Debug, Clone)]
@@ -56,6 +55,8 @@ pub struct PuzzleSet {
     pub difficulties: &'static [u32],
     /// Puzzles of each difficulty.
     pub sizes: Sizes,
+    /// Learning rate of AdamW on demonstrations.
+    pub rate: f64,
 }
 
 impl PuzzleSet {
@@ -178,7 +179,7 @@ impl PuzzleSet {
         let demonstrated = self.place(&demonstrations, device)?;
         let rehearsed = self.place(&rehearsal, device)?;
         let rehearsal = Checker { kind: self.kind.clone(), puzzles: rehearsal };
-        let settings = AdamwSettings { lr: std::env::var("LR").ok().and_then(|v| v.parse().ok()).unwrap_or(RATE), ..AdamwSettings::default() };
+        let settings = AdamwSettings { lr: self.rate, ..AdamwSettings::default() };
         let mut rule = Adamw::new(settings, network, |_, _| true)?;
         let mut random = streams.generator("start");
         let mut queue: Vec<u32> = Vec::new();
@@ -187,7 +188,6 @@ impl PuzzleSet {
             if steps % LOOK_EVERY == 0 {
                 let answers = rehearsal.answers(network, &rehearsed)?;
                 let accuracy = mean(&by_group(&answers, self.difficulties.len()));
-                if std::env::var("PILOT").is_ok() && steps % 50 == 0 { eprintln!("{steps} {accuracy:.3} {:?}", by_group(&answers, self.difficulties.len())); }
                 if accuracy >= target || steps >= MOST_STEPS {
                     return Ok((steps, accuracy));
                 }
@@ -289,13 +289,15 @@ impl Checker {
     fn answers(&self, network: &Network, split: &Split) -> Result<Vec<Answer>, TchError> {
         let prompts = split.stored.f_narrow(1, 0, size(self.kind.prompt_length()))?;
         let longest = self.kind.longest_response();
-        let responses =
-            tch::no_grad(|| generate(network, &prompts, longest, END, Decoding::Greedy))?;
+        let options = Options { longest, end: Some(END), banned: Vec::new() };
+        let Generated { tokens, lengths, .. } =
+            generate(network, Prompts::from(&prompts), &options, Choice::Greedy)?;
+        let responses = rows_of(&tokens, &lengths)?;
         let each = (0..).zip(&self.puzzles).zip(&responses);
         Ok(each
             .map(|((id, puzzle), response)| {
-                let (outcome, length) = verified(self, id, response, END);
-                Answer { group: puzzle.group, correct: outcome.correct, length }
+                let outcome = verified(self, id, response, END);
+                Answer { group: puzzle.group, correct: outcome.correct, length: response.len() }
             })
             .collect())
     }
@@ -318,6 +320,11 @@ impl Verifier for Checker {
     fn longest_response(&self) -> usize {
         self.kind.longest_response()
     }
+}
+
+/// The row of an accuracy, for lists of metrics.
+pub const fn accuracy(name: &'static str) -> MetricInfo {
+    MetricInfo { name, higher_is_better: true, best: Some(1.0), chance: None }
 }
 
 /// Judges a policy by its most likely answers: accuracy averaged over difficulties, accuracy of
@@ -376,30 +383,4 @@ fn ids(part: &[Puzzle]) -> Vec<Digest> {
 
 fn size(value: usize) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-#[cfg(test)]
-mod pilot {
-    use super::*;
-    #[test]
-    #[ignore]
-    fn pilot() {
-        let get = |k: &str, d: f64| std::env::var(k).ok().and_then(|v| v.parse().ok()).unwrap_or(d);
-        let demos = get("DEMOS", 1000.0) as usize;
-        let which = std::env::var("TASK").unwrap_or_else(|_| "chain".into());
-        let (kind, difficulties): (Arc<dyn Kind>, &'static [u32]) = match which.as_str() {
-            "chain" => (Arc::new(data::puzzles::chain_sum::ChainSum { modulus: get("MOD", 5.0) as u8, longest: 10 }), &[5, 6, 7, 8, 9, 10]),
-            "countdown" => (Arc::new(data::puzzles::countdown::Countdown { numbers: 4, largest: get("LARGEST", 25.0) as u8 }), &[2, 3, 4]),
-            _ => (Arc::new(data::puzzles::knights::Knights { people: 6 }), &[3, 4, 5, 6]),
-        };
-        let set = PuzzleSet { kind, difficulties, sizes: Sizes { demonstrations: demos, rehearsal: 40, train: 0, validation: 0, test: 0 } };
-        for seed in 0..2 {
-        let streams = Streams::new(ledger::seed::Seed::from_integer(seed).bytes);
-        let mut network = set.network(&streams, Device::Cpu).unwrap();
-        let scale = get("INIT", 1.0);
-        if scale != 1.0 { tch::no_grad(|| for i in 0..2 { let _ = network.parameters[i].tensor.g_mul_scalar_(scale); }); }
-        let r = set.imitate(&mut network, get("TARGET", 0.9), &streams).unwrap();
-        eprintln!("{r:?}");
-        }
-    }
 }
