@@ -60,7 +60,11 @@ fn row(workload: &WorkloadAnalysis, arm: &ArmAnalysis) -> [String; 7] {
     };
     [
         format!("  {}", arm.label),
-        shown.map_or_else(|| "not reached".to_owned(), seconds),
+        match shown {
+            Some(time) => seconds(time),
+            None if arm.idle => dash(),
+            None => "not reached".to_owned(),
+        },
         interval,
         format!("{}/{cells}", outcomes.reached),
         test,

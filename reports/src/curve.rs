@@ -8,7 +8,7 @@ use crate::font::text_width;
 use crate::series::{Dash, Series};
 use crate::text;
 use legend::{legend_column, target_label};
-use line::Curve;
+pub(crate) use line::Curve;
 
 mod legend;
 mod line;
@@ -100,46 +100,40 @@ impl Kind {
         let mut figure = Figure::new(title, &explanation);
         figure.name = self.name.to_owned();
 
-        let curves: Vec<Curve> = workload
-            .arms
-            .iter()
-            .zip(series)
-            .map(|(arm, series)| Curve { series, points: self.prepared(arm) })
-            .collect();
-        let plot_height = LEAST_PLOT_HEIGHT.max(curves.len() as f64 * LEGEND_ROW);
-        let bottom = TOP + plot_height;
-        figure.height = (bottom + BOTTOM_MARGIN).ceil();
-
-        let y = Axis::new(visible_metric(workload, &curves), Scale::Linear, bottom, TOP);
-        let ticks = y.ticks(6);
-        let widest = ticks.iter().map(|t| text_width(&t.label, BODY, false)).fold(0.0, f64::max);
-        let left = 12.0 + widest.min(110.0) + 8.0;
-        let labels = curves.iter().map(|c| text_width(&c.series.label, BODY, c.series.baseline));
-        let legend = labels.fold(60.0, f64::max) + SWATCH + LEADER + 18.0;
-        let right = WIDTH - legend;
-        let x = Axis::new(self.range(&curves), self.scale, left, right);
-
-        for tick in &ticks {
-            figure.line(vec![(left, tick.at), (right, tick.at)], GRID, 1.0);
-            figure.label((left - 8.0, tick.at + 4.3), &tick.label, Align::Right, MUTED);
-        }
-        x_axis(&mut figure, &x, (left, right, bottom), &self.unit);
-        for curve in &curves {
-            curve.shade(&mut figure, &x, &y);
-        }
-        let target = y.at(workload.target);
-        figure.dashed(&[(left, target), (right, target)], Dash::Dashed, INK, 1.3);
-        for (i, curve) in curves.iter().enumerate() {
-            curve.trace(&mut figure, &x, &y, i);
-        }
-        let paths: Vec<Vec<Point>> = curves.iter().map(|curve| curve.path(&x, &y)).collect();
-        target_label(&mut figure, workload.target, target, &paths, (left, right));
-        if curves.iter().all(|curve| curve.points.is_empty()) {
-            let middle = ((left + right) / 2.0, TOP + plot_height / 2.0);
-            figure.label(middle, "no evaluations recorded", Align::Centre, MUTED);
-        }
-        legend_column(&mut figure, &curves, &x, &y, right);
+        let trained = |arm: &&ArmAnalysis| !arm.idle;
+        let moving: Vec<Vec<CurvePoint>> =
+            workload.arms.iter().filter(trained).map(|arm| self.prepared(arm)).collect();
+        let shown = visible_metric(workload, &moving);
+        let ends = self.range(&moving);
+        let curve = |(arm, series)| Curve { series, points: self.drawn(arm, shown, ends) };
+        let curves: Vec<Curve> = workload.arms.iter().zip(series).map(curve).collect();
+        let axes = Axes {
+            x: ends,
+            scale: self.scale,
+            unit: &self.unit,
+            y: shown,
+            height: Scale::Linear,
+            target: Some(workload.target),
+        };
+        axes.plot(&mut figure, &curves);
         figure
+    }
+
+    /// The points of an arm; a level from end to end for one that trains nothing, where it is
+    /// within what the axis shows.
+    fn drawn(
+        &self,
+        arm: &ArmAnalysis,
+        (low, high): (f64, f64),
+        ends: (f64, f64),
+    ) -> Vec<CurvePoint> {
+        match (arm.idle, arm.by_samples.first()) {
+            (false, _) => self.prepared(arm),
+            (true, Some(level)) if text::drawable(level) && (low..=high).contains(&level.mean) => {
+                [ends.0, ends.1].map(|x| CurvePoint { x, ..*level }).to_vec()
+            }
+            (true, _) => Vec::new(),
+        }
     }
 
     fn prepared(&self, arm: &ArmAnalysis) -> Vec<CurvePoint> {
@@ -155,8 +149,8 @@ impl Kind {
         points
     }
 
-    fn range(&self, curves: &[Curve]) -> (f64, f64) {
-        let xs = curves.iter().flat_map(|curve| curve.points.iter().map(|p| p.x));
+    fn range(&self, curves: &[Vec<CurvePoint>]) -> (f64, f64) {
+        let xs = curves.iter().flat_map(|points| points.iter().map(|p| p.x));
         let (low, high) =
             xs.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
         if low > high {
@@ -169,11 +163,69 @@ impl Kind {
     }
 }
 
+/// What the axes of a plot of curves show.
+pub(crate) struct Axes<'a> {
+    /// Ends of the horizontal axis.
+    pub(crate) x: (f64, f64),
+    /// How the horizontal axis is divided.
+    pub(crate) scale: Scale,
+    /// Name of the horizontal axis.
+    pub(crate) unit: &'a str,
+    /// Ends of the vertical axis.
+    pub(crate) y: (f64, f64),
+    /// How the vertical axis is divided.
+    pub(crate) height: Scale,
+    /// A dashed line across, with its value.
+    pub(crate) target: Option<f64>,
+}
+
+impl Axes<'_> {
+    /// Draws the curves with grid, axes and legend, and makes the figure as high as they need.
+    pub(crate) fn plot(&self, figure: &mut Figure, curves: &[Curve<'_>]) {
+        let plot_height = LEAST_PLOT_HEIGHT.max(curves.len() as f64 * LEGEND_ROW);
+        let bottom = TOP + plot_height;
+        figure.height = (bottom + BOTTOM_MARGIN).ceil();
+        let y = Axis::new(self.y, self.height, bottom, TOP);
+        let ticks = y.ticks(6);
+        let widest = ticks.iter().map(|t| text_width(&t.label, BODY, false)).fold(0.0, f64::max);
+        let left = 12.0 + widest.min(110.0) + 8.0;
+        let labels = curves.iter().map(|c| text_width(&c.series.label, BODY, c.series.baseline));
+        let legend = labels.fold(60.0, f64::max) + SWATCH + LEADER + 18.0;
+        let right = WIDTH - legend;
+        let x = Axis::new(self.x, self.scale, left, right);
+
+        for tick in &ticks {
+            figure.line(vec![(left, tick.at), (right, tick.at)], GRID, 1.0);
+            figure.label((left - 8.0, tick.at + 4.3), &tick.label, Align::Right, MUTED);
+        }
+        x_axis(figure, &x, (left, right, bottom), self.unit);
+        for curve in curves {
+            curve.shade(figure, &x, &y);
+        }
+        if let Some(target) = self.target {
+            let at = y.at(target);
+            figure.dashed(&[(left, at), (right, at)], Dash::Dashed, INK, 1.3);
+        }
+        for (i, curve) in curves.iter().enumerate() {
+            curve.trace(figure, &x, &y, i);
+        }
+        if let Some(target) = self.target {
+            let paths: Vec<Vec<Point>> = curves.iter().map(|curve| curve.path(&x, &y)).collect();
+            target_label(figure, target, y.at(target), &paths, (left, right));
+        }
+        if curves.iter().all(|curve| curve.points.is_empty()) {
+            let middle = ((left + right) / 2.0, TOP + plot_height / 2.0);
+            figure.label(middle, "no evaluations recorded", Align::Centre, MUTED);
+        }
+        legend_column(figure, curves, &x, &y, right);
+    }
+}
+
 /// The range of the metric to show: the last four fifths of each curve and the target.
-fn visible_metric(workload: &WorkloadAnalysis, curves: &[Curve]) -> (f64, f64) {
-    let settled = curves.iter().flat_map(|curve| {
-        let from = curve.points.last().map_or(0.0, |p| p.x * 0.2);
-        curve.points.iter().filter(move |p| p.x >= from)
+fn visible_metric(workload: &WorkloadAnalysis, curves: &[Vec<CurvePoint>]) -> (f64, f64) {
+    let settled = curves.iter().flat_map(|points| {
+        let from = points.last().map_or(0.0, |p| p.x * 0.2);
+        points.iter().filter(move |p| p.x >= from)
     });
     let values: Vec<f64> = settled.flat_map(|p| [p.mean, p.low, p.high]).collect();
     let (low, high) = zoom(&values, &[workload.target]);

@@ -20,7 +20,7 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series]) -> Figure {
     let mut explanation =
         "geometric mean (or median) and 95 % interval; small dots are seeds".to_owned();
     let rows: Vec<(&ArmAnalysis, &Series)> = workload.arms.iter().zip(series).collect();
-    if rows.iter().any(|(arm, _)| arm.outcomes.reached < ran(&arm.outcomes)) {
+    if rows.iter().any(|(arm, _)| !arm.idle && arm.outcomes.reached < ran(&arm.outcomes)) {
         explanation.push_str("; open marker with arrow: not reached by then");
     }
     let values = shown_values(&rows);
@@ -90,7 +90,7 @@ fn shown_values(rows: &[(&ArmAnalysis, &Series)]) -> Vec<f64> {
     for (arm, _) in rows {
         let time = &arm.time_to_target;
         values.extend(time.values.iter().flatten().copied());
-        if arm.outcomes.reached < ran(&arm.outcomes) {
+        if !arm.idle && arm.outcomes.reached < ran(&arm.outcomes) {
             values.push(time.censored_at.unwrap_or(time.horizon));
         }
         if let Some((centre, _)) = text::centre(time) {
@@ -113,6 +113,9 @@ fn reached(arm: &ArmAnalysis) -> String {
 fn words(arm: &ArmAnalysis) -> String {
     let time = &arm.time_to_target;
     let Some((centre, name)) = text::centre(time) else {
+        if arm.idle {
+            return "trains nothing".to_owned();
+        }
         return match (ran(&arm.outcomes), arm.outcomes.diverged) {
             (0, _) => "no run".to_owned(),
             (_, 0) => "not reached".to_owned(),
@@ -137,7 +140,7 @@ fn row(figure: &mut Figure, arm: &ArmAnalysis, series: &Series, x: &Axis, length
     for value in time.values.iter().flatten() {
         figure.disc((at(*value), y + 7.0), 2.2, series.colour, 0.45);
     }
-    if arm.outcomes.reached < ran(&arm.outcomes) {
+    if !arm.idle && arm.outcomes.reached < ran(&arm.outcomes) {
         // Open marker where the last censored cell stopped, arrow onwards: the time is at least this.
         let horizon = at(time.censored_at.unwrap_or(time.horizon));
         figure.line(vec![(horizon, y), (horizon + 15.0, y)], series.colour, 1.5);

@@ -3,6 +3,7 @@
 //! Pure Rust, no libtorch: a [`load::Loaded`] is plain vectors, from which `lab` makes tensors.
 //! Nothing here prints or reads a clock; what a person should see comes back as values.
 
+pub mod attr;
 pub mod blobs;
 pub mod catalogue;
 pub mod cifar;
@@ -12,8 +13,13 @@ pub mod fetch;
 mod files;
 pub mod idx;
 pub mod load;
+pub mod planar;
 pub mod puzzles;
+pub mod quad;
 pub mod raw;
+pub mod sequences;
+pub mod shapes;
+pub mod slp;
 pub mod sources;
 pub mod split;
 pub mod status;

@@ -1,5 +1,7 @@
 //! Data sets of text: Tiny Shakespeare (characters) and GSM8K (JSON Lines of worked questions).
 
+pub mod windows;
+
 use std::path::Path;
 
 use serde::Deserialize;

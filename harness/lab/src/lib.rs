@@ -6,10 +6,12 @@
 
 pub mod advantage;
 pub mod artefacts;
+pub mod averaging;
 pub mod cell;
 pub mod clock;
 pub mod critic;
 pub mod device;
+pub mod diffusion;
 pub mod error;
 pub mod generate;
 pub mod init;
@@ -17,6 +19,7 @@ pub mod kernels;
 pub mod loops;
 pub mod method;
 pub mod metrics;
+pub mod mixture;
 pub mod models;
 pub mod network;
 pub mod objectives;
@@ -24,8 +27,10 @@ pub mod optim;
 pub mod orders;
 pub mod policy;
 pub mod rollout;
+pub mod samplers;
 pub mod seat;
 pub mod sparsity;
+pub mod teaching;
 pub mod trial;
 pub mod workloads;
 

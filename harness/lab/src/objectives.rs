@@ -1,4 +1,8 @@
-//! Losses that belong to a kind of data rather than to a method.
+//! Losses that belong to a kind of data, or to several methods.
+
+pub mod consistency;
+pub mod denoising;
+pub mod halving;
 
 use tch::{Reduction, TchError, Tensor};
 
@@ -31,23 +35,26 @@ impl Natural {
                 outputs.f_cross_entropy_loss::<Tensor>(labels, None, Reduction::None, IGNORED, 0.0)
             }
             Self::Tokens => {
-                let (rows, positions) = labels.size2()?;
-                let flat = outputs.f_reshape([rows * positions, -1])?;
-                let each = flat
-                    .f_cross_entropy_loss::<Tensor>(
-                        &labels.f_reshape([-1])?,
-                        None,
-                        Reduction::None,
-                        IGNORED,
-                        0.0,
-                    )?
-                    .f_view([rows, positions])?;
+                let each = token_losses(outputs, labels)?;
                 let asked = labels.f_ne(IGNORED)?.f_sum_dim_intlist(1, false, each.kind())?;
                 each.f_sum_dim_intlist(1, false, each.kind())?.f_div(&asked.f_clamp_min(1.0)?)
             }
             Self::Squares => outputs.f_view([-1])?.f_sub(labels)?.f_square()?.f_mul_scalar(0.5),
         }
     }
+}
+
+/// Cross-entropy of every position, B × T, from logits B × T × V; 0 where the label is
+/// [`IGNORED`].
+///
+/// # Errors
+/// When labels do not fit the logits.
+pub fn token_losses(logits: &Tensor, labels: &Tensor) -> Result<Tensor, TchError> {
+    let (rows, positions) = labels.size2()?;
+    let flat = logits.f_reshape([rows * positions, -1])?;
+    let labels = labels.f_reshape([-1])?;
+    let each = flat.f_cross_entropy_loss::<Tensor>(&labels, None, Reduction::None, IGNORED, 0.0)?;
+    each.f_view([rows, positions])
 }
 
 impl Objective for Natural {

@@ -2,5 +2,7 @@
 
 pub mod adamw;
 pub mod base;
+pub mod lm;
 pub mod muon;
+pub mod radam;
 pub mod sgd;

@@ -1,5 +1,9 @@
 //! The default data order, and what orders over a share of the data have in common.
 
+pub mod mixture;
+pub mod scored;
+pub mod skills;
+
 use ledger::order::{self, OrderLaw};
 use ledger::streams;
 use rand_pcg::Pcg64;
@@ -17,6 +21,24 @@ impl Order for Uniform {
 
     fn epoch(&mut self, epoch: u32, source: &OrderSource<'_>) -> EpochPlan {
         EpochPlan { ids: source.uniform(epoch), block: epoch }
+    }
+}
+
+/// Nothing at all: a run without a step.
+#[derive(Debug, Clone, Copy)]
+pub struct Nothing;
+
+impl Order for Nothing {
+    fn law(&self) -> OrderLaw {
+        OrderLaw::Sorted
+    }
+
+    fn rounds(&self, _: u32, _: u64) -> Vec<u32> {
+        Vec::new()
+    }
+
+    fn epoch(&mut self, epoch: u32, _: &OrderSource<'_>) -> EpochPlan {
+        EpochPlan { ids: Vec::new(), block: epoch }
     }
 }
 

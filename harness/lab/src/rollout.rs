@@ -143,6 +143,7 @@ impl Rollouts {
 /// Samples, verifies and rewards responses to training prompts.
 pub struct Roller {
     verifier: Arc<dyn Verifier>,
+    prompt: usize,
     end: i64,
     responses: usize,
     rewarded: Rewarded,
@@ -172,8 +173,12 @@ impl Roller {
         else {
             return Err(task.unfit("learning from reward", "there is no verifier of responses"));
         };
+        let Some(prompt) = verifier.prompt_length() else {
+            return Err(task.unfit("learning from reward", "prompts are of different lengths"));
+        };
         Ok(Self {
             verifier: verifier.clone(),
+            prompt,
             end,
             responses: responses as usize,
             rewarded: reward,
@@ -194,7 +199,7 @@ impl Roller {
     /// Tokens of a prompt.
     #[must_use]
     pub fn prompt_length(&self) -> usize {
-        self.verifier.prompt_length()
+        self.prompt
     }
 
     /// The token that ends a response.

@@ -81,6 +81,8 @@ pub struct ArmAnalysis {
     pub method: String,
     /// Every setting, resolved.
     pub settings: BTreeMap<String, serde_json::Value>,
+    /// True when its runs consume no example: a row to compare with, without times.
+    pub idle: bool,
     /// How many cells ended in each way.
     pub outcomes: Outcomes,
     /// Share of cells that reached the target, with its Wilson interval.

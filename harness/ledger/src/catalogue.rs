@@ -4,8 +4,10 @@
 //! anything is built or trained; a [`Listing`] of it goes to whoever only prints.
 
 mod listing;
+mod schedule;
 
 pub use listing::{Listing, MethodRow, WorkloadRow};
+pub use schedule::{Decay, Schedule};
 use serde::{Deserialize, Serialize};
 
 use crate::settings::{SettingInfo, Values};
@@ -209,49 +211,6 @@ pub fn hint<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str> + Clon
     }
 }
 
-/// Learning-rate factor over a run: a pure function of (step, total steps).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Schedule {
-    /// Always 1.
-    Constant,
-    /// From 1 at step 0 to 0 at the end, in a straight line.
-    Linear,
-    /// Half a cosine from 1 to `floor` (a share of the peak).
-    Cosine {
-        /// Last factor.
-        #[serde(default)]
-        floor: f64,
-    },
-    /// Times `factor` at each share of the run in `at`.
-    Step {
-        /// Shares of the run, ascending.
-        at: Vec<f64>,
-        /// What the rate is multiplied by at each.
-        factor: f64,
-    },
-}
-
-impl Schedule {
-    /// The factor at `step` of `total` (0-based).
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "step counts stay far below 2^52")]
-    pub fn factor(&self, step: u64, total: u64) -> f64 {
-        let progress = if total == 0 { 0.0 } else { step as f64 / total as f64 };
-        match self {
-            Self::Constant => 1.0,
-            Self::Linear => 1.0 - progress,
-            Self::Cosine { floor } => {
-                floor + (1.0 - floor) * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
-            }
-            Self::Step { at, factor } => at
-                .iter()
-                .filter(|share| progress >= **share)
-                .fold(1.0, |product, _| product * factor),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,16 +222,5 @@ mod tests {
         assert_eq!(nearest("pskd", ids), Some("ps-kd"));
         assert_eq!(nearest("transformer", ids), None);
         assert_eq!(hint("zzzzzzz", ids), "; valid: sgd, drop-muon, ps-kd");
-    }
-
-    #[test]
-    fn schedules_take_their_published_values() {
-        let step = Schedule::Step { at: vec![0.5, 0.75], factor: 0.1 };
-        let values: Vec<_> = [0, 49, 50, 75, 99].map(|t| step.factor(t, 100)).to_vec();
-        assert_eq!(values[..3], [1.0, 1.0, 0.1]);
-        assert!((values[3] - 0.01).abs() < 1e-15 && (values[4] - 0.01).abs() < 1e-15);
-        let cosine = Schedule::Cosine { floor: 0.0 };
-        assert!((cosine.factor(50, 100) - 0.5).abs() < 1e-15);
-        assert!((Schedule::Linear.factor(25, 100) - 0.75).abs() < 1e-15);
     }
 }

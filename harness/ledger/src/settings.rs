@@ -177,9 +177,38 @@ impl SettingType for bool {
     }
 }
 
+/// Any text; a path, a name.
+impl SettingType for String {
+    fn describe(_: Range) -> String {
+        "a text".to_owned()
+    }
+
+    fn read(value: &Value, _: Range) -> Option<Self> {
+        value.as_str().map(str::to_owned)
+    }
+
+    fn write(&self) -> Value {
+        Value::from(self.as_str())
+    }
+}
+
+impl SettingType for Vec<f64> {
+    fn describe(range: Range) -> String {
+        format!("a list, each {}", range.describe("a number"))
+    }
+
+    fn read(value: &Value, range: Range) -> Option<Self> {
+        value.as_array()?.iter().map(|item| f64::read(item, range)).collect()
+    }
+
+    fn write(&self) -> Value {
+        Value::from(self.as_slice())
+    }
+}
+
 impl SettingType for Schedule {
     fn describe(_: Range) -> String {
-        "constant, linear, {cosine: {floor}} or {step: {at: [shares], factor}}".to_owned()
+        "constant, linear, {cosine: {floor}}, {step: {at: [shares], factor}}, {warm-cosine: {warmup, floor}}, {warm-linear: {warmup, floor}}, {wsd: {warmup, decay_from, floor, decay: root or linear}} or {inverse-sqrt: {warmup}}".to_owned()
     }
 
     fn read(value: &Value, _: Range) -> Option<Self> {
@@ -189,16 +218,7 @@ impl SettingType for Schedule {
         } else {
             serde_json::from_value(value.clone()).ok()?
         };
-        let valid = match &schedule {
-            Self::Constant | Self::Linear => true,
-            Self::Cosine { floor } => (0.0..=1.0).contains(floor),
-            Self::Step { at, factor } => {
-                (0.0..=1.0).contains(factor)
-                    && at.iter().all(|share| (0.0..=1.0).contains(share))
-                    && at.is_sorted()
-            }
-        };
-        valid.then_some(schedule)
+        schedule.is_valid().then_some(schedule)
     }
 
     fn write(&self) -> Value {

@@ -47,6 +47,8 @@ settings! {
         responses: u32 = 8, range Range::of(2.0..=64.0), from "assumed: as grpo";
         /// Pairs per step.
         batch_size: u32 = 16, range Range::of(1.0..), from "assumed: as grpo";
+        /// Largest norm of the gradient.
+        clip_norm: f64 = 1.0, range Range::above(0.0), from "trl max_grad_norm; verl grad_clip";
         /// Learning-rate factor over the run.
         schedule: Schedule = Schedule::Constant, from "assumed";
         use adamw: AdamwSettings;
@@ -73,11 +75,15 @@ pub static METHOD: Method = Method {
     settings: Settings::table,
     resolve: Settings::resolve,
     build: |values, task| {
-        let Settings { beta, responses, batch_size, schedule, adamw } = Settings::read(values)?;
+        let Settings { beta, responses, batch_size, clip_norm, schedule, adamw } =
+            Settings::read(values)?;
         let optimizer = Box::new(Adamw::new(adamw, task.network, |_, _| true)?);
         let objective = Box::new(Preferences::new(beta, responses, task)?);
         let step = Step::Gradient { objective, optimizer };
-        Ok(Recipe { order: Box::new(Eligible), ..Recipe::of(batch_size, schedule, step) })
+        Ok(Recipe {
+            order: Box::new(Eligible),
+            ..Recipe::of(batch_size, clip_norm, schedule, step)
+        })
     },
 };
 

@@ -63,6 +63,8 @@ settings! {
         tau: f64 = 0.1, range Range::above(0.0), from "arXiv:2504.09710, section 4.1";
         /// Prompts per step.
         batch_size: u32 = 16, range Range::of(1.0..), from "assumed: what a small policy's step can hold";
+        /// Largest norm of the gradient.
+        clip_norm: f64 = 1.0, range Range::above(0.0), from "trl max_grad_norm; verl grad_clip";
         /// Learning-rate factor over the run.
         schedule: Schedule = Schedule::Constant, from "verl";
         use policy: PolicySettings;
@@ -91,12 +93,12 @@ pub static METHOD: Method = Method {
     resolve: Settings::resolve,
     build: |values, task| {
         let settings = Settings::read(values)?;
-        let Settings { batch_size, schedule, policy, adamw, .. } = settings.clone();
+        let Settings { batch_size, clip_norm, schedule, policy, adamw, .. } = settings.clone();
         let order = Bandit::new(&settings, &task.material.groups, &task.material.group_names);
         let optimizer = Box::new(Adamw::new(adamw, task.network, |_, _| true)?);
         let objective = Box::new(PolicyGradient::new(policy, task)?);
         let step = Step::Gradient { objective, optimizer };
-        Ok(Recipe { order: Box::new(order), ..Recipe::of(batch_size, schedule, step) })
+        Ok(Recipe { order: Box::new(order), ..Recipe::of(batch_size, clip_norm, schedule, step) })
     },
 };
 
@@ -222,12 +224,8 @@ mod tests {
     fn drawn(bandit: &mut Bandit, epoch: u32) -> Vec<u32> {
         let streams = Streams::new(Seed::from_integer(3).bytes);
         let seed = [0; 32];
-        let source = OrderSource {
-            effective_seed: &seed,
-            streams: &streams,
-            examples: 60,
-            eligible: None,
-        };
+        let source =
+            OrderSource { effective_seed: &seed, streams: &streams, examples: 60, eligible: None };
         bandit.epoch(epoch, &source).ids
     }
 
@@ -286,12 +284,8 @@ mod tests {
         let mut uniform = lab::orders::Replacement { sources, batch: 16 };
         let streams = Streams::new(Seed::from_integer(3).bytes);
         let seed = [0; 32];
-        let source = OrderSource {
-            effective_seed: &seed,
-            streams: &streams,
-            examples: 60,
-            eligible: None,
-        };
+        let source =
+            OrderSource { effective_seed: &seed, streams: &streams, examples: 60, eligible: None };
         for epoch in 0..20 {
             assert_eq!(adaptive.epoch(epoch, &source).ids, uniform.epoch(epoch, &source).ids);
         }

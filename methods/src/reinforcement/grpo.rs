@@ -56,6 +56,8 @@ settings! {
         batch_size: u32 = 16, range Range::of(1.0..), from "assumed: what a small policy's step can hold";
         /// How prompts are drawn.
         draws: Draws = Draws::Shuffle, from "verl: RandomSampler without replacement";
+        /// Largest norm of the gradient.
+        clip_norm: f64 = 1.0, range Range::above(0.0), from "trl max_grad_norm; verl grad_clip";
         /// Learning-rate factor over the run.
         schedule: Schedule = Schedule::Constant, from "trl and verl";
         use policy: PolicySettings;
@@ -83,7 +85,8 @@ pub static METHOD: Method = Method {
     settings: Settings::table,
     resolve: Settings::resolve,
     build: |values, task| {
-        let Settings { batch_size, draws, schedule, policy, adamw } = Settings::read(values)?;
+        let Settings { batch_size, draws, clip_norm, schedule, policy, adamw } =
+            Settings::read(values)?;
         let optimizer = Box::new(Adamw::new(adamw, task.network, |_, _| true)?);
         let objective = Box::new(PolicyGradient::new(policy, task)?);
         let order: Box<dyn Order> = match draws {
@@ -94,6 +97,6 @@ pub static METHOD: Method = Method {
             }
         };
         let step = Step::Gradient { objective, optimizer };
-        Ok(Recipe { order, ..Recipe::of(batch_size, schedule, step) })
+        Ok(Recipe { order, ..Recipe::of(batch_size, clip_norm, schedule, step) })
     },
 };

@@ -56,6 +56,8 @@ settings! {
         minibatches: u32 = 1, range Range::of(1.0..=16.0), from "trl";
         /// Prompts per step.
         batch_size: u32 = 16, range Range::of(1.0..), from "assumed: what a small policy's step can hold";
+        /// Largest norm of the gradient.
+        clip_norm: f64 = 1.0, range Range::above(0.0), from "trl max_grad_norm; verl grad_clip";
         /// Learning-rate factor over the run.
         schedule: Schedule = Schedule::Constant, from "verl";
         use critic: CriticSettings;
@@ -85,10 +87,10 @@ pub static METHOD: Method = Method {
     resolve: Settings::resolve,
     build: |values, task| {
         let settings = Settings::read(values)?;
-        let Settings { batch_size, schedule, adamw, .. } = settings.clone();
+        let Settings { batch_size, clip_norm, schedule, adamw, .. } = settings.clone();
         let optimizer = Box::new(Adamw::new(adamw, task.network, |_, _| true)?);
         let objective = Box::new(Proximal::new(settings, task)?);
-        Ok(Recipe::of(batch_size, schedule, Step::Gradient { objective, optimizer }))
+        Ok(Recipe::of(batch_size, clip_norm, schedule, Step::Gradient { objective, optimizer }))
     },
 };
 
@@ -226,7 +228,12 @@ impl Objective for Proximal {
         self.settings.epochs * self.settings.minibatches
     }
 
-    fn losses(&mut self, network: &Network, _: &Batch, moment: &Moment) -> Result<Tensor, TchError> {
+    fn losses(
+        &mut self,
+        network: &Network,
+        _: &Batch,
+        moment: &Moment,
+    ) -> Result<Tensor, TchError> {
         let absent = || TchError::Kind("no roll-outs were made for this step".to_owned());
         let prepared = self.prepared.as_ref().ok_or_else(absent)?;
         let part = match self.places(prepared.rollouts.lengths.len(), moment) {
@@ -262,7 +269,8 @@ mod tests {
             assert!((found - expected).abs() < 1e-6, "{found}");
         }
         // Of 0.446829, 0.375150, 0.3 and 0.3: mean 0.355495, deviation 0.070322.
-        for (found, expected) in advantages.iter().zip([1.298_8, 0.279_5, -0.789_2, 0.0, -0.789_2]) {
+        for (found, expected) in advantages.iter().zip([1.298_8, 0.279_5, -0.789_2, 0.0, -0.789_2])
+        {
             assert!((found - expected).abs() < 1e-3, "{found} instead of {expected}");
         }
     }

@@ -68,8 +68,8 @@ impl<'a> Arm<'a> {
             baseline: workload.baseline.as_ref() == Some(&raw.label),
             reached: reached(raw),
             mishaps: (!mishaps.is_empty()).then(|| mishaps.join(", ")),
-            time: to_target(&raw.time_to_target, text::time_unit),
-            samples: to_target(&raw.samples_to_target, |_| ("", 1.0)),
+            time: timed(raw, || to_target(&raw.time_to_target, text::time_unit)),
+            samples: timed(raw, || to_target(&raw.samples_to_target, |_| ("", 1.0))),
             speed_up: speed_up(raw),
             p: raw.speed_up.as_ref().map(|s| text::p_value(s.p_sign_flip)).unwrap_or_default(),
             validation: main("validation"),
@@ -93,6 +93,11 @@ impl<'a> Arm<'a> {
 
 fn absent() -> Cell {
     Cell { value: text::ABSENT.to_owned(), ..Cell::default() }
+}
+
+/// What an arm that trains nothing has no figure for.
+fn timed(arm: &ArmAnalysis, cell: impl FnOnce() -> Cell) -> Cell {
+    if arm.idle { absent() } else { cell() }
 }
 
 fn estimate(estimate: Option<&Estimate>) -> Cell {

@@ -64,6 +64,14 @@ impl Adamw {
     }
 }
 
+impl Adamw {
+    /// Changes learning rate and ε from the next update on.
+    pub(crate) fn rate(&mut self, lr: f64, eps: f64) {
+        self.settings.lr = lr;
+        self.settings.eps = eps;
+    }
+}
+
 impl Optimizer for Adamw {
     fn update(
         &mut self,
@@ -92,6 +100,9 @@ impl Optimizer for Adamw {
                 second.push(v);
                 steps.push(&self.counts[index]);
             }
+        }
+        if tensors.is_empty() {
+            return Ok(());
         }
         let AdamwSettings { lr, beta1, beta2, eps, weight_decay } = self.settings;
         let step = AdamwStep { lr: lr * moment.lr_factor, beta1, beta2, weight_decay, eps };

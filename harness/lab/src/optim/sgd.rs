@@ -40,6 +40,26 @@ impl Sgd {
     }
 }
 
+impl Sgd {
+    /// w ← w − lr·(g + decay·w): the kernel takes no buffers where there is no momentum.
+    fn plain(
+        &self,
+        tensors: &[&Tensor],
+        gradients: &Gradients,
+        moment: &Moment,
+    ) -> Result<(), TchError> {
+        let rate = self.settings.lr * moment.lr_factor;
+        for (tensor, gradient) in tensors.iter().zip(&gradients.tensors) {
+            let mut tensor = tensor.detach();
+            if self.settings.weight_decay > 0.0 {
+                let _ = tensor.f_mul_scalar_(1.0 - rate * self.settings.weight_decay)?;
+            }
+            let _ = tensor.f_sub_(&gradient.f_mul_scalar(rate)?)?;
+        }
+        Ok(())
+    }
+}
+
 impl Optimizer for Sgd {
     fn update(
         &mut self,
@@ -49,6 +69,9 @@ impl Optimizer for Sgd {
     ) -> Result<(), TchError> {
         let active = &gradients.active;
         let tensors: Vec<_> = active.iter().map(|&index| &parameters[index].tensor).collect();
+        if self.settings.momentum == 0.0 {
+            return self.plain(&tensors, gradients, moment);
+        }
         let momenta: Vec<_> = active.iter().map(|&index| &self.momenta[index]).collect();
         let step = SgdStep {
             lr: self.settings.lr * moment.lr_factor,

@@ -36,6 +36,20 @@ pub struct Material {
 /// Builds a workload's own learner.
 pub type Student = fn(&Task<'_>) -> Result<Step, LabError>;
 
+impl Material {
+    /// Size of the alphabet; 0 without tokens.
+    #[must_use]
+    pub fn vocabulary(&self) -> usize {
+        self.tokens.and_then(|tokens| usize::try_from(tokens.vocabulary).ok()).unwrap_or(0)
+    }
+
+    /// Longest sequence that the network takes; 0 without tokens.
+    #[must_use]
+    pub fn context(&self) -> usize {
+        self.tokens.and_then(|tokens| usize::try_from(tokens.context).ok()).unwrap_or(0)
+    }
+}
+
 /// Token sequences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tokens {
@@ -57,8 +71,10 @@ pub trait Verifier: std::fmt::Debug + Send + Sync {
     /// example `id`.
     fn check(&self, id: u32, response: &[i64]) -> Outcome;
 
-    /// Tokens of every prompt.
-    fn prompt_length(&self) -> usize;
+    /// Tokens of every prompt, where all have as many.
+    fn prompt_length(&self) -> Option<usize> {
+        None
+    }
 
     /// Longest response, in tokens, the end included.
     fn longest_response(&self) -> usize;

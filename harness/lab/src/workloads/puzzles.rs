@@ -313,8 +313,8 @@ impl Verifier for Checker {
         Outcome { correct: verdict.correct, well_formed: verdict.well_formed }
     }
 
-    fn prompt_length(&self) -> usize {
-        self.kind.prompt_length()
+    fn prompt_length(&self) -> Option<usize> {
+        Some(self.kind.prompt_length())
     }
 
     fn longest_response(&self) -> usize {

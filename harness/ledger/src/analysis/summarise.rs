@@ -78,12 +78,14 @@ impl<'a> ArmRuns<'a> {
 
 /// Train seconds to the target.
 pub(super) fn seconds(record: &RunRecord) -> Option<f64> {
-    (record.status == Status::Reached).then_some(record.time_to_target?.isotonic).flatten()
+    let reached = record.status == Status::Reached && !idle(record);
+    reached.then_some(record.time_to_target?.isotonic).flatten()
 }
 
 /// Samples to the target.
 pub(super) fn samples(record: &RunRecord) -> Option<f64> {
-    (record.status == Status::Reached).then_some(record.time_to_target?.samples).flatten()
+    let reached = record.status == Status::Reached && !idle(record);
+    reached.then_some(record.time_to_target?.samples).flatten()
 }
 
 /// Pairs of two arms' numbers, by seed.
@@ -183,6 +185,7 @@ fn outcomes(
     };
     // A run that reached the target before its first step, or diverged at once, has no time to speak of.
     runs.records()
+        .filter(|record| !idle(record))
         .map(outcome)
         .map(|outcome| match outcome {
             Outcome::Reached(time) => Outcome::Reached(time.max(f64::MIN_POSITIVE)),
@@ -244,6 +247,7 @@ fn arm_analysis(
         label: planned.label.clone(),
         method: planned.method.clone(),
         settings: planned.settings.clone(),
+        idle: runs.len() > 0 && runs.records().all(idle),
         outcomes: counted,
         reach_rate: reach_rate(counted),
         time_to_target: to_target(&outcomes(&runs, seconds, end_seconds), time_horizon),
@@ -255,8 +259,15 @@ fn arm_analysis(
         by_samples: by_samples(&curves),
         by_time: by_time(&curves),
         order_law: laws.into_iter().collect::<Vec<_>>().join(", "),
-        order_paired: baseline.map(|baseline| same_first_order(baseline, &runs)),
+        order_paired: baseline
+            .filter(|_| !runs.records().all(idle))
+            .map(|baseline| same_first_order(baseline, &runs)),
     }
+}
+
+/// Whether a run was over before it began: it consumed nothing and has no time to speak of.
+fn idle(record: &RunRecord) -> bool {
+    record.samples == 0 && record.status != Status::Diverged
 }
 
 fn law_name(record: &RunRecord) -> Option<String> {

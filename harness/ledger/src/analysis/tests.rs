@@ -421,3 +421,26 @@ fn without_room_above_the_floor_arm_nothing_is_decided() {
     let narrow = Made::on_one(&ends([0.2, 0.6, 0.4]), &ends([0.15, 0.5, 0.3]), vec![floor("new")]);
     assert_eq!(narrow.analysis().claims[0].verdict, "inconclusive");
 }
+
+#[test]
+fn a_run_that_consumes_nothing_is_a_row_to_compare_with_and_has_no_time() {
+    let mut made = Made::on_one(
+        &times(&[4.0, 6.0, 5.0]),
+        &times(&[2.0, 3.0, 2.5]),
+        vec![claim("time-to-target", 1.1)],
+    );
+    made.change = |record| {
+        // All runs of `new`: at the target before the first step.
+        if record.time_to_target.is_some_and(|crossing| crossing.isotonic < Some(3.5)) {
+            (record.samples, record.steps) = (0, 0);
+        }
+    };
+    let analysis = made.analysis();
+    let (new, old) = (arm(&analysis, "new"), arm(&analysis, "old"));
+    assert!(new.idle && !old.idle);
+    assert!(new.time_to_target.values.is_empty() && new.speed_up.is_none());
+    assert_eq!((new.order_paired, new.at_budget["test/nll"].n), (None, 3));
+    assert_eq!(old.time_to_target.values.len(), 3);
+    assert_eq!(analysis.claims[0].verdict, "inconclusive");
+    assert!(old.time_to_target.horizon > 0.0 && old.time_to_target.horizon.is_finite());
+}
