@@ -82,7 +82,8 @@ pub static METHOD: Method = Method {
         let step = Step::Gradient { objective, optimizer };
         Ok(Recipe {
             order: Box::new(Eligible),
-            ..Recipe::of(batch_size, clip_norm, schedule, step)
+            clip_norm: Some(clip_norm),
+            ..Recipe::of(batch_size, schedule, step)
         })
     },
 };
@@ -182,5 +183,38 @@ impl Objective for Preferences {
         let pairs = self.pairs.iter().filter(|pair| pair.is_some()).count();
         facts.insert("pairs".to_owned(), pairs.into());
         facts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lab::trial::{Stage, with};
+
+    #[test]
+    fn losses_at_known_margins_are_those_of_the_formula() {
+        let loss = |margins: [f64; 2], beta| {
+            preference_losses(&Tensor::from_slice(&margins), beta).unwrap().double_value(&[0])
+        };
+        assert!((loss([0.7, 0.7], 0.1) - 0.693_147).abs() < 1e-6);
+        assert!((loss([2.0, -1.0], 0.1) - 0.554_355).abs() < 1e-6);
+        assert!(loss([-1.0, 2.0], 0.1) > 0.693_147);
+    }
+
+    #[test]
+    fn only_prompts_with_a_solved_and_an_unsolved_response_are_trained_on() {
+        let easy = with([("start_accuracy", 0.0.into())]);
+        let stage = Stage::generated("countdown", &easy).unwrap();
+        let settings = with([("responses", 2.into()), ("lr", 0.001.into())]);
+        // An untrained policy finds no expression: no pair, and nothing is learned but decay.
+        let still = with([("responses", 2.into()), ("weight_decay", 0.0.into())]);
+        let trace = stage.run(&METHOD, &still, 32, 3).unwrap();
+        assert_eq!(trace.facts["pairs"], 0);
+        assert_eq!(trace.digest, stage.network(3).unwrap().digest().unwrap());
+        let stage = Stage::generated("chain-sum", &easy).unwrap();
+        let trace = stage.run(&METHOD, &settings, 32, 3).unwrap();
+        let pairs = trace.facts["pairs"].as_u64().unwrap();
+        assert!(pairs > 0 && pairs < 1_800, "{pairs}");
+        assert_ne!(trace.digest, stage.network(3).unwrap().digest().unwrap());
     }
 }

@@ -98,7 +98,8 @@ pub static METHOD: Method = Method {
         let optimizer = Box::new(Adamw::new(adamw, task.network, |_, _| true)?);
         let objective = Box::new(PolicyGradient::new(policy, task)?);
         let step = Step::Gradient { objective, optimizer };
-        Ok(Recipe { order: Box::new(order), ..Recipe::of(batch_size, clip_norm, schedule, step) })
+        let (order, clip_norm) = (Box::new(order), Some(clip_norm));
+        Ok(Recipe { order, clip_norm, ..Recipe::of(batch_size, schedule, step) })
     },
 };
 

@@ -90,7 +90,8 @@ pub static METHOD: Method = Method {
         let Settings { batch_size, clip_norm, schedule, adamw, .. } = settings.clone();
         let optimizer = Box::new(Adamw::new(adamw, task.network, |_, _| true)?);
         let objective = Box::new(Proximal::new(settings, task)?);
-        Ok(Recipe::of(batch_size, clip_norm, schedule, Step::Gradient { objective, optimizer }))
+        let plain = Recipe::of(batch_size, schedule, Step::Gradient { objective, optimizer });
+        Ok(Recipe { clip_norm: Some(clip_norm), ..plain })
     },
 };
 
