@@ -9,7 +9,7 @@
 //! each stage the learning rate falls linearly to 0 and the optimiser starts afresh.
 //!
 //! ## Claim
-//! FID 9.12 on CIFAR-10 in one step, 4.51 in two, 3.00 in four, where the teacher has 2.51 in 8,192 (table 2).
+//! FID 3.0 on CIFAR-10 in 4 steps, from samplers of up to 8,192 (abstract).
 //! The student of N steps is about as good as its teacher of 2N until N is small.
 //!
 //! ## Sources
@@ -88,8 +88,8 @@ pub static METHOD: Method = Method {
     },
     claim: PaperClaim {
         statement: "few-step samples close to those of the teacher's many steps",
-        number: "CIFAR-10 FID 9.12, 4.51, 3.00 in 1, 2, 4 steps; teacher 2.51",
-        source: "table 2",
+        number: "CIFAR-10 FID 3.0 in 4 steps, from samplers of up to 8,192",
+        source: "abstract",
     },
     baseline: Some("edm"),
     needs: &[offers::DENOISING],
