@@ -141,13 +141,6 @@ impl Scores {
         mean(self.rows.iter().map(|row| share(row.iter().all(|(_, right)| *right))))
     }
 
-    /// Share of rows whose asked token `from_end` places before their last one is the likeliest.
-    #[must_use]
-    pub fn accuracy_at(&self, from_end: usize) -> f64 {
-        let at = |row: &Vec<(f64, bool)>| row.iter().rev().nth(from_end).is_some_and(|(_, r)| *r);
-        mean(self.rows.iter().map(|row| share(at(row))))
-    }
-
     /// These rows only.
     #[must_use]
     pub fn group(&self, groups: &[u32], group: u32) -> Self {
@@ -246,11 +239,10 @@ mod tests {
     }
 
     #[test]
-    fn shares_count_tokens_rows_and_places() {
+    fn shares_count_tokens_and_rows() {
         let scores =
             Scores { rows: vec![vec![(0.1, true), (0.2, true)], vec![(1.0, true), (2.0, false)]] };
         assert_eq!((scores.accuracy(), scores.whole()), (0.75, 0.5));
-        assert_eq!((scores.accuracy_at(0), scores.accuracy_at(1)), (0.5, 1.0));
     }
 
     #[test]
