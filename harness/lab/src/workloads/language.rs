@@ -9,7 +9,7 @@ use tch::{Device, Kind, TchError, Tensor};
 use super::{DataIdentity, Split};
 use crate::generate::{Choice, Generated, Options, Prompts, generate};
 use crate::models::gpt::Shape;
-use crate::network::{Network, values};
+use crate::network::{Network, Parameter, Role, values};
 use crate::objectives::{IGNORED, token_losses};
 
 choice! {
@@ -34,6 +34,27 @@ impl Size {
             Self::M => Shape::m(vocabulary, context),
         }
     }
+}
+
+/// Scales initial values to those of PyTorch's default layers: tables to N(0, 1), matrices to the
+/// variance 1/(3·fan-in). With GPT-2's (N(0, 0.02²) at any width) a network this narrow does not
+/// begin to look names up within a run.
+///
+/// # Errors
+/// When libtorch refuses an operation.
+pub fn spread(network: &Network) -> Result<(), TchError> {
+    tch::no_grad(|| {
+        for Parameter { role, tensor, .. } in &network.parameters {
+            let wanted = match (role, tensor.size().last()) {
+                (Role::Embedding, _) => 1.0,
+                (Role::Weight, Some(&inputs)) => (1.0 / (3.0 * inputs as f64)).sqrt(),
+                _ => continue,
+            };
+            let found = tensor.f_std(false)?.f_double_value(&[])?;
+            let _ = tensor.detach().f_mul_scalar_(wanted / found)?;
+        }
+        Ok(())
+    })
 }
 
 /// Puts sequences on `device`: inputs are all tokens but the last of `length`, labels the tokens

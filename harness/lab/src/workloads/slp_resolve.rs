@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tch::Device;
 
-use super::language::{Scores, Size, identity, split};
+use super::language::{self, Scores, Size, identity, split};
 use super::{Judge, Look, Material, Ready, Splits, Tokens, Workload, offers};
 use crate::LabError;
 use crate::models::gpt::{bidirectional, gpt};
@@ -101,7 +101,12 @@ pub static WORKLOAD: Workload = Workload {
     network: |values, material, streams, device| {
         let Settings { size, causal, .. } = Settings::read(values).unwrap_or_default();
         let shape = size.shape(material.vocabulary(), material.context());
-        if causal { gpt(shape, streams, device) } else { bidirectional(shape, streams, device) }
+        let network = match causal {
+            true => gpt(shape, streams, device),
+            false => bidirectional(shape, streams, device),
+        }?;
+        language::spread(&network)?;
+        Ok(network)
     },
     start: None,
 };
