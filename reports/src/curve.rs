@@ -8,7 +8,7 @@ use crate::font::text_width;
 use crate::series::{Dash, Series};
 use crate::text;
 use legend::{legend_column, target_label};
-use line::Curve;
+pub(crate) use line::Curve;
 
 mod legend;
 mod line;
@@ -107,39 +107,15 @@ impl Kind {
         let ends = self.range(&moving);
         let curve = |(arm, series)| Curve { series, points: self.drawn(arm, shown, ends) };
         let curves: Vec<Curve> = workload.arms.iter().zip(series).map(curve).collect();
-        let plot_height = LEAST_PLOT_HEIGHT.max(curves.len() as f64 * LEGEND_ROW);
-        let bottom = TOP + plot_height;
-        figure.height = (bottom + BOTTOM_MARGIN).ceil();
-
-        let y = Axis::new(shown, Scale::Linear, bottom, TOP);
-        let ticks = y.ticks(6);
-        let widest = ticks.iter().map(|t| text_width(&t.label, BODY, false)).fold(0.0, f64::max);
-        let left = 12.0 + widest.min(110.0) + 8.0;
-        let labels = curves.iter().map(|c| text_width(&c.series.label, BODY, c.series.baseline));
-        let legend = labels.fold(60.0, f64::max) + SWATCH + LEADER + 18.0;
-        let right = WIDTH - legend;
-        let x = Axis::new(ends, self.scale, left, right);
-
-        for tick in &ticks {
-            figure.line(vec![(left, tick.at), (right, tick.at)], GRID, 1.0);
-            figure.label((left - 8.0, tick.at + 4.3), &tick.label, Align::Right, MUTED);
-        }
-        x_axis(&mut figure, &x, (left, right, bottom), &self.unit);
-        for curve in &curves {
-            curve.shade(&mut figure, &x, &y);
-        }
-        let target = y.at(workload.target);
-        figure.dashed(&[(left, target), (right, target)], Dash::Dashed, INK, 1.3);
-        for (i, curve) in curves.iter().enumerate() {
-            curve.trace(&mut figure, &x, &y, i);
-        }
-        let paths: Vec<Vec<Point>> = curves.iter().map(|curve| curve.path(&x, &y)).collect();
-        target_label(&mut figure, workload.target, target, &paths, (left, right));
-        if curves.iter().all(|curve| curve.points.is_empty()) {
-            let middle = ((left + right) / 2.0, TOP + plot_height / 2.0);
-            figure.label(middle, "no evaluations recorded", Align::Centre, MUTED);
-        }
-        legend_column(&mut figure, &curves, &x, &y, right);
+        let axes = Axes {
+            x: ends,
+            scale: self.scale,
+            unit: &self.unit,
+            y: shown,
+            height: Scale::Linear,
+            target: Some(workload.target),
+        };
+        axes.plot(&mut figure, &curves);
         figure
     }
 
@@ -184,6 +160,64 @@ impl Kind {
         } else {
             (low.min(0.0), high)
         }
+    }
+}
+
+/// What the axes of a plot of curves show.
+pub(crate) struct Axes<'a> {
+    /// Ends of the horizontal axis.
+    pub(crate) x: (f64, f64),
+    /// How the horizontal axis is divided.
+    pub(crate) scale: Scale,
+    /// Name of the horizontal axis.
+    pub(crate) unit: &'a str,
+    /// Ends of the vertical axis.
+    pub(crate) y: (f64, f64),
+    /// How the vertical axis is divided.
+    pub(crate) height: Scale,
+    /// A dashed line across, with its value.
+    pub(crate) target: Option<f64>,
+}
+
+impl Axes<'_> {
+    /// Draws the curves with grid, axes and legend, and makes the figure as high as they need.
+    pub(crate) fn plot(&self, figure: &mut Figure, curves: &[Curve<'_>]) {
+        let plot_height = LEAST_PLOT_HEIGHT.max(curves.len() as f64 * LEGEND_ROW);
+        let bottom = TOP + plot_height;
+        figure.height = (bottom + BOTTOM_MARGIN).ceil();
+        let y = Axis::new(self.y, self.height, bottom, TOP);
+        let ticks = y.ticks(6);
+        let widest = ticks.iter().map(|t| text_width(&t.label, BODY, false)).fold(0.0, f64::max);
+        let left = 12.0 + widest.min(110.0) + 8.0;
+        let labels = curves.iter().map(|c| text_width(&c.series.label, BODY, c.series.baseline));
+        let legend = labels.fold(60.0, f64::max) + SWATCH + LEADER + 18.0;
+        let right = WIDTH - legend;
+        let x = Axis::new(self.x, self.scale, left, right);
+
+        for tick in &ticks {
+            figure.line(vec![(left, tick.at), (right, tick.at)], GRID, 1.0);
+            figure.label((left - 8.0, tick.at + 4.3), &tick.label, Align::Right, MUTED);
+        }
+        x_axis(figure, &x, (left, right, bottom), self.unit);
+        for curve in curves {
+            curve.shade(figure, &x, &y);
+        }
+        if let Some(target) = self.target {
+            let at = y.at(target);
+            figure.dashed(&[(left, at), (right, at)], Dash::Dashed, INK, 1.3);
+        }
+        for (i, curve) in curves.iter().enumerate() {
+            curve.trace(figure, &x, &y, i);
+        }
+        if let Some(target) = self.target {
+            let paths: Vec<Vec<Point>> = curves.iter().map(|curve| curve.path(&x, &y)).collect();
+            target_label(figure, target, y.at(target), &paths, (left, right));
+        }
+        if curves.iter().all(|curve| curve.points.is_empty()) {
+            let middle = ((left + right) / 2.0, TOP + plot_height / 2.0);
+            figure.label(middle, "no evaluations recorded", Align::Centre, MUTED);
+        }
+        legend_column(figure, curves, &x, &y, right);
     }
 }
 

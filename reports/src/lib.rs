@@ -5,6 +5,7 @@
 
 mod at_budget;
 mod axis;
+mod by_number;
 mod csv;
 mod curve;
 mod error;

@@ -21,7 +21,7 @@ use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
-use crate::raw::{Floats, quantise};
+use crate::raw::Floats;
 use crate::split::Split;
 
 const CLASSES: u8 = 10;
@@ -87,6 +87,7 @@ impl Blobs {
         let count = split.train.len() + split.validation.len() + split.test.len();
         let mut floats = Floats {
             values: Vec::with_capacity(count.saturating_mul(self.size * self.size)),
+            steps_per_unit: 256.0,
             shape: [1, self.size, self.size],
             labels: Vec::with_capacity(count),
             classes: CLASSES,
@@ -144,7 +145,7 @@ impl Blobs {
                 let signal = amplitude * self.rolled(template, y, x, first)
                     + self.mix * self.rolled(distractor, y, x, second)
                     + self.noise * draw.normal();
-                floats.values.push(f32::from(quantise(signal / SCALE)) / Floats::STEPS_PER_UNIT);
+                floats.push(signal / SCALE);
             }
         }
         floats.labels.push(u8::try_from(label).unwrap_or(0));

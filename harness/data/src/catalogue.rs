@@ -92,6 +92,27 @@ pub const CATALOGUE: &[DataSet] = &[
         files: &[],
     },
     DataSet {
+        name: "ring8",
+        what: "24,576 generated points of the plane, eight normals on a circle; needs no file",
+        licence: "generated",
+        kind: Kind::Generated,
+        files: &[],
+    },
+    DataSet {
+        name: "checker",
+        what: "24,576 generated points of the plane, dark squares of a board; needs no file",
+        licence: "generated",
+        kind: Kind::Generated,
+        files: &[],
+    },
+    DataSet {
+        name: "shapes16",
+        what: "12,192 generated images, 16 x 16 grey, one of 4 shapes each; needs no file",
+        licence: "generated",
+        kind: Kind::Generated,
+        files: &[],
+    },
+    DataSet {
         name: "mnist",
         what: "70,000 handwritten digits, 28 x 28 grey, 10 classes",
         licence: "CC BY-SA 3.0; LeCun, Cortes and Burges",

@@ -8,10 +8,11 @@ use crate::blobs::Blobs;
 use crate::catalogue::{self, CifarLayout, DataSet, Kind};
 use crate::error::DataError;
 use crate::files::{self, FILE_CAP};
+use crate::planar::Density;
 use crate::raw::{Floats, Images};
 use crate::sources::Sources;
 use crate::split::Split;
-use crate::{cifar, digits, idx};
+use crate::{cifar, digits, idx, planar, shapes};
 
 /// The samples of a data set, all splits together, in dataset order.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,10 +116,12 @@ impl Samples {
     }
 }
 
-/// Loads `digits`, `blobs` (default settings), `mnist`, `fashion-mnist` or `cifar10`.
+/// Loads `digits`, `mnist`, `fashion-mnist`, `cifar10`, or the generated `blobs` (default
+/// settings), `ring8`, `checker` or `shapes16`.
 ///
 /// Splits: digits 1,197 / 240 / 360; MNIST and Fashion-MNIST 54,000 / 6,000 / official 10,000;
-/// CIFAR-10 45,000 / 5,000 / official 10,000; blobs 8,192 / 1,024 / 2,048.
+/// CIFAR-10 45,000 / 5,000 / official 10,000; blobs 8,192 / 1,024 / 2,048; ring8 and checker 16,384 / 4,096 / 4,096; shapes16 8,192 / 2,000 /
+/// 2,000.
 ///
 /// # Errors
 /// When the name is unknown or names text, or a file is missing, unreadable or not what it
@@ -127,6 +130,9 @@ pub fn load(name: &str, sources: &Sources) -> Result<Loaded, DataError> {
     let set = catalogue::find(name)?;
     match (set.kind, name) {
         (Kind::Text, _) => Err(DataError::NotSamples { name: name.to_owned(), kind: "text" }),
+        (Kind::Generated, "checker") => Ok(planar::load(Density::Checker)),
+        (Kind::Generated, "ring8") => Ok(planar::load(Density::Ring8)),
+        (Kind::Generated, "shapes16") => Ok(shapes::load()),
         (Kind::Generated, _) => blobs(&Blobs::default()),
         (Kind::Images, "digits") => load_digits(set, sources, digits::SAMPLES, [240, 360]),
         (Kind::Images, "cifar10") => load_cifar(sources, cifar::RECORDS, 5000),
@@ -140,9 +146,13 @@ pub fn load(name: &str, sources: &Sources) -> Result<Loaded, DataError> {
 /// [`DataError::Setting`] on a setting out of range.
 pub fn blobs(settings: &Blobs) -> Result<Loaded, DataError> {
     let (floats, split) = settings.generate()?;
-    let samples = Samples::Floats(floats);
+    Ok(generated("blobs", Samples::Floats(floats), split))
+}
+
+/// Generated samples with their ids.
+pub(crate) fn generated(name: &str, samples: Samples, split: Split) -> Loaded {
     let ids = samples.sample_ids();
-    Ok(loaded("blobs", samples, split, &ids, Origin::Generated))
+    loaded(name, samples, split, &ids, Origin::Generated)
 }
 
 fn load_digits(

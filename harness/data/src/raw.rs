@@ -52,11 +52,14 @@ impl Images {
     }
 }
 
-/// Generated samples as floats, in dataset order; every value is a multiple of 1/256.
+/// Generated samples as floats, in dataset order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Floats {
-    /// `n x channels x height x width` values, row-major (CHW within a sample).
+    /// `n x channels x height x width` values, row-major (CHW within a sample), each a multiple of
+    /// one over `steps_per_unit`.
     pub values: Vec<f32>,
+    /// Steps that one unit is divided into: a power of two.
+    pub steps_per_unit: f32,
     /// Channels, height, width.
     pub shape: [usize; 3],
     /// One class per sample, each below `classes`.
@@ -66,9 +69,6 @@ pub struct Floats {
 }
 
 impl Floats {
-    /// Values are stored in steps of one over this.
-    pub const STEPS_PER_UNIT: f32 = 256.0;
-
     /// The number of samples.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -81,13 +81,13 @@ impl Floats {
         self.labels.is_empty()
     }
 
-    /// The canonical bytes of sample `i`: each value times 256 as an i16, little-endian; `None`
-    /// past the end.
+    /// The canonical bytes of sample `i`: each value in steps as an i16, little-endian; `None` past
+    /// the end.
     #[must_use]
     pub fn sample_bytes(&self, i: usize) -> Option<Vec<u8>> {
         let size = self.shape.iter().product::<usize>();
         let values = self.values.get(i.checked_mul(size)?..i.checked_add(1)?.checked_mul(size)?)?;
-        Some(canonical_bytes(values))
+        Some(self.canonical_bytes(values))
     }
 
     /// The ids of all samples, in dataset order (see [`sample_id`]).
@@ -95,18 +95,25 @@ impl Floats {
     pub fn sample_ids(&self) -> Vec<[u8; 32]> {
         let size = self.shape.iter().product::<usize>().max(1);
         let samples = self.values.chunks_exact(size).zip(&self.labels);
-        samples.map(|(values, &label)| sample_id(&canonical_bytes(values), label)).collect()
+        samples.map(|(values, &label)| sample_id(&self.canonical_bytes(values), label)).collect()
+    }
+
+    /// Appends a value, rounded to the nearest step that an i16 holds.
+    pub(crate) fn push(&mut self, value: f64) {
+        let steps = quantise(value, self.steps_per_unit);
+        self.values.push(f32::from(steps) / self.steps_per_unit);
+    }
+
+    fn canonical_bytes(&self, values: &[f32]) -> Vec<u8> {
+        let steps = |value: &f32| quantise(f64::from(*value), self.steps_per_unit).to_le_bytes();
+        values.iter().flat_map(steps).collect()
     }
 }
 
-/// The nearest i16 multiple of 1/256, saturating at the ends of the range.
+/// The nearest i16 number of steps, saturating at the ends of the range.
 #[expect(clippy::cast_possible_truncation, reason = "float-to-int casts saturate, as wanted here")]
-pub(crate) fn quantise(value: f64) -> i16 {
-    (value * f64::from(Floats::STEPS_PER_UNIT)).round() as i16
-}
-
-fn canonical_bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|&value| quantise(f64::from(value)).to_le_bytes()).collect()
+fn quantise(value: f64, steps_per_unit: f32) -> i16 {
+    (value * f64::from(steps_per_unit)).round() as i16
 }
 
 #[cfg(test)]
@@ -130,10 +137,19 @@ mod tests {
 
     #[test]
     fn quantised_values_survive_the_round_trip_to_bytes_exactly() {
-        for step in [i16::MIN, -257, -256, -1, 0, 1, 255, 1000, i16::MAX] {
-            let value = f32::from(step) / Floats::STEPS_PER_UNIT;
-            assert_eq!(canonical_bytes(&[value]), step.to_le_bytes());
+        for steps_per_unit in [256.0, 16_384.0] {
+            let empty = Floats {
+                values: Vec::new(),
+                steps_per_unit,
+                shape: [1, 1, 1],
+                labels: Vec::new(),
+                classes: 1,
+            };
+            for step in [i16::MIN, -257, -256, -1, 0, 1, 255, 1000, i16::MAX] {
+                let value = f32::from(step) / steps_per_unit;
+                assert_eq!(empty.canonical_bytes(&[value]), step.to_le_bytes());
+            }
         }
-        assert_eq!(quantise(1e9), i16::MAX);
+        assert_eq!(quantise(1e9, 256.0), i16::MAX);
     }
 }

@@ -139,7 +139,9 @@ mod tests {
         let data_dir = folder.path().to_path_buf();
         let sources = Sources { cache_dir: data_dir.join("cache"), data_dir };
         for set in list(&sources) {
-            let expected = if set.name == "blobs" { State::Generated } else { State::Absent };
+            let kind = crate::catalogue::find(set.name).unwrap().kind;
+            let generated = kind == crate::catalogue::Kind::Generated;
+            let expected = if generated { State::Generated } else { State::Absent };
             assert_eq!(set.state, expected, "{}", set.name);
             assert!(set.files.iter().all(|file| file.state == State::Absent));
         }

@@ -1,3 +1,4 @@
 //! Weights that are evaluated in place of those trained.
 
+pub mod ema;
 pub mod ring;

@@ -145,7 +145,13 @@ impl CellSetup<'_> {
             budget_samples: self.budget.samples,
             streams,
         };
-        (self.method.method.build)(self.settings, &task)
+        let recipe = (self.method.method.build)(self.settings, &task)?;
+        if task.material.generation.is_some() && recipe.sampler.is_none() {
+            return Err(
+                task.unfit(self.method.id, "the workload judges samples; the method draws none")
+            );
+        }
+        Ok(recipe)
     }
 
     /// The network where every method starts, and what getting there left.
@@ -209,6 +215,7 @@ impl CellSetup<'_> {
         let clocks = clock.read();
         let law = recipe.order.law();
         gathered.extend(facts(&recipe));
+        gathered.extend(self.ready.judge.facts());
         Ok(Outcome {
             ending,
             clocks,

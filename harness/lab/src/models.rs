@@ -3,7 +3,9 @@
 pub mod cnn;
 pub mod gpt;
 pub mod mlp;
+pub mod mlp2d;
 pub mod resnet9;
+pub mod unet_s;
 
 use ledger::streams::Streams;
 use rand_pcg::Pcg64;
@@ -11,6 +13,23 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use crate::init;
 use crate::network::{Body, Layer, Network, Parameter, Role, channels_last};
+
+/// Features of a noise level: a sine and a cosine at each of 16 frequencies.
+pub const NOISE_FEATURES: usize = 32;
+
+/// Lowest and highest angular frequency of them. A noise level σ enters as ln(σ)/4, so the highest
+/// turns once while σ grows by a factor of 4.8; finer ones make consistency training unstable
+/// (arXiv:2310.14189, section 3.3).
+const FREQUENCIES: [f64; 2] = [0.25, 16.0];
+
+/// sin and cos of a noise level at each frequency, shape B × [`NOISE_FEATURES`].
+///
+/// # Errors
+/// When libtorch refuses an operation.
+pub fn noise_features(frequencies: &Tensor, noise: &Tensor) -> Result<Tensor, TchError> {
+    let angles = noise.f_unsqueeze(1)?.f_mul(frequencies)?;
+    Tensor::f_cat(&[angles.f_sin()?, angles.f_cos()?], 1)
+}
 
 /// Collects parameters and layers of a network, drawing initial values from the `init` stream.
 #[derive(Debug)]
@@ -101,10 +120,44 @@ impl Builder {
         ])
     }
 
+    /// Group normalisation's scale and shift of `channels`, which belong to the coming layer.
+    ///
+    /// # Errors
+    /// When libtorch cannot allocate.
+    pub fn group_norm(&mut self, name: &str, channels: usize) -> Result<[usize; 2], TchError> {
+        let (width, options) = (i64::try_from(channels).unwrap_or(0), (Kind::Float, self.device));
+        let scale = Tensor::f_ones([width], options)?;
+        let shift = Tensor::f_zeros([width], options)?;
+        Ok([
+            self.push(name, "norm.scale", Role::Norm, scale),
+            self.push(name, "norm.shift", Role::Norm, shift),
+        ])
+    }
+
+    /// Angular frequencies of [`NOISE_FEATURES`] features of a noise level, as a buffer; its index.
+    ///
+    /// # Errors
+    /// When libtorch cannot allocate.
+    pub fn frequencies(&mut self) -> Result<usize, TchError> {
+        let half = NOISE_FEATURES / 2;
+        let [low, high] = FREQUENCIES;
+        let ratio = |place: usize| place as f64 / (half - 1) as f64;
+        let each: Vec<f32> =
+            (0..half).map(|place| (low * (high / low).powf(ratio(place))) as f32).collect();
+        self.buffers.push(Tensor::f_from_slice(&each)?.f_to_device(self.device)?);
+        Ok(self.buffers.len() - 1)
+    }
+
     /// The network of `layers`.
     #[must_use]
     pub fn finish(self, layers: Vec<Layer>) -> Network {
-        Network { parameters: self.parameters, buffers: self.buffers, body: Body::Layers(layers) }
+        self.finish_with(Body::Layers(layers))
+    }
+
+    /// The network with this body.
+    #[must_use]
+    pub fn finish_with(self, body: Body) -> Network {
+        Network { parameters: self.parameters, buffers: self.buffers, body }
     }
 
     fn drawn(

@@ -3,6 +3,8 @@
 //! Convolutions keep their weights and activations in channels-last memory: the CPU kernels are
 //! faster that way, and shapes stay N × C × H × W.
 
+use std::sync::Arc;
+
 use ledger::digest::Digest;
 use sha2::{Digest as _, Sha256};
 use tch::{Device, Kind, TchError, Tensor};
@@ -87,8 +89,20 @@ pub enum Body {
     Layers(Vec<Layer>),
     /// A transformer over tokens.
     Gpt(Gpt),
+    /// Takes a noise level beside its inputs.
+    Denoiser(Arc<dyn Denoiser>),
     /// No forward pass: a table of numbers that a learner of its own keeps.
     Table,
+}
+
+/// The forward pass of a network that takes a noise level.
+pub trait Denoiser: std::fmt::Debug + Send + Sync {
+    /// Outputs of the inputs' shape, B × …; `noise` is a number per example, shape B, or one for
+    /// all, shape 1.
+    ///
+    /// # Errors
+    /// When the inputs do not fit.
+    fn run(&self, network: &Network, inputs: &Tensor, noise: &Tensor) -> Result<Tensor, TchError>;
 }
 
 /// A network: parameters, buffers and the body that uses them.
@@ -142,6 +156,9 @@ impl Network {
         match &self.body {
             Body::Layers(layers) => self.run(layers, inputs, train),
             Body::Gpt(gpt) => gpt.forward(self, inputs),
+            Body::Denoiser(_) => {
+                Err(TchError::Kind("a denoiser takes a noise level beside its inputs".to_owned()))
+            }
             Body::Table => Err(TchError::Kind("a table has no forward pass".to_owned())),
         }
     }
@@ -153,13 +170,30 @@ impl Network {
     pub fn gpt(&self) -> Result<&Gpt, TchError> {
         match &self.body {
             Body::Gpt(gpt) => Ok(gpt),
-            Body::Layers(_) | Body::Table => {
-                Err(TchError::Kind("the network is no transformer".to_owned()))
-            }
+            _ => Err(TchError::Kind("the network is no transformer".to_owned())),
         }
     }
 
-    fn run(&self, layers: &[Layer], inputs: &Tensor, train: bool) -> Result<Tensor, TchError> {
+    /// Outputs of the inputs' shape, B × …, given a number per example (shape B, or 1 for all) that
+    /// tells how noisy they are. Such networks have no statistics over a batch: training and
+    /// evaluation are alike.
+    ///
+    /// # Errors
+    /// When the inputs do not fit, or the network takes no noise level.
+    pub fn denoise(&self, inputs: &Tensor, noise: &Tensor) -> Result<Tensor, TchError> {
+        match &self.body {
+            Body::Denoiser(body) => body.run(self, inputs, noise),
+            _ => Err(TchError::Kind("the network takes no noise level".to_owned())),
+        }
+    }
+
+    /// Outputs of some layers of this network.
+    pub(crate) fn run(
+        &self,
+        layers: &[Layer],
+        inputs: &Tensor,
+        train: bool,
+    ) -> Result<Tensor, TchError> {
         let mut hidden: Option<Tensor> = None;
         // Whether the backward pass of the layer before does without its output.
         let mut free = false;

@@ -1,4 +1,8 @@
-//! Losses that belong to a kind of data rather than to a method.
+//! Losses that belong to a kind of data, or to several methods.
+
+pub mod consistency;
+pub mod denoising;
+pub mod halving;
 
 use tch::{Reduction, TchError, Tensor};
 

@@ -4,4 +4,5 @@ pub mod adamw;
 pub mod base;
 pub mod lm;
 pub mod muon;
+pub mod radam;
 pub mod sgd;

@@ -22,6 +22,24 @@ impl Order for Uniform {
     }
 }
 
+/// Nothing at all: a run without a step.
+#[derive(Debug, Clone, Copy)]
+pub struct Nothing;
+
+impl Order for Nothing {
+    fn law(&self) -> OrderLaw {
+        OrderLaw::Sorted
+    }
+
+    fn rounds(&self, _: u32, _: u64) -> Vec<u32> {
+        Vec::new()
+    }
+
+    fn epoch(&mut self, epoch: u32, _: &OrderSource<'_>) -> EpochPlan {
+        EpochPlan { ids: Vec::new(), block: epoch }
+    }
+}
+
 /// r·N rounded to the nearest number, at least 1.
 #[must_use]
 #[expect(

@@ -2,6 +2,8 @@
 //! the CPU: a [`Trial`] of noisy images with its own small CNN, [`train`] on a network of the
 //! test's choice, or the [`Stage`] of a workload.
 
+use std::path::PathBuf;
+
 use data::Sources;
 use ledger::digest::Digest;
 use ledger::order::OrderLaw;
@@ -22,7 +24,7 @@ use crate::models::cnn::{Shape, cnn};
 use crate::network::Network;
 use crate::objectives::Natural;
 use crate::seat::{Batch, Facts, Moment, OrderSource, Task};
-use crate::workloads::{Material, Ready, Split, Splits, Workload};
+use crate::workloads::{self, Generation, Material, Ready, Split, Splits, Workload};
 
 const CLASSES: u32 = 3;
 const SIDE: u32 = 8;
@@ -230,12 +232,12 @@ impl Stage {
     /// # Errors
     /// When there is no such workload, a setting is not valid or data are missing.
     pub fn generated(id: &str, settings: &Values) -> Result<Self, LabError> {
-        let workload = crate::workloads::find(id).ok_or_else(|| LabError::Unfit {
+        let workload = workloads::find(id).ok_or_else(|| LabError::Unfit {
             method: "a trial".to_owned(),
             workload: id.to_owned(),
             reason: "there is no such workload".to_owned(),
         })?;
-        let [data_dir, cache_dir] = [std::path::PathBuf::new(), std::path::PathBuf::new()];
+        let [data_dir, cache_dir] = [PathBuf::new(), PathBuf::new()];
         Self::new(workload, settings, &Sources { data_dir, cache_dir })
     }
 
@@ -342,6 +344,33 @@ pub fn train(
         workload: "trial",
         splits: &splits,
         material: &classes(4),
+        identity: numbered(EXAMPLES),
+        seed: SEED,
+    };
+    let samples = u64::from(EXAMPLES) * u64::from(epochs);
+    let Trace { network, facts, .. } = bench.run(method, settings, network, samples)?;
+    Ok((network, facts))
+}
+
+/// Trains a generative `method` on the inputs of [`split`].
+///
+/// # Errors
+/// When the method does not fit or libtorch refuses an operation.
+pub fn generate(
+    method: &Method,
+    settings: &Values,
+    network: Network,
+    shape: &[i64],
+    epochs: u32,
+) -> Result<(Network, Facts), LabError> {
+    let [train, validation, test] = [split(shape)?, split(shape)?, split(shape)?];
+    let fresh = test.rows(0, test.len())?.0;
+    let generation = Some(Generation { shape: shape.to_vec(), sigma_data: 0.5, fresh });
+    let splits = Splits { train, probe: None, validation, test };
+    let bench = Bench {
+        workload: "trial",
+        splits: &splits,
+        material: &Material { generation, ..Material::default() },
         identity: numbered(EXAMPLES),
         seed: SEED,
     };

@@ -7,16 +7,24 @@ pub mod attr;
 pub mod blobs_cnn;
 pub mod cifar10_resnet;
 pub mod classification;
+pub mod digits_gen;
 pub mod digits_mlp;
 pub mod fashion_cnn;
+pub mod generative;
+pub mod hurdle_car;
 pub mod language;
 pub mod material;
 pub mod mnist_cnn;
+pub mod mnist_gen;
 pub mod quad;
+pub mod ring8;
+pub mod shapes16;
 pub mod slp_resolve;
 pub mod slp_synth;
 pub mod slp_trace;
 pub mod split;
+pub mod task_grid;
+mod tasks;
 pub mod text;
 
 use std::collections::BTreeMap;
@@ -125,6 +133,11 @@ pub trait Judge: std::fmt::Debug {
     /// # Errors
     /// When libtorch refuses an operation, or the model cannot be judged.
     fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError>;
+
+    /// Facts for the record: what the metrics rest on.
+    fn facts(&self) -> Facts {
+        Facts::new()
+    }
 }
 
 /// Every workload, sorted by id.
@@ -132,13 +145,19 @@ pub static WORKLOADS: &[&Workload] = &[
     &attr::WORKLOAD,
     &blobs_cnn::WORKLOAD,
     &cifar10_resnet::WORKLOAD,
+    &digits_gen::WORKLOAD,
     &digits_mlp::WORKLOAD,
     &fashion_cnn::WORKLOAD,
+    &hurdle_car::WORKLOAD,
     &mnist_cnn::WORKLOAD,
+    &mnist_gen::WORKLOAD,
     &quad::WORKLOAD,
+    &ring8::WORKLOAD,
+    &shapes16::WORKLOAD,
     &slp_resolve::WORKLOAD,
     &slp_synth::WORKLOAD,
     &slp_trace::WORKLOAD,
+    &task_grid::WORKLOAD,
     &text::BYTE,
     &text::CHAR,
 ];

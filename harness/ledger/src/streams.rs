@@ -78,15 +78,15 @@ pub fn unit_f64(rng: &mut Pcg64) -> f64 {
     (rng.next_u64() >> 11) as f64 * STEP
 }
 
-/// `n` standard normal numbers, drawn in double precision (ziggurat) and rounded.
+/// A standard normal number (ziggurat).
+pub fn normal_f64(rng: &mut Pcg64) -> f64 {
+    StandardNormal.sample(rng)
+}
+
+/// `n` standard normal numbers, drawn in double precision and rounded.
 #[must_use]
 pub fn normal(rng: &mut Pcg64, n: usize) -> Vec<f32> {
-    (0..n)
-        .map(|_| {
-            let value: f64 = StandardNormal.sample(rng);
-            value as f32
-        })
-        .collect()
+    (0..n).map(|_| normal_f64(rng) as f32).collect()
 }
 
 /// `n` uniform numbers in [lo, hi), drawn in double precision and rounded; all `lo` when the

@@ -8,9 +8,9 @@ use crate::figure::{Figure, Point};
 use crate::series::Series;
 
 /// One arm's points, in figure values: x over the unit, ends ordered and finite.
-pub(super) struct Curve<'a> {
-    pub(super) series: &'a Series,
-    pub(super) points: Vec<CurvePoint>,
+pub(crate) struct Curve<'a> {
+    pub(crate) series: &'a Series,
+    pub(crate) points: Vec<CurvePoint>,
 }
 
 impl Curve<'_> {

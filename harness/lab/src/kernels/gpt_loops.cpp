@@ -8,10 +8,6 @@
 
 namespace {
 
-typedef float Lanes __attribute__((vector_size(64)));
-typedef float Unaligned __attribute__((vector_size(64), aligned(4), may_alias));
-typedef int32_t Ints __attribute__((vector_size(64)));
-
 constexpr int LANES = 16;
 // Lanes of a register; columns (of 16) and column times rows of a product's tile, as many as registers hold.
 #if defined(__AVX512F__)
@@ -23,58 +19,84 @@ constexpr int REGISTER = 4, WIDEST = 1, TALLEST = 6;
 #else
 constexpr int REGISTER = 4, WIDEST = 1, TALLEST = 2;
 #endif
+constexpr int PARTS = LANES / REGISTER;
 typedef float Register __attribute__((vector_size(4 * REGISTER)));
 typedef float Piece __attribute__((vector_size(4 * REGISTER), aligned(4), may_alias));
+typedef int32_t Ints __attribute__((vector_size(4 * REGISTER)));
+typedef float Eight __attribute__((vector_size(32)));
+typedef float Four __attribute__((vector_size(16)));
+
+// 16 numbers that a row is summed into, number n into n % 16.
+struct Lanes {
+  Register part[PARTS];
+};
 
 constexpr float EPSILON = 1e-5f;
 // Rows that go through a block together, so that what is between its products stays in the cache.
 constexpr int64_t CHUNK = 128;
 constexpr int64_t PER_BLOCK = 12;
 
-inline Lanes load(const float* p) { return *reinterpret_cast<const Unaligned*>(p); }
-inline void store(float* p, Lanes x) { *reinterpret_cast<Unaligned*>(p) = x; }
-inline Lanes all(float x) { return Lanes{x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
-#if defined(__AVX512F__)
-inline Register same(float x) { return all(x); }
-#elif defined(__AVX2__)
-inline Register same(float x) { return Register{x, x, x, x, x, x, x, x}; }
-#else
-inline Register same(float x) { return Register{x, x, x, x}; }
-#endif
 inline const Piece* at(const float* p) { return reinterpret_cast<const Piece*>(p); }
 inline Piece* at(float* p) { return reinterpret_cast<Piece*>(p); }
+inline Register load(const float* p) { return *at(p); }
+inline void store(float* p, Register x) { *at(p) = x; }
 inline int64_t round_up(int64_t n) { return (n + LANES - 1) / LANES * LANES; }
 inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 inline void zero(float* p, int64_t n) { __builtin_memset(p, 0, sizeof(float) * n); }
 
-inline float sum(Lanes x) {
-  x += __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
-  x += __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
-  x += __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
-  return x[0] + x[1];
+#if defined(__AVX512F__)
+inline Register same(float x) { return Register{x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
+inline Ints places() { return Ints{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}; }
+#elif defined(__AVX2__)
+inline Register same(float x) { return Register{x, x, x, x, x, x, x, x}; }
+inline Ints places() { return Ints{0, 1, 2, 3, 4, 5, 6, 7}; }
+#else
+inline Register same(float x) { return Register{x, x, x, x}; }
+inline Ints places() { return Ints{0, 1, 2, 3}; }
+#endif
+
+struct Add {
+  template <typename T>
+  static T of(T a, T b) { return a + b; }
+};
+
+struct Largest {
+  template <typename T>
+  static T of(T a, T b) { return a > b ? a : b; }
+};
+
+// 16 numbers to one: n with n + 8, then n + 4, n + 2, n + 1.
+template <typename Operation>
+inline float fold(const Lanes& x) {
+#if defined(__AVX512F__)
+  Register all = x.part[0];
+  Eight eight = Operation::of(__builtin_shufflevector(all, all, 0, 1, 2, 3, 4, 5, 6, 7),
+                              __builtin_shufflevector(all, all, 8, 9, 10, 11, 12, 13, 14, 15));
+#elif defined(__AVX2__)
+  Eight eight = Operation::of(x.part[0], x.part[1]);
+#endif
+#if defined(__AVX2__)
+  Four four = Operation::of(__builtin_shufflevector(eight, eight, 0, 1, 2, 3),
+                            __builtin_shufflevector(eight, eight, 4, 5, 6, 7));
+#else
+  Four four = Operation::of(Operation::of(x.part[0], x.part[2]), Operation::of(x.part[1], x.part[3]));
+#endif
+  return Operation::of(Operation::of(four[0], four[2]), Operation::of(four[1], four[3]));
 }
 
-inline float largest(Lanes x) {
-  Lanes y = __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
-  x = x > y ? x : y;
-  y = __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
-  x = x > y ? x : y;
-  y = __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
-  x = x > y ? x : y;
-  return x[0] > x[1] ? x[0] : x[1];
-}
+inline float sum(const Lanes& x) { return fold<Add>(x); }
 
 // e^x to about 1 unit in the last place (the polynomial of Cephes' expf); not a number stays so.
-inline Lanes exponential(Lanes x) {
-  x = x > all(88.0f) ? all(88.0f) : x;
-  x = x < all(-87.0f) ? all(-87.0f) : x;
+inline Register exponential(Register x) {
+  x = x > same(88.0f) ? same(88.0f) : x;
+  x = x < same(-87.0f) ? same(-87.0f) : x;
   const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer.
-  Lanes n = x * 1.44269504088896341f + magic;
+  Register n = x * 1.44269504088896341f + magic;
   n = n - magic;
-  Lanes r = x - n * 0.693359375f;
+  Register r = x - n * 0.693359375f;
   r = r - n * -2.12194440e-4f;
-  Lanes y = all(1.9875691500e-4f);
+  Register y = same(1.9875691500e-4f);
   y = y * r + 1.3981999507e-3f;
   y = y * r + 8.3334519073e-3f;
   y = y * r + 4.1665795894e-2f;
@@ -82,7 +104,7 @@ inline Lanes exponential(Lanes x) {
   y = y * r + 5.0000001201e-1f;
   y = y * (r * r) + r + 1.0f;
   Ints power = (__builtin_convertvector(n, Ints) + 127) << 23;
-  return y * (Lanes)power;
+  return y * (Register)power;
 }
 
 // ---- Products -------------------------------------------------------------------------------------------------
@@ -101,7 +123,6 @@ struct Start {
   int64_t stride;
 };
 
-// The same for every lane, in registers as wide as the processor's.
 template <int ROWS, int COLUMNS>
 inline __attribute__((always_inline)) void tile(int64_t inner, Left a, const float* b, int64_t b_stride, Start start,
                                                 float* c, int64_t c_stride) {
@@ -111,13 +132,13 @@ inline __attribute__((always_inline)) void tile(int64_t inner, Left a, const flo
   for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 4
     for (int j = 0; j < PIECES; ++j) {
-      acc[r][j] = start.bias ? *at(start.bias + REGISTER * j) : Register{};
-      if (start.matrix) acc[r][j] += *at(start.matrix + r * start.stride + REGISTER * j);
+      acc[r][j] = start.bias ? load(start.bias + REGISTER * j) : Register{};
+      if (start.matrix) acc[r][j] += load(start.matrix + r * start.stride + REGISTER * j);
     }
   for (int64_t k = 0; k < inner; ++k) {
     Register right[PIECES];
 #pragma GCC unroll 4
-    for (int j = 0; j < PIECES; ++j) right[j] = *at(b + k * b_stride + REGISTER * j);
+    for (int j = 0; j < PIECES; ++j) right[j] = load(b + k * b_stride + REGISTER * j);
 #pragma GCC unroll 24
     for (int r = 0; r < ROWS; ++r) {
       Register left = same(a.data[r * a.row + k * a.column]);
@@ -128,7 +149,7 @@ inline __attribute__((always_inline)) void tile(int64_t inner, Left a, const flo
 #pragma GCC unroll 24
   for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 4
-    for (int j = 0; j < PIECES; ++j) *at(c + r * c_stride + REGISTER * j) = acc[r][j];
+    for (int j = 0; j < PIECES; ++j) store(c + r * c_stride + REGISTER * j, acc[r][j]);
 }
 
 template <int N>
@@ -195,8 +216,8 @@ void weight_gradient(int64_t count, int64_t outputs, int64_t inputs, const float
 }
 
 void add_rows(int64_t count, int64_t width, const float* y, float* total) {
-  for (int64_t n = 0; n < width; n += LANES) {
-    Lanes sum = load(total + n);
+  for (int64_t n = 0; n < width; n += REGISTER) {
+    Register sum = load(total + n);
     for (int64_t r = 0; r < count; ++r) sum += load(y + r * width + n);
     store(total + n, sum);
   }
@@ -204,48 +225,55 @@ void add_rows(int64_t count, int64_t width, const float* y, float* total) {
 
 // ---- Rows -----------------------------------------------------------------------------------------------------
 
-// One row: unit receives (x - mean) / deviation and y its scaled form; either may be null. Returns 1 / deviation.
+// Calls work(n, part) for every register's worth of a row; `part` is its place in Lanes.
+template <typename Work>
+inline __attribute__((always_inline)) void over(int64_t width, Work work) {
+  for (int64_t n = 0; n < width; n += LANES)
+#pragma GCC unroll 4
+    for (int part = 0; part < PARTS; ++part) work(n + part * REGISTER, part);
+}
+
+// One row: unit receives (x - mean) / deviation and y its scaled form; `unit` may be null. Returns 1 / deviation.
 inline float normalise(int64_t width, const float* x, const float* scale, const float* shift, float* unit, float* y) {
-  Lanes total{};
-  for (int64_t n = 0; n < width; n += LANES) total += load(x + n);
+  Lanes total{}, squares{};
+  over(width, [&](int64_t n, int part) { total.part[part] += load(x + n); });
   float mean = sum(total) / width;
-  Lanes squares{};
-  for (int64_t n = 0; n < width; n += LANES) {
-    Lanes centred = load(x + n) - mean;
-    squares += centred * centred;
-  }
+  over(width, [&](int64_t n, int part) {
+    Register centred = load(x + n) - mean;
+    squares.part[part] += centred * centred;
+  });
   float inverse = 1.0f / __builtin_sqrtf(sum(squares) / width + EPSILON);
-  for (int64_t n = 0; n < width; n += LANES) {
-    Lanes value = (load(x + n) - mean) * inverse;
+  for (int64_t n = 0; n < width; n += REGISTER) {
+    Register value = (load(x + n) - mean) * inverse;
     if (unit) store(unit + n, value);
-    if (y) store(y + n, value * load(scale + n) + load(shift + n));
+    store(y + n, value * load(scale + n) + load(shift + n));
   }
   return inverse;
 }
 
 void scale_rows(int64_t count, int64_t width, const float* unit, const float* scale, const float* shift, float* y) {
   for (int64_t r = 0; r < count; ++r)
-    for (int64_t n = 0; n < width; n += LANES)
+    for (int64_t n = 0; n < width; n += REGISTER)
       store(y + r * width + n, load(unit + r * width + n) * load(scale + n) + load(shift + n));
 }
 
-// dx += gradient of the normalisation's input; null sums are left out.
+// dx = (or with `add`, +=) the gradient of the normalisation's input.
 void normalise_backward(int64_t count, int64_t width, const float* dy, const float* unit, const float* inverse,
                         const float* scale, float* d_scale, float* d_shift, float* dx, bool add) {
   for (int64_t r = 0; r < count; ++r) {
     const float *g = dy + r * width, *u = unit + r * width;
     Lanes total{}, product{};
-    for (int64_t n = 0; n < width; n += LANES) {
-      Lanes d = load(g + n), v = load(u + n);
+    over(width, [&](int64_t n, int part) {
+      Register d = load(g + n), v = load(u + n);
       store(d_scale + n, load(d_scale + n) + d * v);
       store(d_shift + n, load(d_shift + n) + d);
       d *= load(scale + n);
-      total += d;
-      product += d * v;
-    }
+      total.part[part] += d;
+      product.part[part] += d * v;
+    });
     float mean = sum(total) / width, along = sum(product) / width, factor = inverse[r];
-    for (int64_t n = 0; n < width; n += LANES) {
-      Lanes d = load(g + n) * load(scale + n) - mean - load(u + n) * along;
+    for (int64_t n = 0; n < width; n += REGISTER) {
+      Register d = load(g + n) * load(scale + n) - mean - load(u + n) * along;
       float* out = dx + r * width + n;
       store(out, add ? load(out) + d * factor : d * factor);
     }
@@ -253,12 +281,12 @@ void normalise_backward(int64_t count, int64_t width, const float* dy, const flo
 }
 
 // y = gelu(x) in GPT-2's form, x / (1 + e^(-2z)); with `slope`, also its derivative, which may lie over x.
-inline void gelu(int64_t count, const float* x, float* y, float* slope) {
+void gelu(int64_t count, const float* x, float* y, float* slope) {
   const float root = 0.7978845608028654f, cubic = 0.044715f;
-  for (int64_t n = 0; n < count; n += LANES) {
-    Lanes v = load(x + n), square = v * v;
-    Lanes twice = v * (2.0f * root) * (square * cubic + 1.0f);
-    Lanes gate = 1.0f / (exponential(-twice) + 1.0f);
+  for (int64_t n = 0; n < count; n += REGISTER) {
+    Register v = load(x + n), square = v * v;
+    Register twice = v * (2.0f * root) * (square * cubic + 1.0f);
+    Register gate = 1.0f / (exponential(-twice) + 1.0f);
     store(y + n, v * gate);
     if (slope)
       store(slope + n, gate + v * gate * (1.0f - gate) * (2.0f * root) * (square * (3.0f * cubic) + 1.0f));
@@ -267,24 +295,25 @@ inline void gelu(int64_t count, const float* x, float* y, float* slope) {
 
 // Softmax of factor * the first `seen` of `padded` scores, in place; zeros behind them.
 inline void softmax(int64_t seen, int64_t padded, float factor, float* scores) {
-  const Ints steps = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  Lanes top = all(-__builtin_inff());
-  for (int64_t n = 0; n < seen; n += LANES) {
-    Lanes s = load(scores + n);
-    s = steps + (int32_t)n < (int32_t)seen ? s : all(-__builtin_inff());
-    top = s > top ? s : top;
-  }
-  float highest = largest(top);
-  Lanes total{};
-  for (int64_t n = 0; n < seen; n += LANES) {
-    Lanes p = exponential((load(scores + n) - highest) * factor);
-    p = steps + (int32_t)n < (int32_t)seen ? p : Lanes{};
-    total += p;
+  const Register none = same(-__builtin_inff());
+  auto inside = [&](int64_t n) { return places() + (int32_t)n < (int32_t)seen; };
+  Lanes top, total{};
+  for (int part = 0; part < PARTS; ++part) top.part[part] = none;
+  over(seen, [&](int64_t n, int part) {
+    Register s = inside(n) ? load(scores + n) : none;
+    top.part[part] = Largest::of(s, top.part[part]);
+  });
+  float highest = fold<Largest>(top);
+  over(seen, [&](int64_t n, int part) {
+    Register p = exponential((load(scores + n) - highest) * factor);
+    p = inside(n) ? p : Register{};
+    total.part[part] += p;
     store(scores + n, p);
-  }
+  });
   float inverse = 1.0f / sum(total);
-  for (int64_t n = 0; n < seen; n += LANES) store(scores + n, load(scores + n) * inverse);
-  for (int64_t n = round_up(seen); n < padded; n += LANES) store(scores + n, Lanes{});
+  int64_t whole = round_up(seen);
+  for (int64_t n = 0; n < whole; n += REGISTER) store(scores + n, load(scores + n) * inverse);
+  zero(scores + whole, padded - whole);
 }
 
 // `length` rows of `width` columns with `stride` to `width` rows of round_up(length).
@@ -409,9 +438,9 @@ void attend_backward(const GptShape* s, int64_t length, const float* qkv, const 
       const float* w = weights + (i + r) * padded;
       float* g = ds + r * padded;
       Lanes total{};
-      for (int64_t n = 0; n < seen; n += LANES) total += load(w + n) * load(g + n);
+      over(seen, [&](int64_t n, int part) { total.part[part] += load(w + n) * load(g + n); });
       float along = sum(total);
-      for (int64_t n = 0; n < seen; n += LANES) store(g + n, load(w + n) * (load(g + n) - along) * factor);
+      for (int64_t n = 0; n < seen; n += REGISTER) store(g + n, load(w + n) * (load(g + n) - along) * factor);
     }
     product(rows, wide, seen, {ds, padded, 1}, qkv + d, stride, NOTHING, d_qkv + i * stride, stride);
   }
@@ -442,7 +471,7 @@ void forward(const GptShape* s, const float* const* p, const float* packed, cons
     int64_t sequences = least(group, batch - first), rows = sequences * length, row = first * length;
     for (int64_t r = 0; r < rows; ++r) {
       const float *token = p[0] + tokens[row + r] * d, *place = p[1] + r % length * d;
-      for (int64_t n = 0; n < d; n += LANES) store(x + r * d + n, load(token + n) + load(place + n));
+      for (int64_t n = 0; n < d; n += REGISTER) store(x + r * d + n, load(token + n) + load(place + n));
     }
     for (int64_t layer = 0; layer < s->depth; ++layer) {
       Block b(p, layer);
@@ -536,7 +565,7 @@ void backward(const GptShape* s, const float* const* p, const int64_t* tokens, i
       weight_gradient(rows, d, 4 * d, dr, active, t[10]);
       add_rows(rows, d, dr, t[11]);
       product(rows, 4 * d, d, {dr, d, 1}, down, 0, NOTHING, wide, 4 * d);
-      for (int64_t n = 0; n < rows * 4 * d; n += LANES) store(wide + n, load(wide + n) * load(slope + n));
+      for (int64_t n = 0; n < rows * 4 * d; n += REGISTER) store(wide + n, load(wide + n) * load(slope + n));
       scale_rows(rows, d, a.unit2 + row * d, b.scale2, b.shift2, again);
       weight_gradient(rows, 4 * d, d, wide, again, t[8]);
       add_rows(rows, 4 * d, wide, t[9]);
@@ -563,8 +592,8 @@ void backward(const GptShape* s, const float* const* p, const int64_t* tokens, i
   if (lowest > 0) return;
   for (int64_t r = 0; r < batch * length; ++r) {
     float *token = g[0] + tokens[r] * d, *place = g[1] + r % length * d;
-    for (int64_t n = 0; n < d; n += LANES) {
-      Lanes value = load(dx + r * d + n);
+    for (int64_t n = 0; n < d; n += REGISTER) {
+      Register value = load(dx + r * d + n);
       store(token + n, load(token + n) + value);
       store(place + n, load(place + n) + value);
     }
@@ -592,7 +621,7 @@ void step(const GptShape* s, const float* const* p, const float* packed, float* 
   int64_t seen = position + 1;
   for (int64_t r = 0; r < count; ++r) {
     const float *token = p[0] + tokens[r] * d, *place = p[1] + position * d;
-    for (int64_t n = 0; n < d; n += LANES) store(x + r * d + n, load(token + n) + load(place + n));
+    for (int64_t n = 0; n < d; n += REGISTER) store(x + r * d + n, load(token + n) + load(place + n));
   }
   for (int64_t layer = 0; layer < s->depth; ++layer) {
     Block b(p, layer);
@@ -604,7 +633,7 @@ void step(const GptShape* s, const float* const* p, const float* packed, float* 
         float* keys = cache + ((layer * cache_rows + rows[r]) * s->heads + h) * 2 * wide * padded;
         float* values = keys + wide * padded;
         for (int64_t c = 0; c < wide; ++c) keys[c * padded + position] = q[d + c];
-        for (int64_t c = 0; c < wide; c += LANES) store(values + position * wide + c, load(q + 2 * d + c));
+        for (int64_t c = 0; c < wide; c += REGISTER) store(values + position * wide + c, load(q + 2 * d + c));
         product(1, round_up(seen), wide, {q, 0, 1}, keys, padded, NOTHING, scores, padded);
         softmax(seen, round_up(seen), score_factor(wide), scores);
         product(1, wide, seen, {scores, 0, 1}, values, wide, NOTHING, z + r * d + h * wide, d);

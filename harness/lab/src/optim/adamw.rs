@@ -64,6 +64,14 @@ impl Adamw {
     }
 }
 
+impl Adamw {
+    /// Changes learning rate and ε from the next update on.
+    pub(crate) fn rate(&mut self, lr: f64, eps: f64) {
+        self.settings.lr = lr;
+        self.settings.eps = eps;
+    }
+}
+
 impl Optimizer for Adamw {
     fn update(
         &mut self,

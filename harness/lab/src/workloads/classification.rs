@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use data::{Loaded, Samples, Sources};
+use data::{Samples, Sources};
 use ledger::catalogue::MetricInfo;
 use tch::{Device, TchError, Tensor};
 
@@ -51,7 +51,7 @@ impl Layout {
     /// When files are missing or damaged, or the device has no room.
     pub fn load(&self, sources: &Sources, device: Device) -> Result<Ready, LabError> {
         let loaded = data::load(self.data, sources)?;
-        let place = |positions: &[u32]| place(&loaded, positions, self, device);
+        let place = |positions: &[u32]| place(&loaded.samples, positions, self, device);
         let splits = Splits {
             train: place(&loaded.split.train)?,
             probe: None,
@@ -76,13 +76,13 @@ impl Judge for Classifier {
 }
 
 /// Standardises the examples at `positions` and lays them out as `layout` says.
-fn place(
-    loaded: &Loaded,
+pub(super) fn place(
+    samples: &Samples,
     positions: &[u32],
     layout: &Layout,
     device: Device,
 ) -> Result<Split, TchError> {
-    let [channels, height, width] = loaded.samples.shape();
+    let [channels, height, width] = samples.shape();
     let area = height * width;
     let mut values = vec![0.0_f32; positions.len() * channels * area];
     let examples = values.chunks_exact_mut((channels * area).max(1));
@@ -93,7 +93,7 @@ fn place(
             let (mean, deviation) = (how.mean[channel], how.deviation[channel]);
             for pixel in 0..area {
                 let source = offset + channel * area + pixel;
-                let raw = match &loaded.samples {
+                let raw = match samples {
                     Samples::Bytes(images) => {
                         f32::from(images.pixels[source]) / f32::from(images.full_scale)
                     }
@@ -113,7 +113,7 @@ fn place(
         vec![rows, size(height), size(width), size(channels)]
     };
     let stored = Tensor::f_from_slice(&values)?.f_view(shape.as_slice())?;
-    let labels = loaded.samples.labels();
+    let labels = samples.labels();
     let labels: Vec<i64> =
         positions.iter().map(|&position| i64::from(labels[position as usize])).collect();
     Ok(Split {
