@@ -14,6 +14,7 @@ mod files;
 pub mod idx;
 pub mod load;
 pub mod planar;
+pub mod puzzles;
 pub mod quad;
 pub mod raw;
 pub mod sequences;

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use lab::LabError;
+use lab::artefacts::Kept;
 use lab::cell::{CellSetup, Commitment, Outcome};
 use lab::clock::Clocks;
 use lab::loops::training::{Budget, Ending, Evaluation, Target};
@@ -78,6 +79,14 @@ impl Session {
             .ready
             .get(&Self::data_key(planned)?)
             .ok_or_else(|| anyhow::anyhow!("data are not loaded"))?;
+        let artefacts = Kept::new(
+            self.store.root().join("artefacts"),
+            Digest::of_parts(&[
+                code_digest().as_bytes(),
+                lab::device::LIBTORCH_VERSION.as_bytes(),
+                self.device_name.as_bytes(),
+            ]),
+        );
         let setup = CellSetup {
             workload,
             workload_settings: &planned.settings,
@@ -92,7 +101,7 @@ impl Session {
             },
             target: &target,
             device: self.device,
-            artefacts: &lab::artefacts::Unkept,
+            artefacts: &artefacts,
         };
         body(self, &setup)
     }

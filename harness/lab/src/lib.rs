@@ -4,10 +4,12 @@
 //! Methods plug in through the seats of [`seat`]; everything a run leaves is plain data of
 //! `ledger`. Torch errors enter through `f_*` calls and leave as [`LabError`].
 
+pub mod advantage;
 pub mod artefacts;
 pub mod averaging;
 pub mod cell;
 pub mod clock;
+pub mod critic;
 pub mod device;
 pub mod diffusion;
 pub mod error;
@@ -23,6 +25,8 @@ pub mod network;
 pub mod objectives;
 pub mod optim;
 pub mod orders;
+pub mod policy;
+pub mod rollout;
 pub mod samplers;
 pub mod seat;
 pub mod sparsity;

@@ -5,17 +5,21 @@
 
 pub mod attr;
 pub mod blobs_cnn;
+pub mod chain_sum;
 pub mod cifar10_resnet;
 pub mod classification;
+pub mod countdown;
 pub mod digits_gen;
 pub mod digits_mlp;
 pub mod fashion_cnn;
 pub mod generative;
 pub mod hurdle_car;
+pub mod knights;
 pub mod language;
 pub mod material;
 pub mod mnist_cnn;
 pub mod mnist_gen;
+pub mod puzzles;
 pub mod quad;
 pub mod ring8;
 pub mod shapes16;
@@ -144,11 +148,14 @@ pub trait Judge: std::fmt::Debug {
 pub static WORKLOADS: &[&Workload] = &[
     &attr::WORKLOAD,
     &blobs_cnn::WORKLOAD,
+    &chain_sum::WORKLOAD,
     &cifar10_resnet::WORKLOAD,
+    &countdown::WORKLOAD,
     &digits_gen::WORKLOAD,
     &digits_mlp::WORKLOAD,
     &fashion_cnn::WORKLOAD,
     &hurdle_car::WORKLOAD,
+    &knights::WORKLOAD,
     &mnist_cnn::WORKLOAD,
     &mnist_gen::WORKLOAD,
     &quad::WORKLOAD,

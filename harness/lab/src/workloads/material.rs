@@ -71,6 +71,11 @@ pub trait Verifier: std::fmt::Debug + Send + Sync {
     /// example `id`.
     fn check(&self, id: u32, response: &[i64]) -> Outcome;
 
+    /// Tokens of every prompt, where all have as many.
+    fn prompt_length(&self) -> Option<usize> {
+        None
+    }
+
     /// Longest response, in tokens, the end included.
     fn longest_response(&self) -> usize;
 }

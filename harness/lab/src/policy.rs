@@ -1,0 +1,154 @@
+//! The policy-gradient objective that methods of learning from reward share: roll-outs of a batch
+//! of prompts, advantages within each prompt's group, a clipped surrogate over tokens.
+
+use ledger::settings;
+use ledger::settings::Range;
+use tch::{TchError, Tensor};
+
+use crate::LabError;
+use crate::advantage::{AdvantageSettings, k3, surrogate};
+use crate::network::Network;
+use crate::rollout::{Roller, RolloutSettings, Rollouts, column};
+use crate::seat::{Batch, Facts, Moment, Objective, Task};
+use crate::workloads::Split;
+
+settings! {
+    /// Settings of the policy gradient.
+    pub struct PolicySettings {
+        /// Whether the ratio to the policy that sampled is clipped.
+        clip: bool = true, from "arXiv:2402.03300, eq. 3";
+        /// How far below 1 the ratio may go.
+        clip_low: f64 = 0.2, range Range::of(0.0..=1.0), from "trl and verl";
+        /// How far above 1 the ratio may go.
+        clip_high: f64 = 0.2, range Range::of(0.0..), from "trl and verl; DAPO: 0.28";
+        /// β: weight of the divergence (k3) from the policy at the start.
+        beta: f64 = 0.0, range Range::of(0.0..), from "trl; verl in DUMP: 0.001";
+        /// Updates on each batch of roll-outs.
+        passes: u32 = 1, range Range::of(1.0..=64.0), from "trl num_iterations";
+        use advantage: AdvantageSettings;
+        use rollouts: RolloutSettings;
+    }
+}
+
+/// What a step has sampled.
+#[derive(Debug)]
+struct Prepared {
+    rollouts: Rollouts,
+    /// One per response, N × 1.
+    advantages: Tensor,
+    /// Weights of token losses, N × R.
+    weights: Tensor,
+    /// Log-probabilities under the policy at the start, N × R.
+    reference: Option<Tensor>,
+    /// Log-probabilities under the policy that sampled, N × R: those of the first pass.
+    old: Option<Tensor>,
+}
+
+/// Policy gradient with advantages relative to a prompt's group of responses.
+#[derive(Debug)]
+pub struct PolicyGradient {
+    settings: PolicySettings,
+    roller: Roller,
+    reference: Option<Network>,
+    prepared: Option<Prepared>,
+    /// Mean |advantage| of each prompt of the last step.
+    scores: Vec<f64>,
+    /// Groups whose rewards were all the same, and all groups.
+    silent: [u64; 2],
+}
+
+impl PolicyGradient {
+    /// For a task with a verifier.
+    ///
+    /// # Errors
+    /// When the workload verifies nothing.
+    pub fn new(settings: PolicySettings, task: &Task<'_>) -> Result<Self, LabError> {
+        let roller = Roller::new(&settings.rollouts, task)?;
+        Ok(Self {
+            settings,
+            roller,
+            reference: None,
+            prepared: None,
+            scores: Vec::new(),
+            silent: [0; 2],
+        })
+    }
+}
+
+impl Objective for PolicyGradient {
+    fn start(&mut self, network: &Network, _: &Split) -> Result<Option<Vec<u32>>, LabError> {
+        self.reference = (self.settings.beta > 0.0).then(|| network.duplicate());
+        Ok(None)
+    }
+
+    fn before_step(
+        &mut self,
+        network: &Network,
+        batch: &Batch,
+        moment: &Moment,
+    ) -> Result<(), LabError> {
+        let step = u32::try_from(moment.step).unwrap_or(u32::MAX);
+        let rollouts = self.roller.sample(network, batch, step)?;
+        let rewards = self.roller.rewards(&rollouts, moment);
+        let norm = self.settings.advantage.norm();
+        let groups = rewards.chunks(self.roller.responses()).map(|group| norm.advantages(group));
+        let groups: Vec<Vec<f64>> = groups.collect();
+        self.scores = groups.iter().map(|group| mean_size(group)).collect();
+        let silent = self.scores.iter().filter(|score| **score == 0.0).count();
+        self.silent[0] += silent as u64;
+        self.silent[1] += groups.len() as u64;
+        let reference = match &self.reference {
+            Some(reference) => Some(rollouts.log_probabilities(reference)?),
+            None => None,
+        };
+        let aggregate = self.settings.advantage.aggregate;
+        self.prepared = Some(Prepared {
+            advantages: column(&groups.concat(), &rollouts.mask)?,
+            weights: aggregate.weights(&rollouts.mask, self.roller.longest())?,
+            reference,
+            old: None,
+            rollouts,
+        });
+        Ok(())
+    }
+
+    fn passes(&self) -> u32 {
+        self.settings.passes
+    }
+
+    fn losses(&mut self, network: &Network, _: &Batch, _: &Moment) -> Result<Tensor, TchError> {
+        let Some(prepared) = &mut self.prepared else {
+            return Err(TchError::Kind("no roll-outs were made for this step".to_owned()));
+        };
+        let own = prepared.rollouts.log_probabilities(network)?;
+        let old = prepared.old.get_or_insert_with(|| own.detach());
+        let PolicySettings { clip, clip_low, clip_high, beta, .. } = self.settings;
+        let clip = clip.then_some((clip_low, clip_high));
+        let mut losses = surrogate(&own, old, &prepared.advantages, clip)?;
+        if let Some(reference) = &prepared.reference {
+            losses = losses.f_add(&k3(&own, reference)?.f_mul_scalar(beta)?)?;
+        }
+        let responses = self.roller.responses() as i64;
+        losses
+            .f_mul(&prepared.weights)?
+            .f_sum_dim_intlist(1, false, losses.kind())?
+            .f_view([-1, responses])?
+            .f_mean_dim(1, false, losses.kind())
+    }
+
+    fn scores(&self) -> Option<&[f64]> {
+        Some(&self.scores)
+    }
+
+    fn facts(&self) -> Facts {
+        let [silent, all] = self.silent;
+        let mut facts = self.roller.facts();
+        facts
+            .insert("groups_without_signal".to_owned(), (silent as f64 / all.max(1) as f64).into());
+        facts
+    }
+}
+
+fn mean_size(advantages: &[f64]) -> f64 {
+    advantages.iter().map(|advantage| advantage.abs()).sum::<f64>() / advantages.len() as f64
+}

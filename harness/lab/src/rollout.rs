@@ -1,0 +1,316 @@
+//! Responses to a batch of prompts: sampled, verified, rewarded, and scored by a policy.
+
+use std::sync::Arc;
+
+use ledger::settings::Range;
+use ledger::streams::Streams;
+use ledger::{choice, settings};
+use rand_pcg::Pcg64;
+use sha2::{Digest as _, Sha256};
+use tch::{Device, Kind, TchError, Tensor};
+
+use crate::LabError;
+use crate::generate::{Choice, Generated, Options, Prompts, generate};
+use crate::network::Network;
+use crate::seat::{Batch, Facts, Moment, Outcome, Reward, Task};
+use crate::workloads::{Tokens, Verifier};
+
+choice! {
+    /// What a response is rewarded for.
+    pub enum Rewarded {
+        /// For being right.
+        Correct = "correct",
+        /// For nothing: the rewards of a batch are dealt out at random. What a method gains with
+        /// them it does not gain by learning from reward.
+        Shuffled = "shuffled",
+    }
+}
+
+settings! {
+    /// Settings of roll-outs.
+    pub struct RolloutSettings {
+        /// G: responses per prompt.
+        responses: u32 = 8, range Range::of(1.0..=64.0), from "trl; verl in DUMP: 16";
+        /// What a response is rewarded for.
+        reward: Rewarded = Rewarded::Correct, from "1[correct], as in arXiv:2402.03300";
+        /// Reward of a response that has the form that was asked for, beside 1 for a right one.
+        form_reward: f64 = 0.0, range Range::of(0.0..), from "none: the verifier's word alone";
+    }
+}
+
+/// 1 for a right response, and a bonus for form.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Correctness {
+    /// Reward of a well-formed response.
+    pub form: f64,
+}
+
+impl Reward for Correctness {
+    fn score(&self, _: &Moment, outcome: Outcome, _: usize) -> f64 {
+        f64::from(u8::from(outcome.correct)) + self.form * f64::from(u8::from(outcome.well_formed))
+    }
+}
+
+/// Responses as sampled: G in a row for each of B prompts, N = B·G in all.
+#[derive(Debug)]
+pub struct Rollouts {
+    /// Prompts of P tokens and responses of up to R, filled with zeros: N × (P + R), i64.
+    pub tokens: Tensor,
+    /// 1 at tokens of a response, its end included: N × R, f32.
+    pub mask: Tensor,
+    /// P.
+    pub prompt: i64,
+    /// What the verifier says of each, if it was asked.
+    pub outcomes: Vec<Outcome>,
+    /// Tokens of each, its end included.
+    pub lengths: Vec<usize>,
+}
+
+impl Rollouts {
+    /// `responses` to `prompts`, row by row.
+    ///
+    /// # Errors
+    /// When libtorch cannot allocate.
+    pub fn new(prompts: &Tensor, responses: &[Vec<i64>]) -> Result<Self, TchError> {
+        let (rows, prompt) = prompts.size2()?;
+        let lengths: Vec<usize> = responses.iter().map(Vec::len).collect();
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        let filled = responses.iter().flat_map(|response| {
+            let fill = std::iter::repeat_n(0, longest - response.len());
+            response.iter().copied().chain(fill)
+        });
+        let filled: Vec<i64> = filled.collect();
+        let device = prompts.device();
+        let longest = longest as i64;
+        let tokens = Tensor::f_from_slice(&filled)?.f_view([rows, longest])?.f_to_device(device)?;
+        let mask = mask(&lengths, longest)?.f_to_device(device)?;
+        let tokens = Tensor::f_cat(&[prompts.shallow_clone(), tokens], 1)?;
+        Ok(Self { tokens, mask, prompt, outcomes: Vec::new(), lengths })
+    }
+
+    /// The tokens of every response, on the host.
+    ///
+    /// # Errors
+    /// When they cannot be copied.
+    pub fn responses(&self) -> Result<Vec<Vec<i64>>, TchError> {
+        let (_, longest) = self.mask.size2()?;
+        rows_of(&self.tokens.f_narrow(1, self.prompt, longest)?, &self.lengths)
+    }
+
+    /// Log-probabilities that `network` gives the tokens of the responses: N × R, of which those
+    /// off the mask mean nothing.
+    ///
+    /// # Errors
+    /// When the network is no transformer.
+    pub fn log_probabilities(&self, network: &Network) -> Result<Tensor, TchError> {
+        let logits = network.gpt()?.logits(network, &self.states(network)?)?;
+        let (_, longest) = self.mask.size2()?;
+        let responses = self.tokens.f_narrow(1, self.prompt, longest)?.f_unsqueeze(-1)?;
+        let chosen = logits.f_gather(-1, &responses, false)?.f_squeeze_dim(-1)?;
+        chosen.f_sub(&logits.f_logsumexp([-1], false)?)
+    }
+
+    /// Hidden states that the tokens of the responses are predicted from: N × R × d.
+    ///
+    /// # Errors
+    /// When the network is no transformer.
+    pub fn states(&self, network: &Network) -> Result<Tensor, TchError> {
+        let (_, longest) = self.mask.size2()?;
+        let seen = self.tokens.f_narrow(1, 0, self.prompt + longest - 1)?;
+        network.gpt()?.hidden(network, &seen)?.f_narrow(1, self.prompt - 1, longest)
+    }
+
+    /// The rows at `places`, as roll-outs of their own.
+    ///
+    /// # Errors
+    /// When a place is beyond the last row.
+    pub fn select(&self, places: &[usize]) -> Result<Self, TchError> {
+        let rows: Vec<i64> = places.iter().map(|place| *place as i64).collect();
+        let rows = Tensor::f_from_slice(&rows)?.f_to_device(self.tokens.device())?;
+        Ok(Self {
+            tokens: self.tokens.f_index_select(0, &rows)?,
+            mask: self.mask.f_index_select(0, &rows)?,
+            prompt: self.prompt,
+            outcomes: places
+                .iter()
+                .filter_map(|place| self.outcomes.get(*place).copied())
+                .collect(),
+            lengths: places.iter().map(|place| self.lengths[*place]).collect(),
+        })
+    }
+}
+
+/// Samples, verifies and rewards responses to training prompts.
+pub struct Roller {
+    verifier: Arc<dyn Verifier>,
+    prompt: usize,
+    end: i64,
+    responses: usize,
+    rewarded: Rewarded,
+    reward: Box<dyn Reward>,
+    streams: Streams,
+    sampled: Sha256,
+    count: u64,
+    tokens: u64,
+}
+
+impl std::fmt::Debug for Roller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Roller").field("responses", &self.responses).finish_non_exhaustive()
+    }
+}
+
+impl Roller {
+    /// For the task's verifier and the run's `rollout` stream.
+    ///
+    /// # Errors
+    /// When the workload verifies nothing.
+    pub fn new(settings: &RolloutSettings, task: &Task<'_>) -> Result<Self, LabError> {
+        let RolloutSettings { responses, reward, form_reward } = *settings;
+        let material = task.material;
+        let (Some(verifier), Some(Tokens { end: Some(end), .. })) =
+            (&material.verifier, material.tokens)
+        else {
+            return Err(task.unfit("learning from reward", "there is no verifier of responses"));
+        };
+        let Some(prompt) = verifier.prompt_length() else {
+            return Err(task.unfit("learning from reward", "prompts are of different lengths"));
+        };
+        Ok(Self {
+            verifier: verifier.clone(),
+            prompt,
+            end,
+            responses: responses as usize,
+            rewarded: reward,
+            reward: Box::new(Correctness { form: form_reward }),
+            streams: task.streams.clone(),
+            sampled: Sha256::new(),
+            count: 0,
+            tokens: 0,
+        })
+    }
+
+    /// G.
+    #[must_use]
+    pub fn responses(&self) -> usize {
+        self.responses
+    }
+
+    /// Tokens of a prompt.
+    #[must_use]
+    pub fn prompt_length(&self) -> usize {
+        self.prompt
+    }
+
+    /// The token that ends a response.
+    #[must_use]
+    pub fn end(&self) -> i64 {
+        self.end
+    }
+
+    /// Longest response that is allowed, in tokens, its end included.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        self.verifier.longest_response()
+    }
+
+    /// G responses to each prompt of a batch, sampled from `network` at temperature 1; each row
+    /// draws from the `rollout` stream of its place and `step`.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    pub fn sample(
+        &mut self,
+        network: &Network,
+        batch: &Batch,
+        step: u32,
+    ) -> Result<Rollouts, LabError> {
+        let prompt = self.prompt_length() as i64;
+        let prompts = batch.inputs.f_narrow(1, 0, prompt)?;
+        let repeated = prompts.f_repeat_interleave_self_int(self.responses as i64, 0, None)?;
+        let rows = (0..).take(batch.ids.len() * self.responses);
+        let mut generators: Vec<Pcg64> =
+            rows.map(|row| self.streams.keyed("rollout", row, step)).collect();
+        let options = Options { longest: self.longest(), end: Some(self.end), banned: Vec::new() };
+        let choice = Choice::Sample { temperature: 1.0, generators: &mut generators };
+        let prompts = Prompts::from(&repeated);
+        let Generated { tokens, lengths, .. } = generate(network, prompts, &options, choice)?;
+        let responses = rows_of(&tokens, &lengths)?;
+        let ids = batch.ids.iter().flat_map(|id| std::iter::repeat_n(*id, self.responses));
+        let mut outcomes = Vec::with_capacity(responses.len());
+        for (id, response) in ids.zip(&responses) {
+            for token in response {
+                self.sampled.update(token.to_le_bytes());
+            }
+            outcomes.push(verified(self.verifier.as_ref(), id, response, self.end));
+            self.tokens += response.len() as u64;
+        }
+        self.count += outcomes.len() as u64;
+        Ok(Rollouts { outcomes, ..Rollouts::new(&repeated, &responses)? })
+    }
+
+    /// The reward of each response.
+    #[must_use]
+    pub fn rewards(&self, rollouts: &Rollouts, moment: &Moment) -> Vec<f64> {
+        let each = rollouts.outcomes.iter().zip(&rollouts.lengths);
+        let mut rewards: Vec<f64> =
+            each.map(|(outcome, length)| self.reward.score(moment, *outcome, *length)).collect();
+        if self.rewarded == Rewarded::Shuffled {
+            let step = u32::try_from(moment.step).unwrap_or(u32::MAX);
+            let mut places: Vec<u32> = (0..).take(rewards.len()).collect();
+            ledger::order::shuffle(&mut self.streams.keyed("control", step, 0), &mut places);
+            rewards = places.into_iter().map(|place| rewards[place as usize]).collect();
+        }
+        rewards
+    }
+
+    /// How many responses and tokens were sampled, and which.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        let sampled = ledger::digest::Digest(self.sampled.clone().finalize().into());
+        Facts::from([
+            ("responses".to_owned(), self.count.into()),
+            ("response_tokens".to_owned(), self.tokens.into()),
+            ("responses_sha256".to_owned(), sampled.to_string().into()),
+        ])
+    }
+}
+
+/// What the verifier says of a response; one that does not end is wrong and malformed.
+#[must_use]
+pub fn verified(verifier: &dyn Verifier, id: u32, response: &[i64], end: i64) -> Outcome {
+    match response.split_last() {
+        Some((last, answer)) if *last == end => verifier.check(id, answer),
+        _ => Outcome { correct: false, well_formed: false },
+    }
+}
+
+/// The first `lengths` tokens of each row, on the host.
+///
+/// # Errors
+/// When they cannot be copied.
+pub fn rows_of(tokens: &Tensor, lengths: &[usize]) -> Result<Vec<Vec<i64>>, TchError> {
+    let (_, width) = tokens.size2()?;
+    let flat: Vec<i64> = Vec::try_from(&tokens.f_to_device(Device::Cpu)?.f_reshape([-1])?)?;
+    let rows = flat.chunks_exact(width.max(1) as usize).zip(lengths);
+    Ok(rows.map(|(row, length)| row[..*length].to_vec()).collect())
+}
+
+/// 1 for the first `lengths` places of each row of `width`, else 0; f32.
+fn mask(lengths: &[usize], width: i64) -> Result<Tensor, TchError> {
+    let places = |length: &usize| {
+        let length = *length as i64;
+        (0..width).map(move |place| f32::from(u8::from(place < length)))
+    };
+    let mask: Vec<f32> = lengths.iter().flat_map(places).collect();
+    Tensor::f_from_slice(&mask)?.f_view([lengths.len() as i64, width])
+}
+
+/// A tensor N × 1 on the device of `like`.
+///
+/// # Errors
+/// When libtorch cannot allocate.
+pub fn column(values: &[f64], like: &Tensor) -> Result<Tensor, TchError> {
+    let tensor = Tensor::f_from_slice(values)?.f_to_kind(Kind::Float)?.f_unsqueeze(1)?;
+    tensor.f_to_device(like.device())
+}
