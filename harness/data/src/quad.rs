@@ -7,13 +7,16 @@
 //! multiples of 2⁻¹², so that sample ids do not depend on a platform's logarithm.
 
 use ledger::digest::Digest;
+use ledger::order::bounded;
 use ledger::sample::sample_id;
-use ledger::streams::unit_f64;
 use rand_distr::{Distribution as _, StandardNormal};
 use rand_pcg::Pcg64;
 
 /// Number of dimensions.
 pub const DIMENSION: usize = 64;
+
+/// Quality levels, evenly spread from 0 to 1: an order by quality leaves ties to chance.
+const LEVELS: u64 = 32;
 
 /// Steps per unit of a rounded number.
 const STEPS: f64 = 4096.0;
@@ -36,7 +39,7 @@ pub struct Equation {
     pub inputs: [f32; DIMENSION],
     /// y.
     pub output: f32,
-    /// q in [0, 1).
+    /// q, one of 32 levels from 0 to 1.
     pub quality: f64,
 }
 
@@ -78,7 +81,7 @@ impl Quad {
     #[must_use]
     pub fn draw(&self, random: &mut Pcg64) -> Equation {
         let normal = |random: &mut Pcg64| -> f64 { StandardNormal.sample(random) };
-        let quality = (unit_f64(random) * STEPS).floor() / STEPS;
+        let quality = bounded(random, LEVELS) as f64 / (LEVELS - 1) as f64;
         let mut inputs = [0.0; DIMENSION];
         let mut output = (self.noise + self.noise_slope * (1.0 - quality)) * normal(random);
         let directions = optimum().into_iter().zip(wrong_direction());
@@ -180,7 +183,7 @@ mod tests {
     fn decay_narrows_the_gap_between_orders_and_ascending_likes_a_constant_rate_best() {
         let mut qualities: Vec<f64> = {
             let mut random = Quad::generator(5);
-            (0..3000).map(|_| unit_f64(&mut random)).collect()
+            (0..3000).map(|_| QUAD.draw(&mut random).quality).collect()
         };
         let excess = |qualities: &[f64], floor: f64| {
             let decayed = |step: usize| {

@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn the_record_says_what_the_schedule_is_worth() {
         let stage = quad();
-        let wsd = json!({"wsd": {"warmup": 0.05, "decay_from": 0.8, "floor": 0.003_333_333_333_333_333_3}});
+        let wsd = json!({"wsd": {"warmup": 0.05, "decay_from": 0.8, "floor": 1.0 / 300.0}});
         let mass = |schedule, batch_size: u32| {
             let trace = run(&stage, [("schedule", schedule), ("batch_size", json!(batch_size))]);
             trace.facts["learning_rate_mass"].as_f64().unwrap()

@@ -141,6 +141,7 @@ pub fn forward(
     };
     check_tokens(ids, vocabulary)?;
     let weights = &weights[..gpt.parameters()];
+    let shape = raw_shape(gpt);
     let mut output = std::ptr::null_mut();
     #[expect(
         unsafe_code,
@@ -150,7 +151,7 @@ pub fn forward(
     unsafe {
         check(palimpsest_gpt_forward(
             loops.0,
-            &raw const *&raw_shape(gpt),
+            &raw const shape,
             head,
             tokens.as_ptr(),
             handles(weights.iter().copied()).as_ptr(),

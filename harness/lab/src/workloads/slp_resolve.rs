@@ -15,13 +15,13 @@ use data::slp::Alphabet;
 use data::slp::resolve::Resolve;
 use ledger::catalogue::{MetricInfo, WorkloadInfo};
 use ledger::digest::Digest;
-use ledger::settings::{Range, Values};
+use ledger::settings::{Range, SettingError, Values};
 use ledger::{choice, settings};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tch::Device;
 
-use super::language::{Scores, Size, identity, split};
+use super::language::{self, Scores, Size, identity, split};
 use super::{Judge, Look, Material, Ready, Splits, Tokens, Workload, offers};
 use crate::LabError;
 use crate::models::gpt::{bidirectional, gpt};
@@ -45,7 +45,7 @@ settings! {
         /// Registers of a chain, and so number of skills.
         chain: u32 = 3, range Range::of(2.0..=5.0), from "assumed; Skill-it: 5";
         /// Names to choose from.
-        names: u32 = 12, range Range::of(10.0..=26.0), from "assumed; Skill-it: 26";
+        names: u32 = 10, range Range::of(2.0..=26.0), from "assumed; Skill-it: 26";
         /// Size of the transformer: xs, s or m.
         size: Size = Size::Xs, from "assumed";
         /// Whether a position sees only those before it.
@@ -84,14 +84,29 @@ pub static WORKLOAD: Workload = Workload {
         evaluate_every_epochs: 0.0625,
         split_sizes: SIZES,
         settings: Settings::table(),
-        resolve: Settings::resolve,
+        resolve: |values| {
+            let resolved = Settings::resolve(values)?;
+            let Resolve { names, .. } = Settings::read(values)?.rendering();
+            let registers = Settings::read(values)?.rendering().registers();
+            if registers > usize::from(names) {
+                return Err(SettingError::Joint(format!(
+                    "names is {names}, but {registers} registers need as many"
+                )));
+            }
+            Ok(resolved)
+        },
         card: include_str!("slp_resolve.rs"),
     },
     load: |values, _, device| load(values, device),
     network: |values, material, streams, device| {
         let Settings { size, causal, .. } = Settings::read(values).unwrap_or_default();
         let shape = size.shape(material.vocabulary(), material.context());
-        if causal { gpt(shape, streams, device) } else { bidirectional(shape, streams, device) }
+        let network = match causal {
+            true => gpt(shape, streams, device),
+            false => bidirectional(shape, streams, device),
+        }?;
+        language::spread(&network)?;
+        Ok(network)
     },
     start: None,
 };

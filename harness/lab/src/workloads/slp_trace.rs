@@ -5,8 +5,9 @@
 //! statements in order and asks for the last register; the response gives every register its value
 //! and then the answer. The loss is the response's.
 //!
-//! `answer` is the accuracy of the answer behind the right thought; `accuracy`, computed at the
-//! last look, is that of the model's own greedy response.
+//! `steps` is the share of registers whose value is right behind the right thought so far (the
+//! answer itself only repeats the last of them); `accuracy`, computed at the last look, is that of
+//! the answer of the model's own greedy response.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,8 +46,7 @@ settings! {
 
 const METRICS: &[MetricInfo] = &[
     MetricInfo::share("accuracy", 1.0 / 13.0),
-    MetricInfo::share("answer", 1.0 / 13.0),
-    MetricInfo::share("tokens", 0.0),
+    MetricInfo::share("steps", 1.0 / 13.0),
     MetricInfo::error("nll"),
 ];
 
@@ -72,8 +72,8 @@ pub static WORKLOAD: Workload = Workload {
             offers::VERIFIER,
         ],
         metrics: METRICS,
-        metric: "answer",
-        target: 0.9,
+        metric: "steps",
+        target: 0.7,
         target_origin: "assumed",
         budget_epochs: 10.0,
         evaluate_every_epochs: 1.0,
@@ -178,13 +178,21 @@ struct Answers {
     test: Vec<Traced>,
 }
 
+/// Share of values that are right: every second token of a thought, which answer mark, answer and
+/// end follow.
+fn steps(scores: &Scores) -> f64 {
+    let values = scores.rows.iter().flat_map(|row| {
+        let thought = row.len().saturating_sub(3);
+        row.iter().take(thought).skip(1).step_by(2)
+    });
+    mean(values.map(|(_, right)| f64::from(u8::from(*right))))
+}
+
 impl Judge for Answers {
     fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
         let scores = Scores::of(look.model.network, look.split)?;
         let mut metrics = BTreeMap::from([
-            // The end comes after the answer.
-            ("answer".to_owned(), scores.accuracy_at(1)),
-            ("tokens".to_owned(), scores.accuracy()),
+            ("steps".to_owned(), steps(&scores)),
             ("nll".to_owned(), scores.nll()),
         ]);
         if look.last {
@@ -234,6 +242,16 @@ mod tests {
         // One in thirteen by chance.
         assert!(swapped < 25, "{swapped}");
         assert!(!verifier.check(1_000, &[]).correct);
+    }
+
+    #[test]
+    fn steps_are_the_values_of_the_thought() {
+        let wrong_names = [false, true, false, true, true, true, true];
+        let row = |right: &[bool]| right.iter().map(|right| (1.0, *right)).collect::<Vec<_>>();
+        let scores = Scores {
+            rows: vec![row(&wrong_names), row(&[true, false, true, true, true, true, true])],
+        };
+        assert_eq!(steps(&scores), 0.75);
     }
 
     #[test]
