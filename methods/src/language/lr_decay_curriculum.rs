@@ -76,7 +76,7 @@ pub static METHOD: Method = Method {
     summary: "order by quality, learning-rate decay and checkpoint averages, crossed",
     paper: Paper {
         title: "How learning rate decay wastes your best data in curriculum-based LLM pretraining",
-        authors: "anonymous in the summaries used",
+        authors: "Luo, Sun, Wen, Shi, Cui, Dang, Lyu, Chen",
         year: 2026,
         reference: "arXiv:2511.18903",
         code: "none found",
