@@ -20,7 +20,7 @@
 //!   inside the run's clock, though not in its budget of samples.
 //! - Ids of an epoch are shuffles of the eligible prompts, repeated to the length of the training split.
 //! - Without a single pair nothing is learned: the run keeps its start, and says `pairs: 0`.
-//! - Assumed: AdamW at 3e-4 (trl: 1e-6), 16 pairs a step, a constant rate.
+//! - Assumed: AdamW at 1e-3 (trl: 1e-6), 16 pairs a step, a constant rate.
 
 use lab::LabError;
 use lab::method::Method;
