@@ -10,6 +10,7 @@
 
 mod bare;
 mod harness;
+mod rollout;
 mod task;
 
 use std::io::BufRead as _;
@@ -20,6 +21,7 @@ use criterion::{BatchSize, Criterion, Throughput};
 use harness::Harness;
 use ledger::digest::Digest;
 use ledger::transcript::Transcript;
+use rollout::Rollouts;
 use task::{DIGITS_MLP, MNIST_CNN, Task};
 
 fn main() {
@@ -36,14 +38,25 @@ fn main() {
     criterion.final_summary();
 }
 
-/// Answers each line `task batch steps` with the milliseconds per step of such a block.
+/// Answers each line `task batch steps` with the milliseconds per step of such a block; tasks are
+/// those of [`task`], `generate` and `grpo`, whose batch is the number of responses.
 fn serve() {
     let mut loops: Vec<(&str, u32, Harness)> = Vec::new();
+    let mut rollouts = Rollouts::new();
     for line in std::io::stdin().lock().lines() {
         let line = line.unwrap();
         let words: Vec<&str> = line.split_whitespace().collect();
         let [name, batch, steps] = words[..] else { panic!("expected: task batch steps") };
         let (batch, steps) = (batch.parse::<u32>().unwrap(), steps.parse::<u64>().unwrap());
+        let seconds = match name {
+            "generate" => Some(rollouts.generation(i64::from(batch), steps)),
+            "grpo" => Some(rollouts.grpo(i64::from(batch), steps)),
+            _ => None,
+        };
+        if let Some(seconds) = seconds {
+            println!("{:.6}", 1e3 * seconds / steps as f64);
+            continue;
+        }
         let task = Task::find(name).unwrap();
         let known = loops.iter().position(|(name, size, _)| (*name, *size) == (task.name, batch));
         let index = known.unwrap_or_else(|| {

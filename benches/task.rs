@@ -1,12 +1,14 @@
 //! What both loops train on: random data in the shape of a workload, and its network.
 
 use lab::models::cnn::{Shape, cnn};
+use lab::models::gpt::{self, gpt};
 use lab::models::mlp::mlp;
 use lab::network::Network;
+use lab::objectives::Natural;
 use lab::workloads::{Split, Splits};
 use ledger::seed::Seed;
 use ledger::streams::{self, Streams};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// A workload's shapes; the values are random, as time does not depend on them.
 #[derive(Debug, Clone, Copy)]
@@ -15,8 +17,10 @@ pub struct Task {
     pub name: &'static str,
     /// Training examples.
     pub examples: u32,
-    /// An example as stored: numbers in a row, or H × W × C.
+    /// An example as stored: numbers in a row, H × W × C, or tokens in a row.
     pub shape: &'static [i64],
+    /// The loss, which says what the numbers are.
+    pub loss: Natural,
     /// Builds the network.
     pub network: fn(&Streams) -> Network,
 }
@@ -26,6 +30,7 @@ pub const DIGITS_MLP: Task = Task {
     name: "digits-mlp",
     examples: 1_197,
     shape: &[64],
+    loss: Natural::Classes,
     network: |streams| mlp(&[64, 128, 128, 10], streams, Device::Cpu).unwrap(),
 };
 
@@ -34,17 +39,39 @@ pub const MNIST_CNN: Task = Task {
     name: "mnist-cnn",
     examples: 5_400,
     shape: &[28, 28, 1],
+    loss: Natural::Classes,
     network: |streams| {
         let shape = Shape { channels: 1, side: 28, widths: [16, 32, 64], classes: 10, norm: false };
         cnn(shape, streams, Device::Cpu).unwrap()
     },
 };
 
+/// Rows of 32 tokens out of 32 and a GPT of width 64.
+pub const GPT_XS: Task = Task {
+    name: "gpt-xs",
+    examples: 4_096,
+    shape: &[32],
+    loss: Natural::Tokens,
+    network: |streams| gpt(gpt::Shape::xs(TOKENS, 32), streams, Device::Cpu).unwrap(),
+};
+
+/// Rows of 64 tokens out of 32 and a GPT of width 128.
+pub const GPT_S: Task = Task {
+    name: "gpt-s",
+    examples: 4_096,
+    shape: &[64],
+    loss: Natural::Tokens,
+    network: |streams| gpt(gpt::Shape::s(TOKENS, 64), streams, Device::Cpu).unwrap(),
+};
+
+/// Size of the alphabet.
+const TOKENS: usize = 32;
+
 impl Task {
     /// The task called `name`.
     #[must_use]
     pub fn find(name: &str) -> Option<Self> {
-        [DIGITS_MLP, MNIST_CNN].into_iter().find(|task| task.name == name)
+        [DIGITS_MLP, MNIST_CNN, GPT_XS, GPT_S].into_iter().find(|task| task.name == name)
     }
 
     /// Streams that everything random is drawn from.
@@ -64,10 +91,21 @@ impl Task {
         }
     }
 
-    /// Normal inputs in ten classes.
+    /// Normal inputs in ten classes, or tokens each of which asks for another.
     #[must_use]
     pub fn split(&self, examples: u32) -> Split {
         let rows = i64::from(examples);
+        if self.loss == Natural::Tokens {
+            let ids = Tensor::arange(rows * self.shape[0], (Kind::Int64, Device::Cpu));
+            let stored = (&ids * &ids * 5 + &ids * 3).remainder(TOKENS as i64);
+            let labels = ids.remainder(TOKENS as i64);
+            let size = [rows, self.shape[0]];
+            return Split {
+                stored: stored.view(size),
+                labels: labels.view(size),
+                groups: Vec::new(),
+            };
+        }
         let count = usize::try_from(rows * self.shape.iter().product::<i64>()).unwrap();
         let values = streams::normal(&mut Self::streams().generator("bench"), count);
         let labels: Vec<i64> = (0..rows).map(|row| row % 10).collect();

@@ -27,7 +27,7 @@ use lab::method::Method;
 use lab::objectives::consistency::{
     Consistency, Curriculum, Distance, Proposal, Rules, Teacher, Weighting,
 };
-use lab::optim::radam::AdaptiveSettings;
+use lab::optim::radam::{Adaptive, AdaptiveSettings};
 use lab::samplers::SamplerKind;
 use lab::seat::{Recipe, Step};
 use lab::workloads::offers;
@@ -68,7 +68,11 @@ settings! {
         batch_size: u32 = 512, range Range::of(1.0..), from "openai/consistency_models_cifar10@d086e77";
         /// Learning-rate factor over the run.
         schedule: Schedule = Schedule::Constant, from "the same code";
-        use optimizer: AdaptiveSettings;
+        /// Update rule.
+        optimizer: Adaptive = Adaptive::Radam, from "openai/consistency_models@e32b69e";
+        /// Peak learning rate.
+        lr: f64 = 4e-4, range Range::above(0.0), from "openai/consistency_models_cifar10@d086e77 launch.sh; its config has 2e-4";
+        use adaptive: AdaptiveSettings;
     }
 }
 
@@ -124,8 +128,19 @@ pub static METHOD: Method = Method {
         let settings = Settings::read(values)?;
         let sigma_data = generation(task, "ct")?.sigma_data;
         let objective = Box::new(Consistency::new(settings.rules(), sigma_data, task));
-        let Settings { sampler, evaluations, ema, batch_size, schedule, optimizer, .. } = settings;
-        let step = Step::Gradient { objective, optimizer: optimizer.build(task.network)? };
+        let Settings {
+            sampler,
+            evaluations,
+            ema,
+            batch_size,
+            schedule,
+            optimizer,
+            lr,
+            adaptive,
+            ..
+        } = settings;
+        let step =
+            Step::Gradient { objective, optimizer: adaptive.build(optimizer, lr, task.network)? };
         Ok(Recipe {
             averaging: Ema::seat(ema, &task.network.parameters),
             sampler: Some(sampler.build(Preconditioning::Consistency, sigma_data, evaluations)),

@@ -23,7 +23,7 @@ use lab::averaging::ema::Ema;
 use lab::diffusion::{Preconditioning, generation};
 use lab::method::Method;
 use lab::objectives::denoising::Denoising;
-use lab::optim::radam::AdaptiveSettings;
+use lab::optim::radam::{Adaptive, AdaptiveSettings};
 use lab::samplers::SamplerKind;
 use lab::seat::{Recipe, Step};
 use lab::workloads::offers;
@@ -48,7 +48,11 @@ settings! {
         batch_size: u32 = 512, range Range::of(1.0..), from "train.py";
         /// Learning-rate factor over the run.
         schedule: Schedule = Schedule::Constant, from "train.py, without its warm-up";
-        use optimizer: AdaptiveSettings;
+        /// Update rule.
+        optimizer: Adaptive = Adaptive::Adam, from "train.py";
+        /// Peak learning rate.
+        lr: f64 = 1e-3, range Range::above(0.0), from "train.py";
+        use adaptive: AdaptiveSettings;
     }
 }
 
@@ -73,11 +77,22 @@ pub static METHOD: Method = Method {
     resolve: Settings::resolve,
     build: |values, task| {
         let settings = Settings::read(values)?;
-        let Settings { p_mean, p_std, sampler, evaluations, ema, batch_size, schedule, optimizer } =
-            settings;
+        let Settings {
+            p_mean,
+            p_std,
+            sampler,
+            evaluations,
+            ema,
+            batch_size,
+            schedule,
+            optimizer,
+            lr,
+            adaptive,
+        } = settings;
         let sigma_data = generation(task, "edm")?.sigma_data;
         let objective = Box::new(Denoising::new(p_mean, p_std, sigma_data, task.streams));
-        let step = Step::Gradient { objective, optimizer: optimizer.build(task.network)? };
+        let step =
+            Step::Gradient { objective, optimizer: adaptive.build(optimizer, lr, task.network)? };
         Ok(Recipe {
             averaging: Ema::seat(ema, &task.network.parameters),
             sampler: Some(sampler.build(Preconditioning::Diffusion, sigma_data, evaluations)),

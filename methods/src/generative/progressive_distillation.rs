@@ -27,7 +27,7 @@ use lab::diffusion::{Preconditioning, generation};
 use lab::method::Method;
 use lab::objectives::denoising::Denoising;
 use lab::objectives::halving::{Halving, Lengths, Stages};
-use lab::optim::radam::AdaptiveSettings;
+use lab::optim::radam::{Adaptive, AdaptiveSettings};
 use lab::samplers::SamplerKind;
 use lab::seat::{Recipe, Step};
 use lab::workloads::offers;
@@ -56,7 +56,11 @@ settings! {
         clip_norm: f64 = 1.0, range Range::above(0.0), from "diffusion_distillation";
         /// Examples per step.
         batch_size: u32 = 128, range Range::of(1.0..), from "diffusion_distillation";
-        use optimizer: AdaptiveSettings;
+        /// Update rule.
+        optimizer: Adaptive = Adaptive::Adam, from "diffusion_distillation config/cifar_distill.py";
+        /// Peak learning rate.
+        lr: f64 = 5e-5, range Range::above(0.0), from "diffusion_distillation config/cifar_distill.py";
+        use adaptive: AdaptiveSettings;
     }
 }
 
@@ -95,11 +99,12 @@ pub static METHOD: Method = Method {
         let settings = Settings::read(values)?;
         let sigma_data = generation(task, "progressive-distillation")?.sigma_data;
         let Settings { start, until, teacher_share, lengths, student_lr, .. } = settings;
-        let Settings { p_mean, p_std, clip_norm, batch_size, optimizer, .. } = settings;
+        let Settings { p_mean, p_std, clip_norm, batch_size, optimizer, lr, adaptive, .. } =
+            settings;
         let training = Denoising::new(p_mean, p_std, sigma_data, task.streams);
         let stages = Stages { start, until, teacher_share, lengths, student_lr };
         let objective = Box::new(Halving::new(stages, training, sigma_data, task));
-        let optimizer = optimizer.build(task.network)?;
+        let optimizer = adaptive.build(optimizer, lr, task.network)?;
         let preconditioning = Preconditioning::Diffusion;
         Ok(Recipe {
             clip_norm: Some(clip_norm),

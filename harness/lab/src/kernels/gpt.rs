@@ -361,7 +361,6 @@ mod tests {
                 let got = trace(&network, &fused(&network, &tokens, head, loops));
                 for (index, (got, expected)) in got.iter().zip(&expected).enumerate() {
                     let error = error(got, expected);
-                    // A bias of keys moves no softmax: its gradient is rounding, in both.
                     assert!(error < 2e-5, "{loops:?}, {length}, tensor {index}: {error}");
                 }
             }

@@ -22,12 +22,8 @@ choice! {
 }
 
 settings! {
-    /// Settings of the optimiser under a generative method.
+    /// Settings of an adaptive optimiser, beside which one and its learning rate.
     pub struct AdaptiveSettings {
-        /// Update rule.
-        optimizer: Adaptive = Adaptive::Radam, from "openai/consistency_models@e32b69e, arXiv:2310.14189";
-        /// Peak learning rate.
-        lr: f64 = 1e-4, range Range::above(0.0), from "arXiv:2310.14189, CIFAR-10";
         /// Decay of the first moment.
         beta1: f64 = 0.9, range Range::of(0.0..1.0), from "PyTorch 2.11 default";
         /// Decay of the second moment.
@@ -38,14 +34,19 @@ settings! {
 }
 
 impl AdaptiveSettings {
-    /// The update rule with its state for `network`.
+    /// The rule at learning rate `lr` with its state for `network`.
     ///
     /// # Errors
     /// When libtorch cannot allocate.
-    pub fn build(&self, network: &Network) -> Result<Box<dyn Optimizer>, LabError> {
-        let Self { optimizer, lr, beta1, beta2, eps } = *self;
+    pub fn build(
+        &self,
+        rule: Adaptive,
+        lr: f64,
+        network: &Network,
+    ) -> Result<Box<dyn Optimizer>, LabError> {
+        let Self { beta1, beta2, eps } = *self;
         let settings = AdamwSettings { lr, beta1, beta2, eps, weight_decay: 0.0 };
-        Ok(match optimizer {
+        Ok(match rule {
             Adaptive::Adam => Box::new(Adamw::new(settings, network, |_, _| true)?),
             Adaptive::Radam => Box::new(Radam::new(settings, network)?),
         })

@@ -4,6 +4,7 @@ use super::*;
 use crate::diffusion::Denoise;
 use crate::models::mlp2d::mlp2d;
 use crate::network::values;
+use crate::optim::radam::{Adaptive, AdaptiveSettings};
 use crate::trial;
 use crate::workloads::Material;
 
@@ -123,12 +124,8 @@ fn trained(rules: Rules, steps: u64) -> (Network, f64) {
         streams: &streams,
     };
     let mut objective = Consistency::new(rules, 0.5, &task);
-    let settings = crate::optim::radam::AdaptiveSettings {
-        optimizer: crate::optim::radam::Adaptive::Adam,
-        lr: 2e-3,
-        ..Default::default()
-    };
-    let mut optimizer = settings.build(&network).unwrap();
+    let settings = AdaptiveSettings::default();
+    let mut optimizer = settings.build(Adaptive::Adam, 2e-3, &network).unwrap();
     let split = trial::split(&[2]).unwrap();
     objective.start(&network, &split).unwrap();
     let mut data = streams.generator("data");

@@ -1,8 +1,16 @@
 //! The judge against models whose quality is known.
 
+use std::collections::BTreeMap;
+
+use rand_pcg::Pcg64;
+use tch::Tensor;
+
 use super::*;
 use crate::network::{Body, Network, values};
-use crate::workloads::{Model, Workload, ring8, shapes16};
+use crate::seat::Sampler;
+use crate::workloads::{Judged, Look, Model, Workload, ring8, shapes16};
+
+type Found = BTreeMap<String, f64>;
 
 /// Draws real data, or noise of the same deviation.
 struct Known(Option<Tensor>);

@@ -1,0 +1,109 @@
+//! Generation by a small GPT and a step of GRPO on what it generated.
+
+use lab::clock::{Monotonic, Time as _};
+use lab::generate::{Choice, Generated, Options, generate};
+use lab::models::gpt::{Shape, gpt};
+use lab::network::Network;
+use lab::optim::adamw::{Adamw, AdamwSettings};
+use lab::seat::{Gradients, Moment, Optimizer as _};
+use tch::{Device, Kind, Tensor};
+
+use crate::task::Task;
+
+const PROMPT: i64 = 12;
+const RESPONSE: i64 = 16;
+const GROUP: i64 = 8;
+
+/// d = 64 with prompts of 12 and responses of 16 tokens, none of which ends early.
+#[derive(Debug)]
+pub struct Rollouts {
+    network: Network,
+    rule: Adamw,
+    parameters: Vec<usize>,
+    round: u64,
+}
+
+impl Rollouts {
+    /// Before its first step.
+    #[must_use]
+    pub fn new() -> Self {
+        let network = gpt(Shape::xs(32, 48), &Task::streams(), Device::Cpu).unwrap();
+        let settings = AdamwSettings { lr: 1e-5, ..AdamwSettings::default() };
+        let rule = Adamw::new(settings, &network, |_, _| true).unwrap();
+        let parameters = (0..network.parameters.len()).collect();
+        Self { network, rule, parameters, round: 0 }
+    }
+
+    /// Seconds that `times` generations for `rows` prompts take.
+    #[must_use]
+    pub fn generation(&mut self, rows: i64, times: u64) -> f64 {
+        let prompts = self.prompts(rows);
+        let clock = Monotonic::start();
+        for _ in 0..times {
+            let generated = self.generate(&prompts);
+            assert_eq!(generated.tokens.size(), [rows, RESPONSE]);
+        }
+        clock.now().as_secs_f64()
+    }
+
+    /// Seconds that `times` steps of GRPO take: 8 responses to each of `rows` / 8 prompts and one
+    /// update.
+    #[must_use]
+    pub fn grpo(&mut self, rows: i64, times: u64) -> f64 {
+        let prompts = self.prompts(rows / GROUP).repeat_interleave_self_int(GROUP, 0, rows);
+        let clock = Monotonic::start();
+        for _ in 0..times {
+            let generated = self.generate(&prompts);
+            self.update(&prompts, &generated);
+        }
+        clock.now().as_secs_f64()
+    }
+
+    fn prompts(&self, rows: i64) -> Tensor {
+        let ids = Tensor::arange(rows * PROMPT, (Kind::Int64, Device::Cpu));
+        (&ids * &ids * 5 + &ids * 3 + self.round as i64).remainder(32).view([rows, PROMPT])
+    }
+
+    fn generate(&mut self, prompts: &Tensor) -> Generated {
+        self.round += 1;
+        let streams = Task::streams();
+        let rows = 0..prompts.size()[0] as u32;
+        let mut generators: Vec<_> =
+            rows.map(|row| streams.keyed("sample", row, self.round as u32)).collect();
+        let options = Options { longest: RESPONSE as usize, ..Options::default() };
+        let choice = Choice::Sample { temperature: 1.0, generators: &mut generators };
+        generate(&self.network, prompts.into(), &options, choice).unwrap()
+    }
+
+    /// The clipped surrogate with advantages within groups; the reward is the share of even tokens.
+    fn update(&mut self, prompts: &Tensor, generated: &Generated) {
+        let even = generated.tokens.remainder(2).eq(0).to_kind(Kind::Float);
+        let rewards = even.mean_dim(1, false, None::<Kind>).view([-1, GROUP]);
+        let centred = &rewards - rewards.mean_dim(1, true, None::<Kind>);
+        let advantages = centred / (rewards.std_dim(1, false, true) + 1e-4);
+        let advantages = advantages.view([-1, 1]);
+        let tokens = generated.joined(prompts.into()).unwrap();
+        let model = self.network.gpt().unwrap();
+        let inputs = tokens.narrow(1, 0, PROMPT + RESPONSE - 1);
+        let hidden = model.hidden(&self.network, &inputs).unwrap();
+        let logits = model.logits(&self.network, &hidden.narrow(1, PROMPT - 1, RESPONSE)).unwrap();
+        let chosen = generated.tokens.unsqueeze(-1);
+        let now = logits.log_softmax(-1, None::<Kind>).gather(-1, &chosen, false).squeeze_dim(-1);
+        let ratio = (now - &generated.log_probabilities).exp();
+        let clipped = ratio.clamp(0.8, 1.2) * &advantages;
+        let loss = -(ratio * &advantages).minimum(&clipped).mean(None::<Kind>);
+        let leaves: Vec<_> = self.network.parameters.iter().map(|p| &p.tensor).collect();
+        let tensors = Tensor::run_backward(&[loss], &leaves, false, false);
+        let gradients = Gradients { active: self.parameters.clone(), tensors };
+        let moment = Moment {
+            step: self.round,
+            total_steps: u64::MAX,
+            epoch: 0,
+            total_epochs: 1,
+            lr_factor: 1.0,
+            pass: 0,
+        };
+        let parameters = &self.network.parameters;
+        tch::no_grad(|| self.rule.update(parameters, &gradients, &moment)).unwrap();
+    }
+}
