@@ -394,8 +394,7 @@ mod tests {
 
     fn set() -> PuzzleSet {
         let kind = Arc::new(ChainSum { modulus: 5, longest: 5 });
-        let sizes =
-            Sizes { demonstrations: 100, rehearsal: 20, train: 20, validation: 5, test: 5 };
+        let sizes = Sizes { demonstrations: 100, rehearsal: 20, train: 20, validation: 5, test: 5 };
         PuzzleSet { kind, difficulties: &[4, 5], sizes, rate: 3e-3 }
     }
 
