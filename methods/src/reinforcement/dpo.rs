@@ -20,7 +20,7 @@
 //!   inside the run's clock, though not in its budget of samples.
 //! - Ids of an epoch are shuffles of the eligible prompts, repeated to the length of the training split.
 //! - Without a single pair nothing is learned: the run keeps its start, and says `pairs: 0`.
-//! - Assumed: AdamW at 3e-4 (trl: 1e-6), 16 pairs a step, a constant rate.
+//! - Assumed: AdamW at 1e-3 (trl: 1e-6), 16 pairs a step, a constant rate.
 
 use lab::LabError;
 use lab::method::Method;
@@ -99,8 +99,8 @@ struct Preferences {
     pairs: Vec<Option<Pair>>,
     reference: Option<Network>,
     /// Solved, then unsolved responses of the batch, with their log-probabilities under the
-    /// reference, 2B.
-    prepared: Option<(Rollouts, Tensor)>,
+    /// reference, 2B, and 1 for each id that has a pair, else 0, B.
+    prepared: Option<(Rollouts, Tensor, Tensor)>,
 }
 
 impl Preferences {
@@ -110,8 +110,8 @@ impl Preferences {
         Ok(Self { beta, roller, pairs: Vec::new(), reference: None, prepared: None })
     }
 
-    /// The batch's pairs as 2B rows. An id without a pair gets two equal responses, whose margin
-    /// and gradient are zero whatever the policy.
+    /// The batch's pairs as 2B rows. An id without a pair gets two equal responses, and
+    /// no weight: rounding alone would be a gradient, which AdamW makes as large as any other.
     fn rows(&self, batch: &Batch) -> Result<Rollouts, TchError> {
         let prompt = self.roller.prompt_length() as i64;
         let prompts = batch.inputs.f_narrow(1, 0, prompt)?;
@@ -166,16 +166,22 @@ impl Objective for Preferences {
         let rows = self.rows(batch)?;
         if let Some(reference) = &self.reference {
             let likelihoods = summed(&rows, reference)?;
-            self.prepared = Some((rows, likelihoods));
+            let paired: Vec<f32> = batch
+                .ids
+                .iter()
+                .map(|id| f32::from(u8::from(self.pairs[*id as usize].is_some())))
+                .collect();
+            let paired = Tensor::f_from_slice(&paired)?.f_to_device(likelihoods.device())?;
+            self.prepared = Some((rows, likelihoods, paired));
         }
         Ok(())
     }
 
     fn losses(&mut self, network: &Network, _: &Batch, _: &Moment) -> Result<Tensor, TchError> {
-        let Some((rows, reference)) = &self.prepared else {
+        let Some((rows, reference, paired)) = &self.prepared else {
             return Err(TchError::Kind("no pairs were prepared for this step".to_owned()));
         };
-        preference_losses(&summed(rows, network)?.f_sub(reference)?, self.beta)
+        preference_losses(&summed(rows, network)?.f_sub(reference)?, self.beta)?.f_mul(paired)
     }
 
     fn facts(&self) -> Facts {

@@ -384,3 +384,55 @@ fn ids(part: &[Puzzle]) -> Vec<Digest> {
 fn size(value: usize) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artefacts::Kept as Folder;
+    use crate::trial;
+    use data::puzzles::chain_sum::ChainSum;
+
+    fn set() -> PuzzleSet {
+        let kind = Arc::new(ChainSum { modulus: 5, longest: 5 });
+        let sizes = Sizes { demonstrations: 100, rehearsal: 20, train: 20, validation: 5, test: 5 };
+        PuzzleSet { kind, difficulties: &[4, 5], sizes, rate: 3e-3 }
+    }
+
+    /// Digest and facts of a start at an accuracy that ten or twenty steps give by luck.
+    fn started(artefacts: &dyn Artefacts) -> (Digest, Facts) {
+        let streams = trial::streams();
+        let mut network = set().network(&streams, Device::Cpu).unwrap();
+        let values = Values::new();
+        let facts = set().start(&mut network, 0.1, &values, &streams, artefacts).unwrap();
+        (network.digest().unwrap(), facts)
+    }
+
+    #[test]
+    fn a_second_arm_of_the_same_seed_starts_from_the_same_bytes_without_training_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = Folder::new(folder.path().to_owned(), Digest::of(b"code"));
+        let (first, facts) = started(&kept);
+        let fresh = set().network(&trial::streams(), Device::Cpu).unwrap().digest().unwrap();
+        assert_ne!(first, fresh);
+        assert_eq!((first, facts.clone()), started(&kept), "kept");
+        assert_eq!((first, facts), started(&crate::artefacts::Unkept), "made again");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn labels_are_the_response_and_its_end_and_nothing_else() {
+        let ready = set().load(Device::Cpu).unwrap();
+        let batch = ready.splits.train.batch(&[0]).unwrap();
+        let labels = Vec::<i64>::try_from(&batch.labels.view([-1])).unwrap();
+        let inputs = Vec::<i64>::try_from(&batch.inputs.view([-1])).unwrap();
+        let asked: Vec<usize> = (0..labels.len()).filter(|at| labels[*at] != IGNORED).collect();
+        // Four digits: the first label stands at the last token of the prompt of six.
+        assert_eq!(asked, [5, 6, 7, 8, 9]);
+        assert_eq!(inputs[5], i64::from(puzzles::ASK));
+        assert_eq!(labels[9], END);
+        assert_eq!(labels[5..9], inputs[6..10]);
+        let verifier = ready.material.verifier.unwrap();
+        assert!(verifier.check(0, &labels[5..9]).correct);
+        assert!(!verifier.check(0, &[]).well_formed);
+    }
+}
