@@ -25,8 +25,8 @@ const STAGES: &[(&str, &str)] = &[
     ("hurdle-car", "{}"),
     ("ring8", "{}"),
     ("slp-resolve", "{}"),
-    ("slp-trace", "{}"),
     ("chain-sum", "{}"),
+    ("slp-trace", "{}"),
 ];
 
 fn file(entry: &Entry) -> PathBuf {
@@ -53,9 +53,7 @@ fn stage(entry: &Entry) -> Option<Stage> {
         let workload = lab::workloads::find(id).unwrap_or_else(|| panic!("no workload {id}"));
         (workload.info)().lacks(needs)
     };
-    if lacks("blobs-cnn").is_none() {
-        return None;
-    }
+    lacks("blobs-cnn")?;
     let found = STAGES.iter().find(|(id, _)| lacks(id).is_none());
     let (id, settings) = found.unwrap_or_else(|| panic!("{}: nothing offers {needs:?}", entry.id));
     let settings: Values = serde_json::from_str(settings).unwrap();

@@ -29,7 +29,9 @@ pub mod slp_trace;
 pub mod split;
 pub mod task_grid;
 mod tasks;
-pub mod text;
+mod text;
+pub mod text_byte;
+pub mod text_char;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -63,6 +65,8 @@ pub mod offers {
     pub const SCORES: &str = "scores";
     /// A verifier of responses.
     pub const VERIFIER: &str = "a verifier";
+    /// Prompts of one length, so that a batch of them can be completed together.
+    pub const PROMPTS: &str = "prompts of one length";
     /// A network that takes a noise level, and metrics of samples.
     pub const DENOISING: &str = "denoising";
     /// Tasks as points of a space, and a student of its own.
@@ -165,8 +169,8 @@ pub static WORKLOADS: &[&Workload] = &[
     &slp_synth::WORKLOAD,
     &slp_trace::WORKLOAD,
     &task_grid::WORKLOAD,
-    &text::BYTE,
-    &text::CHAR,
+    &text_byte::WORKLOAD,
+    &text_char::WORKLOAD,
 ];
 
 /// The workload called `id`.

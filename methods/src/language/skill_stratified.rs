@@ -47,7 +47,11 @@ pub static METHOD: Method = Method {
         reference: "arXiv:2307.14430",
         code: "HazyResearch/skill-it@807b3bf7",
     },
-    claim: PaperClaim { statement: "baseline", number: "none", source: "none" },
+    claim: PaperClaim {
+        statement: "baseline: the mixture that Skill-it has to beat",
+        number: "none of its own",
+        source: "arXiv:2307.14430, section 4",
+    },
     baseline: Some("lm-adamw"),
     needs: &[offers::LOSS, offers::GROUPS],
     settings: Settings::table,

@@ -88,7 +88,7 @@ pub static METHOD: Method = Method {
         source: "arXiv:2504.09710, figure 1",
     },
     baseline: Some("grpo"),
-    needs: &[offers::VERIFIER, offers::GROUPS],
+    needs: &[offers::VERIFIER, offers::PROMPTS, offers::GROUPS],
     settings: Settings::table,
     resolve: Settings::resolve,
     build: |values, task| {

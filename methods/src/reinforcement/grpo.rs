@@ -81,7 +81,7 @@ pub static METHOD: Method = Method {
         source: "arXiv:2402.03300, abstract",
     },
     baseline: Some("untrained"),
-    needs: &[offers::VERIFIER],
+    needs: &[offers::VERIFIER, offers::PROMPTS],
     settings: Settings::table,
     resolve: Settings::resolve,
     build: |values, task| {

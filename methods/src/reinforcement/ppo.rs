@@ -82,7 +82,7 @@ pub static METHOD: Method = Method {
         source: "arXiv:1707.06347, table 1",
     },
     baseline: Some("untrained"),
-    needs: &[offers::VERIFIER],
+    needs: &[offers::VERIFIER, offers::PROMPTS],
     settings: Settings::table,
     resolve: Settings::resolve,
     build: |values, task| {

@@ -31,8 +31,14 @@ use crate::rollout::{rows_of, verified};
 use crate::seat::{Facts, Gradients, Moment, Objective, Optimizer, Outcome};
 
 /// What puzzles offer methods.
-pub const OFFERS: &[&str] =
-    &[offers::LOSS, offers::TOKENS, offers::RESPONSES, offers::GROUPS, offers::VERIFIER];
+pub const OFFERS: &[&str] = &[
+    offers::LOSS,
+    offers::TOKENS,
+    offers::RESPONSES,
+    offers::GROUPS,
+    offers::VERIFIER,
+    offers::PROMPTS,
+];
 
 /// The end of a response, as a token.
 const END: i64 = puzzles::END as i64;

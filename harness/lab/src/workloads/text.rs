@@ -1,13 +1,4 @@
-//! # text-char, text-byte
-//!
-//! A text of the user's, or Tiny Shakespeare, as windows of 64 tokens, and a small transformer that
-//! predicts the next character (`text-char`) or byte (`text-byte`). The text is cut into 256 blocks
-//! that are ranked by a hash of their content: 240 train, 8 validate, 8 test, so that no two splits
-//! share a stretch of text. Every block gives 64 windows, spread evenly: 15,360 to train on, 512 to
-//! validate, 512 to test, for every text.
-//!
-//! `bits_per_byte` compares characters with bytes: the loss over the bytes that the predicted
-//! tokens are written with.
+//! What `text-char` and `text-byte` have in common: windows of a text and a small transformer.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -42,25 +33,24 @@ const METRICS: &[MetricInfo] = &[
     MetricInfo::share("accuracy", 0.0),
 ];
 
-/// The workload of characters.
-pub static CHAR: Workload = Workload {
-    info: || info("text-char", "characters of a text, small transformer"),
-    load: |values, sources, device| load(values, Unit::Character, sources, device),
-    network: |values, material, streams, device| {
-        let Settings { size, .. } = Settings::read(values).unwrap_or_default();
-        gpt(size.shape(material.vocabulary(), material.context()), streams, device)
-    },
-    start: None,
-};
+/// A workload of text, in this unit.
+pub(super) const fn workload(row: fn() -> WorkloadInfo, unit: Loader) -> Workload {
+    Workload {
+        info: row,
+        load: unit,
+        network: |values, material, streams, device| {
+            let Settings { size, .. } = Settings::read(values).unwrap_or_default();
+            gpt(size.shape(material.vocabulary(), material.context()), streams, device)
+        },
+        start: None,
+    }
+}
 
-/// The workload of bytes.
-pub static BYTE: Workload = Workload {
-    info: || info("text-byte", "bytes of a text, small transformer"),
-    load: |values, sources, device| load(values, Unit::Byte, sources, device),
-    ..CHAR
-};
+/// Loads a text.
+type Loader = fn(&Values, &Sources, Device) -> Result<Ready, LabError>;
 
-fn info(id: &'static str, title: &'static str) -> WorkloadInfo {
+/// The row of a workload of text.
+pub(super) fn info(id: &'static str, title: &'static str, card: &'static str) -> WorkloadInfo {
     WorkloadInfo {
         id,
         title,
@@ -75,11 +65,20 @@ fn info(id: &'static str, title: &'static str) -> WorkloadInfo {
         split_sizes: SIZES,
         settings: Settings::table(),
         resolve: Settings::resolve,
-        card: include_str!("text.rs"),
+        card,
     }
 }
 
-fn load(values: &Values, unit: Unit, sources: &Sources, device: Device) -> Result<Ready, LabError> {
+/// Loads the text and cuts it into windows of tokens.
+///
+/// # Errors
+/// When the file is missing, unreadable or too short.
+pub(super) fn load(
+    values: &Values,
+    unit: Unit,
+    sources: &Sources,
+    device: Device,
+) -> Result<Ready, LabError> {
     let Settings { file, .. } = Settings::read(values)?;
     let file = (!file.is_empty()).then(|| Path::new(&file));
     let windows = windows::load(file, unit, sources)?;
@@ -139,6 +138,7 @@ mod tests {
     use super::*;
     use crate::trial::{Stage, with};
     use crate::workloads::Model;
+    use crate::workloads::{text_byte, text_char};
     use std::path::PathBuf;
 
     fn metrics(workload: &'static Workload) -> (usize, BTreeMap<String, f64>) {
@@ -164,13 +164,13 @@ mod tests {
 
     #[test]
     fn a_fresh_network_needs_two_bits_for_one_of_four_characters_and_eight_for_a_byte() {
-        let (vocabulary, of_characters) = metrics(&CHAR);
+        let (vocabulary, of_characters) = metrics(&text_char::WORKLOAD);
         assert_eq!(vocabulary, 4);
         assert!((of_characters["nll"] - 4_f64.ln()).abs() < 0.1, "{of_characters:?}");
         // Nine bytes for four characters, within two deviations of some 1,250 of them.
         let ratio = of_characters["bits_per_byte"] / of_characters["nll"];
         assert!((ratio * 9.0 / 4.0 * 2_f64.ln() - 1.0).abs() < 0.06, "{ratio}");
-        let (vocabulary, of_bytes) = metrics(&BYTE);
+        let (vocabulary, of_bytes) = metrics(&text_byte::WORKLOAD);
         assert_eq!(vocabulary, 256);
         assert!((of_bytes["bits_per_byte"] - 8.0).abs() < 0.2, "{of_bytes:?}");
     }
