@@ -24,8 +24,9 @@ const IMAGES: Trial = Trial { examples: 96, epochs: 3, seed: 5 };
 const STAGES: &[(&str, &str)] = &[
     ("hurdle-car", "{}"),
     ("ring8", "{}"),
+    ("quad", "{}"),
     ("slp-resolve", "{}"),
-    ("chain-sum", "{}"),
+    ("chain-sum", r#"{"start_accuracy": 0.15}"#),
     ("slp-trace", "{}"),
 ];
 
