@@ -156,8 +156,8 @@ pub fn print_plan(plan: &Plan, cost: &cost::Cost, json: bool) -> anyhow::Result<
             workload.budget_samples,
             workload.evaluate_every_samples
         ))?;
-        let rows = plan.arms.iter().enumerate().map(|(arm, planned)| {
-            let seconds = cost.per_run[index][arm];
+        let costs = cost.per_run[index].iter();
+        let rows = plan.arms_on(workload).zip(costs).map(|(planned, seconds)| {
             let seconds = seconds.map_or_else(
                 || "not run yet".to_owned(),
                 |seconds| format!("{seconds:.1} s a run"),
@@ -176,10 +176,11 @@ pub fn print_plan(plan: &Plan, cost: &cost::Cost, json: bool) -> anyhow::Result<
 
 /// Suite, question, size and cost.
 pub fn headline(plan: &Plan, cost: &cost::Cost) -> String {
-    let workloads = if plan.workloads.len() == 1 {
-        String::new()
-    } else {
-        format!("{} workloads × ", plan.workloads.len())
+    let whole = plan.workloads.len() * plan.arms.len() * plan.seeds.len() == plan.cells.len();
+    let workloads = match (plan.workloads.len(), whole) {
+        (1, _) => String::new(),
+        (n, true) => format!("{n} workloads × "),
+        (n, false) => format!("{n} workloads, "),
     };
     let about = cost.total().map_or_else(
         || "cost unknown until a first run".to_owned(),

@@ -8,7 +8,8 @@ use ledger::record::Store;
 /// Estimated seconds.
 #[derive(Debug, Clone)]
 pub struct Cost {
-    /// Seconds of one run, by workload and arm; absent where nothing like it has run.
+    /// Seconds of one run, by workload, for each arm that runs there; absent where nothing like it
+    /// has run.
     pub per_run: Vec<Vec<Option<f64>>>,
     seeds: usize,
 }
@@ -39,7 +40,7 @@ pub fn estimate(plan: &Plan, store: &Store) -> Cost {
         rates.sort_by(f64::total_cmp);
     }
     let per_run = plan.workloads.iter().map(|workload| {
-        let arms = plan.arms.iter().map(|arm| {
+        let arms = plan.arms_on(workload).map(|arm| {
             let rates = rates.get(&(workload.id.clone(), arm.method.clone()))?;
             #[expect(clippy::cast_precision_loss, reason = "sample counts stay far below 2^52")]
             let samples = workload.budget_samples as f64;

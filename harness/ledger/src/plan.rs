@@ -508,6 +508,14 @@ fn check_claim(
 }
 
 impl Plan {
+    /// The arms that run on a workload, in the suite's order.
+    pub fn arms_on<'a>(
+        &'a self,
+        workload: &'a PlannedWorkload,
+    ) -> impl Iterator<Item = &'a PlannedArm> {
+        self.arms.iter().filter(|arm| arm.runs_on(&workload.label))
+    }
+
     /// The id of a cell: 16 hexadecimal characters. `seed` is the seed's text: the integer, or the
     /// 64 characters of an attested one.
     ///

@@ -20,7 +20,15 @@ pub(super) fn judge_all(suite: &SuiteRun, cells: &[CellRun]) -> Vec<ClaimOutcome
     let mut outcomes = Vec::new();
     for claim in &suite.claims {
         for (index, workload) in suite.workloads.iter().enumerate() {
-            let applies = claim.workloads.is_empty() || claim.workloads.contains(&workload.label);
+            let named = claim.workloads.contains(&workload.label);
+            let planned = |label: &String| {
+                cells.iter().any(|run| {
+                    run.cell.workload == index && suite.arms[run.cell.arm].label == *label
+                })
+            };
+            // A claim that names no workload is about those where its arms run.
+            let everywhere = claim.workloads.is_empty();
+            let applies = named || (everywhere && planned(&claim.arm) && planned(&claim.baseline));
             if applies && claim.grows_from.as_ref() != Some(&workload.label) {
                 outcomes.push(outcome(suite, cells, claim, index));
             }

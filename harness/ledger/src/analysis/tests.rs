@@ -444,3 +444,12 @@ fn a_run_that_consumes_nothing_is_a_row_to_compare_with_and_has_no_time() {
     assert_eq!(analysis.claims[0].verdict, "inconclusive");
     assert!(old.time_to_target.horizon > 0.0 && old.time_to_target.horizon.is_finite());
 }
+
+#[test]
+fn a_claim_without_workloads_is_about_those_where_both_arms_run() {
+    let mut made =
+        Made::on_one(&ends([0.4, 0.6, 0.5]), &ends([0.2, 0.3, 0.3]), vec![claim("test/nll", 0.05)]);
+    made.endings.push([ends([0.4, 0.6, 0.5]), Vec::new()]);
+    let claims = made.analysis().claims;
+    assert_eq!(claims.iter().map(|c| c.workload.as_str()).collect::<Vec<_>>(), ["w0"]);
+}
