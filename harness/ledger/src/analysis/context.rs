@@ -83,7 +83,7 @@ pub(super) fn warnings(
         let short: Vec<String> = workload
             .arms
             .iter()
-            .filter(|arm| arm.outcomes.censored > 0)
+            .filter(|arm| !arm.idle && arm.outcomes.censored > 0)
             .map(|arm| format!("{} ({} of {})", arm.label, arm.outcomes.reached, arm.reach_rate.n))
             .collect();
         if !short.is_empty() {
