@@ -164,3 +164,13 @@ fn every_suite_of_the_repository_plans() {
     }
     assert!(planned > 0);
 }
+
+#[test]
+fn the_suite_that_the_documentation_shows_plans() {
+    let text = fs::read_to_string(root().join("docs/suites.md")).unwrap();
+    let example = text.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("example.yaml");
+    fs::write(&path, example).unwrap();
+    Bench::new().run(&["plan", path.to_str().unwrap()]).ends(0);
+}

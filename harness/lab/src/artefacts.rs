@@ -124,7 +124,8 @@ fn decode(bytes: &[u8]) -> Option<Vec<Tensor>> {
         let shape: Option<Vec<i64>> =
             (0..dimensions).map(|_| i64::try_from(number(&mut rest)?).ok()).collect();
         let shape = shape?;
-        let count = usize::try_from(shape.iter().product::<i64>()).ok()?;
+        let count = shape.iter().try_fold(1_i64, |count, length| count.checked_mul(*length))?;
+        let count = usize::try_from(count).ok()?;
         let flat = match kind {
             1 => Tensor::f_from_slice(&unpacked(&mut rest, count, f32::from_le_bytes)?),
             2 => Tensor::f_from_slice(&unpacked(&mut rest, count, f64::from_le_bytes)?),
@@ -191,6 +192,16 @@ mod tests {
         kept(&folder).save(&key, &tensors()).unwrap();
         let other = Kept { context: Digest::of(b"other code"), ..kept(&folder) };
         assert!(other.load(&key).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_forged_file_of_impossible_size_counts_as_lost() {
+        let mut bytes = MAGIC.to_vec();
+        for number in [1, 2, i64::MAX as u64, 4] {
+            bytes.extend(u64::to_le_bytes(number));
+        }
+        bytes.extend(*Digest::of(&bytes).as_bytes());
+        assert!(decode(&bytes).is_none());
     }
 
     #[test]

@@ -17,10 +17,10 @@ pub const OFFERS: &[&str] = &[offers::LOSS, offers::CLASSES];
 
 /// Metrics of a classifier of ten balanced classes.
 pub const METRICS: &[MetricInfo] = &[
-    MetricInfo { name: "accuracy", higher_is_better: true, best: Some(1.0), chance: Some(0.1) },
-    MetricInfo { name: "nll", higher_is_better: false, best: Some(0.0), chance: None },
-    MetricInfo { name: "ece", higher_is_better: false, best: Some(0.0), chance: None },
-    MetricInfo { name: "aurc", higher_is_better: false, best: Some(0.0), chance: None },
+    MetricInfo::share("accuracy", 0.1),
+    MetricInfo::error("nll"),
+    MetricInfo::error("ece"),
+    MetricInfo::error("aurc"),
 ];
 
 /// How stored images become inputs.
