@@ -4,6 +4,7 @@ set shell := ["sh", "-eu", "-c"]
 set positional-arguments := true
 set ignore-comments := true
 
+# Property tests draw the same cases every time, unless another seed is named.
 export PROPTEST_RNG_SEED := env("PROPTEST_RNG_SEED", "20251022")
 
 palimpsest := "cargo run --quiet --release --bin palimpsest --"
@@ -43,8 +44,7 @@ palimpsest := "cargo run --quiet --release --bin palimpsest --"
 @doctor: _ready _build
     {{ palimpsest }} doctor
 
-# run all tests; ARGS go to nextest. Property tests draw the same cases every time, unless
-# PROPTEST_RNG_SEED names another seed.
+# run all tests; ARGS go to nextest
 [no-exit-message]
 test *ARGS: _ready
     python3 scripts/test_setup.py
