@@ -8,6 +8,7 @@ pub mod advantage;
 pub mod artefacts;
 pub mod averaging;
 pub mod cell;
+pub mod checkpoint;
 pub mod clock;
 pub mod critic;
 pub mod device;

@@ -12,6 +12,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::nearest;
+use crate::lineage::{Origin, Parents};
 use crate::settings::Values;
 pub use locate::{Step, locate};
 pub use seeds::Seeds;
@@ -40,6 +41,9 @@ pub struct Suite {
     /// Claims to judge.
     #[serde(default)]
     pub claims: Vec<ClaimUse>,
+    /// Keep the final weights of every run; those of parents are kept anyway.
+    #[serde(default)]
+    pub keep_models: bool,
 }
 
 /// A workload in a suite.
@@ -80,6 +84,8 @@ pub struct ArmUse {
     pub with: Values,
     /// Labels of the workloads it runs on; all when empty.
     pub on: Vec<String>,
+    /// Runs whose weights it starts from or learns from.
+    pub parents: Parents<Origin>,
 }
 
 /// When a metric is compared.
@@ -263,6 +269,10 @@ struct ArmMap {
     with: Values,
     #[serde(default)]
     on: Vec<String>,
+    #[serde(default)]
+    from: Option<Origin>,
+    #[serde(default)]
+    teacher: Option<Origin>,
 }
 
 /// Reads `name` or a map: not serde's `untagged`, whose messages say nothing.
@@ -294,8 +304,8 @@ impl FromName for ArmUse {
         Self { method: name.to_owned(), ..Self::default() }
     }
 
-    fn from_map(ArmMap { method, label, with, on }: ArmMap) -> Self {
-        Self { method, label, with, on }
+    fn from_map(ArmMap { method, label, with, on, from, teacher }: ArmMap) -> Self {
+        Self { method, label, with, on, parents: Parents { from, teacher } }
     }
 }
 
