@@ -10,6 +10,7 @@ pub mod digest;
 pub mod merkle;
 pub mod order;
 pub mod plan;
+pub mod provenance;
 pub mod record;
 pub mod sample;
 pub mod seed;
