@@ -11,6 +11,7 @@ pub mod lineage;
 pub mod merkle;
 pub mod order;
 pub mod plan;
+pub mod provenance;
 pub mod record;
 pub mod sample;
 pub mod seed;
