@@ -13,6 +13,7 @@ pub mod fetch;
 mod files;
 pub mod idx;
 pub mod load;
+pub mod markov;
 pub mod planar;
 pub mod puzzles;
 pub mod quad;

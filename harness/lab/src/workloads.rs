@@ -14,8 +14,13 @@ pub mod digits_mlp;
 pub mod fashion_cnn;
 pub mod generative;
 pub mod hurdle_car;
+pub mod initial;
 pub mod knights;
 pub mod language;
+mod markov;
+pub mod markov_gpt;
+pub mod markov_gru;
+pub mod markov_mlp;
 pub mod material;
 pub mod mnist_cnn;
 pub mod mnist_gen;
@@ -160,6 +165,9 @@ pub static WORKLOADS: &[&Workload] = &[
     &fashion_cnn::WORKLOAD,
     &hurdle_car::WORKLOAD,
     &knights::WORKLOAD,
+    &markov_gpt::WORKLOAD,
+    &markov_gru::WORKLOAD,
+    &markov_mlp::WORKLOAD,
     &mnist_cnn::WORKLOAD,
     &mnist_gen::WORKLOAD,
     &quad::WORKLOAD,
