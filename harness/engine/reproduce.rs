@@ -69,6 +69,7 @@ fn repeat(record: &RunRecord, args: &Args) -> anyhow::Result<RunRecord> {
         seeds: vec![0],
         cells: vec![Cell { workload: 0, arm: 0, seed: 0 }],
         claims: Vec::new(),
+        provenance: Vec::new(),
         keep_models: false,
     };
     let folder = args.places.store.join(".tmp").join(format!("reproduce-{}", std::process::id()));

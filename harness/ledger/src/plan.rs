@@ -12,7 +12,8 @@ use crate::lineage::{Origin, Parents};
 use crate::plan::identity::CellKey;
 use crate::settings::{SettingError, Values};
 use crate::suite::{
-    ClaimUse, CompareBy, Seeds, Step, Suite, SuiteError, When, WorkloadUse, locate, parse,
+    ClaimUse, CompareBy, MembershipUse, Seeds, Step, Suite, SuiteError, When, WorkloadUse, locate,
+    parse,
 };
 
 /// Most cells a plan may have.
@@ -99,6 +100,8 @@ pub struct Plan {
     pub cells: Vec<Cell>,
     /// Claims whose arms and workloads are in the plan.
     pub claims: Vec<ClaimUse>,
+    /// Membership tests whose cells are in the plan.
+    pub provenance: Vec<MembershipUse>,
     /// Keep the final weights of every run.
     pub keep_models: bool,
 }
@@ -193,6 +196,12 @@ fn resolve(
         check_claim(claim, &labels, |field| vec![key("claims"), Step::Index(index), key(field)])?;
     }
     unique(suite.claims.iter().map(|claim| claim.id.as_str()), "claims", "claim")?;
+    unique(suite.provenance.iter().map(|test| test.id.as_str()), "provenance", "test")?;
+    for (index, test) in suite.provenance.iter().enumerate() {
+        descent::check_test(test, &workloads, &arms).map_err(|(field, message)| {
+            Problem(vec![key("provenance"), Step::Index(index), key(field)], message)
+        })?;
+    }
 
     let keeps = |wanted: &[String], names: [&str; 2]| {
         wanted.is_empty() || names.iter().any(|name| wanted.iter().any(|wanted| wanted == name))
@@ -277,6 +286,8 @@ fn resolve(
         seeds.iter().flat_map(of_seed)
     });
     let cells = blocks.collect();
+    let here = |test: &MembershipUse| descent::check_test(test, &workloads, &arms).is_ok();
+    let provenance = suite.provenance.into_iter().filter(here).collect();
     let baseline = suite.baseline.filter(|label| arms.iter().any(|arm| arm.label == *label));
     Ok(Plan {
         suite: suite.suite,
@@ -289,6 +300,7 @@ fn resolve(
         seeds,
         cells,
         claims,
+        provenance,
         keep_models: suite.keep_models || overrides.keep_models,
     })
 }
@@ -362,7 +374,7 @@ fn unique<'a>(names: impl Iterator<Item = &'a str>, list: &str, noun: &str) -> R
         }
         seen.push(name);
     }
-    if seen.is_empty() && list != "claims" {
+    if seen.is_empty() && ["workloads", "arms"].contains(&list) {
         return Err(Problem(vec![key(list)], format!("no {noun}s are given")));
     }
     Ok(())

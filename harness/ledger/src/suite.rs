@@ -4,6 +4,7 @@
 //! asks [`locate`] where in the text an offending value stands.
 
 mod locate;
+pub mod membership;
 mod seeds;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use crate::catalogue::nearest;
 use crate::lineage::{Origin, Parents};
 use crate::settings::Values;
 pub use locate::{Step, locate};
+pub use membership::MembershipUse;
 pub use seeds::Seeds;
 
 /// A suite as written.
@@ -41,6 +43,9 @@ pub struct Suite {
     /// Claims to judge.
     #[serde(default)]
     pub claims: Vec<ClaimUse>,
+    /// Membership tests to make on the models that are left.
+    #[serde(default)]
+    pub provenance: Vec<MembershipUse>,
     /// Keep the final weights of every run; those of parents are kept anyway.
     #[serde(default)]
     pub keep_models: bool,

@@ -3,7 +3,8 @@
 use super::{Cell, Plan, PlannedArm, PlannedWorkload, Problem, key};
 use crate::catalogue::hint;
 use crate::lineage::{CellName, Origin, Parents};
-use crate::suite::Step;
+use crate::provenance::Adjust;
+use crate::suite::{MembershipUse, Step};
 
 /// A parent of a cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,6 +134,37 @@ pub(super) fn find(
     Ok((workload, arm))
 }
 
+/// Checks that a test's cells are in the plan and that it can be judged; names the field at fault.
+pub(super) fn check_test(
+    test: &MembershipUse,
+    workloads: &[PlannedWorkload],
+    arms: &[PlannedArm],
+) -> Result<(), (&'static str, String)> {
+    let fields = [("run", Some(&test.run)), ("suspect", Some(&test.suspect))];
+    let fields = fields.into_iter().chain([("reference", test.reference.as_ref())]);
+    for (field, name) in fields.chain(test.template.iter().map(|name| ("template", Some(name)))) {
+        let Some(name) = name else { continue };
+        if name.workload.is_none() {
+            return Err((field, format!("{name}: name the workload too, as in workload/{name}")));
+        }
+        find(workloads, arms, 0, name).map_err(|message| (field, message))?;
+    }
+    if test.run.seeds_ahead > 0 {
+        let message = format!("{}: seeds are counted from the run's; leave out the +", test.run);
+        return Err(("run", message));
+    }
+    if test.adjust.is_some_and(|adjust| (adjust == Adjust::None) == test.reference.is_some()) {
+        return Err((
+            "adjust",
+            "a reference needs difference or residual, and none needs none".into(),
+        ));
+    }
+    match test.expect.problem() {
+        Some(problem) => Err(("expect", problem.to_owned())),
+        None => Ok(()),
+    }
+}
+
 impl Plan {
     /// The parents of a cell.
     ///
@@ -148,13 +180,20 @@ impl Plan {
         })
     }
 
-    /// Whether a cell leaves its final weights: all do, or another cell descends from it.
+    /// Whether a cell leaves its final weights: all do, another cell descends from it, or a test
+    /// looks at it.
     #[must_use]
     pub fn keeps_model(&self, cell: Cell) -> bool {
         let parent = Parent::Cell(cell);
         let descends = |child: &Cell| {
             self.parents(*child).is_ok_and(|parents| parents.iter().any(|other| *other == parent))
         };
-        self.keep_models || self.cells.iter().any(descends)
+        let tested = |test: &MembershipUse| {
+            test.cells().any(|name| {
+                find(&self.workloads, &self.arms, cell.workload, name)
+                    .is_ok_and(|pair| pair == (cell.workload, cell.arm))
+            })
+        };
+        self.keep_models || self.provenance.iter().any(tested) || self.cells.iter().any(descends)
     }
 }
