@@ -12,12 +12,17 @@ pub mod epochs;
 mod exact;
 mod exact_sum;
 mod finding;
+pub mod law;
+mod monte_carlo;
+pub mod order_list;
 mod query;
 mod ranks;
 mod refusal;
 pub mod tail;
+pub mod units;
 
 pub use exact::MOST_EXAMPLES;
 pub use finding::{Adjust, Draws, Finding, Kind, Metric, Tail, UnknownName};
+pub use monte_carlo::Null;
 pub use query::{FEWEST_EXAMPLES, Query};
 pub use refusal::Refusal;

@@ -8,6 +8,8 @@ pub(super) use kendall::{concordance, kendall, tails as kendall_tails};
 pub(super) use pearson::{Pairing, pearson};
 pub(super) use spearman::spearman;
 
+use super::Metric;
+
 /// A correlation of n pairs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Correlation {
@@ -17,6 +19,41 @@ pub(super) struct Correlation {
     pub(super) complement: f64,
     /// Rows that share their position or their score with another.
     pub(super) ties: u64,
+}
+
+/// A statistic that draws are compared by.
+pub(super) trait Sums:
+    Copy + PartialOrd + std::ops::Add<Output = Self> + std::ops::Sub<Output = Self>
+{
+    /// The absolute value.
+    fn size(self) -> Self;
+}
+
+impl Sums for i128 {
+    fn size(self) -> Self {
+        self.abs()
+    }
+}
+
+impl Sums for i64 {
+    fn size(self) -> Self {
+        self.abs()
+    }
+}
+
+impl Sums for f64 {
+    fn size(self) -> Self {
+        self.abs()
+    }
+}
+
+/// The coefficient of checked columns.
+pub(super) fn measure(metric: Metric, positions: &[u64], scores: &[f64]) -> Correlation {
+    match metric {
+        Metric::Spearman => spearman(positions, scores),
+        Metric::Pearson => pearson(positions, scores, spearman(positions, scores).ties),
+        Metric::Kendall => kendall(&concordance(positions, scores)),
+    }
 }
 
 /// (a·b - c²)/(a·b) with the difference taken exactly, for a, b > 0 and c² <= a·b.

@@ -44,8 +44,8 @@ pub struct Query<'a> {
 }
 
 /// A statistic with all its tails.
-pub(super) struct Measured<'a> {
-    pub(super) scores: Cow<'a, [f64]>,
+pub(super) struct Measured {
+
     pub(super) correlation: Correlation,
     pub(super) tails: LogTails,
     pub(super) exact: bool,
@@ -84,7 +84,7 @@ impl<'a> Query<'a> {
     }
 
     /// The statistic and its tails, all columns checked.
-    pub(super) fn measure(&self) -> Result<Measured<'a>, Refusal> {
+    pub(super) fn measure(&self) -> Result<Measured, Refusal> {
         let scores = self.checked()?;
         let n = scores.len() as u64;
         let rank_based = correlation::spearman(self.positions, &scores);
@@ -119,7 +119,7 @@ impl<'a> Query<'a> {
             closed
         };
         let warnings = self.warnings(n, is_exact);
-        Ok(Measured { scores, correlation: found, tails, exact: is_exact, warnings })
+        Ok(Measured { correlation: found, tails, exact: is_exact, warnings })
     }
 
     /// The adjusted scores, after every check of the input.

@@ -10,7 +10,8 @@ pub(crate) struct Pairing {
     pub(crate) x: Vec<f64>,
     /// Deviations of the second.
     pub(crate) y: Vec<f64>,
-    scale: f64,
+    /// sqrt(Σ x² Σ y²), which makes r of Σ xy.
+    pub(crate) scale: f64,
 }
 
 impl Pairing {
