@@ -24,6 +24,7 @@ pub mod slp;
 pub mod sources;
 pub mod split;
 pub mod status;
+pub mod templates;
 pub mod text;
 
 pub use error::DataError;

@@ -27,6 +27,7 @@ pub mod objectives;
 pub mod optim;
 pub mod orders;
 pub mod policy;
+pub mod probe;
 pub mod rollout;
 pub mod samplers;
 pub mod seat;

@@ -34,6 +34,9 @@ pub mod slp_trace;
 pub mod split;
 pub mod task_grid;
 mod tasks;
+mod templates;
+pub mod templates_cnn;
+pub mod templates_mlp;
 mod text;
 pub mod text_byte;
 pub mod text_char;
@@ -177,6 +180,8 @@ pub static WORKLOADS: &[&Workload] = &[
     &slp_synth::WORKLOAD,
     &slp_trace::WORKLOAD,
     &task_grid::WORKLOAD,
+    &templates_cnn::WORKLOAD,
+    &templates_mlp::WORKLOAD,
     &text_byte::WORKLOAD,
     &text_char::WORKLOAD,
 ];

@@ -32,7 +32,7 @@ mod tests {
 
     #[test]
     fn a_number_gives_every_run_the_same_values_and_no_number_gives_each_its_own() {
-        for id in ["markov-mlp", "markov-gru", "markov-gpt"] {
+        for id in ["markov-mlp", "markov-gru", "markov-gpt", "templates-mlp", "templates-cnn"] {
             let digest = |init: u32, seed: u64| {
                 let stage = Stage::generated(id, &with([("init", init.into())])).unwrap();
                 stage.network(seed).unwrap().digest().unwrap()

@@ -179,6 +179,17 @@ mod tests {
     }
 
     #[test]
+    fn the_models_have_as_many_parameters_as_their_cards_say() {
+        for (id, expected) in
+            [("markov-mlp", 46_136), ("markov-gru", 64_032), ("markov-gpt", 56_288)]
+        {
+            let network = Stage::generated(id, &Values::new()).unwrap().network(1).unwrap();
+            let found = network.parameters.iter().map(|p| p.tensor.numel()).sum::<usize>();
+            assert_eq!(found, expected, "{id}");
+        }
+    }
+
+    #[test]
     fn sources_and_samples_are_other_data_and_more_examples_keep_the_first_ones() {
         let roots = [
             root([("source", 0), ("sample", 0)]),
