@@ -9,6 +9,7 @@ pub mod explain;
 pub mod list;
 pub mod plan;
 pub mod prove;
+pub mod provenance;
 pub mod report;
 pub mod reproduce;
 pub mod run;
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use ledger::catalogue::Listing;
+use provenance::Provenance;
 
 /// A bench for training methods: time-to-accuracy, committed data orders, honest verdicts.
 #[derive(Debug, Parser)]
@@ -38,6 +40,9 @@ pub enum Verb {
     /// Those that only read and check.
     #[command(flatten)]
     Reading(Reading),
+    /// Test whether a model, or a text, derives from a run
+    #[command(subcommand)]
+    Provenance(Provenance),
 }
 
 /// Verbs of the engine: they build tensors, or need the methods' code.

@@ -4,14 +4,16 @@ mod engine;
 mod listing;
 
 use palimpsest::cli::doctor::{self, Finding};
+use palimpsest::cli::provenance::Provenance;
 use palimpsest::cli::{Exit, Training, Verb};
 
 /// Runs the verb, or becomes the engine.
 pub fn dispatch(verb: Verb) -> anyhow::Result<Exit> {
     match verb {
         Verb::Reading(verb) => verb.run(&listing::listing),
+        Verb::Provenance(Provenance::Reading(verb)) => verb.run(),
         Verb::Training(Training::Doctor(args)) => doctor(&args),
-        Verb::Training(_) => match engine::hand_over()? {},
+        Verb::Training(_) | Verb::Provenance(_) => match engine::hand_over()? {},
     }
 }
 

@@ -13,6 +13,7 @@ use lab::seat::{OrderSource, Task};
 use lab::workloads::{Ready, Workload};
 use ledger::catalogue::Catalogue;
 use ledger::digest::Digest;
+use ledger::lineage::Parents;
 use ledger::order::OrderLaw;
 use ledger::plan::{Overrides, Plan, plan};
 use ledger::record::RunRecord;
@@ -157,6 +158,7 @@ fn this_process_gives_the_bits_of_another() {
             budget: cell.budget(),
             target: &cell.target,
             device: Device::Cpu,
+            parents: Parents::default(),
             artefacts: &lab::artefacts::Unkept,
         };
         let outcome = setup.run(&mut |_| Ok(()), &mut |_, _| Ok(())).unwrap();

@@ -27,6 +27,9 @@ pub struct SuiteOptions {
     /// Change a setting of an arm: ARM.KEY=VALUE
     #[arg(long = "set", value_name = "ARM.KEY=VALUE")]
     pub set: Vec<Assignment>,
+    /// Keep the final weights of every run; those that others start from are kept anyway
+    #[arg(long)]
+    pub keep_models: bool,
     #[command(flatten)]
     /// Where data and runs are.
     pub places: Places,
@@ -71,6 +74,7 @@ impl SuiteOptions {
                 .iter()
                 .map(|Assignment(arm, key, value)| (arm.clone(), key.clone(), value.clone()))
                 .collect(),
+            keep_models: self.keep_models,
         };
         Ok(plan(&suite.file, &suite.text, catalogue, &overrides)?)
     }

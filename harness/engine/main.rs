@@ -6,6 +6,7 @@ mod doctor;
 mod environment;
 mod plan;
 mod progress;
+mod provenance;
 mod reproduce;
 mod run;
 mod runner;
@@ -29,5 +30,6 @@ fn dispatch(verb: Verb) -> anyhow::Result<Exit> {
         Verb::Training(Training::Reproduce(args)) => reproduce::run(&args),
         Verb::Training(Training::Doctor(args)) => doctor::run(&args),
         Verb::Training(Training::Catalogue) => catalogue::run(),
+        Verb::Provenance(verb) => provenance::run(&verb),
     }
 }

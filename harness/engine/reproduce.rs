@@ -69,6 +69,8 @@ fn repeat(record: &RunRecord, args: &Args) -> anyhow::Result<RunRecord> {
         seeds: vec![0],
         cells: vec![Cell { workload: 0, arm: 0, seed: 0 }],
         claims: Vec::new(),
+        provenance: Vec::new(),
+        keep_models: false,
     };
     let folder = args.places.store.join(".tmp").join(format!("reproduce-{}", std::process::id()));
     let store = Store::at(&folder);
@@ -76,6 +78,7 @@ fn repeat(record: &RunRecord, args: &Args) -> anyhow::Result<RunRecord> {
         store.prepare()?;
         let device = &record.environment.device;
         let mut session = Session::new(plan, store.clone(), args.places.sources(), device, true)?;
+        session.parents_in = args.places.store();
         let cell = session.plan.cells[0];
         let report = session.run_cell(cell, &NamedSeed { name: record.seed.clone(), seed })?;
         Ok(store.record(&report.cell)?)

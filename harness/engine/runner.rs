@@ -20,6 +20,8 @@ pub struct Session {
     pub plan: Plan,
     /// Where records go.
     pub store: Store,
+    /// Where parents' runs are: the same store, but for a repetition in one of its own.
+    pub parents_in: Store,
     /// Where data come from.
     pub sources: Sources,
     /// Where tensors live.
@@ -72,6 +74,7 @@ impl Session {
         let device = lab::device::select(device)?;
         Ok(Self {
             plan,
+            parents_in: store.clone(),
             store,
             sources,
             device,

@@ -51,6 +51,7 @@ pub fn suite_run(
         workloads: workloads.collect(),
         arms: arms.collect(),
         claims: plan.claims.clone(),
+        provenance: plan.provenance.clone(),
         cells: cells.collect(),
         argv: session.argv.clone(),
     }

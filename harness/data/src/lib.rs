@@ -14,6 +14,7 @@ pub mod fetch;
 mod files;
 pub mod idx;
 pub mod load;
+pub mod markov;
 pub mod planar;
 pub mod puzzles;
 pub mod quad;
@@ -24,6 +25,7 @@ pub mod slp;
 pub mod sources;
 pub mod split;
 pub mod status;
+pub mod templates;
 pub mod text;
 
 pub use error::DataError;

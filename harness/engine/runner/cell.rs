@@ -2,15 +2,19 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use anyhow::Context as _;
 use lab::LabError;
 use lab::artefacts::Kept;
 use lab::cell::{CellSetup, Commitment, Outcome};
+use lab::checkpoint::{self, FINAL, Weights};
 use lab::clock::Clocks;
 use lab::loops::training::{Budget, Ending, Evaluation, Target};
 use ledger::commitment::CommitmentEntry;
 use ledger::digest::Digest;
+use ledger::lineage::{Ancestor, Lineage, Parents};
 use ledger::order::Unit;
 use ledger::plan::Cell;
+use ledger::plan::descent::Parent;
 use ledger::plan::identity::Config;
 use ledger::record::format::{
     ClockSeconds, DISTURBED, DataSection, Event, GoalSection, IndexPlace, OrderSection,
@@ -42,14 +46,31 @@ impl Session {
     /// The id of a cell under a seed.
     pub fn cell_id(&mut self, cell: Cell, seed: &NamedSeed) -> anyhow::Result<String> {
         let root = self.identity(cell.workload)?.train_root;
-        Ok(self.plan.cell_id(cell, &seed.name, &root, code_digest())?)
+        let parents = self.parents(cell, seed)?;
+        Ok(self.plan.cell_id(cell, &parents, &seed.name, &root, code_digest())?)
+    }
+
+    /// Whether all parents of a cell have left their models.
+    pub fn parents_left(&mut self, cell: Cell, seed: &NamedSeed) -> anyhow::Result<bool> {
+        let parents = self.parents(cell, seed)?;
+        Ok(parents.iter().all(|id| self.parents_in.folder(id).join(FINAL).is_file()))
+    }
+
+    /// The ids of a cell's parents.
+    fn parents(&mut self, cell: Cell, seed: &NamedSeed) -> anyhow::Result<Parents<String>> {
+        let parents = self.plan.parents(cell).map_err(anyhow::Error::msg)?;
+        parents.try_map(|parent| match parent {
+            Parent::Cell(cell) => self.cell_id(*cell, seed),
+            Parent::Run(id) => Ok(self.parents_in.find(id)?),
+        })
     }
 
     /// Digest of the resolved cell.
-    pub fn config_hash(&self, cell: Cell) -> anyhow::Result<Digest> {
+    fn config_hash(&self, cell: Cell, parents: &Parents<String>) -> anyhow::Result<Digest> {
         Ok(Config {
             workload: &self.plan.workloads[cell.workload],
             arm: &self.plan.arms[cell.arm],
+            parents,
             libtorch: lab::device::LIBTORCH_VERSION,
             code: code_digest(),
             device: &self.device_name,
@@ -65,6 +86,8 @@ impl Session {
         body: impl FnOnce(&Self, &CellSetup<'_>) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         self.ready(cell.workload)?;
+        let parents = self.parents(cell, seed)?;
+        let weights = parents.try_map(|parent| self.weights(parent))?;
         let planned = &self.plan.workloads[cell.workload];
         let arm = &self.plan.arms[cell.arm];
         let workload = self.workload(cell.workload)?;
@@ -94,7 +117,7 @@ impl Session {
             method,
             settings: &arm.settings,
             seed: &seed.seed,
-            config_hash: self.config_hash(cell)?,
+            config_hash: self.config_hash(cell, &parents)?,
             budget: Budget {
                 samples: planned.budget_samples,
                 evaluate_every: planned.evaluate_every_samples,
@@ -102,8 +125,35 @@ impl Session {
             target: &target,
             device: self.device,
             artefacts: &artefacts,
+            parents: weights,
         };
         body(self, &setup)
+    }
+
+    /// What the record says of a cell's parents, whose records must be there.
+    fn lineage(&mut self, cell: Cell, seed: &NamedSeed) -> anyhow::Result<Option<Lineage>> {
+        let parents = self.parents(cell, seed)?;
+        let lineage = parents.try_map(|id| {
+            let missing = || format!("its parent, run {id}, has no record");
+            let record = self.parents_in.record(id).with_context(missing)?;
+            let parameters = record.parameters_sha256.ok_or_else(|| {
+                anyhow::anyhow!("its parent, run {id}, failed and has no weights")
+            })?;
+            let order_hashes = record.order_hashes();
+            anyhow::Ok(Ancestor { cell: id.clone(), parameters, order_hashes })
+        })?;
+        Ok((!lineage.is_empty()).then_some(lineage))
+    }
+
+    /// The weights that a run left.
+    fn weights(&self, id: &str) -> anyhow::Result<Weights> {
+        let path = self.parents_in.folder(id).join(FINAL);
+        if !path.is_file() {
+            anyhow::bail!(
+                "run {id} left no model; `palimpsest run` with --keep-models makes it again"
+            );
+        }
+        Ok(Weights::read(&path)?)
     }
 
     /// Runs a cell, or keeps its record. Errors are of the store or the data; what goes wrong in
@@ -115,19 +165,27 @@ impl Session {
             Some(lock) => lock,
             None => self.store.lock(&id)?,
         };
-        if let Some(kept) = self.kept(&id)? {
+        if let Some(kept) = self.kept(&id, self.plan.keeps_model(cell))? {
             return Ok(kept);
         }
+        let lineage = match self.lineage(cell, seed) {
+            Ok(lineage) => lineage,
+            Err(error) => {
+                let error = Some(format!("{error:#}"));
+                return Ok(CellReport { cell: id, status: Status::Failed, kept: false, error });
+            }
+        };
         self.with_setup(cell, seed, |session, setup| {
             let writer = session.store.start(&id, &lock)?;
-            Attempt::new(session, cell, seed, &id, writer).make(setup)
+            Attempt::new(session, cell, seed, &id, writer, lineage).make(setup)
         })
     }
 
-    /// The record of a cell that need not run again: same device, not failed. A record that cannot
+    /// The record of a cell that need not run again: same device, not failed, with its model if it
+    /// is to keep one. A record that cannot
     /// be read is somebody's result all the same: a damaged one is replaced only under `--force`,
     /// one of a newer version never.
-    fn kept(&self, id: &str) -> anyhow::Result<Option<CellReport>> {
+    fn kept(&self, id: &str, model: bool) -> anyhow::Result<Option<CellReport>> {
         if !self.store.has(id) {
             return Ok(None);
         }
@@ -143,8 +201,9 @@ impl Session {
                 "{error}; `palimpsest verify {id}` says more, `palimpsest run --force` replaces it"
             ),
         };
-        let stays =
-            record.status != Status::Failed && record.environment.device == self.device_name;
+        let stays = record.status != Status::Failed
+            && record.environment.device == self.device_name
+            && (!model || self.store.folder(id).join(FINAL).is_file());
         Ok(stays.then(|| CellReport {
             cell: id.to_owned(),
             status: record.status,
@@ -161,6 +220,7 @@ struct Attempt<'a> {
     seed: &'a NamedSeed,
     id: &'a str,
     writer: RunWriter,
+    lineage: Option<Lineage>,
     evaluations: Vec<Evaluation>,
     index: Option<IndexPlace>,
 }
@@ -172,8 +232,9 @@ impl<'a> Attempt<'a> {
         seed: &'a NamedSeed,
         id: &'a str,
         writer: RunWriter,
+        lineage: Option<Lineage>,
     ) -> Self {
-        Self { session, cell, seed, id, writer, evaluations: Vec::new(), index: None }
+        Self { session, cell, seed, id, writer, lineage, evaluations: Vec::new(), index: None }
     }
 
     fn make(mut self, setup: &CellSetup<'_>) -> anyhow::Result<CellReport> {
@@ -283,7 +344,7 @@ impl<'a> Attempt<'a> {
             parameters_sha256: None,
             streams: Vec::new(),
             order: None,
-            lineage: None,
+            lineage: self.lineage.clone(),
             facts: std::collections::BTreeMap::new(),
             warnings: Vec::new(),
             environment: environment(device_name, *threads, argv),
@@ -298,6 +359,10 @@ impl<'a> Attempt<'a> {
     ) -> anyhow::Result<()> {
         let identity = &setup.ready.identity;
         self.writer.order(&outcome.order, &identity.sample_ids)?;
+        if self.session.plan.keeps_model(self.cell) {
+            let save = |path: &std::path::Path| Ok(checkpoint::save(&outcome.network, path)?);
+            self.writer.add::<anyhow::Error>(FINAL, save)?;
+        }
         let crossing = self.crossing(setup.target);
         record.status =
             match (outcome.ending, crossing.as_ref().and_then(|crossing| crossing.isotonic)) {

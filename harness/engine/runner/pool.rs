@@ -9,6 +9,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 
 use anyhow::Context as _;
+use ledger::plan::descent::Parent;
+use ledger::plan::{Cell, Plan};
 use ledger::record::format::Status;
 use ledger::seed::Seed;
 use palimpsest::machine;
@@ -100,13 +102,20 @@ pub fn run(
         workers.push(spawn(worker, &send)?);
     }
     drop(send);
-    let mut next = 0;
-    for worker in &mut workers {
-        assign(worker, next, &seeds[next])?;
-        next += 1;
-    }
+    let before = parents(&session.plan)?;
+    // A cell is given out once its parents are over; they stand before it in the plan.
+    let mut waiting: Vec<usize> = (0..count).collect();
+    let mut idle: Vec<usize> = (0..workers.len()).rev().collect();
+    let mut over = vec![false; count];
     let mut reports: Vec<Option<CellReport>> = vec![None; count];
     for _ in 0..count {
+        while let Some(&worker) = idle.last() {
+            let free = |index: &usize| before[*index].iter().all(|parent| over[*parent]);
+            let Some(place) = waiting.iter().position(free) else { break };
+            let index = waiting.remove(place);
+            assign(&mut workers[worker], index, &seeds[index])?;
+            idle.pop();
+        }
         let (worker, answer) = receive.recv().context("all workers are gone")?;
         let Answer { index, cell, status, kept, error, refused } = answer?;
         if let Some(reason) = refused {
@@ -115,16 +124,27 @@ pub fn run(
         let report = CellReport { cell, status, kept, error };
         done(index, &report);
         reports[index] = Some(report);
-        if next < count {
-            assign(&mut workers[worker], next, &seeds[next])?;
-            next += 1;
-        }
+        over[index] = true;
+        idle.push(worker);
     }
     for worker in &mut workers {
         worker.input = None;
         let _ = worker.child.wait();
     }
     Ok(reports.into_iter().flatten().collect())
+}
+
+/// The places of each cell's parents in the plan.
+fn parents(plan: &Plan) -> anyhow::Result<Vec<Vec<usize>>> {
+    let of = |cell: &Cell| {
+        let parents = plan.parents(*cell).map_err(anyhow::Error::msg)?;
+        let places = parents.iter().filter_map(|parent| match parent {
+            Parent::Cell(parent) => plan.cells.iter().position(|other| other == parent),
+            Parent::Run(_) => None,
+        });
+        anyhow::Ok(places.collect())
+    };
+    plan.cells.iter().map(of).collect()
 }
 
 fn spawn(

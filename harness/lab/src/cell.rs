@@ -2,6 +2,7 @@
 
 use ledger::commitment;
 use ledger::digest::Digest;
+use ledger::lineage::Parents;
 use ledger::order::OrderLaw;
 use ledger::seed::Seed;
 use ledger::settings::Values;
@@ -11,6 +12,7 @@ use tch::{Device, Tensor};
 
 use crate::LabError;
 use crate::artefacts::Artefacts;
+use crate::checkpoint::Weights;
 use crate::clock::{Clock, Clocks, Monotonic, Phase};
 use crate::loops::training::{Budget, Ending, Observe, Run, Target, rounds};
 use crate::method::Entry;
@@ -45,6 +47,8 @@ pub struct CellSetup<'a> {
     pub device: Device,
     /// Where weights that several cells start from are kept.
     pub artefacts: &'a dyn Artefacts,
+    /// Weights of the runs that this one descends from.
+    pub parents: Parents<Weights>,
 }
 
 impl std::fmt::Debug for CellSetup<'_> {
@@ -82,6 +86,8 @@ pub struct Outcome {
     pub commitment: Commitment,
     /// Digest of the final parameters and buffers.
     pub parameters: Digest,
+    /// The network with the weights that are evaluated.
+    pub network: Network,
     /// Number of trainable values.
     pub parameter_count: u64,
     /// Steps taken.
@@ -114,7 +120,10 @@ impl CellSetup<'_> {
         let identity = &self.ready.identity;
         let effective_seed = self.seed.effective(&identity.train_root);
         let streams = Streams::new(effective_seed);
-        let network = self.network(&streams)?;
+        let mut network = self.network(&streams)?;
+        if let Some(weights) = &self.parents.from {
+            weights.put_into(&mut network)?;
+        }
         let recipe = self.recipe(&network, &streams)?;
         let examples = self.examples();
         let epochs =
@@ -158,8 +167,11 @@ impl CellSetup<'_> {
     fn start(&self, network: &mut Network, streams: &Streams) -> Result<Facts, LabError> {
         let Self { workload, workload_settings, ready, artefacts, .. } = *self;
         match workload.start {
-            Some(start) => start(network, ready, workload_settings, streams, artefacts),
-            None => Ok(Facts::new()),
+            // A parent's weights are a start of their own.
+            Some(start) if self.parents.from.is_none() => {
+                start(network, ready, workload_settings, streams, artefacts)
+            }
+            _ => Ok(Facts::new()),
         }
     }
 
@@ -210,6 +222,11 @@ impl CellSetup<'_> {
         let order =
             transcript.finish(&self.ready.identity.sample_ids).map_err(std::io::Error::other)?;
         let parameters = network.digest()?;
+        if let Some(averaging) = &recipe.averaging
+            && let Some(weights) = averaging.weights()?
+        {
+            network.exchange(&weights)?;
+        }
         clock.enter(Phase::Other);
         let parameter_count = network.parameters.iter().map(|p| p.tensor.numel() as u64).sum();
         let clocks = clock.read();
@@ -223,6 +240,7 @@ impl CellSetup<'_> {
             order,
             commitment,
             parameters,
+            network,
             parameter_count,
             steps,
             facts: gathered,

@@ -30,6 +30,14 @@ pub enum LabError {
         /// What does not fit.
         reason: String,
     },
+    /// A file does not hold the weights of the network.
+    #[error("{file}: {reason}")]
+    Weights {
+        /// The file.
+        file: String,
+        /// What does not fit.
+        reason: String,
+    },
     /// An order gave ids or steps that cannot be consumed: a fault of the method.
     #[error("{0}")]
     Order(String),

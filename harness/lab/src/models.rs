@@ -2,12 +2,14 @@
 
 pub mod cnn;
 pub mod gpt;
+pub mod gru;
 pub mod mlp;
 pub mod mlp2d;
+pub mod ngram;
 pub mod resnet9;
 pub mod unet_s;
 
-use ledger::streams::Streams;
+use ledger::streams::{self, Streams};
 use rand_pcg::Pcg64;
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -118,6 +120,33 @@ impl Builder {
             Layer::BatchNorm { scale, shift, running },
             Layer::Relu,
         ])
+    }
+
+    /// A table of `rows` vectors of `width`, N(0, 1) as in PyTorch; its index.
+    ///
+    /// # Errors
+    /// When libtorch cannot allocate.
+    pub fn table(&mut self, name: &str, rows: usize, width: usize) -> Result<usize, TchError> {
+        let shape = [rows, width].map(|size| i64::try_from(size).unwrap_or(0));
+        let values = Tensor::f_from_slice(&streams::normal(&mut self.stream, rows * width))?;
+        let tensor = values.f_view(shape)?.f_to_device(self.device)?;
+        let table = self.push(name, "weight", Role::Embedding, tensor);
+        self.depth += 1;
+        Ok(table)
+    }
+
+    /// Gated recurrent units, `inputs` → `width`; all values U(−1/√width, 1/√width) as in PyTorch.
+    ///
+    /// # Errors
+    /// When libtorch cannot allocate.
+    pub fn gru(&mut self, name: &str, inputs: usize, width: usize) -> Result<Layer, TchError> {
+        let rows = 3 * width;
+        let first = self.drawn(name, "inputs.weight", Role::Weight, &[rows, inputs], width)?;
+        self.drawn(name, "state.weight", Role::Weight, &[rows, width], width)?;
+        self.drawn(name, "inputs.bias", Role::Bias, &[rows], width)?;
+        self.drawn(name, "state.bias", Role::Bias, &[rows], width)?;
+        self.depth += 1;
+        Ok(Layer::Gru { first })
     }
 
     /// Group normalisation's scale and shift of `channels`, which belong to the coming layer.

@@ -80,6 +80,21 @@ pub enum Layer {
     Residual(Vec<Layer>),
     /// x times a constant.
     Scale(f64),
+    /// Tokens B × T (i64) → vectors B × T × (`length`·d): at each position those of the last
+    /// `length` tokens, oldest first.
+    Context {
+        /// Index of the table; beyond a length of 1 its last row stands for what is before the
+        /// first token.
+        table: usize,
+        /// Tokens at each position, itself included.
+        length: i64,
+    },
+    /// Gated recurrent units over B × T × d from a state of 0, B × T × h.
+    Gru {
+        /// Index of the weights of inputs (3h × d); those of the state (3h × h) and the two biases
+        /// (3h) follow. Parts are reset, update, new, as in PyTorch.
+        first: usize,
+    },
 }
 
 /// How parameters make outputs.
@@ -235,6 +250,14 @@ impl Network {
                 Layer::GlobalMaxPool => x.f_amax([2, 3], false)?,
                 Layer::Residual(inner) => x.f_add(&self.run(inner, x, train)?)?,
                 Layer::Scale(factor) => x.f_mul_scalar(*factor)?,
+                Layer::Context { table, length } => context(self.at(*table), *length, x)?,
+                Layer::Gru { first } => {
+                    let weights: Vec<_> = (*first..first + 4).map(|index| self.at(index)).collect();
+                    let width = weights[1].size().last().copied().unwrap_or(0);
+                    let batch = x.size().first().copied().unwrap_or(0);
+                    let state = Tensor::f_zeros([1, batch, width], (x.kind(), x.device()))?;
+                    x.f_gru(&state, &weights, true, 1, 0.0, train, false, true)?.0
+                }
             });
         }
         Ok(hidden.unwrap_or_else(|| inputs.shallow_clone()))
@@ -294,6 +317,19 @@ impl Network {
             Ok(())
         })
     }
+}
+
+/// Vectors of the last `length` tokens at each position, side by side.
+fn context(table: &Tensor, length: i64, tokens: &Tensor) -> Result<Tensor, TchError> {
+    let gather = |tokens: &Tensor| Tensor::f_embedding(table, tokens, -1, false, false);
+    if length == 1 {
+        return gather(tokens);
+    }
+    let (batch, positions) = tokens.size2()?;
+    let (rows, _) = table.size2()?;
+    let border = Tensor::f_full([batch, length - 1], rows - 1, (Kind::Int64, tokens.device()))?;
+    let seen = Tensor::f_cat(&[&border, tokens], 1)?.f_unfold(1, length, 1)?;
+    gather(&seen)?.f_reshape([batch, positions, -1])
 }
 
 /// Values of a tensor in logical order, on the host.

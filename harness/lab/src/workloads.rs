@@ -14,8 +14,13 @@ pub mod digits_mlp;
 pub mod fashion_cnn;
 pub mod generative;
 pub mod hurdle_car;
+pub mod initial;
 pub mod knights;
 pub mod language;
+mod markov;
+pub mod markov_gpt;
+pub mod markov_gru;
+pub mod markov_mlp;
 pub mod material;
 pub mod mnist_cnn;
 pub mod mnist_gen;
@@ -29,6 +34,9 @@ pub mod slp_trace;
 pub mod split;
 pub mod task_grid;
 mod tasks;
+mod templates;
+pub mod templates_cnn;
+pub mod templates_mlp;
 mod text;
 pub mod text_byte;
 pub mod text_char;
@@ -160,6 +168,9 @@ pub static WORKLOADS: &[&Workload] = &[
     &fashion_cnn::WORKLOAD,
     &hurdle_car::WORKLOAD,
     &knights::WORKLOAD,
+    &markov_gpt::WORKLOAD,
+    &markov_gru::WORKLOAD,
+    &markov_mlp::WORKLOAD,
     &mnist_cnn::WORKLOAD,
     &mnist_gen::WORKLOAD,
     &quad::WORKLOAD,
@@ -169,6 +180,8 @@ pub static WORKLOADS: &[&Workload] = &[
     &slp_synth::WORKLOAD,
     &slp_trace::WORKLOAD,
     &task_grid::WORKLOAD,
+    &templates_cnn::WORKLOAD,
+    &templates_mlp::WORKLOAD,
     &text_byte::WORKLOAD,
     &text_char::WORKLOAD,
 ];

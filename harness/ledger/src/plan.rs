@@ -1,5 +1,6 @@
 //! A suite checked against the catalogue: what will run, before anything runs.
 
+pub mod descent;
 pub mod identity;
 
 use serde::Serialize;
@@ -7,10 +8,12 @@ use serde_json::Value;
 
 use crate::catalogue::{Catalogue, MetricInfo, hint};
 use crate::digest::Digest;
+use crate::lineage::{Origin, Parents};
 use crate::plan::identity::CellKey;
 use crate::settings::{SettingError, Values};
 use crate::suite::{
-    ClaimUse, CompareBy, Seeds, Step, Suite, SuiteError, When, WorkloadUse, locate, parse,
+    ClaimUse, CompareBy, MembershipUse, Seeds, Step, Suite, SuiteError, When, WorkloadUse, locate,
+    parse,
 };
 
 /// Most cells a plan may have.
@@ -57,6 +60,9 @@ pub struct PlannedArm {
     /// Labels of the workloads it runs on; all when empty.
     #[serde(skip)]
     pub on: Vec<String>,
+    /// Runs that its runs descend from; cell ids have their part by their own ids.
+    #[serde(skip)]
+    pub parents: Parents<Origin>,
 }
 
 /// One run to make: indices into the plan.
@@ -90,10 +96,14 @@ pub struct Plan {
     /// Seeds in order.
     pub seeds: Vec<u64>,
     /// Cells: workload by workload, seed by seed, arm by arm, so that a drift of the machine's
-    /// speed falls on all arms alike.
+    /// speed falls on all arms alike; but children behind all that descend from nothing.
     pub cells: Vec<Cell>,
     /// Claims whose arms and workloads are in the plan.
     pub claims: Vec<ClaimUse>,
+    /// Membership tests whose cells are in the plan.
+    pub provenance: Vec<MembershipUse>,
+    /// Keep the final weights of every run.
+    pub keep_models: bool,
 }
 
 /// What the command line changes of a suite.
@@ -107,6 +117,8 @@ pub struct Overrides {
     pub seeds: Option<Seeds>,
     /// `arm.key=value` settings.
     pub set: Vec<(String, String, Value)>,
+    /// Keep the final weights of every run.
+    pub keep_models: bool,
 }
 
 impl std::str::FromStr for Assignment {
@@ -184,6 +196,12 @@ fn resolve(
         check_claim(claim, &labels, |field| vec![key("claims"), Step::Index(index), key(field)])?;
     }
     unique(suite.claims.iter().map(|claim| claim.id.as_str()), "claims", "claim")?;
+    unique(suite.provenance.iter().map(|test| test.id.as_str()), "provenance", "test")?;
+    for (index, test) in suite.provenance.iter().enumerate() {
+        descent::check_test(test, &workloads, &arms).map_err(|(field, message)| {
+            Problem(vec![key("provenance"), Step::Index(index), key(field)], message)
+        })?;
+    }
 
     let keeps = |wanted: &[String], names: [&str; 2]| {
         wanted.is_empty() || names.iter().any(|name| wanted.iter().any(|wanted| wanted == name))
@@ -213,11 +231,29 @@ fn resolve(
         filtered(std::slice::from_ref(arm), &arm_names, "--set")?;
     }
 
-    let mut arms: Vec<_> =
-        arms.into_iter().filter(|a| keeps(&overrides.methods, [&a.method, &a.label])).collect();
-    let workloads: Vec<_> =
-        workloads.into_iter().filter(|w| keeps(&overrides.workloads, [&w.id, &w.label])).collect();
-    arms.retain(|arm| workloads.iter().any(|workload| arm.runs_on(&workload.label)));
+    let (workloads, arms, mut cells) = {
+        let family = descent::Family::new(&workloads, &arms)?;
+        let pairs = family.with_parents(|workload, arm| {
+            let (workload, arm) = (&workloads[workload], &arms[arm]);
+            keeps(&overrides.workloads, [&workload.id, &workload.label])
+                && keeps(&overrides.methods, [&arm.method, &arm.label])
+        })?;
+        let of = |count: usize, used: &dyn Fn(usize) -> bool| -> Vec<usize> {
+            (0..count).filter(|index| used(*index)).collect()
+        };
+        let used_workloads = of(workloads.len(), &|i| pairs.iter().any(|pair| pair.0 == i));
+        let used_arms = of(arms.len(), &|i| pairs.iter().any(|pair| pair.1 == i));
+        let place = |indices: &[usize], index: usize| indices.partition_point(|&i| i < index);
+        let cells = pairs.iter().map(|&(workload, arm)| {
+            let cell = (place(&used_workloads, workload), place(&used_arms, arm));
+            (cell, family.depth((workload, arm)))
+        });
+        let cells: Vec<_> = cells.collect();
+        let workloads: Vec<_> = used_workloads.iter().map(|&i| workloads[i].clone()).collect();
+        let arms: Vec<_> = used_arms.iter().map(|&i| arms[i].clone()).collect();
+        (workloads, arms, cells)
+    };
+    cells.sort_by_key(|((workload, _), depth)| (*depth, *workload));
     let claims = suite.claims.into_iter().filter_map(|claim| {
         let has_arm = |label: &str| arms.iter().any(|arm| arm.label == label);
         let mut claim = has_arm(&claim.arm).then_some(claim)?;
@@ -235,20 +271,23 @@ fn resolve(
     });
     let claims = claims.collect();
     let seeds = overrides.seeds.clone().unwrap_or(suite.seeds).0;
-    let count = workloads.len().saturating_mul(arms.len()).saturating_mul(seeds.len());
+    let count = cells.len().saturating_mul(seeds.len());
     if count > MOST_CELLS {
         return Err(Problem(
             vec![key("arms")],
             format!("{count} cells are more than {MOST_CELLS}; split the suite"),
         ));
     }
-    let mut cells = Vec::with_capacity(count);
-    for (workload, planned) in workloads.iter().enumerate() {
-        for &seed in &seeds {
-            let runs = |arm: &usize| arms[*arm].runs_on(&planned.label);
-            cells.extend((0..arms.len()).filter(runs).map(|arm| Cell { workload, arm, seed }));
-        }
-    }
+    // Seed by seed within a workload and a generation.
+    let blocks = cells.chunk_by(|a, b| (a.0.0, a.1) == (b.0.0, b.1)).flat_map(|block| {
+        let of_seed = |&seed: &u64| {
+            block.iter().map(move |&((workload, arm), _)| Cell { workload, arm, seed })
+        };
+        seeds.iter().flat_map(of_seed)
+    });
+    let cells = blocks.collect();
+    let here = |test: &MembershipUse| descent::check_test(test, &workloads, &arms).is_ok();
+    let provenance = suite.provenance.into_iter().filter(here).collect();
     let baseline = suite.baseline.filter(|label| arms.iter().any(|arm| arm.label == *label));
     Ok(Plan {
         suite: suite.suite,
@@ -261,6 +300,8 @@ fn resolve(
         seeds,
         cells,
         claims,
+        provenance,
+        keep_models: suite.keep_models || overrides.keep_models,
     })
 }
 
@@ -333,7 +374,7 @@ fn unique<'a>(names: impl Iterator<Item = &'a str>, list: &str, noun: &str) -> R
         }
         seen.push(name);
     }
-    if seen.is_empty() && list != "claims" {
+    if seen.is_empty() && ["workloads", "arms"].contains(&list) {
         return Err(Problem(vec![key(list)], format!("no {noun}s are given")));
     }
     Ok(())
@@ -436,7 +477,13 @@ fn arm(
             .is_some_and(|key| !used.with.contains_key(key) && suite.settings.contains_key(key));
         setting_problem(&error, info.id, if common { vec![key("settings")] } else { path("with") })
     })?;
-    Ok(PlannedArm { label, method: info.id.to_owned(), settings, on: used.on.clone() })
+    Ok(PlannedArm {
+        label,
+        method: info.id.to_owned(),
+        settings,
+        on: used.on.clone(),
+        parents: used.parents.clone(),
+    })
 }
 
 fn setting_problem(error: &SettingError, owner: &str, mut path: Vec<Step>) -> Problem {
@@ -524,6 +571,7 @@ impl Plan {
     pub fn cell_id(
         &self,
         cell: Cell,
+        parents: &Parents<String>,
         seed: &str,
         data_root: &Digest,
         code: &str,
@@ -531,6 +579,7 @@ impl Plan {
         CellKey {
             workload: &self.workloads[cell.workload],
             arm: &self.arms[cell.arm],
+            parents,
             seed,
             data_root,
             code,

@@ -4,6 +4,7 @@
 //! asks [`locate`] where in the text an offending value stands.
 
 mod locate;
+pub mod membership;
 mod seeds;
 
 use std::fmt;
@@ -12,8 +13,10 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::nearest;
+use crate::lineage::{Origin, Parents};
 use crate::settings::Values;
 pub use locate::{Step, locate};
+pub use membership::MembershipUse;
 pub use seeds::Seeds;
 
 /// A suite as written.
@@ -40,6 +43,12 @@ pub struct Suite {
     /// Claims to judge.
     #[serde(default)]
     pub claims: Vec<ClaimUse>,
+    /// Membership tests to make on the models that are left.
+    #[serde(default)]
+    pub provenance: Vec<MembershipUse>,
+    /// Keep the final weights of every run; those of parents are kept anyway.
+    #[serde(default)]
+    pub keep_models: bool,
 }
 
 /// A workload in a suite.
@@ -80,6 +89,8 @@ pub struct ArmUse {
     pub with: Values,
     /// Labels of the workloads it runs on; all when empty.
     pub on: Vec<String>,
+    /// Runs whose weights it starts from or learns from.
+    pub parents: Parents<Origin>,
 }
 
 /// When a metric is compared.
@@ -263,6 +274,10 @@ struct ArmMap {
     with: Values,
     #[serde(default)]
     on: Vec<String>,
+    #[serde(default)]
+    from: Option<Origin>,
+    #[serde(default)]
+    teacher: Option<Origin>,
 }
 
 /// Reads `name` or a map: not serde's `untagged`, whose messages say nothing.
@@ -294,8 +309,8 @@ impl FromName for ArmUse {
         Self { method: name.to_owned(), ..Self::default() }
     }
 
-    fn from_map(ArmMap { method, label, with, on }: ArmMap) -> Self {
-        Self { method, label, with, on }
+    fn from_map(ArmMap { method, label, with, on, from, teacher }: ArmMap) -> Self {
+        Self { method, label, with, on, parents: Parents { from, teacher } }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use data::{Samples, Sources};
+use data::{Loaded, Samples, Sources};
 use ledger::catalogue::MetricInfo;
 use tch::{Device, TchError, Tensor};
 
@@ -50,7 +50,14 @@ impl Layout {
     /// # Errors
     /// When files are missing or damaged, or the device has no room.
     pub fn load(&self, sources: &Sources, device: Device) -> Result<Ready, LabError> {
-        let loaded = data::load(self.data, sources)?;
+        self.ready(&data::load(self.data, sources)?, device)
+    }
+
+    /// Puts loaded data on `device`.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn ready(&self, loaded: &Loaded, device: Device) -> Result<Ready, LabError> {
         let place = |positions: &[u32]| place(&loaded.samples, positions, self, device);
         let splits = Splits {
             train: place(&loaded.split.train)?,
@@ -60,7 +67,7 @@ impl Layout {
         };
         let classes = Some(u32::from(loaded.samples.classes()));
         let material = Material { loss: Some(Natural::Classes), classes, ..Material::default() };
-        let identity = Arc::new(DataIdentity::of(&loaded));
+        let identity = Arc::new(DataIdentity::of(loaded));
         Ok(Ready { splits, identity, material, judge: Box::new(Classifier) })
     }
 }

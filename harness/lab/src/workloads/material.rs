@@ -23,6 +23,8 @@ pub struct Material {
     pub scores: Vec<f64>,
     /// Alphabet and length of token sequences.
     pub tokens: Option<Tokens>,
+    /// Documents of equal length that each example packs side by side; 0 or 1 for none.
+    pub documents: u32,
     /// Checks responses to training prompts.
     pub verifier: Option<Arc<dyn Verifier>>,
     /// Shape and scale of what is to be generated.

@@ -172,6 +172,7 @@ impl Made {
             baseline: Some("old".into()),
             workloads: (0..self.endings.len()).map(workload).collect(),
             arms: vec![arm("old"), arm("new")],
+            provenance: Vec::new(),
             claims: self.claims.clone(),
             cells: cells.iter().map(|run| run.cell.clone()).collect(),
             argv: Vec::new(),

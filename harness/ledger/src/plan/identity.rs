@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{PlannedArm, PlannedWorkload};
 use crate::digest::Digest;
+use crate::lineage::Parents;
 
 /// What a cell's id is taken over (contract, section 6).
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -12,6 +13,9 @@ pub struct CellKey<'a> {
     pub workload: &'a PlannedWorkload,
     /// The arm, resolved.
     pub arm: &'a PlannedArm,
+    /// Cell ids of its parents; left out for a run without any.
+    #[serde(skip_serializing_if = "Parents::is_empty")]
+    pub parents: &'a Parents<String>,
     /// The seed's text.
     pub seed: &'a str,
     /// Merkle root of the training split.
@@ -27,6 +31,9 @@ pub struct Config<'a> {
     pub workload: &'a PlannedWorkload,
     /// The arm, resolved.
     pub arm: &'a PlannedArm,
+    /// Cell ids of its parents; left out for a run without any.
+    #[serde(skip_serializing_if = "Parents::is_empty")]
+    pub parents: &'a Parents<String>,
     /// Version of libtorch.
     pub libtorch: &'a str,
     /// Digest of the code that decides results.

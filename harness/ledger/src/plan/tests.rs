@@ -187,6 +187,7 @@ fn the_command_line_filters_and_sets() {
         workloads: Vec::new(),
         seeds: Some(Seeds(vec![7])),
         set: vec![("sgd".into(), "lr".into(), 0.5.into())],
+        ..Overrides::default()
     };
     let plan = plan("x.yaml", TEXT, &catalogue(), &overrides).unwrap();
     assert_eq!((plan.cells.len(), plan.claims.len()), (2, 0));
@@ -204,7 +205,7 @@ fn a_cell_id_follows_what_changes_the_result_and_nothing_else() {
     let root = Digest::of(b"data");
     let id = |text: &str, code: &str| {
         let plan = planned(text).unwrap();
-        plan.cell_id(plan.cells[1], "0", &root, code).unwrap()
+        plan.cell_id(plan.cells[1], &Parents::default(), "0", &root, code).unwrap()
     };
     let original = id(TEXT, "code");
     assert_eq!(original.len(), 16);
@@ -224,4 +225,77 @@ fn assignments_are_read_as_yaml_values() {
     let parsed: Assignment = "sgd.nesterov=false".parse().unwrap();
     assert_eq!(parsed, Assignment("sgd".into(), "nesterov".into(), false.into()));
     assert!("sgd".parse::<Assignment>().is_err());
+}
+
+const FAMILY: &str = "
+suite: x
+question: q
+seeds: 2
+workloads:
+  - { workload: digits-mlp, as: home }
+  - { workload: digits-mlp, as: away, epochs: 1 }
+arms:
+  - { method: muon, as: child, on: [away], from: home/parent }
+  - { method: sgd, as: parent, on: [home] }
+  - { method: sgd, as: other, on: [home, away] }
+";
+
+#[test]
+fn children_run_behind_all_that_descend_from_nothing() {
+    let plan = planned(FAMILY).unwrap();
+    let names: Vec<_> = plan
+        .cells
+        .iter()
+        .map(|cell| {
+            let (workload, arm) = (&plan.workloads[cell.workload], &plan.arms[cell.arm]);
+            format!("{}/{} {}", workload.label, arm.label, cell.seed)
+        })
+        .collect();
+    assert_eq!(
+        names.join(", "),
+        "home/parent 0, home/other 0, home/parent 1, home/other 1, away/other 0, away/other 1, away/child 0, away/child 1"
+    );
+    assert!(plan.keeps_model(plan.cells[0]) && !plan.keeps_model(plan.cells[1]));
+    let parents = plan.parents(plan.cells[7]).unwrap();
+    assert_eq!(parents.from, Some(descent::Parent::Cell(plan.cells[2])));
+}
+
+#[test]
+fn what_a_chosen_arm_descends_from_stays_in_the_plan() {
+    let overrides = Overrides { methods: vec!["child".to_owned()], ..Overrides::default() };
+    let plan = plan("x.yaml", FAMILY, &catalogue(), &overrides).unwrap();
+    let labels: Vec<_> = plan.arms.iter().map(|arm| arm.label.as_str()).collect();
+    assert_eq!((labels, plan.cells.len()), (vec!["child", "parent"], 4));
+}
+
+#[test]
+fn parents_that_are_not_there_or_go_in_a_circle_are_refused() {
+    let refusal =
+        |from: &str, to: &str| planned(&FAMILY.replace(from, to)).unwrap_err().to_string();
+    insta::assert_snapshot!(
+        refusal("home/parent", "home/parnt"),
+        @r#"x.yaml:9:50: no arm "parnt" runs on home; did you mean "parent"?"#
+    );
+    insta::assert_snapshot!(
+        refusal("home/parent", "hone/parent"),
+        @r#"x.yaml:9:50: unknown workload "hone"; did you mean "home"?"#
+    );
+    insta::assert_snapshot!(
+        refusal("home/parent", "home/parent+1"),
+        @"x.yaml:9:50: home/parent+1: a parent has the seed of its child; leave out the +"
+    );
+    insta::assert_snapshot!(
+        refusal("on: [home] }", "on: [home], teacher: away/child }"),
+        @r#"x.yaml:9:5: arm "child" descends from itself"#
+    );
+}
+
+#[test]
+fn a_cell_id_changes_with_its_parent_and_only_then() {
+    let plan = planned(FAMILY).unwrap();
+    let root = Digest::of(b"root");
+    let id = |parents: &Parents<String>| plan.cell_id(plan.cells[7], parents, "1", &root, "code");
+    let of = |cell: &str| Parents { from: Some(cell.to_owned()), teacher: None };
+    assert_ne!(id(&of("a")).unwrap(), id(&of("b")).unwrap());
+    assert_ne!(id(&of("a")).unwrap(), id(&Parents::default()).unwrap());
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::digest::Digest;
+use crate::lineage::{Lineage, Origin, Parents};
 use crate::order::{OrderLaw, Unit};
 use crate::plan::{PlannedArm, PlannedWorkload};
 use crate::seed::Randomness;
@@ -217,8 +218,8 @@ pub struct RunRecord {
     pub streams: Vec<String>,
     /// Order transcript.
     pub order: Option<OrderSection>,
-    /// Parent run whose order this one continues.
-    pub lineage: Option<String>,
+    /// Runs that this one descends from.
+    pub lineage: Option<Lineage>,
     /// Facts of the method's seats.
     pub facts: BTreeMap<String, Value>,
     /// What a reader must know.
@@ -252,8 +253,26 @@ impl RunRecord {
             method: self.method.clone(),
             settings: self.settings.clone(),
             on: Vec::new(),
+            parents: self.parents().map(|cell| Origin::Run(cell.clone())),
         };
         (workload, arm)
+    }
+
+    /// Cell ids of the parents.
+    #[must_use]
+    pub fn parents(&self) -> Parents<String> {
+        self.lineage
+            .as_ref()
+            .map(|lineage| lineage.map(|parent| parent.cell.clone()))
+            .unwrap_or_default()
+    }
+
+    /// Hashes of the orders that this run's weights depend on: its own and its ancestors'.
+    #[must_use]
+    pub fn order_hashes(&self) -> Vec<Digest> {
+        let own = self.order.iter().flat_map(|order| &order.epochs).map(|epoch| epoch.order_hash);
+        let parents = self.lineage.iter().flat_map(Parents::iter);
+        own.chain(parents.flat_map(|parent| parent.order_hashes.iter().copied())).collect()
     }
 
     /// True when the clocks cannot be trusted: the load exceeded the cores at the start, and the

@@ -9,7 +9,7 @@ use super::store::Store;
 use super::writer::write_atomic;
 use crate::catalogue::MetricInfo;
 use crate::settings::Values;
-use crate::suite::ClaimUse;
+use crate::suite::{ClaimUse, MembershipUse};
 
 /// Version of the file.
 const SUITE_RUN_VERSION: u32 = 1;
@@ -35,6 +35,9 @@ pub struct SuiteRun {
     pub arms: Vec<RunArm>,
     /// Claims to judge.
     pub claims: Vec<ClaimUse>,
+    /// Membership tests to make.
+    #[serde(default)]
+    pub provenance: Vec<MembershipUse>,
     /// Cells in plan order.
     pub cells: Vec<RunCell>,
     /// The command that ran it.

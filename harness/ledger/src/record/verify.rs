@@ -168,6 +168,7 @@ fn check_cell_id(record: &RunRecord, cell: &str) -> Result<(), String> {
     let key = CellKey {
         workload: &workload,
         arm: &arm,
+        parents: &record.parents(),
         seed: &record.seed,
         data_root: &data.train_root,
         code: &record.environment.code_digest,
@@ -181,6 +182,7 @@ fn check_config(record: &RunRecord, order: &OrderSection) -> Result<(), String> 
     let config = Config {
         workload: &workload,
         arm: &arm,
+        parents: &record.parents(),
         libtorch: &environment.libtorch,
         code: &environment.code_digest,
         device: &environment.device,

@@ -66,6 +66,25 @@ impl RunWriter {
         })
     }
 
+    /// Adds a file that `write` makes at the path it is given.
+    ///
+    /// # Errors
+    /// What `write` says, or when the file cannot be made durable.
+    pub fn add<E: From<RecordError>>(
+        &self,
+        name: &str,
+        write: impl FnOnce(&Path) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let path = self.folder.join(name);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(RecordError::io("create", folder))?;
+        }
+        write(&path)?;
+        let sync = File::open(&path).and_then(|file| file.sync_all());
+        sync.map_err(RecordError::io("sync", &path))?;
+        path.parent().map_or(Ok(()), |folder| Ok(sync_folder(folder)?))
+    }
+
     /// Writes `record.json` and the manifest and puts the folder in place; returns the run digest.
     ///
     /// # Errors

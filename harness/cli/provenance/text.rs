@@ -1,0 +1,12 @@
+//! `palimpsest provenance text`: tests that have nothing but a text.
+
+pub mod reshuffle;
+
+use clap::Subcommand;
+
+/// Tests of a text.
+#[derive(Debug, Subcommand)]
+pub enum Text {
+    /// Train the end of the run again in other orders, and ask which model likes the text best
+    Reshuffle(reshuffle::Args),
+}

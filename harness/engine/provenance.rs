@@ -1,0 +1,17 @@
+//! `palimpsest provenance`: the verbs that build tensors.
+
+use palimpsest::cli::Exit;
+use palimpsest::cli::provenance::text::Text;
+use palimpsest::cli::provenance::{Provenance, Training};
+
+/// Runs the verb.
+pub fn run(verb: &Provenance) -> anyhow::Result<Exit> {
+    match verb {
+        Provenance::Reading(verb) => verb.run(),
+        Provenance::Training(Training::Scores(_)) => anyhow::bail!("not built yet"),
+        Provenance::Training(Training::Sample(_)) => anyhow::bail!("not built yet"),
+        Provenance::Training(Training::Calibrate(_)) => anyhow::bail!("not built yet"),
+        Provenance::Training(Training::Map(_)) => anyhow::bail!("not built yet"),
+        Provenance::Text(Text::Reshuffle(_)) => anyhow::bail!("not built yet"),
+    }
+}

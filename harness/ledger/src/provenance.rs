@@ -1,0 +1,28 @@
+//! Provenance: does a model derive from a run, judged by the run's order alone?
+//!
+//! Later training examples are remembered better than earlier ones. If the order was a uniform
+//! shuffle, any association of a suspect's scores with it is evidence with an exact p-value,
+//! whatever the data (Kuditipudi et al. 2025, arXiv:2510.19796). [`Query`] asks that question of
+//! plain columns of numbers, and answers with a [`Finding`] or a [`Refusal`]; everything here is a
+//! pure function of its arguments.
+
+mod adjust;
+mod correlation;
+pub mod epochs;
+mod exact;
+mod exact_sum;
+mod finding;
+pub mod law;
+mod monte_carlo;
+pub mod order_list;
+mod query;
+mod ranks;
+mod refusal;
+pub mod tail;
+pub mod units;
+
+pub use exact::MOST_EXAMPLES;
+pub use finding::{Adjust, Draws, Finding, Kind, Metric, Tail, UnknownName};
+pub use monte_carlo::Null;
+pub use query::{FEWEST_EXAMPLES, Query};
+pub use refusal::Refusal;
