@@ -7,6 +7,7 @@ pub mod attr;
 pub mod blobs;
 pub mod catalogue;
 pub mod cifar;
+pub mod columns;
 pub mod digits;
 pub mod error;
 pub mod fetch;

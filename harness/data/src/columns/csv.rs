@@ -1,0 +1,242 @@
+//! One column of a CSV or TSV file (RFC 4180: quotes, line ends of either kind; a byte-order mark
+//! is skipped).
+
+use std::fs::File;
+use std::io::{BufReader, Read as _};
+use std::num::IntErrorKind;
+use std::path::Path;
+
+use ::csv::{ByteRecord, ErrorKind, Position, Reader, ReaderBuilder};
+
+use super::{ColumnError, Values, exact, named};
+
+const FORMAT: &str = "CSV";
+/// Bytes read at a time.
+const BUFFER: u64 = 1 << 18;
+
+/// The numbers of a column; without a name, of the only one.
+pub(super) fn read(
+    path: &Path,
+    (file, length): (&mut File, u64),
+    separator: u8,
+    column: Option<&str>,
+) -> Result<Values, ColumnError> {
+    let mut reader = ReaderBuilder::new()
+        .delimiter(separator)
+        .has_headers(false)
+        .buffer_capacity(length.min(BUFFER) as usize)
+        .from_reader(file);
+    let mut record = ByteRecord::new();
+    if !next(path, &mut reader, &mut record)? {
+        return Err(ColumnError::Malformed {
+            path: path.to_path_buf(),
+            format: FORMAT,
+            problem: "it has no rows".to_owned(),
+            remedy: "write it again",
+        });
+    }
+    let names: Vec<String> =
+        record.iter().map(|name| String::from_utf8_lossy(name.trim_ascii()).into_owned()).collect();
+    let index = locate(path, separator, &names, column)?;
+    let mut numbers = Numbers { path, column, values: Values::Integers(Vec::new()) };
+    // A lone column may come without a name.
+    if column.is_none() && parse(record[index].trim_ascii()).is_ok() {
+        numbers.push(&record[index], record.position())?;
+    }
+    loop {
+        let before = reader.position().line();
+        if !next(path, &mut reader, &mut record)? {
+            break;
+        }
+        // The parser skips empty lines; in a lone column one may stand for a missing number.
+        if names.len() == 1 && reader.position().line() - before > 1 {
+            return Err(ColumnError::Malformed {
+                path: path.to_path_buf(),
+                format: FORMAT,
+                problem: format!(
+                    "before {} there is an empty line, or a line end of another kind",
+                    line(path, record.position())
+                ),
+                remedy: "leave that row out everywhere, or mend it",
+            });
+        }
+        numbers.push(&record[index], record.position())?;
+    }
+    Ok(numbers.values)
+}
+
+/// The next row; false at the end.
+fn next(
+    path: &Path,
+    reader: &mut Reader<&mut File>,
+    record: &mut ByteRecord,
+) -> Result<bool, ColumnError> {
+    reader.read_byte_record(record).map_err(|error| {
+        let text = error.to_string();
+        match error.into_kind() {
+            ErrorKind::Io(source) => ColumnError::Io { path: path.to_path_buf(), source },
+            ErrorKind::UnequalLengths { pos, expected_len, len } => ColumnError::Malformed {
+                path: path.to_path_buf(),
+                format: FORMAT,
+                problem: format!(
+                    "{} has {len} fields, but the first row has {expected_len}",
+                    line(path, pos.as_ref())
+                ),
+                remedy: "mend that line, or quote fields that hold a separator",
+            },
+            _ => ColumnError::Malformed {
+                path: path.to_path_buf(),
+                format: FORMAT,
+                problem: text,
+                remedy: "write it again",
+            },
+        }
+    })
+}
+
+/// The line on which a row starts. The parser's own count lags behind where lines end as on
+/// Windows, and at empty lines, so that the line ends up to the row are counted here.
+fn line(path: &Path, position: Option<&Position>) -> String {
+    let counted = position.and_then(|position| {
+        let mut bytes = BufReader::new(File::open(path).ok()?).bytes();
+        let mut lines = 1_u64;
+        let mut last = b' ';
+        for at in 0.. {
+            let byte = bytes.next()?.ok()?;
+            if at >= position.byte() && !matches!(byte, b'\r' | b'\n') {
+                break;
+            }
+            lines += u64::from(byte == b'\r' || (byte == b'\n' && last != b'\r'));
+            last = byte;
+        }
+        Some(lines)
+    });
+    counted.map_or_else(|| "a line".to_owned(), |line| format!("line {line}"))
+}
+
+/// The index of the column among the names.
+fn locate(
+    path: &Path,
+    separator: u8,
+    names: &[String],
+    column: Option<&str>,
+) -> Result<usize, ColumnError> {
+    let refuse = |problem: String, hint: String| ColumnError::Column {
+        path: path.to_path_buf(),
+        problem,
+        columns: names.join(", "),
+        hint,
+    };
+    let Some(column) = column else {
+        return match names {
+            [_] => Ok(0),
+            _ => {
+                let example = names.first().map(String::as_str).unwrap_or_default();
+                let hint = format!("; name one: {}:{example}", path.display());
+                Err(refuse(format!("it has {} columns", names.len()), hint))
+            }
+        };
+    };
+    let found: Vec<usize> = (0..names.len()).filter(|&index| names[index] == column).collect();
+    match found[..] {
+        [index] => Ok(index),
+        [] => {
+            let wrong_separator = names.iter().any(|name| name.contains([';', '\t']));
+            let hint = if wrong_separator {
+                format!("; fields must be separated by {:?}", char::from(separator))
+            } else if names.iter().all(|name| parse(name.as_bytes()).is_ok()) {
+                "; the first row holds numbers: add a row of names".to_owned()
+            } else {
+                nearest(column, names)
+            };
+            Err(refuse(format!("there is no column {column:?}"), hint))
+        }
+        _ => Err(refuse(format!("{} columns are named {column:?}", found.len()), String::new())),
+    }
+}
+
+/// The nearest name, where there is one like it.
+pub(super) fn nearest(column: &str, names: &[String]) -> String {
+    let like = |name: &&String| strsim::jaro_winkler(&name.to_lowercase(), &column.to_lowercase());
+    let best = names.iter().max_by(|a, b| like(a).total_cmp(&like(b)));
+    best.filter(|name| like(name) > 0.7)
+        .map(|name| format!("; did you mean {name:?}?"))
+        .unwrap_or_default()
+}
+
+/// What a cell says.
+enum Number {
+    Integer(i64),
+    Float(f64),
+}
+
+/// Why a cell is no number.
+struct NoNumber(&'static str, &'static str);
+
+fn parse(cell: &[u8]) -> Result<Number, NoNumber> {
+    const REMEDY: &str = "leave that row out everywhere, or mend it";
+    let no_number = Err(NoNumber("not a number", REMEDY));
+    let Ok(text) = std::str::from_utf8(cell) else { return no_number };
+    match text.parse() {
+        Ok(integer) => return Ok(Number::Integer(integer)),
+        Err(error) => {
+            let error: std::num::ParseIntError = error;
+            match error.kind() {
+                IntErrorKind::Empty => return Err(NoNumber("empty", REMEDY)),
+                IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => {
+                    return Err(NoNumber("beyond 64-bit integers", "subtract a constant first"));
+                }
+                _ => {}
+            }
+        }
+    }
+    match text.parse::<f64>() {
+        Ok(float) if float.is_nan() => no_number,
+        Ok(float) => Ok(Number::Float(float)),
+        Err(_) => no_number,
+    }
+}
+
+/// Numbers so far: whole ones until the first that is not.
+struct Numbers<'a> {
+    path: &'a Path,
+    column: Option<&'a str>,
+    values: Values,
+}
+
+impl Numbers<'_> {
+    fn push(&mut self, cell: &[u8], position: Option<&Position>) -> Result<(), ColumnError> {
+        let refuse = |NoNumber(what, remedy)| ColumnError::Cell {
+            path: named(self.path, self.column),
+            place: line(self.path, position),
+            value: String::from_utf8_lossy(cell).chars().take(40).collect(),
+            what,
+            remedy,
+        };
+        let rounded = || {
+            refuse(NoNumber(
+                "a whole number beyond 2^53 among fractions",
+                "64-bit floating point would round it: subtract a constant first",
+            ))
+        };
+        match (parse(cell.trim_ascii()).map_err(refuse)?, &mut self.values) {
+            (Number::Integer(value), Values::Integers(values)) => values.push(value),
+            (Number::Integer(value), Values::Floats(values)) => {
+                if !exact(value) {
+                    return Err(rounded());
+                }
+                values.push(value as f64);
+            }
+            (Number::Float(value), Values::Floats(values)) => values.push(value),
+            (Number::Float(value), Values::Integers(values)) => {
+                if !values.iter().all(|&value| exact(value)) {
+                    return Err(rounded());
+                }
+                let mut floats: Vec<f64> = values.iter().map(|&value| value as f64).collect();
+                floats.push(value);
+                self.values = Values::Floats(floats);
+            }
+        }
+        Ok(())
+    }
+}

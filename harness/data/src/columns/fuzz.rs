@@ -1,0 +1,104 @@
+//! Mutated files: every outcome is a column or an error, never a panic, and never more memory than
+//! the file accounts for.
+
+use std::fs;
+
+use ::parquet::basic::{Compression, ZstdLevel};
+use rand_core::Rng as _;
+use rand_pcg::Pcg64;
+
+use super::tests::{npy, npy_of, parquet_file};
+use super::*;
+
+/// Mutations of each seed file in every test run; `PALIMPSEST_FUZZ` asks for another number.
+const MUTATIONS: u64 = 7000;
+
+fn mutations() -> u64 {
+    let asked = std::env::var("PALIMPSEST_FUZZ").ok();
+    asked.map_or(MUTATIONS, |text| text.parse().expect("PALIMPSEST_FUZZ is a number"))
+}
+
+/// One to eight changes: a flipped bit, an odd byte, a cut, a doubled or an inserted stretch.
+fn mutate(rng: &mut Pcg64, seed: &[u8]) -> Vec<u8> {
+    let mut bytes = seed.to_vec();
+    let below = |rng: &mut Pcg64, n: usize| (rng.next_u64() % (n.max(1) as u64)) as usize;
+    for _ in 0..=below(rng, 8) {
+        let at = below(rng, bytes.len());
+        let stretch = below(rng, 16).min(bytes.len() - at.min(bytes.len()));
+        match below(rng, 7) {
+            0 | 1 if !bytes.is_empty() => bytes[at] ^= 1 << below(rng, 8),
+            2 if !bytes.is_empty() => {
+                bytes[at] = [0, 0xff, 0x7f, 0x80, b'\n', b'"', b',', b'9'][below(rng, 8)];
+            }
+            3 => bytes.truncate(at),
+            4 => drop(bytes.drain(at..at + stretch)),
+            5 => {
+                let copy = bytes[at..at + stretch].to_vec();
+                bytes.splice(at..at, copy);
+            }
+            _ => {
+                let new: Vec<u8> = (0..stretch).map(|_| rng.next_u64() as u8).collect();
+                bytes.splice(at..at, new);
+            }
+        }
+    }
+    bytes
+}
+
+/// Reads mutations of the seeds under `name`; returns how many still read as a column.
+fn survive(name: &str, columns: &[Option<&str>], seeds: &[Vec<u8>]) -> u64 {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    let mut rng = Pcg64::new(20_251_022, 7);
+    let mut readable = 0;
+    for seed in seeds {
+        for round in 0..mutations() {
+            fs::write(&path, mutate(&mut rng, seed)).unwrap();
+            let column = columns[round as usize % columns.len()].map(str::to_owned);
+            match numbers(&ColumnSource { path: path.clone(), column }) {
+                Ok(column) => {
+                    readable += 1;
+                    let _ = column.as_ids::<u32>();
+                    let _ = column.as_f64();
+                }
+                Err(error) => assert!(error.to_string().contains(name), "{error}"),
+            }
+        }
+    }
+    readable
+}
+
+#[test]
+fn mutated_npy_files_never_panic() {
+    let table = "{'descr': '>f4', 'fortran_order': True, 'shape': (2, 3)}";
+    let seeds = [
+        npy("<i8", "(3,)", &[1; 24]),
+        npy_of(3, table, &[0x40; 24]),
+        npy("<f2", "(8,)", &[0x3c; 16]),
+    ];
+    let readable = survive("a.npy", &[None], &seeds);
+    assert!(readable > 0, "no mutation was readable, so that values were never reached");
+}
+
+#[test]
+fn mutated_csv_files_never_panic() {
+    let seeds = [
+        b"id,loss\n0,1.5\n1,-2e3\n2,\"3\"\n".to_vec(),
+        b"\xef\xbb\xbfid\tloss\r\n\"0\"\t1\r\n".to_vec(),
+        b"17\n18\n19\n".to_vec(),
+    ];
+    let readable = survive("a.csv", &[Some("loss"), None, Some("id")], &seeds);
+    assert!(readable > 0, "no mutation was readable, so that values were never reached");
+}
+
+#[test]
+fn mutated_parquet_files_never_panic() {
+    let seeds = [
+        parquet_file(Compression::UNCOMPRESSED, false),
+        parquet_file(Compression::SNAPPY, true),
+        parquet_file(Compression::ZSTD(ZstdLevel::default()), true),
+    ];
+    let columns = [Some("id"), Some("loss"), Some("single"), Some("hit"), Some("small"), None];
+    let readable = survive("a.parquet", &columns, &seeds);
+    assert!(readable > 0, "no mutation was readable, so that values were never reached");
+}

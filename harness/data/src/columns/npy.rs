@@ -1,0 +1,289 @@
+//! NumPy's `.npy` format, versions 1 to 3 (numpy.lib.format, NEP 1): magic, version, header length,
+//! a Python dictionary of `descr`, `fortran_order` and `shape`, then the values.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write};
+use std::path::Path;
+
+use super::{ColumnError, Values, room};
+
+mod header;
+
+use header::Header;
+
+/// First bytes of every `.npy` file.
+pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
+/// Longest header taken: NumPy writes about 80 bytes for a plain array.
+const HEADER_CAP: u64 = 1 << 20;
+/// Bytes converted at a time; they stay in the second-level cache.
+const CHUNK: usize = 1 << 18;
+
+/// The values of a `.npy` file of `length` bytes, with rows and, of a table, columns.
+pub(super) fn read(
+    path: &Path,
+    file: &mut File,
+    length: u64,
+) -> Result<(Values, usize, Option<usize>), ColumnError> {
+    let (header, start) = header(path, file, length)?;
+    let shape = header.shape_text();
+    let wrong_shape =
+        |remedy| ColumnError::Shape { path: path.to_path_buf(), shape: shape.clone(), remedy };
+    let kind = kind(path, &header.descr)?;
+    let (rows, columns) = match header.shape[..] {
+        [rows] => (rows, None),
+        [rows, columns] => (rows, Some(columns)),
+        _ => return Err(wrong_shape("a list or a table is needed: save it with .reshape(-1)")),
+    };
+    let count = rows.checked_mul(columns.unwrap_or(1));
+    let Some((count, expected)) =
+        count.and_then(|count| Some((count, count.checked_mul(kind.size as u64)?)))
+    else {
+        return Err(wrong_shape("no file is that large: the header is broken, save it again"));
+    };
+    let found = length - start;
+    if found != expected {
+        let (path, dtype) = (path.to_path_buf(), header.descr);
+        return Err(ColumnError::Length { path, dtype, shape, expected, found });
+    }
+    // The file is as long as declared, so that these fit into memory's address space at least.
+    let small = |n: u64| {
+        let large = || ColumnError::Memory { path: path.to_path_buf(), values: n };
+        usize::try_from(n).map_err(|_| large())
+    };
+    let (count, rows) = (small(count)?, small(rows)?);
+    let columns = columns.map(small).transpose()?;
+    let mut values = kind.read(path, file, count)?;
+    if let (true, Some(columns)) = (header.fortran_order, columns) {
+        values = match values {
+            Values::Integers(values) => Values::Integers(row_major(&values, rows, columns)),
+            Values::Floats(values) => Values::Floats(row_major(&values, rows, columns)),
+        };
+    }
+    Ok((values, rows, columns))
+}
+
+/// A table that lies column after column, laid row after row.
+fn row_major<T: Copy>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
+    (0..rows).flat_map(|row| (0..columns).map(move |column| values[column * rows + row])).collect()
+}
+
+/// The header and the number of bytes before the values.
+fn header(path: &Path, file: &mut File, length: u64) -> Result<(Header, u64), ColumnError> {
+    let broken = |problem: String| ColumnError::Malformed {
+        path: path.to_path_buf(),
+        format: ".npy",
+        problem,
+        remedy: "save it again with numpy.save",
+    };
+    let mut read = |bytes: &mut [u8]| {
+        file.read_exact(bytes).map_err(|source| match source.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                broken(format!("it ends within its header, after {length} bytes"))
+            }
+            _ => ColumnError::Io { path: path.to_path_buf(), source },
+        })
+    };
+    let mut start = [0; 8];
+    read(&mut start)?;
+    let (size, before) = match start[6] {
+        1 => {
+            let mut size = [0; 2];
+            read(&mut size)?;
+            (u64::from(u16::from_le_bytes(size)), 10)
+        }
+        2 | 3 => {
+            let mut size = [0; 4];
+            read(&mut size)?;
+            (u64::from(u32::from_le_bytes(size)), 12)
+        }
+        version => {
+            return Err(broken(format!(
+                "its format version is {version}.{}, but 1 to 3 are known",
+                start[7]
+            )));
+        }
+    };
+    if size > HEADER_CAP {
+        return Err(broken(format!("its header claims {size} bytes, more than {HEADER_CAP}")));
+    }
+    let mut text = vec![0; size as usize];
+    read(&mut text)?;
+    let header = Header::parse(&text)
+        .map_err(|problem| broken(format!("{problem} in its header {}", shown(&text))))?;
+    Ok((header, before + size))
+}
+
+/// The start of a header, for a message.
+fn shown(text: &[u8]) -> String {
+    let text = text.trim_ascii();
+    let start = text.get(..120).unwrap_or(text);
+    let dots = if start.len() < text.len() { "..." } else { "" };
+    start.escape_ascii().to_string().replace("\\'", "'") + dots
+}
+
+/// How a value lies in the file.
+struct Encoding {
+    /// `b`, `i`, `u` or `f`.
+    letter: u8,
+    /// Bytes a value.
+    size: usize,
+    big_endian: bool,
+}
+
+/// The encoding that a dtype names; refuses all but booleans, integers and floating point.
+fn kind(path: &Path, descr: &str) -> Result<Encoding, ColumnError> {
+    let refuse = |remedy| {
+        let dtype = format!("'{}'", descr.chars().take(120).collect::<String>());
+        Err(ColumnError::Dtype { path: path.to_path_buf(), dtype, remedy })
+    };
+    let numeric = "save the numbers with .astype(numpy.int64) or .astype(numpy.float64)";
+    if descr.starts_with('[') {
+        return refuse("these are records: save one field of them alone");
+    }
+    let [order, letter, size @ ..] = descr.as_bytes() else { return refuse(numeric) };
+    let size = match size {
+        b"1" => 1,
+        b"2" => 2,
+        b"4" => 4,
+        b"8" => 8,
+        b"16" => 16,
+        _ => 0,
+    };
+    let big_endian = match order {
+        b'<' | b'|' => false,
+        b'>' => true,
+        b'=' => cfg!(target_endian = "big"),
+        _ => return refuse(numeric),
+    };
+    match (letter, size) {
+        (b'b', 1) | (b'i' | b'u', 1 | 2 | 4 | 8) | (b'f', 2 | 4 | 8) => {
+            Ok(Encoding { letter: *letter, size, big_endian })
+        }
+        (b'O', _) => refuse(
+            "objects are Python pickles, which can run code and are never read: save plain numbers with .astype(numpy.float64)",
+        ),
+        (b'f', 16) => refuse("long doubles are not read: save them with .astype(numpy.float64)"),
+        (b'c', _) => refuse("complex numbers have no order: save their real part"),
+        (b'S' | b'U' | b'T', _) => {
+            refuse("text is not read: save the numbers it spells with .astype(numpy.float64)")
+        }
+        (b'M' | b'm', _) => refuse("times are not read: save them with .astype(numpy.int64)"),
+        (b'V', _) => refuse("save one field of the records alone"),
+        _ => refuse(numeric),
+    }
+}
+
+impl Encoding {
+    fn read(&self, path: &Path, file: &mut File, count: usize) -> Result<Values, ColumnError> {
+        /// Reads `count` values of `$type` and widens them.
+        macro_rules! values {
+            ($variant:ident, $type:ty, $widen:expr) => {
+                Values::$variant(if self.big_endian {
+                    convert(path, file, count, |bytes| $widen(<$type>::from_be_bytes(bytes)))?
+                } else {
+                    convert(path, file, count, |bytes| $widen(<$type>::from_le_bytes(bytes)))?
+                })
+            };
+        }
+        Ok(match (self.letter, self.size) {
+            (b'b', _) => Values::Integers(convert(path, file, count, |[byte]: [u8; 1]| {
+                i64::from(byte != 0)
+            })?),
+            (b'i', 1) => values!(Integers, i8, i64::from),
+            (b'i', 2) => values!(Integers, i16, i64::from),
+            (b'i', 4) => values!(Integers, i32, i64::from),
+            (b'i', _) => values!(Integers, i64, i64::from),
+            (b'u', 1) => values!(Integers, u8, i64::from),
+            (b'u', 2) => values!(Integers, u16, i64::from),
+            (b'u', 4) => values!(Integers, u32, i64::from),
+            (b'u', _) => {
+                // Those beyond i64 wrap to negative numbers, which no u64 gives otherwise.
+                let Values::Integers(values) = values!(Integers, u64, u64::cast_signed) else {
+                    return Ok(Values::Integers(Vec::new()));
+                };
+                if let Some(index) = values.iter().position(|&value| value < 0) {
+                    return Err(ColumnError::Value {
+                        path: path.to_path_buf(),
+                        index,
+                        value: values[index].cast_unsigned().to_string(),
+                        what: "above 9223372036854775807",
+                        remedy: "subtract a constant first",
+                    });
+                }
+                Values::Integers(values)
+            }
+            (_, 2) => values!(Floats, half::f16, half::f16::to_f64),
+            (_, 4) => values!(Floats, f32, f64::from),
+            _ => values!(Floats, f64, f64::from),
+        })
+    }
+}
+
+/// Reads `count` values of `SIZE` bytes each, some hundred kilobytes at a time.
+fn convert<T, const SIZE: usize>(
+    path: &Path,
+    file: &mut File,
+    count: usize,
+    widen: impl Fn([u8; SIZE]) -> T,
+) -> Result<Vec<T>, ColumnError> {
+    let mut values = room(path, count)?;
+    let mut buffer = vec![0; CHUNK.min(count * SIZE)];
+    while values.len() < count {
+        let take = (count - values.len()).min(CHUNK / SIZE);
+        let bytes = &mut buffer[..take * SIZE];
+        file.read_exact(bytes)
+            .map_err(|source| ColumnError::Io { path: path.to_path_buf(), source })?;
+        let (chunks, _) = bytes.as_chunks::<SIZE>();
+        values.extend(chunks.iter().map(|&bytes| widen(bytes)));
+    }
+    Ok(values)
+}
+
+/// Types that [`write_npy`] writes.
+pub trait Element: Copy {
+    /// NumPy's name of the type, little-endian.
+    const DESCR: &'static str;
+    /// Appends the value, little-endian.
+    fn push(self, bytes: &mut Vec<u8>);
+}
+
+macro_rules! element {
+    ($type:ty, $descr:literal) => {
+        impl Element for $type {
+            const DESCR: &'static str = $descr;
+            fn push(self, bytes: &mut Vec<u8>) {
+                bytes.extend_from_slice(&self.to_le_bytes());
+            }
+        }
+    };
+}
+element!(f64, "<f8");
+element!(f32, "<f4");
+element!(u32, "<u4");
+
+/// Writes a list as `.npy`, version 1.0; whole-file safety (temporary file, rename) is the caller's.
+///
+/// # Errors
+/// When `out` cannot be written.
+pub fn write_npy<T: Element>(out: &mut impl Write, values: &[T]) -> io::Result<()> {
+    let dictionary = format!(
+        "{{'descr': '{}', 'fortran_order': False, 'shape': ({},), }}",
+        T::DESCR,
+        values.len()
+    );
+    // Header and values start at multiples of 64 bytes; a line feed ends the header.
+    let size = (10 + dictionary.len() + 1).next_multiple_of(64) - 10;
+    let header = format!("{dictionary:width$}\n", width = size - 1);
+    out.write_all(MAGIC)?;
+    out.write_all(&[1, 0])?;
+    // At most 10 + 118 bytes: a 20-digit shape.
+    out.write_all(&(size as u16).to_le_bytes())?;
+    out.write_all(header.as_bytes())?;
+    let mut bytes = Vec::with_capacity(CHUNK.min(size_of_val(values)));
+    for chunk in values.chunks(CHUNK / size_of::<T>()) {
+        bytes.clear();
+        chunk.iter().for_each(|value| value.push(&mut bytes));
+        out.write_all(&bytes)?;
+    }
+    Ok(())
+}

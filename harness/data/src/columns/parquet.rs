@@ -1,0 +1,253 @@
+//! One column of a Parquet file: a flat one of booleans, integers or floating point, without nulls.
+
+use std::fs::File;
+use std::path::Path;
+
+use ::parquet::basic::{ConvertedType, LogicalType, Type as Physical};
+use ::parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use ::parquet::data_type::{DataType, FixedLenByteArray};
+use ::parquet::errors::ParquetError;
+use ::parquet::file::reader::{FileReader as _, SerializedFileReader};
+use ::parquet::schema::types::ColumnDescriptor;
+
+use super::csv::nearest;
+use super::{ColumnError, Values, named};
+
+/// First and last bytes of every Parquet file.
+pub(super) const MAGIC: &[u8] = b"PAR1";
+/// Rows decoded at a time.
+const BATCH: usize = 1 << 16;
+
+/// The numbers of a column; without a name, of the only one.
+pub(super) fn read(path: &Path, file: File, column: Option<&str>) -> Result<Values, ColumnError> {
+    let broken = |error: ParquetError| malformed(path, &error.to_string());
+    let reader = SerializedFileReader::new(file).map_err(broken)?;
+    let metadata = reader.metadata();
+    let schema = metadata.file_metadata().schema_descr();
+    let names: Vec<String> = schema.columns().iter().map(|leaf| leaf.path().string()).collect();
+    let index = locate(path, &names, column)?;
+    let leaf = schema.column(index);
+    let kind = kind(path, &leaf)?;
+    let mut numbers =
+        Numbers { path, name: &names[index], leaf: &leaf, rows: 0, values: kind.empty() };
+    for group in 0..reader.num_row_groups() {
+        let group = reader.get_row_group(group).map_err(broken)?;
+        let before = numbers.rows;
+        let read = match group.get_column_reader(index).map_err(broken)? {
+            ColumnReader::BoolColumnReader(reader) => {
+                numbers.extend(reader, |&value| kind.integer(value.into()))
+            }
+            ColumnReader::Int32ColumnReader(reader) => {
+                numbers.extend(reader, |&value| kind.integer(kind.widen(value)))
+            }
+            ColumnReader::Int64ColumnReader(reader) => {
+                numbers.extend(reader, |&value| kind.integer(value))
+            }
+            ColumnReader::FloatColumnReader(reader) => {
+                numbers.extend(reader, |&value| Ok(One::Float(value.into())))
+            }
+            ColumnReader::DoubleColumnReader(reader) => {
+                numbers.extend(reader, |&value| Ok(One::Float(value)))
+            }
+            ColumnReader::FixedLenByteArrayColumnReader(reader) => numbers.extend(reader, half),
+            _ => Err(malformed(path, "its values are not of the type its schema declares")),
+        };
+        read?;
+        let (found, declared) = (numbers.rows - before, group.metadata().num_rows());
+        if i64::try_from(found) != Ok(declared) {
+            let problem = format!("a row group declares {declared} rows and has {found}");
+            return Err(malformed(path, &problem));
+        }
+    }
+    Ok(numbers.values)
+}
+
+fn malformed(path: &Path, problem: &str) -> ColumnError {
+    ColumnError::Malformed {
+        path: path.to_path_buf(),
+        format: "Parquet",
+        problem: problem.to_owned(),
+        remedy: "the file may be truncated or damaged: write it again, compressed with snappy, zstd, lz4, gzip or nothing",
+    }
+}
+
+fn locate(path: &Path, names: &[String], column: Option<&str>) -> Result<usize, ColumnError> {
+    let refuse = |problem: String, hint: String| {
+        let columns = names.join(", ");
+        Err(ColumnError::Column { path: path.to_path_buf(), problem, columns, hint })
+    };
+    match (column, names) {
+        (None, [_]) => Ok(0),
+        (None, _) => {
+            let example = names.first().map(String::as_str).unwrap_or_default();
+            let hint = format!("; name one: {}:{example}", path.display());
+            refuse(format!("it has {} columns", names.len()), hint)
+        }
+        (Some(column), _) => match names.iter().position(|name| name == column) {
+            Some(index) => Ok(index),
+            None => refuse(format!("there is no column {column:?}"), nearest(column, names)),
+        },
+    }
+}
+
+/// What the stored values mean.
+#[derive(Clone, Copy)]
+enum Meaning {
+    Signed,
+    Unsigned,
+    Float,
+}
+
+enum One {
+    Integer(i64),
+    Float(f64),
+}
+
+impl Meaning {
+    fn empty(self) -> Values {
+        match self {
+            Self::Float => Values::Floats(Vec::new()),
+            _ => Values::Integers(Vec::new()),
+        }
+    }
+
+    /// A stored 32-bit value; unsigned ones are stored as their bits.
+    fn widen(self, value: i32) -> i64 {
+        match self {
+            Self::Unsigned => value.cast_unsigned().into(),
+            _ => value.into(),
+        }
+    }
+
+    /// Refuses, with its digits, an unsigned value beyond i64.
+    fn integer(self, value: i64) -> Result<One, String> {
+        match self {
+            Self::Unsigned if value < 0 => Err(value.cast_unsigned().to_string()),
+            _ => Ok(One::Integer(value)),
+        }
+    }
+}
+
+fn half(value: &FixedLenByteArray) -> Result<One, String> {
+    let bytes = value.data().try_into().map_err(|_| format!("{:?}", value.data()))?;
+    Ok(One::Float(::half::f16::from_le_bytes(bytes).to_f64()))
+}
+
+/// What the column's values mean; refuses all but flat columns of booleans, integers and floats.
+fn kind(path: &Path, leaf: &ColumnDescriptor) -> Result<Meaning, ColumnError> {
+    let physical = leaf.physical_type();
+    let logical = leaf.logical_type_ref();
+    let converted = leaf.converted_type();
+    let refuse = |remedy| {
+        let dtype = match (logical, converted) {
+            (Some(logical), _) => format!("{physical} ({logical:?})"),
+            (None, ConvertedType::NONE) => physical.to_string(),
+            (None, converted) => format!("{physical} ({converted})"),
+        };
+        let path = named(path, Some(&leaf.path().string()));
+        Err(ColumnError::Dtype { path, dtype, remedy })
+    };
+    if leaf.max_rep_level() > 0 || leaf.path().parts().len() > 1 {
+        return refuse("nested columns are not read: write the numbers as a column of their own");
+    }
+    let numbers = "write the numbers as integers, or as 32- or 64-bit floating point";
+    match (physical, logical, converted) {
+        (Physical::BOOLEAN, ..) => Ok(Meaning::Signed),
+        (Physical::FLOAT | Physical::DOUBLE, None, ConvertedType::NONE) => Ok(Meaning::Float),
+        (Physical::FIXED_LEN_BYTE_ARRAY, Some(LogicalType::Float16), _)
+            if leaf.type_length() == 2 =>
+        {
+            Ok(Meaning::Float)
+        }
+        (Physical::INT32 | Physical::INT64, Some(LogicalType::Integer(integer)), _) => {
+            Ok(if integer.is_signed { Meaning::Signed } else { Meaning::Unsigned })
+        }
+        (Physical::INT32 | Physical::INT64, None, converted) => match converted {
+            ConvertedType::NONE
+            | ConvertedType::INT_8
+            | ConvertedType::INT_16
+            | ConvertedType::INT_32
+            | ConvertedType::INT_64 => Ok(Meaning::Signed),
+            ConvertedType::UINT_8
+            | ConvertedType::UINT_16
+            | ConvertedType::UINT_32
+            | ConvertedType::UINT_64 => Ok(Meaning::Unsigned),
+            _ => refuse(numbers),
+        },
+        _ => refuse(numbers),
+    }
+}
+
+/// Numbers so far, over the row groups.
+struct Numbers<'a> {
+    path: &'a Path,
+    name: &'a str,
+    leaf: &'a ColumnDescriptor,
+    rows: usize,
+    values: Values,
+}
+
+impl Numbers<'_> {
+    /// Appends all values of a row group's column.
+    fn extend<T: DataType>(
+        &mut self,
+        mut reader: ColumnReaderImpl<T>,
+        number: impl Fn(&T::T) -> Result<One, String>,
+    ) -> Result<(), ColumnError> {
+        let required = self.leaf.max_def_level();
+        let mut levels = Vec::new();
+        let mut batch = Vec::new();
+        loop {
+            levels.clear();
+            batch.clear();
+            let read = reader.read_records(BATCH, Some(&mut levels), None, &mut batch);
+            let (rows, ..) = read.map_err(|error| malformed(self.path, &error.to_string()))?;
+            if rows == 0 {
+                return Ok(());
+            }
+            if required > 0
+                && let Some(at) = levels.iter().position(|&level| level < required)
+            {
+                return Err(self.cell(at, "null", "not a number", "leave that row out everywhere"));
+            }
+            if batch.len() != rows {
+                let problem =
+                    format!("{rows} rows from row {} on hold {} values", self.rows, batch.len());
+                return Err(malformed(self.path, &problem));
+            }
+            for (at, value) in batch.iter().enumerate() {
+                let remedy = "subtract a constant first";
+                let one = number(value)
+                    .map_err(|value| self.cell(at, &value, "beyond 64-bit integers", remedy))?;
+                match (one, &mut self.values) {
+                    (One::Integer(value), Values::Integers(values)) => values.push(value),
+                    (One::Float(value), Values::Floats(values)) => values.push(value),
+                    _ => {
+                        return Err(malformed(
+                            self.path,
+                            "its values are not of the type its schema declares",
+                        ));
+                    }
+                }
+            }
+            self.rows += rows;
+        }
+    }
+
+    /// Refuses the value `at` rows into the batch.
+    fn cell(
+        &self,
+        at: usize,
+        value: &str,
+        what: &'static str,
+        remedy: &'static str,
+    ) -> ColumnError {
+        ColumnError::Cell {
+            path: named(self.path, Some(self.name)),
+            place: format!("row {} (counted from 0)", self.rows + at),
+            value: value.to_owned(),
+            what,
+            remedy,
+        }
+    }
+}
