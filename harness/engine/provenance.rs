@@ -1,5 +1,7 @@
 //! `palimpsest provenance`: the verbs that build tensors.
 
+mod scores;
+
 use palimpsest::cli::Exit;
 use palimpsest::cli::provenance::text::Text;
 use palimpsest::cli::provenance::{Provenance, Training};
@@ -8,7 +10,7 @@ use palimpsest::cli::provenance::{Provenance, Training};
 pub fn run(verb: &Provenance) -> anyhow::Result<Exit> {
     match verb {
         Provenance::Reading(verb) => verb.run(),
-        Provenance::Training(Training::Scores(_)) => anyhow::bail!("not built yet"),
+        Provenance::Training(Training::Scores(args)) => scores::run(args),
         Provenance::Training(Training::Sample(_)) => anyhow::bail!("not built yet"),
         Provenance::Training(Training::Calibrate(_)) => anyhow::bail!("not built yet"),
         Provenance::Training(Training::Map(_)) => anyhow::bail!("not built yet"),

@@ -341,6 +341,20 @@ pub trait Optimizer {
     /// When libtorch refuses an operation.
     fn reset(&mut self) -> Result<(), TchError>;
 
+    /// A copy of all state, where the rule can tell it: put back by [`Optimizer::restore`], the
+    /// coming updates are the same bit for bit.
+    fn state(&self) -> Option<Vec<Tensor>> {
+        None
+    }
+
+    /// Puts back what [`Optimizer::state`] told of a rule with the same settings.
+    ///
+    /// # Errors
+    /// When it is the state of another rule, or this one cannot tell its own.
+    fn restore(&mut self, _state: &[Tensor]) -> Result<(), TchError> {
+        Err(TchError::Kind("the update rule cannot put state back".to_owned()))
+    }
+
     /// Facts for the record.
     fn facts(&self) -> Facts {
         Facts::new()

@@ -18,7 +18,7 @@ use crate::LabError;
 use crate::artefacts::Unkept;
 use crate::cell::facts;
 use crate::clock::{Clock, Monotonic};
-use crate::loops::training::{Budget, Run, Target};
+use crate::loops::training::{Budget, Run, Target, WHOLE};
 use crate::method::Method;
 use crate::models::cnn::{Shape, cnn};
 use crate::network::Network;
@@ -190,6 +190,7 @@ impl Bench<'_> {
             target: &target,
             transcript: &mut transcript,
             clock: &mut Clock::start(Monotonic::start(), Device::Cpu),
+            part: WHOLE,
         }
         .train(&mut |_, _| Ok(()))?;
         let order = transcript.finish(&self.identity).map_err(std::io::Error::other)?;
