@@ -2,6 +2,9 @@
 
 mod scores;
 
+use std::ffi::OsString;
+use std::process::{Command, Stdio};
+
 use palimpsest::cli::Exit;
 use palimpsest::cli::provenance::text::Text;
 use palimpsest::cli::provenance::{Provenance, Training};
@@ -9,11 +12,18 @@ use palimpsest::cli::provenance::{Provenance, Training};
 /// Runs the verb.
 pub fn run(verb: &Provenance) -> anyhow::Result<Exit> {
     match verb {
-        Provenance::Reading(verb) => verb.run(),
+        Provenance::Reading(verb) => verb.run(&again),
         Provenance::Training(Training::Scores(args)) => scores::run(args),
         Provenance::Training(Training::Sample(_)) => anyhow::bail!("not built yet"),
         Provenance::Training(Training::Calibrate(_)) => anyhow::bail!("not built yet"),
         Provenance::Training(Training::Map(_)) => anyhow::bail!("not built yet"),
         Provenance::Text(Text::Reshuffle(_)) => anyhow::bail!("not built yet"),
     }
+}
+
+/// Asks another process of this program.
+fn again(arguments: &[OsString]) -> anyhow::Result<()> {
+    let mut command = Command::new(std::env::current_exe()?);
+    let status = command.args(arguments).stdout(Stdio::null()).status()?;
+    if status.success() { Ok(()) } else { anyhow::bail!("see the message above ({status})") }
 }
