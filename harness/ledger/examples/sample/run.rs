@@ -88,6 +88,7 @@ pub fn write(store: &Store, shape: Shape) -> String {
     writer.event(&evaluated).unwrap();
     let finished = transcript.finish(&sample_ids).unwrap();
     writer.order(&finished, &sample_ids).unwrap();
+    record.steps = chain.step;
     record.order = Some(OrderSection {
         version: 1,
         law: OrderLaw::Uniform,
