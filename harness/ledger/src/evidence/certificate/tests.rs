@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -267,4 +268,23 @@ fn a_signature_of_a_run_with_the_same_digest_is_none_of_a_certificate() {
     certificate.signatures.push(Signature::make(&key, Kind::Run, certificate.digest));
     let told = failed(&certificate.to_bytes().unwrap(), &Given::default());
     assert_eq!(told, ["signature: it signs a run, not a certificate"]);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_a_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(verify(&bytes, &Given::default()).is_err());
+    }
+
+    #[test]
+    fn a_certificate_spoilt_anywhere_never_passes(
+        at in 0_usize..4000, with in proptest::collection::vec(any::<u8>(), 0..8), cut in 0_usize..8,
+    ) {
+        let bytes = draft().seal().unwrap().to_bytes().unwrap();
+        let at = at % bytes.len();
+        let end = (at + cut).min(bytes.len());
+        let spoilt = [&bytes[..at], &with, &bytes[end..]].concat();
+        let passed = verify(&spoilt, &Given::default()).is_ok_and(|outcome| outcome.passed());
+        prop_assert_eq!(passed, spoilt == bytes);
+    }
 }

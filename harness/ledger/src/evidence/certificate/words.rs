@@ -174,7 +174,7 @@ mod tests {
     fn probabilities_are_told_as_odds() {
         for (log10_p, expected) in [
             (0.0, "nearly always"),
-            (-0.301_029_995_663_981_2, "in about 1 of 2.0 cases"),
+            (-0.602_06, "in about 1 of 4.0 cases"),
             (-1.301_029_995_663_981_2, "in about 1 of 20 cases"),
             (-4.0, "in about 1 of 10,000 cases"),
             (-6.0, "in about 1 of 1.0 × 10⁶ cases"),
