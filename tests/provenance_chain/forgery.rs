@@ -167,6 +167,7 @@ fn reseed(bench: &Bench, cell: &str, integer: u64, promise: bool) -> String {
     let key = CellKey {
         workload: &workload,
         arm: &arm,
+        parents: &record.parents(),
         seed: &record.seed,
         data_root: &record.data.as_ref().unwrap().train_root,
         code: &record.environment.code_digest,

@@ -6,6 +6,7 @@ use std::error::Error;
 
 use ledger::commitment::{CommitmentEntry, run_commitment};
 use ledger::digest::Digest;
+use ledger::lineage::Parents;
 use ledger::merkle;
 use ledger::order::{OrderLaw, Unit, uniform_order};
 use ledger::plan::identity::{CellKey, Config};
@@ -49,13 +50,14 @@ pub fn write(store: &Store, shape: Shape) -> Result<String, Box<dyn Error>> {
     let key = CellKey {
         workload: &workload,
         arm: &arm,
+        parents: &Parents::default(),
         seed: &record.seed,
         data_root: &dataset_root,
         code,
     };
     record.cell = key.id()?;
     let (libtorch, device) = (environment.libtorch.as_str(), environment.device.as_str());
-    let config = Config { workload: &workload, arm: &arm, libtorch, code, device };
+    let config = Config { workload: &workload, arm: &arm, parents: &Parents::default(), libtorch, code, device };
     let config_hash = config.hash()?;
     let commitment =
         run_commitment(&dataset_root, &config_hash, u64::from(examples), epochs, &seed.commit());
