@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lab::LabError;
 use lab::clock::{Clock, Monotonic};
-use lab::loops::training::{Budget, Run, Target};
+use lab::loops::training::{Budget, Run, Target, WHOLE};
 use lab::network::Network;
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::seat::{OrderSource, Recipe, Step};
@@ -64,6 +64,7 @@ impl Harness {
             target: &Target { metric: "accuracy".into(), value: 2.0, higher_is_better: true },
             transcript: &mut transcript,
             clock: &mut clock,
+            part: WHOLE,
         }
         .train(&mut |evaluation, _| {
             seconds = evaluation.train_seconds;

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use lab::cell::CellSetup;
 use lab::clock::{Clock, Monotonic};
-use lab::loops::training::{Budget, Run, Target};
+use lab::loops::training::{Budget, Run, Target, WHOLE};
 use lab::seat::{OrderSource, Task};
 use lab::workloads::{Ready, Workload};
 use ledger::catalogue::Catalogue;
@@ -183,6 +183,7 @@ fn without_warm_up(cell: &Cell, method: &str, seed: u64) -> Digest {
         network: &network,
         examples,
         material: &cell.ready.material,
+        teacher: None,
         budget_samples: cell.budget().samples,
         streams: &streams,
     };
@@ -204,6 +205,7 @@ fn without_warm_up(cell: &Cell, method: &str, seed: u64) -> Digest {
         target: &cell.target,
         transcript: &mut Transcript::start(Digest::of(b"test")),
         clock: &mut Clock::start(Monotonic::start(), Device::Cpu),
+        part: WHOLE,
     }
     .train(&mut |_, _| Ok(()))
     .unwrap();

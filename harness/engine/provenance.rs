@@ -1,17 +1,20 @@
 //! `palimpsest provenance`: the verbs that build tensors.
 
+mod scores;
+
 use palimpsest::cli::Exit;
-use palimpsest::cli::provenance::text::Text;
+use palimpsest::cli::provenance::text::{Text, partition};
 use palimpsest::cli::provenance::{Provenance, Training};
 
 /// Runs the verb.
 pub fn run(verb: &Provenance) -> anyhow::Result<Exit> {
     match verb {
         Provenance::Reading(verb) => verb.run(),
-        Provenance::Training(Training::Scores(_)) => anyhow::bail!("not built yet"),
+        Provenance::Training(Training::Scores(args)) => scores::run(args),
         Provenance::Training(Training::Sample(_)) => anyhow::bail!("not built yet"),
         Provenance::Training(Training::Calibrate(_)) => anyhow::bail!("not built yet"),
         Provenance::Training(Training::Map(_)) => anyhow::bail!("not built yet"),
+        Provenance::Text(Text::Partition(args)) => partition::run(args),
         Provenance::Text(Text::Reshuffle(_)) => anyhow::bail!("not built yet"),
     }
 }

@@ -1,9 +1,7 @@
 //! `palimpsest reproduce`
 
-use ledger::digest::{Digest, parse_hex32};
-use ledger::plan::{Cell, Plan};
+use ledger::digest::Digest;
 use ledger::record::{RunRecord, Store};
-use ledger::seed::{Seed, parse_beacon};
 use palimpsest::cli::Exit;
 use palimpsest::cli::reproduce::Args;
 use palimpsest::library::code_digest;
@@ -45,42 +43,16 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
 
 /// Runs the record's cell again in a store of its own.
 fn repeat(record: &RunRecord, args: &Args) -> anyhow::Result<RunRecord> {
-    let order = record
-        .order
-        .as_ref()
-        .ok_or_else(|| anyhow::anyhow!("{} failed before it had an order", record.cell))?;
-    let beacon =
-        order.beacon.as_deref().map(parse_beacon).transpose().map_err(anyhow::Error::msg)?;
-    let seed = Seed {
-        bytes: parse_hex32(&order.seed_hex)?,
-        nonce: parse_hex32(&order.nonce_hex)?,
-        randomness: order.randomness,
-        beacon,
-    };
-    let (workload, arm) = record.planned();
-    let plan = Plan {
-        suite: record.suite.clone(),
-        question: String::new(),
-        suite_digest: record.suite_digest,
-        suite_text: String::new(),
-        baseline: None,
-        workloads: vec![workload],
-        arms: vec![arm],
-        seeds: vec![0],
-        cells: vec![Cell { workload: 0, arm: 0, seed: 0 }],
-        claims: Vec::new(),
-        provenance: Vec::new(),
-        keep_models: false,
-    };
+    let seed = NamedSeed::recorded(record)?;
     let folder = args.places.store.join(".tmp").join(format!("reproduce-{}", std::process::id()));
     let store = Store::at(&folder);
     let outcome = (|| {
         store.prepare()?;
         let device = &record.environment.device;
-        let mut session = Session::new(plan, store.clone(), args.places.sources(), device, true)?;
+        let mut session = Session::again(record, store.clone(), args.places.sources(), device)?;
         session.parents_in = args.places.store();
         let cell = session.plan.cells[0];
-        let report = session.run_cell(cell, &NamedSeed { name: record.seed.clone(), seed })?;
+        let report = session.run_cell(cell, &seed)?;
         Ok(store.record(&report.cell)?)
     })();
     let _ = std::fs::remove_dir_all(&folder);

@@ -53,6 +53,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         })?
     };
     progress.finish();
+    score(&mut session, &reports);
     conclude(&session, &seeds, &reports, args)
 }
 
@@ -72,6 +73,20 @@ fn seeds(session: &Session, args: &Args) -> anyhow::Result<Vec<NamedSeed>> {
         named.iter().find(|(integer, _)| *integer == seed).map(|(_, named)| named.clone())
     };
     Ok(session.plan.cells.iter().filter_map(|cell| of(cell.seed)).collect())
+}
+
+/// Scores the models that the suite's membership tests look at. The runs are over and stay, whatever
+/// comes of it.
+fn score(session: &mut Session, reports: &[CellReport]) {
+    let cells = session.plan.cells.iter().zip(reports);
+    let cells: Vec<_> = cells.map(|(cell, report)| (*cell, report.cell.clone())).collect();
+    match session.score_for_tests(&cells) {
+        Ok(0) => {}
+        Ok(lacking) => {
+            warn(&format!("{lacking} membership tests lack a model, because its run failed"));
+        }
+        Err(error) => warn(&format!("not every membership test has its scores: {error:#}")),
+    }
 }
 
 fn conclude(

@@ -1,5 +1,6 @@
 //! Runs the cells of a plan, in this process or in pinned worker processes.
 
+mod again;
 pub mod cell;
 pub mod pool;
 
@@ -90,14 +91,18 @@ impl Session {
 
     /// The workload at `index` of the plan.
     pub fn workload(&self, index: usize) -> anyhow::Result<&'static Workload> {
-        let id = &self.plan.workloads[index].id;
-        find(id).ok_or_else(|| anyhow::anyhow!("unknown workload {id}"))
+        known(&self.plan.workloads[index].id)
     }
 
     /// The data of a workload, loaded once per workload and its settings.
     pub fn ready(&mut self, index: usize) -> anyhow::Result<&Ready> {
-        let workload = self.workload(index)?;
-        let planned = &self.plan.workloads[index];
+        let planned = self.plan.workloads[index].clone();
+        self.ready_of(&planned)
+    }
+
+    /// The same of a workload that need not be in the plan.
+    pub fn ready_of(&mut self, planned: &PlannedWorkload) -> anyhow::Result<&Ready> {
+        let workload = known(&planned.id)?;
         let key = Self::data_key(planned)?;
         if !self.ready.contains_key(&key) {
             let loaded = (workload.load)(&planned.settings, &self.sources, self.device)?;
@@ -115,4 +120,8 @@ impl Session {
     pub fn identity(&mut self, index: usize) -> anyhow::Result<Arc<DataIdentity>> {
         Ok(Arc::clone(&self.ready(index)?.identity))
     }
+}
+
+fn known(id: &str) -> anyhow::Result<&'static Workload> {
+    find(id).ok_or_else(|| anyhow::anyhow!("unknown workload {id}"))
 }

@@ -146,7 +146,7 @@ impl Session {
     }
 
     /// The weights that a run left.
-    fn weights(&self, id: &str) -> anyhow::Result<Weights> {
+    pub(super) fn weights(&self, id: &str) -> anyhow::Result<Weights> {
         let path = self.parents_in.folder(id).join(FINAL);
         if !path.is_file() {
             anyhow::bail!(

@@ -14,7 +14,7 @@ use crate::LabError;
 use crate::artefacts::Artefacts;
 use crate::checkpoint::Weights;
 use crate::clock::{Clock, Clocks, Monotonic, Phase};
-use crate::loops::training::{Budget, Ending, Observe, Run, Target, rounds};
+use crate::loops::training::{Budget, Ending, Observe, Run, Target, WHOLE, rounds};
 use crate::method::Entry;
 use crate::network::Network;
 use crate::seat::{Facts, OrderSource, Recipe, Step, Task};
@@ -99,11 +99,11 @@ pub struct Outcome {
 }
 
 /// A cell built, but not trained: what a commitment needs.
-struct Built {
-    streams: Streams,
-    effective_seed: [u8; 32],
-    network: Network,
-    recipe: Recipe,
+pub(crate) struct Built {
+    pub(crate) streams: Streams,
+    pub(crate) effective_seed: [u8; 32],
+    pub(crate) network: Network,
+    pub(crate) recipe: Recipe,
     commitment: Commitment,
 }
 
@@ -116,7 +116,7 @@ impl CellSetup<'_> {
         Ok(self.build()?.commitment)
     }
 
-    fn build(&self) -> Result<Built, LabError> {
+    pub(crate) fn build(&self) -> Result<Built, LabError> {
         let identity = &self.ready.identity;
         let effective_seed = self.seed.effective(&identity.train_root);
         let streams = Streams::new(effective_seed);
@@ -151,6 +151,7 @@ impl CellSetup<'_> {
             network,
             examples: self.examples(),
             material: &self.ready.material,
+            teacher: None,
             budget_samples: self.budget.samples,
             streams,
         };
@@ -164,7 +165,11 @@ impl CellSetup<'_> {
     }
 
     /// The network where every method starts, and what getting there left.
-    fn start(&self, network: &mut Network, streams: &Streams) -> Result<Facts, LabError> {
+    pub(crate) fn start(
+        &self,
+        network: &mut Network,
+        streams: &Streams,
+    ) -> Result<Facts, LabError> {
         let Self { workload, workload_settings, ready, artefacts, .. } = *self;
         match workload.start {
             // A parent's weights are a start of their own.
@@ -175,7 +180,7 @@ impl CellSetup<'_> {
         }
     }
 
-    fn examples(&self) -> u32 {
+    pub(crate) fn examples(&self) -> u32 {
         u32::try_from(self.ready.identity.sample_ids.len()).unwrap_or(u32::MAX)
     }
 
@@ -214,6 +219,7 @@ impl CellSetup<'_> {
             target: self.target,
             transcript: &mut transcript,
             clock: &mut clock,
+            part: WHOLE,
         }
         .train(observe)?;
 
@@ -295,6 +301,7 @@ impl CellSetup<'_> {
             target: self.target,
             transcript: &mut Transcript::start(Digest::of(b"warm-up")),
             clock: &mut clock,
+            part: WHOLE,
         }
         .train(&mut |_, _| Ok(()))?;
         Ok(())

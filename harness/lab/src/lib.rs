@@ -28,6 +28,7 @@ pub mod optim;
 pub mod orders;
 pub mod policy;
 pub mod probe;
+pub mod replay;
 pub mod rollout;
 pub mod samplers;
 pub mod seat;

@@ -1,6 +1,7 @@
 //! The default data order, and what orders over a share of the data have in common.
 
 pub mod mixture;
+pub mod replayed;
 pub mod scored;
 pub mod skills;
 

@@ -71,6 +71,9 @@ pub struct Task<'a> {
     pub examples: u32,
     /// What the workload offers beside batches.
     pub material: &'a Material,
+    /// A trained network of the same architecture to learn from, where the suite names one. Its
+    /// parameters are a copy: nobody trains them.
+    pub teacher: Option<&'a Network>,
     /// Samples the run may consume.
     pub budget_samples: u64,
     /// Named streams of this run.
@@ -337,6 +340,20 @@ pub trait Optimizer {
     /// # Errors
     /// When libtorch refuses an operation.
     fn reset(&mut self) -> Result<(), TchError>;
+
+    /// A copy of all state, where the rule can tell it: put back by [`Optimizer::restore`], the
+    /// coming updates are the same bit for bit.
+    fn state(&self) -> Option<Vec<Tensor>> {
+        None
+    }
+
+    /// Puts back what [`Optimizer::state`] told of a rule with the same settings.
+    ///
+    /// # Errors
+    /// When it is the state of another rule, or this one cannot tell its own.
+    fn restore(&mut self, _state: &[Tensor]) -> Result<(), TchError> {
+        Err(TchError::Kind("the update rule cannot put state back".to_owned()))
+    }
 
     /// Facts for the record.
     fn facts(&self) -> Facts {

@@ -8,6 +8,7 @@
 //! The judge is the loop's alone. No seat is handed it, or anything it returned.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use ledger::transcript::{ChainPoint, Transcript};
 use tch::{Kind, Tensor};
@@ -98,7 +99,12 @@ pub struct Run<'a, T: Time> {
     pub transcript: &'a mut Transcript,
     /// Time.
     pub clock: &'a mut Clock<T>,
+    /// The steps that are taken, counted from 0; a replay passes over the others.
+    pub part: Range<u64>,
 }
+
+/// Every step of a run.
+pub const WHOLE: Range<u64> = 0..u64::MAX;
 
 struct Progress {
     samples: u64,
@@ -132,6 +138,12 @@ impl<T: Time> Run<'_, T> {
         let total_samples = rounds.iter().copied().map(u64::from).sum();
         let total_epochs = u32::try_from(rounds.len()).unwrap_or(u32::MAX);
         let mut progress = Progress { samples: 0, total_samples, steps: 0, target_met: false };
+        if rounds.is_empty() {
+            // Without a step, what a method prepares is all it does: the only look is behind it.
+            self.clock.enter(Phase::Train);
+            self.prepare()?;
+            return self.look(&mut progress, None, observe);
+        }
         if self.look(&mut progress, None, observe)? == Ending::Diverged {
             return Ok(Ending::Diverged);
         }
@@ -154,6 +166,15 @@ impl<T: Time> Run<'_, T> {
             for chunk in ids.chunks(batch_size) {
                 let lr_factor = self.recipe.schedule.factor(progress.steps, total_steps);
                 let step = progress.steps;
+                if step >= self.part.end {
+                    break;
+                }
+                if step < self.part.start {
+                    start += chunk.len() as i64;
+                    progress.steps += 1;
+                    progress.samples += chunk.len() as u64;
+                    continue;
+                }
                 let moment = Moment { step, total_steps, epoch, total_epochs, lr_factor, pass: 0 };
                 let length = chunk.len() as u64;
                 let sample_ids = uploaded.f_narrow(0, start, chunk.len() as i64)?;

@@ -6,6 +6,7 @@ use tch::{Kind, TchError, Tensor};
 
 use crate::kernels::{AdamwStep, fused_adamw};
 use crate::network::{Network, Parameter};
+use crate::optim::put_back;
 use crate::seat::{Gradients, Moment, Optimizer};
 
 settings! {
@@ -119,5 +120,16 @@ impl Optimizer for Adamw {
             let _ = moment.f_zero_()?;
         }
         Ok(())
+    }
+
+    /// Counts of updates, then both moments of each parameter that it moves.
+    fn state(&self) -> Option<Vec<Tensor>> {
+        let moments = self.moments.iter().flatten().flatten();
+        Some([&self.steps].into_iter().chain(moments).map(Tensor::copy).collect())
+    }
+
+    fn restore(&mut self, state: &[Tensor]) -> Result<(), TchError> {
+        let moments = self.moments.iter_mut().flatten().flatten();
+        put_back([&mut self.steps].into_iter().chain(moments), state)
     }
 }

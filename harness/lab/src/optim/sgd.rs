@@ -6,6 +6,7 @@ use tch::{TchError, Tensor};
 
 use crate::kernels::{SgdStep, fused_sgd};
 use crate::network::{Network, Parameter};
+use crate::optim::put_back;
 use crate::seat::{Gradients, Moment, Optimizer};
 
 settings! {
@@ -93,6 +94,19 @@ impl Optimizer for Sgd {
         for momentum in &mut self.momenta {
             let _ = momentum.f_zero_()?;
         }
+        Ok(())
+    }
+
+    /// Whether it has started, as 0 or 1, then the momenta.
+    fn state(&self) -> Option<Vec<Tensor>> {
+        let started = Tensor::from(i64::from(self.started));
+        Some([started].into_iter().chain(self.momenta.iter().map(Tensor::copy)).collect())
+    }
+
+    fn restore(&mut self, state: &[Tensor]) -> Result<(), TchError> {
+        let mut started = Tensor::from(0_i64);
+        put_back([&mut started].into_iter().chain(&mut self.momenta), state)?;
+        self.started = i64::try_from(&started)? != 0;
         Ok(())
     }
 }

@@ -180,6 +180,18 @@ impl Plan {
         })
     }
 
+    /// The cell that a test means by `name` when it looks at the run of the seed at `place` in the
+    /// suite's list.
+    ///
+    /// # Errors
+    /// When the plan has no such cell; the tests of a plan from a suite name cells that it has.
+    pub fn tested(&self, name: &CellName, place: usize) -> Result<Cell, String> {
+        let (workload, arm) = find(&self.workloads, &self.arms, 0, name)?;
+        let ahead = (place + name.seeds_ahead) % self.seeds.len().max(1);
+        let seed = self.seeds.get(ahead).copied();
+        Ok(Cell { workload, arm, seed: seed.ok_or("the plan has no seeds")? })
+    }
+
     /// Whether a cell leaves its final weights: all do, another cell descends from it, or a test
     /// looks at it.
     #[must_use]

@@ -330,7 +330,11 @@ mod tests {
         insta::assert_snapshot!(
             [refuse(&[1, 2, 3], &[2, 2]), refuse(&[1], &[u32::MAX; 3]), refuse(&[], &[0, 0])]
                 .join("\n"),
-            @""
+            @r#"
+            the document lengths add up to 4, but the corpus has 3 symbols: give the length of every document
+            the document lengths add up to 12884901885, but the corpus has 1 symbols: give the length of every document
+            the corpus has no symbols: give the documents the run was trained on
+            "#
         );
     }
 

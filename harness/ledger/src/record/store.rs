@@ -6,6 +6,7 @@
 //!   commitments.jsonl   append-only, hash-chained: written before a run starts
 //!   suites/<suite>.json which cells the last run of a suite consists of
 //!   reports/<suite>/    reports
+//!   scores/<root>/      a model's scores per training example: <cell>.loss.npy, …
 //!   .tmp/  .locks/      runs being written, and who writes them
 //! ```
 
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use super::format::{Event, Manifest, RECORD_VERSION, RecordError, RunRecord};
 use super::writer::RunWriter;
 use crate::commitment::{CommitmentEntry, CommitmentIndex, CommitmentLine};
+use crate::digest::Digest;
 
 /// Folder that says which cells a suite consists of; also the name of the lock on it.
 const SUITES: &str = "suites";
@@ -104,6 +106,13 @@ impl Store {
     #[must_use]
     pub fn folder(&self, cell: &str) -> PathBuf {
         self.root.join(cell)
+    }
+
+    /// File with a number per training example of the data with Merkle root `root`, in dataset
+    /// order, given by the model of a cell; `what` is `loss`, `top1`, `sampled` or `documents`.
+    #[must_use]
+    pub fn score_file(&self, root: &Digest, cell: &str, what: &str) -> PathBuf {
+        self.root.join("scores").join(root.short(16)).join(format!("{cell}.{what}.npy"))
     }
 
     /// File that says which cells the last run of a suite consists of.
@@ -266,6 +275,6 @@ impl Store {
 }
 
 /// Whether a name in the store is a cell's: 16 hexadecimal characters.
-fn is_cell_id(name: &str) -> bool {
+pub(crate) fn is_cell_id(name: &str) -> bool {
     name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

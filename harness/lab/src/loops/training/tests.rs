@@ -185,6 +185,7 @@ impl Setting {
             target: &target,
             transcript: &mut Transcript::start(Digest::of(b"test")),
             clock: &mut clock,
+            part: WHOLE,
         }
         .train(&mut |_, _| Ok(()))?;
         Ok(clock.read())

@@ -205,7 +205,14 @@ fn what_cannot_be_tested_is_refused_with_the_remedy() {
             Overlap::of(&small(), [], 1, 20).unwrap_err().to_string(),
         ]
         .join("\n"),
-        @""
+        @r#"
+        no overlap: of 4 starts in the text 3 match no document and 1 only windows that occur more than 2 times; give more text, or check that text and documents are cut into symbols alike; 1 texts are shorter than the 2 symbols of a window
+        7 parts of 6 documents: there must be at least 5, and no more than documents
+        4 parts of 6 documents: there must be at least 5, and no more than documents
+        order[5] is 6, but the dataset has 6 examples (ids from 0)
+        order[5] is 1 again (first at 1): an epoch without replacement has each id once; split the file by epochs or declare the law replacement
+        the longest window is 1 symbols, but windows have at least 2
+        "#
     );
 }
 

@@ -1,0 +1,77 @@
+//! A recorded run, built again from what its record says.
+
+use ::data::Sources;
+use anyhow::Context as _;
+use lab::network::Network;
+use lab::workloads::Ready;
+use ledger::digest::parse_hex32;
+use ledger::plan::{Cell, Plan};
+use ledger::record::{RunRecord, Store};
+use ledger::seed::{Seed, parse_beacon};
+use ledger::streams::Streams;
+
+use super::{NamedSeed, Session, known};
+
+impl NamedSeed {
+    /// The seed of a recorded run.
+    pub fn recorded(record: &RunRecord) -> anyhow::Result<Self> {
+        let order = record
+            .order
+            .as_ref()
+            .with_context(|| format!("{} failed before it had an order", record.cell))?;
+        let beacon =
+            order.beacon.as_deref().map(parse_beacon).transpose().map_err(anyhow::Error::msg)?;
+        let seed = Seed {
+            bytes: parse_hex32(&order.seed_hex)?,
+            nonce: parse_hex32(&order.nonce_hex)?,
+            randomness: order.randomness,
+            beacon,
+        };
+        Ok(Self { name: record.seed.clone(), seed })
+    }
+}
+
+impl Session {
+    /// A session whose plan is the cell of `record` and nothing else; runs go to `store`.
+    pub fn again(
+        record: &RunRecord,
+        store: Store,
+        sources: Sources,
+        device: &str,
+    ) -> anyhow::Result<Self> {
+        let (workload, arm) = record.planned();
+        let plan = Plan {
+            suite: record.suite.clone(),
+            question: String::new(),
+            suite_digest: record.suite_digest,
+            suite_text: String::new(),
+            baseline: None,
+            workloads: vec![workload],
+            arms: vec![arm],
+            seeds: vec![0],
+            cells: vec![Cell { workload: 0, arm: 0, seed: 0 }],
+            claims: Vec::new(),
+            provenance: Vec::new(),
+            keep_models: false,
+        };
+        Self::new(plan, store, sources, device, true)
+    }
+
+    /// Calls `body` with the model that a recorded run left and the data of its workload.
+    pub fn with_model<T>(
+        &mut self,
+        record: &RunRecord,
+        body: impl FnOnce(&Network, &Ready) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let weights = self.weights(&record.cell)?;
+        let workload = known(&record.workload)?;
+        let seed = NamedSeed::recorded(record)?.seed;
+        let device = self.device;
+        let ready = self.ready_of(&record.planned().0)?;
+        let streams = Streams::new(seed.effective(&ready.identity.train_root));
+        let mut network =
+            (workload.network)(&record.workload_settings, &ready.material, &streams, device)?;
+        weights.put_into(&mut network)?;
+        body(&network, ready)
+    }
+}

@@ -1,0 +1,157 @@
+//! A cell trained again outside of clock and record: in parts, in another order, or under the eyes
+//! of another judge. In its own order it ends bit for bit where the run ended.
+
+use std::ops::Range;
+
+use ledger::digest::Digest;
+use ledger::transcript::Transcript;
+use tch::{TchError, Tensor};
+
+use crate::LabError;
+use crate::cell::{Built, CellSetup};
+use crate::clock::{Clock, Monotonic};
+use crate::loops::training::{Budget, Run, rounds};
+use crate::network::Network;
+use crate::orders::replayed::Replayed;
+use crate::seat::{OrderSource, Step};
+use crate::workloads::Judge;
+
+/// A cell at some step of its training.
+pub struct Replay<'a> {
+    setup: &'a CellSetup<'a>,
+    built: Built,
+}
+
+/// Weights, buffers and the update rule's state between two steps.
+#[derive(Debug)]
+pub struct Between {
+    weights: Vec<Tensor>,
+    rule: Vec<Tensor>,
+}
+
+/// Who looks at the model while it trains.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// Judges the model: at the start, on the grid and at the end.
+    pub judge: &'a dyn Judge,
+    /// Distance of the grid, in samples.
+    pub every: u64,
+}
+
+impl<'a> Replay<'a> {
+    /// The cell before its first step.
+    ///
+    /// # Errors
+    /// When the method does not fit the workload or libtorch refuses an operation.
+    pub fn new(setup: &'a CellSetup<'a>) -> Result<Self, LabError> {
+        let mut built = setup.build()?;
+        setup.start(&mut built.network, &built.streams)?;
+        Ok(Self { setup, built })
+    }
+
+    /// The same cell in another order.
+    #[must_use]
+    pub fn in_order(mut self, order: Replayed) -> Self {
+        self.built.recipe.order = Box::new(order);
+        self
+    }
+
+    /// The network as it is.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.built.network
+    }
+
+    /// Examples per step.
+    #[must_use]
+    pub fn batch_size(&self) -> u32 {
+        self.built.recipe.batch_size
+    }
+
+    /// Steps of the whole run.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        let rounds = rounds(&self.built.recipe, self.setup.examples(), self.setup.budget);
+        rounds.iter().map(|n| u64::from(n.div_ceil(self.batch_size().max(1)))).sum()
+    }
+
+    /// Takes the steps of `part`, counted from 0 over the whole run; those before it are passed
+    /// over.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation, or the judge fails.
+    pub fn train(&mut self, part: Range<u64>, watch: Option<Watch<'_>>) -> Result<(), LabError> {
+        let CellSetup { ready, budget, target, device, .. } = *self.setup;
+        let Built { streams, effective_seed, network, recipe, .. } = &mut self.built;
+        let every = watch.map_or(budget.evaluate_every, |watch| watch.every.max(1));
+        let _ = Run {
+            network,
+            recipe,
+            splits: &ready.splits,
+            loss: ready.material.loss,
+            judge: watch.map(|watch| watch.judge),
+            source: OrderSource {
+                effective_seed,
+                streams,
+                examples: self.setup.examples(),
+                eligible: None,
+            },
+            budget: Budget { evaluate_every: every, ..budget },
+            target,
+            transcript: &mut Transcript::start(Digest::of(b"replay")),
+            clock: &mut Clock::start(Monotonic::start(), device),
+            part,
+        }
+        .train(&mut |_, _| Ok(()))?;
+        Ok(())
+    }
+
+    /// All that the coming steps depend on, where the update rule can tell its state and nothing
+    /// else of the method is known to keep one; what an objective keeps is not seen.
+    #[must_use]
+    pub fn between(&self) -> Option<Between> {
+        let recipe = &self.built.recipe;
+        if recipe.adapter.is_some() || recipe.averaging.is_some() {
+            return None;
+        }
+        match &recipe.step {
+            Step::Gradient { optimizer, .. } => {
+                Some(Between { weights: self.built.network.snapshot(), rule: optimizer.state()? })
+            }
+            Step::Learner(_) => None,
+        }
+    }
+
+    /// Goes to where `between` was taken, in a replay of the same cell.
+    ///
+    /// # Errors
+    /// When it is of another cell.
+    pub fn resume(&mut self, between: &Between) -> Result<(), TchError> {
+        self.built.network.restore(&between.weights)?;
+        match &mut self.built.recipe.step {
+            Step::Gradient { optimizer, .. } => optimizer.restore(&between.rule),
+            Step::Learner(_) => Ok(()),
+        }
+    }
+
+    /// Digest of the trained parameters and buffers, as records have it.
+    ///
+    /// # Errors
+    /// When values cannot be copied to the host.
+    pub fn digest(&self) -> Result<Digest, TchError> {
+        self.built.network.digest()
+    }
+
+    /// The network with the weights that are evaluated.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    pub fn finish(mut self) -> Result<Network, TchError> {
+        if let Some(averaging) = &self.built.recipe.averaging
+            && let Some(weights) = averaging.weights()?
+        {
+            self.built.network.exchange(&weights)?;
+        }
+        Ok(self.built.network)
+    }
+}
