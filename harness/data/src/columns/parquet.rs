@@ -18,8 +18,23 @@ pub(super) const MAGIC: &[u8] = b"PAR1";
 /// Rows decoded at a time.
 const BATCH: usize = 1 << 16;
 
+/// Name of the thread that parses a Parquet file. The parser panics on some damaged files, such as
+/// a page that needs a dictionary which is not there; a panic on this thread is told as an error of
+/// the file, and a panic hook need not report it.
+pub const PARSER_THREAD: &str = "parquet parser";
+
 /// The numbers of a column; without a name, of the only one.
 pub(super) fn read(path: &Path, file: File, column: Option<&str>) -> Result<Values, ColumnError> {
+    std::thread::scope(|scope| {
+        let parser = std::thread::Builder::new().name(PARSER_THREAD.to_owned());
+        let parser = parser
+            .spawn_scoped(scope, || decode(path, file, column))
+            .map_err(|source| ColumnError::Io { path: path.to_path_buf(), source })?;
+        parser.join().unwrap_or_else(|_| Err(malformed(path, "its pages contradict each other")))
+    })
+}
+
+fn decode(path: &Path, file: File, column: Option<&str>) -> Result<Values, ColumnError> {
     let broken = |error: ParquetError| malformed(path, &error.to_string());
     let reader = SerializedFileReader::new(file).map_err(broken)?;
     let metadata = reader.metadata();
@@ -32,12 +47,6 @@ pub(super) fn read(path: &Path, file: File, column: Option<&str>) -> Result<Valu
         Numbers { path, name: &names[index], leaf: &leaf, rows: 0, values: kind.empty() };
     for group in 0..reader.num_row_groups() {
         let group = reader.get_row_group(group).map_err(broken)?;
-        // The parser asserts what a damaged file need not keep to.
-        let chunk = group.metadata().column(index);
-        let start = chunk.dictionary_page_offset().unwrap_or(0).min(chunk.data_page_offset());
-        if start < 0 || chunk.compressed_size() < 0 {
-            return Err(malformed(path, "a row group lies before the start of the file"));
-        }
         let before = numbers.rows;
         let read = match group.get_column_reader(index).map_err(broken)? {
             ColumnReader::BoolColumnReader(reader) => {
