@@ -18,7 +18,9 @@ pub use summary::print_analysis;
 pub fn prepare() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        if std::env::var_os("RUST_BACKTRACE").is_some() {
+        if std::thread::current().name() == Some(data::columns::PARSER_THREAD) {
+            // A damaged file, which is told as such.
+        } else if std::env::var_os("RUST_BACKTRACE").is_some() {
             default(panic);
         } else {
             note(&format!("internal error: {panic}"));

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::process::{Command, Stdio};
 
 use palimpsest::cli::Exit;
-use palimpsest::cli::provenance::text::Text;
+use palimpsest::cli::provenance::text::{Text, partition};
 use palimpsest::cli::provenance::{Provenance, Training};
 
 /// Runs the verb.
@@ -17,6 +17,7 @@ pub fn run(verb: &Provenance) -> anyhow::Result<Exit> {
         Provenance::Training(Training::Sample(_)) => anyhow::bail!("not built yet"),
         Provenance::Training(Training::Calibrate(_)) => anyhow::bail!("not built yet"),
         Provenance::Training(Training::Map(_)) => anyhow::bail!("not built yet"),
+        Provenance::Text(Text::Partition(args)) => partition::run(args),
         Provenance::Text(Text::Reshuffle(_)) => anyhow::bail!("not built yet"),
     }
 }

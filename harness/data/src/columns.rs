@@ -18,6 +18,7 @@ use std::str::FromStr;
 
 pub use error::ColumnError;
 pub use npy::{Element, write_npy};
+pub use parquet::PARSER_THREAD;
 
 /// Where a column lies: `FILE`, or `FILE:COLUMN` for CSV and Parquet.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 //! Mutated files: every outcome is a column or an error, never a panic, and never more memory than
-//! the file accounts for.
+//! the file accounts for. Panics within the Parquet parser are contained, and come as errors.
 
 use std::fs;
 

@@ -18,8 +18,23 @@ pub(super) const MAGIC: &[u8] = b"PAR1";
 /// Rows decoded at a time.
 const BATCH: usize = 1 << 16;
 
+/// Name of the thread that parses a Parquet file. The parser panics on some damaged files, such as
+/// a page that needs a dictionary which is not there; a panic on this thread is told as an error of
+/// the file, and a panic hook need not report it.
+pub const PARSER_THREAD: &str = "parquet parser";
+
 /// The numbers of a column; without a name, of the only one.
 pub(super) fn read(path: &Path, file: File, column: Option<&str>) -> Result<Values, ColumnError> {
+    std::thread::scope(|scope| {
+        let parser = std::thread::Builder::new().name(PARSER_THREAD.to_owned());
+        let parser = parser
+            .spawn_scoped(scope, || decode(path, file, column))
+            .map_err(|source| ColumnError::Io { path: path.to_path_buf(), source })?;
+        parser.join().unwrap_or_else(|_| Err(malformed(path, "its pages contradict each other")))
+    })
+}
+
+fn decode(path: &Path, file: File, column: Option<&str>) -> Result<Values, ColumnError> {
     let broken = |error: ParquetError| malformed(path, &error.to_string());
     let reader = SerializedFileReader::new(file).map_err(broken)?;
     let metadata = reader.metadata();
