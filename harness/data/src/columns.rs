@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 pub use error::ColumnError;
-pub use npy::{Element, write_npy};
+pub use npy::{Element, write_npy, write_npy_table};
 
 /// Where a column lies: `FILE`, or `FILE:COLUMN` for CSV and Parquet.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
 use ::data::columns::write_npy;
+use anyhow::bail;
 use lab::probe::{self, Reading};
 use lab::workloads::Material;
 use ledger::digest::Digest;
@@ -42,8 +42,7 @@ impl Session {
         let (model, on) = (model?, on?);
         let root = root(&on)?;
         let file = |what: &str| self.parents_in.score_file(&root, &model.cell, what);
-        let [loss, top1, sampled, documents] =
-            ["loss", "top1", "sampled", "documents"].map(file);
+        let [loss, top1, sampled, documents] = ["loss", "top1", "sampled", "documents"].map(file);
         // The losses are written last: where they are, all are.
         if !force && loss.is_file() {
             let files = [loss, top1, sampled, documents];
@@ -114,9 +113,8 @@ impl Session {
     pub fn score_for_tests(&mut self, cells: &[(Cell, String)]) -> anyhow::Result<usize> {
         let mut lacking = 0;
         for pairs in wanted(&self.plan, cells)? {
-            let left = |cell: &String| {
-                self.parents_in.folder(cell).join(lab::checkpoint::FINAL).is_file()
-            };
+            let left =
+                |cell: &String| self.parents_in.folder(cell).join(lab::checkpoint::FINAL).is_file();
             if !pairs.iter().all(|[model, _]| left(model)) {
                 lacking += 1;
                 continue;
@@ -178,7 +176,7 @@ fn wanted(plan: &Plan, cells: &[(Cell, String)]) -> anyhow::Result<Vec<Vec<[Stri
             for name in &test.template {
                 let own = id(name)?;
                 pair(own.clone(), &own);
-                for reference in &test.reference {
+                if let Some(reference) = &test.reference {
                     pair(id(reference)?, &own);
                 }
             }

@@ -1,9 +1,9 @@
 //! A recorded run, built again from what its record says.
 
+use ::data::Sources;
 use anyhow::Context as _;
 use lab::network::Network;
 use lab::workloads::Ready;
-use ::data::Sources;
 use ledger::digest::parse_hex32;
 use ledger::plan::{Cell, Plan};
 use ledger::record::{RunRecord, Store};
@@ -69,7 +69,8 @@ impl Session {
         let device = self.device;
         let ready = self.ready_of(&record.planned().0)?;
         let streams = Streams::new(seed.effective(&ready.identity.train_root));
-        let mut network = (workload.network)(&record.workload_settings, &ready.material, &streams, device)?;
+        let mut network =
+            (workload.network)(&record.workload_settings, &ready.material, &streams, device)?;
         weights.put_into(&mut network)?;
         body(&network, ready)
     }

@@ -164,7 +164,11 @@ impl CellSetup<'_> {
     }
 
     /// The network where every method starts, and what getting there left.
-    pub(crate) fn start(&self, network: &mut Network, streams: &Streams) -> Result<Facts, LabError> {
+    pub(crate) fn start(
+        &self,
+        network: &mut Network,
+        streams: &Streams,
+    ) -> Result<Facts, LabError> {
         let Self { workload, workload_settings, ready, artefacts, .. } = *self;
         match workload.start {
             // A parent's weights are a start of their own.

@@ -19,5 +19,7 @@ fn put_back<'a>(
         let (wanted, found) = (tensors.len(), saved.len());
         return Err(TchError::Shape(format!("state of {found} tensors in place of {wanted}")));
     }
-    tch::no_grad(|| tensors.into_iter().zip(saved).try_for_each(|(tensor, saved)| tensor.f_copy_(saved)))
+    tch::no_grad(|| {
+        tensors.into_iter().zip(saved).try_for_each(|(tensor, saved)| tensor.f_copy_(saved))
+    })
 }

@@ -45,7 +45,6 @@ pub struct Query<'a> {
 
 /// A statistic with all its tails.
 pub(super) struct Measured {
-
     pub(super) correlation: Correlation,
     pub(super) tails: LogTails,
     pub(super) exact: bool,
