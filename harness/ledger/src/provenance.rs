@@ -7,18 +7,24 @@
 //! pure function of its arguments.
 
 mod adjust;
+pub mod calibration;
+pub mod combine;
 mod correlation;
 pub mod epochs;
 mod exact;
 mod exact_sum;
 mod finding;
+pub mod kruskal;
 pub mod law;
 mod monte_carlo;
 pub mod order_list;
 mod query;
 mod ranks;
 mod refusal;
+pub mod reshuffle;
+pub mod siblings;
 pub mod tail;
+pub mod template;
 pub mod units;
 
 pub use exact::MOST_EXAMPLES;

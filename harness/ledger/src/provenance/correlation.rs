@@ -5,7 +5,7 @@ mod pearson;
 mod spearman;
 
 pub(super) use kendall::{concordance, kendall, tails as kendall_tails};
-pub(super) use pearson::{Pairing, pearson};
+pub(super) use pearson::{Pairing, pearson, pearson_of};
 pub(super) use spearman::spearman;
 
 use super::Metric;

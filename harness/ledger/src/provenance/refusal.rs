@@ -95,6 +95,17 @@ pub enum Refusal {
         /// The order they share.
         order_hash: Digest,
     },
+    /// Two epochs of the same order.
+    #[error(
+        "epochs {first} and {second} have the same order: that is one randomisation, not two; test \
+         each order once"
+    )]
+    RepeatedOrder {
+        /// The earlier epoch, from 0.
+        first: u64,
+        /// The later one.
+        second: u64,
+    },
     /// An order without a known null distribution.
     #[error("the order law is {}, {why}: no p-value is valid; {remedy}", law_name(*law))]
     NoNull {
