@@ -1,5 +1,8 @@
 //! `palimpsest provenance`: the verbs that build tensors.
 
+mod map;
+mod recorded;
+mod sample;
 mod scores;
 
 use palimpsest::cli::Exit;
@@ -11,9 +14,9 @@ pub fn run(verb: &Provenance) -> anyhow::Result<Exit> {
     match verb {
         Provenance::Reading(verb) => verb.run(),
         Provenance::Training(Training::Scores(args)) => scores::run(args),
-        Provenance::Training(Training::Sample(_)) => anyhow::bail!("not built yet"),
+        Provenance::Training(Training::Sample(args)) => sample::run(args),
         Provenance::Training(Training::Calibrate(_)) => anyhow::bail!("not built yet"),
-        Provenance::Training(Training::Map(_)) => anyhow::bail!("not built yet"),
+        Provenance::Training(Training::Map(args)) => map::run(args),
         Provenance::Text(Text::Reshuffle(_)) => anyhow::bail!("not built yet"),
     }
 }

@@ -16,6 +16,7 @@ mod html;
 mod latex;
 mod output;
 mod paint;
+pub mod provenance;
 mod series;
 mod text;
 mod time_to_target;

@@ -24,8 +24,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let order = recorded::order(&store, &record)?;
     let (rows, checkpoints, steps) = train(args, &record)?;
     let consumed = order.epochs().concat();
-    let map =
-        imprint_map(&record.cell, &consumed, &rows, &checkpoints, args.segments, steps);
+    let map = imprint_map(&record.cell, &consumed, &rows, &checkpoints, args.segments, steps);
     let map = map.map_err(anyhow::Error::msg)?;
     let folder = format!("map-{}", record.cell);
     let out = args.out.clone().unwrap_or_else(|| store.root().join("reports").join(folder));
@@ -53,7 +52,7 @@ fn train(args: &Args, record: &RunRecord) -> anyhow::Result<Looks> {
     session.with_setup(cell, &seed, |_, setup| {
         let scorer = Scorer { ready: setup.ready, rows: RefCell::default() };
         let mut replay = Replay::new(setup)?;
-        let (steps, batch) = (replay.steps(), u64::from(replay.batch_size()));
+        let steps = replay.steps();
         let samples = record.order.iter().flat_map(|order| &order.epochs);
         let samples: u64 = samples.map(|epoch| epoch.n).sum();
         let every = samples.div_ceil(u64::from(args.checkpoints)).max(1);
@@ -65,7 +64,6 @@ fn train(args: &Args, record: &RunRecord) -> anyhow::Result<Looks> {
             .into_iter()
             .map(|steps| Checkpoint { steps, consumed: recorded::consumed(order, steps) })
             .collect();
-        let _ = batch;
         if rows.len() != checkpoints.len() {
             bail!("the run diverged; there is nothing to draw");
         }
@@ -115,9 +113,6 @@ fn print_map(map: &ImprintMap) -> anyhow::Result<()> {
         }
         text.push('\n');
     }
-    text += &format!(
-        "mean over segments just trained: {:.1} millinats\n",
-        map.just_trained * 1e3
-    );
+    text += &format!("mean over segments just trained: {:.1} millinats\n", map.just_trained * 1e3);
     print_text(&text)
 }

@@ -11,7 +11,8 @@ use palimpsest::library::code_digest;
 /// The ids that a run consumed, epoch by epoch.
 pub fn order(store: &Store, record: &RunRecord) -> anyhow::Result<Replayed> {
     let section = record.order.as_ref();
-    let section = section.with_context(|| format!("{} failed before it had an order", record.cell))?;
+    let section =
+        section.with_context(|| format!("{} failed before it had an order", record.cell))?;
     let path = store.folder(&record.cell).join("order.bin");
     let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let ids = read_ids(&bytes).with_context(|| format!("cannot read {}", path.display()))?;

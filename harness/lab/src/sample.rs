@@ -83,7 +83,8 @@ pub fn documents(
         if let Body::Gpt(_) = network.body {
             let flat: Vec<i64> = rows.concat();
             let shape = [rows.len() as i64, form.given as i64];
-            let prompts = Tensor::f_from_slice(&flat)?.f_view(shape)?.f_to_device(network.device())?;
+            let prompts =
+                Tensor::f_from_slice(&flat)?.f_view(shape)?.f_to_device(network.device())?;
             let longest = form.length - form.given;
             if longest > 0 {
                 let options = Options { longest, ..Options::default() };

@@ -14,6 +14,7 @@ pub mod epochs;
 mod exact;
 mod exact_sum;
 mod finding;
+pub mod imprint;
 pub mod kruskal;
 pub mod law;
 mod monte_carlo;

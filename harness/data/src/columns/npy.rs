@@ -286,10 +286,8 @@ pub fn write_npy_table<T: Element>(
 }
 
 fn write<T: Element>(out: &mut impl Write, shape: &str, values: &[T]) -> io::Result<()> {
-    let dictionary = format!(
-        "{{'descr': '{}', 'fortran_order': False, 'shape': {shape}, }}",
-        T::DESCR
-    );
+    let dictionary =
+        format!("{{'descr': '{}', 'fortran_order': False, 'shape': {shape}, }}", T::DESCR);
     // Header and values start at multiples of 64 bytes; a line feed ends the header.
     let size = (10 + dictionary.len() + 1).next_multiple_of(64) - 10;
     let header = format!("{dictionary:width$}\n", width = size - 1);

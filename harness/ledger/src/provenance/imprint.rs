@@ -48,7 +48,10 @@ pub fn imprint_map(
 ) -> Result<ImprintMap, String> {
     let count = segments as usize;
     if count < 2 || order.len() < count {
-        return Err(format!("{} consumed examples cannot be cut into {count} segments", order.len()));
+        return Err(format!(
+            "{} consumed examples cannot be cut into {count} segments",
+            order.len()
+        ));
     }
     if checkpoints.is_empty() || checkpoints.len() != losses.len() {
         let (found, wanted) = (losses.len(), checkpoints.len());

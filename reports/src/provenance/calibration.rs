@@ -1,0 +1,1 @@
+//! p-values that must be uniform.
