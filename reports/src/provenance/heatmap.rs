@@ -7,7 +7,7 @@ use ledger::provenance::imprint::ImprintMap;
 use crate::ReportError;
 use crate::figure::{Align, Colour, Figure, INK, MUTED, PAPER, WIDTH};
 
-const TOP: f64 = 64.0;
+const TOP: f64 = 74.0;
 const LEFT: f64 = 76.0;
 const RIGHT: f64 = 730.0;
 const BOTTOM_MARGIN: f64 = 62.0;

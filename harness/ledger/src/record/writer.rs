@@ -196,5 +196,7 @@ pub fn entries(folder: &Path) -> Result<Vec<FileEntry>, RecordError> {
 
 /// Makes renames within `folder` durable.
 fn sync_folder(folder: &Path) -> Result<(), RecordError> {
+    // The folder of a bare file name is written as nothing at all.
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(RecordError::io("sync", folder))
 }
