@@ -5,6 +5,7 @@ mod listing;
 
 use palimpsest::cli::doctor::{self, Finding};
 use palimpsest::cli::provenance::Provenance;
+use palimpsest::cli::provenance::text::{Text, partition};
 use palimpsest::cli::{Exit, Training, Verb};
 
 /// Runs the verb, or becomes the engine.
@@ -12,6 +13,7 @@ pub fn dispatch(verb: Verb) -> anyhow::Result<Exit> {
     match verb {
         Verb::Reading(verb) => verb.run(&listing::listing),
         Verb::Provenance(Provenance::Reading(verb)) => verb.run(),
+        Verb::Provenance(Provenance::Text(Text::Partition(args))) => partition::run(&args),
         Verb::Training(Training::Doctor(args)) => doctor(&args),
         Verb::Training(_) | Verb::Provenance(_) => match engine::hand_over()? {},
     }

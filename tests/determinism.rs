@@ -183,6 +183,7 @@ fn without_warm_up(cell: &Cell, method: &str, seed: u64) -> Digest {
         network: &network,
         examples,
         material: &cell.ready.material,
+        teacher: None,
         budget_samples: cell.budget().samples,
         streams: &streams,
     };

@@ -1,12 +1,15 @@
 //! `palimpsest provenance`: the verbs that build tensors.
 
+mod calibrate;
 mod map;
+mod parts;
 mod recorded;
+mod reshuffle;
 mod sample;
 mod scores;
 
 use palimpsest::cli::Exit;
-use palimpsest::cli::provenance::text::Text;
+use palimpsest::cli::provenance::text::{Text, partition};
 use palimpsest::cli::provenance::{Provenance, Training};
 
 /// Runs the verb.
@@ -15,8 +18,9 @@ pub fn run(verb: &Provenance) -> anyhow::Result<Exit> {
         Provenance::Reading(verb) => verb.run(),
         Provenance::Training(Training::Scores(args)) => scores::run(args),
         Provenance::Training(Training::Sample(args)) => sample::run(args),
-        Provenance::Training(Training::Calibrate(_)) => anyhow::bail!("not built yet"),
+        Provenance::Training(Training::Calibrate(args)) => calibrate::run(args),
         Provenance::Training(Training::Map(args)) => map::run(args),
-        Provenance::Text(Text::Reshuffle(_)) => anyhow::bail!("not built yet"),
+        Provenance::Text(Text::Partition(args)) => partition::run(args),
+        Provenance::Text(Text::Reshuffle(args)) => reshuffle::run(args),
     }
 }

@@ -25,6 +25,9 @@ pub enum ReportError {
     /// The page could not be filled in.
     #[error("page could not be filled in: {0}")]
     Page(#[from] askama::Error),
+    /// The certificate to be shown is not one.
+    #[error(transparent)]
+    Certificate(#[from] ledger::evidence::certificate::CertificateError),
     /// The analysis could not be written as JSON.
     #[error("analysis could not be written as JSON: {0}")]
     Json(#[from] serde_json::Error),

@@ -6,6 +6,7 @@
 mod at_budget;
 mod axis;
 mod by_number;
+pub mod certificate;
 mod csv;
 mod curve;
 mod error;

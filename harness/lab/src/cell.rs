@@ -151,6 +151,7 @@ impl CellSetup<'_> {
             network,
             examples: self.examples(),
             material: &self.ready.material,
+            teacher: None,
             budget_samples: self.budget.samples,
             streams,
         };

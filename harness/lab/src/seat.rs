@@ -71,6 +71,9 @@ pub struct Task<'a> {
     pub examples: u32,
     /// What the workload offers beside batches.
     pub material: &'a Material,
+    /// A trained network of the same architecture to learn from, where the suite names one. Its
+    /// parameters are a copy: nobody trains them.
+    pub teacher: Option<&'a Network>,
     /// Samples the run may consume.
     pub budget_samples: u64,
     /// Named streams of this run.

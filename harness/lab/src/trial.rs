@@ -77,7 +77,8 @@ impl Trace {
 }
 
 impl Trial {
-    /// Trains `method` with `settings` over its defaults.
+    /// Trains `method` with `settings` over its defaults; its teacher, for methods that ask for
+    /// one, is the network of the next seed as initialised.
     ///
     /// # Errors
     /// When a setting is not valid or libtorch refuses an operation.
@@ -90,7 +91,8 @@ impl Trial {
             seed: self.seed,
         };
         let samples = u64::from(self.examples) * u64::from(self.epochs);
-        bench.run(method, settings, self.network()?, samples)
+        let teacher = Self { seed: self.seed + 1, ..*self }.network()?;
+        bench.run(method, settings, self.network()?, Some(&teacher), samples)
     }
 
     /// The network, as initialised.
@@ -153,6 +155,7 @@ impl Bench<'_> {
         method: &Method,
         settings: &Values,
         mut network: Network,
+        teacher: Option<&Network>,
         samples: u64,
     ) -> Result<Trace, LabError> {
         let settings = (method.resolve)(settings)?;
@@ -164,6 +167,7 @@ impl Bench<'_> {
             network: &network,
             examples,
             material: self.material,
+            teacher,
             budget_samples: samples,
             streams: &streams,
         };
@@ -203,6 +207,15 @@ fn numbered(examples: u32) -> Vec<Digest> {
 /// What methods may know of examples in classes.
 fn classes(classes: u32) -> Material {
     Material { loss: Some(Natural::Classes), classes: Some(classes), ..Material::default() }
+}
+
+/// Networks that a run descends from.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Parents<'a> {
+    /// Gives the weights to start from; the initial ones where there is none.
+    pub start: Option<&'a Network>,
+    /// Whose outputs are learnt from.
+    pub teacher: Option<&'a Network>,
 }
 
 /// A workload with its data, on which methods are tried without a suite or a store.
@@ -267,14 +280,37 @@ impl Stage {
         samples: u64,
         seed: u64,
     ) -> Result<Trace, LabError> {
-        let bench = Bench {
+        self.bench(seed).run(method, settings, self.network(seed)?, None, samples)
+    }
+
+    fn bench(&self, seed: u64) -> Bench<'_> {
+        Bench {
             workload: (self.workload.info)().id,
             splits: &self.ready.splits,
             material: &self.ready.material,
             identity: self.ready.identity.sample_ids.clone(),
             seed,
+        }
+    }
+
+    /// The same from the weights of `start` in place of the initial ones, with a teacher for
+    /// methods that ask for one.
+    ///
+    /// # Errors
+    /// When a setting is not valid, the method does not fit or libtorch refuses an operation.
+    pub fn derive(
+        &self,
+        method: &Method,
+        settings: &Values,
+        samples: u64,
+        seed: u64,
+        Parents { start, teacher }: Parents<'_>,
+    ) -> Result<Trace, LabError> {
+        let network = match start {
+            Some(start) => start.duplicate(),
+            None => self.network(seed)?,
         };
-        bench.run(method, settings, self.network(seed)?, samples)
+        self.bench(seed).run(method, settings, network, teacher, samples)
     }
 
     /// The data.
@@ -349,7 +385,7 @@ pub fn train(
         seed: SEED,
     };
     let samples = u64::from(EXAMPLES) * u64::from(epochs);
-    let Trace { network, facts, .. } = bench.run(method, settings, network, samples)?;
+    let Trace { network, facts, .. } = bench.run(method, settings, network, None, samples)?;
     Ok((network, facts))
 }
 
@@ -376,6 +412,6 @@ pub fn generate(
         seed: SEED,
     };
     let samples = u64::from(EXAMPLES) * u64::from(epochs);
-    let Trace { network, facts, .. } = bench.run(method, settings, network, samples)?;
+    let Trace { network, facts, .. } = bench.run(method, settings, network, None, samples)?;
     Ok((network, facts))
 }

@@ -1,6 +1,7 @@
 //! SHA-256 digests and the canonical JSON (RFC 8785) they are taken over.
 
 use std::fmt;
+use std::io::{self, Read};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -55,6 +56,30 @@ impl Digest {
         let mut text = self.to_string();
         text.truncate(characters);
         text
+    }
+}
+
+/// Bytes read at a time: large enough for the disk, small enough for the second-level cache.
+const READ_AT_ONCE: usize = 256 * 1024;
+
+/// Length and SHA-256 of all that a reader gives, without holding it.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn of_reader(source: &mut impl Read) -> io::Result<(u64, Digest)> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; READ_AT_ONCE];
+    let mut length = 0;
+    loop {
+        match source.read(&mut buffer) {
+            Ok(0) => return Ok((length, Digest(hasher.finalize().into()))),
+            Ok(count) => {
+                hasher.update(&buffer[..count]);
+                length += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 
@@ -117,6 +142,23 @@ mod tests {
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(Digest::of(b"abc").to_string(), expected);
         assert_eq!(Digest::of_parts(&[b"a", b"", b"bc"]), expected.parse().unwrap());
+    }
+
+    #[test]
+    fn a_reader_is_hashed_to_its_end() {
+        let bytes = vec![7; 2 * READ_AT_ONCE + 5];
+        let (length, digest) = of_reader(&mut bytes.as_slice()).unwrap();
+        assert_eq!((length, digest), (bytes.len() as u64, Digest::of(&bytes)));
+    }
+
+    #[test]
+    fn a_number_comes_back_from_json_as_it_was_written() {
+        // Without serde_json's `float_roundtrip` about one in ten of these is off by a bit.
+        for bits in 0..1000_u64 {
+            let number = f64::from_bits(0x3fb9_9999_9999_999a + bits * 0x0000_0123_4567_89ab);
+            let text = serde_json::to_string(&number).unwrap();
+            assert_eq!(serde_json::from_str::<f64>(&text).unwrap().to_bits(), number.to_bits());
+        }
     }
 
     #[test]

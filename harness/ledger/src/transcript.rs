@@ -12,13 +12,16 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::digest::Digest;
-use crate::merkle::{MerkleBuilder, leaf_hash};
+use crate::merkle::{Leaves, MerkleBuilder};
 use crate::order::{order_hash, update_with_ids};
 
 pub use replay::{ReplayError, read_ids, replay};
 
 /// Ids written at a time: 16 KiB.
 const WRITTEN_AT_ONCE: usize = 4096;
+
+/// Leaf hashes fetched at a time: 8 KiB, which stay in the first-level cache.
+const FETCHED_AT_ONCE: usize = 256;
 
 /// The step chain after `step` steps: h_0 is the commitment and
 /// h_{t+1} = SHA-256(h_t || t u64 LE || count u32 LE || ids u32 LE).
@@ -214,7 +217,7 @@ impl Transcript {
     /// When an id is not below the number of sample ids, or there are 2^32 epochs or more.
     pub fn finish(mut self, sample_ids: &[Digest]) -> Result<FinishedTranscript, TranscriptError> {
         let chain = self.chain();
-        let leaves: Vec<Digest> = sample_ids.iter().map(|id| leaf_hash(id.as_bytes())).collect();
+        let leaves = Leaves::of(sample_ids);
         let ends = self.epochs.iter().skip(1).map(|next| next.offset).chain([self.ids.len()]);
         let mut epochs = Vec::with_capacity(self.epochs.len());
         for ((number, open), end) in self.epochs.iter().enumerate().zip(ends) {
@@ -279,17 +282,29 @@ struct MissingExample {
     id: u32,
 }
 
-/// The root over the examples in training order; `leaves` are the leaf hashes of the sample ids,
-/// taken once for all epochs.
-fn order_root(ids: impl Iterator<Item = u32>, leaves: &[Digest]) -> Result<Digest, MissingExample> {
+/// The root over the examples in training order.
+///
+/// An order jumps about the leaves: those of a chunk are fetched together, so that the misses of the
+/// cache overlap instead of each holding up one hash.
+fn order_root(
+    mut ids: impl Iterator<Item = u32>,
+    leaves: &Leaves,
+) -> Result<Digest, MissingExample> {
     let mut builder = MerkleBuilder::new();
-    for (position, id) in ids.enumerate() {
-        let Some(&leaf) = leaves.get(id as usize) else {
-            return Err(MissingExample { position: position as u64, id });
-        };
-        builder.push_leaf_hash(leaf);
+    let mut chunk = Vec::with_capacity(FETCHED_AT_ONCE);
+    let mut position = 0;
+    loop {
+        chunk.clear();
+        for id in ids.by_ref().take(FETCHED_AT_ONCE) {
+            let Some(leaf) = leaves.get(id) else { return Err(MissingExample { position, id }) };
+            chunk.push(*leaf);
+            position += 1;
+        }
+        if chunk.is_empty() {
+            return Ok(builder.root());
+        }
+        chunk.iter().for_each(|leaf| builder.push_leaf_hash(*leaf));
     }
-    Ok(builder.root())
 }
 
 fn u32_of(what: &'static str, count: usize) -> Result<u32, TranscriptError> {

@@ -32,6 +32,12 @@ pub(super) fn read(path: &Path, file: File, column: Option<&str>) -> Result<Valu
         Numbers { path, name: &names[index], leaf: &leaf, rows: 0, values: kind.empty() };
     for group in 0..reader.num_row_groups() {
         let group = reader.get_row_group(group).map_err(broken)?;
+        // The parser asserts what a damaged file need not keep to.
+        let chunk = group.metadata().column(index);
+        let start = chunk.dictionary_page_offset().unwrap_or(0).min(chunk.data_page_offset());
+        if start < 0 || chunk.compressed_size() < 0 {
+            return Err(malformed(path, "a row group lies before the start of the file"));
+        }
         let before = numbers.rows;
         let read = match group.get_column_reader(index).map_err(broken)? {
             ColumnReader::BoolColumnReader(reader) => {

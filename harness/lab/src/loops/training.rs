@@ -138,6 +138,12 @@ impl<T: Time> Run<'_, T> {
         let total_samples = rounds.iter().copied().map(u64::from).sum();
         let total_epochs = u32::try_from(rounds.len()).unwrap_or(u32::MAX);
         let mut progress = Progress { samples: 0, total_samples, steps: 0, target_met: false };
+        if rounds.is_empty() {
+            // Without a step, what a method prepares is all it does: the only look is behind it.
+            self.clock.enter(Phase::Train);
+            self.prepare()?;
+            return self.look(&mut progress, None, observe);
+        }
         if self.look(&mut progress, None, observe)? == Ending::Diverged {
             return Ok(Ending::Diverged);
         }

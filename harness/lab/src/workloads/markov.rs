@@ -180,9 +180,13 @@ mod tests {
 
     #[test]
     fn the_models_have_as_many_parameters_as_their_cards_say() {
-        for (id, expected) in
-            [("markov-mlp", 46_136), ("markov-gru", 64_032), ("markov-gpt", 56_288)]
-        {
+        for (id, expected) in [
+            ("markov-mlp", 46_136),
+            ("markov-gru", 64_032),
+            ("markov-gpt", 56_288),
+            ("templates-mlp", 39_690),
+            ("templates-cnn", 24_586),
+        ] {
             let network = Stage::generated(id, &Values::new()).unwrap().network(1).unwrap();
             let found = network.parameters.iter().map(|p| p.tensor.numel()).sum::<usize>();
             assert_eq!(found, expected, "{id}");

@@ -18,7 +18,7 @@ settings! {
         /// Share of training labels that are wrong; with 0 the imprint of the order may change its sign.
         label_noise: f64 = 0.2, range Range::of(0.0..=1.0), from "assumed";
         /// Standard deviation of the pixels' noise; that of the templates is 1.
-        noise: f64 = 1.0, range Range::of(0.0..=10.0), from "assumed";
+        noise: f64 = 3.0, range Range::of(0.0..=10.0), from "assumed";
         /// The templates: another number is another set of ten.
         source: u32 = 0, from "assumed";
         /// The images: another number draws fresh ones of the same templates.

@@ -1,7 +1,7 @@
 //! # templates-mlp
 //!
-//! Images of 12 × 12 pixels: one of ten random templates plus noise of the same deviation; a fifth of
-//! the training labels is wrong (10,000 train, 1,000 validation, 2,000 test with right labels; no
+//! Images of 12 × 12 pixels: one of ten random templates plus noise of three times its deviation; a
+//! fifth of the training labels is wrong (10,000 train, 1,000 validation, 2,000 test with right labels; no
 //! download). MLP 144–256–10 with ReLU, 39,690 parameters.
 //!
 //! For tests of provenance on a classifier: an image under a wrong label can only be learnt by heart,

@@ -275,6 +275,6 @@ impl Store {
 }
 
 /// Whether a name in the store is a cell's: 16 hexadecimal characters.
-fn is_cell_id(name: &str) -> bool {
+pub(crate) fn is_cell_id(name: &str) -> bool {
     name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::format::{Event, FileEntry, Manifest, RecordError, RunRecord};
-use crate::digest::Digest;
+use crate::digest::{Digest, of_reader};
 use crate::transcript::FinishedTranscript;
 
 /// A run folder being written.
@@ -167,7 +167,11 @@ fn canonical<T: Serialize>(value: &T) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Size and digest of every file below `folder`, sorted by path; the manifest itself is left out.
+/// Folder of a run folder that the manifest does not list: signatures of the manifest.
+pub const SIGNATURES: &str = "signatures";
+
+/// Size and digest of every file below `folder`, sorted by path; the manifest itself and its
+/// signatures are left out.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -177,15 +181,20 @@ pub fn entries(folder: &Path) -> Result<Vec<FileEntry>, RecordError> {
     while let Some(current) = folders.pop() {
         for entry in fs::read_dir(&current).map_err(RecordError::io("list", &current))? {
             let path = entry.map_err(RecordError::io("list", &current))?.path();
+            if path == folder.join(SIGNATURES) || path == folder.join("manifest.json") {
+                continue;
+            }
             if path.is_dir() {
                 folders.push(path);
-            } else if path != folder.join("manifest.json") {
-                let bytes = fs::read(&path).map_err(RecordError::io("read", &path))?;
+            } else {
+                let (size, sha256) = File::open(&path)
+                    .and_then(|mut file| of_reader(&mut file))
+                    .map_err(RecordError::io("read", &path))?;
                 let relative = path.strip_prefix(folder).unwrap_or(&path);
                 files.push(FileEntry {
                     path: relative.to_string_lossy().into_owned(),
-                    size: bytes.len() as u64,
-                    sha256: Digest::of(&bytes),
+                    size,
+                    sha256,
                 });
             }
         }

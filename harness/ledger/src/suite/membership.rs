@@ -19,6 +19,19 @@ pub enum Access {
     Sampled,
 }
 
+/// How the documents of a packed example are scored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Documents {
+    /// The example as a whole.
+    #[default]
+    Whole,
+    /// Each on its own, and each tested on its own: refused, for packs are what was shuffled.
+    Apart,
+    /// Each on its own, and averaged within its pack.
+    Averaged,
+}
+
 /// A membership test in a suite, made once per seed.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -37,9 +50,9 @@ pub struct MembershipUse {
     /// What is known of the suspect (and of the reference).
     #[serde(default)]
     pub access: Access,
-    /// Whether scores are per document of a packed example, which only whole packs can be tested on.
+    /// How the documents of packed examples are scored.
     #[serde(default)]
-    pub documents: bool,
+    pub documents: Documents,
     /// Runs of other orders to learn the profile from that positions are replaced by; none: the
     /// plain position.
     #[serde(default)]

@@ -2,7 +2,7 @@
 //! does not agree with the record. Every input may be hostile.
 
 use crate::digest::Digest;
-use crate::merkle::leaf_hash;
+use crate::merkle::Leaves;
 
 use sha2::Digest as _;
 
@@ -134,7 +134,7 @@ pub fn read_ids(order_bin: &[u8]) -> Result<Vec<u32>, ReplayError> {
 
 /// Recomputes everything that `epochs` and the kept `chain` points say about `order_bin`.
 ///
-/// `commitment` is h_0, `sample_ids` those of the dataset in dataset order. The last chain point
+/// `commitment` is h_0, `leaves` are those of the dataset. The last chain point
 /// must be the end of the run. Returns that end.
 ///
 /// # Errors
@@ -144,10 +144,9 @@ pub fn replay(
     epochs: &[EpochOrder],
     commitment: Digest,
     chain: &[ChainPoint],
-    sample_ids: &[Digest],
+    leaves: &Leaves,
 ) -> Result<ChainPoint, ReplayError> {
     check_whole(order_bin)?;
-    let leaves: Vec<Digest> = sample_ids.iter().map(|id| leaf_hash(id.as_bytes())).collect();
     let mut rest = order_bin;
     let mut offset = 0;
     let mut kept = KeptChain { left: chain, at: ChainPoint { step: 0, chain: commitment } };
@@ -169,7 +168,7 @@ pub fn replay(
             n: epoch.n,
             available: (rest.len() / 4) as u64,
         })?;
-        check_epoch(epoch, bytes, &leaves)?;
+        check_epoch(epoch, bytes, leaves)?;
         kept.fold(epoch, bytes)?;
         rest = after;
         offset += epoch.n;
@@ -181,7 +180,7 @@ pub fn replay(
 }
 
 /// Hash, root and step table of one epoch; `bytes` are its ids.
-fn check_epoch(epoch: &EpochOrder, bytes: &[u8], leaves: &[Digest]) -> Result<(), ReplayError> {
+fn check_epoch(epoch: &EpochOrder, bytes: &[u8], leaves: &Leaves) -> Result<(), ReplayError> {
     check_steps(epoch)?;
     let root = order_root(ids_of(bytes), leaves).map_err(|missing| ReplayError::NoSuchExample {
         epoch: epoch.epoch,

@@ -120,6 +120,7 @@ fn trained(rules: Rules, steps: u64) -> (Network, f64) {
         network: &network,
         examples: 64,
         material: &material,
+        teacher: None,
         budget_samples: 64,
         streams: &streams,
     };

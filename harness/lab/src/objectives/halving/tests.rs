@@ -86,6 +86,7 @@ fn a_student_starts_as_its_teacher_and_the_teacher_stays() {
         network: &network,
         examples: 8,
         material: &material,
+        teacher: None,
         budget_samples: 8,
         streams: &streams,
     };
@@ -122,6 +123,7 @@ fn a_student_step_takes_three_evaluations_and_a_teachers_step_one() {
         network: &network,
         examples: 8,
         material: &material,
+        teacher: None,
         budget_samples: 8,
         streams: &streams,
     };

@@ -37,7 +37,8 @@ impl Run {
     }
 
     fn replay(&self) -> Result<ChainPoint, ReplayError> {
-        replay(&self.bytes, &self.epochs, self.commitment, &self.chain, &self.sample_ids)
+        let leaves = Leaves::of(&self.sample_ids);
+        replay(&self.bytes, &self.epochs, self.commitment, &self.chain, &leaves)
     }
 }
 
@@ -218,6 +219,6 @@ proptest! {
             })
             .collect();
         let end = ChainPoint { step: 1, chain: digest };
-        prop_assert!(replay(&bytes, &epochs, digest, &[end], &[digest]).is_err());
+        prop_assert!(replay(&bytes, &epochs, digest, &[end], &Leaves::of(&[digest])).is_err());
     }
 }

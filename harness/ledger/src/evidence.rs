@@ -1,0 +1,11 @@
+//! What a run or a test leaves for people who trust neither the machine nor the person that made it:
+//! signatures, in-toto statements and certificates (`docs/evidence.md`).
+
+pub mod certificate;
+pub mod key;
+pub mod signature;
+pub mod statement;
+
+pub use certificate::Certificate;
+pub use key::{KeyError, PublicKey, SecretKey};
+pub use signature::{Kind, Signature, SignatureError};
