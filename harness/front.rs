@@ -12,7 +12,7 @@ use palimpsest::cli::{Exit, Training, Verb};
 pub fn dispatch(verb: Verb) -> anyhow::Result<Exit> {
     match verb {
         Verb::Reading(verb) => verb.run(&listing::listing),
-        Verb::Provenance(Provenance::Reading(verb)) => verb.run(),
+        Verb::Provenance(Provenance::Reading(verb)) => verb.run(&engine::run),
         Verb::Provenance(Provenance::Text(Text::Partition(args))) => partition::run(&args),
         Verb::Training(Training::Doctor(args)) => doctor(&args),
         Verb::Training(_) | Verb::Provenance(_) => match engine::hand_over()? {},

@@ -1,6 +1,7 @@
 //! Everything a person reads on a terminal: results on stdout, progress and warnings on stderr.
 
 pub mod cost;
+mod finding;
 mod summary;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -10,6 +11,7 @@ use ledger::plan::Plan;
 use serde::Serialize;
 
 use crate::cli::Exit;
+pub use finding::print_finding;
 pub use summary::print_analysis;
 
 /// Sends panics to one line that asks for a report, instead of a backtrace nobody asked for.

@@ -4,11 +4,17 @@
 //! of [`Training`] are the engine's.
 
 pub mod calibrate;
+mod files;
 pub mod map;
+pub mod query;
+mod question;
+pub mod runs;
 pub mod sample;
 pub mod scores;
 pub mod siblings;
 pub mod text;
+
+use std::ffi::OsString;
 
 use clap::Subcommand;
 
@@ -42,9 +48,14 @@ pub enum Training {
     Map(map::Args),
 }
 
+/// Runs the engine with these arguments and waits for it: what a verb here needs of a model.
+pub type Ask<'a> = &'a dyn Fn(&[OsString]) -> anyhow::Result<()>;
+
 /// Verbs that need no tensor.
 #[derive(Debug, Subcommand)]
 pub enum Reading {
+    /// Test whether a model derives from a run, by the order in which the run saw its examples
+    Query(Box<query::Args>),
     /// Test whether two models grew from the same initial weights
     Siblings(siblings::Args),
 }
@@ -54,8 +65,9 @@ impl Reading {
     ///
     /// # Errors
     /// With what was wrong and the way out.
-    pub fn run(&self) -> anyhow::Result<Exit> {
+    pub fn run(&self, ask: Ask<'_>) -> anyhow::Result<Exit> {
         match self {
+            Self::Query(args) => query::run(args, ask),
             Self::Siblings(args) => siblings::run(args),
         }
     }

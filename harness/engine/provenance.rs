@@ -8,6 +8,9 @@ mod reshuffle;
 mod sample;
 mod scores;
 
+use std::ffi::OsString;
+use std::process::{Command, Stdio};
+
 use palimpsest::cli::Exit;
 use palimpsest::cli::provenance::text::{Text, partition};
 use palimpsest::cli::provenance::{Provenance, Training};
@@ -15,7 +18,7 @@ use palimpsest::cli::provenance::{Provenance, Training};
 /// Runs the verb.
 pub fn run(verb: &Provenance) -> anyhow::Result<Exit> {
     match verb {
-        Provenance::Reading(verb) => verb.run(),
+        Provenance::Reading(verb) => verb.run(&again),
         Provenance::Training(Training::Scores(args)) => scores::run(args),
         Provenance::Training(Training::Sample(args)) => sample::run(args),
         Provenance::Training(Training::Calibrate(args)) => calibrate::run(args),
@@ -23,4 +26,11 @@ pub fn run(verb: &Provenance) -> anyhow::Result<Exit> {
         Provenance::Text(Text::Partition(args)) => partition::run(args),
         Provenance::Text(Text::Reshuffle(args)) => reshuffle::run(args),
     }
+}
+
+/// Asks another process of this program.
+fn again(arguments: &[OsString]) -> anyhow::Result<()> {
+    let mut command = Command::new(std::env::current_exe()?);
+    let status = command.args(arguments).stdout(Stdio::null()).status()?;
+    if status.success() { Ok(()) } else { anyhow::bail!("see the message above ({status})") }
 }

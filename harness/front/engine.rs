@@ -1,10 +1,11 @@
 //! `palimpsest-engine`, the program beside this one that loads libtorch.
 
 use std::convert::Infallible;
+use std::ffi::OsString;
 use std::fmt;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use ledger::catalogue::Listing;
 use palimpsest::library::{BUILD_BOTH, Carried, FRONT_DIGEST, code_digest};
@@ -91,4 +92,16 @@ pub fn ask() -> Result<Listing, EngineError> {
         problem: format!("{} is of another build than palimpsest", path.display()),
         remedy: BUILD_BOTH,
     })
+}
+
+/// Runs the engine with these arguments and waits for it; its messages go where ours go.
+pub fn run(arguments: &[OsString]) -> anyhow::Result<()> {
+    let path = engine()?;
+    let mut command = Command::new(&path);
+    command.args(arguments).env(FRONT_DIGEST, code_digest()).stdout(Stdio::null());
+    let status = command.status().map_err(|error| not_started(&path, &error))?;
+    if status.success() {
+        return Ok(());
+    }
+    anyhow::bail!("the engine could not do what was asked ({status}); see its message above")
 }

@@ -7,12 +7,14 @@ mod claims;
 mod context;
 mod curves;
 mod estimates;
+pub mod membership;
 pub mod summarise;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use self::membership::MembershipAnalysis;
 use crate::stats::interval::Interval;
 
 /// Version of the JSON form of [`Analysis`].
@@ -33,6 +35,9 @@ pub struct Analysis {
     pub workloads: Vec<WorkloadAnalysis>,
     /// One entry per claim and workload, in the suite's order.
     pub claims: Vec<ClaimOutcome>,
+    /// One entry per membership test, in the suite's order.
+    #[serde(default)]
+    pub membership: Vec<MembershipAnalysis>,
     /// One row per cell, in plan order.
     pub runs: Vec<RunRow>,
     /// Name and value of what a reader needs to rerun: machine, versions, commit, command.

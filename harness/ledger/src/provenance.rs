@@ -7,6 +7,7 @@
 //! pure function of its arguments.
 
 mod adjust;
+pub mod audit;
 pub mod calibration;
 pub mod combine;
 mod correlation;
@@ -30,6 +31,7 @@ pub mod tail;
 pub mod template;
 pub mod units;
 
+pub use adjust::adjusted;
 pub use exact::MOST_EXAMPLES;
 pub use finding::{Adjust, Draws, Finding, Kind, Metric, Tail, UnknownName};
 pub use monte_carlo::Null;

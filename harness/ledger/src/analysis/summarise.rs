@@ -108,6 +108,7 @@ pub fn summarise(suite: &SuiteRun, cells: &[CellRun]) -> Analysis {
         suite: suite.suite.clone(),
         question: suite.question.clone(),
         suite_digest: suite.suite_digest.clone(),
+        membership: Vec::new(),
         claims: claims::judge_all(suite, cells),
         runs: cells.iter().map(|run| row(suite, run)).collect(),
         environment: environment(suite, cells),

@@ -14,7 +14,11 @@ const NOISE: f64 = 1e-13;
 ///
 /// Several references are averaged row by row. The residual is that of the least-squares line of
 /// scores on the reference, up to a factor that no correlation sees.
-pub(super) fn adjusted<'a>(
+///
+/// # Errors
+/// For scores or references that are not finite, constant or of other lengths, and when references
+/// and adjustment do not fit together.
+pub fn adjusted<'a>(
     adjust: Adjust,
     scores: &'a [f64],
     references: &[&[f64]],

@@ -43,39 +43,39 @@ pub struct EpochTable {
     pub rows: Vec<EpochRow>,
 }
 
-/// Tests the query against each epoch's order and combines the tests by weighted Stouffer.
+/// Tests each epoch's query and combines the tests by weighted Stouffer.
 ///
-/// `epochs[e][i]` is the position of row i in epoch e; the query's own positions are not used. The
-/// finding's statistic is the weighted mean of the epochs' and its p-value that of the combination;
+/// `epochs` are the number of an epoch and its query: the positions in its own order of the rows
+/// that it saw, all else as in the other epochs. The finding's statistic is the weighted mean of the epochs' and its p-value that of the combination;
 /// its ties are those of the last epoch.
 ///
 /// # Errors
 /// As [`Query::run`], for each epoch; for fewer than two epochs, for two that are the same order,
 /// and for a γ outside (0, 1].
-pub fn by_epoch(query: &Query, epochs: &[&[u64]], gamma: f64) -> Result<Finding, Refusal> {
+pub fn by_epoch(epochs: &[(u32, Query)], gamma: f64) -> Result<Finding, Refusal> {
     if !(gamma > 0.0 && gamma <= 1.0) {
         let range = "above 0 and at most 1";
         return Err(Refusal::OutOfRange { what: "gamma", value: gamma, range });
     }
-    if epochs.len() < 2 {
+    let [(_, query), _, ..] = epochs else {
         return Err(Refusal::TooFewOf {
             what: "a combination over epochs",
             needed: 2,
             of: "epochs",
             found: epochs.len() as u64,
         });
-    }
+    };
     refuse_repeats(epochs)?;
     let (mut rows, mut tests) = (Vec::new(), Vec::new());
     let (mut ties, mut warnings) = (0, Vec::new());
-    for (epoch, positions) in (0_u32..).zip(epochs) {
-        let measured = Query { positions, ..query.clone() }.measure()?;
-        let back = (epochs.len() - 1) as i32 - epoch as i32;
+    for (place, (epoch, query)) in epochs.iter().enumerate() {
+        let measured = query.measure()?;
+        let back = (epochs.len() - 1 - place) as i32;
         let weight = gamma.powi(back);
         let ln_p = query.tail.of(&measured.tails);
         rows.push(EpochRow {
-            epoch,
-            n: positions.len() as u64,
+            epoch: *epoch,
+            n: query.positions.len() as u64,
             statistic: measured.correlation.r,
             weight,
             p: ln_p.exp(),
@@ -105,9 +105,9 @@ pub fn by_epoch(query: &Query, epochs: &[&[u64]], gamma: f64) -> Result<Finding,
 }
 
 /// Two epochs of one order are one randomisation; combining them would count it twice.
-fn refuse_repeats(epochs: &[&[u64]]) -> Result<(), Refusal> {
-    let ranked: Vec<Vec<i64>> =
-        epochs.iter().map(|positions| ranks::of_positions(positions)).collect();
+fn refuse_repeats(epochs: &[(u32, Query)]) -> Result<(), Refusal> {
+    let ranks = |(_, query): &(u32, Query)| ranks::of_positions(query.positions);
+    let ranked: Vec<Vec<i64>> = epochs.iter().map(ranks).collect();
     for (second, order) in ranked.iter().enumerate() {
         if let Some(first) = ranked[..second].iter().position(|other| other == order) {
             return Err(Refusal::RepeatedOrder { first: first as u64, second: second as u64 });
@@ -132,10 +132,10 @@ mod tests {
         let noise = order(9, 400);
         let scores: Vec<f64> =
             epochs[2].iter().zip(&noise).map(|(p, z)| *z as f64 - 0.5 * *p as f64).collect();
-        let query = Query::new(&[], &scores);
-        let columns: Vec<&[u64]> = epochs.iter().map(Vec::as_slice).collect();
-        let recent = by_epoch(&query, &columns, 0.3).unwrap();
-        let even = by_epoch(&query, &columns, 1.0).unwrap();
+        let columns: Vec<(u32, Query)> =
+            (0..).zip(epochs.iter().map(|order| Query::new(order, &scores))).collect();
+        let recent = by_epoch(&columns, 0.3).unwrap();
+        let even = by_epoch(&columns, 1.0).unwrap();
         let table = recent.epochs.as_ref().unwrap();
         assert_eq!(table.rows.iter().map(|row| row.epoch).collect::<Vec<_>>(), [0, 1, 2]);
         assert!(table.rows[0].p > 0.01 && table.rows[1].p > 0.01, "{table:?}");
@@ -148,12 +148,13 @@ mod tests {
     fn the_same_order_twice_is_one_randomisation_and_refused() {
         let (one, two) = (order(0, 50), order(1, 50));
         let scores: Vec<f64> = order(2, 50).into_iter().map(|score| score as f64).collect();
-        let query = Query::new(&[], &scores);
-        let refusal = by_epoch(&query, &[&one, &two, &one], 0.5).unwrap_err();
+        let [one, two] = [&one, &two].map(|order| Query::new(order, &scores));
+        let refusal =
+            by_epoch(&[(0, one.clone()), (1, two.clone()), (2, one.clone())], 0.5).unwrap_err();
         assert_eq!(refusal, Refusal::RepeatedOrder { first: 0, second: 2 });
-        assert!(matches!(by_epoch(&query, &[&one], 0.5), Err(Refusal::TooFewOf { .. })));
+        assert!(matches!(by_epoch(&[(0, one.clone())], 0.5), Err(Refusal::TooFewOf { .. })));
         for gamma in [0.0, 1.5, f64::NAN] {
-            let refusal = by_epoch(&query, &[&one, &two], gamma);
+            let refusal = by_epoch(&[(0, one.clone()), (1, two.clone())], gamma);
             assert!(matches!(refusal, Err(Refusal::OutOfRange { what: "gamma", .. })));
         }
     }

@@ -61,7 +61,9 @@ pub fn require_closed_form(law: OrderLaw, kind: NullKind) -> Result<(), Refusal>
         NullKind::WithinBlocks => {
             "give the block of each example and a number of draws for Monte Carlo"
         }
-        NullKind::Reexecution => "give a number of draws, each of which runs the sampler again",
+        NullKind::Reexecution => {
+            "give the order itself and a number of draws, each of which runs the sampler again"
+        }
     };
     Err(Refusal::NeedsMonteCarlo { law, remedy })
 }

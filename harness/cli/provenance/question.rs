@@ -1,0 +1,142 @@
+//! A membership question with everything it needs, from files or from the store.
+
+use std::collections::BTreeMap;
+
+use ledger::evidence::certificate::{Origin, Tested};
+use ledger::order::Unit;
+use ledger::provenance::audit::{Audit, Order, Places};
+use ledger::provenance::order_list::Resolution;
+use ledger::provenance::template::Template;
+use ledger::provenance::{Adjust, Draws, Finding, Kind, Metric, Tail};
+use serde_json::{Value, json};
+
+/// A column of scores and where it comes from.
+#[derive(Debug)]
+pub struct Scores {
+    /// What people call it: a file, or a run.
+    pub name: String,
+    /// One number per row.
+    pub values: Vec<f64>,
+}
+
+/// A membership question.
+#[derive(Debug)]
+pub struct Question {
+    /// What people call the order: a file, or a run.
+    pub order_name: String,
+    /// The order.
+    pub order: Order,
+    /// Suspects.
+    pub suspects: Vec<Scores>,
+    /// References.
+    pub references: Vec<Scores>,
+    /// Example of each row, where not all in dataset order.
+    pub rows: Option<Vec<u64>>,
+    /// Unit of each row.
+    pub units: Option<Vec<u64>>,
+    /// Block of each row.
+    pub blocks: Option<Vec<u64>>,
+    /// What positions count.
+    pub resolution: Resolution,
+    /// The profile that positions are replaced by.
+    pub template: Option<Template>,
+    /// The coefficient.
+    pub metric: Metric,
+    /// The alternative.
+    pub tail: Tail,
+    /// Use of references.
+    pub adjust: Adjust,
+    /// What scores are.
+    pub kind: Kind,
+    /// Monte Carlo draws.
+    pub monte_carlo: Option<Draws>,
+    /// Recency factor.
+    pub gamma: f64,
+    /// What was read, for the certificate.
+    pub tested: Tested,
+    /// The committed run behind the order.
+    pub origin: Option<Origin>,
+}
+
+/// An answer about one suspect.
+#[derive(Debug)]
+pub struct Asked {
+    /// Name of the suspect.
+    pub suspect: String,
+    /// The answer.
+    pub finding: Finding,
+}
+
+impl Question {
+    /// Answers for every suspect.
+    ///
+    /// # Errors
+    /// With the refusal, naming the suspect.
+    pub fn ask(&self) -> anyhow::Result<Vec<Asked>> {
+        let answers = self.suspects.iter().map(|suspect| {
+            let audit = Audit {
+                order: &self.order,
+                scores: &suspect.values,
+                references: self.references.iter().map(|scores| scores.values.as_slice()).collect(),
+                rows: self.rows.as_deref(),
+                units: self.units.as_deref(),
+                blocks: self.blocks.as_deref(),
+                resolution: self.resolution,
+                template: self.template.as_ref(),
+                metric: self.metric,
+                tail: self.tail,
+                adjust: self.adjust,
+                kind: self.kind,
+                monte_carlo: self.monte_carlo,
+                gamma: self.gamma,
+            };
+            let finding =
+                audit.run().map_err(|refusal| anyhow::anyhow!("{}: {refusal}", suspect.name))?;
+            Ok(Asked { suspect: suspect.name.clone(), finding })
+        });
+        answers.collect()
+    }
+
+    /// The choices that were made before looking, for the certificate.
+    pub fn options(&self) -> BTreeMap<String, Value> {
+        let mut options = BTreeMap::from([
+            ("metric".to_owned(), json!(self.metric)),
+            ("tail".to_owned(), json!(self.tail)),
+            ("adjust".to_owned(), json!(self.adjust)),
+            ("kind".to_owned(), json!(self.kind)),
+            ("law".to_owned(), json!(self.order.law)),
+            ("unit".to_owned(), json!(self.order.unit)),
+            ("resolution".to_owned(), json!(self.resolution)),
+        ]);
+        if let Places::Epochs(epochs) = &self.order.places {
+            let numbers: Vec<u32> = epochs.iter().map(|epoch| epoch.epoch).collect();
+            options.insert("epochs".to_owned(), json!(numbers));
+            if numbers.len() > 1 {
+                options.insert("gamma".to_owned(), json!(self.gamma));
+            }
+        }
+        if let Some(draws) = self.monte_carlo {
+            options.insert("monte_carlo".to_owned(), json!(draws));
+        }
+        if let Some(template) = &self.template {
+            options.insert("template".to_owned(), json!(template));
+        }
+        options
+    }
+
+    /// What is tested, in words.
+    pub fn subject(&self, suspect: &str) -> String {
+        let unit = match self.order.unit {
+            Unit::Sample => "",
+            Unit::Pack => ", by pack",
+            Unit::Step => ", by step",
+        };
+        let references: Vec<&str> =
+            self.references.iter().map(|scores| scores.name.as_str()).collect();
+        let beside = match references.as_slice() {
+            [] => String::new(),
+            names => format!(", beside {}", names.join(" and ")),
+        };
+        format!("{suspect} against the order of {}{unit}{beside}", self.order_name)
+    }
+}

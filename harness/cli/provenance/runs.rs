@@ -1,0 +1,254 @@
+//! Membership questions about runs of the store.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use ::data::columns::{ColumnSource, numbers};
+use anyhow::{Context as _, bail};
+use ledger::analysis::membership::{
+    Evidence, Recorded, ScoreKind, TEMPLATE_BINS, independent, order_of, own_orders,
+};
+use ledger::evidence::certificate::{InputRun, Origin, Role, Tested};
+use ledger::order::Unit;
+use ledger::provenance::audit::{Audit, Order, Places};
+use ledger::provenance::order_list::Resolution;
+use ledger::provenance::template::{Shadow, Template};
+use ledger::provenance::{Adjust, Kind};
+use ledger::record::verify::Verifier;
+use ledger::record::{RunRecord, Store};
+use ledger::suite::membership::{Access, Documents};
+use ledger::transcript::read_ids;
+
+use super::Ask;
+use super::query::Args;
+use super::question::{Question, Scores};
+
+/// What a store holds of runs and of the scores of their models.
+#[derive(Debug)]
+pub struct StoreEvidence<'a> {
+    /// The store.
+    pub store: &'a Store,
+}
+
+impl Evidence for StoreEvidence<'_> {
+    fn order(&self, run: &str) -> Result<Vec<u32>, String> {
+        let path = self.store.folder(run).join("order.bin");
+        let bytes = std::fs::read(&path)
+            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        read_ids(&bytes).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    fn scores(&self, model: &str, on: &RunRecord, what: ScoreKind) -> Result<Vec<f64>, String> {
+        let root = on.order.as_ref().map(|order| order.dataset_root);
+        let root = root.ok_or_else(|| format!("run {} failed and has no order", on.cell))?;
+        let name = match (what.documents, what.access) {
+            (false, Access::LogProbs) => "loss",
+            (false, Access::TopOne) => "top1",
+            (false, Access::Sampled) => "sampled",
+            (true, Access::LogProbs) => "documents",
+            (true, _) => return Err("documents are scored by their losses only".to_owned()),
+        };
+        let path = self.store.score_file(&root, model, name);
+        if !path.is_file() {
+            return Err(format!(
+                "run {model} has no scores on the examples of run {}; `palimpsest provenance scores \
+                 --model {model} --on {}` makes them",
+                on.cell, on.cell
+            ));
+        }
+        let column = numbers(&ColumnSource { path, column: None });
+        column.and_then(|column| column.as_f64()).map_err(|error| error.to_string())
+    }
+}
+
+/// Reads everything that the options name; models that were not scored yet are, by the engine.
+///
+/// # Errors
+/// When a run is not there or left no model, or a reference depends on the order.
+pub fn question(args: &Args, run: &str, ask: Ask<'_>) -> anyhow::Result<Question> {
+    if args.model.is_empty() {
+        bail!("no suspect: name the run whose model is suspected with --model RUN");
+    }
+    let store = args.places.store();
+    let desk = Desk { store: &store, ask, args, on: store.record(&store.find(run)?)? };
+    let ids = StoreEvidence { store: &store }.order(&desk.on.cell).map_err(anyhow::Error::msg)?;
+    let mut order = order_of(&desk.on, &ids).map_err(anyhow::Error::msg)?;
+    choose_epoch(&mut order, args.epoch)?;
+    let mut tested = Tested::default();
+    tested.runs.push(desk.input(Role::Order, &desk.on.cell)?);
+    let mut suspects = Vec::new();
+    for model in &args.model {
+        let (record, scores) = desk.scores(model)?;
+        tested.runs.push(desk.input(Role::Scores, &record.cell)?);
+        suspects.push(scores);
+    }
+    let mut references = Vec::new();
+    for model in &args.reference_model {
+        let (record, scores) = desk.scores(model)?;
+        independent(&desk.on, Recorded { record: &record, name: &scores.name })?;
+        tested.runs.push(desk.input(Role::Reference, &record.cell)?);
+        references.push(scores);
+    }
+    let adjust = if references.is_empty() { Adjust::None } else { Adjust::Difference };
+    let adjust = args.adjust.unwrap_or(adjust);
+    let template = desk.template(&references, adjust)?;
+    let packs = packs(&order, suspects.first().map_or(0, |scores| scores.values.len()));
+    let apart = args.documents != Documents::Whole;
+    if apart {
+        order.unit = Unit::Pack;
+    }
+    Ok(Question {
+        order_name: format!("run {}", desk.on.cell),
+        order,
+        suspects,
+        references,
+        rows: apart.then(|| packs.clone()),
+        units: (args.documents == Documents::Averaged).then_some(packs),
+        blocks: None,
+        resolution: Resolution::Step,
+        template,
+        metric: args.metric,
+        tail: args.tail,
+        adjust,
+        kind: match args.access {
+            Access::LogProbs => Kind::Loss,
+            Access::TopOne | Access::Sampled => Kind::Agreement,
+        },
+        monte_carlo: args.draws(),
+        gamma: args.gamma,
+        origin: Some(desk.origin()?),
+        tested,
+    })
+}
+
+/// Row by row, the pack that a document is in.
+fn packs(order: &Order, rows: usize) -> Vec<u64> {
+    let each = (rows as u64 / order.examples.max(1)).max(1);
+    (0..order.examples).flat_map(|pack| (0..each).map(move |_| pack)).collect()
+}
+
+fn choose_epoch(order: &mut Order, epoch: Option<u32>) -> anyhow::Result<()> {
+    let (Some(wanted), Places::Epochs(epochs)) = (epoch, &mut order.places) else { return Ok(()) };
+    let count = epochs.len();
+    epochs.retain(|epoch| epoch.epoch == wanted);
+    if epochs.is_empty() {
+        bail!("--epoch is {wanted}, but the run has {count} epochs, from 0");
+    }
+    Ok(())
+}
+
+/// What reads the runs that a question names.
+struct Desk<'a> {
+    store: &'a Store,
+    ask: Ask<'a>,
+    args: &'a Args,
+    on: RunRecord,
+}
+
+impl Desk<'_> {
+    /// The record of a model's run and its scores on the examples of the run in question.
+    fn scores(&self, model: &str) -> anyhow::Result<(RunRecord, Scores)> {
+        let cell = self.store.find(model)?;
+        let record = self.store.record(&cell)?;
+        let evidence = StoreEvidence { store: self.store };
+        let documents = self.args.documents != Documents::Whole;
+        let what = ScoreKind { access: self.args.access, documents };
+        if let Err(_not_there) = evidence.scores(&cell, &self.on, what) {
+            self.score(&cell)?;
+        }
+        let values = evidence.scores(&cell, &self.on, what).map_err(anyhow::Error::msg)?;
+        Ok((record, Scores { name: format!("run {cell}"), values }))
+    }
+
+    fn score(&self, cell: &str) -> anyhow::Result<()> {
+        let mut arguments: Vec<OsString> =
+            ["provenance", "scores", "--model", cell, "--on", &self.on.cell, "--store"]
+                .map(OsString::from)
+                .to_vec();
+        arguments.push(self.args.places.store.clone().into());
+        if let Some(folder) = &self.args.places.data_dir {
+            arguments.extend(["--data-dir".into(), folder.clone().into()]);
+        }
+        (self.ask)(&arguments).with_context(|| format!("run {cell} cannot be scored"))
+    }
+
+    fn input(&self, role: Role, cell: &str) -> anyhow::Result<InputRun> {
+        let (_, run_digest) = self.store.manifest(cell)?;
+        Ok(InputRun { role, run: cell.to_owned(), run_digest })
+    }
+
+    /// The profile that the shadow runs show.
+    fn template(&self, references: &[Scores], adjust: Adjust) -> anyhow::Result<Option<Template>> {
+        if self.args.template.is_empty() {
+            return Ok(None);
+        }
+        let mut imprints = Vec::new();
+        for run in &self.args.template {
+            let (record, scores) = self.scores(run)?;
+            independent(&self.on, Recorded { record: &record, name: &scores.name })?;
+            let evidence = StoreEvidence { store: self.store };
+            let ids = evidence.order(&record.cell).map_err(anyhow::Error::msg)?;
+            let order = order_of(&record, &ids).map_err(anyhow::Error::msg)?;
+            let audit = Audit {
+                order: &order,
+                scores: &scores.values,
+                references: references.iter().map(|scores| scores.values.as_slice()).collect(),
+                rows: None,
+                units: None,
+                blocks: None,
+                resolution: Resolution::Step,
+                template: None,
+                metric: self.args.metric,
+                tail: self.args.tail,
+                adjust,
+                kind: Kind::Loss,
+                monte_carlo: None,
+                gamma: self.args.gamma,
+            };
+            let (positions, adjusted) = audit.imprint()?;
+            let last = record.order.and_then(|order| Some(order.epochs.last()?.order_hash));
+            let order_hash = last.with_context(|| format!("run {} has no order", record.cell))?;
+            imprints.push((order_hash, positions, adjusted));
+        }
+        let shadows: Vec<Shadow<'_>> = imprints
+            .iter()
+            .map(|(order_hash, positions, adjusted)| Shadow {
+                order_hash: *order_hash,
+                positions,
+                adjusted,
+            })
+            .collect();
+        Ok(Some(Template::learn(&shadows, &own_orders(&self.on), TEMPLATE_BINS)?))
+    }
+
+    /// The commitment behind the order, with the state of the store's index.
+    fn origin(&self) -> anyhow::Result<Origin> {
+        let order = self.on.order.as_ref().context("the run has no order")?;
+        let (_, run_digest) = self.store.manifest(&self.on.cell)?;
+        let index = Verifier::new(self.store).index().map_err(anyhow::Error::msg)?;
+        Ok(Origin {
+            run: self.on.cell.clone(),
+            run_digest,
+            law: order.law,
+            unit: order.unit,
+            randomness: order.randomness,
+            examples: order.examples,
+            dataset_root: order.dataset_root,
+            seed_commit: order.seed_commit,
+            commitment: order.commitment,
+            order_hashes: own_orders(&self.on),
+            index: order.index,
+            promises: index.promises,
+            abandoned: index.abandoned.len() as u64,
+            head: index.head,
+        })
+    }
+}
+
+/// Records by cell id, as tests of a suite look them up.
+#[must_use]
+pub fn by_cell<'a>(
+    records: impl Iterator<Item = &'a RunRecord>,
+) -> BTreeMap<&'a str, &'a RunRecord> {
+    records.map(|record| (record.cell.as_str(), record)).collect()
+}
