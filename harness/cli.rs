@@ -6,6 +6,8 @@ pub mod completions;
 pub mod data;
 pub mod doctor;
 pub mod explain;
+pub mod export;
+pub mod keygen;
 pub mod list;
 pub mod plan;
 pub mod prove;
@@ -13,8 +15,10 @@ pub mod provenance;
 pub mod report;
 pub mod reproduce;
 pub mod run;
+pub mod sign;
 pub mod suite_options;
 pub mod verify;
+pub mod verify_certificate;
 
 use std::process::ExitCode;
 
@@ -78,6 +82,14 @@ pub enum Reading {
     Verify(verify::Args),
     /// Prove that an example was consumed at a step of a run, or check such a proof
     Prove(prove::Args),
+    /// Make a pair of ed25519 keys, to sign runs and certificates with
+    Keygen(keygen::Args),
+    /// Sign a run, a certificate or any file
+    Sign(sign::Args),
+    /// Check a certificate against itself, its inputs, keys and a store; exit 1 on any mismatch
+    VerifyCertificate(verify_certificate::Args),
+    /// Write runs in the form of another tool
+    Export(export::Args),
     /// List, fetch or verify data sets
     Data(data::Args),
     /// Print shell completions
@@ -100,6 +112,10 @@ impl Reading {
             Self::Compare(args) => compare::run(args),
             Self::Verify(args) => verify::run(args),
             Self::Prove(args) => prove::run(args),
+            Self::Keygen(args) => keygen::run(args),
+            Self::Sign(args) => sign::run(args),
+            Self::VerifyCertificate(args) => verify_certificate::run(args),
+            Self::Export(args) => export::run(args),
             Self::Data(args) => data::run(args),
             Self::Completions(args) => completions::run(args),
         }

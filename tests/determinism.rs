@@ -2,7 +2,7 @@
 //! without the warm-up; and NumPy agrees about the order.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -23,7 +23,7 @@ use ledger::transcript::Transcript;
 use serde_json::Value;
 use tch::Device;
 
-use crate::support::{Bench, output, root, sources};
+use crate::support::{Bench, output, python, root, sources};
 
 /// Every kind of seat that can hold state, and three order laws; a second epoch for most.
 const SUITE: &str = "\
@@ -225,47 +225,10 @@ fn the_warm_up_moves_nothing() {
 fn every_run_of_every_law_verifies() {
     let bench = shared();
     let verified = bench.run(&["verify", "--json"]).ends(0).json();
-    assert_eq!(verified.as_array().unwrap().len(), 16);
+    assert_eq!(verified["runs"].as_array().unwrap().len(), 16);
     let laws: BTreeSet<_> =
         bench.records().into_iter().filter_map(|record| Some(record.order?.law)).collect();
     assert!(laws.len() >= 2, "{laws:?}");
-}
-
-/// A Python with NumPy: the system's, or one in a virtual environment beside the test binary.
-fn python() -> PathBuf {
-    let has_numpy = |python: &Path| {
-        let import = Command::new(python).args(["-c", "import numpy"]).output();
-        import.is_ok_and(|output| output.status.success())
-    };
-    let system = PathBuf::from("python3");
-    if has_numpy(&system) {
-        return system;
-    }
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("numpy");
-    // Tests run side by side, in one process or in several: one of them makes it.
-    let lock = std::fs::File::create(folder.with_extension("lock")).unwrap();
-    lock.lock().unwrap();
-    let own = folder.join("bin/python");
-    if has_numpy(&own) {
-        return own;
-    }
-    let run = |program: &Path, arguments: &[&str]| {
-        let output = Command::new(program).args(arguments).output();
-        let said = match &output {
-            Ok(output) if output.status.success() => return,
-            Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
-            Err(error) => error.to_string(),
-        };
-        panic!(
-            "docs/verify_order.py needs Python 3 with NumPy, and {} {} failed; install NumPy for python3 \
-             (`python3 -m pip install numpy`) and run this test again: {said}",
-            program.display(),
-            arguments.join(" ")
-        );
-    };
-    run(&system, &["-m", "venv", "--clear", folder.to_str().unwrap()]);
-    run(&own, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "numpy"]);
-    own
 }
 
 fn verify_order(python: &Path, arguments: &[&str]) -> crate::support::Output {
@@ -276,7 +239,7 @@ fn verify_order(python: &Path, arguments: &[&str]) -> crate::support::Output {
 
 #[test]
 fn numpy_finds_the_same_order_in_every_run() {
-    let python = python();
+    let python = python("numpy");
     let bench = Bench::with_run(SUITE);
     for record in bench.records() {
         let folder = bench.store().folder(&record.cell);
@@ -298,7 +261,7 @@ fn numpy_finds_the_same_order_in_every_run() {
 
 #[test]
 fn numpy_draws_the_order_of_a_seed_as_the_ledger_does() {
-    let python = python();
+    let python = python("numpy");
     for (seed, n, epoch) in [(0, 10, 0), (7, 1197, 3), (123_456_789_012, 2, 1)] {
         let [k, count, number] = [seed.to_string(), n.to_string(), epoch.to_string()];
         let drawn =

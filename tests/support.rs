@@ -188,6 +188,46 @@ pub fn output(mut command: Command) -> Output {
     }
 }
 
+/// A Python with these packages, separated by blanks: the system's, or one in a virtual environment
+/// beside the test binary.
+pub fn python(packages: &str) -> PathBuf {
+    let imports = format!("import {}", packages.replace(' ', ", "));
+    let has_them = |python: &Path| {
+        let import = Command::new(python).args(["-c", &imports]).output();
+        import.is_ok_and(|output| output.status.success())
+    };
+    let system = PathBuf::from("python3");
+    if has_them(&system) {
+        return system;
+    }
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(packages.replace(' ', "-"));
+    // Tests run side by side, in one process or in several: one of them makes it.
+    let lock = std::fs::File::create(folder.with_extension("lock")).unwrap();
+    lock.lock().unwrap();
+    let own = folder.join("bin/python");
+    if has_them(&own) {
+        return own;
+    }
+    let run = |program: &Path, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output();
+        let said = match &output {
+            Ok(output) if output.status.success() => return,
+            Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
+            Err(error) => error.to_string(),
+        };
+        panic!(
+            "the scripts in docs need Python 3 with {packages}, and {} {} failed; install them for python3 \
+             (`python3 -m pip install {packages}`) and run this test again: {said}",
+            program.display(),
+            arguments.join(" ")
+        );
+    };
+    run(&system, &["-m", "venv", "--clear", folder.to_str().unwrap()]);
+    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    run(&own, &[&install[..], &packages.split(' ').collect::<Vec<_>>()].concat());
+    own
+}
+
 fn redact_word(word: &str) -> String {
     let end = word.trim_end_matches(|c: char| c.is_whitespace() || "\"',:()".contains(c)).len();
     let (body, rest) = word.split_at(end);

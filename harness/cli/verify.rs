@@ -1,6 +1,12 @@
 //! `palimpsest verify`
 
-use ledger::record::verify::Verifier;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use ledger::digest::{Digest, of_reader};
+use ledger::evidence::statement::Envelope;
+use ledger::evidence::{Kind, PublicKey, Signature, signature};
+use ledger::record::verify::{Check, IndexSummary, Known, Verifier};
 
 use super::Exit;
 use super::suite_options::Places;
@@ -9,8 +15,18 @@ use crate::voice::{print_json, print_text};
 /// Options of `palimpsest verify`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Runs, by id or unique prefix; all of the store when none is given
+    /// Runs, by id or unique prefix, or signed files; all runs of the store when none is given
     runs: Vec<String>,
+    /// A public key that must have signed each of them; may be repeated
+    #[arg(long, value_name = "KEY.pub.pem")]
+    key: Vec<PathBuf>,
+    /// Digest of the commitment index that was published: the runs must have been promised by then
+    #[arg(long, value_name = "DIGEST")]
+    head: Option<Digest>,
+    /// Commitments published before training, as `palimpsest commit --json` prints them: the runs
+    /// must have kept them
+    #[arg(long, value_name = "FILE")]
+    promised: Option<PathBuf>,
     #[command(flatten)]
     places: Places,
     /// Print as JSON
@@ -24,38 +40,168 @@ pub struct Args {
 /// With what was wrong and the way out.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let store = args.places.store();
+    let (files, names): (Vec<_>, Vec<_>) =
+        args.runs.iter().partition(|name| Path::new(name).is_file());
     let cells = if args.runs.is_empty() {
         store.cells()?
     } else {
-        args.runs.iter().map(|run| store.find(run)).collect::<Result<_, _>>()?
+        names.iter().map(|run| store.find(run)).collect::<Result<_, _>>()?
     };
-    if cells.is_empty() {
+    let keys = args.key.iter().map(|path| PublicKey::read(path)).collect::<Result<Vec<_>, _>>()?;
+    let promised = args.promised.as_deref().map(read_promised).transpose()?;
+    let of_the_store = files.is_empty() || !names.is_empty();
+    let files = files
+        .into_iter()
+        .map(|file| Ok((file.as_str(), check_file(Path::new(file), &keys)?)))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let verifier = Verifier::knowing(&store, Known { head: args.head, promised, keys });
+    let index = of_the_store && store.root().join("commitments.jsonl").exists();
+    let index = index.then(|| verifier.index());
+    if cells.is_empty() && files.is_empty() && index.is_none() {
         anyhow::bail!("there are no runs in {}", store.root().display());
     }
-    let verifier = Verifier::new(&store);
-    let mut all = Vec::new();
-    for cell in cells {
-        let checks = verifier.verify(&cell);
-        all.push((cell, checks));
-    }
-    let passed = all.iter().all(|(_, checks)| checks.iter().all(|check| check.passed));
+    let runs: Vec<_> = cells.iter().map(|cell| (cell.as_str(), verifier.verify(cell))).collect();
+    let head = args.head.and_then(|head| verifier.contains_head(&head).err());
+    let passed = |checks: &[Check]| checks.iter().all(|check| check.passed);
+    let all = runs.iter().chain(&files).all(|(_, checks)| passed(checks))
+        && index.as_ref().is_none_or(Result::is_ok)
+        && head.is_none();
     if args.json {
-        let rows: Vec<_> = all
-            .iter()
-            .map(|(run, checks)| serde_json::json!({ "run": run, "checks": checks }))
-            .collect();
-        print_json(&rows)?;
+        let row = |kind: &str, (name, checks): &(&str, Vec<Check>)| serde_json::json!({ kind: name, "checks": checks });
+        print_json(&serde_json::json!({
+            "runs": runs.iter().map(|run| row("run", run)).collect::<Vec<_>>(),
+            "files": files.iter().map(|file| row("file", file)).collect::<Vec<_>>(),
+            "index": index.as_ref().and_then(|index| index.as_ref().ok()),
+        }))?;
     } else {
-        for (cell, checks) in &all {
-            let failed: Vec<_> = checks.iter().filter(|check| !check.passed).collect();
-            if failed.is_empty() {
-                let names: Vec<_> = checks.iter().map(|check| check.name.as_str()).collect();
-                print_text(&format!("{cell}  verified: {}\n", names.join(", ")))?;
+        runs.iter().chain(&files).try_for_each(|(name, checks)| print_checks(name, checks))?;
+        if let Some(problem) = &head {
+            print_text(&format!("commitment index  MISMATCH published head: {problem}\n"))?;
+        }
+        match &index {
+            Some(Ok(summary)) => print_text(&index_text(summary))?,
+            Some(Err(problem)) if runs.is_empty() => {
+                print_text(&format!("commitment index  MISMATCH {problem}\n"))?;
             }
-            for check in failed {
-                print_text(&format!("{cell}  MISMATCH {}: {}\n", check.name, check.detail))?;
-            }
+            _ => {}
         }
     }
-    Ok(if passed { Exit::Fine } else { Exit::CheckFailed })
+    Ok(if all { Exit::Fine } else { Exit::CheckFailed })
+}
+
+fn print_checks(name: &str, checks: &[Check]) -> anyhow::Result<()> {
+    let failed: Vec<_> = checks.iter().filter(|check| !check.passed).collect();
+    if failed.is_empty() {
+        let names: Vec<_> = checks.iter().map(|check| check.name.as_str()).collect();
+        print_text(&format!("{name}  verified: {}\n", names.join(", ")))?;
+    }
+    failed.iter().try_for_each(|check| {
+        print_text(&format!("{name}  MISMATCH {}: {}\n", check.name, check.detail))
+    })
+}
+
+/// How many promises there are, and which of them no run keeps.
+fn index_text(index: &IndexSummary) -> String {
+    let IndexSummary { promises, head, abandoned, repeated, .. } = index;
+    let mut text = format!("\ncommitment index: {promises} promises, head {head}\n");
+    if *repeated > 0 {
+        text += &format!("{repeated} of them promise again what a run keeps\n");
+    }
+    if !abandoned.is_empty() {
+        text += &format!(
+            "{} of them have no run here; if they were abandoned for their results, multiply p-values by {}\n",
+            abandoned.len(),
+            abandoned.len() + 1
+        );
+        for line in abandoned {
+            text += &format!(
+                "  line {}  cell {}  commitment {}\n",
+                line.sequence, line.cell, line.commitment
+            );
+        }
+    }
+    text
+}
+
+/// Commitments out of what `palimpsest commit --json` printed.
+fn read_promised(path: &Path) -> anyhow::Result<Vec<Digest>> {
+    #[derive(serde::Deserialize)]
+    struct Row {
+        commitment: Digest,
+    }
+    let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let rows: Vec<Row> = serde_json::from_slice(&text).with_context(|| {
+        format!(
+            "{} is not a list of commitments, as `palimpsest commit --json` prints it",
+            path.display()
+        )
+    })?;
+    if rows.is_empty() {
+        anyhow::bail!("{} holds no commitment", path.display());
+    }
+    Ok(rows.into_iter().map(|row| row.commitment).collect())
+}
+
+/// The signature beside a file, or inside it where it is an envelope.
+fn check_file(file: &Path, keys: &[PublicKey]) -> anyhow::Result<Vec<Check>> {
+    let beside = signature::beside(file);
+    if !beside.exists()
+        && let Some(envelope) = read_envelope(file)
+    {
+        if keys.is_empty() {
+            // An envelope names its key by id only.
+            anyhow::bail!(
+                "{} is an envelope: give the public key to check it with --key",
+                file.display()
+            );
+        }
+        return Ok(check_envelope(&envelope, keys));
+    }
+    if !beside.exists() {
+        anyhow::bail!("{} has no signature: there is no {}", file.display(), beside.display());
+    }
+    let key = || {
+        let text =
+            std::fs::read(&beside).map_err(|error| format!("{}: {error}", beside.display()))?;
+        let signature: Signature = serde_json::from_slice(&text)
+            .map_err(|error| format!("{} is not a signature: {error}", beside.display()))?;
+        let (_, digest) = std::fs::File::open(file)
+            .and_then(|mut file| of_reader(&mut file))
+            .map_err(|error| error.to_string())?;
+        signature.check(Kind::File, &digest).map_err(|error| error.to_string())
+    };
+    let key = key();
+    let mut checks = vec![Check {
+        name: key.as_ref().map_or_else(
+            |_| "signature".to_owned(),
+            |key| format!("signature by key {}", key.id().short(16)),
+        ),
+        passed: key.is_ok(),
+        detail: key.as_ref().err().cloned().unwrap_or_default(),
+    }];
+    checks.extend(keys.iter().map(|wanted| {
+        let passed = key.as_ref() == Ok(wanted);
+        let detail = if passed { "" } else { "it did not sign this file" };
+        let name = format!("signed by given key {}", wanted.id().short(16));
+        Check { name, passed, detail: detail.to_owned() }
+    }));
+    Ok(checks)
+}
+
+fn read_envelope(file: &Path) -> Option<Envelope> {
+    let small = std::fs::metadata(file).ok()?.len() < super::verify_certificate::MOST_BYTES;
+    small
+        .then(|| std::fs::read(file).ok())
+        .flatten()
+        .and_then(|text| serde_json::from_slice(&text).ok())
+}
+
+fn check_envelope(envelope: &Envelope, keys: &[PublicKey]) -> Vec<Check> {
+    let checks = keys.iter().map(|key| {
+        let opened = envelope.open(key);
+        let name = format!("envelope signed by given key {}", key.id().short(16));
+        let detail = opened.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        Check { name, passed: opened.is_ok(), detail }
+    });
+    checks.collect()
 }

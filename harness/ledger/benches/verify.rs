@@ -24,7 +24,7 @@ fn verify(criterion: &mut Criterion) {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = Store::at(folder.path());
         let shape = sample::Shape { examples, epochs: 1, batch: 16, seed: 0 };
-        let cell = sample::write(&store, shape);
+        let cell = sample::write(&store, shape).expect("a store that takes a run");
         group.throughput(Throughput::Elements(u64::from(examples)));
         group.bench_function(BenchmarkId::from_parameter(examples), |bencher| {
             bencher.iter(|| {

@@ -176,7 +176,7 @@ mod tests {
         };
         assert_eq!(others(&before), others(&trace.network));
         let density = trace.facts["density"].as_f64().unwrap();
-        // To the nearest of some 500 weights.
+        // To the nearest of 372 weights.
         assert!((density - 0.7).abs() < 5e-3, "{density}");
     }
 

@@ -83,7 +83,7 @@ fn the_page_shows_answer_inputs_limits_and_how_to_check() {
     keep("files.html", &html);
     for part in [
         "−106.08",
-        "in about 1 of 1.2 × 10^106 cases",
+        "in about 1 of 1.2 × 10¹⁰⁶ cases",
         "negative: later examples have lower loss",
         "suspect.csv, column loss",
         &Digest::of(b"order.npy").to_string(),

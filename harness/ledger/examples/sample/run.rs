@@ -2,6 +2,7 @@
 //! benches and tests of what reads them.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 
 use ledger::commitment::{CommitmentEntry, run_commitment};
 use ledger::digest::Digest;
@@ -32,9 +33,12 @@ pub struct Shape {
 }
 
 /// Writes a run into `store` as the engine would and returns its cell id.
-pub fn write(store: &Store, shape: Shape) -> String {
+///
+/// # Errors
+/// When the store refuses.
+pub fn write(store: &Store, shape: Shape) -> Result<String, Box<dyn Error>> {
     let Shape { examples, epochs, batch, seed: integer } = shape;
-    store.prepare().unwrap();
+    store.prepare()?;
     let seed = Seed::from_integer(integer);
     let sample_ids: Vec<Digest> =
         (0..examples).map(|i| sample_id(&i.to_le_bytes(), b"label")).collect();
@@ -51,7 +55,7 @@ pub fn write(store: &Store, shape: Shape) -> String {
         data_root: &dataset_root,
         code,
     };
-    record.cell = key.id().unwrap();
+    record.cell = key.id()?;
     let (libtorch, device) = (environment.libtorch.as_str(), environment.device.as_str());
     let config = Config {
         workload: &workload,
@@ -61,7 +65,7 @@ pub fn write(store: &Store, shape: Shape) -> String {
         code,
         device,
     };
-    let config_hash = config.hash().unwrap();
+    let config_hash = config.hash()?;
     let commitment =
         run_commitment(&dataset_root, &config_hash, u64::from(examples), epochs, &seed.commit());
     let entry = CommitmentEntry::new(
@@ -72,17 +76,17 @@ pub fn write(store: &Store, shape: Shape) -> String {
         epochs,
         seed.commit(),
     );
-    let line = store.commit(entry).unwrap();
+    let line = store.commit(entry)?;
 
-    let lock = store.lock(&record.cell).unwrap();
-    let mut writer = store.start(&record.cell, &lock).unwrap();
-    writer.event(&Event::Committed { commitment }).unwrap();
+    let lock = store.lock(&record.cell)?;
+    let mut writer = store.start(&record.cell, &lock)?;
+    writer.event(&Event::Committed { commitment })?;
     let mut transcript = Transcript::start(commitment);
     let effective = seed.effective(&dataset_root);
     for epoch in 0..epochs {
         transcript.begin_epoch(epoch);
         for step in uniform_order(&effective, epoch, examples).chunks(batch) {
-            transcript.push_step(step).unwrap();
+            transcript.push_step(step)?;
         }
     }
     let chain = transcript.chain();
@@ -94,9 +98,10 @@ pub fn write(store: &Store, shape: Shape) -> String {
         metrics: BTreeMap::new(),
         chain,
     };
-    writer.event(&evaluated).unwrap();
-    let finished = transcript.finish(&sample_ids).unwrap();
-    writer.order(&finished, &sample_ids).unwrap();
+    writer.event(&evaluated)?;
+    let finished = transcript.finish(&sample_ids)?;
+    writer.order(&finished, &sample_ids)?;
+    record.steps = chain.step;
     record.order = Some(OrderSection {
         version: 1,
         law: OrderLaw::Uniform,
@@ -115,9 +120,9 @@ pub fn write(store: &Store, shape: Shape) -> String {
         chain: vec![chain],
         epochs: finished.epochs,
     });
-    writer.event(&Event::Ended { status: record.status }).unwrap();
-    writer.finish(&record, "suite: sample\n").unwrap();
-    record.cell
+    writer.event(&Event::Ended { status: record.status })?;
+    writer.finish(&record, "suite: sample\n")?;
+    Ok(record.cell)
 }
 
 /// A record of a run that nobody trained.

@@ -205,7 +205,7 @@ pub fn entries(folder: &Path) -> Result<Vec<FileEntry>, RecordError> {
 
 /// Makes renames within `folder` durable.
 fn sync_folder(folder: &Path) -> Result<(), RecordError> {
-    // The folder of a bare file name is written as nothing at all.
+    // The parent of a bare file name is empty, and means the current folder.
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(RecordError::io("sync", folder))
 }

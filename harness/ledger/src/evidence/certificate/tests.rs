@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -72,7 +73,7 @@ fn the_words_of_a_certificate_read_as_agreed() {
         .chain(certificate.limits)
         .collect();
     insta::assert_snapshot!(lines.join("\n"), @r"
-    If the suspect had nothing to do with this training order, chance alone would give an association at least this strong in about 1 of 1.2 × 10^106 cases.
+    If the suspect had nothing to do with this training order, chance alone would give an association at least this strong in about 1 of 1.2 × 10¹⁰⁶ cases.
     A training run saw its examples in an order drawn by chance. The test asks whether the suspect's scores on 4000 of these examples go along with their places in that order (spearman).
     The p-value is the probability of an association at least as strong as the one found, if the suspect is independent of the order. It needs no assumption about the data, the models or how the suspect was made, only that the order was drawn uniformly at random. Associations of either sign count.
     What was found: negative: later examples have lower loss.
@@ -235,7 +236,7 @@ fn a_simulation_a_floor_and_an_abandoned_run_are_told() {
     });
     let certificate = draft.seal().unwrap();
     assert!(certificate.headline.starts_with("Simulation: "), "{}", certificate.headline);
-    assert!(certificate.headline.ends_with("in about 1 of 1.2 × 10^77 cases."));
+    assert!(certificate.headline.ends_with("in about 1 of 1.2 × 10⁷⁷ cases."));
     assert!(certificate.limits[0].starts_with("This is a simulation"));
     assert!(
         certificate.limits[1].contains("multiply the p-value by 3"),
@@ -267,4 +268,23 @@ fn a_signature_of_a_run_with_the_same_digest_is_none_of_a_certificate() {
     certificate.signatures.push(Signature::make(&key, Kind::Run, certificate.digest));
     let told = failed(&certificate.to_bytes().unwrap(), &Given::default());
     assert_eq!(told, ["signature: it signs a run, not a certificate"]);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_a_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(verify(&bytes, &Given::default()).is_err());
+    }
+
+    #[test]
+    fn a_certificate_spoilt_anywhere_never_passes(
+        at in 0_usize..4000, with in proptest::collection::vec(any::<u8>(), 0..8), cut in 0_usize..8,
+    ) {
+        let bytes = draft().seal().unwrap().to_bytes().unwrap();
+        let at = at % bytes.len();
+        let end = (at + cut).min(bytes.len());
+        let spoilt = [&bytes[..at], &with, &bytes[end..]].concat();
+        let passed = verify(&spoilt, &Given::default()).is_ok_and(|outcome| outcome.passed());
+        prop_assert_eq!(passed, spoilt == bytes);
+    }
 }

@@ -21,7 +21,7 @@ pub fn headline(finding: &FindingView) -> String {
     }
 }
 
-/// A probability in words: `in about 1 of 2.0 × 10^51 cases`.
+/// A probability in words: `in about 1 of 2.0 × 10⁵¹ cases`.
 #[must_use]
 pub fn odds(log10_p: f64) -> String {
     let times = -log10_p;
@@ -43,7 +43,14 @@ pub fn odds(log10_p: f64) -> String {
         mantissa = 1.0;
         exponent += 1.0;
     }
-    format!("in about 1 of {mantissa:.1} × 10^{exponent} cases")
+    format!("in about 1 of {mantissa:.1} × 10{} cases", superscript(exponent))
+}
+
+/// A whole exponent in raised digits.
+fn superscript(exponent: f64) -> String {
+    let digits = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
+    let text = format!("{exponent:.0}");
+    text.chars().filter_map(|digit| digits.get(digit.to_digit(10)? as usize)).collect()
 }
 
 /// `12,345`.
@@ -167,13 +174,13 @@ mod tests {
     fn probabilities_are_told_as_odds() {
         for (log10_p, expected) in [
             (0.0, "nearly always"),
-            (-0.301_029_995_663_981_2, "in about 1 of 2.0 cases"),
+            (-0.602_06, "in about 1 of 4.0 cases"),
             (-1.301_029_995_663_981_2, "in about 1 of 20 cases"),
             (-4.0, "in about 1 of 10,000 cases"),
-            (-6.0, "in about 1 of 1.0 × 10^6 cases"),
-            (-51.3, "in about 1 of 2.0 × 10^51 cases"),
-            (-9.99999, "in about 1 of 1.0 × 10^10 cases"),
-            (-51_301.85, "in about 1 of 7.1 × 10^51301 cases"),
+            (-6.0, "in about 1 of 1.0 × 10⁶ cases"),
+            (-51.3, "in about 1 of 2.0 × 10⁵¹ cases"),
+            (-9.99999, "in about 1 of 1.0 × 10¹⁰ cases"),
+            (-51_301.85, "in about 1 of 7.1 × 10⁵¹³⁰¹ cases"),
         ] {
             assert_eq!(odds(log10_p), expected, "{log10_p}");
         }

@@ -35,9 +35,13 @@ pub(super) fn check(store: &Store, record: &RunRecord, order: &OrderSection) -> 
     let chain = || {
         let blob = blob.as_ref().map_err(Clone::clone)?;
         let leaves = leaves.as_ref().map_err(Clone::clone)?;
-        replay(blob, &order.epochs, order.commitment, &order.chain, leaves)
-            .map(|_| ())
-            .map_err(|error| error.to_string())
+        let end = replay(blob, &order.epochs, order.commitment, &order.chain, leaves)
+            .map_err(|error| error.to_string())?;
+        if end.step == record.steps {
+            Ok(())
+        } else {
+            Err(format!("the record has {} steps, but the transcript {}", record.steps, end.step))
+        }
     };
     let mut checks = vec![
         Check::of("order version", same(&order.version, &1)),

@@ -11,8 +11,9 @@ const SHAPE: sample::Shape = sample::Shape { examples: 50, epochs: 2, batch: 16,
 fn store(runs: u64) -> (tempfile::TempDir, Store, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::at(folder.path());
-    let cells =
-        (0..runs).map(|seed| sample::write(&store, sample::Shape { seed, ..SHAPE })).collect();
+    let cells = (0..runs)
+        .map(|seed| sample::write(&store, sample::Shape { seed, ..SHAPE }).unwrap())
+        .collect();
     (folder, store, cells)
 }
 
@@ -37,7 +38,7 @@ fn promises_without_a_run_are_listed_and_repeated_ones_counted() {
     assert_eq!((whole.promises, whole.repeated, whole.abandoned.len()), (3, 0, 0));
     std::fs::remove_dir_all(store.folder(&cells[1])).unwrap();
     // The same cell again: its first line is a repetition, not another order.
-    sample::write(&store, SHAPE);
+    sample::write(&store, SHAPE).unwrap();
     let summary = Verifier::new(&store).index().unwrap();
     assert_eq!((summary.promises, summary.repeated), (4, 1));
     let abandoned: Vec<_> =

@@ -1,0 +1,86 @@
+//! `palimpsest export`
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use ledger::evidence::SecretKey;
+use ledger::evidence::statement::{Envelope, statement};
+use ledger::record::Store;
+use ledger::record::verify::Verifier;
+use ledger::record::writer::write_atomic;
+use serde_json::Value;
+
+use super::Exit;
+use super::suite_options::Places;
+use crate::voice::{print_json, print_text};
+
+/// Options of `palimpsest export`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Runs, by id or unique prefix
+    #[arg(required = true)]
+    runs: Vec<String>,
+    /// Form of the other tool
+    #[arg(long, value_enum)]
+    to: Form,
+    /// Sign each statement: puts it into a DSSE envelope
+    #[arg(long, value_name = "KEY.pem")]
+    key: Option<PathBuf>,
+    /// Folder for one file a run; without it one run is printed
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    places: Places,
+}
+
+/// Forms that there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    /// In-toto Statement v1 about the run's files and its order
+    InToto,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// With what was wrong and the way out.
+pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    let Form::InToto = args.to;
+    let key = args.key.as_deref().map(SecretKey::read).transpose()?;
+    let store = args.places.store();
+    let cells = args.runs.iter().map(|run| store.find(run)).collect::<Result<Vec<_>, _>>()?;
+    let Some(out) = &args.out else {
+        let [cell] = cells.as_slice() else {
+            anyhow::bail!("{} runs are written to files: give a folder with --out", cells.len());
+        };
+        print_json(&document(&store, cell, key.as_ref())?)?;
+        return Ok(Exit::Fine);
+    };
+    std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
+    for cell in cells {
+        let ending = if key.is_some() { "intoto.dsse.json" } else { "intoto.json" };
+        let path = out.join(format!("{cell}.{ending}"));
+        let document = document(&store, &cell, key.as_ref())?;
+        write_atomic(&path, &serde_json::to_vec_pretty(&document)?)?;
+        print_text(&format!("{}\n", path.display()))?;
+    }
+    Ok(Exit::Fine)
+}
+
+/// The statement of a run that verifies, in an envelope where there is a key.
+fn document(store: &Store, cell: &str, key: Option<&SecretKey>) -> anyhow::Result<Value> {
+    let checks = Verifier::new(store).verify(cell);
+    if let Some(failed) = checks.iter().find(|check| !check.passed) {
+        anyhow::bail!(
+            "{cell} does not verify and is not exported: {}: {}",
+            failed.name,
+            failed.detail
+        );
+    }
+    let (manifest, digest) = store.manifest(cell)?;
+    let statement = statement(&store.record(cell)?, &manifest, &digest);
+    Ok(match key {
+        None => statement,
+        Some(key) => serde_json::to_value(Envelope::sign(&statement, key)?)?,
+    })
+}

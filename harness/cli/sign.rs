@@ -1,0 +1,97 @@
+//! `palimpsest sign`
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use ledger::digest::of_reader;
+use ledger::evidence::certificate::{Given, verify};
+use ledger::evidence::{Certificate, Kind, SecretKey, Signature, signature};
+use ledger::record::verify::Verifier;
+use ledger::record::writer::{SIGNATURES, write_atomic};
+
+use super::Exit;
+use super::suite_options::Places;
+use crate::voice::{print_json, print_text};
+
+/// Options of `palimpsest sign`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A run, by id or unique prefix; a certificate; or any file
+    what: String,
+    /// Secret key, as `palimpsest keygen` writes it
+    #[arg(long, value_name = "KEY.pem")]
+    key: PathBuf,
+    #[command(flatten)]
+    places: Places,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// With what was wrong and the way out.
+pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    let key = SecretKey::read(&args.key)?;
+    let file = Path::new(&args.what);
+    let (kind, path) =
+        if file.is_file() { sign_file(file, &key)? } else { (Kind::Run, sign_run(args, &key)?) };
+    let id = key.public().id();
+    if args.json {
+        print_json(&serde_json::json!({ "kind": kind, "signature": path, "key": id }))?;
+    } else {
+        print_text(&format!(
+            "signed {kind} {} by key {}: {}\n",
+            args.what,
+            id.short(16),
+            path.display()
+        ))?;
+    }
+    Ok(Exit::Fine)
+}
+
+/// Signs a certificate inside itself, any other file beside it.
+fn sign_file(file: &Path, key: &SecretKey) -> anyhow::Result<(Kind, PathBuf)> {
+    let cannot = || format!("cannot read {}", file.display());
+    let small =
+        std::fs::metadata(file).with_context(cannot)?.len() < super::verify_certificate::MOST_BYTES;
+    let bytes = if small { std::fs::read(file).with_context(cannot)? } else { Vec::new() };
+    if let Ok(mut certificate) = Certificate::read(&bytes) {
+        let outcome = verify(&bytes, &Given::default())?;
+        if let Some(failed) = outcome.checks.iter().find(|check| !check.passed) {
+            bail!(
+                "{} does not hold and is not signed: {}: {}",
+                file.display(),
+                failed.name,
+                failed.detail
+            );
+        }
+        certificate.sign(key);
+        write_atomic(file, &certificate.to_bytes()?)?;
+        return Ok((Kind::Certificate, file.to_owned()));
+    }
+    let (_, digest) =
+        std::fs::File::open(file).and_then(|mut file| of_reader(&mut file)).with_context(cannot)?;
+    let path = signature::beside(file);
+    write_atomic(&path, &serde_json::to_vec(&Signature::make(key, Kind::File, digest))?)?;
+    Ok((Kind::File, path))
+}
+
+/// Signs the manifest of a run that verifies; the signature lies in the run folder, outside of the
+/// manifest.
+fn sign_run(args: &Args, key: &SecretKey) -> anyhow::Result<PathBuf> {
+    let store = args.places.store();
+    let cell = store.find(&args.what)?;
+    let checks = Verifier::new(&store).verify(&cell);
+    if let Some(failed) = checks.iter().find(|check| !check.passed) {
+        bail!("{cell} does not verify and is not signed: {}: {}", failed.name, failed.detail);
+    }
+    let (_, digest) = store.manifest(&cell)?;
+    let folder = store.folder(&cell).join(SIGNATURES);
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot create {}", folder.display()))?;
+    let path = folder.join(format!("{}.json", key.public().id().short(16)));
+    write_atomic(&path, &serde_json::to_vec(&Signature::make(key, Kind::Run, digest))?)?;
+    Ok(path)
+}

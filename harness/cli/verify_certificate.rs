@@ -1,0 +1,131 @@
+//! `palimpsest verify-certificate`
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use ledger::evidence::PublicKey;
+use ledger::evidence::certificate::{Certificate, Given, Recompute, Role, Verification, verify};
+use ledger::record::Store;
+use ledger::record::verify::Check;
+
+use super::Exit;
+use crate::voice::{print_json, print_text};
+
+/// Largest certificate that is read: one of 10,000 epochs has about 1 MB.
+pub(crate) const MOST_BYTES: u64 = 64 << 20;
+
+/// How the finding is computed anew from the inputs; `None` where this build cannot.
+const RECOMPUTE: Option<Recompute<'static>> = None;
+
+/// Options of `palimpsest verify-certificate`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The certificate (JSON)
+    certificate: PathBuf,
+    /// The file with the order
+    #[arg(long, value_name = "FILE")]
+    order: Option<PathBuf>,
+    /// The file with the positions
+    #[arg(long, value_name = "FILE")]
+    positions: Option<PathBuf>,
+    /// The file with the suspect's scores
+    #[arg(long, value_name = "FILE")]
+    scores: Option<PathBuf>,
+    /// A file with reference scores; repeat it in the order of the certificate
+    #[arg(long, value_name = "FILE")]
+    reference: Vec<PathBuf>,
+    /// A public key that must have signed it; may be repeated
+    #[arg(long, value_name = "KEY.pub.pem")]
+    key: Vec<PathBuf>,
+    /// Folder with the runs that it names
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// The HTML page beside it, which must show this certificate and nothing else
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// With what was wrong and the way out.
+pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    let shown = args.certificate.display();
+    let read = |path: &PathBuf| -> anyhow::Result<Vec<u8>> {
+        let cannot = || format!("cannot read {}", path.display());
+        let size = std::fs::metadata(path).with_context(cannot)?.len();
+        if size > MOST_BYTES {
+            anyhow::bail!(
+                "{} has {size} bytes; a certificate has at most {MOST_BYTES}",
+                path.display()
+            );
+        }
+        std::fs::read(path).with_context(cannot)
+    };
+    let bytes = read(&args.certificate)?;
+    let one = |role, file: &Option<PathBuf>| file.clone().map(|path| (role, path));
+    let references = args.reference.iter().cloned().map(|path| (Role::Reference, path));
+    let files = [
+        one(Role::Order, &args.order),
+        one(Role::Positions, &args.positions),
+        one(Role::Scores, &args.scores),
+    ];
+    let store = args.store.as_deref().map(Store::at);
+    let given = Given {
+        files: files.into_iter().flatten().chain(references).collect(),
+        keys: args.key.iter().map(|path| PublicKey::read(path)).collect::<Result<_, _>>()?,
+        store: store.as_ref(),
+        recompute: RECOMPUTE,
+    };
+    for (_, path) in &given.files {
+        std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+    }
+    let mut outcome = verify(&bytes, &given).with_context(|| shown.to_string())?;
+    let certificate = Certificate::read(&bytes)?;
+    if let Some(page) = &args.page {
+        let same = read(page)? == reports::certificate::page(&certificate)?.as_bytes();
+        let detail = if same {
+            ""
+        } else {
+            "it is not the page of this certificate: it was changed, or another version drew it"
+        };
+        let name = format!("page {}", page.display());
+        outcome.checks.push(Check { name, passed: same, detail: detail.to_owned() });
+    }
+    if args.json {
+        print_json(&serde_json::json!({
+            "certificate": args.certificate,
+            "digest": certificate.digest,
+            "passed": outcome.passed(),
+            "checks": outcome.checks,
+            "unchecked": outcome.unchecked,
+        }))?;
+    } else {
+        print_text(&text(&shown.to_string(), &certificate, &outcome))?;
+    }
+    Ok(if outcome.passed() { Exit::Fine } else { Exit::CheckFailed })
+}
+
+/// One line for each check, what is left to check, and what the certificate says.
+fn text(shown: &str, certificate: &Certificate, outcome: &Verification) -> String {
+    let mut text = String::new();
+    for check in &outcome.checks {
+        text += &if check.passed {
+            format!("ok         {}\n", check.name)
+        } else {
+            format!("MISMATCH   {}: {}\n", check.name, check.detail)
+        };
+    }
+    for unchecked in &outcome.unchecked {
+        text += &format!("unchecked  {unchecked}\n");
+    }
+    text += &if outcome.passed() {
+        format!("\n{shown} holds in all that was checked. It says:\n{}\n", certificate.headline)
+    } else {
+        format!("\n{shown} does NOT hold; what it says is not to be relied on\n")
+    };
+    text
+}

@@ -1,0 +1,311 @@
+//! Keys, signatures, statements and certificates as a user meets them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+
+use ledger::digest::Digest;
+use ledger::evidence::Certificate;
+use ledger::evidence::certificate::{Draft, InputFile, Role, Tested};
+use serde_json::{Value, json};
+
+use crate::support::{Bench, Output, TINY, output, python, root};
+
+#[test]
+fn keys_are_made_once_and_openssl_reads_them() {
+    let bench = Bench::new();
+    let made = bench.run(&["keygen", "my.pem"]).ends(0);
+    assert!(
+        made.stdout.contains("my.pub.pem") && made.stdout.contains("key id"),
+        "{}",
+        made.stdout
+    );
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = fs::metadata(bench.path("my.pem")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    let before = fs::read(bench.path("my.pem")).unwrap();
+    let again = bench.run(&["keygen", "my.pem"]).ends(2);
+    assert!(again.stderr.contains("never overwritten"), "{}", again.stderr);
+    fs::remove_file(bench.path("my.pub.pem")).unwrap();
+    bench.run(&["keygen", "my.pem"]).ends(2);
+    assert_eq!(fs::read(bench.path("my.pem")).unwrap(), before);
+    bench.run(&["keygen", "other.pem", "--json"]).ends(0);
+    let mut openssl = Command::new("openssl");
+    openssl.args(["pkey", "-in", "other.pem", "-pubout"]).current_dir(bench.path(""));
+    if let Ok(read) = openssl.output() {
+        assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+        assert_eq!(read.stdout, fs::read(bench.path("other.pub.pem")).unwrap());
+    }
+}
+
+#[test]
+fn a_signed_run_verifies_until_it_changes() {
+    let bench = Bench::with_run(TINY);
+    for name in ["a.pem", "b.pem"] {
+        bench.run(&["keygen", name]).ends(0);
+    }
+    let cell = bench.record("sgd", 0).cell;
+    let signed = bench.run(&["sign", &cell, "--key", "a.pem"]).ends(0);
+    assert!(signed.stdout.starts_with(&format!("signed run {cell} by key ")), "{}", signed.stdout);
+    bench.run(&["verify"]).ends(0);
+    let verified = bench.run(&["verify", &cell, "--key", "a.pub.pem"]).ends(0);
+    assert!(verified.stdout.contains("signature by key"), "{}", verified.stdout);
+    let stranger = bench.run(&["verify", &cell, "--key", "b.pub.pem"]).ends(1);
+    assert!(stranger.stdout.contains("it did not sign this run"), "{}", stranger.stdout);
+    // A forger who rebuilds the manifest leaves the old signature behind.
+    let folder = bench.path("runs").join(&cell);
+    let manifest = fs::read_to_string(folder.join("manifest.json")).unwrap();
+    fs::write(folder.join("manifest.json"), manifest.trim_end()).unwrap();
+    let changed = bench.run(&["verify", &cell]).ends(1);
+    assert!(changed.stdout.contains("what was signed has changed"), "{}", changed.stdout);
+    let refused = bench.run(&["sign", &cell, "--key", "a.pem"]).ends(2);
+    assert!(refused.stderr.contains("does not verify and is not signed"), "{}", refused.stderr);
+    let swapped = bench.run(&["sign", &cell, "--key", "a.pub.pem"]).ends(2);
+    assert!(swapped.stderr.contains("not an ed25519 secret key"), "{}", swapped.stderr);
+    let swapped = bench.run(&["verify", &cell, "--key", "a.pem"]).ends(2);
+    assert!(swapped.stderr.contains("it is a secret key"), "{}", swapped.stderr);
+}
+
+#[test]
+fn any_file_is_signed_beside_itself() {
+    let bench = Bench::new();
+    bench.run(&["keygen", "a.pem"]).ends(0);
+    bench.write("scores.csv", "loss\n1\n2\n");
+    let unsigned = bench.run(&["verify", "scores.csv"]).ends(2);
+    assert!(unsigned.stderr.contains("has no signature"), "{}", unsigned.stderr);
+    bench.run(&["sign", "scores.csv", "--key", "a.pem"]).ends(0);
+    assert!(bench.path("scores.csv.sig.json").exists());
+    bench.run(&["verify", "scores.csv", "--key", "a.pub.pem"]).ends(0);
+    bench.write("scores.csv", "loss\n1\n3\n");
+    let changed = bench.run(&["verify", "scores.csv"]).ends(1);
+    assert!(changed.stdout.contains("what was signed has changed"), "{}", changed.stdout);
+}
+
+#[test]
+fn a_statement_names_files_and_order_and_its_envelope_opens_for_its_key() {
+    let bench = Bench::with_run(TINY);
+    let record = bench.record("sgd", 0);
+    let statement = bench.run(&["export", &record.cell, "--to", "in-toto"]).ends(0).json();
+    assert_eq!(statement["_type"], "https://in-toto.io/Statement/v1");
+    let order = record.order.unwrap();
+    let predicate = &statement["predicate"]["order"];
+    assert_eq!(predicate["commitment"], order.commitment.to_string());
+    assert_eq!(predicate["epochs"][0]["orderHash"], order.epochs[0].order_hash.to_string());
+    assert_eq!(predicate["randomness"], "fixed");
+    assert!(!statement.to_string().contains(&order.seed_hex), "the seed is in the statement");
+    let subjects = statement["subject"].as_array().unwrap();
+    for subject in subjects {
+        let file = bench.path("runs").join(&record.cell).join(subject["name"].as_str().unwrap());
+        let digest = Digest::of(&fs::read(&file).unwrap()).to_string();
+        assert_eq!(subject["digest"]["sha256"], digest, "{}", file.display());
+    }
+    assert_eq!(subjects.len(), bench.files(&format!("runs/{}", record.cell)).len());
+
+    for name in ["a.pem", "b.pem"] {
+        bench.run(&["keygen", name]).ends(0);
+    }
+    let arguments = ["export", &record.cell, "--to", "in-toto", "--key", "a.pem", "--out", "out"];
+    let path = bench.run(&arguments).ends(0).stdout.trim_end().to_owned();
+    bench.run(&["verify", &path, "--key", "a.pub.pem"]).ends(0);
+    let other = bench.run(&["verify", &path, "--key", "b.pub.pem"]).ends(1);
+    assert!(other.stdout.contains("did not sign this envelope"), "{}", other.stdout);
+    assert!(bench.run(&["verify", &path]).ends(2).stderr.contains("--key"));
+    let form = bench.run(&["export", &record.cell, "--to", "mlflow"]).ends(2);
+    assert!(form.stderr.contains("in-toto"), "{}", form.stderr);
+}
+
+#[test]
+fn abandoned_promises_are_counted_and_listed() {
+    let bench = Bench::with_run(TINY);
+    let cell = bench.record("sgd", 1).cell;
+    let before = bench.run(&["verify"]).ends(0).stdout;
+    assert!(
+        before.contains("commitment index: 4 promises, head ") && !before.contains("no run here")
+    );
+    fs::remove_dir_all(bench.path("runs").join(&cell)).unwrap();
+    let after = bench.run(&["verify"]).ends(0).stdout;
+    assert!(after.contains("1 of them have no run here"), "{after}");
+    assert!(after.contains(&format!("cell {cell}")), "{after}");
+    let json = bench.run(&["verify", "--json"]).ends(0).json();
+    assert_eq!(json["index"]["abandoned"][0]["cell"], cell);
+    let bad = bench.run(&["verify", "--head", "abc"]).ends(2);
+    assert!(bad.stderr.contains("64 hexadecimal characters"), "{}", bad.stderr);
+}
+
+/// The bytes of a `.npy` file, version 1.0.
+fn npy(dtype: &str, n: usize, data: &[u8]) -> Vec<u8> {
+    let mut header = format!("{{'descr': '{dtype}', 'fortran_order': False, 'shape': ({n},), }}");
+    while (10 + header.len() + 1) % 64 != 0 {
+        header.push(' ');
+    }
+    header.push('\n');
+    let length = u16::try_from(header.len()).unwrap().to_le_bytes();
+    [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), data].concat()
+}
+
+/// Order, scores and reference of 200 examples, and a certificate of them whose numbers were computed
+/// with SciPy 1.17.1 (`spearmanr` of the positions and the difference).
+fn certified(bench: &Bench) -> Certificate {
+    let n = 200_u32;
+    let order: Vec<u32> = (0..n).map(|t| t * 77 % n).map(|i| (i + 13) % n).collect();
+    let position = |i: u32| order.iter().position(|id| *id == i).unwrap() as f64;
+    let noise = |i: u32, k: u32| f64::from(i * k % 101) / 10.0;
+    let reference: Vec<f64> = (0..n).map(|i| noise(i, 53)).collect();
+    let scores: Vec<f64> =
+        (0..n).map(|i| noise(i, 53) + noise(i, 37) - 0.02 * position(i)).collect();
+    let bytes = |column: &[f64]| column.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+    let ids: Vec<u8> = order.iter().flat_map(|id| id.to_le_bytes()).collect();
+    let files = [
+        (Role::Order, "order.npy", npy("<u4", 200, &ids)),
+        (Role::Scores, "scores.npy", npy("<f8", 200, &bytes(&scores))),
+        (Role::Reference, "reference.npy", npy("<f8", 200, &bytes(&reference))),
+    ];
+    let files = files.map(|(role, name, bytes)| {
+        fs::write(bench.path(name), &bytes).unwrap();
+        InputFile {
+            role,
+            name: name.to_owned(),
+            column: None,
+            size: bytes.len() as u64,
+            sha256: Digest::of(&bytes),
+        }
+    });
+    let draft = Draft {
+        tested: Tested { files: files.to_vec(), runs: Vec::new() },
+        options: BTreeMap::from([("metric".to_owned(), json!("spearman"))]),
+        finding: json!({
+            "metric": "spearman", "statistic": STATISTIC, "n": 200, "ties": 0, "tail": "two-sided",
+            "adjust": "difference", "p": P, "log10_p": LOG10_P, "exact": false,
+            "direction": "negative: later examples have lower loss", "randomness": "undeclared",
+            "simulation": false, "floor_log10_p": null, "monte_carlo": null, "warnings": []
+        }),
+        origin: None,
+        software: BTreeMap::from([("palimpsest".to_owned(), "0.1.0".to_owned())]),
+    };
+    let certificate = draft.seal().unwrap();
+    fs::write(bench.path("cert.json"), certificate.to_bytes().unwrap()).unwrap();
+    certificate
+}
+
+const STATISTIC: f64 = -0.335_921_398_034_950_9;
+const P: f64 = 1.156_634_556_700_875_6e-6;
+const LOG10_P: f64 = -5.936_803_836_448_552;
+
+const INPUTS: [&str; 6] =
+    ["--order", "order.npy", "--scores", "scores.npy", "--reference", "reference.npy"];
+
+#[test]
+fn a_certificate_is_checked_against_files_key_and_page() {
+    let bench = Bench::new();
+    let certificate = certified(&bench);
+    let alone = bench.run(&["verify-certificate", "cert.json"]).ends(0);
+    assert!(
+        alone.stdout.contains("unchecked  who made it: it has no signature"),
+        "{}",
+        alone.stdout
+    );
+    assert!(alone.stdout.contains(&certificate.headline), "{}", alone.stdout);
+    bench.run(&["keygen", "a.pem"]).ends(0);
+    let unsigned = bench.run(&["verify-certificate", "cert.json", "--key", "a.pub.pem"]).ends(1);
+    assert!(unsigned.stdout.contains("it did not sign this certificate"), "{}", unsigned.stdout);
+    assert!(unsigned.stdout.contains("does NOT hold"), "{}", unsigned.stdout);
+    bench.run(&["sign", "cert.json", "--key", "a.pem"]).ends(0);
+    let signed = Certificate::read(&fs::read(bench.path("cert.json")).unwrap()).unwrap();
+    bench.write("cert.html", &reports::certificate::page(&signed).unwrap());
+    let whole = [
+        &["verify-certificate", "cert.json", "--key", "a.pub.pem", "--page", "cert.html"],
+        &INPUTS[..],
+    ]
+    .concat();
+    bench.run(&whole).ends(0);
+    let page = fs::read_to_string(bench.path("cert.html")).unwrap();
+    bench.write("cert.html", &page.replace("What it does not mean", "What it proves"));
+    assert!(bench.run(&whole).ends(1).stdout.contains("not the page of this certificate"));
+    bench.write("scores.npy", "other");
+    let json = bench.run(&[&whole[..], &["--json"]].concat()).ends(1).json();
+    let failed = json["checks"].as_array().unwrap().iter().filter(|check| check["passed"] == false);
+    let names: Vec<_> = failed.map(|check| check["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["scores scores.npy", "page cert.html"]);
+}
+
+#[test]
+fn what_is_no_certificate_cannot_be_checked() {
+    let bench = Bench::new();
+    certified(&bench);
+    bench.write("x.json", "{\"version\": 1}");
+    for (arguments, part) in [
+        (["verify-certificate", "absent.json", "--scores", "scores.npy"], "absent.json"),
+        (["verify-certificate", "x.json", "--scores", "scores.npy"], "x.json: not a certificate"),
+        (["verify-certificate", "order.npy", "--scores", "scores.npy"], "not a certificate"),
+        (["verify-certificate", "cert.json", "--scores", "absent.npy"], "cannot read absent.npy"),
+        (["verify-certificate", "cert.json", "--key", "order.npy"], "not an ed25519 public key"),
+    ] {
+        let refused = bench.run(&arguments).ends(2);
+        assert!(refused.stderr.contains(part), "{arguments:?}: {}", refused.stderr);
+    }
+}
+
+fn script(bench: &Bench, arguments: &[&str]) -> Output {
+    let mut command = Command::new(python("numpy scipy"));
+    command.arg(root().join("docs/verify_certificate.py")).args(arguments);
+    command.current_dir(bench.path(""));
+    output(command)
+}
+
+#[test]
+fn python_checks_a_certificate_without_palimpsest() {
+    let bench = Bench::new();
+    let certificate = certified(&bench);
+    bench.run(&["keygen", "a.pem"]).ends(0);
+    bench.run(&["keygen", "b.pem"]).ends(0);
+    bench.run(&["sign", "cert.json", "--key", "a.pem"]).ends(0);
+    let whole = [&["cert.json", "--key", "a.pub.pem"], &INPUTS[..]].concat();
+    let checked = script(&bench, &whole).ends(0).stdout;
+    for part in ["canonical form", "digest", "signature by key", "statistic -0.", "log10 p -"] {
+        assert!(checked.contains(&format!("ok         {part}")), "{part}: {checked}");
+    }
+    assert!(checked.ends_with(&format!("{}\n", certificate.headline)), "{checked}");
+    let stranger = script(&bench, &["cert.json", "--key", "b.pub.pem"]).ends(1).stdout;
+    assert!(stranger.contains("this key did not sign the certificate"), "{stranger}");
+    // Forged numbers, with the digest taken anew.
+    let forged = |key: &str, value: Value| {
+        let Certificate { tested, options, mut finding, origin, software, .. } =
+            certificate.clone();
+        finding[key] = value;
+        let forged = Draft { tested, options, finding, origin, software }.seal().unwrap();
+        fs::write(bench.path("forged.json"), forged.to_bytes().unwrap()).unwrap();
+        script(&bench, &[&["forged.json"], &INPUTS[..]].concat()).ends(1).stdout
+    };
+    assert!(forged("statistic", json!(STATISTIC - 1e-9)).contains("MISMATCH   statistic"));
+    assert!(forged("n", json!(201)).contains("MISMATCH   n"));
+    // A changed byte, and a file that is none.
+    let text = fs::read_to_string(bench.path("cert.json")).unwrap();
+    bench.write("changed.json", &text.replace("\"n\":200", "\"n\":100"));
+    let changed = script(&bench, &["changed.json"]).ends(1).stdout;
+    assert!(changed.contains("MISMATCH   digest"), "{changed}");
+    bench.write("x.json", "{}");
+    script(&bench, &["x.json"]).ends(2);
+}
+
+#[test]
+fn python_verifies_the_signatures_of_rfc_8032() {
+    // Section 7.1, tests 1 and 3; then the first with a changed message.
+    let program = "import sys; sys.path.insert(0, sys.argv[1]); import verify_certificate as v; \
+        print([v.ed25519_verifies(*map(bytes.fromhex, case.split(','))) for case in sys.argv[2:]])";
+    let first = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+    let third = "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025";
+    let signature = "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b";
+    let of_third = "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a";
+    let mut command = Command::new(python("numpy scipy"));
+    command.args(["-c", program]).arg(root().join("docs"));
+    command.args([
+        format!("{first},,{signature}"),
+        format!("{third},af82,{of_third}"),
+        format!("{first},00,{signature}"),
+    ]);
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    assert_eq!(output(command).ends(0).stdout, "[True, True, False]\n");
+}
