@@ -7,5 +7,6 @@ mod conformance;
 mod determinism;
 mod faults;
 mod provenance_chain;
+mod provenance_engine;
 mod style;
 mod support;

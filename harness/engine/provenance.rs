@@ -1,5 +1,11 @@
 //! `palimpsest provenance`: the verbs that build tensors.
 
+mod calibrate;
+mod map;
+mod parts;
+mod recorded;
+mod reshuffle;
+mod sample;
 mod scores;
 
 use std::ffi::OsString;
@@ -14,11 +20,11 @@ pub fn run(verb: &Provenance) -> anyhow::Result<Exit> {
     match verb {
         Provenance::Reading(verb) => verb.run(&again),
         Provenance::Training(Training::Scores(args)) => scores::run(args),
-        Provenance::Training(Training::Sample(_)) => anyhow::bail!("not built yet"),
-        Provenance::Training(Training::Calibrate(_)) => anyhow::bail!("not built yet"),
-        Provenance::Training(Training::Map(_)) => anyhow::bail!("not built yet"),
+        Provenance::Training(Training::Sample(args)) => sample::run(args),
+        Provenance::Training(Training::Calibrate(args)) => calibrate::run(args),
+        Provenance::Training(Training::Map(args)) => map::run(args),
         Provenance::Text(Text::Partition(args)) => partition::run(args),
-        Provenance::Text(Text::Reshuffle(_)) => anyhow::bail!("not built yet"),
+        Provenance::Text(Text::Reshuffle(args)) => reshuffle::run(args),
     }
 }
 

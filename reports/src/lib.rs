@@ -17,6 +17,7 @@ mod html;
 mod latex;
 mod output;
 mod paint;
+pub mod provenance;
 mod series;
 mod text;
 mod time_to_target;

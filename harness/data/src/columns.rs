@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 pub use error::ColumnError;
-pub use npy::{Element, write_npy};
+pub use npy::{Element, write_npy, write_npy_table};
 pub use parquet::PARSER_THREAD;
 
 /// Where a column lies: `FILE`, or `FILE:COLUMN` for CSV and Parquet.

@@ -176,7 +176,7 @@ fn wanted(plan: &Plan, cells: &[(Cell, String)]) -> anyhow::Result<Vec<Vec<[Stri
             for name in &test.template {
                 let own = id(name)?;
                 pair(own.clone(), &own);
-                for reference in &test.reference {
+                if let Some(reference) = &test.reference {
                     pair(id(reference)?, &own);
                 }
             }

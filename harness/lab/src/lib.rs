@@ -30,6 +30,7 @@ pub mod policy;
 pub mod probe;
 pub mod replay;
 pub mod rollout;
+pub mod sample;
 pub mod samplers;
 pub mod seat;
 pub mod sparsity;

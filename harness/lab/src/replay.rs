@@ -76,14 +76,19 @@ impl<'a> Replay<'a> {
     }
 
     /// Takes the steps of `part`, counted from 0 over the whole run; those before it are passed
-    /// over.
+    /// over. Returns after how many steps the judge looked, each time.
     ///
     /// # Errors
     /// When libtorch refuses an operation, or the judge fails.
-    pub fn train(&mut self, part: Range<u64>, watch: Option<Watch<'_>>) -> Result<(), LabError> {
+    pub fn train(
+        &mut self,
+        part: Range<u64>,
+        watch: Option<Watch<'_>>,
+    ) -> Result<Vec<u64>, LabError> {
         let CellSetup { ready, budget, target, device, .. } = *self.setup;
         let Built { streams, effective_seed, network, recipe, .. } = &mut self.built;
         let every = watch.map_or(budget.evaluate_every, |watch| watch.every.max(1));
+        let mut looks = Vec::new();
         let _ = Run {
             network,
             recipe,
@@ -102,8 +107,11 @@ impl<'a> Replay<'a> {
             clock: &mut Clock::start(Monotonic::start(), device),
             part,
         }
-        .train(&mut |_, _| Ok(()))?;
-        Ok(())
+        .train(&mut |evaluation, _| {
+            looks.push(evaluation.steps);
+            Ok(())
+        })?;
+        Ok(looks)
     }
 
     /// All that the coming steps depend on, where the update rule can tell its state and nothing

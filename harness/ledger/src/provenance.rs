@@ -15,6 +15,7 @@ pub mod epochs;
 mod exact;
 mod exact_sum;
 mod finding;
+pub mod imprint;
 pub mod index;
 pub mod kruskal;
 pub mod law;

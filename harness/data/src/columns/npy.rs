@@ -266,17 +266,34 @@ element!(u32, "<u4");
 /// # Errors
 /// When `out` cannot be written.
 pub fn write_npy<T: Element>(out: &mut impl Write, values: &[T]) -> io::Result<()> {
-    let dictionary = format!(
-        "{{'descr': '{}', 'fortran_order': False, 'shape': ({},), }}",
-        T::DESCR,
-        values.len()
-    );
+    write(out, &format!("({},)", values.len()), values)
+}
+
+/// Writes rows of `columns` values each, one after another, as a table.
+///
+/// # Errors
+/// When `out` cannot be written, or the values do not fill whole rows.
+pub fn write_npy_table<T: Element>(
+    out: &mut impl Write,
+    values: &[T],
+    columns: usize,
+) -> io::Result<()> {
+    if columns == 0 || !values.len().is_multiple_of(columns) {
+        let reason = format!("{} values do not fill rows of {columns}", values.len());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    }
+    write(out, &format!("({}, {columns})", values.len() / columns), values)
+}
+
+fn write<T: Element>(out: &mut impl Write, shape: &str, values: &[T]) -> io::Result<()> {
+    let dictionary =
+        format!("{{'descr': '{}', 'fortran_order': False, 'shape': {shape}, }}", T::DESCR);
     // Header and values start at multiples of 64 bytes; a line feed ends the header.
     let size = (10 + dictionary.len() + 1).next_multiple_of(64) - 10;
     let header = format!("{dictionary:width$}\n", width = size - 1);
     out.write_all(MAGIC)?;
     out.write_all(&[1, 0])?;
-    // At most 10 + 118 bytes: a 20-digit shape.
+    // At most 10 + 118 bytes: two numbers of 20 digits.
     out.write_all(&(size as u16).to_le_bytes())?;
     out.write_all(header.as_bytes())?;
     let mut bytes = Vec::with_capacity(CHUNK.min(size_of_val(values)));

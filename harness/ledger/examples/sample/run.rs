@@ -57,7 +57,14 @@ pub fn write(store: &Store, shape: Shape) -> Result<String, Box<dyn Error>> {
     };
     record.cell = key.id()?;
     let (libtorch, device) = (environment.libtorch.as_str(), environment.device.as_str());
-    let config = Config { workload: &workload, arm: &arm, parents: &Parents::default(), libtorch, code, device };
+    let config = Config {
+        workload: &workload,
+        arm: &arm,
+        parents: &Parents::default(),
+        libtorch,
+        code,
+        device,
+    };
     let config_hash = config.hash()?;
     let commitment =
         run_commitment(&dataset_root, &config_hash, u64::from(examples), epochs, &seed.commit());

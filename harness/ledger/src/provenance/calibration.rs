@@ -5,6 +5,7 @@
 //! correlation with the difficulty of the examples, and correct code then fails any check.
 
 mod kolmogorov;
+pub mod public;
 
 use serde::{Deserialize, Serialize};
 
