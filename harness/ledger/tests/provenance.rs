@@ -81,7 +81,15 @@ fn queries_agree_with_the_reference_at_every_size_tie_and_offset() {
                 assert!((found.statistic - statistic).abs() < 1e-12, "{what}: {found:?}");
                 assert_eq!(Value::from(found.exact), expected["exact"], "{what}");
                 assert_eq!(found.ties, case["ties"].as_u64().unwrap(), "{what}");
-                check_p(&what, &expected["tails"][tail.name()], found.p, found.log10_p);
+                let expected = &expected["tails"][tail.name()];
+                if metric == Metric::Pearson && statistic.abs() > 0.999_999 {
+                    // Scores on a line up to their own rounding: the exact residual of the stored
+                    // numbers is beyond f64, and p is known to the 6 digits of log10 p only.
+                    let close = (found.log10_p - number(expected, "log10_p")).abs() < 1e-6;
+                    assert!(close, "{what}: {found:?} {expected}");
+                } else {
+                    check_p(&what, expected, found.p, found.log10_p);
+                }
             }
         }
     }
@@ -103,12 +111,14 @@ fn t_tails_agree_with_the_reference_to_any_depth() {
 
 #[test]
 fn a_correlation_of_minus_095_in_100_000_examples_has_all_its_digits() {
-    let r = -0.95_f64;
-    let LogTails { two_sided, .. } = student(r, (1.0 - r) * (1.0 + r), 100_000);
-    let log10_p = two_sided / std::f64::consts::LN_10;
-    assert!((log10_p - -51301.85).abs() < 0.005, "{log10_p}");
+    // mpmath at 40 digits, for -0.95 itself and for a sample coefficient that rounds to it.
+    for (r, expected) in [(-0.95_f64, -50551.33400044459), (-0.951_741_7, -51_301.832_567_516_5)] {
+        let LogTails { two_sided, .. } = student(r, (1.0 - r) * (1.0 + r), 100_000);
+        let log10_p = two_sided / std::f64::consts::LN_10;
+        assert!((log10_p - expected).abs() < 1e-5, "{r}: {log10_p}");
+    }
     let tiny = student(3e-4, 1.0 - 9e-8, 100_000).two_sided.exp();
-    assert!((tiny - 0.92).abs() < 0.005, "{tiny}");
+    assert!((tiny - 0.924420352423167).abs() < 1e-9, "{tiny}");
 }
 
 #[test]
