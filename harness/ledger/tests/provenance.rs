@@ -85,8 +85,12 @@ fn queries_agree_with_the_reference_at_every_size_tie_and_offset() {
                 if metric == Metric::Pearson && statistic.abs() > 0.999_999 {
                     // Scores on a line up to their own rounding: the exact residual of the stored
                     // numbers is beyond f64, and p is known to the 6 digits of log10 p only.
-                    let close = (found.log10_p - number(expected, "log10_p")).abs() < 1e-6;
-                    assert!(close, "{what}: {found:?} {expected}");
+                    let log10_p = number(expected, "log10_p");
+                    let close = (1e-9 * log10_p.abs()).max(1e-6);
+                    assert!(
+                        (found.log10_p - log10_p).abs() < close,
+                        "{what}: {found:?} {expected}"
+                    );
                 } else {
                     check_p(&what, expected, found.p, found.log10_p);
                 }
@@ -127,7 +131,8 @@ fn normal_tails_and_deviates_agree_with_the_reference() {
         let z = number(case, "z");
         for (z, expected) in [(z, number(case, "ln_tail")), (-z, number(case, "ln_other"))] {
             let found = ln_normal_tail(z);
-            assert!((found / expected - 1.0).abs() < 1e-12, "{z}: {found:e} {expected:e}");
+            let close = (found - expected).abs() <= 1e-12 * expected.abs();
+            assert!(close, "{z}: {found:e} {expected:e}");
         }
         // The deviate of a tail is where it came from.
         let deviate = normal_deviate(number(case, "ln_tail"));
@@ -151,13 +156,15 @@ fn kolmogorov_smirnov_agrees_with_scipy() {
         let n = case["n"].as_u64().unwrap();
         let expected = number(case, "p");
         let found = kolmogorov_tail(n, number(case, "d"));
-        let close = if n > 10_000 { 1e-6 } else { 1e-9 };
+        let values = case["values"].as_array();
+        // SciPy's own kstest takes an expansion good to 6 digits from n = 141 on, ours from 10^4.
+        let close = if n > 10_000 || (n > 140 && values.is_some()) { 1e-6 } else { 1e-9 };
         assert!((found - expected).abs() < close, "n {n} d {}: {found} {expected}", case["d"]);
-        if let Some(values) = case["values"].as_array() {
+        if let Some(values) = values {
             let values: Vec<f64> = values.iter().map(|value| value.as_f64().unwrap()).collect();
             let whole = calibrate(&values).unwrap();
             assert!((whole.ks_statistic - number(case, "d")).abs() < 1e-14);
-            assert!((whole.ks_p - expected).abs() < 1e-9, "{whole:?} {expected}");
+            assert!((whole.ks_p - expected).abs() < close, "{whole:?} {expected}");
         }
     }
 }

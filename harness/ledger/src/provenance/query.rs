@@ -117,7 +117,15 @@ impl<'a> Query<'a> {
         } else {
             closed
         };
-        let warnings = self.warnings(n, is_exact);
+        let mut warnings = self.warnings(n, is_exact);
+        let rarest = -tail::ln_factorial(n);
+        if self.tail.of(&tails) < rarest {
+            warnings.push(format!(
+                "p is below 1/{n}! (log10 {:.2}), the probability of a single order: quote that \
+                 bound instead",
+                rarest / LN_10
+            ));
+        }
         Ok(Measured { correlation: found, tails, exact: is_exact, warnings })
     }
 

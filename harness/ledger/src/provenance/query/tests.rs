@@ -88,6 +88,17 @@ fn a_perfect_correlation_has_the_p_of_its_one_order() {
 }
 
 #[test]
+fn an_approximate_p_rarer_than_any_order_is_marked() {
+    // Two neighbours out of place among 30 are far from perfect to an exact test, not to the t form.
+    let positions: Vec<u64> = (0..30).collect();
+    let mut scores: Vec<f64> = (0..30).map(f64::from).collect();
+    scores.swap(3, 4);
+    let found = Query::new(&positions, &scores).run().unwrap();
+    assert!(found.log10_p < -32.43 && !found.exact, "{found:?}");
+    assert!(found.warnings.iter().any(|warning| warning.contains("below 1/30!")), "{found:?}");
+}
+
+#[test]
 fn constant_and_missing_scores_are_refused_with_value_and_row() {
     let positions: Vec<u64> = (0..6).collect();
     let refusal = Query::new(&positions, &[2.5; 6]).run().unwrap_err();
