@@ -1,6 +1,8 @@
 //! The provenance statistics beside values computed by SciPy and mpmath; the script that computed
 //! them stands beside them with its versions: `tests/reference/provenance.{py,json}`.
 
+#![expect(clippy::unwrap_used, reason = "a fixture that cannot be read must fail the test")]
+
 use ledger::provenance::calibration::{calibrate, kolmogorov_tail};
 use ledger::provenance::combine;
 use ledger::provenance::kruskal::kruskal;
