@@ -5,6 +5,11 @@
 //! whatever the data (Kuditipudi et al. 2025, arXiv:2510.19796). [`Query`] asks that question of
 //! plain columns of numbers, and answers with a [`Finding`] or a [`Refusal`]; everything here is a
 //! pure function of its arguments.
+//!
+//! [`order_list`] turns an order into positions, [`units`] averages scores within what was really
+//! shuffled, [`law`] says which null an order has and refuses references that depend on it;
+//! [`epochs`] and [`combine`] put several tests together; [`template`], [`reshuffle`], [`kruskal`]
+//! and [`siblings`] are the companions of the query; [`calibration`] checks the p-values themselves.
 
 mod adjust;
 pub mod audit;

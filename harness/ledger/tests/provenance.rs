@@ -1,6 +1,8 @@
 //! The provenance statistics beside values computed by SciPy and mpmath; the script that computed
 //! them stands beside them with its versions: `tests/reference/provenance.{py,json}`.
 
+#![expect(clippy::unwrap_used, reason = "a fixture that cannot be read must fail the test")]
+
 use ledger::provenance::calibration::{calibrate, kolmogorov_tail};
 use ledger::provenance::combine;
 use ledger::provenance::kruskal::kruskal;
@@ -81,7 +83,19 @@ fn queries_agree_with_the_reference_at_every_size_tie_and_offset() {
                 assert!((found.statistic - statistic).abs() < 1e-12, "{what}: {found:?}");
                 assert_eq!(Value::from(found.exact), expected["exact"], "{what}");
                 assert_eq!(found.ties, case["ties"].as_u64().unwrap(), "{what}");
-                check_p(&what, &expected["tails"][tail.name()], found.p, found.log10_p);
+                let expected = &expected["tails"][tail.name()];
+                if metric == Metric::Pearson && statistic.abs() > 0.999_999 {
+                    // Scores on a line up to their own rounding: the exact residual of the stored
+                    // numbers is beyond f64, and p is known to the 6 digits of log10 p only.
+                    let log10_p = number(expected, "log10_p");
+                    let close = (1e-9 * log10_p.abs()).max(1e-6);
+                    assert!(
+                        (found.log10_p - log10_p).abs() < close,
+                        "{what}: {found:?} {expected}"
+                    );
+                } else {
+                    check_p(&what, expected, found.p, found.log10_p);
+                }
             }
         }
     }
@@ -103,12 +117,14 @@ fn t_tails_agree_with_the_reference_to_any_depth() {
 
 #[test]
 fn a_correlation_of_minus_095_in_100_000_examples_has_all_its_digits() {
-    let r = -0.95_f64;
-    let LogTails { two_sided, .. } = student(r, (1.0 - r) * (1.0 + r), 100_000);
-    let log10_p = two_sided / std::f64::consts::LN_10;
-    assert!((log10_p - -51301.85).abs() < 0.005, "{log10_p}");
+    // mpmath at 40 digits, for -0.95 itself and for a sample coefficient that rounds to it.
+    for (r, expected) in [(-0.95_f64, -50551.33400044459), (-0.951_741_7, -51_301.832_567_516_5)] {
+        let LogTails { two_sided, .. } = student(r, (1.0 - r) * (1.0 + r), 100_000);
+        let log10_p = two_sided / std::f64::consts::LN_10;
+        assert!((log10_p - expected).abs() < 1e-5, "{r}: {log10_p}");
+    }
     let tiny = student(3e-4, 1.0 - 9e-8, 100_000).two_sided.exp();
-    assert!((tiny - 0.92).abs() < 0.005, "{tiny}");
+    assert!((tiny - 0.924420352423167).abs() < 1e-9, "{tiny}");
 }
 
 #[test]
@@ -117,7 +133,8 @@ fn normal_tails_and_deviates_agree_with_the_reference() {
         let z = number(case, "z");
         for (z, expected) in [(z, number(case, "ln_tail")), (-z, number(case, "ln_other"))] {
             let found = ln_normal_tail(z);
-            assert!((found / expected - 1.0).abs() < 1e-12, "{z}: {found:e} {expected:e}");
+            let close = (found - expected).abs() <= 1e-12 * expected.abs();
+            assert!(close, "{z}: {found:e} {expected:e}");
         }
         // The deviate of a tail is where it came from.
         let deviate = normal_deviate(number(case, "ln_tail"));
@@ -141,13 +158,15 @@ fn kolmogorov_smirnov_agrees_with_scipy() {
         let n = case["n"].as_u64().unwrap();
         let expected = number(case, "p");
         let found = kolmogorov_tail(n, number(case, "d"));
-        let close = if n > 10_000 { 1e-6 } else { 1e-9 };
+        let values = case["values"].as_array();
+        // SciPy's own kstest takes an expansion good to 6 digits from n = 141 on, ours from 10^4.
+        let close = if n > 10_000 || (n > 140 && values.is_some()) { 1e-6 } else { 1e-9 };
         assert!((found - expected).abs() < close, "n {n} d {}: {found} {expected}", case["d"]);
-        if let Some(values) = case["values"].as_array() {
+        if let Some(values) = values {
             let values: Vec<f64> = values.iter().map(|value| value.as_f64().unwrap()).collect();
             let whole = calibrate(&values).unwrap();
             assert!((whole.ks_statistic - number(case, "d")).abs() < 1e-14);
-            assert!((whole.ks_p - expected).abs() < 1e-9, "{whole:?} {expected}");
+            assert!((whole.ks_p - expected).abs() < close, "{whole:?} {expected}");
         }
     }
 }

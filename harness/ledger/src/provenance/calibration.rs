@@ -205,6 +205,15 @@ mod tests {
     }
 
     #[test]
+    fn every_one_of_the_5040_orders_of_seven_keeps_its_level() {
+        for scores in [[0.3, -1.0, 2.5, 0.9, 0.1, 4.0, 1.1], [0.0, 1.0, 1.0, 0.0, 2.0, 1.0, 2.0]] {
+            let found = enumerate_orders(Metric::Spearman, &scores).unwrap();
+            assert_eq!(found.orders, 5040);
+            assert!(found.valid && found.atoms.len() > 10, "{found:?}");
+        }
+    }
+
+    #[test]
     fn fresh_permutations_give_uniform_p_values() {
         let mut rng = Streams::new([1; 32]).generator("scores");
         for n in [50, 500] {

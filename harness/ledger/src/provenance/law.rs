@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn testing_examples_of_shuffled_packs_is_refused_and_aggregation_offered() {
         let refusal = null_of(OrderLaw::Uniform, Unit::Pack, Unit::Sample).unwrap_err();
-        insta::assert_snapshot!(refusal, @"");
+        insta::assert_snapshot!(refusal, @"the order shuffles whole packs and the scores are per example: p-values on single examples would be too small; give the unit of each example to average the scores within units");
         assert!(null_of(OrderLaw::Uniform, Unit::Pack, Unit::Pack).is_ok());
     }
 

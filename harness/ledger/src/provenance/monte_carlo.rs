@@ -69,14 +69,15 @@ impl Query<'_> {
         let count = &|first: u64| {
             let mut positions = self.positions.to_vec();
             let mut rows: Vec<u32> = (0..positions.len() as u32).collect();
-            let drawn = (first..draws).step_by(threads as usize).filter(|&k| {
+            let mut count = Extremes::default();
+            for k in (first..draws).step_by(threads as usize) {
                 let mut rng = streams.keyed(STREAM, k as u32, (k >> 32) as u32);
                 resampler.draw(&mut rng, &mut rows, &mut positions);
-                statistic.as_extreme(self.tail, &rows, &positions)
-            });
-            drawn.count() as u64
+                count = count + statistic.as_extreme(&rows, &positions);
+            }
+            count
         };
-        let extreme: u64 = std::thread::scope(|scope| {
+        let extremes = std::thread::scope(|scope| {
             let workers: Vec<_> =
                 (1..threads).map(|first| scope.spawn(move || count(first))).collect();
             let own = count(0);
@@ -84,15 +85,26 @@ impl Query<'_> {
                 Ok(count) => count,
                 Err(panic) => std::panic::resume_unwind(panic),
             });
-            own + others.sum::<u64>()
+            others.fold(own, |sum, count| sum + count)
         });
         let found = correlation::measure(self.metric, self.positions, &scores);
-        let ln_p = ((extreme as f64 + 1.0) / (draws as f64 + 1.0)).ln();
+        let (extreme, sides) = match self.tail {
+            Tail::Less => (extremes.less, 1.0),
+            Tail::Greater => (extremes.greater, 1.0),
+            // Within blocks the null is not centred at 0: a trend between the blocks is in every
+            // draw. Twice the smaller side is valid and sees both directions.
+            Tail::TwoSided if matches!(null, Null::WithinBlocks(_)) => {
+                (extremes.less.min(extremes.greater), 2.0)
+            }
+            Tail::TwoSided => (extremes.two_sided, 1.0),
+        };
+        let ln_p = (sides * (extreme as f64 + 1.0) / (draws as f64 + 1.0)).min(1.0).ln();
         let mut finding = self.finding(&found, ln_p);
         finding.monte_carlo = Some(Draws { draws, seed });
         if extreme == 0 {
             finding.warnings.push(format!(
-                "no draw is as extreme: p is 1/(draws + 1), the least that {draws} draws can give"
+                "no draw is as extreme: p is {sides}/(draws + 1), the least that {draws} draws can \
+                 give"
             ));
         }
         Ok(finding)
@@ -224,40 +236,63 @@ impl<'a> Statistic<'a> {
         }
     }
 
-    fn as_extreme(&self, tail: Tail, rows: &[u32], positions: &[u64]) -> bool {
+    fn as_extreme(&self, rows: &[u32], positions: &[u64]) -> Extremes {
         match self {
             Self::Ranks { a, b, observed } => {
                 let drawn = rows
                     .iter()
                     .zip(b)
                     .map(|(&row, b)| i128::from(a[row as usize]) * i128::from(*b));
-                extreme(tail, drawn.sum::<i128>(), *observed, 0)
+                extreme(drawn.sum::<i128>(), *observed, 0)
             }
             Self::Products { pairing, observed } => {
                 let x = |row: u32| pairing.x[row as usize];
                 let drawn: f64 = rows.iter().zip(&pairing.y).map(|(&row, y)| x(row) * y).sum();
-                extreme(tail, drawn, *observed, TIED * pairing.scale)
+                extreme(drawn, *observed, TIED * pairing.scale)
             }
             Self::Pairs { positions, scores, observed } => {
                 let moved: Vec<u64> = rows.iter().map(|&row| positions[row as usize]).collect();
-                extreme(tail, correlation::concordance(&moved, scores).difference, *observed, 0)
+                extreme(correlation::concordance(&moved, scores).difference, *observed, 0)
             }
             Self::Coefficient { metric, scores, observed } => {
                 // A draw in which all rows share one position shows no association.
                 let constant = positions.iter().all(|position| *position == positions[0]);
                 let drawn =
                     if constant { 0.0 } else { correlation::measure(*metric, positions, scores).r };
-                extreme(tail, drawn, *observed, TIED)
+                extreme(drawn, *observed, TIED)
             }
         }
     }
 }
 
-/// Whether `drawn` is at least as extreme as `observed`, up to `slack`.
-fn extreme<T: Sums>(tail: Tail, drawn: T, observed: T, slack: T) -> bool {
-    match tail {
-        Tail::Less => drawn <= observed + slack,
-        Tail::Greater => drawn >= observed - slack,
-        Tail::TwoSided => drawn.size() >= observed.size() - slack,
+/// Draws at least as extreme as the observed statistic, by alternative.
+#[derive(Debug, Clone, Copy, Default)]
+struct Extremes {
+    less: u64,
+    greater: u64,
+    two_sided: u64,
+}
+
+impl std::ops::Add for Extremes {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            less: self.less + other.less,
+            greater: self.greater + other.greater,
+            two_sided: self.two_sided + other.two_sided,
+        }
     }
 }
+
+/// Whether `drawn` is at least as extreme as `observed`, up to `slack`.
+fn extreme<T: Sums>(drawn: T, observed: T, slack: T) -> Extremes {
+    Extremes {
+        less: u64::from(drawn <= observed + slack),
+        greater: u64::from(drawn >= observed - slack),
+        two_sided: u64::from(drawn.size() >= observed.size() - slack),
+    }
+}
+
+#[cfg(test)]
+mod tests;

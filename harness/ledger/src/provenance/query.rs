@@ -68,7 +68,9 @@ impl<'a> Query<'a> {
 
     /// Computes the statistic and its p-value under a uniform order: exact over all orders for at
     /// most 9 examples, for a perfect correlation and for Kendall up to 33 untied examples;
-    /// otherwise the t form (Spearman, Pearson) or the normal form (Kendall).
+    /// otherwise the t form (Spearman, Pearson) or the normal form (Kendall). Spearman and Kendall
+    /// come from exact integers; a Pearson coefficient within 1e-6 of ±1 leaves a residual near the
+    /// rounding of the scores, and its log10 p then has 6 digits after the point.
     ///
     /// # Errors
     /// When columns differ in length, a score is not finite, a column is constant, there are fewer
@@ -117,7 +119,15 @@ impl<'a> Query<'a> {
         } else {
             closed
         };
-        let warnings = self.warnings(n, is_exact);
+        let mut warnings = self.warnings(n, is_exact);
+        let rarest = -tail::ln_factorial(n);
+        if self.tail.of(&tails) < rarest {
+            warnings.push(format!(
+                "p is below 1/{n}! (log10 {:.2}), the probability of a single order: quote that \
+                 bound instead",
+                rarest / LN_10
+            ));
+        }
         Ok(Measured { correlation: found, tails, exact: is_exact, warnings })
     }
 
@@ -186,3 +196,6 @@ impl<'a> Query<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
