@@ -4,6 +4,7 @@
 //! of [`Training`] are the engine's.
 
 pub mod calibrate;
+pub mod corpus;
 mod files;
 pub mod map;
 pub mod query;
@@ -42,6 +43,8 @@ pub enum Training {
     Scores(scores::Args),
     /// Sample text from a model of the store
     Sample(sample::Args),
+    /// Write a run's examples and order as plain files, for the partition test
+    Corpus(corpus::Args),
     /// Check in public that p-values are uniform where there is nothing to find; exit 1 if not
     Calibrate(calibrate::Args),
     /// Draw how each part of a run's data was learnt and forgotten, checkpoint by checkpoint
