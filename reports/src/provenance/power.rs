@@ -166,3 +166,87 @@ fn ending(point: &PowerPoint) -> CurvePoint {
     let PowerPoint { at, median, low, high, log10_ps } = point;
     CurvePoint { x: *at, mean: *median, low: *low, high: *high, n: log10_ps.len() as u32 }
 }
+
+#[cfg(test)]
+mod tests {
+    use ledger::analysis::power::curves;
+
+    use super::*;
+    use crate::figure::Shape;
+    use crate::sample;
+
+    fn sampled() -> Vec<PowerCurve> {
+        curves(&sample::provenance().membership)
+    }
+
+    fn texts(figure: &Figure) -> Vec<&str> {
+        let text = |shape| match shape {
+            &Shape::Text { ref text, .. } => Some(text.as_str()),
+            _ => None,
+        };
+        figure.shapes.iter().filter_map(text).collect()
+    }
+
+    #[test]
+    fn a_wide_axis_is_logarithmic_and_every_line_is_named() {
+        let curves = sampled();
+        let figures = figures(&curves);
+        let wide = texts(&figures[0]);
+        for wanted in ["full", "last epoch only", "unrelated", "p = 0.05", "100", "1,000", "−50"]
+        {
+            assert!(wide.contains(&wanted), "no {wanted:?} in {wide:?}");
+        }
+        assert!(wide[1].ends_with("lower is stronger evidence; log axis"), "{wide:?}");
+        let narrow = texts(&figures[1]);
+        assert!(narrow[1].contains("median of 4 to 5 seeds"), "{narrow:?}");
+        assert!(narrow.contains(&"median") && !narrow[1].contains("log axis"), "{narrow:?}");
+    }
+
+    #[test]
+    fn deeper_p_values_are_drawn_lower() {
+        let figures = figures(&sampled());
+        let discs = figures[0].shapes.iter().filter_map(|shape| match shape {
+            Shape::Disc { centre, radius, .. } if *radius == MARKER => Some(*centre),
+            _ => None,
+        });
+        let full: Vec<(f64, f64)> = discs.take(6).collect();
+        assert!(full.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 < pair[1].1));
+    }
+
+    #[test]
+    fn quantities_with_one_slug_get_different_files() {
+        let mut curves = sampled();
+        curves[1].axis = format!("{}!", curves[0].axis);
+        let names: Vec<String> = figures(&curves).into_iter().map(|figure| figure.name).collect();
+        let first = "power-examples-of-the-run-that-were-queried";
+        assert_eq!(names, [first.to_owned(), format!("{first}-2")]);
+    }
+
+    #[test]
+    fn no_figure_is_drawn_of_a_quantity_without_a_point() {
+        let empty = PowerCurve { axis: "x".into(), lines: Vec::new(), left_out: vec!["y".into()] };
+        assert!(figures(&[empty]).is_empty());
+    }
+
+    #[test]
+    fn one_point_at_zero_is_drawn() {
+        let point = PowerPoint { at: 0.0, median: 0.0, low: 0.0, high: 0.0, log10_ps: vec![0.0] };
+        let line = PowerLine { line: "a".into(), points: vec![point] };
+        let curve = PowerCurve { axis: "x".into(), lines: vec![line], left_out: Vec::new() };
+        let figures = figures(&[curve]);
+        assert!(paint::svg(&figures[0]).unwrap().contains("log10 p of one seed"));
+    }
+
+    #[test]
+    fn the_table_the_document_and_a_figure_per_quantity_are_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let power = Power { suite: "s".into(), queries: vec![100], draw: 0, curves: sampled() };
+        let paths = render(&power, folder.path()).unwrap();
+        assert_eq!(paths.len(), 2 + 2 * 2);
+        let json = std::fs::read_to_string(&paths[1]).unwrap();
+        assert_eq!(serde_json::from_str::<Power>(&json).unwrap(), power);
+        let table = std::fs::read_to_string(&paths[0]).unwrap();
+        assert_eq!(table.lines().count(), 1 + 18 + 3);
+        assert!(table.lines().all(|row| row.matches(',').count() == 6), "{table}");
+    }
+}
