@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use ledger::analysis::Analysis;
+use ledger::analysis::membership::judge;
 use ledger::analysis::summarise::{CellLeft, CellRun, summarise};
 use ledger::record::{Store, SuiteRun};
 use reports::Format;
 
 use super::Exit;
+use super::provenance::runs::{StoreEvidence, by_cell};
 use super::suite_options::Places;
 use crate::voice::{print_json, print_text};
 
@@ -76,5 +78,8 @@ pub fn analyse(store: &Store, suite_run: &SuiteRun) -> anyhow::Result<Analysis> 
         };
         cells.push(CellRun { cell: cell.clone(), left });
     }
-    Ok(summarise(suite_run, &cells))
+    let mut analysis = summarise(suite_run, &cells);
+    let records = cells.iter().filter_map(|run| Some(&run.left.as_ref()?.record));
+    analysis.membership = judge(suite_run, &by_cell(records), &StoreEvidence { store });
+    Ok(analysis)
 }

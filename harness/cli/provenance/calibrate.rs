@@ -11,7 +11,7 @@ pub struct Args {
     #[arg(long, default_value = "markov-mlp")]
     pub workload: String,
     /// Independent models, each tested once, against a fresh order that it never saw
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(10..=100_000))]
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(2..=100_000))]
     pub runs: u32,
     /// Fresh orders that one model is tested against, for each number of examples
     #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]

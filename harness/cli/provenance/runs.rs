@@ -78,20 +78,20 @@ pub fn question(args: &Args, run: &str, ask: Ask<'_>) -> anyhow::Result<Question
     tested.runs.push(desk.input(Role::Order, &desk.on.cell)?);
     let mut suspects = Vec::new();
     for model in &args.model {
-        let (record, scores) = desk.scores(model)?;
+        let (record, scores) = desk.scores(model, &desk.on)?;
         tested.runs.push(desk.input(Role::Scores, &record.cell)?);
         suspects.push(scores);
     }
     let mut references = Vec::new();
     for model in &args.reference_model {
-        let (record, scores) = desk.scores(model)?;
+        let (record, scores) = desk.scores(model, &desk.on)?;
         independent(&desk.on, Recorded { record: &record, name: &scores.name })?;
         tested.runs.push(desk.input(Role::Reference, &record.cell)?);
         references.push(scores);
     }
     let adjust = if references.is_empty() { Adjust::None } else { Adjust::Difference };
     let adjust = args.adjust.unwrap_or(adjust);
-    let template = desk.template(&references, adjust)?;
+    let template = desk.template(adjust)?;
     let packs = packs(&order, suspects.first().map_or(0, |scores| scores.values.len()));
     let apart = args.documents != Documents::Whole;
     if apart {
@@ -147,22 +147,22 @@ struct Desk<'a> {
 
 impl Desk<'_> {
     /// The record of a model's run and its scores on the examples of the run in question.
-    fn scores(&self, model: &str) -> anyhow::Result<(RunRecord, Scores)> {
+    fn scores(&self, model: &str, on: &RunRecord) -> anyhow::Result<(RunRecord, Scores)> {
         let cell = self.store.find(model)?;
         let record = self.store.record(&cell)?;
         let evidence = StoreEvidence { store: self.store };
         let documents = self.args.documents != Documents::Whole;
         let what = ScoreKind { access: self.args.access, documents };
-        if let Err(_not_there) = evidence.scores(&cell, &self.on, what) {
-            self.score(&cell)?;
+        if let Err(_not_there) = evidence.scores(&cell, on, what) {
+            self.score(&cell, on)?;
         }
-        let values = evidence.scores(&cell, &self.on, what).map_err(anyhow::Error::msg)?;
+        let values = evidence.scores(&cell, on, what).map_err(anyhow::Error::msg)?;
         Ok((record, Scores { name: format!("run {cell}"), values }))
     }
 
-    fn score(&self, cell: &str) -> anyhow::Result<()> {
+    fn score(&self, cell: &str, on: &RunRecord) -> anyhow::Result<()> {
         let mut arguments: Vec<OsString> =
-            ["provenance", "scores", "--model", cell, "--on", &self.on.cell, "--store"]
+            ["provenance", "scores", "--model", cell, "--on", &on.cell, "--store"]
                 .map(OsString::from)
                 .to_vec();
         arguments.push(self.args.places.store.clone().into());
@@ -178,13 +178,18 @@ impl Desk<'_> {
     }
 
     /// The profile that the shadow runs show.
-    fn template(&self, references: &[Scores], adjust: Adjust) -> anyhow::Result<Option<Template>> {
+    fn template(&self, adjust: Adjust) -> anyhow::Result<Option<Template>> {
         if self.args.template.is_empty() {
             return Ok(None);
         }
         let mut imprints = Vec::new();
         for run in &self.args.template {
-            let (record, scores) = self.scores(run)?;
+            // A shadow's imprint is that on its own examples.
+            let own = self.store.record(&self.store.find(run)?)?;
+            let (record, scores) = self.scores(run, &own)?;
+            let references = self.args.reference_model.iter();
+            let references = references.map(|model| Ok(self.scores(model, &own)?.1));
+            let references = references.collect::<anyhow::Result<Vec<_>>>()?;
             independent(&self.on, Recorded { record: &record, name: &scores.name })?;
             let evidence = StoreEvidence { store: self.store };
             let ids = evidence.order(&record.cell).map_err(anyhow::Error::msg)?;

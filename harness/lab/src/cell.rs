@@ -146,12 +146,20 @@ impl CellSetup<'_> {
     }
 
     fn recipe(&self, network: &Network, streams: &Streams) -> Result<Recipe, LabError> {
+        let teacher = match &self.parents.teacher {
+            Some(weights) => {
+                let mut teacher = network.duplicate();
+                weights.put_into(&mut teacher)?;
+                Some(teacher)
+            }
+            None => None,
+        };
         let task = Task {
             workload: (self.workload.info)().id,
             network,
             examples: self.examples(),
             material: &self.ready.material,
-            teacher: None,
+            teacher: teacher.as_ref(),
             budget_samples: self.budget.samples,
             streams,
         };

@@ -12,7 +12,7 @@ use crate::text::fixed;
 
 const TOP: f64 = 84.0;
 const SIDE: f64 = 330.0;
-const LEFTS: [f64; 2] = [52.0, 478.0];
+const LEFTS: [f64; 2] = [52.0, 466.0];
 const COLOURS: [Colour; 3] = [(0x00, 0x72, 0xb2), (0xd5, 0x5e, 0x00), (0x00, 0x9e, 0x73)];
 const DASHES: [Dash; 3] = [Dash::Solid, Dash::Dashed, Dash::Chained];
 
@@ -72,9 +72,9 @@ fn panel(figure: &mut Figure, left: f64, checks: &[&UniformityCheck]) {
     let Some(first) = checks.first() else { return };
     let at = |x: f64, y: f64| (left + x * SIDE, TOP + (1.0 - y) * SIDE);
     let heading = if first.models {
-        format!("{} models, each against an order it never saw", first.found.n)
+        format!("{} models, each against an order it never saw", whole(first.found.n))
     } else {
-        format!("one model against {} fresh orders", first.found.n)
+        format!("one model against {} fresh orders", whole(first.found.n))
     };
     figure.write((left, TOP - 12.0), &heading, 12.5, true, Align::Left, INK);
     let half = BAND / (first.found.n.max(1) as f64).sqrt();
@@ -109,7 +109,7 @@ fn panel(figure: &mut Figure, left: f64, checks: &[&UniformityCheck]) {
         let reference = if check.reference { "with reference" } else { "no reference" };
         let label = format!(
             "n = {}, {reference}: KS p = {}, below 0.05: {}",
-            check.examples,
+            whole(check.examples),
             fixed(check.found.ks_p, 2),
             check.found.tails.first().map_or_else(String::new, |tail| fixed(tail.fraction, 3))
         );
@@ -117,6 +117,11 @@ fn panel(figure: &mut Figure, left: f64, checks: &[&UniformityCheck]) {
     }
     let (x, y) = at(0.5, 0.0);
     figure.label((x, y + 36.0), "p", Align::Centre, INK);
+}
+
+/// A count with thousands separators.
+fn whole(count: u64) -> String {
+    fixed(count as f64, 0)
 }
 
 /// The distribution function of `ps` as a staircase from (0, 0) to (1, 1).

@@ -252,23 +252,27 @@ impl<'a> Bench<'a> {
     fn prepare(&self, test: &MembershipUse) -> Result<Prepared<'a>, String> {
         let run = self.record(&test.run)?;
         let what = ScoreKind { access: test.access, documents: test.documents != Documents::Whole };
-        let scores = |name: &CellName| {
+        let scores = |name: &CellName, on: &RunRecord| {
             let record = self.record(name)?;
-            Ok::<_, String>((record, self.evidence.scores(&record.cell, run, what)?))
+            Ok::<_, String>((record, self.evidence.scores(&record.cell, on, what)?))
         };
         let order = order_of(run, &self.evidence.order(&run.cell)?)?;
         let shadows = test.template.iter().map(|name| {
-            let (record, scores) = scores(name)?;
+            // A shadow's imprint is that on its own examples.
+            let own = self.record(name)?;
+            let (record, on_own) = scores(name, own)?;
+            let reference = test.reference.as_ref().map(|name| Ok(scores(name, own)?.1));
+            let reference = reference.transpose().map_err(|error: String| error)?;
             let order = order_of(record, &self.evidence.order(&record.cell)?)?;
-            Ok(ShadowRun { name: name.to_string(), record, order, scores })
+            Ok(ShadowRun { name: name.to_string(), record, order, scores: on_own, reference })
         });
         Ok(Prepared {
             run,
             order,
-            suspect: scores(&test.suspect)?.1,
+            suspect: scores(&test.suspect, run)?.1,
             reference: match &test.reference {
                 Some(name) => {
-                    let (record, scores) = scores(name)?;
+                    let (record, scores) = scores(name, run)?;
                     Some((name.to_string(), record, scores))
                 }
                 None => None,
@@ -284,6 +288,8 @@ struct ShadowRun<'a> {
     record: &'a RunRecord,
     order: Order,
     scores: Vec<f64>,
+    /// The reference on the shadow's examples.
+    reference: Option<Vec<f64>>,
 }
 
 /// Everything that one test reads.
@@ -373,7 +379,7 @@ impl Prepared<'_> {
             let audit = Audit {
                 order: &shadow.order,
                 scores: &shadow.scores,
-                references: self.reference.iter().map(|(.., scores)| scores.as_slice()).collect(),
+                references: shadow.reference.iter().map(Vec::as_slice).collect(),
                 rows: None,
                 units: None,
                 blocks: None,

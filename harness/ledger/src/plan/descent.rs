@@ -33,8 +33,8 @@ impl<'a> Family<'a> {
     ) -> Result<Self, Problem> {
         let mut family = Self { workloads, arms, depths: Vec::new() };
         let mut depths = Vec::new();
-        for workload in 0..workloads.len() {
-            let on = |arm: &usize| arms[*arm].runs_on(&workloads[workload].label);
+        for (workload, planned) in workloads.iter().enumerate() {
+            let on = |arm: &usize| arms[*arm].runs_on(&planned.label);
             for arm in (0..arms.len()).filter(on) {
                 depths.push(((workload, arm), family.generations((workload, arm), arms.len())?));
             }
