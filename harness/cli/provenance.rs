@@ -6,6 +6,7 @@
 pub mod calibrate;
 mod files;
 pub mod map;
+pub mod power;
 pub mod query;
 mod question;
 pub mod runs;
@@ -56,6 +57,8 @@ pub type Ask<'a> = &'a dyn Fn(&[OsString]) -> anyhow::Result<()>;
 pub enum Reading {
     /// Test whether a model derives from a run, by the order in which the run saw its examples
     Query(Box<query::Args>),
+    /// Draw how deep the tests of a suite's last run go, over its own quantities and over the number of examples
+    Power(power::Args),
     /// Test whether two models grew from the same initial weights
     Siblings(siblings::Args),
 }
@@ -68,6 +71,7 @@ impl Reading {
     pub fn run(&self, ask: Ask<'_>) -> anyhow::Result<Exit> {
         match self {
             Self::Query(args) => query::run(args, ask),
+            Self::Power(args) => power::run(args),
             Self::Siblings(args) => siblings::run(args),
         }
     }
