@@ -1,4 +1,4 @@
-//! Invented membership tests: their p-values are real ones of invented scores.
+//! Invented membership tests: the p-values of seeds are real ones of invented scores.
 
 use ledger::analysis::membership::{MembershipAnalysis, MembershipSeed, TestOutcome};
 use ledger::provenance::Query;

@@ -169,7 +169,7 @@ fn a_rung_is_the_query_of_those_examples_alone() {
     shuffle(&mut streams.generator("provenance/power/1"), &mut ids);
     let place: BTreeMap<u32, u64> = seed_order(1).into_iter().zip(0..).collect();
     let scores = made.scores(
-        "1",
+        &made.records[1].cell,
         &made.records[1],
         ScoreKind { access: Access::LogProbs, documents: false },
     );
