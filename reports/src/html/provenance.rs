@@ -1,4 +1,5 @@
-//! The section of membership tests: a row for each, and one for each seed under a fold.
+//! The section of membership tests: a row for each, those without a bar under a fold, and one for
+//! each seed under another.
 
 use ledger::analysis::Analysis;
 use ledger::analysis::membership::{MembershipAnalysis, MembershipSeed, TestOutcome};
@@ -12,7 +13,9 @@ use crate::{Format, ReportError, text};
 /// What the page says of membership tests.
 pub(super) struct Provenance<'a> {
     pub(super) tally: Vec<(&'static Verdict, usize)>,
+    /// Those of which something was expected.
     pub(super) tests: Vec<Test<'a>>,
+    pub(super) others: Vec<Test<'a>>,
     pub(super) simulation: bool,
     pub(super) rows: Vec<Row<'a>>,
     pub(super) figures: Vec<Drawn>,
@@ -53,13 +56,21 @@ impl<'a> Provenance<'a> {
         }
         let tests = Test::all(analysis);
         let count = |verdict| tests.iter().filter(|test| test.verdict == verdict).count();
-        let tally = VERDICTS.iter().map(|verdict| (verdict, count(verdict)));
+        let tally: Vec<(&Verdict, usize)> = VERDICTS
+            .iter()
+            .map(|verdict| (verdict, count(verdict)))
+            .filter(|(_, count)| *count > 0)
+            .collect();
         let rows =
             |test: &'a MembershipAnalysis| test.seeds.iter().map(|seed| Row::new(&test.id, seed));
+        let simulation = tests.iter().any(|test| test.simulation);
+        let (others, tests) = tests.into_iter().partition(|test| test.verdict.words == "no bar");
         let figures = power.iter().map(|figure| Drawn::new(figure, formats));
         Ok(Some(Self {
-            tally: tally.filter(|(_, count)| *count > 0).collect(),
-            simulation: tests.iter().any(|test| test.simulation),
+            tally,
+            simulation,
+            tests,
+            others,
             rows: analysis.membership.iter().flat_map(rows).collect(),
             figures: figures.collect::<Result<_, _>>()?,
             caption: format!("Suite {}", text::one_line(&analysis.suite)),
@@ -67,7 +78,6 @@ impl<'a> Provenance<'a> {
                 .into_iter()
                 .flat_map(|curve| curve.left_out)
                 .collect(),
-            tests,
         }))
     }
 }

@@ -9,9 +9,9 @@ use ledger::analysis::power::{Power, PowerCurve, PowerLine, PowerPoint};
 use crate::axis::{Axis, Scale};
 use crate::curve::{
     BOTTOM_MARGIN, Curve, LEADER, LEAST_PLOT_HEIGHT, LEGEND_ROW, LOG_FROM, SWATCH, TOP,
-    legend_column, x_axis,
+    legend_column,
 };
-use crate::figure::{Align, BODY, Figure, GRID, MOST_ARMS, MUTED, PAPER, WIDTH};
+use crate::figure::{Align, BODY, Figure, GRID, INK, MOST_ARMS, MUTED, WIDTH};
 use crate::font::{shorten, text_width};
 use crate::series::{Dash, Series};
 use crate::{ReportError, csv, output, paint, text};
@@ -90,9 +90,11 @@ fn figure(power: &PowerCurve) -> Figure {
         figure.label((left - 8.0, tick.at + 4.3), &tick.label, Align::Right, MUTED);
     }
     figure.line(vec![(left, bottom), (right, bottom)], MUTED, 1.0);
+    values(&mut figure, points().map(|point| point.at), &x, bottom);
     let axis = shorten(&text::one_line(&power.axis), right - left, BODY, false);
-    x_axis(&mut figure, &x, (left + margin, right - margin, bottom), &axis);
-    nothing(&mut figure, &y, (left, right));
+    figure.label(((left + right) / 2.0, bottom + 38.0), &axis, Align::Centre, INK);
+    let nothing = y.at(NOTHING);
+    figure.dashed(&[(left, nothing), (right, nothing)], Dash::Dashed, MUTED, 1.2);
 
     let lines = series.len() as f64;
     let step = DODGE.0.min(DODGE.1 / (lines - 1.0).max(1.0));
@@ -122,7 +124,7 @@ fn explanation(power: &PowerCurve, scale: Scale) -> String {
         (a, b) if a == b => format!("log10 p, median of {b} seeds; whiskers: smallest to largest"),
         (a, b) => format!("log10 p, median of {a} to {b} seeds; whiskers: smallest to largest"),
     };
-    text.push_str("; lower is stronger evidence");
+    text.push_str("; lower is stronger evidence; dashed: p = 0.05");
     if scale == Scale::Log {
         text.push_str("; log axis");
     }
@@ -133,15 +135,26 @@ fn explanation(power: &PowerCurve, scale: Scale) -> String {
     text
 }
 
-/// The line of p = 0.05 with its name.
-fn nothing(figure: &mut Figure, y: &Axis, (left, right): (f64, f64)) {
-    let at = y.at(NOTHING);
-    figure.dashed(&[(left, at), (right, at)], Dash::Dashed, MUTED, 1.2);
-    let label = "p = 0.05";
-    let (end, top) = (right - 4.0, at + 3.0);
-    let start = end - text_width(label, BODY, false) - 6.0;
-    figure.area(vec![(start, top), (end, top), (end, top + 15.0), (start, top + 15.0)], PAPER, 0.7);
-    figure.label((end - 3.0, top + 11.5), label, Align::Right, MUTED);
+/// Names the values that were measured, as far as there is room.
+fn values(figure: &mut Figure, measured: impl Iterator<Item = f64>, x: &Axis, bottom: f64) {
+    let mut values: Vec<f64> = measured.collect();
+    values.sort_by(f64::total_cmp);
+    values.dedup();
+    let mut free_from = f64::NEG_INFINITY;
+    for value in values {
+        let at = x.at(value);
+        figure.line(vec![(at, bottom), (at, bottom + 5.0)], MUTED, 1.0);
+        let label = if value.fract() == 0.0 && value.abs() < 1e9 {
+            text::fixed(value, 0)
+        } else {
+            text::significant(value, 3)
+        };
+        let half = text_width(&label, BODY, false) / 2.0;
+        if at - half > free_from {
+            figure.label((at, bottom + 19.0), &label, Align::Centre, MUTED);
+            free_from = at + half + 6.0;
+        }
+    }
 }
 
 fn trace(figure: &mut Figure, line: &PowerLine, series: &Series, x: impl Fn(f64) -> f64, y: &Axis) {
@@ -192,11 +205,10 @@ mod tests {
         let curves = sampled();
         let figures = figures(&curves);
         let wide = texts(&figures[0]);
-        for wanted in ["full", "last epoch only", "unrelated", "p = 0.05", "100", "1,000", "−50"]
-        {
+        for wanted in ["full", "last epoch only", "unrelated", "100", "4,000"] {
             assert!(wide.contains(&wanted), "no {wanted:?} in {wide:?}");
         }
-        assert!(wide[1].ends_with("lower is stronger evidence; log axis"), "{wide:?}");
+        assert!(wide[1].ends_with("dashed: p = 0.05; log axis"), "{wide:?}");
         let narrow = texts(&figures[1]);
         assert!(narrow[1].contains("median of 4 to 5 seeds"), "{narrow:?}");
         assert!(narrow.contains(&"median") && !narrow[1].contains("log axis"), "{narrow:?}");
