@@ -144,16 +144,24 @@ fn values(figure: &mut Figure, measured: impl Iterator<Item = f64>, x: &Axis, bo
     for value in values {
         let at = x.at(value);
         figure.line(vec![(at, bottom), (at, bottom + 5.0)], MUTED, 1.0);
-        let label = if value.fract() == 0.0 && value.abs() < 1e9 {
-            text::fixed(value, 0)
-        } else {
-            text::significant(value, 3)
-        };
+        let label = place(value);
         let half = text_width(&label, BODY, false) / 2.0;
         if at - half > free_from {
             figure.label((at, bottom + 19.0), &label, Align::Centre, MUTED);
             free_from = at + half + 6.0;
         }
+    }
+}
+
+/// As it was given, where that is short.
+fn place(value: f64) -> String {
+    let given = value.to_string().replace('-', "−");
+    if value.fract() == 0.0 && value.abs() < 1e9 {
+        text::fixed(value, 0)
+    } else if given.chars().count() <= 7 {
+        given
+    } else {
+        text::significant(value, 3)
     }
 }
 
@@ -193,11 +201,12 @@ mod tests {
     }
 
     fn texts(figure: &Figure) -> Vec<&str> {
-        let text = |shape| match shape {
-            &Shape::Text { ref text, .. } => Some(text.as_str()),
+        let shapes = figure.shapes.iter();
+        let texts = shapes.filter_map(|shape| match shape {
+            Shape::Text { text, .. } => Some(text.as_str()),
             _ => None,
-        };
-        figure.shapes.iter().filter_map(text).collect()
+        });
+        texts.collect()
     }
 
     #[test]
@@ -211,7 +220,8 @@ mod tests {
         assert!(wide[1].ends_with("dashed: p = 0.05; log axis"), "{wide:?}");
         let narrow = texts(&figures[1]);
         assert!(narrow[1].contains("median of 4 to 5 seeds"), "{narrow:?}");
-        assert!(narrow.contains(&"median") && !narrow[1].contains("log axis"), "{narrow:?}");
+        assert!(narrow.contains(&"0.5") && narrow.contains(&"median"), "{narrow:?}");
+        assert!(!narrow[1].contains("log axis"), "{narrow:?}");
     }
 
     #[test]
