@@ -7,6 +7,7 @@ pub mod calibrate;
 pub mod corpus;
 mod files;
 pub mod map;
+pub mod power;
 pub mod query;
 mod question;
 pub mod runs;
@@ -59,6 +60,8 @@ pub type Ask<'a> = &'a dyn Fn(&[OsString]) -> anyhow::Result<()>;
 pub enum Reading {
     /// Test whether a model derives from a run, by the order in which the run saw its examples
     Query(Box<query::Args>),
+    /// Draw how deep the tests of a suite's last run go, over its own quantities and over the number of examples
+    Power(power::Args),
     /// Test whether two models grew from the same initial weights
     Siblings(siblings::Args),
 }
@@ -71,6 +74,7 @@ impl Reading {
     pub fn run(&self, ask: Ask<'_>) -> anyhow::Result<Exit> {
         match self {
             Self::Query(args) => query::run(args, ask),
+            Self::Power(args) => power::run(args),
             Self::Siblings(args) => siblings::run(args),
         }
     }
