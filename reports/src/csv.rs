@@ -245,7 +245,12 @@ impl Table {
 
     /// Shortest decimal that reads back as the same double; empty where absent.
     fn number(&mut self, value: Option<f64>) {
-        self.row.push(value.map(|v| v.to_string()).unwrap_or_default());
+        let shown = value.map(|v| match v.abs() {
+            // Without an exponent a small p-value would be hundreds of zeros.
+            size if size > 0.0 && size < 1e-5 => format!("{v:e}"),
+            _ => v.to_string(),
+        });
+        self.row.push(shown.unwrap_or_default());
     }
 
     fn count(&mut self, value: Option<u64>) {
@@ -302,6 +307,14 @@ mod tests {
         assert_eq!(field("sgd"), "sgd");
         assert_eq!(field("a,b"), "\"a,b\"");
         assert_eq!(field("say \"hi\"\nagain"), "\"say \"\"hi\"\"\nagain\"");
+    }
+
+    #[test]
+    fn a_deep_p_value_is_short_and_reads_back() {
+        let mut table = Table::new(&["p", "x", "y"]);
+        [Some(2.5e-120), Some(0.25), None].into_iter().for_each(|value| table.number(value));
+        table.end_row();
+        assert_eq!(table.finished, "p,x,y\r\n2.5e-120,0.25,\r\n");
     }
 
     #[test]
