@@ -14,7 +14,8 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let store = args.places.store();
     let record = store.record(&store.find(&args.run)?)?;
     let order = recorded::order(&store, &record)?;
-    let last = order.epochs().last().with_context(|| format!("run {} consumed nothing", record.cell))?;
+    let last =
+        order.epochs().last().with_context(|| format!("run {} consumed nothing", record.cell))?;
     let device = &record.environment.device;
     let mut session = Session::again(&record, store, args.places.sources(), device)?;
     let data = record.planned().0;

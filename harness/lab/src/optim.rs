@@ -48,7 +48,8 @@ mod tests {
 
     #[test]
     fn a_rule_goes_on_from_its_state_bit_for_bit() {
-        let makers: [fn(&Network) -> Box<dyn Optimizer>; 2] = [
+        type Make = fn(&Network) -> Box<dyn Optimizer>;
+        let makers: [Make; 2] = [
             |network| {
                 let settings = AdamwSettings {
                     lr: 0.1,
