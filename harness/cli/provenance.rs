@@ -4,8 +4,10 @@
 //! of [`Training`] are the engine's.
 
 pub mod calibrate;
+pub mod corpus;
 mod files;
 pub mod map;
+pub mod power;
 pub mod query;
 mod question;
 pub mod runs;
@@ -42,6 +44,8 @@ pub enum Training {
     Scores(scores::Args),
     /// Sample text from a model of the store
     Sample(sample::Args),
+    /// Write a run's examples and order as plain files, for the partition test
+    Corpus(corpus::Args),
     /// Check in public that p-values are uniform where there is nothing to find; exit 1 if not
     Calibrate(calibrate::Args),
     /// Draw how each part of a run's data was learnt and forgotten, checkpoint by checkpoint
@@ -56,6 +60,8 @@ pub type Ask<'a> = &'a dyn Fn(&[OsString]) -> anyhow::Result<()>;
 pub enum Reading {
     /// Test whether a model derives from a run, by the order in which the run saw its examples
     Query(Box<query::Args>),
+    /// Draw how deep the tests of a suite's last run go, over its own quantities and over the number of examples
+    Power(power::Args),
     /// Test whether two models grew from the same initial weights
     Siblings(siblings::Args),
 }
@@ -68,6 +74,7 @@ impl Reading {
     pub fn run(&self, ask: Ask<'_>) -> anyhow::Result<Exit> {
         match self {
             Self::Query(args) => query::run(args, ask),
+            Self::Power(args) => power::run(args),
             Self::Siblings(args) => siblings::run(args),
         }
     }

@@ -52,7 +52,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
 }
 
 /// The suite's own name: what its YAML says where the argument is a file, else the argument.
-fn suite_name(suite: &str) -> String {
+pub(super) fn suite_name(suite: &str) -> String {
     let text = crate::library::suite(suite).ok();
     let parsed = text.and_then(|found| ledger::suite::parse(&found.file, &found.text).ok());
     parsed.map_or_else(|| suite.to_owned(), |parsed| parsed.suite)

@@ -1,6 +1,7 @@
 //! `palimpsest provenance`: the verbs that build tensors.
 
 mod calibrate;
+mod corpus;
 mod map;
 mod parts;
 mod recorded;
@@ -21,6 +22,7 @@ pub fn run(verb: &Provenance) -> anyhow::Result<Exit> {
         Provenance::Reading(verb) => verb.run(&again),
         Provenance::Training(Training::Scores(args)) => scores::run(args),
         Provenance::Training(Training::Sample(args)) => sample::run(args),
+        Provenance::Training(Training::Corpus(args)) => corpus::run(args),
         Provenance::Training(Training::Calibrate(args)) => calibrate::run(args),
         Provenance::Training(Training::Map(args)) => map::run(args),
         Provenance::Text(Text::Partition(args)) => partition::run(args),

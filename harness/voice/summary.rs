@@ -1,6 +1,7 @@
-//! What a run ends with: one line per arm, claims, warnings.
+//! What a run ends with: one line per arm, claims, membership tests, warnings.
 
 use ledger::analysis::{Analysis, ArmAnalysis, ClaimOutcome, Estimate, WorkloadAnalysis};
+use reports::membership::Test;
 
 use super::{print_table, print_text, warn};
 
@@ -32,10 +33,48 @@ pub fn print_analysis(analysis: &Analysis) -> anyhow::Result<()> {
             analysis.claims.iter().map(claim),
         )?;
     }
+    print_tests(&Test::all(analysis))?;
     for warning in &analysis.warnings {
         warn(warning);
     }
     Ok(())
+}
+
+/// One line per membership test, then why some have no p-value.
+fn print_tests(tests: &[Test<'_>]) -> anyhow::Result<()> {
+    if tests.is_empty() {
+        return Ok(());
+    }
+    print_text("\n")?;
+    let header = ["test", "run → suspect", "access", "log10 p", "statistic", "expected", "outcome"];
+    print_table(header, tests.iter().map(test))?;
+    if tests.iter().any(|test| test.simulation) {
+        print_text(
+            "simulation: orders of public seeds, whose p-values show what a test can do and prove \
+             nothing\n",
+        )?;
+    }
+    for test in tests {
+        for (reason, seeds) in &test.reasons {
+            let id = &test.raw.id;
+            print_text(&format!("{id}: {seeds} of {} without a p-value: {reason}\n", test.seeds))?;
+        }
+    }
+    Ok(())
+}
+
+fn test(test: &Test<'_>) -> [String; 7] {
+    let together =
+        test.combined.as_ref().map_or_else(String::new, |log10_p| format!(", together {log10_p}"));
+    [
+        test.raw.id.clone(),
+        format!("{} → {}", test.raw.run, test.raw.suspect),
+        test.access.to_owned(),
+        format!("{}{together}", test.log10_p),
+        test.statistic.clone(),
+        test.raw.expected.clone(),
+        test.outcome(),
+    ]
 }
 
 fn row(workload: &WorkloadAnalysis, arm: &ArmAnalysis) -> [String; 7] {

@@ -1,8 +1,12 @@
-//! Tables of arms and of runs as RFC 4180 CSV.
+//! Tables of arms, of runs, of membership tests and of power curves as RFC 4180 CSV.
 
 use std::collections::BTreeSet;
 
+use ledger::analysis::membership::{MembershipAnalysis, MembershipSeed, TestOutcome};
+use ledger::analysis::power::Power;
 use ledger::analysis::{Analysis, Estimate, ToTarget};
+
+use crate::membership::access;
 
 /// Columns of `arms.csv` before those of the metrics.
 const ARM_COLUMNS: [&str; 38] = [
@@ -122,6 +126,107 @@ pub(crate) fn runs(analysis: &Analysis) -> String {
     table.finished
 }
 
+/// One row per membership test and seed; what was refused or not made has a reason and no p-value.
+pub(crate) fn membership(analysis: &Analysis) -> String {
+    let mut table = Table::new(&[
+        "test",
+        "statement",
+        "run",
+        "suspect",
+        "reference",
+        "access",
+        "expected",
+        "met",
+        "combined_log10_p",
+        "seed",
+        "run_cell",
+        "suspect_cell",
+        "outcome",
+        "metric",
+        "statistic",
+        "n",
+        "ties",
+        "tail",
+        "adjust",
+        "exact",
+        "p",
+        "log10_p",
+        "holm_log10_p",
+        "floor_log10_p",
+        "randomness",
+        "simulation",
+        "curve_axis",
+        "curve_line",
+        "curve_at",
+        "reason",
+    ]);
+    for test in &analysis.membership {
+        for seed in &test.seeds {
+            tested(&mut table, test, seed);
+        }
+    }
+    table.finished
+}
+
+fn tested(table: &mut Table, test: &MembershipAnalysis, seed: &MembershipSeed) {
+    for field in [&test.id, &test.statement, &test.run, &test.suspect] {
+        table.text(field);
+    }
+    table.text(test.reference.as_deref().unwrap_or(""));
+    table.text(access(test.access));
+    table.text(&test.expected);
+    table.flag(test.met);
+    table.number(test.combined_log10_p);
+    for field in [&seed.seed, &seed.run, &seed.suspect] {
+        table.text(field);
+    }
+    let (outcome, finding, reason) = match &seed.outcome {
+        TestOutcome::Found(finding) => ("found", Some(finding), ""),
+        TestOutcome::Refused(reason) => ("refused", None, reason.as_str()),
+        TestOutcome::Missing(reason) => ("missing", None, reason.as_str()),
+    };
+    table.text(outcome);
+    table.text(finding.map_or("", |found| found.metric.name()));
+    table.number(finding.map(|found| found.statistic));
+    table.count(finding.map(|found| found.n));
+    table.count(finding.map(|found| found.ties));
+    table.text(finding.map_or("", |found| found.tail.name()));
+    table.text(finding.map_or("", |found| found.adjust.name()));
+    table.flag(finding.map(|found| found.exact));
+    table.number(finding.map(|found| found.p));
+    table.number(finding.map(|found| found.log10_p));
+    table.number(seed.holm_log10_p);
+    table.number(finding.and_then(|found| found.floor_log10_p));
+    table.text(finding.map_or("", |found| found.randomness.as_str()));
+    table.flag(finding.map(|found| found.simulation));
+    let curve = test.curve.as_ref();
+    table.text(curve.map_or("", |curve| curve.axis.as_str()));
+    table.text(curve.map_or("", |curve| curve.line.as_str()));
+    table.number(curve.map(|curve| curve.at));
+    table.text(reason);
+    table.end_row();
+}
+
+/// One row per point of a power curve.
+pub(crate) fn power(power: &Power) -> String {
+    let header = ["axis", "line", "at", "median_log10_p", "low_log10_p", "high_log10_p", "seeds"];
+    let mut table = Table::new(&header);
+    for curve in &power.curves {
+        for line in &curve.lines {
+            for point in &line.points {
+                table.text(&curve.axis);
+                table.text(&line.line);
+                for number in [point.at, point.median, point.low, point.high] {
+                    table.number(Some(number));
+                }
+                table.count(Some(point.log10_ps.len() as u64));
+                table.end_row();
+            }
+        }
+    }
+    table.finished
+}
+
 /// A table in the making.
 struct Table {
     finished: String,
@@ -140,6 +245,15 @@ impl Table {
 
     /// Shortest decimal that reads back as the same double; empty where absent.
     fn number(&mut self, value: Option<f64>) {
+        let shown = value.map(|v| match v.abs() {
+            // Without an exponent a small p-value would be hundreds of zeros.
+            size if size > 0.0 && size < 1e-5 => format!("{v:e}"),
+            _ => v.to_string(),
+        });
+        self.row.push(shown.unwrap_or_default());
+    }
+
+    fn count(&mut self, value: Option<u64>) {
         self.row.push(value.map(|v| v.to_string()).unwrap_or_default());
     }
 
@@ -193,6 +307,14 @@ mod tests {
         assert_eq!(field("sgd"), "sgd");
         assert_eq!(field("a,b"), "\"a,b\"");
         assert_eq!(field("say \"hi\"\nagain"), "\"say \"\"hi\"\"\nagain\"");
+    }
+
+    #[test]
+    fn a_deep_p_value_is_short_and_reads_back() {
+        let mut table = Table::new(&["p", "x", "y"]);
+        [Some(2.5e-120), Some(0.25), None].into_iter().for_each(|value| table.number(value));
+        table.end_row();
+        assert_eq!(table.finished, "p,x,y\r\n2.5e-120,0.25,\r\n");
     }
 
     #[test]

@@ -7,18 +7,19 @@ use crate::figure::{Align, BODY, Figure, GRID, INK, MUTED, Point, WIDTH};
 use crate::font::text_width;
 use crate::series::{Dash, Series};
 use crate::text;
-use legend::{legend_column, target_label};
+pub(crate) use legend::legend_column;
+use legend::target_label;
 pub(crate) use line::Curve;
 
 mod legend;
 mod line;
 
-const TOP: f64 = 58.0;
-const BOTTOM_MARGIN: f64 = 48.0;
-const LEAST_PLOT_HEIGHT: f64 = 320.0;
-const LEGEND_ROW: f64 = 17.5;
-const SWATCH: f64 = 28.0;
-const LEADER: f64 = 20.0;
+pub(crate) const TOP: f64 = 58.0;
+pub(crate) const BOTTOM_MARGIN: f64 = 48.0;
+pub(crate) const LEAST_PLOT_HEIGHT: f64 = 320.0;
+pub(crate) const LEGEND_ROW: f64 = 17.5;
+pub(crate) const SWATCH: f64 = 28.0;
+pub(crate) const LEADER: f64 = 20.0;
 
 /// Ratio of the longest to the shortest run from which times are drawn on a log axis.
 pub(crate) const LOG_FROM: f64 = 20.0;

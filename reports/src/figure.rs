@@ -168,17 +168,26 @@ pub(crate) fn all(analysis: &Analysis) -> Vec<Vec<Figure>> {
 
 #[cfg(test)]
 mod tests {
+    use ledger::analysis::power::curves;
+
     use super::*;
     use crate::font::text_width;
     use crate::sample;
 
-    fn every_sample() -> [Analysis; 5] {
+    /// Every figure of a report.
+    fn everything(analysis: &Analysis) -> Vec<Figure> {
+        let power = crate::provenance::power::figures(&curves(&analysis.membership));
+        all(analysis).into_iter().flatten().chain(power).collect()
+    }
+
+    fn every_sample() -> [Analysis; 6] {
         [
             sample::full(),
             sample::sixteen(),
             sample::loss(),
             sample::single_seed(),
             sample::extreme(),
+            sample::provenance(),
         ]
     }
 
@@ -202,7 +211,7 @@ mod tests {
     #[test]
     fn no_text_overlaps_another_or_leaves_the_figure() {
         for analysis in every_sample() {
-            for figure in all(&analysis).into_iter().flatten() {
+            for figure in everything(&analysis) {
                 let boxes = boxes(&figure);
                 for (i, (text, a)) in boxes.iter().enumerate() {
                     let name = &figure.name;
@@ -221,7 +230,7 @@ mod tests {
     #[test]
     fn nothing_is_drawn_outside_the_figure() {
         for analysis in every_sample() {
-            for figure in all(&analysis).into_iter().flatten() {
+            for figure in everything(&analysis) {
                 for shape in &figure.shapes {
                     let points = match shape {
                         Shape::Line { points, .. } | Shape::Area { points, .. } => points.clone(),

@@ -14,7 +14,7 @@ pub enum Format {
     Svg,
     /// Tables for a paper.
     Tex,
-    /// One table of arms, one of runs.
+    /// One table of arms, one of runs, one of membership tests.
     Csv,
     /// The analysis itself.
     Json,

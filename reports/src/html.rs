@@ -8,14 +8,17 @@ use ledger::analysis::{Analysis, ClaimOutcome, Outcomes, RunRow, WorkloadAnalysi
 
 use crate::figure::Figure;
 use crate::html::arm::Arm;
+use crate::html::provenance::Provenance;
 use crate::{Format, ReportError, paint, text};
 
 mod arm;
+mod provenance;
 
-/// The page for `analysis` with the figures of each workload; links to the files of `formats`.
+/// The page for `analysis` with the figures of each workload and its power curves; links to the files of `formats`.
 pub(crate) fn page(
     analysis: &Analysis,
     figures: &[Vec<Figure>],
+    power: &[Figure],
     formats: &[Format],
 ) -> Result<String, ReportError> {
     let mut workloads = Vec::new();
@@ -33,8 +36,9 @@ pub(crate) fn page(
         warnings: &analysis.warnings,
         environment: &analysis.environment,
         commands: commands(analysis),
-        files: files(formats),
+        files: files(analysis, formats),
         empty: analysis.workloads.is_empty(),
+        provenance: Provenance::new(analysis, power, formats)?,
         workloads,
     };
     Ok(page.render()?)
@@ -54,6 +58,7 @@ struct Page<'a> {
     commands: Vec<String>,
     files: Vec<(&'static str, &'static str)>,
     empty: bool,
+    provenance: Option<Provenance<'a>>,
     workloads: Vec<Workload<'a>>,
 }
 
@@ -123,6 +128,18 @@ struct Drawn {
     files: Vec<(&'static str, String)>,
 }
 
+impl Drawn {
+    fn new(figure: &Figure, formats: &[Format]) -> Result<Self, ReportError> {
+        let files = [Format::Svg, Format::Png].into_iter().filter(|f| formats.contains(f));
+        Ok(Self {
+            svg: paint::inline_svg(figure)?,
+            files: files
+                .map(|format| (format.name(), figure.file(format.name()).display().to_string()))
+                .collect(),
+        })
+    }
+}
+
 impl<'a> Workload<'a> {
     fn new(
         analysis: &'a Analysis,
@@ -131,16 +148,8 @@ impl<'a> Workload<'a> {
         formats: &[Format],
         index: usize,
     ) -> Result<Self, ReportError> {
-        let mut drawn = Vec::new();
-        for figure in figures {
-            let files = [Format::Svg, Format::Png].into_iter().filter(|f| formats.contains(f));
-            drawn.push(Drawn {
-                svg: paint::inline_svg(figure)?,
-                files: files
-                    .map(|format| (format.name(), figure.file(format.name()).display().to_string()))
-                    .collect(),
-            });
-        }
+        let drawn = figures.iter().map(|figure| Drawn::new(figure, formats));
+        let drawn = drawn.collect::<Result<Vec<_>, _>>()?;
         let runs: Vec<Run> =
             analysis.runs.iter().filter(|run| run.workload == raw.workload).map(Run::new).collect();
         let mut metrics: Vec<String> =
@@ -253,15 +262,17 @@ fn commands(analysis: &Analysis) -> Vec<String> {
 }
 
 /// Tables written beside the page.
-fn files(formats: &[Format]) -> Vec<(&'static str, &'static str)> {
+fn files(analysis: &Analysis, formats: &[Format]) -> Vec<(&'static str, &'static str)> {
+    let tests = !analysis.membership.is_empty();
     [
         (Format::Csv, "arms.csv", "arms"),
         (Format::Csv, "runs.csv", "runs"),
+        (Format::Csv, "provenance.csv", "membership tests"),
         (Format::Tex, "tables.tex", "LaTeX tables"),
         (Format::Json, "analysis.json", "the analysis"),
     ]
     .into_iter()
-    .filter(|(format, _, _)| formats.contains(format))
+    .filter(|(format, file, _)| formats.contains(format) && (tests || *file != "provenance.csv"))
     .map(|(_, file, what)| (file, what))
     .collect()
 }

@@ -1,7 +1,8 @@
-//! Tables for a paper: one of arms per workload, one of claims; needs the `booktabs` package.
+//! Tables for a paper: one of arms per workload, one of claims, one of membership tests; needs the `booktabs` package.
 
 use ledger::analysis::{Analysis, ArmAnalysis, ClaimOutcome, WorkloadAnalysis};
 
+use crate::membership::Test;
 use crate::text;
 
 /// Every table, ready for `\input{tables}`.
@@ -19,6 +20,9 @@ pub(crate) fn tables(analysis: &Analysis) -> String {
     }
     if !analysis.claims.is_empty() {
         claims(&mut tex, &analysis.claims);
+    }
+    if !analysis.membership.is_empty() {
+        membership(&mut tex, &Test::all(analysis));
     }
     tex
 }
@@ -93,6 +97,37 @@ fn claims(tex: &mut String, claims: &[ClaimOutcome]) {
             text::effect(claim),
             claim.n.to_string(),
             claim.verdict.clone(),
+        ];
+        let cells: Vec<String> = cells.iter().map(|cell| escape(cell)).collect();
+        tex.push_str(&cells.join(" & "));
+        tex.push_str(" \\\\\n");
+    }
+    tex.push_str("\\bottomrule\n\\end{tabular}\n\\end{table}\n");
+}
+
+fn membership(tex: &mut String, tests: &[Test<'_>]) {
+    let simulated = if tests.iter().any(|test| test.simulation) {
+        " Orders of public seeds: simulations, which show power and prove nothing."
+    } else {
+        ""
+    };
+    tex.push_str("\n\\begin{table}\n\\centering\n");
+    tex.push_str(&format!(
+        "\\caption{{Membership tests; smallest to largest of the seeds.{simulated}}}\n"
+    ));
+    tex.push_str("\\begin{tabular}{p{0.36\\linewidth}lrrrll}\n\\toprule\n");
+    tex.push_str(
+        "Test & Access & $n$ & Statistic & $\\log_{10} p$ & Expected & Outcome \\\\\n\\midrule\n",
+    );
+    for test in tests {
+        let cells = [
+            test.raw.statement.as_str(),
+            test.access,
+            &test.examples,
+            &test.statistic,
+            &test.log10_p,
+            &test.raw.expected,
+            &test.outcome(),
         ];
         let cells: Vec<String> = cells.iter().map(|cell| escape(cell)).collect();
         tex.push_str(&cells.join(" & "));

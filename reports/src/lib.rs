@@ -15,6 +15,7 @@ mod font;
 mod format;
 mod html;
 mod latex;
+pub mod membership;
 mod output;
 mod paint;
 pub mod provenance;
@@ -28,6 +29,7 @@ mod sample;
 
 use std::path::{Path, PathBuf};
 
+use ledger::analysis::power::curves;
 use ledger::analysis::{ANALYSIS_VERSION, Analysis};
 
 pub use error::ReportError;
@@ -38,9 +40,9 @@ pub use format::{Format, UnknownFormat};
 /// | format | files |
 /// | --- | --- |
 /// | html | `index.html`, self-contained: no script, nothing loaded |
-/// | svg, png | `figures/<workload>-<figure>.svg` and `.png` (2 pixels per unit) |
+/// | svg, png | `figures/<workload>-<figure>.svg` and `.png` (2 pixels per unit), `figures/power-<axis>` |
 /// | tex | `tables.tex` (needs the `booktabs` package) |
-/// | csv | `arms.csv`, `runs.csv` |
+/// | csv | `arms.csv`, `runs.csv`; `provenance.csv` where there are membership tests |
 /// | json | `analysis.json` |
 ///
 /// Everything is rendered before the first byte is written, and each file replaces an older one
@@ -63,21 +65,23 @@ pub fn render(
     }
     let mut files = Vec::new();
     let wanted = |format| formats.contains(&format);
-    let figures = if wanted(Format::Html) || wanted(Format::Svg) || wanted(Format::Png) {
-        figure::all(analysis)
+    let (figures, power) = if [Format::Html, Format::Svg, Format::Png].into_iter().any(wanted) {
+        (figure::all(analysis), provenance::power::figures(&curves(&analysis.membership)))
     } else {
-        Vec::new()
+        (Vec::new(), Vec::new())
     };
+    let all = || figures.iter().flatten().chain(&power);
     if wanted(Format::Html) {
-        files.push((PathBuf::from("index.html"), html::page(analysis, &figures, formats)?.into()));
+        let page = html::page(analysis, &figures, &power, formats)?;
+        files.push((PathBuf::from("index.html"), page.into()));
     }
     if wanted(Format::Svg) {
-        for figure in figures.iter().flatten() {
+        for figure in all() {
             files.push((figure.file("svg"), paint::svg(figure)?.into()));
         }
     }
     if wanted(Format::Png) {
-        for figure in figures.iter().flatten() {
+        for figure in all() {
             files.push((figure.file("png"), paint::png(figure)?));
         }
     }
@@ -87,6 +91,9 @@ pub fn render(
     if wanted(Format::Csv) {
         files.push((PathBuf::from("arms.csv"), csv::arms(analysis).into()));
         files.push((PathBuf::from("runs.csv"), csv::runs(analysis).into()));
+        if !analysis.membership.is_empty() {
+            files.push((PathBuf::from("provenance.csv"), csv::membership(analysis).into()));
+        }
     }
     if wanted(Format::Json) {
         let mut json = serde_json::to_vec_pretty(analysis)?;

@@ -1,8 +1,9 @@
 //! Figures and tables of provenance: whether p-values are uniform where they must be, and what a
-//! run knew of its data at each of its checkpoints.
+//! run knew of its data at each of its checkpoints, and how deep tests go.
 
 pub mod calibration;
 pub mod heatmap;
+pub mod power;
 
 use std::path::{Path, PathBuf};
 

@@ -64,17 +64,25 @@ impl Series {
             let mut series =
                 Self { label, colour: BLACK, dash: Dash::Solid, marker: Marker::Disc, baseline };
             if !baseline {
-                let (round, turn) = (coloured / PALETTE.len(), coloured % PALETTE.len());
-                series.colour = PALETTE.get(turn).copied().unwrap_or(BLACK);
-                (series.dash, series.marker) = match round % 4 {
-                    0 => (Dash::Solid, Marker::Disc),
-                    1 => (Dash::Dashed, Marker::Square),
-                    2 => (Dash::Dotted, Marker::Triangle),
-                    _ => (Dash::Chained, Marker::Diamond),
-                };
+                (series.colour, series.dash, series.marker) = looks(coloured);
                 coloured += 1;
             }
             all.push(series);
+        }
+        all
+    }
+
+    /// One series per label (at most [`MOST_ARMS`]), none of them a baseline.
+    pub(crate) fn named(labels: &[&str]) -> Vec<Self> {
+        let mut all: Vec<Self> = Vec::new();
+        for (i, name) in labels.iter().take(MOST_ARMS).enumerate() {
+            let line = text::one_line(name);
+            let mut label = shorten(&line, LABEL_WIDTH, BODY, false);
+            if all.iter().any(|other| other.label == label) {
+                label = shorten(&format!("#{} {line}", i + 1), LABEL_WIDTH, BODY, false);
+            }
+            let (colour, dash, marker) = looks(i);
+            all.push(Self { label, colour, dash, marker, baseline: false });
         }
         all
     }
@@ -85,6 +93,18 @@ impl Series {
         (arms > MOST_ARMS)
             .then(|| format!("first {MOST_ARMS} of {arms} arms; the rest are in the tables"))
     }
+}
+
+/// Colours first, then dashes and markers.
+fn looks(number: usize) -> (Colour, Dash, Marker) {
+    let (round, turn) = (number / PALETTE.len(), number % PALETTE.len());
+    let (dash, marker) = match round % 4 {
+        0 => (Dash::Solid, Marker::Disc),
+        1 => (Dash::Dashed, Marker::Square),
+        2 => (Dash::Dotted, Marker::Triangle),
+        _ => (Dash::Chained, Marker::Diamond),
+    };
+    (PALETTE.get(turn).copied().unwrap_or(BLACK), dash, marker)
 }
 
 impl Dash {

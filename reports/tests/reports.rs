@@ -129,7 +129,7 @@ fn falling_metric_reads_the_other_way_round() {
 
 #[test]
 fn page_loads_nothing_and_runs_nothing() {
-    for analysis in [sample::full(), sample::extreme(), sample::empty()] {
+    for analysis in [sample::full(), sample::extreme(), sample::provenance(), sample::empty()] {
         let page = read(&rendered(&analysis), "index.html");
         // The one address is the favicon's namespace, a name inside a data: URL, never fetched.
         assert_eq!(page.matches("http").count(), 1);
@@ -243,6 +243,65 @@ fn every_table_row_in_tex_has_its_columns() {
         assert_eq!(columns, if i < 13 { 6 } else { 5 }, "{row}");
     }
     assert_eq!(tex.matches('{').count(), tex.matches('}').count());
+}
+
+/// The part of a text from `from` up to `to`.
+fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
+    let start = text.find(from).unwrap();
+    let length = text[start..].find(to).unwrap();
+    &text[start..start + length]
+}
+
+#[test]
+fn membership_tests_are_a_section_of_the_page() {
+    let folder = rendered(&sample::provenance());
+    let page = read(&folder, "index.html");
+    let section = between(&page, "<h2>Provenance</h2>", "</section>");
+    insta::assert_snapshot!(between(section, "<h2>", "<div class=\"figures\">"));
+    let count = sample::provenance().membership.len();
+    assert_eq!(section.matches("<tr>").count(), 3 + count + 5 * count);
+    assert!(section.contains("Tests without a bar (21)"));
+    let seeds = between(&page, "id=\"provenance-seeds\"", "</details>");
+    assert_eq!(seeds.matches("<tr>").count(), 1 + 5 * count);
+    assert!(seeds.contains("<b>not made</b>: stories/elsewhere has not run"));
+    assert_eq!(page.matches("href=\"figures/power-").count(), 4);
+    assert!(
+        page.contains("share-1, seed 4: every score is 0.5"),
+        "what a figure leaves out is told"
+    );
+    assert!(!page.contains("<script"));
+}
+
+#[test]
+fn membership_tests_are_a_table_in_tex_and_in_csv() {
+    let analysis = sample::provenance();
+    let folder = rendered(&analysis);
+    let tex = read(&folder, "tables.tex");
+    let table = &tex[tex.find("\\caption{Membership").unwrap()..];
+    let rows: Vec<&str> = table.lines().filter(|line| line.ends_with(" \\\\")).collect();
+    assert_eq!(rows.len(), 1 + analysis.membership.len());
+    assert!(rows.iter().all(|row| row.matches('&').count() == 6), "{rows:?}");
+    insta::assert_snapshot!("tex_membership", rows[..6].join("\n"));
+    let rows = parse_csv(&read(&folder, "provenance.csv"));
+    assert!(rows.iter().all(|row| row.len() == rows[0].len()));
+    assert_eq!(rows.len(), 1 + 5 * analysis.membership.len());
+    let column = |name: &str| rows[0].iter().position(|other| other == name).unwrap();
+    let refused = rows.iter().find(|row| row[column("test")] == "sorted").unwrap();
+    assert_eq!(
+        (refused[column("outcome")].as_str(), refused[column("p")].as_str()),
+        ("refused", "")
+    );
+    assert!(refused[column("reason")].contains("not random"));
+    insta::assert_snapshot!("csv_membership", rows[1].join("\n"));
+}
+
+#[test]
+fn a_report_without_membership_tests_says_nothing_of_them() {
+    let folder = rendered(&sample::full());
+    let page = read(&folder, "index.html");
+    assert!(!page.contains("Provenance") && !page.contains("membership"), "not even in the terms");
+    assert!(!read(&folder, "tables.tex").contains("Membership"));
+    assert!(!folder.path().join("provenance.csv").exists());
 }
 
 #[test]

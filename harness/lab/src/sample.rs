@@ -52,6 +52,28 @@ impl Form {
     }
 }
 
+/// The training examples as tokens, in dataset order, and how many tokens each has: what a text can
+/// overlap with.
+///
+/// # Errors
+/// When the workload does not predict tokens or libtorch refuses an operation.
+pub fn corpus(ready: &Ready) -> Result<(Vec<u32>, usize), LabError> {
+    Form::of(ready)?;
+    let train = &ready.splits.train;
+    let last = train.labels.f_select(1, -1)?;
+    // Labels are the inputs one place on; the last one is nobody's input.
+    let whole = if last.f_min()?.int64_value(&[]) == IGNORED {
+        train.stored.shallow_clone()
+    } else {
+        Tensor::f_cat(&[train.stored.shallow_clone(), last.f_unsqueeze(1)?], 1)?
+    };
+    let (_, length) = whole.size2()?;
+    let flat = whole.f_to_device(tch::Device::Cpu)?.f_contiguous()?.f_view([-1])?;
+    let tokens = Vec::<i64>::try_from(flat)?;
+    let known = |token: i64| u32::try_from(token).unwrap_or(0);
+    Ok((tokens.into_iter().map(known).collect(), usize::try_from(length).unwrap_or(0)))
+}
+
 /// Samples `count` documents at a `temperature` above 0; randomness is that of stream `text` of
 /// `streams`, keyed by the document.
 ///

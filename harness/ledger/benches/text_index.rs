@@ -66,7 +66,7 @@ fn corpus(symbols: usize, vocabulary: u64) -> Vec<u32> {
 
 fn lengths(symbols: usize) -> Vec<u32> {
     let mut lengths = vec![DOCUMENT as u32; symbols / DOCUMENT];
-    lengths.extend((symbols % DOCUMENT > 0).then_some((symbols % DOCUMENT) as u32));
+    lengths.extend((!symbols.is_multiple_of(DOCUMENT)).then_some((symbols % DOCUMENT) as u32));
     lengths
 }
 

@@ -8,6 +8,7 @@ mod context;
 mod curves;
 mod estimates;
 pub mod membership;
+pub mod power;
 pub mod summarise;
 
 use std::collections::BTreeMap;

@@ -8,6 +8,10 @@ use ledger::analysis::{
 };
 use ledger::stats::interval::Interval;
 
+// Named, because this file is a module of three crates.
+#[path = "membership.rs"]
+mod membership;
+
 /// A label that would run in a browser if it were not escaped.
 pub const HOSTILE: &str = "<script>alert(1)</script>";
 /// A label wider than any figure allows.
@@ -421,6 +425,13 @@ pub fn extreme() -> Analysis {
     let mut bare = workload("no-arms", &[], 5);
     bare.baseline = None;
     analysis(vec![huge, bare], Vec::new())
+}
+
+/// Membership tests beside two arms.
+pub fn provenance() -> Analysis {
+    let mut analysis = analysis(vec![workload("stories", &SHAPES[..2], 5)], Vec::new());
+    analysis.membership = membership::tests();
+    analysis
 }
 
 /// Nothing has been run.

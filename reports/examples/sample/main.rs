@@ -15,6 +15,7 @@ fn main() -> Result<(), ReportError> {
         ("loss", analysis::loss()),
         ("single-seed", analysis::single_seed()),
         ("extreme", analysis::extreme()),
+        ("provenance", analysis::provenance()),
         ("empty", analysis::empty()),
     ] {
         render(&analysis, &Format::ALL, &out.join(name))?;

@@ -47,7 +47,7 @@ fn passes(path: &[Point], (left, top): Point, (right, bottom): Point) -> bool {
 }
 
 /// Labels to the right of the plot, each near the height where its line ends, none overlapping.
-pub(super) fn legend_column(figure: &mut Figure, curves: &[Curve], x: &Axis, y: &Axis, right: f64) {
+pub(crate) fn legend_column(figure: &mut Figure, curves: &[Curve], x: &Axis, y: &Axis, right: f64) {
     let bottom = figure.height - BOTTOM_MARGIN;
     let mut rows: Vec<(f64, &Curve)> = curves
         .iter()

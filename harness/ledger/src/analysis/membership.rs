@@ -1,6 +1,8 @@
 //! The membership tests of a suite: one per seed, judged against what the suite expects.
 
-use std::collections::BTreeMap;
+pub mod ladder;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -301,12 +303,27 @@ struct Prepared<'a> {
 
 impl Prepared<'_> {
     fn run(&self, test: &MembershipUse) -> Result<Finding, Refusal> {
+        self.test(test, self.checked(test)?.as_ref(), None)
+    }
+
+    /// The template, where there is one, after every model was seen to be independent of the run.
+    fn checked(&self, test: &MembershipUse) -> Result<Option<Template>, Refusal> {
         if let Some((name, record, _)) = &self.reference {
             independent(self.run, Recorded { record, name })?;
         }
         for shadow in &self.shadows {
             independent(self.run, Recorded { record: shadow.record, name: &shadow.name })?;
         }
+        if self.shadows.is_empty() { Ok(None) } else { self.template(test).map(Some) }
+    }
+
+    /// The test on all examples, or on those alone that were queried.
+    fn test(
+        &self,
+        test: &MembershipUse,
+        template: Option<&Template>,
+        queried: Option<&BTreeSet<u64>>,
+    ) -> Result<Finding, Refusal> {
         // Row by row, the pack that a document is in.
         let packs = match self.order.examples {
             0 => Vec::new(),
@@ -316,17 +333,30 @@ impl Prepared<'_> {
             }
         };
         let apart = test.documents != Documents::Whole;
-        let template = if self.shadows.is_empty() { None } else { Some(self.template(test)?) };
         let unit = if apart { Unit::Pack } else { self.order.unit };
         let order = Order { unit, ..self.order.clone() };
+        let asked = |pack: &u64| queried.is_none_or(|queried| queried.contains(pack));
+        let pick = |scores: &[f64]| -> Vec<f64> {
+            match queried {
+                // All of them, so that the test refuses a length that does not fit.
+                None => scores.to_vec(),
+                Some(_) => {
+                    let rows = scores.iter().zip(&packs).filter(|(_, pack)| asked(pack));
+                    rows.map(|(score, _)| *score).collect()
+                }
+            }
+        };
+        let rows: Vec<u64> = packs.iter().copied().filter(asked).collect();
+        let suspect = pick(&self.suspect);
+        let reference = self.reference.as_ref().map(|(.., scores)| pick(scores));
         Audit {
             order: &order,
-            scores: &self.suspect,
-            references: self.reference.iter().map(|(.., scores)| scores.as_slice()).collect(),
-            rows: apart.then_some(&packs),
-            units: (test.documents == Documents::Averaged).then_some(&packs),
+            scores: &suspect,
+            references: reference.iter().map(Vec::as_slice).collect(),
+            rows: (apart || queried.is_some()).then_some(&rows),
+            units: (test.documents == Documents::Averaged).then_some(&rows),
             blocks: None,
-            template: template.as_ref(),
+            template,
             resolution: Resolution::Step,
             metric: test.metric,
             tail: test.tail,

@@ -16,7 +16,7 @@ use crate::transcript::ChainPoint;
 /// What a made-up run ends with: seconds to the target (or none), test accuracy, test NLL.
 type Ending = (Option<f64>, f64, f64);
 
-fn record(seed: usize, (time, accuracy, nll): Ending) -> RunRecord {
+pub(super) fn record(seed: usize, (time, accuracy, nll): Ending) -> RunRecord {
     let crossing = |at: Option<f64>| Crossing {
         isotonic: at,
         first: at,
