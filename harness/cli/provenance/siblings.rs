@@ -2,6 +2,7 @@
 
 mod weights;
 
+use ledger::evidence::certificate::odds;
 use ledger::provenance::siblings::{Layer, Siblings, siblings};
 use serde::Serialize;
 
@@ -98,9 +99,10 @@ fn print(found: &Siblings, left_out: &[String]) -> anyhow::Result<()> {
     print_table(["layer", "units", "matched to themselves", "Spearman", "log10 p"], rows)?;
     print_text(&format!(
         "together (Fisher): log10 p {:.2}\n\
-         small: hidden units of both models carry the same labels, which only a common start \
-         explains; it says nothing of the order of the data\n",
-        found.log10_p
+         had the two starts been independent, labels would match this well {}; this says nothing of \
+         the order of the data\n",
+        found.log10_p,
+        odds(found.log10_p)
     ))?;
     if !left_out.is_empty() {
         print_text(&format!("left out: {}\n", left_out.join(", ")))?;

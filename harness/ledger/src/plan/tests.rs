@@ -286,7 +286,7 @@ fn parents_that_are_not_there_or_go_in_a_circle_are_refused() {
     );
     insta::assert_snapshot!(
         refusal("on: [home] }", "on: [home], teacher: away/child }"),
-        @r#"x.yaml:9:5: arm "child" descends from itself"#
+        @r#"x.yaml:10:5: arm "parent" descends from itself"#
     );
 }
 

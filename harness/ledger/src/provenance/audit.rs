@@ -130,12 +130,26 @@ impl Audit<'_> {
             Ok((epoch.epoch, epoch.ids.len() as u64, columns))
         });
         let mut tests = columns.collect::<Result<Vec<_>, Refusal>>()?;
+        if self.order.law == OrderLaw::Blockwise && tests.len() == 1 {
+            // One list of ids says nothing of where its blocks end.
+            return Err(Refusal::NeedsMonteCarlo {
+                law: OrderLaw::Blockwise,
+                remedy: "give one row of ids per block, or positions with the block of each \
+                         example and a number of draws",
+            });
+        }
         match tests.len() {
             0 => Err(Refusal::TooFew { needed: 1, found: 0 }),
             1 => {
                 let (_, draws, columns) = tests.remove(0);
                 self.test(&columns, null, draws)
             }
+            _ if self.template.is_some() => Err(Refusal::TooFewOf {
+                what: "a template: choose the epoch to test; it",
+                needed: 1,
+                of: "epoch and no more",
+                found: tests.len() as u64,
+            }),
             _ if self.monte_carlo.is_some() => Err(Refusal::TooFewOf {
                 what: "Monte Carlo: choose the epoch to test; it",
                 needed: 1,
@@ -245,6 +259,11 @@ impl Audit<'_> {
     fn test(&self, columns: &Columns, null: NullKind, sampled: u64) -> Result<Finding, Refusal> {
         let query = self.query(columns);
         if let Some(template) = self.template {
+            // The profile is a function of the position under a uniform order only.
+            require_closed_form(self.order.law, null)?;
+            if self.monte_carlo.is_some() {
+                return Err(Refusal::TemplateDraws);
+            }
             return template.test(&query);
         }
         let examples = self.order.examples;

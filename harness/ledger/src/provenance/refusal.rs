@@ -106,6 +106,9 @@ pub enum Refusal {
         /// The later one.
         second: u64,
     },
+    /// A template's p-value has a closed form only.
+    #[error("a template is tested by its closed form: leave out the number of draws")]
+    TemplateDraws,
     /// An order without a known null distribution.
     #[error("the order law is {}, {why}: no p-value is valid; {remedy}", law_name(*law))]
     NoNull {
