@@ -4,10 +4,10 @@
 //! of [`Training`] are the engine's.
 
 pub mod calibrate;
-mod files;
+pub mod files;
 pub mod map;
 pub mod query;
-mod question;
+pub mod question;
 pub mod runs;
 pub mod sample;
 pub mod scores;
