@@ -205,14 +205,28 @@ def read_column(path, column):
     return array
 
 
-def positions_of(order):
-    """Where each example stands in the order: the inverse permutation."""
+def positions_of(order, ids=None):
+    """Where each example, or each of the ids, stands in the order: the inverse permutation."""
     n = len(order)
+    if ids is not None:
+        places = {int(example): t for t, example in enumerate(order)}
+        if len(places) != n or any(int(example) not in places for example in ids):
+            raise Cannot("the order names an id twice, or not all that were scored")
+        return np.array([places[int(example)] for example in ids], dtype=np.int64)
     if sorted(order.tolist()) != list(range(n)):
         raise Cannot("the order does not name each of 0..n-1 once; give --positions instead")
     positions = np.empty(n, dtype=np.int64)
     positions[order.astype(np.int64)] = np.arange(n)
     return positions
+
+
+def averaged(units, positions, columns):
+    """Rows by unit: the rank of its first position, and the mean of each column."""
+    names, inverse, counts = np.unique(units, return_inverse=True, return_counts=True)
+    first = np.full(len(names), np.iinfo(np.int64).max)
+    np.minimum.at(first, inverse, positions.astype(np.int64))
+    means = [np.bincount(inverse, column.astype(np.float64)) / counts for column in columns]
+    return first, means
 
 
 def adjusted(scores, references, how):
@@ -425,12 +439,22 @@ def check_answer(certificate, columns, report):
     if "positions" in columns:
         positions = columns["positions"][0]
     elif "order" in columns:
-        positions = positions_of(columns["order"][0])
+        positions = positions_of(columns["order"][0], *columns.get("ids", []))
     else:
         raise Cannot("the certificate names neither an order nor positions")
     scores, references = columns["scores"][0], columns.get("reference", [])
     if any(len(column) != len(positions) for column in [scores, *references]):
         raise Cannot("the columns differ in length")
+    options = certificate["options"]
+    if options.get("law", "uniform") not in ("uniform", "uniform-same-each-epoch", "uniform-subset"):
+        raise Cannot(f"orders of the law {options['law']!r}")
+    if options.get("batch_size") is not None:
+        raise Cannot("positions that count steps")
+    if "units" in columns:
+        units = columns["units"][0]
+        if len(units) != len(positions):
+            raise Cannot("the columns differ in length")
+        positions, (scores, *references) = averaged(units, positions, [scores, *references])
     if (finding["adjust"] == "none") != (not references):
         raise Unreadable(f"the adjustment {finding['adjust']!r} with {len(references)} references")
     y = adjusted(scores, references, finding["adjust"])
@@ -465,6 +489,9 @@ def check_certificate(options):
         "positions": [options.positions] if options.positions else [],
         "scores": [options.scores] if options.scores else [],
         "reference": list(options.reference),
+        "ids": [options.ids] if options.ids else [],
+        "units": [options.units] if options.units else [],
+        "blocks": [options.blocks] if options.blocks else [],
     }
     columns = check_files(certificate, given, report)
     if columns is None:
@@ -489,6 +516,9 @@ def main():
     parser.add_argument("--positions", type=pathlib.Path, help="file with the positions")
     parser.add_argument("--scores", type=pathlib.Path, help="file with the suspect's scores")
     parser.add_argument("--reference", type=pathlib.Path, action="append", default=[])
+    parser.add_argument("--ids", type=pathlib.Path, help="file with the id of each scored example")
+    parser.add_argument("--units", type=pathlib.Path, help="file with the unit of each scored example")
+    parser.add_argument("--blocks", type=pathlib.Path, help="file with the block of each scored example")
     parser.add_argument("--key", type=pathlib.Path, action="append", default=[])
     options = parser.parse_args()
     try:

@@ -5,11 +5,11 @@
 
 pub mod calibrate;
 pub mod corpus;
-mod files;
+pub mod files;
 pub mod map;
 pub mod power;
 pub mod query;
-mod question;
+pub mod question;
 pub mod runs;
 pub mod sample;
 pub mod scores;

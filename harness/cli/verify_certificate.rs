@@ -1,10 +1,13 @@
 //! `palimpsest verify-certificate`
 
+mod anew;
+mod origin;
+
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use ledger::evidence::PublicKey;
-use ledger::evidence::certificate::{Certificate, Given, Recompute, Role, Verification, verify};
+use ledger::evidence::certificate::{Certificate, Given, Role, Verification, verify};
 use ledger::record::Store;
 use ledger::record::verify::Check;
 
@@ -14,15 +17,12 @@ use crate::voice::{print_json, print_text};
 /// Largest certificate that is read: one of 10,000 epochs has about 1 MB.
 pub(crate) const MOST_BYTES: u64 = 64 << 20;
 
-/// How the finding is computed anew from the inputs; `None` where this build cannot.
-const RECOMPUTE: Option<Recompute<'static>> = None;
-
 /// Options of `palimpsest verify-certificate`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The certificate (JSON)
     certificate: PathBuf,
-    /// The file with the order
+    /// The file with the order; with a certificate about a run, its ids must be the run's
     #[arg(long, value_name = "FILE")]
     order: Option<PathBuf>,
     /// The file with the positions
@@ -34,6 +34,15 @@ pub struct Args {
     /// A file with reference scores; repeat it in the order of the certificate
     #[arg(long, value_name = "FILE")]
     reference: Vec<PathBuf>,
+    /// The file with the id of each scored example
+    #[arg(long, value_name = "FILE")]
+    ids: Option<PathBuf>,
+    /// The file with the unit of each scored example
+    #[arg(long, value_name = "FILE")]
+    units: Option<PathBuf>,
+    /// The file with the block of each scored example
+    #[arg(long, value_name = "FILE")]
+    blocks: Option<PathBuf>,
     /// A public key that must have signed it; may be repeated
     #[arg(long, value_name = "KEY.pub.pem")]
     key: Vec<PathBuf>,
@@ -72,19 +81,28 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         one(Role::Order, &args.order),
         one(Role::Positions, &args.positions),
         one(Role::Scores, &args.scores),
+        one(Role::Ids, &args.ids),
+        one(Role::Units, &args.units),
+        one(Role::Blocks, &args.blocks),
     ];
-    let store = args.store.as_deref().map(Store::at);
-    let given = Given {
-        files: files.into_iter().flatten().chain(references).collect(),
-        keys: args.key.iter().map(|path| PublicKey::read(path)).collect::<Result<_, _>>()?,
-        store: store.as_ref(),
-        recompute: RECOMPUTE,
-    };
-    for (_, path) in &given.files {
+    let certificate = Certificate::read(&bytes).with_context(|| shown.to_string())?;
+    let mut files: Vec<_> = files.into_iter().flatten().chain(references).collect();
+    for (_, path) in &files {
         std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
     }
+    // An order that the certificate names no file of can still be that of its run.
+    if certificate.origin.is_some() && certificate.tested.files.is_empty() {
+        files.retain(|(role, _)| *role != Role::Order);
+    }
+    let store = args.store.as_deref().map(Store::at);
+    let given = Given {
+        files,
+        keys: args.key.iter().map(|path| PublicKey::read(path)).collect::<Result<_, _>>()?,
+        store: store.as_ref(),
+        recompute: Some(&anew::finding),
+    };
     let mut outcome = verify(&bytes, &given).with_context(|| shown.to_string())?;
-    let certificate = Certificate::read(&bytes)?;
+    origin::check(&certificate, args.order.as_deref(), &mut outcome);
     if let Some(page) = &args.page {
         let same = read(page)? == reports::certificate::page(&certificate)?.as_bytes();
         let detail = if same {

@@ -175,7 +175,17 @@ fn certified(bench: &Bench) -> Certificate {
     });
     let draft = Draft {
         tested: Tested { files: files.to_vec(), runs: Vec::new() },
-        options: BTreeMap::from([("metric".to_owned(), json!("spearman"))]),
+        options: [
+            ("metric", "spearman"),
+            ("tail", "two-sided"),
+            ("adjust", "difference"),
+            ("kind", "loss"),
+            ("law", "uniform"),
+            ("unit", "sample"),
+            ("resolution", "sample"),
+        ]
+        .map(|(name, value)| (name.to_owned(), json!(value)))
+        .into(),
         finding: json!({
             "metric": "spearman", "statistic": STATISTIC, "n": 200, "ties": 0, "tail": "two-sided",
             "adjust": "difference", "p": P, "log10_p": LOG10_P, "exact": false,

@@ -6,44 +6,76 @@ use ::data::columns::{Column, ColumnSource, numbers};
 use anyhow::{Context as _, bail};
 use ledger::digest::{Digest, of_reader};
 use ledger::evidence::certificate::{InputFile, Role, Tested};
+use ledger::order::{OrderLaw, Unit};
+use ledger::provenance::Refusal;
 use ledger::provenance::audit::{Epoch, Order, Places};
 use ledger::provenance::order_list::Resolution;
-use ledger::provenance::{Adjust, Refusal};
+use ledger::seed::Randomness;
 
-use super::query::Args;
-use super::question::{Question, Scores};
+use super::question::{Choices, Question, Scores};
+
+/// The files of a question.
+#[derive(Debug, Default)]
+pub struct Files {
+    /// Ids in the order consumed, one row per epoch.
+    pub order: Option<ColumnSource>,
+    /// Position of each scored example, instead of the order.
+    pub positions: Option<ColumnSource>,
+    /// The suspects.
+    pub scores: Vec<ColumnSource>,
+    /// References.
+    pub reference: Vec<ColumnSource>,
+    /// The orders that the references were trained on.
+    pub reference_order: Vec<ColumnSource>,
+    /// Id of each row.
+    pub ids: Option<ColumnSource>,
+    /// Unit of each row.
+    pub units: Option<ColumnSource>,
+    /// Block of each row.
+    pub blocks: Option<ColumnSource>,
+}
+
+/// How the order in a file was drawn, which the file does not say.
+#[derive(Debug, Clone, Copy)]
+pub struct Drawn {
+    /// The law.
+    pub law: OrderLaw,
+    /// What it moves as one piece.
+    pub unit: Unit,
+    /// Where its seed came from.
+    pub randomness: Option<Randomness>,
+    /// Bits of the seed.
+    pub seed_bits: Option<u32>,
+    /// Examples per step, to count positions in steps.
+    pub batch_size: Option<u32>,
+}
 
 /// Reads everything that the options name.
 ///
 /// # Errors
 /// When a file cannot be read, or files do not fit together.
-pub fn question(args: &Args) -> anyhow::Result<Question> {
-    if args.scores.is_empty() {
+pub fn question(files: &Files, drawn: &Drawn, choices: &Choices) -> anyhow::Result<Question> {
+    if files.scores.is_empty() {
         bail!(
             "no suspect: give its scores with --scores FILE, or a run and its model with --run and --model"
         );
     }
     let mut reader = Reader { inputs: Vec::new() };
     let mut suspects = Vec::new();
-    let (order_name, order, rows) = place(&mut reader, args)?;
-    for source in &args.scores {
+    let (order_name, order, rows) = place(&mut reader, files, drawn, choices.epoch)?;
+    for source in &files.scores {
         suspects.push(reader.scores(Role::Scores, source)?);
     }
     let mut references = Vec::new();
-    for source in &args.reference {
+    for source in &files.reference {
         references.push(reader.scores(Role::Reference, source)?);
     }
-    for (number, source) in args.reference_order.iter().enumerate() {
+    for (number, source) in files.reference_order.iter().enumerate() {
         require_other_order(&order, &epochs(&reader.column(None, source)?)?, number)?;
     }
-    let mut ids = |source: &Option<ColumnSource>| {
-        source
-            .as_ref()
-            .map(|source| Ok::<_, anyhow::Error>(reader.column(None, source)?.as_ids()?))
-            .transpose()
-    };
-    let (units, blocks) = (ids(&args.units)?, ids(&args.blocks)?);
-    let adjust = if references.is_empty() { Adjust::None } else { Adjust::Difference };
+    let units = reader.ids(Role::Units, files.units.as_ref())?;
+    let blocks = reader.ids(Role::Blocks, files.blocks.as_ref())?;
+    let adjust = choices.adjust(&references);
     Ok(Question {
         order_name,
         order,
@@ -52,61 +84,60 @@ pub fn question(args: &Args) -> anyhow::Result<Question> {
         rows,
         units,
         blocks,
-        resolution: if args.batch_size.is_some() { Resolution::Step } else { Resolution::Sample },
+        resolution: if drawn.batch_size.is_some() { Resolution::Step } else { Resolution::Sample },
         template: None,
-        metric: args.metric,
-        tail: args.tail,
-        adjust: args.adjust.unwrap_or(adjust),
-        kind: args.kind,
-        monte_carlo: args.draws(),
-        gamma: args.gamma,
+        metric: choices.metric,
+        tail: choices.tail,
+        adjust,
+        kind: choices.kind,
+        monte_carlo: choices.monte_carlo,
+        gamma: choices.gamma,
+        epoch: choices.epoch,
+        batch_size: drawn.batch_size,
+        asked_of: None,
         tested: Tested { files: reader.inputs, runs: Vec::new() },
         origin: None,
     })
 }
 
 /// The order, by itself or as positions, and the example of each row.
-fn place(reader: &mut Reader, args: &Args) -> anyhow::Result<(String, Order, Option<Vec<u64>>)> {
-    let of = |places, examples| Order {
-        places,
-        examples,
-        law: args.law,
-        unit: args.unit,
-        randomness: args.randomness,
-        seed_bits: args.seed_bits,
-    };
-    if let Some(source) = &args.positions {
+fn place(
+    reader: &mut Reader,
+    files: &Files,
+    drawn: &Drawn,
+    epoch: Option<u32>,
+) -> anyhow::Result<(String, Order, Option<Vec<u64>>)> {
+    let Drawn { law, unit, randomness, seed_bits, batch_size } = *drawn;
+    let of = |places, examples| Order { places, examples, law, unit, randomness, seed_bits };
+    if let Some(source) = &files.positions {
         let positions: Vec<u64> = reader.column(Some(Role::Positions), source)?.as_ids()?;
         let examples = positions.len() as u64;
         return Ok((source.to_string(), of(Places::Positions(positions), examples), None));
     }
-    let Some(source) = &args.order else {
+    let Some(source) = &files.order else {
         bail!(
             "no order: give it with --order FILE or --positions FILE, or a run of the store with --run RUN"
         );
     };
     let mut epochs = epochs(&reader.column(Some(Role::Order), source)?)?;
-    let rows: Option<Vec<u64>> = match &args.ids {
-        Some(source) => Some(reader.column(None, source)?.as_ids()?),
-        None => None,
-    };
+    let rows = reader.ids(Role::Ids, files.ids.as_ref())?;
     // Without the ids of the rows, all examples were scored: their number is that of the rows.
     let examples = match &rows {
-        None => reader.column(None, &args.scores[0])?.len() as u64,
+        None => reader.column(None, &files.scores[0])?.len() as u64,
         Some(rows) => {
             let largest = epochs.iter().flatten().chain(rows).max();
             largest.map_or(0, |id| id + 1)
         }
     };
-    if let Some(epoch) = args.epoch {
+    if let Some(epoch) = epoch {
         let at = epoch as usize;
         if at >= epochs.len() {
             bail!("--epoch is {epoch}, but {source} has {} epochs, from 0", epochs.len());
         }
         epochs = vec![epochs.swap_remove(at)];
     }
-    let steps = |n: usize| args.batch_size.map_or_else(Vec::new, |size| step_sizes(n, size));
-    let epochs = (args.epoch.unwrap_or(0)..).zip(epochs);
+    let steps = |n: usize| batch_size.map_or_else(Vec::new, |size| step_sizes(n, size));
+    let epochs = (epoch.unwrap_or(0)..).zip(epochs);
     let epochs = epochs.map(|(epoch, ids)| Epoch { epoch, steps: steps(ids.len()), ids });
     Ok((source.to_string(), of(Places::Epochs(epochs.collect()), examples), rows))
 }
@@ -164,6 +195,15 @@ impl Reader {
             });
         }
         Ok(column)
+    }
+
+    /// A column of ids, when there is one.
+    fn ids(
+        &mut self,
+        role: Role,
+        source: Option<&ColumnSource>,
+    ) -> anyhow::Result<Option<Vec<u64>>> {
+        source.map(|source| Ok(self.column(Some(role), source)?.as_ids()?)).transpose()
     }
 
     fn scores(&mut self, role: Role, source: &ColumnSource) -> anyhow::Result<Scores> {

@@ -16,7 +16,9 @@ use ledger::seed::Randomness;
 use ledger::suite::membership::{Access, Documents};
 use serde::Serialize;
 
-use super::question::{Asked, Question};
+use super::files::{Drawn, Files};
+use super::question::{Asked, Choices, Question};
+use super::runs::Runs;
 use super::{Ask, files, runs};
 use crate::cli::Exit;
 use crate::cli::suite_options::Places;
@@ -149,9 +151,37 @@ struct Suspect {
 }
 
 impl Args {
-    /// The draws of a Monte Carlo p-value, when one is asked for.
-    pub fn draws(&self) -> Option<Draws> {
-        self.monte_carlo.map(|draws| Draws { draws, seed: self.seed })
+    fn choices(&self) -> Choices {
+        Choices {
+            metric: self.metric,
+            tail: self.tail,
+            adjust: self.adjust,
+            kind: self.kind,
+            epoch: self.epoch,
+            gamma: self.gamma,
+            monte_carlo: self.monte_carlo.map(|draws| Draws { draws, seed: self.seed }),
+        }
+    }
+
+    fn files(&self) -> (Files, Drawn) {
+        let files = Files {
+            order: self.order.clone(),
+            positions: self.positions.clone(),
+            scores: self.scores.clone(),
+            reference: self.reference.clone(),
+            reference_order: self.reference_order.clone(),
+            ids: self.ids.clone(),
+            units: self.units.clone(),
+            blocks: self.blocks.clone(),
+        };
+        let drawn = Drawn {
+            law: self.law,
+            unit: self.unit,
+            randomness: self.randomness,
+            seed_bits: self.seed_bits,
+            batch_size: self.batch_size,
+        };
+        (files, drawn)
     }
 }
 
@@ -161,8 +191,23 @@ impl Args {
 /// With what was wrong and the way out: a refusal of the test among others.
 pub fn run(args: &Args, ask: Ask<'_>) -> anyhow::Result<Exit> {
     let question = match &args.run {
-        Some(run) => runs::question(args, run, ask)?,
-        None => files::question(args)?,
+        Some(run) => {
+            let runs = Runs {
+                run,
+                models: &args.model,
+                references: &args.reference_model,
+                template: &args.template,
+                access: args.access,
+                documents: args.documents,
+            };
+            let places = &args.places;
+            let score = |model: &str, on: &str| runs::score(ask, places, model, on);
+            runs::question(&runs, &args.choices(), &places.store(), &score)?
+        }
+        None => {
+            let (files, drawn) = args.files();
+            files::question(&files, &drawn, &args.choices())?
+        }
     };
     let asked = question.ask()?;
     if let Some(path) = &args.certificate {

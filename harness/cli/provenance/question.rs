@@ -8,7 +8,35 @@ use ledger::provenance::audit::{Audit, Order, Places};
 use ledger::provenance::order_list::Resolution;
 use ledger::provenance::template::Template;
 use ledger::provenance::{Adjust, Draws, Finding, Kind, Metric, Tail};
+use ledger::suite::membership::{Access, Documents};
 use serde_json::{Value, json};
+
+/// How the test is made: fixed before looking, and the same for files and runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Choices {
+    /// The coefficient.
+    pub metric: Metric,
+    /// The alternative.
+    pub tail: Tail,
+    /// Use of references; the difference where there is one and nothing was said.
+    pub adjust: Option<Adjust>,
+    /// What scores from files are.
+    pub kind: Kind,
+    /// The only epoch to test.
+    pub epoch: Option<u32>,
+    /// Recency factor.
+    pub gamma: f64,
+    /// Monte Carlo draws.
+    pub monte_carlo: Option<Draws>,
+}
+
+impl Choices {
+    /// What references are used for.
+    pub fn adjust(&self, references: &[Scores]) -> Adjust {
+        let usual = if references.is_empty() { Adjust::None } else { Adjust::Difference };
+        self.adjust.unwrap_or(usual)
+    }
+}
 
 /// A column of scores and where it comes from.
 #[derive(Debug)]
@@ -52,6 +80,12 @@ pub struct Question {
     pub monte_carlo: Option<Draws>,
     /// Recency factor.
     pub gamma: f64,
+    /// The only epoch tested, where one was chosen.
+    pub epoch: Option<u32>,
+    /// Examples per step, where it was given beside a file.
+    pub batch_size: Option<u32>,
+    /// What was asked of models of the store, and of their packs.
+    pub asked_of: Option<(Access, Documents)>,
     /// What was read, for the certificate.
     pub tested: Tested,
     /// The committed run behind the order.
@@ -108,12 +142,17 @@ impl Question {
             ("unit".to_owned(), json!(self.order.unit)),
             ("resolution".to_owned(), json!(self.resolution)),
         ]);
-        if let Places::Epochs(epochs) = &self.order.places {
-            let numbers: Vec<u32> = epochs.iter().map(|epoch| epoch.epoch).collect();
-            options.insert("epochs".to_owned(), json!(numbers));
-            if numbers.len() > 1 {
-                options.insert("gamma".to_owned(), json!(self.gamma));
-            }
+        let mut note = |name: &str, value: Option<Value>| {
+            options.extend(value.map(|value| (name.to_owned(), value)));
+        };
+        note("epoch", self.epoch.map(|epoch| json!(epoch)));
+        note("batch_size", self.batch_size.map(|size| json!(size)));
+        note("randomness", self.order.randomness.map(|origin| json!(origin)));
+        note("seed_bits", self.order.seed_bits.map(|bits| json!(bits)));
+        note("access", self.asked_of.map(|(access, _)| json!(access)));
+        note("documents", self.asked_of.map(|(_, documents)| json!(documents)));
+        if matches!(&self.order.places, Places::Epochs(epochs) if epochs.len() > 1) {
+            options.insert("gamma".to_owned(), json!(self.gamma));
         }
         if let Some(draws) = self.monte_carlo {
             options.insert("monte_carlo".to_owned(), json!(draws));

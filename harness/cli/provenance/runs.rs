@@ -20,8 +20,8 @@ use ledger::suite::membership::{Access, Documents};
 use ledger::transcript::read_ids;
 
 use super::Ask;
-use super::query::Args;
-use super::question::{Question, Scores};
+use super::question::{Choices, Question, Scores};
+use crate::cli::suite_options::Places as StorePlaces;
 
 /// What a store holds of runs and of the scores of their models.
 #[derive(Debug)]
@@ -61,39 +61,79 @@ impl Evidence for StoreEvidence<'_> {
     }
 }
 
-/// Reads everything that the options name; models that were not scored yet are, by the engine.
+/// The runs of a question, by id or unique prefix, and what is asked of their models.
+#[derive(Debug, Clone, Copy)]
+pub struct Runs<'a> {
+    /// The run whose order is tested.
+    pub run: &'a str,
+    /// The suspects.
+    pub models: &'a [String],
+    /// References.
+    pub references: &'a [String],
+    /// Shadow runs that the template is learnt from.
+    pub template: &'a [String],
+    /// What is known of the models.
+    pub access: Access,
+    /// How packed examples are scored.
+    pub documents: Documents,
+}
+
+/// Scores a model (the first run) on the examples of the second run.
+pub type Score<'a> = &'a dyn Fn(&str, &str) -> anyhow::Result<()>;
+
+/// Has the engine score a model.
+///
+/// # Errors
+/// When it cannot.
+pub fn score(ask: Ask<'_>, places: &StorePlaces, model: &str, on: &str) -> anyhow::Result<()> {
+    let mut arguments: Vec<OsString> =
+        ["provenance", "scores", "--model", model, "--on", on, "--store"]
+            .map(OsString::from)
+            .to_vec();
+    arguments.push(places.store.clone().into());
+    if let Some(folder) = &places.data_dir {
+        arguments.extend(["--data-dir".into(), folder.clone().into()]);
+    }
+    ask(&arguments).with_context(|| format!("run {model} cannot be scored"))
+}
+
+/// Reads everything that the options name; models that were not scored yet are, by `score`.
 ///
 /// # Errors
 /// When a run is not there or left no model, or a reference depends on the order.
-pub fn question(args: &Args, run: &str, ask: Ask<'_>) -> anyhow::Result<Question> {
-    if args.model.is_empty() {
+pub fn question(
+    runs: &Runs<'_>,
+    choices: &Choices,
+    store: &Store,
+    score: Score<'_>,
+) -> anyhow::Result<Question> {
+    if runs.models.is_empty() {
         bail!("no suspect: name the run whose model is suspected with --model RUN");
     }
-    let store = args.places.store();
-    let desk = Desk { store: &store, ask, args, on: store.record(&store.find(run)?)? };
-    let ids = StoreEvidence { store: &store }.order(&desk.on.cell).map_err(anyhow::Error::msg)?;
+    let on = store.record(&store.find(runs.run)?)?;
+    let desk = Desk { store, score, runs, choices, on };
+    let ids = StoreEvidence { store }.order(&desk.on.cell).map_err(anyhow::Error::msg)?;
     let mut order = order_of(&desk.on, &ids).map_err(anyhow::Error::msg)?;
-    choose_epoch(&mut order, args.epoch)?;
+    choose_epoch(&mut order, choices.epoch)?;
     let mut tested = Tested::default();
     tested.runs.push(desk.input(Role::Order, &desk.on.cell)?);
     let mut suspects = Vec::new();
-    for model in &args.model {
+    for model in runs.models {
         let (record, scores) = desk.scores(model, &desk.on)?;
         tested.runs.push(desk.input(Role::Scores, &record.cell)?);
         suspects.push(scores);
     }
     let mut references = Vec::new();
-    for model in &args.reference_model {
+    for model in runs.references {
         let (record, scores) = desk.scores(model, &desk.on)?;
         independent(&desk.on, Recorded { record: &record, name: &scores.name })?;
         tested.runs.push(desk.input(Role::Reference, &record.cell)?);
         references.push(scores);
     }
-    let adjust = if references.is_empty() { Adjust::None } else { Adjust::Difference };
-    let adjust = args.adjust.unwrap_or(adjust);
-    let template = desk.template(adjust)?;
+    let adjust = choices.adjust(&references);
+    let template = desk.template(adjust, &mut tested)?;
     let packs = packs(&order, suspects.first().map_or(0, |scores| scores.values.len()));
-    let apart = args.documents != Documents::Whole;
+    let apart = runs.documents != Documents::Whole;
     if apart {
         order.unit = Unit::Pack;
     }
@@ -103,19 +143,22 @@ pub fn question(args: &Args, run: &str, ask: Ask<'_>) -> anyhow::Result<Question
         suspects,
         references,
         rows: apart.then(|| packs.clone()),
-        units: (args.documents == Documents::Averaged).then_some(packs),
+        units: (runs.documents == Documents::Averaged).then_some(packs),
         blocks: None,
         resolution: Resolution::Step,
         template,
-        metric: args.metric,
-        tail: args.tail,
+        metric: choices.metric,
+        tail: choices.tail,
         adjust,
-        kind: match args.access {
+        kind: match runs.access {
             Access::LogProbs => Kind::Loss,
             Access::TopOne | Access::Sampled => Kind::Agreement,
         },
-        monte_carlo: args.draws(),
-        gamma: args.gamma,
+        monte_carlo: choices.monte_carlo,
+        gamma: choices.gamma,
+        epoch: choices.epoch,
+        batch_size: None,
+        asked_of: Some((runs.access, runs.documents)),
         origin: Some(desk.origin()?),
         tested,
     })
@@ -140,8 +183,9 @@ fn choose_epoch(order: &mut Order, epoch: Option<u32>) -> anyhow::Result<()> {
 /// What reads the runs that a question names.
 struct Desk<'a> {
     store: &'a Store,
-    ask: Ask<'a>,
-    args: &'a Args,
+    score: Score<'a>,
+    runs: &'a Runs<'a>,
+    choices: &'a Choices,
     on: RunRecord,
 }
 
@@ -151,25 +195,13 @@ impl Desk<'_> {
         let cell = self.store.find(model)?;
         let record = self.store.record(&cell)?;
         let evidence = StoreEvidence { store: self.store };
-        let documents = self.args.documents != Documents::Whole;
-        let what = ScoreKind { access: self.args.access, documents };
+        let documents = self.runs.documents != Documents::Whole;
+        let what = ScoreKind { access: self.runs.access, documents };
         if let Err(_not_there) = evidence.scores(&cell, on, what) {
-            self.score(&cell, on)?;
+            (self.score)(&cell, &on.cell)?;
         }
         let values = evidence.scores(&cell, on, what).map_err(anyhow::Error::msg)?;
         Ok((record, Scores { name: format!("run {cell}"), values }))
-    }
-
-    fn score(&self, cell: &str, on: &RunRecord) -> anyhow::Result<()> {
-        let mut arguments: Vec<OsString> =
-            ["provenance", "scores", "--model", cell, "--on", &on.cell, "--store"]
-                .map(OsString::from)
-                .to_vec();
-        arguments.push(self.args.places.store.clone().into());
-        if let Some(folder) = &self.args.places.data_dir {
-            arguments.extend(["--data-dir".into(), folder.clone().into()]);
-        }
-        (self.ask)(&arguments).with_context(|| format!("run {cell} cannot be scored"))
     }
 
     fn input(&self, role: Role, cell: &str) -> anyhow::Result<InputRun> {
@@ -178,16 +210,17 @@ impl Desk<'_> {
     }
 
     /// The profile that the shadow runs show.
-    fn template(&self, adjust: Adjust) -> anyhow::Result<Option<Template>> {
-        if self.args.template.is_empty() {
+    fn template(&self, adjust: Adjust, tested: &mut Tested) -> anyhow::Result<Option<Template>> {
+        if self.runs.template.is_empty() {
             return Ok(None);
         }
         let mut imprints = Vec::new();
-        for run in &self.args.template {
+        for run in self.runs.template {
             // A shadow's imprint is that on its own examples.
             let own = self.store.record(&self.store.find(run)?)?;
             let (record, scores) = self.scores(run, &own)?;
-            let references = self.args.reference_model.iter();
+            tested.runs.push(self.input(Role::Template, &record.cell)?);
+            let references = self.runs.references.iter();
             let references = references.map(|model| Ok(self.scores(model, &own)?.1));
             let references = references.collect::<anyhow::Result<Vec<_>>>()?;
             independent(&self.on, Recorded { record: &record, name: &scores.name })?;
@@ -203,12 +236,12 @@ impl Desk<'_> {
                 blocks: None,
                 resolution: Resolution::Step,
                 template: None,
-                metric: self.args.metric,
-                tail: self.args.tail,
+                metric: self.choices.metric,
+                tail: self.choices.tail,
                 adjust,
                 kind: Kind::Loss,
                 monte_carlo: None,
-                gamma: self.args.gamma,
+                gamma: self.choices.gamma,
             };
             let (positions, adjusted) = audit.imprint()?;
             let last = record.order.and_then(|order| Some(order.epochs.last()?.order_hash));

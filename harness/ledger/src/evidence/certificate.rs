@@ -52,6 +52,14 @@ pub enum Role {
     Scores,
     /// Score of an independent model on each example.
     Reference,
+    /// Id of the example of each row.
+    Ids,
+    /// Shuffled unit of each row.
+    Units,
+    /// Block of each row.
+    Blocks,
+    /// A shadow run that the template was learnt from.
+    Template,
 }
 
 impl Role {
@@ -63,6 +71,10 @@ impl Role {
             Self::Positions => "positions",
             Self::Scores => "scores",
             Self::Reference => "reference",
+            Self::Ids => "ids",
+            Self::Units => "units",
+            Self::Blocks => "blocks",
+            Self::Template => "template",
         }
     }
 }
@@ -87,7 +99,7 @@ pub struct InputFile {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputRun {
-    /// `order`, `scores` (the suspect) or `reference`.
+    /// `order`, `scores` (the suspect), `reference` or `template`.
     pub role: Role,
     /// Cell id.
     pub run: String,

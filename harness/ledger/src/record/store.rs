@@ -275,6 +275,7 @@ impl Store {
 }
 
 /// Whether a name in the store is a cell's: 16 hexadecimal characters.
-pub(crate) fn is_cell_id(name: &str) -> bool {
+#[must_use]
+pub fn is_cell_id(name: &str) -> bool {
     name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
