@@ -226,7 +226,7 @@ def averaged(units, positions, columns):
     first = np.full(len(names), np.iinfo(np.int64).max)
     np.minimum.at(first, inverse, positions.astype(np.int64))
     means = [np.bincount(inverse, column.astype(np.float64)) / counts for column in columns]
-    return first, means
+    return np.unique(first, return_inverse=True)[1], means
 
 
 def adjusted(scores, references, how):

@@ -3,6 +3,7 @@
 mod errors;
 mod evidence;
 mod proofs;
+mod provenance;
 
 use std::fs;
 

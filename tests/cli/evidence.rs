@@ -189,7 +189,7 @@ fn certified(bench: &Bench) -> Certificate {
         finding: json!({
             "metric": "spearman", "statistic": STATISTIC, "n": 200, "ties": 0, "tail": "two-sided",
             "adjust": "difference", "p": P, "log10_p": LOG10_P, "exact": false,
-            "direction": "negative: later examples have lower loss", "randomness": "undeclared",
+            "direction": "negative: later examples have lower loss, beside the reference", "randomness": "undeclared",
             "simulation": false, "floor_log10_p": null, "monte_carlo": null, "warnings": []
         }),
         origin: None,
