@@ -123,7 +123,9 @@ fn place(
     let rows = reader.ids(Role::Ids, files.ids.as_ref())?;
     // Without the ids of the rows, all examples were scored: their number is that of the rows.
     let examples = match &rows {
-        None => reader.column(None, &files.scores[0])?.len() as u64,
+        None => {
+            Reader { inputs: Vec::new() }.column(Some(Role::Scores), &files.scores[0])?.len() as u64
+        }
         Some(rows) => {
             let largest = epochs.iter().flatten().chain(rows).max();
             largest.map_or(0, |id| id + 1)
@@ -183,6 +185,15 @@ impl Reader {
     /// A column; its file is an input of the test in `role`, if it has one.
     fn column(&mut self, role: Option<Role>, source: &ColumnSource) -> anyhow::Result<Column> {
         let column = numbers(source)?;
+        // A single row or column is a list; any other table would be read as one by mistake.
+        let table = column.rows > 1 && column.columns.is_some_and(|columns| columns > 1);
+        if let Some(role) = role.filter(|role| *role != Role::Order && table) {
+            bail!(
+                "{source}: the shape is {}, but {} are one list: save one column of it",
+                column.shape(),
+                role.name()
+            );
+        }
         if let Some(role) = role {
             let (size, sha256) = digest_of(&source.path)?;
             let name = source.path.file_name().map(|name| name.to_string_lossy().into_owned());
