@@ -326,6 +326,4 @@ fn room<T>(path: &Path, values: usize) -> Result<Vec<T>, ColumnError> {
 }
 
 #[cfg(test)]
-mod fuzz;
-#[cfg(test)]
 mod tests;

@@ -16,10 +16,10 @@ impl Header {
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
         let mut rest = Cursor { text, at: 0 };
         let (mut descr, mut fortran_order, mut shape) = (None, None, None);
-        rest.expect(b'{')?;
+        rest.require(b'{')?;
         while !rest.accept(b'}') {
             let key = rest.string()?;
-            rest.expect(b':')?;
+            rest.require(b':')?;
             let again = match key.as_str() {
                 "descr" => descr.replace(rest.descr()?).is_some(),
                 "fortran_order" => fortran_order.replace(rest.boolean()?).is_some(),
@@ -30,7 +30,7 @@ impl Header {
                 return Err(format!("there are two keys {key:?}"));
             }
             if !rest.accept(b',') {
-                rest.expect(b'}')?;
+                rest.require(b'}')?;
                 break;
             }
         }
@@ -77,7 +77,7 @@ impl Cursor<'_> {
         found
     }
 
-    fn expect(&mut self, byte: u8) -> Result<(), String> {
+    fn require(&mut self, byte: u8) -> Result<(), String> {
         let place = self.at;
         if self.accept(byte) {
             return Ok(());
@@ -134,7 +134,7 @@ impl Cursor<'_> {
 
     /// A tuple of whole numbers; Python 2 wrote an `L` after some.
     fn shape(&mut self) -> Result<Vec<u64>, String> {
-        self.expect(b'(')?;
+        self.require(b'(')?;
         let mut shape = Vec::new();
         while !self.accept(b')') {
             self.peek();
@@ -148,7 +148,7 @@ impl Cursor<'_> {
             self.at = end;
             self.accept(b'L');
             if !self.accept(b',') {
-                self.expect(b')')?;
+                self.require(b')')?;
                 break;
             }
         }

@@ -146,11 +146,18 @@ fn inputs_are_held_by_size_and_digest_and_the_answer_is_computed_anew() {
         answer[key] = json!(value);
         answer
     };
-    let cases: [(Result<Value, String>, Option<&str>); 5] = [
+    let others = |n: u64| {
+        let mut answer = finding();
+        answer["n"] = json!(n);
+        answer
+    };
+    let cases: [(Result<Value, String>, Option<&str>); 6] = [
         (Ok(answer("statistic", -0.337_412_889_125_331_5 + 2e-13)), None),
         (Ok(answer("statistic", -0.337_412_889_1)), Some("statistic is")),
         (Ok(answer("log10_p", -106.083_45)), Some("log10_p is")),
-        (Ok(json!({ "n": 3999 })), Some("n is 4000 in the certificate, but 3999")),
+        (Ok(others(3999)), Some("n is 4000 in the certificate, but 3999")),
+        // What an answer lacks was added to the certificate.
+        (Ok(json!({ "n": 4000 })), Some("but null from the inputs")),
         (Err("scores: constant".to_owned()), Some("scores: constant")),
     ];
     for (answer, expected) in cases {

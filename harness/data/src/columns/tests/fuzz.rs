@@ -7,8 +7,8 @@ use ::parquet::basic::{Compression, ZstdLevel};
 use rand_core::Rng as _;
 use rand_pcg::Pcg64;
 
-use super::tests::{npy, npy_of, parquet_file};
-use super::*;
+use super::{npy, npy_of, parquet_file};
+use crate::columns::*;
 
 /// Mutations of each seed file in every test run; `PALIMPSEST_FUZZ` asks for another number.
 const MUTATIONS: u64 = 7000;
