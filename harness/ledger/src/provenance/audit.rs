@@ -144,18 +144,12 @@ impl Audit<'_> {
                 let (_, draws, columns) = tests.remove(0);
                 self.test(&columns, null, draws)
             }
-            _ if self.template.is_some() => Err(Refusal::TooFewOf {
-                what: "a template: choose the epoch to test; it",
-                needed: 1,
-                of: "epoch and no more",
-                found: tests.len() as u64,
-            }),
-            _ if self.monte_carlo.is_some() => Err(Refusal::TooFewOf {
-                what: "Monte Carlo: choose the epoch to test; it",
-                needed: 1,
-                of: "epoch and no more",
-                found: tests.len() as u64,
-            }),
+            found if self.template.is_some() => {
+                Err(Refusal::OneEpoch { what: "a template", found: found as u64 })
+            }
+            found if self.monte_carlo.is_some() => {
+                Err(Refusal::OneEpoch { what: "a Monte Carlo p-value", found: found as u64 })
+            }
             _ => {
                 let queries = tests.iter().map(|(epoch, _, columns)| (*epoch, self.query(columns)));
                 by_epoch(&queries.collect::<Vec<_>>(), self.gamma)
@@ -291,5 +285,127 @@ impl Audit<'_> {
                 require_closed_form(self.order.law, null).and_then(|()| query.run())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+    use crate::order::uniform_order;
+    use crate::provenance::template::Shadow;
+    use crate::seed::Seed;
+
+    const EXAMPLES: u32 = 200;
+
+    fn ids(epoch: u32) -> Vec<u64> {
+        let seed = Seed::from_integer(1).bytes;
+        uniform_order(&seed, epoch, EXAMPLES).into_iter().map(u64::from).collect()
+    }
+
+    fn order(law: OrderLaw, epochs: u32) -> Order {
+        let epochs = (0..epochs).map(|epoch| Epoch { epoch, ids: ids(epoch), steps: Vec::new() });
+        Order {
+            places: Places::Epochs(epochs.collect()),
+            examples: u64::from(EXAMPLES),
+            law,
+            unit: Unit::Sample,
+            randomness: None,
+            seed_bits: None,
+        }
+    }
+
+    /// Lower the later an example came in epoch 0, with a little noise.
+    fn scores() -> Vec<f64> {
+        let mut scores = vec![0.0; EXAMPLES as usize];
+        for (place, id) in ids(0).into_iter().enumerate() {
+            scores[id as usize] = (place * 7919 % 61) as f64 - place as f64;
+        }
+        scores
+    }
+
+    fn audit<'a>(order: &'a Order, scores: &'a [f64]) -> Audit<'a> {
+        Audit {
+            order,
+            scores,
+            references: Vec::new(),
+            rows: None,
+            units: None,
+            blocks: None,
+            resolution: Resolution::Sample,
+            template: None,
+            metric: Metric::Spearman,
+            tail: Tail::TwoSided,
+            adjust: Adjust::None,
+            kind: Kind::Loss,
+            monte_carlo: None,
+            gamma: 0.5,
+        }
+    }
+
+    fn template() -> Template {
+        let positions: Vec<u64> = (0..100).collect();
+        let adjusted: Vec<f64> = positions.iter().map(|&at| -(at as f64)).collect();
+        let shadow = Shadow {
+            order_hash: Digest::of(b"shadow"),
+            positions: &positions,
+            adjusted: &adjusted,
+        };
+        Template::learn(&[shadow], &[], 10).unwrap()
+    }
+
+    #[test]
+    fn a_uniform_order_and_its_positions_give_the_same_answer() {
+        let (order, scores) = (order(OrderLaw::Uniform, 1), scores());
+        let found = audit(&order, &scores).run().unwrap();
+        assert!(found.log10_p < -50.0, "{found:?}");
+        let mut positions = vec![0; EXAMPLES as usize];
+        for (place, id) in (0..).zip(ids(0)) {
+            positions[id as usize] = place;
+        }
+        let placed = Order { places: Places::Positions(positions), ..order };
+        assert_eq!(audit(&placed, &scores).run().unwrap(), found);
+    }
+
+    #[test]
+    fn a_flat_blockwise_order_is_no_block_and_gets_no_closed_form() {
+        let (flat, scores) = (order(OrderLaw::Blockwise, 1), scores());
+        let refusal = audit(&flat, &scores).run().unwrap_err();
+        assert!(matches!(refusal, Refusal::NeedsMonteCarlo { .. }), "{refusal}");
+        assert!(refusal.to_string().contains("one row of ids per block"), "{refusal}");
+    }
+
+    #[test]
+    fn draws_and_templates_are_of_one_epoch() {
+        let (two, scores, template) = (order(OrderLaw::Uniform, 2), scores(), template());
+        let monte_carlo = Some(Draws { draws: 9, seed: 0 });
+        let refusal = Audit { monte_carlo, ..audit(&two, &scores) }.run().unwrap_err();
+        assert_eq!(refusal, Refusal::OneEpoch { what: "a Monte Carlo p-value", found: 2 });
+        let refusal =
+            Audit { template: Some(&template), ..audit(&two, &scores) }.run().unwrap_err();
+        assert_eq!(refusal, Refusal::OneEpoch { what: "a template", found: 2 });
+        assert!(audit(&two, &scores).run().unwrap().epochs.is_some());
+    }
+
+    #[test]
+    fn a_template_takes_no_draws_and_holds_under_uniform_orders_only() {
+        let (one, scores, template) = (order(OrderLaw::Uniform, 1), scores(), template());
+        let with = Audit { template: Some(&template), ..audit(&one, &scores) };
+        assert!(with.run().unwrap().statistic > 0.9);
+        let monte_carlo = Some(Draws { draws: 9, seed: 0 });
+        let refusal = Audit { monte_carlo, ..with.clone() }.run().unwrap_err();
+        assert_eq!(refusal, Refusal::TemplateDraws);
+        let drawn = order(OrderLaw::Replacement, 1);
+        let refusal = Audit { order: &drawn, ..with }.run().unwrap_err();
+        assert!(matches!(refusal, Refusal::NeedsMonteCarlo { .. }), "{refusal}");
+    }
+
+    #[test]
+    fn the_same_order_in_every_epoch_is_one_test() {
+        let (once, scores) = (order(OrderLaw::Uniform, 1), scores());
+        let first = Epoch { epoch: 0, ids: ids(0), steps: Vec::new() };
+        let places = Places::Epochs(vec![first.clone(), Epoch { epoch: 1, ..first }]);
+        let twice = Order { places, law: OrderLaw::UniformSameEachEpoch, ..once.clone() };
+        assert_eq!(audit(&twice, &scores).run(), audit(&once, &scores).run());
     }
 }

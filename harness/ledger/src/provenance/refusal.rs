@@ -106,6 +106,14 @@ pub enum Refusal {
         /// The later one.
         second: u64,
     },
+    /// What is asked needs one epoch to be chosen.
+    #[error("{what} is of one epoch, but the order has {found}: choose one by its number")]
+    OneEpoch {
+        /// What was asked for.
+        what: &'static str,
+        /// Epochs of the order.
+        found: u64,
+    },
     /// A template's p-value has a closed form only.
     #[error("a template is tested by its closed form: leave out the number of draws")]
     TemplateDraws,
