@@ -137,7 +137,7 @@ fn epochs_are_tabled_combined_and_chosen() {
     let refused = refusal(&bench, "--order two.npy --scores s.npy --epoch 2");
     assert!(refused.contains("has 2 epochs, from 0"), "{refused}");
     let refused = refusal(&bench, "--order two.npy --scores s.npy --monte-carlo 99");
-    assert!(refused.contains("choose the epoch"), "{refused}");
+    assert!(refused.contains("choose one by its number"), "{refused}");
     for gamma in ["0", "-1", "nan", "inf"] {
         let refused = refusal(&bench, &format!("--order two.npy --scores s.npy --gamma={gamma}"));
         assert!(refused.contains("gamma"), "{gamma}: {refused}");
