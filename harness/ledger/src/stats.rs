@@ -5,23 +5,33 @@
 //! ([`paired`], [`interval`], [`bootstrap`]) and an exact p-value ([`sign_flip`], [`wilcoxon`]), an
 //! effect becomes a [`verdict`], and several workloads become one number ([`across`]).
 //!
+//! Before the runs: how many pairs an effect needs ([`power`]). During them: when to stop
+//! ([`sequential`]). For many comparisons at once: [`t_test`], [`equivalence`] and [`multiple`]. For
+//! unequal tuning: [`best_of`]. `docs/statistics.md` has the measured coverage of every interval.
+//!
 //! Everything here is a pure function of its arguments: the only randomness is drawn from a seed
 //! that the caller states and the result repeats. Nothing reads records or knows what a run is.
 
 pub mod across;
+pub mod best_of;
 pub mod bootstrap;
 pub mod crossing;
 mod distribution;
 mod draws;
+pub mod equivalence;
 mod error;
 pub mod improvement;
 pub mod interval;
 pub mod iqm;
+pub mod multiple;
 pub mod paired;
+pub mod power;
 pub mod profile;
+pub mod sequential;
 pub mod sign_flip;
 pub mod stratified;
 pub mod survival;
+pub mod t_test;
 pub mod verdict;
 pub mod wilcoxon;
 

@@ -1,6 +1,6 @@
 //! The few functions of probability distributions that the statistics need, checked once here.
 
-use statrs::distribution::{ContinuousCDF as _, Normal, StudentsT};
+use statrs::distribution::{ChiSquared, ContinuousCDF as _, Normal, StudentsT};
 use statrs::function::beta::beta_reg;
 
 use super::StatsError;
@@ -27,6 +27,19 @@ pub(crate) fn student_t_bound(level: f64, freedom: usize) -> Result<f64, StatsEr
     let few = StatsError::TooFew { statistic: "Student's t", needed: 2, found: freedom + 1 };
     let distribution = StudentsT::new(0.0, 1.0, freedom as f64).map_err(|_| few)?;
     Ok(distribution.inverse_cdf(0.5 + level / 2.0))
+}
+
+/// P(T > t) of Student's t with `freedom` degrees of freedom, at least 1; `t` may be infinite.
+pub(crate) fn student_t_tail(t: f64, freedom: usize) -> f64 {
+    let freedom = freedom as f64;
+    let share = freedom / (freedom + t * t);
+    let beyond = if share > 0.0 { 0.5 * beta_reg(freedom / 2.0, 0.5, share) } else { 0.0 };
+    if t >= 0.0 { beyond } else { 1.0 - beyond }
+}
+
+/// The quantile of chi-squared with `freedom` degrees of freedom, at least 1, for p in (0, 1).
+pub(crate) fn chi_squared_quantile(p: f64, freedom: usize) -> f64 {
+    ChiSquared::new(freedom as f64).map_or(f64::NAN, |distribution| distribution.inverse_cdf(p))
 }
 
 /// P(X <= k) of a binomial with `n` trials of probability one half.

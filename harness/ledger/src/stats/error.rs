@@ -93,6 +93,46 @@ pub enum StatsError {
         /// The number as given.
         value: f64,
     },
+    /// A p-value outside 0..=1, or not a number.
+    #[error("p-value {index} is {value}: it must be a number from 0 to 1")]
+    PValue {
+        /// Position of the p-value, from 0.
+        index: usize,
+        /// The number as given.
+        value: f64,
+    },
+    /// A number that must lie strictly between two others.
+    #[error("{name} is {value}: it must be above {above} and below {below}")]
+    Outside {
+        /// What the number is.
+        name: &'static str,
+        /// The number as given.
+        value: f64,
+        /// It must be above this.
+        above: f64,
+        /// It must be below this.
+        below: f64,
+    },
+    /// A tuning budget that no subset of the trials has.
+    #[error("a budget of {budget} trials cannot be drawn from {trials} trials: use 1 to {trials}")]
+    Budget {
+        /// The budget asked for.
+        budget: usize,
+        /// Trials given.
+        trials: usize,
+    },
+    /// An effect that no affordable number of pairs shows.
+    #[error(
+        "{most} pairs do not show an effect of {effect} where pairs differ by {spread}: state a larger effect"
+    )]
+    Unaffordable {
+        /// The effect to be shown.
+        effect: f64,
+        /// Standard deviation between pairs.
+        spread: f64,
+        /// The largest number of pairs looked at.
+        most: usize,
+    },
     /// The same workload appears twice.
     #[error("workload {workload:?} appears twice: give each workload once with all its seeds")]
     DuplicateWorkload {
@@ -136,4 +176,17 @@ pub(crate) fn all_finite(statistic: &'static str, values: &[f64]) -> Result<(), 
 /// Refuses a result that left the range of f64.
 pub(crate) fn in_range(statistic: &'static str, value: f64) -> Result<f64, StatsError> {
     if value.is_finite() { Ok(value) } else { Err(StatsError::Overflow { statistic }) }
+}
+
+/// Refuses a number that does not lie strictly between `above` and `below`.
+pub(crate) fn between(
+    name: &'static str,
+    value: f64,
+    above: f64,
+    below: f64,
+) -> Result<(), StatsError> {
+    if value > above && value < below {
+        return Ok(());
+    }
+    Err(StatsError::Outside { name, value, above, below })
 }

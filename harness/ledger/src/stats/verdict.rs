@@ -221,7 +221,7 @@ fn non_inferior(interval: Interval, least: f64, scale: Scale) -> (Verdict, Strin
     }
 }
 
-fn check_kind(kind: ClaimKind) -> Result<(), StatsError> {
+pub(crate) fn check_kind(kind: ClaimKind) -> Result<(), StatsError> {
     let (name, value) = match kind {
         ClaimKind::Superior { smallest_effect } => ("smallest effect", smallest_effect),
         ClaimKind::NonInferior { margin } => ("margin", margin),
