@@ -14,6 +14,7 @@ pub mod order;
 pub mod plan;
 pub mod provenance;
 pub mod record;
+pub mod regress;
 pub mod sample;
 pub mod seed;
 pub mod settings;
