@@ -19,6 +19,7 @@ pub mod membership;
 mod output;
 mod paint;
 pub mod provenance;
+pub mod regress;
 mod series;
 mod text;
 mod time_to_target;

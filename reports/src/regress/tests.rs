@@ -1,0 +1,120 @@
+use ledger::regress::Rule;
+use ledger::regress::metric::{CellName, Class, MetricName, Value};
+use ledger::regress::report::{Failure, Report, Row, Verdict};
+use proptest::prelude::*;
+
+use super::*;
+
+fn report(text: &str) -> Report {
+    let name =
+        MetricName { workload: text.to_owned(), arm: text.to_owned(), metric: text.to_owned() };
+    let row = |verdict| Row {
+        name: name.clone(),
+        class: Class::Exact,
+        unit: text.to_owned(),
+        direction: None,
+        verdict,
+        judged: true,
+        reason: text.to_owned(),
+        base: Some(Value::Text(text.to_owned())),
+        head: Some(Value::Count(3)),
+        effect: None,
+        p: None,
+        q: None,
+        pairs: 5,
+        threshold: None,
+        floor: None,
+        confirmation: None,
+    };
+    let cell = CellName { workload: text.to_owned(), arm: text.to_owned(), seed: text.to_owned() };
+    Report {
+        version: 1,
+        suite: text.to_owned(),
+        base_commit: None,
+        head_commit: None,
+        base_machine: String::new(),
+        head_machine: String::new(),
+        sessions: Vec::new(),
+        rule: Rule::default(),
+        rows: vec![row(Verdict::Regressed), row(Verdict::Same)],
+        info: Vec::new(),
+        failures: vec![Failure { cell, message: text.to_owned() }],
+        floor: None,
+        notes: vec![text.to_owned()],
+    }
+}
+
+fn drawn(text: &str, format: RegressFormat) -> String {
+    render(&report(text), format).unwrap()
+}
+
+#[test]
+fn only_changed_rows_are_shown_then_counts() {
+    let text = drawn("x", RegressFormat::Text);
+    assert_eq!(text.matches("regressed: ").count(), 1);
+    assert!(text.ends_with("1 regressed · 1 same\n"), "{text}");
+}
+
+#[test]
+fn annotations_are_quiet_when_nothing_changed() {
+    let mut report = report("x");
+    report.rows.remove(0);
+    report.failures.clear();
+    assert_eq!(render(&report, RegressFormat::Github).unwrap(), "");
+}
+
+/// Texts made of what breaks out of one format or another.
+fn hostile() -> impl Strategy<Value = String> {
+    let pieces = prop::sample::select(vec![
+        "\n",
+        "\r",
+        "::error::",
+        "%0A",
+        "|",
+        "`",
+        "<script>",
+        "-->",
+        "]]>",
+        "\"",
+        "'",
+        "&",
+        "*",
+        "[x](y)",
+        "\u{202E}",
+        "\0",
+        "$(x)",
+        ";",
+        "::stop-commands::x",
+        "https://x.y",
+        "@all",
+        "a",
+    ]);
+    prop::collection::vec(pieces, 0..8).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn hostile_names_leave_every_format_with_the_same_lines_and_marks(text in hostile()) {
+        let lines = |format| drawn(&text, format).lines().count();
+        for (_, format) in RegressFormat::ALL {
+            prop_assert!(format == RegressFormat::Bmf || lines(format) == {
+                drawn("plain", format).lines().count()
+            });
+        }
+        let github = drawn(&text, RegressFormat::Github);
+        for line in github.lines() {
+            prop_assert!(line.starts_with("::error title=") && line.matches("::").count() == 2);
+        }
+        let markdown = drawn(&text, RegressFormat::Markdown);
+        let plain = drawn("plain", RegressFormat::Markdown);
+        for mark in ["|", "`", "<", ">", "[", "*", "@", "://"] {
+            prop_assert_eq!(markdown.matches(mark).count(), plain.matches(mark).count());
+        }
+        let (junit, plain) = (drawn(&text, RegressFormat::Junit), drawn("plain", RegressFormat::Junit));
+        for mark in ["<", ">", "\"", "'"] {
+            prop_assert_eq!(junit.matches(mark).count(), plain.matches(mark).count());
+        }
+        let json: Report = serde_json::from_str(&drawn(&text, RegressFormat::Json)).unwrap();
+        prop_assert_eq!(json, report(&text));
+    }
+}

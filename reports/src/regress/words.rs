@@ -1,0 +1,92 @@
+//! The report on a terminal, and the words that all formats share.
+
+use ledger::regress::Report;
+use ledger::regress::metric::Value;
+use ledger::regress::report::{Row, Verdict};
+use ledger::stats::verdict::Scale;
+
+use super::escape::line;
+use crate::text::significant;
+
+pub(super) fn text(report: &Report) -> String {
+    let mut out = String::new();
+    for row in report.changed() {
+        out.push_str(&format!("{}: {}\n", row.verdict.name(), line(&about(row))));
+    }
+    for failure in &report.failures {
+        out.push_str(&format!(
+            "failed: {}\n",
+            line(&format!("{}: {}", failure.cell, failure.message))
+        ));
+    }
+    for note in &report.notes {
+        out.push_str(&format!("note: {}\n", line(note)));
+    }
+    out.push_str(&line(&counts(report)));
+    out.push('\n');
+    out
+}
+
+/// `2 regressed · 93 same · noise floor median 1.1 % (A/A 0/96)`.
+pub(super) fn counts(report: &Report) -> String {
+    let counts = report.counts();
+    let mut parts: Vec<String> = Verdict::ALL
+        .iter()
+        .filter_map(|verdict| Some(format!("{} {}", counts.get(verdict)?, verdict.name())))
+        .collect();
+    if parts.is_empty() {
+        parts.push("nothing was compared".to_owned());
+    }
+    if let Some(floor) = &report.floor {
+        let share = significant(100.0 * floor.median, 2);
+        let (alarms, comparisons) = (floor.alarms, floor.comparisons);
+        parts.push(format!("noise floor median {share} % (A/A {alarms}/{comparisons})"));
+    }
+    parts.join(" · ")
+}
+
+/// `arm / workload / metric`.
+pub(super) fn name(row: &Row) -> String {
+    format!("{} / {} / {}", row.name.arm, row.name.workload, row.name.metric)
+}
+
+/// `1.050× [1.030, 1.070]`, `+0.01 […]`, or nothing.
+pub(super) fn effect(row: &Row) -> String {
+    let Some(effect) = row.effect else { return String::new() };
+    let ends = crate::text::interval(&effect.interval, 1.0);
+    match effect.scale {
+        Scale::LogRatio => format!("{}× {ends}", significant(effect.value, 4)),
+        Scale::Difference => format!("{} {ends}", significant(effect.value, 3)),
+    }
+}
+
+pub(super) fn value(value: Option<&Value>) -> String {
+    match value {
+        None => crate::text::ABSENT.to_owned(),
+        Some(Value::Text(text)) => crate::text::short_hash(text),
+        Some(Value::Count(count)) => count.to_string(),
+        Some(Value::Number(number)) => significant(*number, 4),
+    }
+}
+
+/// Everything about a row on one line.
+pub(super) fn about(row: &Row) -> String {
+    let mut out = format!(
+        "{}: {} -> {} {}",
+        name(row),
+        value(row.base.as_ref()),
+        value(row.head.as_ref()),
+        row.unit
+    );
+    let effect = effect(row);
+    if !effect.is_empty() {
+        out.push_str(&format!(", {effect}"));
+    }
+    for (letter, p) in [("p", row.p), ("q", row.q)] {
+        if let Some(p) = p {
+            out.push_str(&format!(", {letter} = {}", significant(p, 2)));
+        }
+    }
+    out.push_str(&format!(", {} pairs; {}", row.pairs, row.reason));
+    out
+}
