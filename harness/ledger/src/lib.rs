@@ -7,6 +7,7 @@ pub mod analysis;
 pub mod catalogue;
 pub mod commitment;
 pub mod digest;
+pub mod estimates;
 pub mod evidence;
 pub mod lineage;
 pub mod merkle;
