@@ -14,6 +14,7 @@ pub mod critic;
 pub mod device;
 pub mod diffusion;
 pub mod error;
+pub mod estimate;
 pub mod generate;
 pub mod init;
 pub mod kernels;

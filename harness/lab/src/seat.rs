@@ -355,6 +355,13 @@ pub trait Optimizer {
         Err(TchError::Kind("the update rule cannot put state back".to_owned()))
     }
 
+    /// The same rule in its present state for one parameter of shape M × p, whose rows are M copies
+    /// of all parameters, flattened in their order: runs that go on from here in M orders move by
+    /// one kernel. `None` where the rule does not treat every value alike.
+    fn for_rows(&self, _rows: i64) -> Option<Box<dyn Optimizer>> {
+        None
+    }
+
     /// Facts for the record.
     fn facts(&self) -> Facts {
         Facts::new()

@@ -6,7 +6,7 @@ use tch::{Kind, TchError, Tensor};
 
 use crate::kernels::{AdamwStep, fused_adamw};
 use crate::network::{Network, Parameter};
-use crate::optim::put_back;
+use crate::optim::{put_back, repeated};
 use crate::seat::{Gradients, Moment, Optimizer};
 
 settings! {
@@ -131,5 +131,23 @@ impl Optimizer for Adamw {
     fn restore(&mut self, state: &[Tensor]) -> Result<(), TchError> {
         let moments = self.moments.iter_mut().flatten().flatten();
         put_back([&mut self.steps].into_iter().chain(moments), state)
+    }
+
+    fn for_rows(&self, rows: i64) -> Option<Box<dyn Optimizer>> {
+        // A rule that moves only some of the parameters, or has moved some less often, is not one
+        // rule for all values.
+        let moments: Option<Vec<&[Tensor; 2]>> = self.moments.iter().map(Option::as_ref).collect();
+        let (moments, first) = (moments?, self.counts.first()?);
+        if self.steps.ne_tensor(first).any().int64_value(&[]) != 0 {
+            return None;
+        }
+        let all = |which: usize| repeated(moments.iter().map(|pair| &pair[which]), rows);
+        let steps = first.reshape([1]).copy();
+        Some(Box::new(Self {
+            settings: self.settings.clone(),
+            moments: vec![Some([all(0), all(1)])],
+            counts: steps.unbind(0),
+            steps,
+        }))
     }
 }

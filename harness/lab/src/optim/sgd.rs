@@ -6,7 +6,7 @@ use tch::{TchError, Tensor};
 
 use crate::kernels::{SgdStep, fused_sgd};
 use crate::network::{Network, Parameter};
-use crate::optim::put_back;
+use crate::optim::{put_back, repeated};
 use crate::seat::{Gradients, Moment, Optimizer};
 
 settings! {
@@ -108,5 +108,10 @@ impl Optimizer for Sgd {
         put_back([&mut started].into_iter().chain(&mut self.momenta), state)?;
         self.started = i64::try_from(&started)? != 0;
         Ok(())
+    }
+
+    fn for_rows(&self, rows: i64) -> Option<Box<dyn Optimizer>> {
+        let momenta = vec![repeated(self.momenta.iter(), rows)];
+        Some(Box::new(Self { settings: self.settings.clone(), momenta, started: self.started }))
     }
 }

@@ -42,6 +42,12 @@ impl Replayed {
         Self { law: self.law, epochs }
     }
 
+    /// The same run with other ids, epoch by epoch.
+    #[must_use]
+    pub fn with_epochs(&self, epochs: Vec<Vec<u32>>) -> Self {
+        Self { law: self.law, epochs }
+    }
+
     /// The ids, epoch by epoch.
     #[must_use]
     pub fn epochs(&self) -> &[Vec<u32>] {

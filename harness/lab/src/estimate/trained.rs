@@ -1,0 +1,252 @@
+//! The problem that a recorded run is: its network, the items of a window, a held-out split.
+
+use tch::{Kind, TchError, Tensor};
+
+use super::Problem;
+use crate::LabError;
+use crate::network::{Body, Network};
+use crate::objectives::Natural;
+use crate::seat::Batch;
+use crate::workloads::Split;
+
+/// Examples that are evaluated at once.
+const ROWS: i64 = 512;
+
+/// Items of a training split under a network's natural loss.
+#[derive(Debug)]
+pub struct TrainedProblem<'a> {
+    network: Network,
+    loss: Natural,
+    batches: Vec<Batch>,
+    held_out: &'a Split,
+}
+
+impl<'a> TrainedProblem<'a> {
+    /// The problem of `items` (ids of `train` each), on a copy of `network`.
+    ///
+    /// # Errors
+    /// When an id is outside the split, or the network keeps statistics over batches.
+    pub fn new(
+        network: &Network,
+        loss: Natural,
+        train: &Split,
+        items: &[Vec<u32>],
+        held_out: &'a Split,
+    ) -> Result<Self, LabError> {
+        if !network.buffers.is_empty() {
+            return Err(LabError::Order(
+                "the network keeps running statistics (batch normalisation), which follow the \
+                 order beside the gradients; estimates do not cover that"
+                    .to_owned(),
+            ));
+        }
+        let batches = items.iter().map(|ids| train.batch(ids)).collect::<Result<_, _>>()?;
+        Ok(Self { network: network.duplicate(), loss, batches, held_out })
+    }
+
+    /// All parameters of `network` as a flat vector, shape p.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    pub fn flat(network: &Network) -> Result<Tensor, TchError> {
+        let tensors = network.parameters.iter().map(|p| p.tensor.detach().f_reshape([-1]));
+        Tensor::f_cat(&tensors.collect::<Result<Vec<_>, _>>()?, 0)
+    }
+
+    /// The network, with the values it was last asked at.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The loss.
+    #[must_use]
+    pub fn natural(&self) -> Natural {
+        self.loss
+    }
+
+    /// The examples of an item.
+    #[must_use]
+    pub fn batch(&self, item: usize) -> &Batch {
+        &self.batches[item]
+    }
+
+    /// The held-out split.
+    #[must_use]
+    pub fn split(&self) -> &Split {
+        self.held_out
+    }
+
+    /// Leaves that hold `at` (p), one per parameter, of its kind.
+    fn leaves(&self, at: &Tensor) -> Result<Vec<Tensor>, TchError> {
+        let mut offset = 0;
+        let leaf = |like: &Tensor| {
+            let length = like.numel() as i64;
+            let values = at.detach().f_narrow(0, offset, length)?.f_reshape(like.size())?;
+            offset += length;
+            Ok(values.copy().set_requires_grad(true))
+        };
+        self.network.parameters.iter().map(|p| &p.tensor).map(leaf).collect()
+    }
+
+    /// Puts `at` into the network, for passes that need first derivatives at most.
+    fn put(&self, at: &Tensor) -> Result<(), TchError> {
+        let mut offset = 0;
+        tch::no_grad(|| {
+            for parameter in &self.network.parameters {
+                let length = parameter.tensor.numel() as i64;
+                let values = at.f_narrow(0, offset, length)?;
+                let shape = parameter.tensor.size();
+                parameter.tensor.shallow_clone().f_copy_(&values.f_reshape(shape)?)?;
+                offset += length;
+            }
+            Ok(())
+        })
+    }
+
+    /// The loss of rows, as training takes it: the mean over examples or tokens.
+    fn mean(&self, outputs: &Tensor, labels: &Tensor) -> Result<Tensor, TchError> {
+        match self.loss {
+            Natural::Tokens => {
+                let (flat, labels) = (outputs.f_flatten(0, -2)?, labels.f_reshape([-1])?);
+                flat.f_cross_entropy_loss::<Tensor>(
+                    &labels,
+                    None,
+                    tch::Reduction::Mean,
+                    crate::objectives::IGNORED,
+                    0.0,
+                )
+            }
+            loss => loss.of_outputs(outputs, labels)?.f_mean(None),
+        }
+    }
+
+    /// Outputs with derivatives of every order, of a network whose parameters are `leaves`.
+    fn outputs(&self, leaves: &[Tensor], inputs: &Tensor) -> Result<Tensor, TchError> {
+        match &self.network.body {
+            Body::Gpt(gpt) => {
+                let weights: Vec<_> = leaves.iter().collect();
+                let [weight, bias] = gpt.head();
+                let hidden = gpt.plain(&weights, inputs)?;
+                hidden.f_linear(weights[weight], Some(weights[bias]))
+            }
+            body => {
+                let mut network = self.network.duplicate();
+                network.body = body.clone();
+                for (parameter, leaf) in network.parameters.iter_mut().zip(leaves) {
+                    parameter.tensor = leaf.shallow_clone();
+                }
+                network.forward(inputs, true)
+            }
+        }
+    }
+
+    /// Of the kind of `at`, where they are real numbers.
+    fn inputs(batch: &Batch, at: &Tensor) -> Result<Tensor, TchError> {
+        let inputs = &batch.inputs;
+        if inputs.is_floating_point() {
+            inputs.f_to_kind(at.kind())
+        } else {
+            Ok(inputs.shallow_clone())
+        }
+    }
+
+    fn losses(&self, split: &Split, at: &Tensor) -> Result<f64, LabError> {
+        self.put(at)?;
+        let (mut sum, mut count) = (0.0, 0.0);
+        let mut start = 0;
+        while start < split.len() {
+            let length = ROWS.min(split.len() - start);
+            let (inputs, labels) = split.rows(start, length)?;
+            let outputs = self.network.forward(&inputs, false)?;
+            let losses = self.loss.of_outputs(&outputs, &labels)?;
+            sum += losses.f_sum(Kind::Double)?.f_double_value(&[])?;
+            #[expect(clippy::cast_precision_loss, reason = "splits are far smaller than 2^52")]
+            {
+                count += length as f64;
+            }
+            start += length;
+        }
+        Ok(sum / f64::max(count, 1.0))
+    }
+}
+
+/// Derivatives, flattened and joined.
+fn joined(derivatives: &[Tensor]) -> Result<Tensor, TchError> {
+    let flat = derivatives.iter().map(|derivative| derivative.f_reshape([-1]));
+    Tensor::f_cat(&flat.collect::<Result<Vec<_>, _>>()?, 0)
+}
+
+impl Problem for TrainedProblem<'_> {
+    fn items(&self) -> usize {
+        self.batches.len()
+    }
+
+    fn parameters(&self) -> i64 {
+        self.network.parameters.iter().map(|p| p.tensor.numel() as i64).sum()
+    }
+
+    fn gradient(&self, item: usize, at: &Tensor) -> Result<Tensor, LabError> {
+        let batch = &self.batches[item];
+        if at.kind() != Kind::Float {
+            let leaves = self.leaves(at)?;
+            let outputs = self.outputs(&leaves, &Self::inputs(batch, at)?)?;
+            let loss = self.mean(&outputs, &batch.labels)?;
+            return Ok(joined(&Tensor::f_run_backward(&[loss], &leaves, false, false)?)?);
+        }
+        self.put(at)?;
+        let loss = self.mean(&self.network.forward(&batch.inputs, true)?, &batch.labels)?;
+        let leaves: Vec<_> = self.network.parameters.iter().map(|p| &p.tensor).collect();
+        Ok(joined(&Tensor::f_run_backward(&[&loss], &leaves, false, false)?)?)
+    }
+
+    fn curvature(&self, item: usize, at: &Tensor, along: &Tensor) -> Result<Tensor, LabError> {
+        let batch = &self.batches[item];
+        let leaves = self.leaves(at)?;
+        let outputs = self.outputs(&leaves, &Self::inputs(batch, at)?)?;
+        let loss = self.mean(&outputs, &batch.labels)?;
+        let slope = joined(&Tensor::f_run_backward(&[loss], &leaves, true, true)?)?;
+        let slope = slope.f_dot(&along.detach())?;
+        Ok(joined(&Tensor::f_run_backward(&[slope], &leaves, false, false)?)?)
+    }
+
+    fn third(&self, item: usize, at: &Tensor, along: &Tensor) -> Result<Tensor, LabError> {
+        let batch = &self.batches[item];
+        let (leaves, along) = (self.leaves(at)?, along.detach());
+        let outputs = self.outputs(&leaves, &Self::inputs(batch, at)?)?;
+        let loss = self.mean(&outputs, &batch.labels)?;
+        let first = joined(&Tensor::f_run_backward(&[loss], &leaves, true, true)?)?;
+        let second = Tensor::f_run_backward(&[first.f_dot(&along)?], &leaves, true, true)?;
+        let second = joined(&second)?.f_dot(&along)?;
+        Ok(joined(&Tensor::f_run_backward(&[second], &leaves, false, false)?)?)
+    }
+
+    fn held_out(&self, at: &Tensor) -> Result<Vec<f64>, LabError> {
+        let rows = at.size().first().copied().unwrap_or(0);
+        tch::no_grad(|| (0..rows).map(|row| self.losses(self.held_out, &at.f_get(row)?)).collect())
+    }
+
+    fn held_out_gradient(&self, at: &Tensor) -> Result<Tensor, LabError> {
+        self.put(at)?;
+        let (inputs, labels) = self.held_out.rows(0, self.held_out.len())?;
+        let outputs = self.network.forward(&inputs, false)?;
+        let loss = self.loss.of_outputs(&outputs, &labels)?.f_mean(None)?;
+        let leaves: Vec<_> = self.network.parameters.iter().map(|p| &p.tensor).collect();
+        Ok(joined(&Tensor::f_run_backward(&[&loss], &leaves, false, false)?)?)
+    }
+
+    fn own(&self, item: usize, at: &Tensor) -> Result<Vec<f64>, LabError> {
+        let batch = &self.batches[item];
+        let rows = at.size().first().copied().unwrap_or(0);
+        tch::no_grad(|| {
+            (0..rows)
+                .map(|row| {
+                    self.put(&at.f_get(row)?)?;
+                    let outputs = self.network.forward(&batch.inputs, false)?;
+                    let mean = self.mean(&outputs, &batch.labels)?;
+                    Ok(mean.f_to_kind(Kind::Double)?.f_double_value(&[])?)
+                })
+                .collect()
+        })
+    }
+}
