@@ -8,8 +8,11 @@
 //! per copy where there are several, shape M × p.
 
 pub mod course;
+pub mod fitted;
+pub mod fitting;
 pub mod oracle;
 pub mod problem;
+pub mod read_out;
 pub mod set_up;
 pub mod trained;
 pub mod window;
