@@ -8,6 +8,7 @@
 mod csv;
 mod error;
 mod npy;
+mod order;
 mod parquet;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use std::str::FromStr;
 
 pub use error::ColumnError;
 pub use npy::{Element, write_npy, write_npy_table};
+pub use order::order_ids;
 pub use parquet::PARSER_THREAD;
 
 /// Where a column lies: `FILE`, or `FILE:COLUMN` for CSV and Parquet.

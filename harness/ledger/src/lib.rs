@@ -9,6 +9,7 @@ pub mod commitment;
 pub mod digest;
 pub mod estimates;
 pub mod evidence;
+pub mod given;
 pub mod lineage;
 pub mod merkle;
 pub mod order;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::catalogue::{Catalogue, MetricInfo, hint};
 use crate::digest::Digest;
+use crate::given::GivenOrder;
 use crate::lineage::{Origin, Parents};
 use crate::plan::identity::CellKey;
 use crate::settings::{SettingError, Values};
@@ -63,6 +64,9 @@ pub struct PlannedArm {
     /// Runs that its runs descend from; cell ids have their part by their own ids.
     #[serde(skip)]
     pub parents: Parents<Origin>,
+    /// The order that its runs are trained in, when it is given and not the method's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<GivenOrder>,
 }
 
 /// One run to make: indices into the plan.
@@ -483,6 +487,7 @@ fn arm(
         settings,
         on: used.on.clone(),
         parents: used.parents.clone(),
+        order: used.order.clone().map(GivenOrder::unread),
     })
 }
 

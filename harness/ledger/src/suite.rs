@@ -91,6 +91,8 @@ pub struct ArmUse {
     pub on: Vec<String>,
     /// Runs whose weights it starts from or learns from.
     pub parents: Parents<Origin>,
+    /// File with the order of its runs, from the suite's folder on.
+    pub order: Option<String>,
 }
 
 /// When a metric is compared.
@@ -278,6 +280,8 @@ struct ArmMap {
     from: Option<Origin>,
     #[serde(default)]
     teacher: Option<Origin>,
+    #[serde(default)]
+    order: Option<String>,
 }
 
 /// Reads `name` or a map: not serde's `untagged`, whose messages say nothing.
@@ -309,8 +313,8 @@ impl FromName for ArmUse {
         Self { method: name.to_owned(), ..Self::default() }
     }
 
-    fn from_map(ArmMap { method, label, with, on, from, teacher }: ArmMap) -> Self {
-        Self { method, label, with, on, parents: Parents { from, teacher } }
+    fn from_map(ArmMap { method, label, with, on, from, teacher, order }: ArmMap) -> Self {
+        Self { method, label, with, on, parents: Parents { from, teacher }, order }
     }
 }
 

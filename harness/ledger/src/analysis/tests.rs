@@ -69,6 +69,7 @@ pub(super) fn record(seed: usize, (time, accuracy, nll): Ending) -> RunRecord {
         streams: Vec::new(),
         order: None,
         lineage: None,
+        given_order: None,
         facts: BTreeMap::new(),
         warnings: Vec::new(),
         environment: Environment {
