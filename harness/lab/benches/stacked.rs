@@ -3,8 +3,7 @@
 //!
 //! Both run in one process on one thread and take turns in blocks, because other load on the
 //! machine drifts; printed are medians per copy, and the median and quartiles of the ratio of
-//! neighbouring blocks. Bounds: 128 and more copies of the MLP take at most a sixth of the time of
-//! single gradients, of the GPT at most half.
+//! neighbouring blocks.
 //!
 //! `cargo bench -p lab --bench stacked`
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark reports on stdout")]

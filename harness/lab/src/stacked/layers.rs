@@ -93,7 +93,7 @@ pub(super) fn reverse(
     let mut inner = trail.inner.iter().rev();
     for (index, layer) in layers.iter().enumerate().rev() {
         let (x, y) = (&trail.values[index], &trail.values[index + 1]);
-        let wanted = wanted || layers[..index].iter().any(|layer| has_weights(layer));
+        let wanted = wanted || layers[..index].iter().any(has_weights);
         slope = match layer {
             Layer::Flatten => slope.f_reshape([&slope.size()[..1], &x.size()[1..]].concat())?,
             Layer::Linear { weight, .. } | Layer::Product { weight } => {
