@@ -8,6 +8,7 @@ use super::fit::Fit;
 
 /// Options of `palimpsest estimate RUN`.
 #[derive(Debug, clap::Args)]
+#[group(id = "orders-of-a-run")]
 pub struct Args {
     #[command(flatten)]
     /// Which run, and how.
