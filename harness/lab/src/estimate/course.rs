@@ -5,9 +5,11 @@ use ledger::estimates::ItemOrder;
 use tch::Tensor;
 
 use super::Oracle;
+use super::reference::Reference;
 use crate::LabError;
 use crate::network::{Network, Parameter};
-use crate::seat::{Active, Gradients, Moment, Optimizer};
+use crate::optim::sgd::{Sgd, SgdSettings};
+use crate::seat::{Active, Expansion, Gradients, Moment, Optimizer};
 
 /// Rows that are moved at once.
 pub const ROWS: usize = 256;
@@ -52,6 +54,73 @@ impl Course {
     #[must_use]
     pub fn steps(&self) -> usize {
         self.moments.len()
+    }
+
+    /// The same steps by SGD at rate 1 without momentum, decay or clipping: for oracles that hand
+    /// out whole updates.
+    #[must_use]
+    pub fn plain(&self) -> Self {
+        let network = Network {
+            parameters: self.shapes.iter().map(duplicate).collect(),
+            buffers: Vec::new(),
+            body: crate::network::Body::Table,
+        };
+        let settings = SgdSettings { lr: 1.0, momentum: 0.0, nesterov: false, weight_decay: 0.0 };
+        let rule: Box<dyn Optimizer> = Box::new(Sgd::new(settings, &network));
+        let state = rule.state().unwrap_or_default();
+        let moments =
+            self.moments.iter().map(|moment| Moment { lr_factor: 1.0, ..*moment }).collect();
+        Self { shapes: network.parameters, rule, state, moments, clip_norm: None }
+    }
+
+    /// The settings of the update rule, where it is SGD.
+    #[must_use]
+    pub fn sgd(&self) -> Option<&SgdSettings> {
+        self.rule.sgd()
+    }
+
+    /// The learning rate of each step, where a step is θ − rate·g and nothing else: SGD without
+    /// momentum, weight decay and clipping.
+    #[must_use]
+    pub fn plain_rates(&self) -> Option<Vec<f64>> {
+        let settings = self.sgd()?;
+        let plain = settings.momentum == 0.0 && settings.weight_decay == 0.0;
+        (plain && self.clip_norm.is_none())
+            .then(|| self.moments.iter().map(|moment| settings.lr * moment.lr_factor).collect())
+    }
+
+    /// The update rule in the state that it had before each step of `reference`, which this course
+    /// made.
+    ///
+    /// # Errors
+    /// When the rule cannot be expanded, or the reference has other steps.
+    pub fn rules_along(&self, reference: &Reference) -> Result<RulesAlong, LabError> {
+        let (steps, found) = (self.steps(), reference.steps());
+        if found > steps {
+            return Err(LabError::Order(format!("a reference of {found} steps, not {steps}")));
+        }
+        let mut rule = self.rule.for_rows(1).ok_or_else(not_expanded)?;
+        let mut rules = Vec::new();
+        for (step, moment) in self.moments.iter().take(found).enumerate() {
+            rules.push(rule.for_rows(1).ok_or_else(not_expanded)?);
+            let mut handed = reference.handed(step)?;
+            tch::no_grad(|| {
+                if let Some(longest) = self.clip_norm {
+                    clip(&mut handed, longest)?;
+                }
+                let theta = reference.at(step)?.f_unsqueeze(0)?.copy();
+                let rows = [self.rows(theta)];
+                rule.update(&rows, &Gradients { active: vec![0], tensors: vec![handed] }, moment)?;
+                Ok::<_, LabError>(())
+            })?;
+        }
+        Ok(RulesAlong { rules, moments: self.moments.clone(), clip_norm: self.clip_norm })
+    }
+
+    /// One parameter whose rows are runs.
+    fn rows(&self, theta: Tensor) -> Parameter {
+        let role = self.shapes.first().map_or(crate::network::Role::Weight, |p| p.role);
+        Parameter { name: "rows".to_owned(), layer: 0, role, tensor: theta }
     }
 
     /// The learning-rate factor of each step.
@@ -105,8 +174,7 @@ impl Course {
             return Err(LabError::Order("the rule does not move orders together".to_owned()));
         };
         let theta = start.f_unsqueeze(0)?.f_repeat([rows, 1])?;
-        let first = self.shapes.first().map_or(crate::network::Role::Weight, |p| p.role);
-        let all = [Parameter { name: "rows".to_owned(), layer: 0, role: first, tensor: theta }];
+        let all = [self.rows(theta)];
         let theta = &all[0].tensor;
         each(numbers, 0, theta)?;
         let steps = numbers.iter().map(|number| orders[*number].steps.len()).max().unwrap_or(0);
@@ -175,6 +243,48 @@ impl Course {
         }
         Ok(theta)
     }
+}
+
+/// An update rule in its states along a run.
+pub struct RulesAlong {
+    rules: Vec<Box<dyn Optimizer>>,
+    moments: Vec<Moment>,
+    /// Largest norm of a gradient, where the course clips.
+    pub clip_norm: Option<f64>,
+}
+
+impl std::fmt::Debug for RulesAlong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RulesAlong").field("steps", &self.rules.len()).finish_non_exhaustive()
+    }
+}
+
+impl RulesAlong {
+    /// Γ and dΓ of a step, M × p each, with the state before it.
+    ///
+    /// # Errors
+    /// When the run has no such step, or the rule cannot be expanded.
+    pub fn expanded(&self, step: usize, at: &Expansion<'_>) -> Result<[Tensor; 2], LabError> {
+        let rule = self.rules.get(step).zip(self.moments.get(step));
+        let (rule, moment) = rule.ok_or_else(|| {
+            LabError::Order(format!("step {step} of a reference of {} steps", self.rules.len()))
+        })?;
+        let expanded = tch::no_grad(|| rule.expanded(at, moment));
+        Ok(expanded.ok_or_else(not_expanded)??)
+    }
+}
+
+fn not_expanded() -> LabError {
+    LabError::Order(
+        "the update rule cannot be expanded around a frozen state; `taylor-frozen` fits SGD, Adam \
+         and AdamW"
+            .to_owned(),
+    )
+}
+
+fn duplicate(parameter: &Parameter) -> Parameter {
+    let tensor = parameter.tensor.detach().copy();
+    Parameter { name: parameter.name.clone(), tensor, ..*parameter }
 }
 
 /// What each order consumes at a step.

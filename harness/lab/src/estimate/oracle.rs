@@ -1,6 +1,16 @@
 //! The seat of an estimator: what the gradients would have been.
 
+pub mod bracket;
+pub mod diagonal;
+pub mod frozen;
+pub mod grid0;
+pub mod linear;
+pub mod null;
+pub mod projection;
+pub mod replay;
+pub mod score;
 pub mod surrogate;
+pub mod taylor;
 
 use tch::Tensor;
 
