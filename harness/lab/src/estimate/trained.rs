@@ -241,6 +241,18 @@ impl Problem for TrainedProblem<'_> {
         Ok(Tensor::f_stack(&rows.collect::<Result<Vec<_>, LabError>>()?, 0)?)
     }
 
+    fn columns(
+        &self,
+        item: usize,
+        at: &Tensor,
+        basis: &Tensor,
+    ) -> Result<Option<Tensor>, LabError> {
+        let Some(stacked) = self.stacked(&[item])? else { return Ok(None) };
+        let examples = stacked.examples(self.loss);
+        let columns = stacked::curvatures(&self.network, examples, at, basis)?;
+        Ok(columns.map(|columns| columns.f_tr()?.f_contiguous()).transpose()?)
+    }
+
     fn curvature(&self, item: usize, at: &Tensor, along: &Tensor) -> Result<Tensor, LabError> {
         let batch = &self.batches[item];
         let leaves = self.leaves(at)?;
