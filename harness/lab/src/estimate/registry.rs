@@ -245,18 +245,18 @@ impl Default for Options {
 }
 
 /// What estimators are built from.
-pub struct Parts<'a, P: Problem + ?Sized> {
+pub struct Parts<'a, 'c, P: Problem + ?Sized> {
     /// The items.
     pub problem: &'a P,
-    /// The course of the run.
-    pub course: &'a Course,
+    /// The course of the run; free again once the oracle is built.
+    pub course: &'c Course,
     /// One run, followed.
     pub reference: Option<&'a Reference>,
     /// A surrogate from pilots.
     pub quadratics: Option<&'a Quadratics>,
 }
 
-impl<P: Problem + ?Sized> std::fmt::Debug for Parts<'_, P> {
+impl<P: Problem + ?Sized> std::fmt::Debug for Parts<'_, '_, P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Parts")
             .field("reference", &self.reference.is_some())
@@ -288,7 +288,7 @@ impl std::fmt::Debug for Built<'_> {
 /// When there is no such estimator, it gives no parameters, or a part that it needs is missing.
 pub fn build<'a, P: Problem + ?Sized>(
     id: &str,
-    parts: &Parts<'a, P>,
+    parts: &Parts<'a, '_, P>,
     options: &Options,
     rng: &mut Pcg64,
 ) -> Result<Built<'a>, LabError> {
