@@ -230,7 +230,6 @@ fn a_bracket_ranks_small_steps_and_a_score_does_not() {
     let scored = spearman(&score.scores(&orders()).unwrap(), &truth);
     let ends = estimated("grid0", &mut course, &toy, &Options::default());
     let grid = spearman(&toy.held_out(&ends).unwrap(), &truth);
-    println!("bracket {ranked}, score {scored}, grid0 {grid}");
     // Both replace the new predecessors by the reference's: at a constant rate they agree, and
     // what they say of an order has nothing to do with its own brackets.
     assert!(scored < ranked - 0.1 && grid < ranked - 0.1, "{ranked} {scored} {grid}");

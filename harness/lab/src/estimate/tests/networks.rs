@@ -127,7 +127,6 @@ fn the_driver_with_true_gradients_ends_where_training_ends() {
             let mut each = |_: &[usize], _: usize, _: &Tensor| Ok(());
             let found = course.drive(&mut Exact(&problem), &orders, &flat, &mut each).unwrap();
             let far = (found.get(0) - &truth).abs().max().double_value(&[]);
-            println!("{name} {widths:?} clip {longest:?}: {far:e}");
             let by_rows = name == "momentum" || name == "adamw";
             let together = by_rows || name == "sgd";
             let rounded = (longest.is_some() && together) || (by_rows && widths[0] == 4);
