@@ -6,6 +6,7 @@ mod cli;
 mod conformance;
 mod determinism;
 mod faults;
+mod given_order;
 mod lineage;
 mod provenance_chain;
 mod provenance_engine;

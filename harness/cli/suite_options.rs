@@ -65,6 +65,24 @@ impl Places {
     }
 }
 
+/// Holds every given order against the examples and budgets of the workloads it is for, as far as
+/// they are known before any data are loaded; what trains checks again.
+fn check_orders(plan: &Plan, catalogue: &Catalogue) -> anyhow::Result<()> {
+    let given = plan.arms.iter().filter_map(|arm| Some((arm, arm.order.as_ref()?)));
+    for (arm, order) in given {
+        for workload in plan.workloads.iter().filter(|workload| arm.runs_on(&workload.label)) {
+            let Some(info) = catalogue.workload(&workload.id) else { continue };
+            let set = workload.settings.get("examples").and_then(serde_json::Value::as_u64);
+            let set = set.and_then(|examples| u32::try_from(examples).ok());
+            let examples = set.unwrap_or(info.split_sizes[0]);
+            order
+                .epochs(examples, workload.budget_samples)
+                .with_context(|| format!("arm \"{}\" on {}", arm.label, workload.label))?;
+        }
+    }
+    Ok(())
+}
+
 /// One `--order` of the command line: an arm and a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenTo(pub String, pub String);
@@ -104,6 +122,7 @@ impl SuiteOptions {
         };
         let mut plan = plan(&suite.file, &suite.text, catalogue, &overrides)?;
         self.read_orders(Path::new(&suite.file), &mut plan)?;
+        check_orders(&plan, catalogue)?;
         Ok(plan)
     }
 

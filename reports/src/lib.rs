@@ -10,6 +10,7 @@ pub mod certificate;
 mod csv;
 mod curve;
 mod error;
+pub mod estimates;
 mod figure;
 mod font;
 mod format;

@@ -35,6 +35,7 @@ pub mod sample;
 pub mod samplers;
 pub mod seat;
 pub mod sparsity;
+pub mod stacked;
 pub mod teaching;
 pub mod trial;
 pub mod workloads;

@@ -11,7 +11,7 @@
 pub mod across;
 pub mod bootstrap;
 pub mod crossing;
-mod distribution;
+pub(crate) mod distribution;
 mod draws;
 mod error;
 pub mod improvement;

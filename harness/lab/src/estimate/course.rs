@@ -123,6 +123,19 @@ impl Course {
         Parameter { name: "rows".to_owned(), layer: 0, role, tensor: theta }
     }
 
+    /// The momentum of SGD at the start, flat, shape p; `None` before the first step.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    pub fn momentum(&self) -> Result<Option<Tensor>, LabError> {
+        let [started, momenta @ ..] = self.state.as_slice() else { return Ok(None) };
+        if self.sgd().is_none() || i64::try_from(started)? == 0 {
+            return Ok(None);
+        }
+        let flat = momenta.iter().map(|momentum| momentum.f_reshape([-1]));
+        Ok(Some(Tensor::f_cat(&flat.collect::<Result<Vec<_>, _>>()?, 0)?))
+    }
+
     /// The learning-rate factor of each step.
     #[must_use]
     pub fn lr_factors(&self) -> Vec<f64> {

@@ -31,6 +31,20 @@ pub trait Problem {
         Ok(Tensor::f_stack(&rows.collect::<Result<Vec<_>, LabError>>()?, 0)?)
     }
 
+    /// (H_i(θ)Q)ᵀ for the columns of `basis` (p × k), exact, k × p; `None` where only differences of
+    /// gradients are to be had at a price worth paying.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn columns(
+        &self,
+        _item: usize,
+        _at: &Tensor,
+        _basis: &Tensor,
+    ) -> Result<Option<Tensor>, LabError> {
+        Ok(None)
+    }
+
     /// H_i(θ)v, exact, shape p.
     ///
     /// # Errors

@@ -152,7 +152,7 @@ pub fn gradients_at_centre<P: Problem + ?Sized>(
     Ok(all)
 }
 
-/// (H_iQ)ᵀ of items from `first` on, items × k × p, by central secants.
+/// (H_iQ)ᵀ of `items`, items × k × p: exact where the problem can, else by central secants.
 ///
 /// # Errors
 /// When a gradient is not finite.
@@ -167,6 +167,9 @@ pub fn curvature<P: Problem + ?Sized>(
     let rows = Tensor::f_cat(&[basis.centre.f_add(&away)?, basis.centre.f_sub(&away)?], 0)?;
     let k = basis.k();
     let of_item = |item: usize| -> Result<Tensor, LabError> {
+        if let Some(exact) = problem.columns(item, &basis.centre, &basis.columns)? {
+            return Ok(exact);
+        }
         let parts = (0..2 * k).step_by(ROWS).map(|start| {
             let rows = rows.f_narrow(0, start, (2 * k - start).min(ROWS as i64))?;
             problem.gradients(&vec![item; rows.size()[0] as usize], &rows)

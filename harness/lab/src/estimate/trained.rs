@@ -7,6 +7,7 @@ use crate::LabError;
 use crate::network::{Body, Network};
 use crate::objectives::Natural;
 use crate::seat::Batch;
+use crate::stacked::{self, Examples};
 use crate::workloads::Split;
 
 /// Examples that are evaluated at once.
@@ -151,6 +152,24 @@ impl<'a> TrainedProblem<'a> {
         }
     }
 
+    /// The batches of `items`, one per copy of a stacked network, or one for all where they are the
+    /// same; `None` where the network has no stacked form or batches differ in shape.
+    fn stacked(&self, items: &[usize]) -> Result<Option<Stack>, TchError> {
+        let alike = items.windows(2).all(|pair| pair[0] == pair[1]);
+        let chosen = if alike { &items[..items.len().min(1)] } else { items };
+        let batches: Vec<_> = chosen.iter().map(|item| &self.batches[*item]).collect();
+        let shape = batches.first().map(|batch| batch.inputs.size());
+        if !stacked::fits(&self.network)
+            || batches.iter().any(|batch| Some(batch.inputs.size()) != shape)
+        {
+            return Ok(None);
+        }
+        let inputs: Vec<_> = batches.iter().map(|batch| &batch.inputs).collect();
+        let labels: Vec<_> = batches.iter().map(|batch| &batch.labels).collect();
+        let (inputs, labels) = (Tensor::f_stack(&inputs, 0)?, Tensor::f_stack(&labels, 0)?);
+        Ok(Some(Stack { inputs, labels }))
+    }
+
     fn losses(&self, split: &Split, at: &Tensor) -> Result<f64, LabError> {
         self.put(at)?;
         let (mut sum, mut count) = (0.0, 0.0);
@@ -168,6 +187,18 @@ impl<'a> TrainedProblem<'a> {
             start += length;
         }
         Ok(sum / f64::max(count, 1.0))
+    }
+}
+
+/// Batches of a stacked network.
+struct Stack {
+    inputs: Tensor,
+    labels: Tensor,
+}
+
+impl Stack {
+    fn examples(&self, natural: Natural) -> Examples<'_> {
+        Examples { natural, inputs: &self.inputs, labels: &self.labels }
     }
 }
 
@@ -200,6 +231,28 @@ impl Problem for TrainedProblem<'_> {
         Ok(joined(&Tensor::f_run_backward(&[&loss], &leaves, false, false)?)?)
     }
 
+    fn gradients(&self, items: &[usize], at: &Tensor) -> Result<Tensor, LabError> {
+        if let Some(stacked) = self.stacked(items)?
+            && let Some(all) = stacked::gradients(&self.network, at, stacked.examples(self.loss))?
+        {
+            return Ok(all);
+        }
+        let rows = (0_i64..).zip(items).map(|(row, item)| self.gradient(*item, &at.f_get(row)?));
+        Ok(Tensor::f_stack(&rows.collect::<Result<Vec<_>, LabError>>()?, 0)?)
+    }
+
+    fn columns(
+        &self,
+        item: usize,
+        at: &Tensor,
+        basis: &Tensor,
+    ) -> Result<Option<Tensor>, LabError> {
+        let Some(stacked) = self.stacked(&[item])? else { return Ok(None) };
+        let examples = stacked.examples(self.loss);
+        let columns = stacked::curvatures(&self.network, examples, at, basis)?;
+        Ok(columns.map(|columns| columns.f_tr()?.f_contiguous()).transpose()?)
+    }
+
     fn curvature(&self, item: usize, at: &Tensor, along: &Tensor) -> Result<Tensor, LabError> {
         let batch = &self.batches[item];
         let leaves = self.leaves(at)?;
@@ -222,6 +275,12 @@ impl Problem for TrainedProblem<'_> {
     }
 
     fn held_out(&self, at: &Tensor) -> Result<Vec<f64>, LabError> {
+        let (inputs, labels) = self.held_out.rows(0, self.held_out.len())?;
+        let (inputs, labels) = (inputs.f_unsqueeze(0)?, labels.f_unsqueeze(0)?);
+        let examples = Examples { natural: self.loss, inputs: &inputs, labels: &labels };
+        if let Some(losses) = stacked::held_out(&self.network, at, examples)? {
+            return Ok(losses);
+        }
         let rows = at.size().first().copied().unwrap_or(0);
         tch::no_grad(|| (0..rows).map(|row| self.losses(self.held_out, &at.f_get(row)?)).collect())
     }
@@ -236,6 +295,11 @@ impl Problem for TrainedProblem<'_> {
     }
 
     fn own(&self, item: usize, at: &Tensor) -> Result<Vec<f64>, LabError> {
+        if let Some(stacked) = self.stacked(&[item])?
+            && let Some(all) = stacked::losses(&self.network, at, stacked.examples(self.loss))?
+        {
+            return Ok(Vec::try_from(&all.f_to_kind(Kind::Double)?)?);
+        }
         let batch = &self.batches[item];
         let rows = at.size().first().copied().unwrap_or(0);
         tch::no_grad(|| {

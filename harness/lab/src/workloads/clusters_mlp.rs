@@ -18,8 +18,7 @@ use ledger::catalogue::{MetricInfo, WorkloadInfo};
 use ledger::choice;
 use ledger::digest::Digest;
 use ledger::settings;
-use ledger::settings::Range;
-use ledger::settings::Values;
+use ledger::settings::{Range, Values};
 use tch::{Device, TchError, Tensor};
 
 use super::initial::Initial;
@@ -78,7 +77,7 @@ pub static WORKLOAD: Workload = Workload {
         offers: &[offers::LOSS],
         metrics: METRICS,
         metric: "nll",
-        target: 1.0,
+        target: 1.2,
         target_origin: "assumed",
         budget_epochs: 1.0,
         evaluate_every_epochs: 0.5,

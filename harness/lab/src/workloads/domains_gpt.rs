@@ -75,7 +75,7 @@ pub static WORKLOAD: Workload = Workload {
         offers: &[offers::LOSS, offers::TOKENS],
         metrics: METRICS,
         metric: "nll",
-        target: 2.5,
+        target: 2.95,
         target_origin: "assumed",
         budget_epochs: 1.0,
         evaluate_every_epochs: 0.5,
