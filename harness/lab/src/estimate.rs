@@ -25,3 +25,6 @@ pub use problem::Problem;
 pub use reference::Reference;
 pub use trained::TrainedProblem;
 pub use window::{Items, Window};
+
+#[cfg(test)]
+mod tests;
