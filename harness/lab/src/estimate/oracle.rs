@@ -1,5 +1,6 @@
 //! The seat of an estimator: what the gradients would have been.
 
+pub mod brought;
 pub mod surrogate;
 
 use tch::Tensor;
