@@ -136,9 +136,10 @@ fn the_driver_with_true_gradients_ends_where_training_ends() {
             let flat = TrainedProblem::flat(&network).unwrap();
             let mut each = |_: &[usize], _: usize, _: &Tensor| Ok(());
             let stacked = course.drive(&mut Exact(&problem), &orders, &flat, &mut each).unwrap();
-            // Gradients of stacked networks are summed in another order than training sums them.
+            // Gradients of stacked networks are summed in another order than training sums them,
+            // and Adam divides small ones, rounding included, by their own size.
             let far = (stacked.get(0) - &truth).abs().max().double_value(&[]);
-            assert!(far < 1e-6, "{name} {widths:?}: {far:e}");
+            assert!(far < 1e-5, "{name} {widths:?}: {far:e}");
             let mut course = Course::new(&network, make(&network), moments(), longest).unwrap();
             let mut single = OneByOne(&problem);
             let found = course.drive(&mut single, &orders, &flat, &mut each).unwrap();
