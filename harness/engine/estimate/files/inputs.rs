@@ -231,7 +231,7 @@ impl Inputs {
         let Some(array) = &mut self.curvature else { return Ok(None) };
         let shape: Vec<i64> = array.shape()[1..].iter().map(|length| *length as i64).collect();
         let items = array.shape()[0];
-        let mut read = move |item| -> Result<Tensor, LabError> {
+        let read = move |item| -> Result<Tensor, LabError> {
             let values = array.slices(item, 1);
             let values = values.map_err(|error| LabError::Io(std::io::Error::other(error)))?;
             Ok(Tensor::f_from_slice(&values)?.f_view(shape.as_slice())?)
@@ -242,7 +242,7 @@ impl Inputs {
             let all = (0..items).map(read).collect::<Result<Vec<_>, _>>()?;
             return Ok(Some(Box::new(move |item| Ok(all[item].shallow_clone()))));
         }
-        Ok(Some(Box::new(move |item| read(item))))
+        Ok(Some(Box::new(read)))
     }
 }
 
