@@ -229,16 +229,20 @@ impl Inputs {
     /// The curvature of an item, p × k: all read now, or each when it is asked for.
     pub fn curvature(&mut self, in_memory: bool) -> anyhow::Result<Option<Box<Curvature<'_>>>> {
         let Some(array) = &mut self.curvature else { return Ok(None) };
-        if in_memory {
-            let whole = tensor(array)?;
-            return Ok(Some(Box::new(move |item| Ok(whole.f_get(item as i64)?))));
-        }
         let shape: Vec<i64> = array.shape()[1..].iter().map(|length| *length as i64).collect();
-        Ok(Some(Box::new(move |item| {
-            let values =
-                array.slices(item, 1).map_err(|e| LabError::Io(std::io::Error::other(e)))?;
+        let items = array.shape()[0];
+        let read = move |item| -> Result<Tensor, LabError> {
+            let values = array.slices(item, 1);
+            let values = values.map_err(|error| LabError::Io(std::io::Error::other(error)))?;
             Ok(Tensor::f_from_slice(&values)?.f_view(shape.as_slice())?)
-        })))
+        };
+        if in_memory {
+            // Each item by itself, and not as a part of a whole: products may round by how their
+            // operands lie in memory, and an item lies as it does when it is read alone.
+            let all = (0..items).map(read).collect::<Result<Vec<_>, _>>()?;
+            return Ok(Some(Box::new(move |item| Ok(all[item].shallow_clone()))));
+        }
+        Ok(Some(Box::new(read)))
     }
 }
 
@@ -280,16 +284,8 @@ fn fits(
     )
 }
 
-/// The values as f64; of several slices one is held twice, never the whole array.
+/// The values as f64, in the array's shape.
 fn tensor(array: &mut Array) -> anyhow::Result<Tensor> {
     let shape: Vec<i64> = array.shape().iter().map(|length| *length as i64).collect();
-    if shape.len() < 3 {
-        return Ok(Tensor::f_from_slice(&array.values()?)?.f_view(shape.as_slice())?);
-    }
-    let whole = Tensor::f_empty(shape.as_slice(), (Kind::Double, Device::Cpu))?;
-    for slice in 0..array.shape()[0] {
-        let values = Tensor::f_from_slice(&array.slices(slice, 1)?)?.f_view(&shape[1..])?;
-        whole.f_get(slice as i64)?.f_copy_(&values)?;
-    }
-    Ok(whole)
+    Ok(Tensor::f_from_slice(&array.values()?)?.f_view(shape.as_slice())?)
 }
