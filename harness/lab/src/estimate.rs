@@ -7,6 +7,7 @@
 //! Vectors are flat: all parameters of a network one after another, shape p; a row per order or
 //! per copy where there are several, shape M × p.
 
+pub mod closed;
 pub mod course;
 pub mod fitted;
 pub mod fitting;

@@ -79,6 +79,12 @@ impl Course {
         self.rule.sgd()
     }
 
+    /// Whether gradients are clipped.
+    #[must_use]
+    pub fn clips(&self) -> bool {
+        self.clip_norm.is_some()
+    }
+
     /// The learning rate of each step, where a step is θ − rate·g and nothing else: SGD without
     /// momentum, weight decay and clipping.
     #[must_use]

@@ -5,6 +5,7 @@ use ledger::estimates::ItemOrder;
 use serde::Serialize;
 use tch::Tensor;
 
+use super::closed::Closed;
 use super::oracle::surrogate::{Quadratics, Surrogate};
 use super::read_out::ReadOut;
 use super::set_up::{Basis, Snapshots, curvature, gradients_at_centre};
@@ -34,6 +35,8 @@ pub struct Recipe {
 pub struct Seconds {
     /// Pilot runs.
     pub pilots: f64,
+    /// Singular vectors of what the pilots passed through, and the models projected to them.
+    pub basis: f64,
     /// Second pass: simulated orders and the first pass's curvature.
     pub first_pass: f64,
     /// Gradients and curvature of every item.
@@ -46,7 +49,7 @@ impl Seconds {
     /// All of them.
     #[must_use]
     pub fn total(&self) -> f64 {
-        self.pilots + self.first_pass + self.curvature + self.read_out
+        self.pilots + self.basis + self.first_pass + self.curvature + self.read_out
     }
 }
 
@@ -57,6 +60,8 @@ pub struct Fitting {
     pub basis: Basis,
     /// Every item around the centre.
     pub quadratics: Quadratics,
+    /// The same in closed form, where the update rule is SGD.
+    pub closed: Option<Closed>,
     /// The held-out loss around the pilots' mean end.
     pub read_out: ReadOut,
     /// Where the pilots ended, runs × p.
@@ -125,7 +130,9 @@ impl Fitting {
         })?;
         seconds.pilots = spent;
         let [rows, ends] = <[Tensor; 2]>::try_from(kept).map_err(|_| damaged())?;
+        let clock = Monotonic::start();
         let mut basis = Basis::of(&rows, recipe.k)?;
+        seconds.basis = clock.now().as_secs_f64();
         if !recipe.simulated.is_empty() {
             let (quadratics, spent) = surrogate(&stages, "first", problem, &basis, progress)?;
             seconds.first_pass += spent;
@@ -135,10 +142,15 @@ impl Fitting {
                 Ok(vec![Tensor::f_cat(&[&rows, &all.rows], 0)?])
             })?;
             seconds.first_pass += spent;
+            let clock = Monotonic::start();
             basis = Basis::of(simulated.first().ok_or_else(damaged)?, recipe.k)?;
+            seconds.basis += clock.now().as_secs_f64();
         }
         let (quadratics, spent) = surrogate(&stages, "curvature", problem, &basis, progress)?;
         seconds.curvature = spent;
+        let clock = Monotonic::start();
+        let closed = Closed::of(&quadratics, course, start)?;
+        seconds.basis += clock.now().as_secs_f64();
         let (kept, spent) = stages.stage("read-out", 0, || {
             let ReadOut { at, loss, slope, curvature } = ReadOut::of(problem, &basis, &ends)?;
             Ok(vec![at, Tensor::from(loss), slope, curvature])
@@ -146,7 +158,7 @@ impl Fitting {
         seconds.read_out = spent;
         let [at, loss, slope, curvature] = <[Tensor; 4]>::try_from(kept).map_err(|_| damaged())?;
         let read_out = ReadOut { at, loss: f64::try_from(&loss)?, slope, curvature };
-        Ok(Self { basis, quadratics, read_out, ends, seconds })
+        Ok(Self { basis, quadratics, closed, read_out, ends, seconds })
     }
 }
 
