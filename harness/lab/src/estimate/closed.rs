@@ -246,3 +246,120 @@ fn numbers(tensor: &Tensor) -> Result<Vec<f64>, LabError> {
 fn refused(error: ledger::estimates::EstimateError) -> LabError {
     LabError::Order(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::estimate::oracle::surrogate::Surrogate;
+    use crate::estimate::set_up::Basis;
+    use crate::network::{Body, Network, Parameter, Role};
+    use crate::optim::sgd::Sgd as Real;
+    use crate::seat::{Gradients, Moment, Optimizer as _};
+
+    const P: i64 = 20;
+    const K: i64 = 4;
+    const ITEMS: i64 = 6;
+
+    /// Fixed numbers that look random, within ±0.5.
+    fn noise(size: &[i64], seed: f64) -> Tensor {
+        let count = size.iter().product::<i64>();
+        let places = Tensor::arange(count, (Kind::Double, Device::Cpu)) + seed * 1000.0;
+        (((places * 12.9898).sin() * 43_758.545_3).frac() * 0.5).view(size)
+    }
+
+    fn quadratics() -> Quadratics {
+        let (basis, _) = noise(&[P, K], 1.0).linalg_qr("reduced");
+        let gradients = noise(&[ITEMS, P], 2.0);
+        let half = noise(&[ITEMS, P, P], 3.0);
+        let curvature = (&half + half.transpose(1, 2)).matmul(&basis).transpose(1, 2).contiguous();
+        Quadratics { centre: noise(&[P], 4.0), basis, gradients, curvature }
+    }
+
+    fn course(settings: SgdSettings, started: bool, clip_norm: Option<f64>) -> Course {
+        let tensor = noise(&[P], 5.0);
+        let parameter = Parameter { name: "w".to_owned(), layer: 0, role: Role::Weight, tensor };
+        let network = Network { parameters: vec![parameter], buffers: vec![], body: Body::Table };
+        let moment = |step: u64| Moment {
+            step,
+            total_steps: 3,
+            epoch: 0,
+            total_epochs: 1,
+            lr_factor: 1.0 / (step + 1) as f64,
+            pass: 0,
+        };
+        let mut rule = Real::new(settings, &network);
+        if started {
+            let gradients = Gradients { active: vec![0], tensors: vec![noise(&[P], 6.0)] };
+            rule.update(&network.parameters, &gradients, &moment(0)).unwrap();
+        }
+        Course::new(&network, Box::new(rule), (0..3).map(moment).collect(), clip_norm).unwrap()
+    }
+
+    fn orders() -> Vec<ItemOrder> {
+        let all: [[[u32; 2]; 3]; 3] =
+            [[[0, 1], [2, 3], [4, 5]], [[5, 0], [1, 4], [3, 2]], [[2, 4], [0, 5], [1, 3]]];
+        all.map(|steps| ItemOrder { steps: steps.iter().map(|step| step.to_vec()).collect() })
+            .into()
+    }
+
+    fn settings(momentum: f64, nesterov: bool, weight_decay: f64) -> SgdSettings {
+        SgdSettings { lr: 0.3, momentum, nesterov, weight_decay }
+    }
+
+    fn apart(a: &Tensor, b: &Tensor) -> f64 {
+        (a - b).abs().max().double_value(&[])
+    }
+
+    #[test]
+    fn the_closed_form_ends_where_the_real_optimiser_does() {
+        let (quadratics, start) = (quadratics(), noise(&[P], 7.0));
+        let kinds = [(0.0, false, 0.0), (0.9, false, 0.0), (0.9, true, 0.01), (0.0, false, 0.1)];
+        for (momentum, nesterov, decay) in kinds {
+            for started in [false, true] {
+                let mut course = course(settings(momentum, nesterov, decay), started, None);
+                let closed = Closed::of(&quadratics, &course, &start).unwrap().unwrap();
+                assert!(closed.covers(&orders()));
+                let ends = closed.ends(&orders()).unwrap();
+                let mut oracle = Surrogate(&quadratics);
+                let driven =
+                    course.drive(&mut oracle, &orders(), &start, &mut |_, _, _| Ok(())).unwrap();
+                assert!(apart(&ends, &driven) < 1e-5, "{momentum} {nesterov} {decay} {started}");
+                assert!(apart(&driven.get(0), &driven.get(1)) > 1e-2, "orders differ");
+            }
+        }
+    }
+
+    #[test]
+    fn scores_are_the_read_out_of_the_ends() {
+        let (quadratics, start) = (quadratics(), noise(&[P], 7.0));
+        let course = course(settings(0.9, true, 0.01), true, None);
+        let closed = Closed::of(&quadratics, &course, &start).unwrap().unwrap();
+        let basis = Basis {
+            centre: quadratics.centre.shallow_clone(),
+            columns: quadratics.basis.shallow_clone(),
+            spread: vec![1.0; K as usize],
+        };
+        let curvature = noise(&[K, K], 8.0);
+        let curvature = &curvature + curvature.tr();
+        let (at, slope) = (noise(&[P], 9.0), noise(&[P], 10.0));
+        let read_out = ReadOut { at, loss: 2.0, slope, curvature };
+        let direct = read_out.losses(&basis, &closed.ends(&orders()).unwrap()).unwrap();
+        let scores = closed.scorer(&read_out, &basis.columns).unwrap().losses(&orders()).unwrap();
+        for (direct, score) in direct.iter().zip(&scores) {
+            assert!((direct - score).abs() < 1e-5, "{direct} against {score}");
+        }
+        assert!((scores[0] - scores[1]).abs() > 1e-3);
+    }
+
+    #[test]
+    fn clipped_courses_and_part_orders_are_left_to_the_driver() {
+        let (quadratics, start) = (quadratics(), noise(&[P], 7.0));
+        let clipped = course(settings(0.0, false, 0.0), false, Some(1.0));
+        assert!(!Closed::of(&quadratics, &clipped, &start).unwrap().unwrap().covers(&orders()));
+        let course = course(settings(0.0, false, 0.0), false, None);
+        let closed = Closed::of(&quadratics, &course, &start).unwrap().unwrap();
+        let mut part = orders();
+        part[1].steps.pop();
+        assert!(!closed.covers(&part));
+    }
+}

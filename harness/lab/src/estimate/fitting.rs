@@ -3,7 +3,7 @@
 use ledger::digest::Digest;
 use ledger::estimates::ItemOrder;
 use serde::Serialize;
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 use super::closed::Closed;
 use super::oracle::surrogate::{Quadratics, Surrogate};
@@ -15,7 +15,7 @@ use crate::artefacts::Artefacts;
 use crate::clock::{Monotonic, Time};
 
 /// Orders that a second pass follows by the first pass's surrogate.
-pub const SIMULATED: usize = 24;
+pub const SIMULATED: usize = 12;
 
 /// How a surrogate is made.
 #[derive(Debug, Clone)]
@@ -121,6 +121,7 @@ impl Fitting {
         artefacts: &dyn Artefacts,
         progress: &mut dyn FnMut(&str, usize, usize),
     ) -> Result<Self, LabError> {
+        warm_up()?;
         let stages = Stages { artefacts, key: recipe.key };
         let mut seconds = Seconds::default();
         progress("pilots", 0, recipe.pilots.len());
@@ -130,8 +131,10 @@ impl Fitting {
         })?;
         seconds.pilots = spent;
         let [rows, ends] = <[Tensor; 2]>::try_from(kept).map_err(|_| damaged())?;
+        // A first pass only has to find where orders go: half the columns do.
+        let columns = if recipe.simulated.is_empty() { recipe.k } else { (recipe.k + 1) / 2 };
         let clock = Monotonic::start();
-        let mut basis = Basis::of(&rows, recipe.k)?;
+        let mut basis = Basis::of(&rows, columns)?;
         seconds.basis = clock.now().as_secs_f64();
         if !recipe.simulated.is_empty() {
             let (quadratics, spent) = surrogate(&stages, "first", problem, &basis, progress)?;
@@ -162,6 +165,17 @@ impl Fitting {
     }
 }
 
+/// Calls once, in small, the routines of libtorch that are loaded by their first use: what a set-up
+/// took should not depend on what ran before it.
+fn warm_up() -> Result<(), LabError> {
+    let small = Tensor::f_eye(4, (Kind::Double, Device::Cpu))?;
+    let _ = small.f_linalg_eigh("L")?;
+    let _ = small.f_matmul(&small)?;
+    let small = small.f_to_kind(Kind::Float)?;
+    let _ = small.f_matmul(&small)?;
+    Ok(())
+}
+
 fn damaged() -> LabError {
     LabError::Order("a kept stage of the set-up holds other tensors than it should".to_owned())
 }
@@ -182,8 +196,9 @@ fn surrogate<P: Problem + ?Sized>(
     let mut curvatures = Vec::with_capacity(items);
     for item in 0..items {
         progress(name, item, items);
-        let (kept, spent) =
-            stages.stage(name, item, || Ok(vec![curvature(problem, basis, item..item + 1)?]))?;
+        let (kept, spent) = stages.stage(name, item, || {
+            Ok(vec![curvature(problem, basis, &gradients, item..item + 1)?])
+        })?;
         curvatures.extend(kept);
         total += spent;
     }
