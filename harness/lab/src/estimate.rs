@@ -8,6 +8,7 @@
 //! per copy where there are several, shape M × p.
 
 pub mod brought;
+pub mod closed;
 pub mod course;
 pub mod fitted;
 pub mod fitting;

@@ -12,7 +12,7 @@ use crate::optim::sgd::{Sgd, SgdSettings};
 use crate::seat::{Active, Expansion, Gradients, Moment, Optimizer};
 
 /// Rows that are moved at once.
-pub const ROWS: usize = 256;
+pub const ROWS: usize = 512;
 
 /// An update rule in its state at the start of a window, and the moments of the window's steps.
 pub struct Course {
@@ -77,6 +77,12 @@ impl Course {
     #[must_use]
     pub fn sgd(&self) -> Option<&SgdSettings> {
         self.rule.sgd()
+    }
+
+    /// Whether gradients are clipped.
+    #[must_use]
+    pub fn clips(&self) -> bool {
+        self.clip_norm.is_some()
     }
 
     /// The learning rate of each step, where a step is θ − rate·g and nothing else: SGD without
