@@ -248,12 +248,13 @@ impl Course {
                 return Err(LabError::Order("the method moves other layers at each step".into()));
             }
             let items = consumed(orders, &[number], step)?;
-            let mut flat = oracle.gradients(step, &items, &theta)?;
+            // A copy: clipping is in place, and what an oracle hands out may be its own.
+            let flat = oracle.gradients(step, &items, &theta)?.copy();
             tch::no_grad(|| {
+                let mut tensors = views(&flat)?;
                 if let Some(longest) = self.clip_norm {
-                    clip(&mut flat, longest)?;
+                    crate::loops::training::clip(&mut tensors, longest)?;
                 }
-                let tensors = views(&flat)?;
                 let active = (0..tensors.len()).collect();
                 self.rule.update(&parameters, &Gradients { active, tensors }, moment)?;
                 Ok::<_, LabError>(())
@@ -317,7 +318,8 @@ fn consumed<'o>(
     all.ok_or_else(|| LabError::Order("orders of different lengths at once".to_owned()))
 }
 
-/// Scales rows that are longer than `longest` down to it, as the training loop does.
+/// Scales rows that are longer than `longest` down to it, as the training loop does up to the last
+/// bit: a row's norm is summed in another order than parameter by parameter.
 fn clip(gradients: &mut Tensor, longest: f64) -> Result<(), tch::TchError> {
     let norms = gradients.f_norm_scalaropt_dim(2.0, [1], true)?;
     let factor = norms.f_add_scalar(1e-6)?.f_reciprocal()?.f_mul_scalar(longest)?;

@@ -128,7 +128,7 @@ impl<'a> TrainedProblem<'a> {
             Body::Gpt(gpt) => {
                 let weights: Vec<_> = leaves.iter().collect();
                 let [weight, bias] = gpt.head();
-                let hidden = gpt.plain(&weights, inputs)?;
+                let hidden = gpt.smooth(&weights, inputs)?;
                 hidden.f_linear(weights[weight], Some(weights[bias]))
             }
             body => {
