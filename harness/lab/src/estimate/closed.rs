@@ -268,7 +268,7 @@ mod tests {
     }
 
     fn quadratics() -> Quadratics {
-        let (basis, _) = noise(&[P, K], 1.0).linalg_qr("reduced");
+        let (basis, _) = Tensor::linalg_qr(&noise(&[P, K], 1.0), "reduced");
         let gradients = noise(&[ITEMS, P], 2.0);
         let half = noise(&[ITEMS, P, P], 3.0);
         let curvature = (&half + half.transpose(1, 2)).matmul(&basis).transpose(1, 2).contiguous();
