@@ -49,7 +49,7 @@ fn centred(curve: &[Option<f64>]) -> Vec<Option<f64>> {
     curve.iter().map(|loss| loss.map(|loss| loss - mean)).collect()
 }
 
-fn figure(found: &RecencyCurves) -> Figure {
+pub(super) fn figure(found: &RecencyCurves) -> Figure {
     let title = format!("{}, {}: recency", found.source.cell, found.source.estimator);
     let explanation = "losses at the end by where the item came, less the item's mean over places, \
                        in thousandths; blue: lower";
@@ -74,6 +74,7 @@ fn figure(found: &RecencyCurves) -> Figure {
         let y = TOP + (row as f64 + 0.5) * high + 4.0;
         let flat = found.flat.get(row).copied().unwrap_or(false);
         let label = if flat { format!("{item} flat") } else { item.to_string() };
+        let label = crate::font::shorten(&label, LEFTS[0] - 10.0, BODY, false);
         figure.label((LEFTS[0] - 8.0, y), &label, Align::Right, MUTED);
     }
     figure.label((12.0, TOP - 12.0), "item", Align::Left, INK);
