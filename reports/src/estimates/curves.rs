@@ -122,7 +122,9 @@ fn scale(figure: &mut Figure, x: f64, largest: f64) {
         rectangle(figure, [x, y, x + 12.0, y + height], colour);
     }
     for (share, at) in [(1.0, TOP + 10.0), (0.0, TOP + HEIGHT / 2.0 + 4.0), (-1.0, TOP + HEIGHT)] {
-        let text = significant(share * largest * 1e3, 3);
+        let value = share * largest * 1e3;
+        // A wide number would leave the figure.
+        let text = if value.abs() < 1e4 { significant(value, 3) } else { format!("{value:.1e}") };
         figure.label((x + 16.0, at), &text, Align::Left, MUTED);
     }
 }

@@ -130,7 +130,7 @@ fn every_figure() -> Vec<Figure> {
     let growth = [Some(0.01), None, Some(0.3)];
     let mut all = Vec::new();
     for name in ["surrogate", HOSTILE] {
-        for scale in [1.0] {
+        for scale in [1.0, 1e-7, 1e6] {
             all.push(scatter::figure(&validation(name, scale, &growth)));
             all.push(scatter::figure(&validation(name, scale, &[])));
             all.push(strip::figure(&search(name, scale)));
