@@ -37,7 +37,8 @@ pub fn prediction(found: &Prediction, out: &Path) -> Result<Vec<PathBuf>, Report
 pub fn validations(all: &[Validation], out: &Path) -> Result<Vec<PathBuf>, ReportError> {
     let mut paths = Vec::new();
     for found in all {
-        paths.extend(scatter::render(found, &out.join(&found.source.estimator))?);
+        paths
+            .extend(scatter::render(found, &out.join(crate::text::slug(&found.source.estimator)))?);
     }
     Ok(paths)
 }
@@ -107,3 +108,6 @@ fn mix(from: Colour, to: Colour, share: f64) -> Colour {
 fn cell(value: Option<f64>) -> String {
     value.map_or(String::new(), |value| value.to_string())
 }
+
+#[cfg(test)]
+mod tests;

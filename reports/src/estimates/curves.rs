@@ -49,7 +49,7 @@ fn centred(curve: &[Option<f64>]) -> Vec<Option<f64>> {
     curve.iter().map(|loss| loss.map(|loss| loss - mean)).collect()
 }
 
-fn figure(found: &RecencyCurves) -> Figure {
+pub(super) fn figure(found: &RecencyCurves) -> Figure {
     let title = format!("{}, {}: recency", found.source.cell, found.source.estimator);
     let explanation = "losses at the end by where the item came, less the item's mean over places, \
                        in thousandths; blue: lower";
@@ -74,6 +74,7 @@ fn figure(found: &RecencyCurves) -> Figure {
         let y = TOP + (row as f64 + 0.5) * high + 4.0;
         let flat = found.flat.get(row).copied().unwrap_or(false);
         let label = if flat { format!("{item} flat") } else { item.to_string() };
+        let label = crate::font::shorten(&label, LEFTS[0] - 10.0, BODY, false);
         figure.label((LEFTS[0] - 8.0, y), &label, Align::Right, MUTED);
     }
     figure.label((12.0, TOP - 12.0), "item", Align::Left, INK);
@@ -121,7 +122,9 @@ fn scale(figure: &mut Figure, x: f64, largest: f64) {
         rectangle(figure, [x, y, x + 12.0, y + height], colour);
     }
     for (share, at) in [(1.0, TOP + 10.0), (0.0, TOP + HEIGHT / 2.0 + 4.0), (-1.0, TOP + HEIGHT)] {
-        let text = significant(share * largest * 1e3, 3);
+        let value = share * largest * 1e3;
+        // A wide number would leave the figure.
+        let text = if value.abs() < 1e4 { significant(value, 3) } else { format!("{value:.1e}") };
         figure.label((x + 16.0, at), &text, Align::Left, MUTED);
     }
 }
