@@ -47,7 +47,7 @@ fn centred(curve: &[Option<f64>]) -> Vec<Option<f64>> {
     curve.iter().map(|loss| loss.map(|loss| loss - mean)).collect()
 }
 
-fn figure(found: &RecencyCurves) -> Figure {
+pub(crate) fn figure(found: &RecencyCurves) -> Figure {
     let title = format!("{}, {}: recency", found.source.cell, found.source.estimator);
     let explanation = "an item's own loss at the end, less its mean over positions, in millinats; \
                        blue: lower";
