@@ -5,6 +5,7 @@
 mod cli;
 mod conformance;
 mod determinism;
+mod estimates;
 mod faults;
 mod given_order;
 mod lineage;

@@ -8,6 +8,7 @@ mod position;
 mod predict;
 mod print;
 mod search;
+pub mod suite;
 mod validate;
 
 use palimpsest::cli::Exit;

@@ -21,33 +21,7 @@ struct Curves {
 
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     with_bench(&args.fit, |bench| {
-        let items = items(bench, &args.item)?;
-        let (found, seconds) = estimated(bench, &items)?;
-        let absent = absent(bench, &items)?;
-        let (own_agreement, held_out_agreement) = if args.check {
-            let truth = retrained(bench, &items)?;
-            (
-                Some(curves::compare(&found.own, &truth.own)?),
-                Some(curves::compare(&found.held_out, &truth.held_out)?),
-            )
-        } else {
-            (None, None)
-        };
-        let flat = curves::flat(&found.own, 0.0);
-        let some = |rows: Vec<Vec<f64>>| -> Vec<Vec<Option<f64>>> {
-            let finite = |value: f64| Some(value).filter(|value| value.is_finite());
-            rows.into_iter().map(|row| row.into_iter().map(finite).collect()).collect()
-        };
-        let result = RecencyCurves {
-            source: bench.source(Some(seconds))?,
-            items,
-            own: some(found.own),
-            held_out: some(found.held_out),
-            absent: some(vec![absent]).concat(),
-            own_agreement,
-            held_out_agreement,
-            flat,
-        };
+        let result = found(bench, &args.item, args.check)?;
         let out = out(args.out.as_deref(), &args.fit.places.store(), "position", bench);
         let paths = reports::estimates::recency(&result, &out)?;
         if args.json {
@@ -59,6 +33,38 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             }
         }
         Ok(print::exit(&result.source))
+    })
+}
+
+/// Losses by the place of items (all of them where none is asked for), with `check` beside true
+/// runs.
+pub fn found(bench: &mut Bench<'_>, asked: &[u32], check: bool) -> anyhow::Result<RecencyCurves> {
+    let items = items(bench, asked)?;
+    let (estimates, seconds) = estimated(bench, &items)?;
+    let absent = absent(bench, &items)?;
+    let (own_agreement, held_out_agreement) = if check {
+        let truth = retrained(bench, &items)?;
+        (
+            Some(curves::compare(&estimates.own, &truth.own)?),
+            Some(curves::compare(&estimates.held_out, &truth.held_out)?),
+        )
+    } else {
+        (None, None)
+    };
+    let flat = curves::flat(&estimates.own, 0.0);
+    let some = |rows: Vec<Vec<f64>>| -> Vec<Vec<Option<f64>>> {
+        let finite = |value: f64| Some(value).filter(|value| value.is_finite());
+        rows.into_iter().map(|row| row.into_iter().map(finite).collect()).collect()
+    };
+    Ok(RecencyCurves {
+        source: bench.source(Some(seconds))?,
+        items,
+        own: some(estimates.own),
+        held_out: some(estimates.held_out),
+        absent: some(vec![absent]).concat(),
+        own_agreement,
+        held_out_agreement,
+        flat,
     })
 }
 

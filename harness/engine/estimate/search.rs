@@ -15,8 +15,6 @@ use super::print;
 
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     with_bench(&args.fit, |bench| {
-        bench.refuse_ranks()?;
-        let window = bench.fitted.window.orders.clone();
         let settings = Search {
             random: args.random as usize,
             keep: args.keep as usize,
@@ -24,31 +22,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             seed: args.fit.seed,
             ..Search::default()
         };
-        let clock = lab::clock::Monotonic::start();
-        let found = search::search(&window, &settings, &mut |orders| bench.score(orders));
-        let found = found.map_err(|error| match error {
-            SearchError::Score(error) => error,
-            SearchError::Count { .. }
-            | SearchError::NothingFinite { .. }
-            | SearchError::Order(_) => {
-                anyhow::anyhow!("{error}")
-            }
-        })?;
-        let seconds = lab::clock::Time::now(&clock).as_secs_f64() / found.scored as f64;
-        let mut taken = bench.taken().clone();
-        let against = args.against as usize;
-        let random =
-            orders::draw_distinct(&window, args.fit.seed, Purpose::Test, against, &mut taken)?;
-        let random = truth(bench, random.iter())?;
-        let best = truth(bench, found.best.iter().map(|one| &one.order))?;
-        let ends = truth(bench, found.descents.iter().map(|one| &one.end.order))?;
-        let descents = if ends.is_empty() { None } else { Some(Verified::of(&ends, &random)?) };
-        let result = SearchResult {
-            source: bench.source(Some(seconds))?,
-            best: Some(Verified::of(&best, &random)?),
-            descents,
-            found,
-        };
+        let result = found(bench, &settings, args.against)?;
         let out = out(args.out.as_deref(), &args.fit.places.store(), "search", bench);
         let mut paths = reports::estimates::search(&result, &out)?;
         let winner = winner(&result);
@@ -67,6 +41,38 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             }
         }
         Ok(print::exit(&result.source))
+    })
+}
+
+/// Searches with the estimator of the bench and trains what is found, and `against` random orders.
+pub fn found(
+    bench: &mut Bench<'_>,
+    settings: &Search,
+    against: u32,
+) -> anyhow::Result<SearchResult> {
+    bench.refuse_ranks()?;
+    let window = bench.fitted.window.orders.clone();
+    let clock = lab::clock::Monotonic::start();
+    let found = search::search(&window, settings, &mut |orders| bench.score(orders));
+    let found = found.map_err(|error| match error {
+        SearchError::Score(error) => error,
+        SearchError::Count { .. } | SearchError::NothingFinite { .. } | SearchError::Order(_) => {
+            anyhow::anyhow!("{error}")
+        }
+    })?;
+    let seconds = lab::clock::Time::now(&clock).as_secs_f64() / found.scored as f64;
+    let mut taken = bench.taken().clone();
+    let against = against as usize;
+    let random = orders::draw_distinct(&window, settings.seed, Purpose::Test, against, &mut taken)?;
+    let random = truth(bench, random.iter())?;
+    let best = truth(bench, found.best.iter().map(|one| &one.order))?;
+    let ends = truth(bench, found.descents.iter().map(|one| &one.end.order))?;
+    let descents = if ends.is_empty() { None } else { Some(Verified::of(&ends, &random)?) };
+    Ok(SearchResult {
+        source: bench.source(Some(seconds))?,
+        best: Some(Verified::of(&best, &random)?),
+        descents,
+        found,
     })
 }
 

@@ -32,16 +32,8 @@ pub struct Truth {
 
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     with_bench(&args.fit, |bench| {
-        let truth = Truth::train(bench, args.orders)?;
-        let found = of(bench, &truth)?;
-        let mut beside = Vec::new();
-        for id in names(bench, &args.beside)? {
-            let estimator = Estimator::named(&id, &mut bench.fitted, &bench.fitting)?;
-            beside.push(bench.with_estimator(estimator, |bench| of(bench, &truth))?);
-        }
+        let all = found(bench, args.orders, &args.beside)?;
         let out = out(args.out.as_deref(), &args.fit.places.store(), "estimate", bench);
-        let mut all = vec![found];
-        all.append(&mut beside);
         let paths = reports::estimates::validations(&all, &out)?;
         if args.json {
             print_json(&all)?;
@@ -53,6 +45,21 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         }
         Ok(print::exit(&all[0].source))
     })
+}
+
+/// The estimator of the bench, and those beside it, held to `orders` true runs.
+pub fn found(
+    bench: &mut Bench<'_>,
+    orders: u32,
+    beside: &[String],
+) -> anyhow::Result<Vec<Validation>> {
+    let truth = Truth::train(bench, orders)?;
+    let mut all = vec![of(bench, &truth)?];
+    for id in names(bench, beside)? {
+        let estimator = Estimator::named(&id, &mut bench.fitted, &bench.fitting)?;
+        all.push(bench.with_estimator(estimator, |bench| of(bench, &truth))?);
+    }
+    Ok(all)
 }
 
 impl Truth {

@@ -54,6 +54,7 @@ impl Session {
             cells: vec![Cell { workload: 0, arm: 0, seed: 0 }],
             claims: Vec::new(),
             provenance: Vec::new(),
+            estimates: Vec::new(),
             keep_models: false,
         };
         let session = Self::new(plan, store, sources, device, true)?;

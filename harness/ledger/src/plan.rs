@@ -13,8 +13,8 @@ use crate::lineage::{Origin, Parents};
 use crate::plan::identity::CellKey;
 use crate::settings::{SettingError, Values};
 use crate::suite::{
-    ClaimUse, CompareBy, MembershipUse, Seeds, Step, Suite, SuiteError, When, WorkloadUse, locate,
-    parse,
+    ClaimUse, CompareBy, EstimateUse, MembershipUse, Seeds, Step, Suite, SuiteError, When,
+    WorkloadUse, locate, parse,
 };
 
 /// Most cells a plan may have.
@@ -106,6 +106,8 @@ pub struct Plan {
     pub claims: Vec<ClaimUse>,
     /// Membership tests whose cells are in the plan.
     pub provenance: Vec<MembershipUse>,
+    /// Order estimates whose runs are in the plan.
+    pub estimates: Vec<EstimateUse>,
     /// Keep the final weights of every run.
     pub keep_models: bool,
 }
@@ -206,6 +208,15 @@ fn resolve(
             Problem(vec![key("provenance"), Step::Index(index), key(field)], message)
         })?;
     }
+    unique(suite.estimates.iter().map(|entry| entry.name.as_str()), "estimates", "estimate")?;
+    for (index, entry) in suite.estimates.iter().enumerate() {
+        let at = |path: Vec<Step>| [vec![key("estimates"), Step::Index(index)], path].concat();
+        if let Some((path, message)) = entry.problem() {
+            return Err(Problem(at(path), message));
+        }
+        descent::check_estimated(entry, &workloads, &arms)
+            .map_err(|message| Problem(at(vec![key("run")]), message))?;
+    }
 
     let keeps = |wanted: &[String], names: [&str; 2]| {
         wanted.is_empty() || names.iter().any(|name| wanted.iter().any(|wanted| wanted == name))
@@ -292,6 +303,8 @@ fn resolve(
     let cells = blocks.collect();
     let here = |test: &MembershipUse| descent::check_test(test, &workloads, &arms).is_ok();
     let provenance = suite.provenance.into_iter().filter(here).collect();
+    let here = |entry: &EstimateUse| descent::check_estimated(entry, &workloads, &arms).is_ok();
+    let estimates = suite.estimates.into_iter().filter(here).collect();
     let baseline = suite.baseline.filter(|label| arms.iter().any(|arm| arm.label == *label));
     Ok(Plan {
         suite: suite.suite,
@@ -305,6 +318,7 @@ fn resolve(
         cells,
         claims,
         provenance,
+        estimates,
         keep_models: suite.keep_models || overrides.keep_models,
     })
 }

@@ -3,6 +3,7 @@
 //! The only module that knows `serde_yaml`. It checks shape; [`crate::plan`] checks meaning, and
 //! asks [`locate`] where in the text an offending value stands.
 
+pub mod estimates;
 mod locate;
 pub mod membership;
 mod seeds;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalogue::nearest;
 use crate::lineage::{Origin, Parents};
 use crate::settings::Values;
+pub use estimates::EstimateUse;
 pub use locate::{Step, locate};
 pub use membership::MembershipUse;
 pub use seeds::Seeds;
@@ -46,6 +48,9 @@ pub struct Suite {
     /// Membership tests to make on the models that are left.
     #[serde(default)]
     pub provenance: Vec<MembershipUse>,
+    /// Runs whose order is varied, by estimators held to true retraining.
+    #[serde(default)]
+    pub estimates: Vec<EstimateUse>,
     /// Keep the final weights of every run; those of parents are kept anyway.
     #[serde(default)]
     pub keep_models: bool,

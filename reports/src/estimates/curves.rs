@@ -49,7 +49,7 @@ fn centred(curve: &[Option<f64>]) -> Vec<Option<f64>> {
     curve.iter().map(|loss| loss.map(|loss| loss - mean)).collect()
 }
 
-pub(super) fn figure(found: &RecencyCurves) -> Figure {
+pub(crate) fn figure(found: &RecencyCurves) -> Figure {
     let title = format!("{}, {}: recency", found.source.cell, found.source.estimator);
     let explanation = "losses at the end by where the item came, less the item's mean over places, \
                        in thousandths; blue: lower";

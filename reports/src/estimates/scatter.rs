@@ -38,7 +38,7 @@ fn table(found: &Validation) -> String {
     text
 }
 
-pub(super) fn figure(found: &Validation) -> Figure {
+pub(crate) fn figure(found: &Validation) -> Figure {
     let title = format!(
         "{}, {}: predicted against retrained losses",
         found.source.cell, found.source.estimator

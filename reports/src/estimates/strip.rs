@@ -52,7 +52,7 @@ fn table(found: &SearchResult) -> String {
     text
 }
 
-pub(super) fn figure(found: &SearchResult) -> Figure {
+pub(crate) fn figure(found: &SearchResult) -> Figure {
     let title = format!("{}, {}: the best orders", found.source.cell, found.source.estimator);
     let explanation =
         format!("{}: {}", found.source.validity.verdict, found.source.validity.reason);

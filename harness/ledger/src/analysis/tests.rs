@@ -174,6 +174,8 @@ impl Made {
             workloads: (0..self.endings.len()).map(workload).collect(),
             arms: vec![arm("old"), arm("new")],
             provenance: Vec::new(),
+            estimates: Vec::new(),
+            estimated: Vec::new(),
             claims: self.claims.clone(),
             cells: cells.iter().map(|run| run.cell.clone()).collect(),
             argv: Vec::new(),
