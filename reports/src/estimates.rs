@@ -2,23 +2,23 @@
 //! error, the best orders of a search, and recency curves.
 
 pub mod curves;
+mod influence;
+mod ranking;
 pub mod scatter;
 pub mod strip;
 
 use std::path::{Path, PathBuf};
 
+use crate::ReportError;
+use crate::figure::{Colour, Figure};
 use ledger::estimates::results::{
     Attribution, Prediction, RecencyCurves, SearchResult, Validation,
 };
-use serde::Serialize;
 
-use crate::ReportError;
-use crate::figure::{Colour, Figure};
-
-/// Predicted losses of orders: CSV and JSON.
+/// Predicted losses of orders: `estimate-prediction` as PNG, SVG, CSV and JSON.
 ///
 /// # Errors
-/// When a file cannot be written.
+/// When a figure cannot be drawn or a file cannot be written.
 pub fn prediction(found: &Prediction, out: &Path) -> Result<Vec<PathBuf>, ReportError> {
     let mut table = "rank,order,held_out,low,high,better_than_reference\n".to_owned();
     for (rank, row) in found.ranking().into_iter().enumerate() {
@@ -27,17 +27,18 @@ pub fn prediction(found: &Prediction, out: &Path) -> Result<Vec<PathBuf>, Report
         let numbers = [row.held_out, low, high, row.better_than_reference].map(cell).join(",");
         table += &format!("{},{},{numbers}\n", rank + 1, row.hash);
     }
-    plain("prediction", table, found, out)
+    crate::provenance::write(&ranking::figure(found), table, found, out)
 }
 
 /// Estimators held to true runs, the first with its figure.
 ///
 /// # Errors
-/// When a file cannot be written.
+/// When a figure cannot be drawn or a file cannot be written.
 pub fn validations(all: &[Validation], out: &Path) -> Result<Vec<PathBuf>, ReportError> {
     let mut paths = Vec::new();
     for found in all {
-        paths.extend(scatter::render(found, &out.join(&found.source.estimator))?);
+        paths
+            .extend(scatter::render(found, &out.join(crate::text::slug(&found.source.estimator)))?);
     }
     Ok(paths)
 }
@@ -45,7 +46,7 @@ pub fn validations(all: &[Validation], out: &Path) -> Result<Vec<PathBuf>, Repor
 /// The best orders of a search.
 ///
 /// # Errors
-/// When a file cannot be written.
+/// When a figure cannot be drawn or a file cannot be written.
 pub fn search(found: &SearchResult, out: &Path) -> Result<Vec<PathBuf>, ReportError> {
     strip::render(found, out)
 }
@@ -53,15 +54,15 @@ pub fn search(found: &SearchResult, out: &Path) -> Result<Vec<PathBuf>, ReportEr
 /// Losses by the place of an item.
 ///
 /// # Errors
-/// When a file cannot be written.
+/// When a figure cannot be drawn or a file cannot be written.
 pub fn recency(found: &RecencyCurves, out: &Path) -> Result<Vec<PathBuf>, ReportError> {
     curves::render(found, out)
 }
 
-/// Items by what their places do: CSV and JSON.
+/// Items by what their places do: `estimate-attribution` as PNG, SVG, CSV and JSON.
 ///
 /// # Errors
-/// When a file cannot be written.
+/// When a figure cannot be drawn or a file cannot be written.
 pub fn attribution(found: &Attribution, out: &Path) -> Result<Vec<PathBuf>, ReportError> {
     let mut table = "item,range,sd,slope,low,high,best_position,p,flat\n".to_owned();
     for one in &found.ranked {
@@ -78,21 +79,7 @@ pub fn attribution(found: &Attribution, out: &Path) -> Result<Vec<PathBuf>, Repo
             one.flat
         );
     }
-    plain("attribution", table, found, out)
-}
-
-/// A table and a document without a figure.
-fn plain<T: Serialize>(
-    name: &str,
-    table: String,
-    found: &T,
-    out: &Path,
-) -> Result<Vec<PathBuf>, ReportError> {
-    let json = serde_json::to_string_pretty(found)? + "\n";
-    [(format!("{name}.csv"), table), (format!("{name}.json"), json)]
-        .into_iter()
-        .map(|(name, text)| crate::output::write(&out.join(name), text.as_bytes()))
-        .collect()
+    crate::provenance::write(&influence::figure(found), table, found, out)
 }
 
 /// A filled rectangle from its left, top, right and bottom.
@@ -121,3 +108,6 @@ fn mix(from: Colour, to: Colour, share: f64) -> Colour {
 fn cell(value: Option<f64>) -> String {
     value.map_or(String::new(), |value| value.to_string())
 }
+
+#[cfg(test)]
+mod tests;

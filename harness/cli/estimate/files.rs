@@ -23,7 +23,8 @@ The update rule is a YAML file; paths in it count from its folder:
     betas: [0.9, 0.999], eps: 1e-8    adam and adamw
     weight_decay: 0                   adam: added to the gradient; adamw (0.01): decoupled
     clip: 1.0                         largest norm of the gradient; without it, none
-    state: {momentum: buf.npy}        sgd, muon; or {m: m.npy, v: v.npy, step: N}, adam, adamw
+    state: {momentum: buf.npy}        sgd and muon: the momentum buffer, shape [p]
+    state: {m: m.npy, v: v.npy, step: N}   adam, adamw and the AdamW beside muon, shape [p] each
     shapes: [[64, 32], [64], ...]     muon: the parameters that make up p
     moved_by: [muon, adamw, ...]      muon: by default muon moves weights but the last one
     ns_steps: 5                       muon: Newton-Schulz iterations

@@ -8,7 +8,8 @@ use super::fit::Fit;
 
 /// Options of `palimpsest estimate RUN`.
 #[derive(Debug, clap::Args)]
-#[group(id = "orders-of-a-run")]
+// A group with flattened options in it is empty unless told what makes it present.
+#[group(id = "orders-of-a-run", arg = "run")]
 pub struct Args {
     #[command(flatten)]
     /// Which run, and how.

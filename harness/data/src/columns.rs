@@ -5,6 +5,7 @@
 //! against the bytes it has. The one exception lies in compressed Parquet pages, which may unpack
 //! to what their headers declare, at most 2 GiB a page (gzip: about a thousand times the file).
 
+mod array;
 mod csv;
 mod error;
 mod npy;
@@ -17,6 +18,7 @@ use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+pub use array::{Array, shape_text};
 pub use error::ColumnError;
 pub use npy::{Element, write_npy, write_npy_table};
 pub use order::order_ids;

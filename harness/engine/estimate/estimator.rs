@@ -1,7 +1,8 @@
 //! An estimator by name, ready to answer for a window.
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use lab::clock::{Monotonic, Time as _};
+use lab::estimate::closed::Closed;
 use lab::estimate::fitted::Fitted;
 use lab::estimate::fitting::Fitting;
 use lab::estimate::oracle::bracket::Bracket;
@@ -9,9 +10,9 @@ use lab::estimate::oracle::score::Score;
 use lab::estimate::registry::{self, Built, Entry, Gives, Need, Options, Parts};
 use lab::estimate::{Problem as _, Reference};
 use ledger::estimates::ItemOrder;
-use ledger::estimates::reduced::{ReadOut, Reduced, Rule, Sgd};
+use ledger::estimates::reduced::ReadOut;
 use ledger::streams::Streams;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 /// Orders whose parameters are held at once.
 const ROWS: usize = 512;
@@ -20,17 +21,10 @@ const ROWS: usize = 512;
 pub struct Estimator {
     entry: &'static Entry,
     reference: Option<Reference>,
-    reduced: Option<InBasis>,
+    /// Reads losses out within the basis, for the estimator that stays there.
+    reduced: Option<ReadOut>,
     /// Seconds that its own set-up took.
     seconds: f64,
-}
-
-/// The surrogate in the coordinates of its basis.
-struct InBasis {
-    models: Reduced,
-    rule: Rule,
-    start: Vec<f64>,
-    read_out: ReadOut,
 }
 
 /// Estimated ends of orders.
@@ -57,7 +51,9 @@ impl Estimator {
             None
         };
         let reduced = match id {
-            "reduced" => Some(in_basis(fitted, fitting)?),
+            "reduced" => {
+                Some(closed(fitting)?.read_out(&fitting.read_out, &fitting.basis.columns)?)
+            }
             _ => None,
         };
         Ok(Self { entry, reference, reduced, seconds: clock.now().as_secs_f64() })
@@ -89,7 +85,7 @@ impl Estimator {
         let shared = if self.entry.needs.contains(&Need::Pilots) {
             let seconds = &fitting.seconds;
             let read_out = if self.reduced.is_some() { seconds.read_out } else { 0.0 };
-            seconds.pilots + seconds.first_pass + seconds.curvature + read_out
+            seconds.total() - seconds.read_out + read_out
         } else {
             0.0
         };
@@ -104,9 +100,10 @@ impl Estimator {
         orders: &[ItemOrder],
     ) -> anyhow::Result<Predicted> {
         let clock = Monotonic::start();
-        if let Some(reduced) = &self.reduced {
-            let ends = reduced.models.train(&reduced.rule, &reduced.start, orders)?;
-            let losses = ends.iter().map(|z| reduced.read_out.loss(z)).collect();
+        if let Some(read_out) = &self.reduced {
+            let closed = closed(fitting)?;
+            let ends = closed.models.train(&closed.rule, &closed.start, orders)?;
+            let losses = ends.iter().map(|z| read_out.loss(z)).collect();
             return Ok(Predicted { losses, ends: None, seconds: clock.now().as_secs_f64() });
         }
         if self.ranks_only() {
@@ -129,6 +126,9 @@ impl Estimator {
         fitting: &Fitting,
         orders: &[ItemOrder],
     ) -> anyhow::Result<Tensor> {
+        if self.entry.id == "surrogate" {
+            return Ok(fitted.surrogate(fitting, orders)?.0);
+        }
         let Fitted { window, problem, course, .. } = fitted;
         let built = {
             let parts = Parts {
@@ -168,52 +168,10 @@ impl Estimator {
     }
 }
 
-/// The surrogate projected to its basis: gradients, curvature, start, momentum and read-out.
-fn in_basis(fitted: &Fitted<'_>, fitting: &Fitting) -> anyhow::Result<InBasis> {
-    let Some(settings) = fitted.course.sgd() else {
-        bail!(
-            "the estimator \"reduced\" covers SGD with or without momentum; other update rules \
-             leave the basis at every step: take \"surrogate\""
-        );
-    };
-    let double = |tensor: &Tensor| tensor.f_to_kind(Kind::Double);
-    let quadratics = &fitting.quadratics;
-    let basis = double(&quadratics.basis)?;
-    let host = |tensor: Tensor| -> anyhow::Result<Vec<f64>> {
-        Ok(Vec::try_from(&tensor.f_reshape([-1])?.f_to_device(tch::Device::Cpu)?)?)
-    };
-    let k = fitting.basis.spread.len();
-    let gradients = host(double(&quadratics.gradients)?.f_matmul(&basis)?)?;
-    // (H_iQ)ᵀQ, row b: QᵀH_iQ is symmetric up to the secants' rounding.
-    let curvature = host(double(&quadratics.curvature)?.f_matmul(&basis)?)?;
-    let project = |tensor: &Tensor| -> anyhow::Result<Vec<f64>> {
-        host(double(tensor)?.f_unsqueeze(0)?.f_matmul(&basis)?)
-    };
-    let centre = &quadratics.centre;
-    let buffer = match fitted.course.momentum()? {
-        Some(momentum) => Some(project(&momentum)?),
-        None => None,
-    };
-    let lr = settings.lr;
-    let rule = Rule::Sgd(Sgd {
-        rates: fitted.course.lr_factors().iter().map(|factor| lr * factor).collect(),
-        momentum: settings.momentum,
-        nesterov: settings.nesterov,
-        weight_decay: settings.weight_decay,
-        centre: project(centre)?,
-        buffer,
-    });
-    let read_out = ReadOut {
-        value: fitting.read_out.loss,
-        at: project(&fitting.read_out.at.f_sub(centre)?)?,
-        gradient: project(&fitting.read_out.slope)?,
-        curvature: host(double(&fitting.read_out.curvature)?)?,
-    };
-    read_out.check(k)?;
-    Ok(InBasis {
-        models: Reduced::new(k, &gradients, &curvature)?,
-        rule,
-        start: project(&fitted.window.start().f_sub(centre)?)?,
-        read_out,
-    })
+/// The surrogate in the coordinates of its basis.
+fn closed(fitting: &Fitting) -> anyhow::Result<&Closed> {
+    fitting.closed.as_ref().context(
+        "the estimator \"reduced\" covers SGD with or without momentum; other update rules leave the \
+         basis at every step: take \"surrogate\"",
+    )
 }

@@ -74,7 +74,8 @@ impl Case {
 
     /// d = 24, one block, two heads, packs of 8 × 16 tokens.
     fn gpt() -> Self {
-        let shape = Shape { vocabulary: 20, context: 16, width: 24, depth: 1, heads: 2 };
+        let shape =
+            Shape { vocabulary: 20, context: 16, width: 24, depth: 1, heads: 2, hidden: 96 };
         let network = gpt(shape, &trial::streams(), Device::Cpu).unwrap();
         let tokens = whole(&[LARGEST, 8, 17], 20);
         let (inputs, labels) = (tokens.narrow(2, 0, 16), tokens.narrow(2, 1, 16));

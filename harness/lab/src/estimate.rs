@@ -7,6 +7,8 @@
 //! Vectors are flat: all parameters of a network one after another, shape p; a row per order or
 //! per copy where there are several, shape M × p.
 
+pub mod brought;
+pub mod closed;
 pub mod course;
 pub mod fitted;
 pub mod fitting;
@@ -25,3 +27,6 @@ pub use problem::Problem;
 pub use reference::Reference;
 pub use trained::TrainedProblem;
 pub use window::{Items, Window};
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! Update rules that more than one method builds on.
 
+pub mod adam;
 pub mod adamw;
 pub mod base;
 pub mod lm;

@@ -17,6 +17,7 @@ mod moments;
 pub mod orders;
 pub mod reduced;
 pub mod results;
+pub mod rule_file;
 pub mod search;
 pub mod validity;
 

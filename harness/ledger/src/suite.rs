@@ -240,7 +240,7 @@ pub fn parse(file: &str, text: &str) -> Result<Suite, SuiteError> {
 }
 
 /// The message without serde_yaml's own position, with the nearest name for an unknown field.
-fn explain(error: &serde_yaml::Error) -> String {
+pub(crate) fn explain(error: &serde_yaml::Error) -> String {
     let text = error.to_string();
     let text = text.split(" at line ").next().unwrap_or(&text).to_owned();
     let mut quoted = text.split('`').skip(1).step_by(2);

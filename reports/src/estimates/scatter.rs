@@ -12,9 +12,9 @@ use crate::figure::{Align, Colour, Figure, GRID, INK, MUTED, Point};
 use crate::series::Dash;
 use crate::text::{ABSENT, fixed};
 
-const TOP: f64 = 84.0;
+const TOP: f64 = 108.0;
 const SIDE: f64 = 320.0;
-const LEFTS: [f64; 2] = [72.0, 500.0];
+const LEFTS: [f64; 2] = [84.0, 504.0];
 const POINTS: Colour = (0x00, 0x72, 0xb2);
 const LIMIT: Colour = (0xd5, 0x5e, 0x00);
 /// Relative error up to which the gate calls an estimator good.
@@ -47,7 +47,7 @@ pub(crate) fn figure(found: &Validation) -> Figure {
         format!("{}: {}", found.source.validity.verdict, found.source.validity.reason);
     let mut figure = Figure::new(title, &explanation);
     figure.name = "estimate-validation".to_owned();
-    figure.height = TOP + SIDE + 56.0;
+    figure.height = TOP + SIDE + 84.0;
     scatter(&mut figure, found);
     growth(&mut figure, found);
     figure
@@ -78,19 +78,25 @@ fn scatter(figure: &mut Figure, found: &Validation) {
     let x = Axis::new(range, Scale::Linear, left, left + SIDE);
     let y = Axis::new(range, Scale::Linear, TOP + SIDE, TOP);
     let shown = crate::font::shorten(&heading(found), SIDE + 40.0, 12.5, true);
-    figure.write((left, TOP - 12.0), &shown, 12.5, true, Align::Left, INK);
+    figure.write((left, TOP - 32.0), &shown, 12.5, true, Align::Left, INK);
     frame(figure, &x, &y, left);
     figure.line(vec![(x.at(range.0), y.at(range.0)), (x.at(range.1), y.at(range.1))], MUTED, 1.2);
     // What the null says: every order ends like the reference.
     let null = y.at(found.reference);
     figure.dashed(&[(left, null), (left + SIDE, null)], Dash::Dashed, LIMIT, 1.2);
-    figure.write((left + 6.0, null - 5.0), "null", 11.0, false, Align::Left, LIMIT);
     for (truth, guess) in known {
         figure.disc((x.at(truth), y.at(guess)), 3.2, POINTS, 0.7);
     }
     let below = (left + SIDE / 2.0, TOP + SIDE + 40.0);
     figure.label(below, "held-out loss, retrained", Align::Centre, INK);
-    figure.label((12.0, TOP - 30.0), "held-out loss, predicted", Align::Left, MUTED);
+    figure.label((left, TOP - 12.0), "held-out loss, predicted ↑", Align::Left, MUTED);
+    let y = TOP + SIDE + 66.0;
+    figure.line(vec![(left, y - 4.0), (left + 26.0, y - 4.0)], MUTED, 1.2);
+    figure.label((left + 32.0, y), "identity", Align::Left, MUTED);
+    let key = left + 110.0;
+    figure.dashed(&[(key, y - 4.0), (key + 26.0, y - 4.0)], Dash::Dashed, LIMIT, 1.2);
+    let null = "null: every order ends as recorded";
+    figure.label((key + 32.0, y), null, Align::Left, MUTED);
 }
 
 fn growth(figure: &mut Figure, found: &Validation) {
@@ -108,7 +114,7 @@ fn growth(figure: &mut Figure, found: &Validation) {
     let x = Axis::new((1.0, found.error_growth.len() as f64), Scale::Linear, left, left + SIDE);
     let y = Axis::new((0.0, high), Scale::Linear, TOP + SIDE, TOP);
     let heading = "relative error of the parameters by step";
-    figure.write((left, TOP - 12.0), heading, 12.5, true, Align::Left, INK);
+    figure.write((left, TOP - 32.0), heading, 12.5, true, Align::Left, INK);
     frame(figure, &x, &y, left);
     let limit = y.at(GOOD);
     figure.dashed(&[(left, limit), (left + SIDE, limit)], Dash::Dashed, LIMIT, 1.2);
@@ -120,6 +126,11 @@ fn growth(figure: &mut Figure, found: &Validation) {
     figure.line(points, POINTS, 1.8);
     let below = (left + SIDE / 2.0, TOP + SIDE + 40.0);
     figure.label(below, "step of the window", Align::Centre, INK);
+    figure.label((left, TOP - 12.0), "median over orders ↑", Align::Left, MUTED);
+    let y = TOP + SIDE + 66.0;
+    figure.dashed(&[(left, y - 4.0), (left + 26.0, y - 4.0)], Dash::Dashed, LIMIT, 1.2);
+    let key = format!("up to {} the gate says ok", fixed(GOOD, 2));
+    figure.label((left + 32.0, y), &key, Align::Left, MUTED);
 }
 
 fn frame(figure: &mut Figure, x: &Axis, y: &Axis, left: f64) {

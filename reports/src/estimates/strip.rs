@@ -7,12 +7,12 @@ use ledger::estimates::search::Scored;
 
 use super::{mix, rectangle};
 use crate::ReportError;
-use crate::figure::{Align, Colour, Figure, INK, MUTED, PAPER};
+use crate::figure::{Align, BODY, Colour, Figure, INK, MUTED, PAPER, WIDTH};
 use crate::text::fixed;
 
 const TOP: f64 = 96.0;
 const LEFT: f64 = 96.0;
-const RIGHT: f64 = 740.0;
+const RIGHT: f64 = 660.0;
 const ROW: f64 = 22.0;
 /// Most steps whose cells have room for the item's number.
 const NUMBERED: usize = 32;
@@ -59,15 +59,21 @@ pub(crate) fn figure(found: &SearchResult) -> Figure {
     let mut figure = Figure::new(title, &explanation);
     figure.name = "estimate-search".to_owned();
     let rows = rows(found);
-    figure.height = TOP + ROW * rows.len() as f64 + 48.0;
+    figure.height = TOP + ROW * rows.len() as f64 + 70.0;
     let items = f64::from(found.source.item_count.max(2) as u32 - 1);
     let steps = rows.iter().map(|(_, one, _)| one.order.len()).max().unwrap_or(1).max(1);
     let wide = (RIGHT - LEFT) / steps as f64;
     if let Some(sentence) = sentence(found) {
+        let sentence = crate::font::shorten(&sentence, WIDTH - 24.0, BODY, true);
         figure.write((12.0, TOP - 30.0), &sentence, 12.5, true, Align::Left, INK);
     }
-    figure.label((RIGHT + 8.0, TOP - 8.0), "estimate → true", Align::Left, MUTED);
-    figure.label((LEFT, TOP - 8.0), "step of the window →", Align::Left, MUTED);
+    figure.label((RIGHT + 8.0, TOP - 8.0), "held-out: estimate → true", Align::Left, MUTED);
+    figure.label(
+        (LEFT, TOP - 8.0),
+        "step of the window (numbers below), item consumed (in the cell)",
+        Align::Left,
+        MUTED,
+    );
     for (row, (how, one, truth)) in rows.iter().enumerate() {
         let top = TOP + ROW * row as f64;
         figure.label((LEFT - 8.0, top + 15.0), how, Align::Right, MUTED);
@@ -90,13 +96,32 @@ pub(crate) fn figure(found: &SearchResult) -> Figure {
                 }
             }
         }
-        let truth = truth.map_or(String::new(), |loss| format!(" → {}", fixed(loss, 4)));
-        let text = format!("{}{truth}", fixed(one.estimate, 4));
+        let truth = truth.map_or(String::new(), |loss| format!(" → {}", fixed(loss, 5)));
+        let text = format!("{}{truth}", fixed(one.estimate, 5));
+        let text = crate::font::shorten(&text, WIDTH - RIGHT - 16.0, BODY, false);
         figure.label((RIGHT + 8.0, top + 15.0), &text, Align::Left, INK);
     }
-    let below = (LEFT, TOP + ROW * rows.len() as f64 + 26.0);
-    figure.label(below, "colour: item, light first and dark last in the run", Align::Left, MUTED);
+    let bottom = TOP + ROW * rows.len() as f64;
+    for step in (0..steps).step_by(steps.div_ceil(16)) {
+        let x = LEFT + wide * (step as f64 + 0.5);
+        figure.label((x, bottom + 18.0), &step.to_string(), Align::Centre, MUTED);
+    }
+    scale(&mut figure, bottom + 38.0, found.source.item_count);
     figure
+}
+
+/// The colours of the items, from the first of the run to the last.
+fn scale(figure: &mut Figure, top: f64, items: usize) {
+    figure.label((LEFT, top + 12.0), "item 0", Align::Left, MUTED);
+    let (left, pieces) = (LEFT + 60.0, 40_u32);
+    for piece in 0..pieces {
+        let x = left + 4.0 * f64::from(piece);
+        let colour = mix(FIRST, LAST, f64::from(piece) / f64::from(pieces - 1));
+        rectangle(figure, [x, top, x + 4.0, top + 14.0], colour);
+    }
+    let last = format!("{}, the last of the recorded run", items.saturating_sub(1));
+    let at = (left + 4.0 * f64::from(pieces) + 8.0, top + 12.0);
+    figure.label(at, &last, Align::Left, MUTED);
 }
 
 /// Whether the promise was kept, where orders were retrained.

@@ -12,7 +12,7 @@ use crate::optim::sgd::{Sgd, SgdSettings};
 use crate::seat::{Active, Expansion, Gradients, Moment, Optimizer};
 
 /// Rows that are moved at once.
-pub const ROWS: usize = 256;
+pub const ROWS: usize = 512;
 
 /// An update rule in its state at the start of a window, and the moments of the window's steps.
 pub struct Course {
@@ -77,6 +77,12 @@ impl Course {
     #[must_use]
     pub fn sgd(&self) -> Option<&SgdSettings> {
         self.rule.sgd()
+    }
+
+    /// Whether gradients are clipped.
+    #[must_use]
+    pub fn clips(&self) -> bool {
+        self.clip_norm.is_some()
     }
 
     /// The learning rate of each step, where a step is θ − rate·g and nothing else: SGD without
@@ -242,12 +248,13 @@ impl Course {
                 return Err(LabError::Order("the method moves other layers at each step".into()));
             }
             let items = consumed(orders, &[number], step)?;
-            let mut flat = oracle.gradients(step, &items, &theta)?;
+            // A copy: clipping is in place, and what an oracle hands out may be its own.
+            let flat = oracle.gradients(step, &items, &theta)?.copy();
             tch::no_grad(|| {
+                let mut tensors = views(&flat)?;
                 if let Some(longest) = self.clip_norm {
-                    clip(&mut flat, longest)?;
+                    crate::loops::training::clip(&mut tensors, longest)?;
                 }
-                let tensors = views(&flat)?;
                 let active = (0..tensors.len()).collect();
                 self.rule.update(&parameters, &Gradients { active, tensors }, moment)?;
                 Ok::<_, LabError>(())
@@ -311,7 +318,8 @@ fn consumed<'o>(
     all.ok_or_else(|| LabError::Order("orders of different lengths at once".to_owned()))
 }
 
-/// Scales rows that are longer than `longest` down to it, as the training loop does.
+/// Scales rows that are longer than `longest` down to it, as the training loop does up to the last
+/// bit: a row's norm is summed in another order than parameter by parameter.
 fn clip(gradients: &mut Tensor, longest: f64) -> Result<(), tch::TchError> {
     let norms = gradients.f_norm_scalaropt_dim(2.0, [1], true)?;
     let factor = norms.f_add_scalar(1e-6)?.f_reciprocal()?.f_mul_scalar(longest)?;

@@ -3,8 +3,9 @@
 use ledger::digest::Digest;
 use ledger::estimates::ItemOrder;
 use serde::Serialize;
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
+use super::closed::Closed;
 use super::oracle::surrogate::{Quadratics, Surrogate};
 use super::read_out::ReadOut;
 use super::set_up::{Basis, Snapshots, curvature, gradients_at_centre};
@@ -14,7 +15,7 @@ use crate::artefacts::Artefacts;
 use crate::clock::{Monotonic, Time};
 
 /// Orders that a second pass follows by the first pass's surrogate.
-pub const SIMULATED: usize = 24;
+pub const SIMULATED: usize = 12;
 
 /// How a surrogate is made.
 #[derive(Debug, Clone)]
@@ -34,6 +35,8 @@ pub struct Recipe {
 pub struct Seconds {
     /// Pilot runs.
     pub pilots: f64,
+    /// Singular vectors of what the pilots passed through, and the models projected to them.
+    pub basis: f64,
     /// Second pass: simulated orders and the first pass's curvature.
     pub first_pass: f64,
     /// Gradients and curvature of every item.
@@ -46,7 +49,7 @@ impl Seconds {
     /// All of them.
     #[must_use]
     pub fn total(&self) -> f64 {
-        self.pilots + self.first_pass + self.curvature + self.read_out
+        self.pilots + self.basis + self.first_pass + self.curvature + self.read_out
     }
 }
 
@@ -57,6 +60,8 @@ pub struct Fitting {
     pub basis: Basis,
     /// Every item around the centre.
     pub quadratics: Quadratics,
+    /// The same in closed form, where the update rule is SGD.
+    pub closed: Option<Closed>,
     /// The held-out loss around the pilots' mean end.
     pub read_out: ReadOut,
     /// Where the pilots ended, runs × p.
@@ -116,6 +121,7 @@ impl Fitting {
         artefacts: &dyn Artefacts,
         progress: &mut dyn FnMut(&str, usize, usize),
     ) -> Result<Self, LabError> {
+        warm_up()?;
         let stages = Stages { artefacts, key: recipe.key };
         let mut seconds = Seconds::default();
         progress("pilots", 0, recipe.pilots.len());
@@ -125,7 +131,11 @@ impl Fitting {
         })?;
         seconds.pilots = spent;
         let [rows, ends] = <[Tensor; 2]>::try_from(kept).map_err(|_| damaged())?;
-        let mut basis = Basis::of(&rows, recipe.k)?;
+        // A first pass only has to find where orders go: half the columns do.
+        let columns = if recipe.simulated.is_empty() { recipe.k } else { (recipe.k + 1) / 2 };
+        let clock = Monotonic::start();
+        let mut basis = Basis::of(&rows, columns)?;
+        seconds.basis = clock.now().as_secs_f64();
         if !recipe.simulated.is_empty() {
             let (quadratics, spent) = surrogate(&stages, "first", problem, &basis, progress)?;
             seconds.first_pass += spent;
@@ -135,10 +145,15 @@ impl Fitting {
                 Ok(vec![Tensor::f_cat(&[&rows, &all.rows], 0)?])
             })?;
             seconds.first_pass += spent;
+            let clock = Monotonic::start();
             basis = Basis::of(simulated.first().ok_or_else(damaged)?, recipe.k)?;
+            seconds.basis += clock.now().as_secs_f64();
         }
         let (quadratics, spent) = surrogate(&stages, "curvature", problem, &basis, progress)?;
         seconds.curvature = spent;
+        let clock = Monotonic::start();
+        let closed = Closed::of(&quadratics, course, start)?;
+        seconds.basis += clock.now().as_secs_f64();
         let (kept, spent) = stages.stage("read-out", 0, || {
             let ReadOut { at, loss, slope, curvature } = ReadOut::of(problem, &basis, &ends)?;
             Ok(vec![at, Tensor::from(loss), slope, curvature])
@@ -146,8 +161,19 @@ impl Fitting {
         seconds.read_out = spent;
         let [at, loss, slope, curvature] = <[Tensor; 4]>::try_from(kept).map_err(|_| damaged())?;
         let read_out = ReadOut { at, loss: f64::try_from(&loss)?, slope, curvature };
-        Ok(Self { basis, quadratics, read_out, ends, seconds })
+        Ok(Self { basis, quadratics, closed, read_out, ends, seconds })
     }
+}
+
+/// Calls once, in small, the routines of libtorch that are loaded by their first use: what a set-up
+/// took should not depend on what ran before it.
+fn warm_up() -> Result<(), LabError> {
+    let small = Tensor::f_eye(4, (Kind::Double, Device::Cpu))?;
+    let _ = small.f_linalg_eigh("L")?;
+    let _ = small.f_matmul(&small)?;
+    let small = small.f_to_kind(Kind::Float)?;
+    let _ = small.f_matmul(&small)?;
+    Ok(())
 }
 
 fn damaged() -> LabError {
@@ -170,8 +196,9 @@ fn surrogate<P: Problem + ?Sized>(
     let mut curvatures = Vec::with_capacity(items);
     for item in 0..items {
         progress(name, item, items);
-        let (kept, spent) =
-            stages.stage(name, item, || Ok(vec![curvature(problem, basis, item..item + 1)?]))?;
+        let (kept, spent) = stages.stage(name, item, || {
+            Ok(vec![curvature(problem, basis, &gradients, item..item + 1)?])
+        })?;
         curvatures.extend(kept);
         total += spent;
     }

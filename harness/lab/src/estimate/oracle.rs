@@ -1,6 +1,7 @@
 //! The seat of an estimator: what the gradients would have been.
 
 pub mod bracket;
+pub mod brought;
 pub mod diagonal;
 pub mod frozen;
 pub mod grid0;

@@ -69,6 +69,25 @@ pub trait Problem {
     /// When libtorch refuses an operation.
     fn held_out_gradient(&self, at: &Tensor) -> Result<Tensor, LabError>;
 
+    /// The held-out gradient at each row of `at` (E × p). Networks that can be stacked take all rows
+    /// at once.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn held_out_gradients(&self, at: &Tensor) -> Result<Tensor, LabError> {
+        let rows = at.size().first().copied().unwrap_or(0);
+        let rows = (0..rows).map(|row| self.held_out_gradient(&at.f_get(row)?));
+        Ok(Tensor::f_stack(&rows.collect::<Result<Vec<_>, LabError>>()?, 0)?)
+    }
+
+    /// As [`Problem::columns`], of the held-out loss.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn held_out_columns(&self, _at: &Tensor, _basis: &Tensor) -> Result<Option<Tensor>, LabError> {
+        Ok(None)
+    }
+
     /// An item's own loss at each row of `at` (E × p).
     ///
     /// # Errors

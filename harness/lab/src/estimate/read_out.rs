@@ -21,7 +21,8 @@ pub struct ReadOut {
 }
 
 impl ReadOut {
-    /// Around the mean of `ends` (runs × p), curved along `basis` by central secants.
+    /// Around the mean of `ends` (runs × p), curved along `basis`: exactly where the problem
+    /// can, else by central secants.
     ///
     /// # Errors
     /// When the loss or its gradient is not finite there.
@@ -33,13 +34,17 @@ impl ReadOut {
         let at = ends.f_mean_dim(0, false, ends.kind())?;
         let loss = problem.held_out(&at.f_unsqueeze(0)?)?.first().copied().unwrap_or(f64::NAN);
         let slope = problem.held_out_gradient(&at)?;
-        let columns = (0_i64..).zip(basis.steps()).map(|(column, step)| {
-            let away = basis.columns.f_select(1, column)?.f_mul_scalar(step)?;
-            let above = problem.held_out_gradient(&at.f_add(&away)?)?;
-            let below = problem.held_out_gradient(&at.f_sub(&away)?)?;
-            Ok(above.f_sub(&below)?.f_div_scalar(2.0 * step)?)
-        });
-        let columns = Tensor::f_stack(&columns.collect::<Result<Vec<_>, LabError>>()?, 0)?;
+        let columns = match problem.held_out_columns(&at, &basis.columns)? {
+            Some(exact) => exact,
+            None => {
+                let steps = Tensor::f_from_slice(&basis.steps())?.f_to_kind(at.kind())?;
+                let steps = steps.f_unsqueeze(1)?.f_to_device(at.device())?;
+                let away = basis.columns.f_tr()?.f_mul(&steps)?;
+                let above = problem.held_out_gradients(&at.f_add(&away)?)?;
+                let below = problem.held_out_gradients(&at.f_sub(&away)?)?;
+                above.f_sub(&below)?.f_div(&steps.f_mul_scalar(2.0)?)?
+            }
+        };
         let along = columns.f_matmul(&basis.columns)?;
         let curvature = along.f_add(&along.f_tr()?)?.f_mul_scalar(0.5)?;
         let finite = loss.is_finite()

@@ -248,7 +248,7 @@ impl Default for Options {
 pub struct Parts<'a, 'c, P: Problem + ?Sized> {
     /// The items.
     pub problem: &'a P,
-    /// The course of the run.
+    /// The course of the run; free again once the oracle is built.
     pub course: &'c Course,
     /// One run, followed.
     pub reference: Option<&'a Reference>,

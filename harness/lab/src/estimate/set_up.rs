@@ -16,6 +16,9 @@ use crate::LabError;
 const ROWS: usize = 256;
 /// Smallest secant step, as a share of the largest.
 const SMALLEST_STEP: f64 = 0.05;
+/// Share of a column's spread that a one-sided secant goes: its error grows with the step, that of
+/// rounding against it.
+const ONE_SIDED: f64 = 0.5;
 
 /// What runs passed through: a row per order and point of time.
 #[derive(Debug)]
@@ -152,31 +155,32 @@ pub fn gradients_at_centre<P: Problem + ?Sized>(
     Ok(all)
 }
 
-/// (H_iQ)ᵀ of `items`, items × k × p: exact where the problem can, else by central secants.
+/// (H_iQ)ᵀ of `items`, items × k × p: exact where the problem can, else by secants from the centre,
+/// where `gradients` (items × p) are those of all items.
 ///
 /// # Errors
 /// When a gradient is not finite.
 pub fn curvature<P: Problem + ?Sized>(
     problem: &P,
     basis: &Basis,
+    gradients: &Tensor,
     items: std::ops::Range<usize>,
 ) -> Result<Tensor, LabError> {
     let steps = Tensor::f_from_slice(&basis.steps())?.f_to_kind(basis.centre.kind())?;
     let steps = steps.f_unsqueeze(1)?.f_to_device(basis.centre.device())?;
-    let away = basis.columns.f_tr()?.f_mul(&steps)?;
-    let rows = Tensor::f_cat(&[basis.centre.f_add(&away)?, basis.centre.f_sub(&away)?], 0)?;
+    let steps = steps.f_mul_scalar(ONE_SIDED)?;
+    let rows = basis.columns.f_tr()?.f_mul(&steps)?.f_add(&basis.centre)?;
     let k = basis.k();
     let of_item = |item: usize| -> Result<Tensor, LabError> {
         if let Some(exact) = problem.columns(item, &basis.centre, &basis.columns)? {
             return Ok(exact);
         }
-        let parts = (0..2 * k).step_by(ROWS).map(|start| {
-            let rows = rows.f_narrow(0, start, (2 * k - start).min(ROWS as i64))?;
+        let parts = (0..k).step_by(ROWS).map(|start| {
+            let rows = rows.f_narrow(0, start, (k - start).min(ROWS as i64))?;
             problem.gradients(&vec![item; rows.size()[0] as usize], &rows)
         });
-        let both = Tensor::f_cat(&parts.collect::<Result<Vec<_>, LabError>>()?, 0)?;
-        let slope = both.f_narrow(0, 0, k)?.f_sub(&both.f_narrow(0, k, k)?)?;
-        Ok(slope.f_div(&steps.f_mul_scalar(2.0)?)?)
+        let there = Tensor::f_cat(&parts.collect::<Result<Vec<_>, LabError>>()?, 0)?;
+        Ok(there.f_sub(&gradients.f_get(item as i64)?)?.f_div(&steps)?)
     };
     let all = Tensor::f_stack(&items.map(of_item).collect::<Result<Vec<_>, _>>()?, 0)?;
     finite(&all)?;
@@ -188,11 +192,12 @@ pub fn curvature<P: Problem + ?Sized>(
 /// # Errors
 /// When a gradient is not finite.
 pub fn quadratics<P: Problem + ?Sized>(problem: &P, basis: &Basis) -> Result<Quadratics, LabError> {
+    let gradients = gradients_at_centre(problem, &basis.centre)?;
     Ok(Quadratics {
         centre: basis.centre.shallow_clone(),
         basis: basis.columns.shallow_clone(),
-        gradients: gradients_at_centre(problem, &basis.centre)?,
-        curvature: curvature(problem, basis, 0..problem.items())?,
+        curvature: curvature(problem, basis, &gradients, 0..problem.items())?,
+        gradients,
     })
 }
 

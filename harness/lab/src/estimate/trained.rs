@@ -128,7 +128,7 @@ impl<'a> TrainedProblem<'a> {
             Body::Gpt(gpt) => {
                 let weights: Vec<_> = leaves.iter().collect();
                 let [weight, bias] = gpt.head();
-                let hidden = gpt.plain(&weights, inputs)?;
+                let hidden = gpt.smooth(&weights, inputs)?;
                 hidden.f_linear(weights[weight], Some(weights[bias]))
             }
             body => {
@@ -168,6 +168,12 @@ impl<'a> TrainedProblem<'a> {
         let labels: Vec<_> = batches.iter().map(|batch| &batch.labels).collect();
         let (inputs, labels) = (Tensor::f_stack(&inputs, 0)?, Tensor::f_stack(&labels, 0)?);
         Ok(Some(Stack { inputs, labels }))
+    }
+
+    /// The held-out split as one batch that all copies share.
+    fn whole(&self) -> Result<Stack, LabError> {
+        let (inputs, labels) = self.held_out.rows(0, self.held_out.len())?;
+        Ok(Stack { inputs: inputs.f_unsqueeze(0)?, labels: labels.f_unsqueeze(0)? })
     }
 
     fn losses(&self, split: &Split, at: &Tensor) -> Result<f64, LabError> {
@@ -275,10 +281,8 @@ impl Problem for TrainedProblem<'_> {
     }
 
     fn held_out(&self, at: &Tensor) -> Result<Vec<f64>, LabError> {
-        let (inputs, labels) = self.held_out.rows(0, self.held_out.len())?;
-        let (inputs, labels) = (inputs.f_unsqueeze(0)?, labels.f_unsqueeze(0)?);
-        let examples = Examples { natural: self.loss, inputs: &inputs, labels: &labels };
-        if let Some(losses) = stacked::held_out(&self.network, at, examples)? {
+        let whole = self.whole()?;
+        if let Some(losses) = stacked::held_out(&self.network, at, whole.examples(self.loss))? {
             return Ok(losses);
         }
         let rows = at.size().first().copied().unwrap_or(0);
@@ -292,6 +296,22 @@ impl Problem for TrainedProblem<'_> {
         let loss = self.loss.of_outputs(&outputs, &labels)?.f_mean(None)?;
         let leaves: Vec<_> = self.network.parameters.iter().map(|p| &p.tensor).collect();
         Ok(joined(&Tensor::f_run_backward(&[&loss], &leaves, false, false)?)?)
+    }
+
+    fn held_out_gradients(&self, at: &Tensor) -> Result<Tensor, LabError> {
+        if let Some(all) = stacked::gradients(&self.network, at, self.whole()?.examples(self.loss))?
+        {
+            return Ok(all);
+        }
+        let rows = at.size().first().copied().unwrap_or(0);
+        let rows = (0..rows).map(|row| self.held_out_gradient(&at.f_get(row)?));
+        Ok(Tensor::f_stack(&rows.collect::<Result<Vec<_>, LabError>>()?, 0)?)
+    }
+
+    fn held_out_columns(&self, at: &Tensor, basis: &Tensor) -> Result<Option<Tensor>, LabError> {
+        let whole = self.whole()?;
+        let columns = stacked::curvatures(&self.network, whole.examples(self.loss), at, basis)?;
+        Ok(columns.map(|columns| columns.f_tr()?.f_contiguous()).transpose()?)
     }
 
     fn own(&self, item: usize, at: &Tensor) -> Result<Vec<f64>, LabError> {

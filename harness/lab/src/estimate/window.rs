@@ -72,8 +72,11 @@ impl Window {
         let mut epochs: Vec<(u32, Range<usize>)> = Vec::new();
         for (moment, ids) in steps.into_iter().filter(|(moment, _)| moment.step >= first) {
             let step = reference.len();
+            // A step that takes fewer examples stays where it is: were it moved, the loop would cut
+            // all batches behind it elsewhere.
+            let whole = ids.len() == replay.batch_size() as usize || items == Items::Examples;
             match epochs.last_mut() {
-                Some((epoch, range)) if *epoch == moment.epoch => range.end = step + 1,
+                Some((epoch, range)) if *epoch == moment.epoch && whole => range.end = step + 1,
                 _ => epochs.push((moment.epoch, step..step + 1)),
             }
             let next = u32::try_from(numbered.len()).unwrap_or(u32::MAX);

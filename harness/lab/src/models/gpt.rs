@@ -66,6 +66,16 @@ impl Shape {
     }
 }
 
+/// How attention and normalisations are computed.
+#[derive(Debug, Clone, Copy)]
+enum Operations {
+    /// By libtorch's kernels. On the CPU attention has no second derivative; the third of a
+    /// normalisation is wrong, for the second takes its mean and deviation for constants.
+    Kernel,
+    /// By products and means, whose derivatives of every order are right.
+    Products,
+}
+
 /// Indices of a block's parameters in [`Network::parameters`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Block {
@@ -186,7 +196,8 @@ impl Gpt {
             fused::forward(fused::Loops::best(), self, weights, &parts, true)?
         } else {
             let [weight, bias] = self.head();
-            self.of_parts(weights, &parts)?.f_linear(weights[weight], Some(weights[bias]))?
+            self.of_parts(weights, &parts, Operations::Kernel)?
+                .f_linear(weights[weight], Some(weights[bias]))?
         };
         joined(logits, tokens)
     }
@@ -214,13 +225,21 @@ impl Gpt {
         self.plain(weights, tokens)
     }
 
-    /// [`Gpt::hidden_with`] by libtorch's operations on any device: with higher derivatives, and
-    /// what the fused loops are checked against.
+    /// [`Gpt::hidden_with`] by libtorch's operations on any device: what the fused loops are checked
+    /// against. First derivatives only, on the CPU: its attention kernel has no second ones there.
     ///
     /// # Errors
     /// When T exceeds the context or a token the vocabulary.
     pub fn plain(&self, weights: &[&Tensor], tokens: &Tensor) -> Result<Tensor, TchError> {
-        joined(self.of_parts(weights, &self.parts(tokens)?)?, tokens)
+        joined(self.of_parts(weights, &self.parts(tokens)?, Operations::Kernel)?, tokens)
+    }
+
+    /// [`Gpt::plain`] with derivatives of every order; the last bits may differ.
+    ///
+    /// # Errors
+    /// When T exceeds the context or a token the vocabulary.
+    pub fn smooth(&self, weights: &[&Tensor], tokens: &Tensor) -> Result<Tensor, TchError> {
+        joined(self.of_parts(weights, &self.parts(tokens)?, Operations::Products)?, tokens)
     }
 
     /// Rows of several contexts' length as rows of one; others as they are.
@@ -235,14 +254,19 @@ impl Gpt {
     }
 
     /// [`Gpt::plain`] of rows within the context.
-    fn of_parts(&self, weights: &[&Tensor], tokens: &Tensor) -> Result<Tensor, TchError> {
+    fn of_parts(
+        &self,
+        weights: &[&Tensor],
+        tokens: &Tensor,
+        operations: Operations,
+    ) -> Result<Tensor, TchError> {
         let length = tokens.size().last().copied().unwrap_or(0);
         let mut x = Tensor::f_embedding(weights[Self::TOKENS], tokens, -1, false, false)?
             .f_add(&weights[Self::POSITIONS].f_narrow(0, 0, length)?)?;
         for index in 0..self.shape.depth {
-            x = self.apply_block(self.block(index), weights, &x)?;
+            x = self.apply_block(self.block(index), weights, &x, operations)?;
         }
-        self.normalise(self.norm(), weights, &x)
+        self.normalise(self.norm(), weights, &x, operations)
     }
 
     /// Logits … × V of hidden states … × d: of all positions, or of those selected.
@@ -259,9 +283,22 @@ impl Gpt {
         [scale, shift]: [usize; 2],
         weights: &[&Tensor],
         x: &Tensor,
+        operations: Operations,
     ) -> Result<Tensor, TchError> {
-        let (scale, shift) = (Some(weights[scale]), Some(weights[shift]));
-        x.f_layer_norm([size(self.shape.width)], scale, shift, EPSILON, false)
+        let (scale, shift) = (weights[scale], weights[shift]);
+        match operations {
+            Operations::Kernel => {
+                let width = [size(self.shape.width)];
+                x.f_layer_norm(width, Some(scale), Some(shift), EPSILON, false)
+            }
+            Operations::Products => {
+                let last = [-1].as_slice();
+                let away = x.f_sub(&x.f_mean_dim(last, true, x.kind())?)?;
+                let variance = away.f_square()?.f_mean_dim(last, true, x.kind())?;
+                let unit = away.f_mul(&variance.f_add_scalar(EPSILON)?.f_rsqrt()?)?;
+                unit.f_mul(scale)?.f_add(shift)
+            }
+        }
     }
 
     /// x + attention(norm(x)), then the same with the MLP.
@@ -270,25 +307,38 @@ impl Gpt {
         block: Block,
         weights: &[&Tensor],
         x: &Tensor,
+        operations: Operations,
     ) -> Result<Tensor, TchError> {
         let linear = |x: &Tensor, [w, b]: [usize; 2]| x.f_linear(weights[w], Some(weights[b]));
-        let qkv = linear(&self.normalise(block.attention_norm, weights, x)?, block.qkv)?;
-        let x = x.f_add(&linear(&self.attend(&qkv)?, block.out)?)?;
-        let up = linear(&self.normalise(block.mlp_norm, weights, &x)?, block.up)?;
+        let qkv =
+            linear(&self.normalise(block.attention_norm, weights, x, operations)?, block.qkv)?;
+        let x = x.f_add(&linear(&self.attend(&qkv, operations)?, block.out)?)?;
+        let up = linear(&self.normalise(block.mlp_norm, weights, &x, operations)?, block.up)?;
         x.f_add(&linear(&up.f_gelu("tanh")?, block.down)?)
     }
 
     /// B × T × 3d → B × T × d.
-    fn attend(&self, qkv: &Tensor) -> Result<Tensor, TchError> {
+    fn attend(&self, qkv: &Tensor, operations: Operations) -> Result<Tensor, TchError> {
         let (batch, length, _) = qkv.size3()?;
         let (heads, width) = (size(self.shape.heads), size(self.shape.width));
         let parts =
             qkv.f_view([batch, length, 3, heads, width / heads])?.f_permute([2, 0, 3, 1, 4])?;
         let [q, k, v] = [0, 1, 2].map(|part| parts.f_select(0, part));
         let none = None::<Tensor>;
-        Tensor::f_scaled_dot_product_attention(&q?, &k?, &v?, none, 0.0, self.causal, None, false)?
-            .f_transpose(1, 2)?
-            .f_reshape([batch, length, width])
+        let (q, k, v, causal) = (q?, k?, v?, self.causal);
+        let heads = match operations {
+            Operations::Kernel => {
+                Tensor::f_scaled_dot_product_attention(&q, &k, &v, none, 0.0, causal, None, false)?
+            }
+            Operations::Products => {
+                let (none, mask) = (None::<Tensor>, None::<Tensor>);
+                Tensor::f_internal_scaled_dot_product_attention_math(
+                    &q, &k, &v, none, 0.0, causal, mask, None, false,
+                )?
+                .0
+            }
+        };
+        heads.f_transpose(1, 2)?.f_reshape([batch, length, width])
     }
 }
 

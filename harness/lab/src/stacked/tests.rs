@@ -70,7 +70,7 @@ fn convolutions() -> Network {
 }
 
 fn small_gpt() -> Shape {
-    Shape { vocabulary: 11, context: 6, width: 24, depth: 2, heads: 2 }
+    Shape { vocabulary: 11, context: 6, width: 24, depth: 2, heads: 2, hidden: 96 }
 }
 
 /// A network, its loss, inputs and labels of every copy.

@@ -21,6 +21,9 @@ use super::orders::ItemOrder;
 /// Outputs of a product that are summed side by side: independent sums that stay in registers.
 const LANES: usize = 8;
 
+/// Called with the number of an order, a step, its items and the coordinates before it.
+pub type Each<'a> = dyn FnMut(usize, usize, &[u32], &[f64]) + 'a;
+
 /// Quadratic models of the items' losses in the basis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reduced {
@@ -141,6 +144,21 @@ impl Reduced {
         start: &[f64],
         orders: &[ItemOrder],
     ) -> Result<Vec<Vec<f64>>, EstimateError> {
+        self.follow(rule, start, orders, &mut |_, _, _, _| ())
+    }
+
+    /// The same; `each` sees the number of the order, the step, its items, and the k coordinates
+    /// before it.
+    ///
+    /// # Errors
+    /// As [`Reduced::train`].
+    pub fn follow(
+        &self,
+        rule: &Rule,
+        start: &[f64],
+        orders: &[ItemOrder],
+        each: &mut Each<'_>,
+    ) -> Result<Vec<Vec<f64>>, EstimateError> {
         check_length("the start", start.len(), self.k)?;
         check_finite("the start, value", start)?;
         rule.check(self.k)?;
@@ -148,18 +166,19 @@ impl Reduced {
             self.check_order(rule, order)?;
         }
         let mut scratch = vec![0.0; self.padded];
-        let run = |order: &ItemOrder| {
+        let mut run = |(number, order): (usize, &ItemOrder)| {
             let mut state = rule.begin(self.padded);
             let mut z = vec![0.0; self.padded];
             z[..self.k].copy_from_slice(start);
             for (step, items) in order.steps.iter().enumerate() {
+                each(number, step, items, &z[..self.k]);
                 self.gradient(items, &z, &mut scratch);
                 rule.update(&mut state, step, &scratch, &mut z);
             }
             z.truncate(self.k);
             z
         };
-        Ok(orders.iter().map(run).collect())
+        Ok(orders.iter().enumerate().map(&mut run).collect())
     }
 
     fn check_order(&self, rule: &Rule, order: &ItemOrder) -> Result<(), EstimateError> {
