@@ -157,3 +157,15 @@ fn made(
     let (settings, code) = (wanted.settings(), code_digest().to_owned());
     Ok(EstimateFound { settings, code, seconds, disturbed, numbers })
 }
+
+#[cfg(test)]
+mod tests {
+    use lab::estimate::registry::REGISTRY;
+    use ledger::suite::estimates::ESTIMATORS;
+
+    #[test]
+    fn a_suite_may_ask_for_every_estimator_there_is() {
+        let ids: Vec<&str> = REGISTRY.iter().map(|entry| entry.id).collect();
+        assert_eq!(ids, ESTIMATORS);
+    }
+}
