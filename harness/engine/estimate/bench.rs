@@ -272,8 +272,17 @@ impl<'s> Bench<'s> {
 
     /// Where numbers come from; `order_seconds` is what one order's estimate took.
     pub fn source(&self, order_seconds: Option<f64>) -> anyhow::Result<Source> {
+        self.source_of(order_seconds, false)
+    }
+
+    /// The same for losses that [`Bench::score`] gave.
+    pub fn scored_source(&self, order_seconds: f64) -> anyhow::Result<Source> {
+        self.source_of(Some(order_seconds), true)
+    }
+
+    fn source_of(&self, order_seconds: Option<f64>, scored: bool) -> anyhow::Result<Source> {
         let window = &self.fitted.window;
-        let set_up = self.estimator.set_up_seconds(&self.fitting);
+        let set_up = self.estimator.set_up_seconds(&self.fitting, scored);
         let cost = match order_seconds {
             Some(seconds) if seconds > 0.0 && self.estimator.timed() => {
                 Some(Cost::new(set_up / self.retrain_seconds, self.retrain_seconds / seconds)?)

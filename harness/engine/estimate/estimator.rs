@@ -81,10 +81,12 @@ impl Estimator {
     }
 
     /// Seconds before it could answer.
-    pub fn set_up_seconds(&self, fitting: &Fitting) -> f64 {
+    ///
+    /// With `scored`, losses came from the quadratic read-out, which belongs to the set-up then.
+    pub fn set_up_seconds(&self, fitting: &Fitting, scored: bool) -> f64 {
         let shared = if self.entry.needs.contains(&Need::Pilots) {
             let seconds = &fitting.seconds;
-            let read_out = if self.reduced.is_some() { seconds.read_out } else { 0.0 };
+            let read_out = if scored || self.reduced.is_some() { seconds.read_out } else { 0.0 };
             seconds.total() - seconds.read_out + read_out
         } else {
             0.0

@@ -25,7 +25,7 @@ pub fn heading(bench: &Bench<'_>, source: &Source) -> anyhow::Result<()> {
             cost.break_even.map_or("never".to_owned(), |orders| format!("{orders:.0} orders"));
         text += &format!(
             "cost: set-up {:.1} retrainings of {:.2} ms (beside {:.1} to reach the window), {:.0}x faster \
-             per order, even after {even}\n",
+             per order, breaks even after {even}\n",
             cost.set_up,
             bench.retrain_seconds * 1e3,
             bench.replay_seconds / bench.retrain_seconds,

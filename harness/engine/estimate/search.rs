@@ -69,7 +69,7 @@ pub fn found(
     let ends = truth(bench, found.descents.iter().map(|one| &one.end.order))?;
     let descents = if ends.is_empty() { None } else { Some(Verified::of(&ends, &random)?) };
     Ok(SearchResult {
-        source: bench.source(Some(seconds))?,
+        source: bench.scored_source(seconds)?,
         best: Some(Verified::of(&best, &random)?),
         descents,
         found,
