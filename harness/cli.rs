@@ -5,6 +5,7 @@ pub mod compare;
 pub mod completions;
 pub mod data;
 pub mod doctor;
+pub mod estimate;
 pub mod explain;
 pub mod export;
 pub mod keygen;
@@ -47,6 +48,8 @@ pub enum Verb {
     /// Test whether a model, or a text, derives from a run
     #[command(subcommand)]
     Provenance(Provenance),
+    /// Estimate what other orders of a run's data would have given, without training again
+    Estimate(estimate::Args),
 }
 
 /// Verbs of the engine: they build tensors, or need the methods' code.

@@ -15,7 +15,9 @@ pub fn dispatch(verb: Verb) -> anyhow::Result<Exit> {
         Verb::Provenance(Provenance::Reading(verb)) => verb.run(&engine::run),
         Verb::Provenance(Provenance::Text(Text::Partition(args))) => partition::run(&args),
         Verb::Training(Training::Doctor(args)) => doctor(&args),
-        Verb::Training(_) | Verb::Provenance(_) => match engine::hand_over()? {},
+        Verb::Training(_) | Verb::Provenance(_) | Verb::Estimate(_) => {
+            match engine::hand_over()? {}
+        }
     }
 }
 

@@ -45,6 +45,13 @@ pub fn gpu() -> Option<String> {
     first_line_after(&first.to_string_lossy(), "Model")
 }
 
+/// Bytes of memory that processes can still have without swapping.
+#[must_use]
+pub fn free_memory() -> Option<u64> {
+    let line = first_line_after("/proc/meminfo", "MemAvailable:")?;
+    line.strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
 /// One-minute load average.
 #[must_use]
 pub fn load() -> Option<f64> {

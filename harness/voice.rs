@@ -147,6 +147,15 @@ pub fn print_plan(plan: &Plan, cost: &cost::Cost, json: bool) -> anyhow::Result<
             "suite_digest": plan.suite_digest,
             "estimated_seconds": cost.total(),
             "cells": cells.collect::<Vec<_>>(),
+            "estimates": plan.estimates.iter().zip(&cost.estimates).map(|(entry, seconds)| {
+                serde_json::json!({
+                    "name": entry.name,
+                    "run": entry.run,
+                    "last": entry.last,
+                    "true_runs": entry.true_runs(),
+                    "seconds_a_seed": seconds,
+                })
+            }).collect::<Vec<_>>(),
         }));
     }
     print_text(&headline(plan, cost))?;
@@ -174,6 +183,23 @@ pub fn print_plan(plan: &Plan, cost: &cost::Cost, json: bool) -> anyhow::Result<
             ]
         });
         print_table(["  arm", "method", "seeds", "cost, from the store"], rows)?;
+    }
+    if !plan.estimates.is_empty() {
+        print_text("\n")?;
+        let rows = plan.estimates.iter().zip(&cost.estimates).map(|(entry, seconds)| {
+            [
+                format!("  {}", entry.name),
+                entry.run.to_string(),
+                format!("{} seeds", plan.seeds.len()),
+                entry.last.map_or("the whole run".to_owned(), |last| format!("last {last} steps")),
+                entry.true_runs().map_or("–".to_owned(), |runs| format!("{runs} a seed")),
+                seconds
+                    .map_or("not run yet".to_owned(), |seconds| format!("{seconds:.1} s a seed")),
+            ]
+        });
+        let header =
+            ["  order estimate", "run", "seeds", "window", "true runs", "cost, from the store"];
+        print_table(header, rows)?;
     }
     Ok(())
 }

@@ -159,6 +159,7 @@ fn this_process_gives_the_bits_of_another() {
             target: &cell.target,
             device: Device::Cpu,
             parents: Parents::default(),
+            order: None,
             artefacts: &lab::artefacts::Unkept,
         };
         let outcome = setup.run(&mut |_| Ok(()), &mut |_, _| Ok(())).unwrap();

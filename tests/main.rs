@@ -5,7 +5,9 @@
 mod cli;
 mod conformance;
 mod determinism;
+mod estimates;
 mod faults;
+mod given_order;
 mod lineage;
 mod provenance_chain;
 mod provenance_engine;

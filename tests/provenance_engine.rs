@@ -150,10 +150,10 @@ fn replays_start_from_a_checkpoint_of_the_true_order_and_agree_for_any_number_of
 fn a_rule_that_cannot_tell_its_state_is_replayed_from_the_beginning() {
     let slow = MARKOV.replace(
         "method: adamw, as: adam, with: { lr: 0.003, weight_decay: 0.0, schedule: constant }",
-        "method: muon, as: adam",
+        "method: drop-muon, as: adam",
     );
     let bench = Bench::with_run(&slow);
-    let cell = bench.record("muon", 0).cell;
+    let cell = bench.record("drop-muon", 0).cell;
     bench
         .run(&["provenance", "sample", "--model", &cell, "--tokens", "640", "--out", "t.npy"])
         .ends(0);

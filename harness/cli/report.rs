@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use ledger::analysis::Analysis;
 use ledger::analysis::membership::judge;
+use ledger::analysis::order_estimates;
 use ledger::analysis::summarise::{CellLeft, CellRun, summarise};
 use ledger::record::{Store, SuiteRun};
 use reports::Format;
@@ -81,5 +82,13 @@ pub fn analyse(store: &Store, suite_run: &SuiteRun) -> anyhow::Result<Analysis> 
     let mut analysis = summarise(suite_run, &cells);
     let records = cells.iter().filter_map(|run| Some(&run.left.as_ref()?.record));
     analysis.membership = judge(suite_run, &by_cell(records), &StoreEvidence { store });
+    analysis.order_estimates = order_estimates::judge(suite_run, &mut |file| {
+        let path = store.root().join(file);
+        let again = "`palimpsest run` of the suite makes it again";
+        let bytes = std::fs::read(&path)
+            .map_err(|error| format!("cannot read {}: {error}; {again}", path.display()))?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| format!("{} is damaged: {error}; {again}", path.display()))
+    });
     Ok(analysis)
 }

@@ -1,9 +1,13 @@
 //! Options that every verb on a suite takes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use ::data::Sources;
-use ledger::catalogue::Catalogue;
+use ::data::columns::order_ids;
+use anyhow::{Context as _, bail};
+use ledger::catalogue::{Catalogue, hint};
+use ledger::given::GivenOrder;
 use ledger::plan::{Assignment, Overrides, Plan, plan};
 use ledger::record::Store;
 use ledger::suite::Seeds;
@@ -27,6 +31,9 @@ pub struct SuiteOptions {
     /// Change a setting of an arm: ARM.KEY=VALUE
     #[arg(long = "set", value_name = "ARM.KEY=VALUE")]
     pub set: Vec<Assignment>,
+    /// Train an arm in the order of a file (.npy, .txt, .csv, .parquet) of example ids: ARM=FILE
+    #[arg(long = "order", value_name = "ARM=FILE")]
+    pub orders: Vec<GivenTo>,
     /// Keep the final weights of every run; those that others start from are kept anyway
     #[arg(long)]
     pub keep_models: bool,
@@ -58,6 +65,43 @@ impl Places {
     }
 }
 
+/// Holds every given order against the examples and budgets of the workloads it is for, as far as
+/// they are known before any data are loaded; what trains checks again.
+fn check_orders(plan: &Plan, catalogue: &Catalogue) -> anyhow::Result<()> {
+    let given = plan.arms.iter().filter_map(|arm| Some((arm, arm.order.as_ref()?)));
+    for (arm, order) in given {
+        for workload in plan.workloads.iter().filter(|workload| arm.runs_on(&workload.label)) {
+            let Some(info) = catalogue.workload(&workload.id) else { continue };
+            let set = workload.settings.get("examples").and_then(serde_json::Value::as_u64);
+            let set = set.and_then(|examples| u32::try_from(examples).ok());
+            let examples = set.unwrap_or(info.split_sizes[0]);
+            order
+                .epochs(examples, workload.budget_samples)
+                .with_context(|| format!("arm \"{}\" on {}", arm.label, workload.label))?;
+        }
+    }
+    Ok(())
+}
+
+/// One `--order` of the command line: an arm and a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenTo(pub String, pub String);
+
+impl FromStr for GivenTo {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // A label may hold `=` inside its brackets.
+        let bracket = text.find(']').unwrap_or(0);
+        match text[bracket..].split_once('=') {
+            Some((rest, file)) if bracket + rest.len() > 0 && !file.is_empty() => {
+                Ok(Self(text[..bracket + rest.len()].to_owned(), file.to_owned()))
+            }
+            _ => Err(format!("--order \"{text}\" is not ARM=FILE, for example sgd=best.npy")),
+        }
+    }
+}
+
 impl SuiteOptions {
     /// Reads, checks against the catalogue and filters the suite.
     ///
@@ -76,6 +120,37 @@ impl SuiteOptions {
                 .collect(),
             keep_models: self.keep_models,
         };
-        Ok(plan(&suite.file, &suite.text, catalogue, &overrides)?)
+        let mut plan = plan(&suite.file, &suite.text, catalogue, &overrides)?;
+        self.read_orders(Path::new(&suite.file), &mut plan)?;
+        check_orders(&plan, catalogue)?;
+        Ok(plan)
+    }
+
+    /// Reads the orders that arms are given: by the suite, from its folder on, or by `--order`.
+    fn read_orders(&self, suite: &Path, plan: &mut Plan) -> anyhow::Result<()> {
+        let folder = suite.parent().unwrap_or(Path::new(""));
+        for arm in &mut plan.arms {
+            if let Some(order) = &mut arm.order {
+                order.file = folder.join(&order.file).display().to_string();
+            }
+        }
+        for GivenTo(to, file) in &self.orders {
+            let labels: Vec<String> = plan.arms.iter().map(|arm| arm.label.clone()).collect();
+            let mut to_whom =
+                plan.arms.iter_mut().filter(|arm| arm.label == *to || arm.method == *to).peekable();
+            if to_whom.peek().is_none() {
+                let names: Vec<&str> = labels.iter().map(String::as_str).collect();
+                bail!("--order {to}={file}: no arm \"{to}\" runs{}", hint(to, names));
+            }
+            to_whom.for_each(|arm| arm.order = Some(GivenOrder::unread(file.clone())));
+        }
+        for arm in &mut plan.arms {
+            if let Some(GivenOrder { file, .. }) = &arm.order {
+                let ids = order_ids(Path::new(file))
+                    .with_context(|| format!("arm \"{}\" has no order", arm.label))?;
+                arm.order = Some(GivenOrder::new(file.clone(), ids));
+            }
+        }
+        Ok(())
     }
 }

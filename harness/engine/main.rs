@@ -4,6 +4,7 @@ mod catalogue;
 mod commit;
 mod doctor;
 mod environment;
+mod estimate;
 mod plan;
 mod progress;
 mod provenance;
@@ -31,5 +32,6 @@ fn dispatch(verb: Verb) -> anyhow::Result<Exit> {
         Verb::Training(Training::Doctor(args)) => doctor::run(&args),
         Verb::Training(Training::Catalogue) => catalogue::run(),
         Verb::Provenance(verb) => provenance::run(&verb),
+        Verb::Estimate(args) => estimate::run(&args),
     }
 }

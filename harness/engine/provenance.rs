@@ -4,7 +4,7 @@ mod calibrate;
 mod corpus;
 mod map;
 mod parts;
-mod recorded;
+pub mod recorded;
 mod reshuffle;
 mod sample;
 mod scores;

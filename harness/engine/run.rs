@@ -9,6 +9,7 @@ use palimpsest::machine;
 use palimpsest::voice::{cost, print_analysis, print_json, print_plan, warn};
 
 use crate::catalogue::catalogue;
+use crate::estimate;
 use crate::progress::Progress;
 use crate::runner::cell::CellReport;
 use crate::runner::{NamedSeed, Session, pool};
@@ -95,7 +96,9 @@ fn conclude(
     reports: &[CellReport],
     args: &Args,
 ) -> anyhow::Result<Exit> {
-    let left = suite_run(session, &args.options.suite, seeds, reports);
+    let cells: Vec<_> = session.plan.cells.iter().copied().zip(reports).collect();
+    let estimated = estimate::suite::all(session, seeds, &cells, &args.options.places);
+    let left = suite_run(session, &args.options.suite, seeds, reports, estimated);
     left.save(&session.store)?;
     let analysis = analyse(&session.store, &left)?;
     if args.json {
@@ -114,9 +117,10 @@ fn conclude(
         ));
         return Ok(Exit::CellsFailed);
     }
+    let missed = analysis.order_estimates.iter().any(|entry| entry.met == Some(false));
     let any = |verdict| analysis.claims.iter().any(|claim| claim.verdict == verdict);
     Ok(match args.strict {
-        true if any("not reproduced") => Exit::CheckFailed,
+        true if missed || any("not reproduced") => Exit::CheckFailed,
         true if any("inconclusive") => Exit::NotJudged,
         _ => Exit::Fine,
     })

@@ -35,6 +35,8 @@ pub struct Session {
     pub argv: Vec<String>,
     /// Run cells again that are there already.
     pub force: bool,
+    /// The recorded run that the plan repeats, whose folder holds an order that it was given.
+    recorded: Option<String>,
     ready: BTreeMap<String, Ready>,
 }
 
@@ -85,6 +87,7 @@ impl Session {
                 .map(|argument| argument.to_string_lossy().into_owned())
                 .collect(),
             force,
+            recorded: None,
             ready: BTreeMap::new(),
         })
     }

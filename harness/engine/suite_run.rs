@@ -1,7 +1,7 @@
 //! What a run of a suite leaves beside its records, so that reports can be drawn later.
 
 use ledger::record::SuiteRun;
-use ledger::record::suite_run::{RunArm, RunCell, RunWorkload};
+use ledger::record::suite_run::{RunArm, RunCell, RunEstimate, RunWorkload};
 
 use crate::catalogue::catalogue;
 use crate::runner::cell::CellReport;
@@ -13,6 +13,7 @@ pub fn suite_run(
     source: &str,
     seeds: &[NamedSeed],
     reports: &[CellReport],
+    estimated: Vec<RunEstimate>,
 ) -> SuiteRun {
     let plan = &session.plan;
     let infos = catalogue();
@@ -52,6 +53,8 @@ pub fn suite_run(
         arms: arms.collect(),
         claims: plan.claims.clone(),
         provenance: plan.provenance.clone(),
+        estimates: plan.estimates.clone(),
+        estimated,
         cells: cells.collect(),
         argv: session.argv.clone(),
     }

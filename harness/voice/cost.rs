@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use ledger::plan::Plan;
-use ledger::record::Store;
+use ledger::record::{Store, SuiteRun};
+use ledger::suite::EstimateUse;
 
 /// Estimated seconds.
 #[derive(Debug, Clone)]
@@ -11,6 +12,8 @@ pub struct Cost {
     /// Seconds of one run, by workload, for each arm that runs there; absent where nothing like it
     /// has run.
     pub per_run: Vec<Vec<Option<f64>>>,
+    /// Seconds of each order estimate under one seed, where the suite's last run made it.
+    pub estimates: Vec<Option<f64>>,
     seeds: usize,
 }
 
@@ -19,7 +22,9 @@ impl Cost {
     pub fn total(&self) -> Option<f64> {
         let runs = self.per_run.iter().flatten().copied().sum::<Option<f64>>()?;
         #[expect(clippy::cast_precision_loss, reason = "seed counts stay far below 2^52")]
-        Some(runs * self.seeds as f64)
+        let seeds = self.seeds as f64;
+        let estimates = self.estimates.iter().copied().sum::<Option<f64>>()?;
+        Some((runs + estimates) * seeds)
     }
 }
 
@@ -48,5 +53,18 @@ pub fn estimate(plan: &Plan, store: &Store) -> Cost {
         });
         arms.collect()
     });
-    Cost { per_run: per_run.collect(), seeds: plan.seeds.len() }
+    let last = SuiteRun::load(store, &plan.suite).ok();
+    let estimates = plan.estimates.iter().map(|wanted| {
+        let last = last.as_ref()?;
+        let same =
+            |other: &EstimateUse| other.run == wanted.run && other.settings() == wanted.settings();
+        let entry = last.estimates.iter().position(same)?;
+        let made = last.estimated.iter().filter(|one| one.entry == entry);
+        let seconds: Vec<f64> = made.filter_map(|one| one.seconds).collect();
+        #[expect(clippy::cast_precision_loss, reason = "seed counts stay far below 2^52")]
+        let mean = seconds.iter().sum::<f64>() / seconds.len() as f64;
+        Some(mean).filter(|mean| mean.is_finite())
+    });
+    let estimates = estimates.collect();
+    Cost { per_run: per_run.collect(), estimates, seeds: plan.seeds.len() }
 }

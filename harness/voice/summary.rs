@@ -2,6 +2,7 @@
 
 use ledger::analysis::{Analysis, ArmAnalysis, ClaimOutcome, Estimate, WorkloadAnalysis};
 use reports::membership::Test;
+use reports::order_estimates::{COLUMNS, Row, counts};
 
 use super::{print_table, print_text, warn};
 
@@ -34,10 +35,32 @@ pub fn print_analysis(analysis: &Analysis) -> anyhow::Result<()> {
         )?;
     }
     print_tests(&Test::all(analysis))?;
+    print_estimates(&Row::all(analysis))?;
     for warning in &analysis.warnings {
         warn(warning);
     }
     Ok(())
+}
+
+/// One line per order estimate, seed and estimator.
+fn print_estimates(rows: &[Row<'_>]) -> anyhow::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    print_text("\n")?;
+    let mut header = ["estimate", "seed", "estimator", "", "", "", "", "", "", "", "", "", "", ""];
+    header[3..].copy_from_slice(&COLUMNS);
+    print_table(header, rows.iter().map(estimate))?;
+    print_text(&format!("order estimates: {}\n", counts(rows)))
+}
+
+fn estimate(row: &Row<'_>) -> [String; 14] {
+    let mut cells = [(); 14].map(|()| String::new());
+    let first = [row.entry.name.as_str(), &row.seed.seed, &row.estimator];
+    for (cell, text) in cells.iter_mut().zip(first.into_iter().chain(row.cells())) {
+        text.clone_into(cell);
+    }
+    cells
 }
 
 /// One line per membership test, then why some have no p-value.

@@ -7,6 +7,7 @@ use ledger::analysis::power::Power;
 use ledger::analysis::{Analysis, Estimate, ToTarget};
 
 use crate::membership::access;
+use crate::order_estimates::Row;
 
 /// Columns of `arms.csv` before those of the metrics.
 const ARM_COLUMNS: [&str; 38] = [
@@ -121,6 +122,41 @@ pub(crate) fn runs(analysis: &Analysis) -> String {
         for digest in [&run.first_order_hash, &run.chain, &run.parameters, &run.run_digest] {
             table.text(digest.as_deref().unwrap_or(""));
         }
+        table.end_row();
+    }
+    table.finished
+}
+
+/// One row per order estimate, seed and estimator.
+pub(crate) fn estimates(analysis: &Analysis) -> String {
+    let mut table = Table::new(&[
+        "estimate",
+        "run",
+        "seed",
+        "cell",
+        "estimator",
+        "validity",
+        "held_out",
+        "interval",
+        "per_item",
+        "relative_error",
+        "mae_over_sd",
+        "null_mae_over_sd",
+        "speed_up",
+        "set_up",
+        "break_even",
+        "bars",
+        "expected",
+    ]);
+    for row in Row::all(analysis) {
+        let (entry, seed) = (row.entry, row.seed);
+        for text in [&entry.name, &entry.run, &seed.seed, &seed.cell, &row.estimator] {
+            table.text(text);
+        }
+        for text in row.cells() {
+            table.text(text);
+        }
+        table.text(&entry.expected);
         table.end_row();
     }
     table.finished

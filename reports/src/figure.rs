@@ -167,7 +167,7 @@ pub(crate) fn all(analysis: &Analysis) -> Vec<Vec<Figure>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use ledger::analysis::power::curves;
 
     use super::*;
@@ -208,42 +208,46 @@ mod tests {
         texts.collect()
     }
 
+    /// Fails where a text overlaps another or leaves the figure.
+    pub(crate) fn check_texts(figure: &Figure) {
+        let boxes = boxes(figure);
+        for (i, (text, a)) in boxes.iter().enumerate() {
+            let name = &figure.name;
+            let inside = a[0] >= 0.0 && a[1] >= 0.0 && a[2] <= WIDTH && a[3] <= figure.height;
+            assert!(inside, "{name}: {text:?} leaves the figure: {a:?}");
+            for (other, b) in boxes.iter().skip(i + 1) {
+                let apart = a[2] <= b[0] || b[2] <= a[0] || a[3] <= b[1] || b[3] <= a[1];
+                assert!(apart, "{name}: {text:?} overlaps {other:?}: {a:?} {b:?}");
+            }
+        }
+    }
+
+    /// Fails where a shape leaves the figure.
+    pub(crate) fn check_shapes(figure: &Figure) {
+        for shape in &figure.shapes {
+            let points = match shape {
+                Shape::Line { points, .. } | Shape::Area { points, .. } => points.clone(),
+                Shape::Disc { centre, .. } => vec![*centre],
+                Shape::Text { at, .. } => vec![*at],
+            };
+            for (x, y) in points {
+                let inside = (0.0..=WIDTH).contains(&x) && (0.0..=figure.height).contains(&y);
+                assert!(inside, "{}: {x}, {y} in {shape:?}", figure.name);
+            }
+        }
+    }
+
     #[test]
     fn no_text_overlaps_another_or_leaves_the_figure() {
         for analysis in every_sample() {
-            for figure in everything(&analysis) {
-                let boxes = boxes(&figure);
-                for (i, (text, a)) in boxes.iter().enumerate() {
-                    let name = &figure.name;
-                    let inside =
-                        a[0] >= 0.0 && a[1] >= 0.0 && a[2] <= WIDTH && a[3] <= figure.height;
-                    assert!(inside, "{name}: {text:?} leaves the figure: {a:?}");
-                    for (other, b) in boxes.iter().skip(i + 1) {
-                        let apart = a[2] <= b[0] || b[2] <= a[0] || a[3] <= b[1] || b[3] <= a[1];
-                        assert!(apart, "{name}: {text:?} overlaps {other:?}: {a:?} {b:?}");
-                    }
-                }
-            }
+            everything(&analysis).iter().for_each(check_texts);
         }
     }
 
     #[test]
     fn nothing_is_drawn_outside_the_figure() {
         for analysis in every_sample() {
-            for figure in everything(&analysis) {
-                for shape in &figure.shapes {
-                    let points = match shape {
-                        Shape::Line { points, .. } | Shape::Area { points, .. } => points.clone(),
-                        Shape::Disc { centre, .. } => vec![*centre],
-                        Shape::Text { at, .. } => vec![*at],
-                    };
-                    for (x, y) in points {
-                        let inside =
-                            (0.0..=WIDTH).contains(&x) && (0.0..=figure.height).contains(&y);
-                        assert!(inside, "{}: {x}, {y} in {shape:?}", figure.name);
-                    }
-                }
-            }
+            everything(&analysis).iter().for_each(check_shapes);
         }
     }
 

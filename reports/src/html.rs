@@ -8,10 +8,12 @@ use ledger::analysis::{Analysis, ClaimOutcome, Outcomes, RunRow, WorkloadAnalysi
 
 use crate::figure::Figure;
 use crate::html::arm::Arm;
+use crate::html::estimates::Estimates;
 use crate::html::provenance::Provenance;
 use crate::{Format, ReportError, paint, text};
 
 mod arm;
+mod estimates;
 mod provenance;
 
 /// The page for `analysis` with the figures of each workload and its power curves; links to the files of `formats`.
@@ -19,6 +21,7 @@ pub(crate) fn page(
     analysis: &Analysis,
     figures: &[Vec<Figure>],
     power: &[Figure],
+    estimated: &[Figure],
     formats: &[Format],
 ) -> Result<String, ReportError> {
     let mut workloads = Vec::new();
@@ -39,6 +42,7 @@ pub(crate) fn page(
         files: files(analysis, formats),
         empty: analysis.workloads.is_empty(),
         provenance: Provenance::new(analysis, power, formats)?,
+        estimates: Estimates::new(analysis, estimated, formats)?,
         workloads,
     };
     Ok(page.render()?)
@@ -59,6 +63,7 @@ struct Page<'a> {
     files: Vec<(&'static str, &'static str)>,
     empty: bool,
     provenance: Option<Provenance<'a>>,
+    estimates: Option<Estimates<'a>>,
     workloads: Vec<Workload<'a>>,
 }
 
@@ -263,16 +268,22 @@ fn commands(analysis: &Analysis) -> Vec<String> {
 
 /// Tables written beside the page.
 fn files(analysis: &Analysis, formats: &[Format]) -> Vec<(&'static str, &'static str)> {
-    let tests = !analysis.membership.is_empty();
+    let (tests, estimates) =
+        (!analysis.membership.is_empty(), !analysis.order_estimates.is_empty());
     [
         (Format::Csv, "arms.csv", "arms"),
         (Format::Csv, "runs.csv", "runs"),
         (Format::Csv, "provenance.csv", "membership tests"),
+        (Format::Csv, "estimates.csv", "order estimates"),
         (Format::Tex, "tables.tex", "LaTeX tables"),
         (Format::Json, "analysis.json", "the analysis"),
     ]
     .into_iter()
-    .filter(|(format, file, _)| formats.contains(format) && (tests || *file != "provenance.csv"))
+    .filter(|(format, file, _)| {
+        formats.contains(format)
+            && (tests || *file != "provenance.csv")
+            && (estimates || *file != "estimates.csv")
+    })
     .map(|(_, file, what)| (file, what))
     .collect()
 }

@@ -3,6 +3,7 @@
 use ledger::analysis::{Analysis, ArmAnalysis, ClaimOutcome, WorkloadAnalysis};
 
 use crate::membership::Test;
+use crate::order_estimates::Row;
 use crate::text;
 
 /// Every table, ready for `\input{tables}`.
@@ -23,6 +24,9 @@ pub(crate) fn tables(analysis: &Analysis) -> String {
     }
     if !analysis.membership.is_empty() {
         membership(&mut tex, &Test::all(analysis));
+    }
+    if !analysis.order_estimates.is_empty() {
+        estimates(&mut tex, &Row::all(analysis));
     }
     tex
 }
@@ -97,6 +101,36 @@ fn claims(tex: &mut String, claims: &[ClaimOutcome]) {
             text::effect(claim),
             claim.n.to_string(),
             claim.verdict.clone(),
+        ];
+        let cells: Vec<String> = cells.iter().map(|cell| escape(cell)).collect();
+        tex.push_str(&cells.join(" & "));
+        tex.push_str(" \\\\\n");
+    }
+    tex.push_str("\\bottomrule\n\\end{tabular}\n\\end{table}\n");
+}
+
+fn estimates(tex: &mut String, rows: &[Row<'_>]) {
+    tex.push_str("\n\\begin{table}\n\\centering\n");
+    tex.push_str("\\caption{Estimates of orders against true retraining.}\n");
+    tex.push_str("\\begin{tabular}{lllllrrrrrrr}\n\\toprule\n");
+    tex.push_str(
+        "Estimate & Seed & Estimator & Validity & $\\rho$ & Per item & Rel. error & MAE/sd & Null & \
+         Faster & Set-up & Even after \\\\\n\\midrule\n",
+    );
+    for row in rows {
+        let cells = [
+            row.entry.name.as_str(),
+            &row.seed.seed,
+            &row.estimator,
+            &row.validity,
+            &row.held_out,
+            &row.per_item,
+            &row.relative_error,
+            &row.mae_over_sd,
+            &row.null,
+            &row.speed_up,
+            &row.set_up,
+            &row.break_even,
         ];
         let cells: Vec<String> = cells.iter().map(|cell| escape(cell)).collect();
         tex.push_str(&cells.join(" & "));

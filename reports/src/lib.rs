@@ -10,12 +10,14 @@ pub mod certificate;
 mod csv;
 mod curve;
 mod error;
+pub mod estimates;
 mod figure;
 mod font;
 mod format;
 mod html;
 mod latex;
 pub mod membership;
+pub mod order_estimates;
 mod output;
 mod paint;
 pub mod provenance;
@@ -43,7 +45,7 @@ pub use format::{Format, UnknownFormat};
 /// | html | `index.html`, self-contained: no script, nothing loaded |
 /// | svg, png | `figures/<workload>-<figure>.svg` and `.png` (2 pixels per unit), `figures/power-<axis>` |
 /// | tex | `tables.tex` (needs the `booktabs` package) |
-/// | csv | `arms.csv`, `runs.csv`; `provenance.csv` where there are membership tests |
+/// | csv | `arms.csv`, `runs.csv`; `provenance.csv` where there are membership tests, `estimates.csv` where there are order estimates |
 /// | json | `analysis.json` |
 ///
 /// Everything is rendered before the first byte is written, and each file replaces an older one
@@ -66,14 +68,19 @@ pub fn render(
     }
     let mut files = Vec::new();
     let wanted = |format| formats.contains(&format);
-    let (figures, power) = if [Format::Html, Format::Svg, Format::Png].into_iter().any(wanted) {
-        (figure::all(analysis), provenance::power::figures(&curves(&analysis.membership)))
-    } else {
-        (Vec::new(), Vec::new())
-    };
-    let all = || figures.iter().flatten().chain(&power);
+    let (figures, power, estimates) =
+        if [Format::Html, Format::Svg, Format::Png].into_iter().any(wanted) {
+            (
+                figure::all(analysis),
+                provenance::power::figures(&curves(&analysis.membership)),
+                order_estimates::figures(analysis),
+            )
+        } else {
+            (Vec::new(), Vec::new(), Vec::new())
+        };
+    let all = || figures.iter().flatten().chain(&power).chain(&estimates);
     if wanted(Format::Html) {
-        let page = html::page(analysis, &figures, &power, formats)?;
+        let page = html::page(analysis, &figures, &power, &estimates, formats)?;
         files.push((PathBuf::from("index.html"), page.into()));
     }
     if wanted(Format::Svg) {
@@ -94,6 +101,9 @@ pub fn render(
         files.push((PathBuf::from("runs.csv"), csv::runs(analysis).into()));
         if !analysis.membership.is_empty() {
             files.push((PathBuf::from("provenance.csv"), csv::membership(analysis).into()));
+        }
+        if !analysis.order_estimates.is_empty() {
+            files.push((PathBuf::from("estimates.csv"), csv::estimates(analysis).into()));
         }
     }
     if wanted(Format::Json) {

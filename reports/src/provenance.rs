@@ -11,7 +11,7 @@ use crate::figure::Figure;
 use crate::{ReportError, output, paint};
 
 /// Writes `<name>.svg`, `.png`, `.csv` and `.json` of one figure into `out`; returns the paths.
-fn write(
+pub(crate) fn write(
     figure: &Figure,
     table: String,
     result: &impl serde::Serialize,

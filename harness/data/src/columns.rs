@@ -5,9 +5,11 @@
 //! against the bytes it has. The one exception lies in compressed Parquet pages, which may unpack
 //! to what their headers declare, at most 2 GiB a page (gzip: about a thousand times the file).
 
+mod array;
 mod csv;
 mod error;
 mod npy;
+mod order;
 mod parquet;
 
 use std::fmt;
@@ -16,8 +18,10 @@ use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+pub use array::{Array, shape_text};
 pub use error::ColumnError;
 pub use npy::{Element, write_npy, write_npy_table};
+pub use order::order_ids;
 pub use parquet::PARSER_THREAD;
 
 /// Where a column lies: `FILE`, or `FILE:COLUMN` for CSV and Parquet.

@@ -48,25 +48,9 @@ impl Markov {
             let (setting, expected) = ("symbols", "2 to 64");
             return Err(DataError::Setting { setting, found: symbols.to_string(), expected });
         }
-        let gamma = Gamma::new(concentration, 1.0).map_err(|_| DataError::Setting {
-            setting: "concentration",
-            found: concentration.to_string(),
-            expected: "a number above 0",
-        })?;
         let digest = Digest::of_parts(&[b"palimpsest/markov/v1", &seed.to_le_bytes()]);
         let mut random = ledger::order::generator(&digest);
-        let mut sums = Vec::with_capacity(symbols.pow(3));
-        for _ in 0..symbols * symbols {
-            let draws: Vec<f64> = (0..symbols).map(|_| gamma.sample(&mut random)).collect();
-            let total: f64 = draws.iter().sum();
-            let mut sum = 0;
-            for draw in draws {
-                // A row whose draws all vanish is even.
-                let share = if total > 0.0 { draw / total } else { 1.0 / symbols as f64 };
-                sum += weight(share);
-                sums.push(sum);
-            }
-        }
+        let sums = rows(symbols * symbols, symbols, concentration, &mut random)?;
         Ok(Self { symbols, sums })
     }
 
@@ -101,9 +85,7 @@ impl Markov {
     }
 
     fn step(&self, before: [usize; 2], random: &mut Pcg64) -> usize {
-        let row = self.row(before);
-        let drawn = bounded(random, row.last().copied().unwrap_or(1));
-        row.partition_point(|sum| *sum <= drawn).min(self.symbols - 1)
+        step(self.row(before), random)
     }
 
     /// Exact log-probability of the symbols after the first two, given them, in nats.
@@ -141,6 +123,42 @@ impl Markov {
         };
         pairs().zip(&now).map(|(pair, mass)| mass * entropy(pair)).sum()
     }
+}
+
+/// Sums of the weights up to each symbol, of `count` rows of Dirichlet(`concentration`) side by side.
+///
+/// # Errors
+/// [`DataError::Setting`] when the concentration is not above 0.
+pub(crate) fn rows(
+    count: usize,
+    symbols: usize,
+    concentration: f64,
+    random: &mut Pcg64,
+) -> Result<Vec<u64>, DataError> {
+    let gamma = Gamma::new(concentration, 1.0).map_err(|_| DataError::Setting {
+        setting: "concentration",
+        found: concentration.to_string(),
+        expected: "a number above 0",
+    })?;
+    let mut sums = Vec::with_capacity(count * symbols);
+    for _ in 0..count {
+        let draws: Vec<f64> = (0..symbols).map(|_| gamma.sample(random)).collect();
+        let total: f64 = draws.iter().sum();
+        let mut sum = 0;
+        for draw in draws {
+            // A row whose draws all vanish is even.
+            let share = if total > 0.0 { draw / total } else { 1.0 / symbols as f64 };
+            sum += weight(share);
+            sums.push(sum);
+        }
+    }
+    Ok(sums)
+}
+
+/// A symbol drawn by the sums of a row's weights.
+pub(crate) fn step(row: &[u64], random: &mut Pcg64) -> usize {
+    let drawn = bounded(random, row.last().copied().unwrap_or(1));
+    row.partition_point(|sum| *sum <= drawn).min(row.len().saturating_sub(1))
 }
 
 #[expect(

@@ -5,10 +5,12 @@ use anyhow::Context as _;
 use lab::network::Network;
 use lab::workloads::Ready;
 use ledger::digest::parse_hex32;
+use ledger::given::GivenOrder;
 use ledger::plan::{Cell, Plan};
 use ledger::record::{RunRecord, Store};
 use ledger::seed::{Seed, parse_beacon};
 use ledger::streams::Streams;
+use ledger::transcript::read_ids;
 
 use super::{NamedSeed, Session, known};
 
@@ -52,9 +54,24 @@ impl Session {
             cells: vec![Cell { workload: 0, arm: 0, seed: 0 }],
             claims: Vec::new(),
             provenance: Vec::new(),
+            estimates: Vec::new(),
             keep_models: false,
         };
-        Self::new(plan, store, sources, device, true)
+        let session = Self::new(plan, store, sources, device, true)?;
+        Ok(Self { recorded: Some(record.cell.clone()), ..session })
+    }
+
+    /// The order that a cell is given, with its ids; those of a recorded run lie in its folder.
+    pub(super) fn given_order(&self, cell: Cell) -> anyhow::Result<Option<GivenOrder>> {
+        let Some(order) = &self.plan.arms[cell.arm].order else { return Ok(None) };
+        let (true, Some(recorded)) = (order.ids.is_empty(), &self.recorded) else {
+            return Ok(Some(order.clone()));
+        };
+        let path = self.parents_in.folder(recorded).join("order.bin");
+        let file = path.display().to_string();
+        let bytes = std::fs::read(&path).with_context(|| format!("cannot read {file}"))?;
+        let ids = read_ids(&bytes).with_context(|| format!("cannot read {file}"))?;
+        Ok(Some(order.with_ids(file, ids)?))
     }
 
     /// Calls `body` with the model that a recorded run left and the data of its workload.

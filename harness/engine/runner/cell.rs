@@ -88,6 +88,7 @@ impl Session {
         self.ready(cell.workload)?;
         let parents = self.parents(cell, seed)?;
         let weights = parents.try_map(|parent| self.weights(parent))?;
+        let order = self.given_order(cell)?;
         let planned = &self.plan.workloads[cell.workload];
         let arm = &self.plan.arms[cell.arm];
         let workload = self.workload(cell.workload)?;
@@ -126,6 +127,7 @@ impl Session {
             device: self.device,
             artefacts: &artefacts,
             parents: weights,
+            order: order.as_ref(),
         };
         body(self, &setup)
     }
@@ -345,6 +347,7 @@ impl<'a> Attempt<'a> {
             streams: Vec::new(),
             order: None,
             lineage: self.lineage.clone(),
+            given_order: arm.order.as_ref().map(|order| order.sha256),
             facts: std::collections::BTreeMap::new(),
             warnings: Vec::new(),
             environment: environment(device_name, *threads, argv),

@@ -2,6 +2,7 @@
 
 use ledger::commitment;
 use ledger::digest::Digest;
+use ledger::given::GivenOrder;
 use ledger::lineage::Parents;
 use ledger::order::OrderLaw;
 use ledger::seed::Seed;
@@ -17,6 +18,7 @@ use crate::clock::{Clock, Clocks, Monotonic, Phase};
 use crate::loops::training::{Budget, Ending, Observe, Run, Target, WHOLE, rounds};
 use crate::method::Entry;
 use crate::network::Network;
+use crate::orders::replayed::Replayed;
 use crate::seat::{Facts, OrderSource, Recipe, Step, Task};
 use crate::workloads::{Ready, Split, Splits, Workload};
 
@@ -49,6 +51,8 @@ pub struct CellSetup<'a> {
     pub artefacts: &'a dyn Artefacts,
     /// Weights of the runs that this one descends from.
     pub parents: Parents<Weights>,
+    /// The order to train in, in place of the method's.
+    pub order: Option<&'a GivenOrder>,
 }
 
 impl std::fmt::Debug for CellSetup<'_> {
@@ -163,7 +167,22 @@ impl CellSetup<'_> {
             budget_samples: self.budget.samples,
             streams,
         };
-        let recipe = (self.method.method.build)(self.settings, &task)?;
+        let mut recipe = (self.method.method.build)(self.settings, &task)?;
+        if let Some(given) = self.order {
+            let law = recipe.order.law();
+            if law != OrderLaw::Uniform {
+                let reason = format!(
+                    "it is given the order {}, but brings an order of its own ({}); give the order to a method \
+                     that shuffles",
+                    given.file,
+                    serde_json::to_string(&law).unwrap_or_default().trim_matches('"')
+                );
+                return Err(task.unfit(self.method.id, reason));
+            }
+            let epochs = given.epochs(task.examples, task.budget_samples);
+            let epochs = epochs.map_err(|error| task.unfit(self.method.id, error.to_string()))?;
+            recipe.order = Box::new(Replayed::new(OrderLaw::Sorted, epochs));
+        }
         if task.material.generation.is_some() && recipe.sampler.is_none() {
             return Err(
                 task.unfit(self.method.id, "the workload judges samples; the method draws none")

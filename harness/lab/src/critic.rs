@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn values_are_zero_at_first_and_then_learn_their_returns() {
-        let shape = Shape { vocabulary: 6, context: 8, width: 16, depth: 1, heads: 2 };
+        let shape = Shape { vocabulary: 6, context: 8, width: 16, depth: 1, heads: 2, hidden: 64 };
         let policy = gpt(shape, &trial::streams(), Device::Cpu).unwrap();
         let settings = CriticSettings { critic_lr: 0.01, value_clip: 10.0 };
         let mut critic = Critic::new(&settings, &policy).unwrap();

@@ -419,7 +419,8 @@ mod tests {
 
     /// Runs through the fused loops (heads 16 wide) or, of half that width, without them.
     fn network(width: usize) -> Network {
-        let shape = Shape { vocabulary: 13, context: 24, width, depth: 2, heads: 2 };
+        let shape =
+            Shape { vocabulary: 13, context: 24, width, depth: 2, heads: 2, hidden: 4 * width };
         let network = gpt(shape, &trial::streams(), Device::Cpu).unwrap();
         // Initial logits are almost uniform: larger weights tell a wrong cache from a right one.
         for parameter in &network.parameters {

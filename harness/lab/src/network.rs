@@ -72,6 +72,10 @@ pub enum Layer {
     },
     /// max(x, 0).
     Relu,
+    /// tanh x.
+    Tanh,
+    /// GELU, x·Φ(x) by the error function.
+    Gelu,
     /// 2 × 2 maximum, stride 2.
     MaxPool,
     /// Maximum over H and W, then flattened.
@@ -246,6 +250,8 @@ impl Network {
                     true,
                 )?,
                 Layer::Relu => x.f_relu()?,
+                Layer::Tanh => x.f_tanh()?,
+                Layer::Gelu => x.f_gelu("none")?,
                 Layer::MaxPool => x.f_max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)?,
                 Layer::GlobalMaxPool => x.f_amax([2, 3], false)?,
                 Layer::Residual(inner) => x.f_add(&self.run(inner, x, train)?)?,

@@ -1,5 +1,6 @@
 //! Update rules that more than one method builds on.
 
+pub mod adam;
 pub mod adamw;
 pub mod base;
 pub mod lm;
@@ -8,6 +9,12 @@ pub mod radam;
 pub mod sgd;
 
 use tch::{TchError, Tensor};
+
+/// M × p: every row all of `tensors`, flattened in their order.
+fn repeated<'a>(tensors: impl Iterator<Item = &'a Tensor>, rows: i64) -> Tensor {
+    let flat: Vec<_> = tensors.map(|tensor| tensor.detach().reshape([-1])).collect();
+    tch::no_grad(|| Tensor::cat(&flat, 0).unsqueeze(0).repeat([rows, 1]))
+}
 
 /// Copies saved values into the tensors they were taken from.
 fn put_back<'a>(
@@ -29,6 +36,8 @@ mod tests {
     use tch::Device;
 
     use super::adamw::{Adamw, AdamwSettings};
+    use super::lm::LmSettings;
+    use super::muon::{Muon, MuonSettings};
     use super::sgd::{Sgd, SgdSettings};
     use crate::models::mlp::mlp;
     use crate::network::Network;
@@ -49,7 +58,9 @@ mod tests {
     #[test]
     fn a_rule_goes_on_from_its_state_bit_for_bit() {
         type Make = fn(&Network) -> Box<dyn Optimizer>;
-        let makers: [Make; 2] = [
+        let makers: [Make; 4] = [
+            |network| Box::new(Muon::new(MuonSettings::default(), network).unwrap()),
+            |network| Box::new(LmSettings::default().optimizer(network).unwrap()),
             |network| {
                 let settings = AdamwSettings {
                     lr: 0.1,

@@ -10,11 +10,12 @@ use tch::{TchError, Tensor};
 use crate::LabError;
 use crate::cell::{Built, CellSetup};
 use crate::clock::{Clock, Monotonic};
+use crate::estimate::Course;
 use crate::loops::training::{Budget, Run, rounds};
 use crate::network::Network;
 use crate::orders::replayed::Replayed;
-use crate::seat::{OrderSource, Step};
-use crate::workloads::Judge;
+use crate::seat::{Moment, OrderSource, Recipe, Step};
+use crate::workloads::{Judge, Ready};
 
 /// A cell at some step of its training.
 pub struct Replay<'a> {
@@ -54,6 +55,66 @@ impl<'a> Replay<'a> {
     pub fn in_order(mut self, order: Replayed) -> Self {
         self.built.recipe.order = Box::new(order);
         self
+    }
+
+    /// From here on in another order.
+    pub fn reorder(&mut self, order: Replayed) {
+        self.built.recipe.order = Box::new(order);
+    }
+
+    /// The data.
+    #[must_use]
+    pub fn ready(&self) -> &'a Ready {
+        self.setup.ready
+    }
+
+    /// Where every step of the run in `order` stands, and the ids that it consumes.
+    #[must_use]
+    pub fn moments(&self, order: &Replayed) -> Vec<(Moment, Vec<u32>)> {
+        let recipe = &self.built.recipe;
+        let rounds = rounds(recipe, self.setup.examples(), self.setup.budget);
+        let batch = recipe.batch_size.max(1);
+        let total_steps = rounds.iter().map(|n| u64::from(n.div_ceil(batch))).sum();
+        let total_epochs = u32::try_from(rounds.len()).unwrap_or(u32::MAX);
+        let epochs = (0_u32..).zip(order.epochs()).zip(&rounds);
+        let steps = epochs.flat_map(|((epoch, ids), n)| {
+            let ids = &ids[..ids.len().min(*n as usize)];
+            ids.chunks(batch as usize).map(move |ids| (epoch, ids.to_vec()))
+        });
+        let moments = (0_u64..).zip(steps).map(|(step, (epoch, ids))| {
+            let lr_factor = recipe.schedule.factor(step, total_steps);
+            (Moment { step, total_steps, epoch, total_epochs, lr_factor, pass: 0 }, ids)
+        });
+        moments.collect()
+    }
+
+    /// What of the method a step has beside the gradient of a loss and the update rule.
+    #[must_use]
+    pub fn beyond_gradients(&self) -> Option<&'static str> {
+        let Recipe { view, step, adapter, averaging, .. } = &self.built.recipe;
+        if matches!(step, Step::Learner(_)) {
+            return Some("a learner of its own");
+        }
+        let parts = [
+            (view.is_some(), "a view that renders examples anew"),
+            (adapter.is_some(), "an adapter that restricts parameters"),
+            (averaging.is_some(), "averaged weights"),
+        ];
+        parts.into_iter().find_map(|(present, what)| present.then_some(what))
+    }
+
+    /// The update rule in its present state, over steps at `moments`.
+    ///
+    /// # Errors
+    /// When the method has no update rule, or one that cannot tell its state.
+    pub fn into_course(self, moments: Vec<Moment>) -> Result<Course, LabError> {
+        let Built { network, recipe, .. } = self.built;
+        match recipe.step {
+            Step::Gradient { optimizer, .. } => {
+                Course::new(&network, optimizer, moments, recipe.clip_norm)
+            }
+            Step::Learner(_) => Err(LabError::Order("the method has no update rule".to_owned())),
+        }
     }
 
     /// The network as it is.

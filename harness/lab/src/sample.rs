@@ -56,10 +56,22 @@ impl Form {
 /// overlap with.
 ///
 /// # Errors
-/// When the workload does not predict tokens or libtorch refuses an operation.
+/// When the workload does not predict tokens, its examples are no running text, or libtorch refuses
+/// an operation.
 pub fn corpus(ready: &Ready) -> Result<(Vec<u32>, usize), LabError> {
     Form::of(ready)?;
     let train = &ready.splits.train;
+    let (_, columns) = train.stored.size2()?;
+    let (next, asked) =
+        (train.stored.f_narrow(1, 1, columns - 1)?, train.labels.f_narrow(1, 0, columns - 1)?);
+    let follows = next.f_eq_tensor(&asked)?.f_logical_or(&asked.f_eq(IGNORED)?)?.f_all()?;
+    if follows.int64_value(&[]) == 0 {
+        return Err(LabError::Unfit {
+            method: "a corpus".to_owned(),
+            workload: "this workload".to_owned(),
+            reason: "its examples are packs of sequences that do not follow each other".to_owned(),
+        });
+    }
     let last = train.labels.f_select(1, -1)?;
     // Labels are the inputs one place on; the last one is nobody's input.
     let whole = if last.f_min()?.int64_value(&[]) == IGNORED {

@@ -8,9 +8,11 @@ pub mod blobs_cnn;
 pub mod chain_sum;
 pub mod cifar10_resnet;
 pub mod classification;
+pub mod clusters_mlp;
 pub mod countdown;
 pub mod digits_gen;
 pub mod digits_mlp;
+pub mod domains_gpt;
 pub mod fashion_cnn;
 pub mod generative;
 pub mod hurdle_car;
@@ -162,9 +164,11 @@ pub static WORKLOADS: &[&Workload] = &[
     &blobs_cnn::WORKLOAD,
     &chain_sum::WORKLOAD,
     &cifar10_resnet::WORKLOAD,
+    &clusters_mlp::WORKLOAD,
     &countdown::WORKLOAD,
     &digits_gen::WORKLOAD,
     &digits_mlp::WORKLOAD,
+    &domains_gpt::WORKLOAD,
     &fashion_cnn::WORKLOAD,
     &hurdle_car::WORKLOAD,
     &knights::WORKLOAD,

@@ -8,6 +8,7 @@ mod context;
 mod curves;
 mod estimates;
 pub mod membership;
+pub mod order_estimates;
 pub mod power;
 pub mod summarise;
 
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use self::membership::MembershipAnalysis;
+use self::order_estimates::OrderEstimate;
 use crate::stats::interval::Interval;
 
 /// Version of the JSON form of [`Analysis`].
@@ -39,6 +41,9 @@ pub struct Analysis {
     /// One entry per membership test, in the suite's order.
     #[serde(default)]
     pub membership: Vec<MembershipAnalysis>,
+    /// One entry per order estimate, in the suite's order.
+    #[serde(default)]
+    pub order_estimates: Vec<OrderEstimate>,
     /// One row per cell, in plan order.
     pub runs: Vec<RunRow>,
     /// Name and value of what a reader needs to rerun: machine, versions, commit, command.

@@ -8,12 +8,13 @@ use serde_json::Value;
 
 use crate::catalogue::{Catalogue, MetricInfo, hint};
 use crate::digest::Digest;
+use crate::given::GivenOrder;
 use crate::lineage::{Origin, Parents};
 use crate::plan::identity::CellKey;
 use crate::settings::{SettingError, Values};
 use crate::suite::{
-    ClaimUse, CompareBy, MembershipUse, Seeds, Step, Suite, SuiteError, When, WorkloadUse, locate,
-    parse,
+    ClaimUse, CompareBy, EstimateUse, MembershipUse, Seeds, Step, Suite, SuiteError, When,
+    WorkloadUse, locate, parse,
 };
 
 /// Most cells a plan may have.
@@ -63,6 +64,9 @@ pub struct PlannedArm {
     /// Runs that its runs descend from; cell ids have their part by their own ids.
     #[serde(skip)]
     pub parents: Parents<Origin>,
+    /// The order that its runs are trained in, when it is given and not the method's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<GivenOrder>,
 }
 
 /// One run to make: indices into the plan.
@@ -102,6 +106,8 @@ pub struct Plan {
     pub claims: Vec<ClaimUse>,
     /// Membership tests whose cells are in the plan.
     pub provenance: Vec<MembershipUse>,
+    /// Order estimates whose runs are in the plan.
+    pub estimates: Vec<EstimateUse>,
     /// Keep the final weights of every run.
     pub keep_models: bool,
 }
@@ -202,6 +208,15 @@ fn resolve(
             Problem(vec![key("provenance"), Step::Index(index), key(field)], message)
         })?;
     }
+    unique(suite.estimates.iter().map(|entry| entry.name.as_str()), "estimates", "estimate")?;
+    for (index, entry) in suite.estimates.iter().enumerate() {
+        let at = |path: Vec<Step>| [vec![key("estimates"), Step::Index(index)], path].concat();
+        if let Some((path, message)) = entry.problem() {
+            return Err(Problem(at(path), message));
+        }
+        descent::check_estimated(entry, &workloads, &arms)
+            .map_err(|message| Problem(at(vec![key("run")]), message))?;
+    }
 
     let keeps = |wanted: &[String], names: [&str; 2]| {
         wanted.is_empty() || names.iter().any(|name| wanted.iter().any(|wanted| wanted == name))
@@ -288,6 +303,8 @@ fn resolve(
     let cells = blocks.collect();
     let here = |test: &MembershipUse| descent::check_test(test, &workloads, &arms).is_ok();
     let provenance = suite.provenance.into_iter().filter(here).collect();
+    let here = |entry: &EstimateUse| descent::check_estimated(entry, &workloads, &arms).is_ok();
+    let estimates = suite.estimates.into_iter().filter(here).collect();
     let baseline = suite.baseline.filter(|label| arms.iter().any(|arm| arm.label == *label));
     Ok(Plan {
         suite: suite.suite,
@@ -301,6 +318,7 @@ fn resolve(
         cells,
         claims,
         provenance,
+        estimates,
         keep_models: suite.keep_models || overrides.keep_models,
     })
 }
@@ -483,6 +501,7 @@ fn arm(
         settings,
         on: used.on.clone(),
         parents: used.parents.clone(),
+        order: used.order.clone().map(GivenOrder::unread),
     })
 }
 

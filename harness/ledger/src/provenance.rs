@@ -28,7 +28,7 @@ mod monte_carlo;
 pub mod order_list;
 pub mod partition;
 mod query;
-mod ranks;
+pub(crate) mod ranks;
 mod refusal;
 pub mod reshuffle;
 pub mod siblings;

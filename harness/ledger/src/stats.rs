@@ -16,7 +16,7 @@ pub mod across;
 pub mod best_of;
 pub mod bootstrap;
 pub mod crossing;
-mod distribution;
+pub(crate) mod distribution;
 mod draws;
 pub mod equivalence;
 mod error;

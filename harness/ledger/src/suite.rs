@@ -3,6 +3,7 @@
 //! The only module that knows `serde_yaml`. It checks shape; [`crate::plan`] checks meaning, and
 //! asks [`locate`] where in the text an offending value stands.
 
+pub mod estimates;
 mod locate;
 pub mod membership;
 mod seeds;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalogue::nearest;
 use crate::lineage::{Origin, Parents};
 use crate::settings::Values;
+pub use estimates::EstimateUse;
 pub use locate::{Step, locate};
 pub use membership::MembershipUse;
 pub use seeds::Seeds;
@@ -46,6 +48,9 @@ pub struct Suite {
     /// Membership tests to make on the models that are left.
     #[serde(default)]
     pub provenance: Vec<MembershipUse>,
+    /// Runs whose order is varied, by estimators held to true retraining.
+    #[serde(default)]
+    pub estimates: Vec<EstimateUse>,
     /// Keep the final weights of every run; those of parents are kept anyway.
     #[serde(default)]
     pub keep_models: bool,
@@ -91,6 +96,8 @@ pub struct ArmUse {
     pub on: Vec<String>,
     /// Runs whose weights it starts from or learns from.
     pub parents: Parents<Origin>,
+    /// File with the order of its runs, from the suite's folder on.
+    pub order: Option<String>,
 }
 
 /// When a metric is compared.
@@ -233,7 +240,7 @@ pub fn parse(file: &str, text: &str) -> Result<Suite, SuiteError> {
 }
 
 /// The message without serde_yaml's own position, with the nearest name for an unknown field.
-fn explain(error: &serde_yaml::Error) -> String {
+pub(crate) fn explain(error: &serde_yaml::Error) -> String {
     let text = error.to_string();
     let text = text.split(" at line ").next().unwrap_or(&text).to_owned();
     let mut quoted = text.split('`').skip(1).step_by(2);
@@ -278,6 +285,8 @@ struct ArmMap {
     from: Option<Origin>,
     #[serde(default)]
     teacher: Option<Origin>,
+    #[serde(default)]
+    order: Option<String>,
 }
 
 /// Reads `name` or a map: not serde's `untagged`, whose messages say nothing.
@@ -309,8 +318,8 @@ impl FromName for ArmUse {
         Self { method: name.to_owned(), ..Self::default() }
     }
 
-    fn from_map(ArmMap { method, label, with, on, from, teacher }: ArmMap) -> Self {
-        Self { method, label, with, on, parents: Parents { from, teacher } }
+    fn from_map(ArmMap { method, label, with, on, from, teacher, order }: ArmMap) -> Self {
+        Self { method, label, with, on, parents: Parents { from, teacher }, order }
     }
 }
 

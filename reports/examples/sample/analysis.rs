@@ -275,6 +275,7 @@ fn claim(id: &str, arm: &str, effect: f64, half: f64, verdict: &str, reason: &st
 fn analysis(workloads: Vec<WorkloadAnalysis>, claims: Vec<ClaimOutcome>) -> Analysis {
     Analysis {
         membership: Vec::new(),
+        order_estimates: Vec::new(),
         version: ANALYSIS_VERSION,
         suite: "sample".to_owned(),
         question: "Which training method reaches 95 % validation accuracy on digits soonest?"

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Write};
 use std::path::Path;
 
+use super::array::shape_text;
 use super::{ColumnError, Values, room};
 
 mod header;
@@ -24,36 +25,21 @@ pub(super) fn read(
     file: &mut File,
     length: u64,
 ) -> Result<(Values, usize, Option<usize>), ColumnError> {
-    let (header, start) = header(path, file, length)?;
-    let shape = header.shape_text();
-    let wrong_shape =
-        |remedy| ColumnError::Shape { path: path.to_path_buf(), shape: shape.clone(), remedy };
-    let kind = kind(path, &header.descr)?;
-    let (rows, columns) = match header.shape[..] {
+    let Layout { encoding, shape, fortran_order, .. } = layout(path, file, length)?;
+    let (rows, columns) = match shape[..] {
         [rows] => (rows, None),
         [rows, columns] => (rows, Some(columns)),
-        _ => return Err(wrong_shape("a list or a table is needed: save it with .reshape(-1)")),
+        _ => {
+            return Err(ColumnError::Shape {
+                path: path.to_path_buf(),
+                shape: shape_text(&shape),
+                remedy: "a list or a table is needed: save it with .reshape(-1)",
+            });
+        }
     };
-    let count = rows.checked_mul(columns.unwrap_or(1));
-    let Some((count, expected)) =
-        count.and_then(|count| Some((count, count.checked_mul(kind.size as u64)?)))
-    else {
-        return Err(wrong_shape("no file is that large: the header is broken, save it again"));
-    };
-    let found = length - start;
-    if found != expected {
-        let (path, dtype) = (path.to_path_buf(), header.descr);
-        return Err(ColumnError::Length { path, dtype, shape, expected, found });
-    }
-    // The file is as long as declared, so that these fit into memory's address space at least.
-    let small = |n: u64| {
-        let large = || ColumnError::Memory { path: path.to_path_buf(), values: n };
-        usize::try_from(n).map_err(|_| large())
-    };
-    let (count, rows) = (small(count)?, small(rows)?);
-    let columns = columns.map(small).transpose()?;
-    let mut values = kind.read(path, file, count)?;
-    if let (true, Some(columns)) = (header.fortran_order, columns) {
+    let count = rows * columns.unwrap_or(1);
+    let mut values = encoding.read(path, file, count)?;
+    if let (true, Some(columns)) = (fortran_order, columns) {
         values = match values {
             Values::Integers(values) => Values::Integers(row_major(&values, rows, columns)),
             Values::Floats(values) => Values::Floats(row_major(&values, rows, columns)),
@@ -62,8 +48,44 @@ pub(super) fn read(
     Ok((values, rows, columns))
 }
 
+/// How the values lie in a file that is as long as its header says.
+pub(super) struct Layout {
+    pub(super) encoding: Encoding,
+    pub(super) dtype: String,
+    pub(super) shape: Vec<usize>,
+    pub(super) fortran_order: bool,
+    /// Bytes before the values.
+    pub(super) start: u64,
+}
+
+/// Reads the header and holds the size it declares against the file's `length` in bytes.
+pub(super) fn layout(path: &Path, file: &mut File, length: u64) -> Result<Layout, ColumnError> {
+    let (header, start) = header(path, file, length)?;
+    let shape = header.shape_text();
+    let encoding = kind(path, &header.descr)?;
+    let count = header.shape.iter().try_fold(1_u64, |count, length| count.checked_mul(*length));
+    let expected = count.and_then(|count| count.checked_mul(encoding.size as u64));
+    let (Some(count), Some(expected)) = (count, expected) else {
+        let remedy = "no file is that large: the header is broken, save it again";
+        return Err(ColumnError::Shape { path: path.to_path_buf(), shape, remedy });
+    };
+    let found = length - start;
+    if found != expected {
+        let (path, dtype) = (path.to_path_buf(), header.descr);
+        return Err(ColumnError::Length { path, dtype, shape, expected, found });
+    }
+    // The file is as long as declared, so that these fit into memory's address space at least.
+    let small = |n: &u64| {
+        let large = || ColumnError::Memory { path: path.to_path_buf(), values: count };
+        usize::try_from(*n).map_err(|_| large())
+    };
+    let shape = header.shape.iter().map(small).collect::<Result<_, _>>()?;
+    let (dtype, fortran_order) = (header.descr, header.fortran_order);
+    Ok(Layout { encoding, dtype, shape, fortran_order, start })
+}
+
 /// A table that lies column after column, laid row after row.
-fn row_major<T: Copy>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
+pub(super) fn row_major<T: Copy>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
     (0..rows).flat_map(|row| (0..columns).map(move |column| values[column * rows + row])).collect()
 }
 
@@ -122,7 +144,8 @@ fn shown(text: &[u8]) -> String {
 }
 
 /// How a value lies in the file.
-struct Encoding {
+#[derive(Debug)]
+pub(super) struct Encoding {
     /// `b`, `i`, `u` or `f`.
     letter: u8,
     /// Bytes a value.
@@ -174,7 +197,18 @@ fn kind(path: &Path, descr: &str) -> Result<Encoding, ColumnError> {
 }
 
 impl Encoding {
-    fn read(&self, path: &Path, file: &mut File, count: usize) -> Result<Values, ColumnError> {
+    /// Bytes a value.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Reads `count` values from where the file stands.
+    pub(super) fn read(
+        &self,
+        path: &Path,
+        file: &mut File,
+        count: usize,
+    ) -> Result<Values, ColumnError> {
         /// Reads `count` values of `$type` and widens them.
         macro_rules! values {
             ($variant:ident, $type:ty, $widen:expr) => {

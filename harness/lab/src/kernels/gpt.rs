@@ -100,11 +100,12 @@ impl std::fmt::Debug for Loops {
 }
 
 /// Whether the loops can take this network: f32 in plain order on the CPU, of the shape's sizes,
-/// and both d and d / heads multiples of 16.
+/// both d and d / heads multiples of 16, and an MLP of width 4d.
 #[must_use]
 pub fn fits(gpt: &Gpt, weights: &[&Tensor]) -> bool {
-    let Shape { width, heads, .. } = gpt.shape;
+    let Shape { width, heads, hidden, .. } = gpt.shape;
     width % LANES == 0
+        && hidden == 4 * width
         && heads > 0
         && (width / heads) % LANES == 0
         && weights.len() >= gpt.parameters()
@@ -170,7 +171,7 @@ fn check_tokens(ids: &[i64], vocabulary: usize) -> Result<(), TchError> {
 }
 
 fn raw_shape(gpt: &Gpt) -> RawShape {
-    let Shape { vocabulary, context, width, depth, heads } = gpt.shape;
+    let Shape { vocabulary, context, width, depth, heads, .. } = gpt.shape;
     let [vocabulary, context, width, depth, heads] =
         [vocabulary, context, width, depth, heads].map(|n| n as i64);
     RawShape { width, heads, depth, vocabulary, context, causal: gpt.causal }
@@ -301,7 +302,8 @@ mod tests {
     use crate::trial;
 
     /// Lengths around the 16 lanes, a vocabulary and head that are no multiples of them.
-    const SHAPE: Shape = Shape { vocabulary: 21, context: 40, width: 48, depth: 2, heads: 3 };
+    const SHAPE: Shape =
+        Shape { vocabulary: 21, context: 40, width: 48, depth: 2, heads: 3, hidden: 192 };
 
     fn tokens(batch: i64, length: i64) -> Tensor {
         let ids = Tensor::arange(batch * length, (Kind::Int64, Device::Cpu));

@@ -390,7 +390,7 @@ fn judged(
 
 /// Scales gradients down to a joint norm of at most `longest`, as
 /// `torch.nn.utils.clip_grad_norm_` does: by `longest / (norm + 1e-6)`, at most 1.
-fn clip(gradients: &mut [Tensor], longest: f64) -> Result<(), tch::TchError> {
+pub(crate) fn clip(gradients: &mut [Tensor], longest: f64) -> Result<(), tch::TchError> {
     let norms =
         gradients.iter().map(|gradient| gradient.f_norm()).collect::<Result<Vec<_>, _>>()?;
     let norm = Tensor::f_stack(&norms, 0)?.f_norm()?;

@@ -1,13 +1,16 @@
 //! A small GPT: pre-LN transformer decoder with learned positions and an untied head.
 //!
 //! Tokens and positions are embedded and added; each block adds causal multi-head attention and
-//! an MLP of width 4d, both behind a layer normalisation (ε 1e-5); GELU is GPT-2's tanh form; a
+//! an MLP of width 4d (or another), both behind a layer normalisation (ε 1e-5); GELU is GPT-2's tanh form; a
 //! last normalisation and a linear head with bias give the logits. No dropout, no tied weights.
 //!
 //! Initial values follow GPT-2 (Radford et al. 2019; openai/gpt-2 and the code of its successors):
 //! matrices and both tables are N(0, 0.02²), the two matrices of a block that end in the residual
 //! stream N(0, 0.02²/2L) for L blocks, biases 0, scales 1, shifts 0. They are drawn from the `init`
 //! stream in the order of the parameters.
+//!
+//! A row of several contexts' length is a pack: it is read context by context, each by itself, so
+//! that nothing is attended to across its parts. Other rows longer than the context are refused.
 //!
 //! Rows of a batch are independent and the mask is causal, so that a shorter row is padded on its
 //! right with any valid token: what stands before the padding does not depend on it.
@@ -39,26 +42,38 @@ pub struct Shape {
     pub depth: usize,
     /// Number of attention heads.
     pub heads: usize,
+    /// Width of the MLPs, 4d in GPT-2.
+    pub hidden: usize,
 }
 
 impl Shape {
     /// d = 64, 2 blocks, 4 heads: 107,296 parameters at V = 32 and a context of 48.
     #[must_use]
     pub fn xs(vocabulary: usize, context: usize) -> Self {
-        Self { vocabulary, context, width: 64, depth: 2, heads: 4 }
+        Self { vocabulary, context, width: 64, depth: 2, heads: 4, hidden: 256 }
     }
 
     /// d = 128, 2 blocks, 4 heads.
     #[must_use]
     pub fn s(vocabulary: usize, context: usize) -> Self {
-        Self { vocabulary, context, width: 128, depth: 2, heads: 4 }
+        Self { vocabulary, context, width: 128, depth: 2, heads: 4, hidden: 512 }
     }
 
     /// d = 128, 4 blocks, 4 heads.
     #[must_use]
     pub fn m(vocabulary: usize, context: usize) -> Self {
-        Self { vocabulary, context, width: 128, depth: 4, heads: 4 }
+        Self { vocabulary, context, width: 128, depth: 4, heads: 4, hidden: 512 }
     }
+}
+
+/// How attention and normalisations are computed.
+#[derive(Debug, Clone, Copy)]
+enum Operations {
+    /// By libtorch's kernels. On the CPU attention has no second derivative; the third of a
+    /// normalisation is wrong, for the second takes its mean and deviation for constants.
+    Kernel,
+    /// By products and means, whose derivatives of every order are right.
+    Products,
 }
 
 /// Indices of a block's parameters in [`Network::parameters`].
@@ -72,9 +87,9 @@ pub struct Block {
     pub out: [usize; 2],
     /// Scale and shift of the normalisation before the MLP, each d.
     pub mlp_norm: [usize; 2],
-    /// Weight (4d × d) and bias (4d).
+    /// Weight (hidden × d) and bias (hidden).
     pub up: [usize; 2],
-    /// Weight (d × 4d) and bias (d).
+    /// Weight (d × hidden) and bias (d).
     pub down: [usize; 2],
 }
 
@@ -135,8 +150,8 @@ impl Gpt {
 
     /// Sizes of all parameters, in their order.
     pub fn sizes(&self) -> impl Iterator<Item = Vec<i64>> {
-        let Shape { vocabulary, context, width, depth, .. } = self.shape;
-        let [v, c, d] = [vocabulary, context, width].map(size);
+        let Shape { vocabulary, context, width, depth, hidden, .. } = self.shape;
+        let [v, c, d, h] = [vocabulary, context, width, hidden].map(size);
         let block = [
             vec![d],
             vec![d],
@@ -146,9 +161,9 @@ impl Gpt {
             vec![d],
             vec![d],
             vec![d],
-            vec![4 * d, d],
-            vec![4 * d],
-            vec![d, 4 * d],
+            vec![h, d],
+            vec![h],
+            vec![d, h],
             vec![d],
         ];
         [vec![v, d], vec![c, d]]
@@ -176,11 +191,15 @@ impl Gpt {
     /// # Errors
     /// When T exceeds the context or a token the vocabulary.
     pub fn forward_with(&self, weights: &[&Tensor], tokens: &Tensor) -> Result<Tensor, TchError> {
-        if fused::fits(self, weights) {
-            return fused::forward(fused::Loops::best(), self, weights, tokens, true);
-        }
-        let [weight, bias] = self.head();
-        self.plain(weights, tokens)?.f_linear(weights[weight], Some(weights[bias]))
+        let parts = self.parts(tokens)?;
+        let logits = if fused::fits(self, weights) {
+            fused::forward(fused::Loops::best(), self, weights, &parts, true)?
+        } else {
+            let [weight, bias] = self.head();
+            self.of_parts(weights, &parts, Operations::Kernel)?
+                .f_linear(weights[weight], Some(weights[bias]))?
+        };
+        joined(logits, tokens)
     }
 
     /// Hidden states B × T × d behind the last normalisation, for tokens B × T (i64): the inputs of
@@ -199,24 +218,55 @@ impl Gpt {
     /// When T exceeds the context or a token the vocabulary.
     pub fn hidden_with(&self, weights: &[&Tensor], tokens: &Tensor) -> Result<Tensor, TchError> {
         if fused::fits(self, weights) {
-            return fused::forward(fused::Loops::best(), self, weights, tokens, false);
+            let parts = self.parts(tokens)?;
+            let hidden = fused::forward(fused::Loops::best(), self, weights, &parts, false)?;
+            return joined(hidden, tokens);
         }
         self.plain(weights, tokens)
     }
 
-    /// [`Gpt::hidden_with`] by libtorch's operations on any device: with higher derivatives, and
-    /// what the fused loops are checked against.
+    /// [`Gpt::hidden_with`] by libtorch's operations on any device: what the fused loops are checked
+    /// against. First derivatives only, on the CPU: its attention kernel has no second ones there.
     ///
     /// # Errors
     /// When T exceeds the context or a token the vocabulary.
     pub fn plain(&self, weights: &[&Tensor], tokens: &Tensor) -> Result<Tensor, TchError> {
+        joined(self.of_parts(weights, &self.parts(tokens)?, Operations::Kernel)?, tokens)
+    }
+
+    /// [`Gpt::plain`] with derivatives of every order; the last bits may differ.
+    ///
+    /// # Errors
+    /// When T exceeds the context or a token the vocabulary.
+    pub fn smooth(&self, weights: &[&Tensor], tokens: &Tensor) -> Result<Tensor, TchError> {
+        joined(self.of_parts(weights, &self.parts(tokens)?, Operations::Products)?, tokens)
+    }
+
+    /// Rows of several contexts' length as rows of one; others as they are.
+    fn parts(&self, tokens: &Tensor) -> Result<Tensor, TchError> {
+        let context = size(self.shape.context).max(1);
+        let length = tokens.size().last().copied().unwrap_or(0);
+        if length > context && length % context == 0 {
+            tokens.f_reshape([-1, context])
+        } else {
+            Ok(tokens.shallow_clone())
+        }
+    }
+
+    /// [`Gpt::plain`] of rows within the context.
+    fn of_parts(
+        &self,
+        weights: &[&Tensor],
+        tokens: &Tensor,
+        operations: Operations,
+    ) -> Result<Tensor, TchError> {
         let length = tokens.size().last().copied().unwrap_or(0);
         let mut x = Tensor::f_embedding(weights[Self::TOKENS], tokens, -1, false, false)?
             .f_add(&weights[Self::POSITIONS].f_narrow(0, 0, length)?)?;
         for index in 0..self.shape.depth {
-            x = self.apply_block(self.block(index), weights, &x)?;
+            x = self.apply_block(self.block(index), weights, &x, operations)?;
         }
-        self.normalise(self.norm(), weights, &x)
+        self.normalise(self.norm(), weights, &x, operations)
     }
 
     /// Logits … × V of hidden states … × d: of all positions, or of those selected.
@@ -233,9 +283,22 @@ impl Gpt {
         [scale, shift]: [usize; 2],
         weights: &[&Tensor],
         x: &Tensor,
+        operations: Operations,
     ) -> Result<Tensor, TchError> {
-        let (scale, shift) = (Some(weights[scale]), Some(weights[shift]));
-        x.f_layer_norm([size(self.shape.width)], scale, shift, EPSILON, false)
+        let (scale, shift) = (weights[scale], weights[shift]);
+        match operations {
+            Operations::Kernel => {
+                let width = [size(self.shape.width)];
+                x.f_layer_norm(width, Some(scale), Some(shift), EPSILON, false)
+            }
+            Operations::Products => {
+                let last = [-1].as_slice();
+                let away = x.f_sub(&x.f_mean_dim(last, true, x.kind())?)?;
+                let variance = away.f_square()?.f_mean_dim(last, true, x.kind())?;
+                let unit = away.f_mul(&variance.f_add_scalar(EPSILON)?.f_rsqrt()?)?;
+                unit.f_mul(scale)?.f_add(shift)
+            }
+        }
     }
 
     /// x + attention(norm(x)), then the same with the MLP.
@@ -244,26 +307,48 @@ impl Gpt {
         block: Block,
         weights: &[&Tensor],
         x: &Tensor,
+        operations: Operations,
     ) -> Result<Tensor, TchError> {
         let linear = |x: &Tensor, [w, b]: [usize; 2]| x.f_linear(weights[w], Some(weights[b]));
-        let qkv = linear(&self.normalise(block.attention_norm, weights, x)?, block.qkv)?;
-        let x = x.f_add(&linear(&self.attend(&qkv)?, block.out)?)?;
-        let up = linear(&self.normalise(block.mlp_norm, weights, &x)?, block.up)?;
+        let qkv =
+            linear(&self.normalise(block.attention_norm, weights, x, operations)?, block.qkv)?;
+        let x = x.f_add(&linear(&self.attend(&qkv, operations)?, block.out)?)?;
+        let up = linear(&self.normalise(block.mlp_norm, weights, &x, operations)?, block.up)?;
         x.f_add(&linear(&up.f_gelu("tanh")?, block.down)?)
     }
 
     /// B × T × 3d → B × T × d.
-    fn attend(&self, qkv: &Tensor) -> Result<Tensor, TchError> {
+    fn attend(&self, qkv: &Tensor, operations: Operations) -> Result<Tensor, TchError> {
         let (batch, length, _) = qkv.size3()?;
         let (heads, width) = (size(self.shape.heads), size(self.shape.width));
         let parts =
             qkv.f_view([batch, length, 3, heads, width / heads])?.f_permute([2, 0, 3, 1, 4])?;
         let [q, k, v] = [0, 1, 2].map(|part| parts.f_select(0, part));
         let none = None::<Tensor>;
-        Tensor::f_scaled_dot_product_attention(&q?, &k?, &v?, none, 0.0, self.causal, None, false)?
-            .f_transpose(1, 2)?
-            .f_reshape([batch, length, width])
+        let (q, k, v, causal) = (q?, k?, v?, self.causal);
+        let heads = match operations {
+            Operations::Kernel => {
+                Tensor::f_scaled_dot_product_attention(&q, &k, &v, none, 0.0, causal, None, false)?
+            }
+            Operations::Products => {
+                let (none, mask) = (None::<Tensor>, None::<Tensor>);
+                Tensor::f_internal_scaled_dot_product_attention_math(
+                    &q, &k, &v, none, 0.0, causal, mask, None, false,
+                )?
+                .0
+            }
+        };
+        heads.f_transpose(1, 2)?.f_reshape([batch, length, width])
     }
+}
+
+/// What was made of [`Gpt::parts`] of `tokens`, B × T, as rows of theirs: B × T × ….
+fn joined(outputs: Tensor, tokens: &Tensor) -> Result<Tensor, TchError> {
+    let (rows, length) = tokens.size2()?;
+    if outputs.size().get(1) == Some(&length) {
+        return Ok(outputs);
+    }
+    outputs.f_reshape([rows, length, -1])
 }
 
 /// A GPT whose positions see themselves and those before.
@@ -283,7 +368,7 @@ pub fn bidirectional(shape: Shape, streams: &Streams, device: Device) -> Result<
 }
 
 fn build(gpt: Gpt, streams: &Streams, device: Device) -> Result<Network, TchError> {
-    let Shape { vocabulary, context, width, depth, heads } = gpt.shape;
+    let Shape { vocabulary, context, width, depth, heads, hidden } = gpt.shape;
     if heads == 0 || width % heads != 0 {
         let message = format!("width {width} is no multiple of {heads} heads");
         return Err(TchError::Kind(message));
@@ -300,8 +385,8 @@ fn build(gpt: Gpt, streams: &Streams, device: Device) -> Result<Network, TchErro
         parameters.linear(&name("attention.qkv"), width, 3 * width, DEVIATION)?;
         parameters.linear(&name("attention.out"), width, width, residual)?;
         parameters.norm(&name("mlp.norm"), width)?;
-        parameters.linear(&name("mlp.up"), width, 4 * width, DEVIATION)?;
-        parameters.linear(&name("mlp.down"), 4 * width, width, residual)?;
+        parameters.linear(&name("mlp.up"), width, hidden, DEVIATION)?;
+        parameters.linear(&name("mlp.down"), hidden, width, residual)?;
     }
     parameters.layer += 1;
     parameters.norm("norm", width)?;
@@ -372,7 +457,8 @@ mod tests {
     use crate::network::values;
     use crate::trial;
 
-    const SHAPE: Shape = Shape { vocabulary: 11, context: 9, width: 16, depth: 2, heads: 4 };
+    const SHAPE: Shape =
+        Shape { vocabulary: 11, context: 9, width: 16, depth: 2, heads: 4, hidden: 64 };
 
     fn tokens(batch: i64, length: i64) -> Tensor {
         let ids = Tensor::arange(batch * length, (Kind::Int64, Device::Cpu));
@@ -457,6 +543,22 @@ mod tests {
         let _ = changed.narrow(1, 5, 4).fill_(1);
         let changed = network.forward(&changed, false).unwrap().narrow(1, 0, 5);
         assert!(distance(&whole, &changed) < 1e-6);
+    }
+
+    #[test]
+    fn a_row_of_two_contexts_is_two_rows_and_any_other_longer_one_is_refused() {
+        let network = network();
+        let pack = tokens(2, 18);
+        let apart = network.forward(&pack.view([4, 9]), true).unwrap();
+        let packed = network.forward(&pack, true).unwrap();
+        assert_eq!(packed.size(), [2, 18, 11]);
+        assert_eq!(values(&packed).unwrap(), values(&apart).unwrap());
+        let gpt = network.gpt().unwrap();
+        let hidden = gpt.hidden(&network, &pack).unwrap();
+        assert_eq!(distance(&gpt.logits(&network, &hidden).unwrap(), &packed), 0.0);
+        for length in [10, 17, 19] {
+            assert!(network.forward(&tokens(1, length), true).is_err(), "{length}");
+        }
     }
 
     #[test]

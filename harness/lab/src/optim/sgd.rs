@@ -6,8 +6,8 @@ use tch::{TchError, Tensor};
 
 use crate::kernels::{SgdStep, fused_sgd};
 use crate::network::{Network, Parameter};
-use crate::optim::put_back;
-use crate::seat::{Gradients, Moment, Optimizer};
+use crate::optim::{put_back, repeated};
+use crate::seat::{Expanded, Expansion, Gradients, Moment, Optimizer};
 
 settings! {
     /// Settings of SGD.
@@ -108,5 +108,33 @@ impl Optimizer for Sgd {
         put_back([&mut started].into_iter().chain(&mut self.momenta), state)?;
         self.started = i64::try_from(&started)? != 0;
         Ok(())
+    }
+
+    fn for_rows(&self, rows: i64) -> Option<Box<dyn Optimizer>> {
+        let momenta = vec![repeated(self.momenta.iter(), rows)];
+        Some(Box::new(Self { settings: self.settings.clone(), momenta, started: self.started }))
+    }
+
+    /// Γ is linear in gradient and parameters: dΓ has the same factors, without the buffer.
+    fn expanded(&self, at: &Expansion<'_>, moment: &Moment) -> Option<Expanded> {
+        let [buffer] = self.momenta.as_slice() else { return None };
+        let SgdSettings { lr, momentum, nesterov, weight_decay } = self.settings;
+        let rate = lr * moment.lr_factor;
+        // On the first step the buffer is 0 and becomes the gradient.
+        let weight = if nesterov { 1.0 + momentum } else { 1.0 };
+        let rest = if nesterov { momentum * momentum } else { momentum };
+        let both = || {
+            let slope = |gradient: &Tensor, theta: &Tensor| {
+                gradient.f_add(&theta.f_mul_scalar(weight_decay)?)?.f_mul_scalar(rate * weight)
+            };
+            let own = slope(at.gradient, at.theta)?;
+            let update = own.f_add(&buffer.f_mul_scalar(rate * rest)?)?;
+            Ok([update, slope(at.change, at.away)?])
+        };
+        Some(both())
+    }
+
+    fn sgd(&self) -> Option<&SgdSettings> {
+        Some(&self.settings)
     }
 }

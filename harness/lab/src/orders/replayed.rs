@@ -1,4 +1,5 @@
-//! The order of a recorded run, as it was or with its last part shuffled afresh.
+//! An order that is known before the run: that of a recorded run, as it was or with its last part
+//! shuffled afresh, or one from a file.
 
 use ledger::digest::Digest;
 use ledger::order::{self, OrderLaw};
@@ -13,7 +14,7 @@ pub struct Replayed {
 }
 
 impl Replayed {
-    /// The recorded order itself.
+    /// These ids, epoch by epoch.
     #[must_use]
     pub fn new(law: OrderLaw, epochs: Vec<Vec<u32>>) -> Self {
         Self { law, epochs }
@@ -39,6 +40,12 @@ impl Replayed {
             order::shuffle(&mut order::generator(&digest), &mut ids[kept..]);
             before += (ids.len() as u64).div_ceil(u64::from(batch.max(1)));
         }
+        Self { law: self.law, epochs }
+    }
+
+    /// The same run with other ids, epoch by epoch.
+    #[must_use]
+    pub fn with_epochs(&self, epochs: Vec<Vec<u32>>) -> Self {
         Self { law: self.law, epochs }
     }
 

@@ -32,7 +32,15 @@ mod tests {
 
     #[test]
     fn a_number_gives_every_run_the_same_values_and_no_number_gives_each_its_own() {
-        for id in ["markov-mlp", "markov-gru", "markov-gpt", "templates-mlp", "templates-cnn"] {
+        for id in [
+            "clusters-mlp",
+            "domains-gpt",
+            "markov-gpt",
+            "markov-gru",
+            "markov-mlp",
+            "templates-cnn",
+            "templates-mlp",
+        ] {
             let digest = |init: u32, seed: u64| {
                 let stage = Stage::generated(id, &with([("init", init.into())])).unwrap();
                 stage.network(seed).unwrap().digest().unwrap()

@@ -226,7 +226,7 @@ mod tests {
     }
 
     fn network() -> Network {
-        let shape = Shape { vocabulary: 9, context: 12, width: 8, depth: 1, heads: 2 };
+        let shape = Shape { vocabulary: 9, context: 12, width: 8, depth: 1, heads: 2, hidden: 32 };
         gpt(shape, &trial::streams(), Device::Cpu).unwrap()
     }
 

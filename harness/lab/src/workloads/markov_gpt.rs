@@ -53,7 +53,7 @@ pub static WORKLOAD: Workload = Workload {
         let Settings { width, depth, text } = Settings::read(values).unwrap_or_default();
         let (vocabulary, context) = (material.vocabulary(), material.context());
         let [width, depth, heads] = [width, depth, HEADS].map(|size| size as usize);
-        let shape = Shape { vocabulary, context, width, depth, heads };
+        let shape = Shape { vocabulary, context, width, depth, heads, hidden: 4 * width };
         let network = gpt(shape, &text.initial.streams(streams), device)?;
         spread(&network)?;
         Ok(network)

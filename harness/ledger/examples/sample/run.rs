@@ -166,6 +166,7 @@ fn record(seed: u64, train_root: Digest) -> RunRecord {
         streams: vec!["order".to_owned()],
         order: None,
         lineage: None,
+        given_order: None,
         facts: BTreeMap::new(),
         warnings: Vec::new(),
         environment: Environment {

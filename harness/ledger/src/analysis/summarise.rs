@@ -109,6 +109,7 @@ pub fn summarise(suite: &SuiteRun, cells: &[CellRun]) -> Analysis {
         question: suite.question.clone(),
         suite_digest: suite.suite_digest.clone(),
         membership: Vec::new(),
+        order_estimates: Vec::new(),
         claims: claims::judge_all(suite, cells),
         runs: cells.iter().map(|run| row(suite, run)).collect(),
         environment: environment(suite, cells),

@@ -69,6 +69,7 @@ pub(super) fn record(seed: usize, (time, accuracy, nll): Ending) -> RunRecord {
         streams: Vec::new(),
         order: None,
         lineage: None,
+        given_order: None,
         facts: BTreeMap::new(),
         warnings: Vec::new(),
         environment: Environment {
@@ -173,6 +174,8 @@ impl Made {
             workloads: (0..self.endings.len()).map(workload).collect(),
             arms: vec![arm("old"), arm("new")],
             provenance: Vec::new(),
+            estimates: Vec::new(),
+            estimated: Vec::new(),
             claims: self.claims.clone(),
             cells: cells.iter().map(|run| run.cell.clone()).collect(),
             argv: Vec::new(),

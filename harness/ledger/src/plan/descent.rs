@@ -4,7 +4,7 @@ use super::{Cell, Plan, PlannedArm, PlannedWorkload, Problem, key};
 use crate::catalogue::hint;
 use crate::lineage::{CellName, Origin, Parents};
 use crate::provenance::Adjust;
-use crate::suite::{MembershipUse, Step};
+use crate::suite::{EstimateUse, MembershipUse, Step};
 
 /// A parent of a cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,6 +163,22 @@ pub(super) fn check_test(
         Some(problem) => Err(("expect", problem.to_owned())),
         None => Ok(()),
     }
+}
+
+/// Checks that the run of an order estimate is in the plan.
+pub(super) fn check_estimated(
+    entry: &EstimateUse,
+    workloads: &[PlannedWorkload],
+    arms: &[PlannedArm],
+) -> Result<(), String> {
+    let name = &entry.run;
+    if name.workload.is_none() {
+        return Err(format!("{name}: name the workload too, as in workload/{name}"));
+    }
+    if name.seeds_ahead > 0 {
+        return Err(format!("{name}: every seed is estimated; leave out the +"));
+    }
+    find(workloads, arms, 0, name).map(|_| ())
 }
 
 impl Plan {

@@ -299,3 +299,38 @@ fn a_cell_id_changes_with_its_parent_and_only_then() {
     assert_ne!(id(&of("a")).unwrap(), id(&of("b")).unwrap());
     assert_ne!(id(&of("a")).unwrap(), id(&Parents::default()).unwrap());
 }
+
+#[test]
+fn wrong_order_estimates_have_file_line_column_and_remedy() {
+    let message = |entry: &str| {
+        planned(&format!("{TEXT}estimates:\n  - {{ name: e, {entry} }}\n")).unwrap_err().to_string()
+    };
+    assert!(
+        message("run: digits-mlp/sdg")
+            .starts_with("x.yaml:21:21: no arm \"sdg\" runs on digits-mlp; did you mean \"sgd\"?"),
+        "{}",
+        message("run: digits-mlp/sdg")
+    );
+    assert_eq!(
+        message("run: digits-mlp/sgd, estimator: surogate"),
+        "x.yaml:21:48: unknown estimator \"surogate\"; did you mean \"surrogate\"?"
+    );
+    assert_eq!(
+        message("run: digits-mlp/sgd, bars: { held_out: 2 }"),
+        "x.yaml:21:55: held_out is 2: it must be above 0 and at most 1, as in 0.9"
+    );
+    let wrong = message("run: digits-mlp/sgd, bars: { heldout: 0.9 }");
+    assert!(wrong.contains("did you mean `held_out`?"), "{wrong}");
+    assert!(message("run: sgd").contains("name the workload too"));
+    assert!(message("run: digits-mlp/sgd+1").contains("leave out the +"));
+    let two = "run: digits-mlp/sgd }\n  - { name: e, run: digits-mlp/sgd";
+    assert!(message(two).contains("two estimates are called \"e\""));
+}
+
+#[test]
+fn order_estimates_stay_where_their_run_does() {
+    let text = format!("{TEXT}estimates:\n  - {{ name: e, run: digits-mlp/sgd, last: 4 }}\n");
+    assert_eq!(planned(&text).unwrap().estimates.len(), 1);
+    let only = Overrides { methods: vec!["muon".to_owned()], ..Overrides::default() };
+    assert_eq!(plan("x.yaml", &text, &catalogue(), &only).unwrap().estimates.len(), 0);
+}

@@ -160,7 +160,7 @@ pub(super) fn each_group(records: &[Record], mut visit: impl FnMut(usize, &[Reco
 }
 
 /// The doubled, centred mid-rank of every score, by row.
-pub(super) fn of_scores(scores: &[f64]) -> Vec<i64> {
+pub(crate) fn of_scores(scores: &[f64]) -> Vec<i64> {
     let n = scores.len();
     let mut records: Vec<Record> = scores
         .iter()

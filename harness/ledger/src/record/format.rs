@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::digest::Digest;
+use crate::given::GivenOrder;
 use crate::lineage::{Lineage, Origin, Parents};
 use crate::order::{OrderLaw, Unit};
 use crate::plan::{PlannedArm, PlannedWorkload};
@@ -220,6 +221,9 @@ pub struct RunRecord {
     pub order: Option<OrderSection>,
     /// Runs that this one descends from.
     pub lineage: Option<Lineage>,
+    /// Digest of the order that it was given ([`crate::given`]), when it was not the method's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_order: Option<Digest>,
     /// Facts of the method's seats.
     pub facts: BTreeMap<String, Value>,
     /// What a reader must know.
@@ -254,6 +258,7 @@ impl RunRecord {
             settings: self.settings.clone(),
             on: Vec::new(),
             parents: self.parents().map(|cell| Origin::Run(cell.clone())),
+            order: self.given_order.map(GivenOrder::recorded),
         };
         (workload, arm)
     }

@@ -9,7 +9,7 @@ use super::store::Store;
 use super::writer::write_atomic;
 use crate::catalogue::MetricInfo;
 use crate::settings::Values;
-use crate::suite::{ClaimUse, MembershipUse};
+use crate::suite::{ClaimUse, EstimateUse, MembershipUse};
 
 /// Version of the file.
 const SUITE_RUN_VERSION: u32 = 1;
@@ -38,10 +38,33 @@ pub struct SuiteRun {
     /// Membership tests to make.
     #[serde(default)]
     pub provenance: Vec<MembershipUse>,
+    /// Order estimates.
+    #[serde(default)]
+    pub estimates: Vec<EstimateUse>,
+    /// What came of them, entry by entry and seed by seed.
+    #[serde(default)]
+    pub estimated: Vec<RunEstimate>,
     /// Cells in plan order.
     pub cells: Vec<RunCell>,
     /// The command that ran it.
     pub argv: Vec<String>,
+}
+
+/// An order estimate of a suite run under one seed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunEstimate {
+    /// Index into the estimates.
+    pub entry: usize,
+    /// The seed as the user gave it.
+    pub seed: String,
+    /// Cell id.
+    pub cell: String,
+    /// The document with its numbers, from the store's folder on; none where it could not be made.
+    pub file: Option<String>,
+    /// Why it could not be made.
+    pub error: Option<String>,
+    /// Seconds that it took when it was made.
+    pub seconds: Option<f64>,
 }
 
 /// A workload of a suite run.

@@ -1,6 +1,6 @@
 //! The few functions of probability distributions that the statistics need, checked once here.
 
-use statrs::distribution::{ChiSquared, ContinuousCDF as _, Normal, StudentsT};
+use statrs::distribution::{ChiSquared, ContinuousCDF as _, FisherSnedecor, Normal, StudentsT};
 use statrs::function::beta::beta_reg;
 
 use super::StatsError;
@@ -40,6 +40,17 @@ pub(crate) fn student_t_tail(t: f64, freedom: usize) -> f64 {
 /// The quantile of chi-squared with `freedom` degrees of freedom, at least 1, for p in (0, 1).
 pub(crate) fn chi_squared_quantile(p: f64, freedom: usize) -> f64 {
     ChiSquared::new(freedom as f64).map_or(f64::NAN, |distribution| distribution.inverse_cdf(p))
+}
+
+/// P(X <= t) of Student's t with `freedom` >= 1 degrees of freedom.
+pub(crate) fn student_t_cdf(t: f64, freedom: usize) -> f64 {
+    StudentsT::new(0.0, 1.0, freedom.max(1) as f64).map_or(f64::NAN, |law| law.cdf(t))
+}
+
+/// P(X > f) of Fisher's F with `above` and `below` >= 1 degrees of freedom, for f >= 0.
+pub(crate) fn fisher_f_tail(f: f64, above: usize, below: usize) -> f64 {
+    let law = FisherSnedecor::new(above.max(1) as f64, below.max(1) as f64);
+    law.map_or(f64::NAN, |law| law.sf(f))
 }
 
 /// P(X <= k) of a binomial with `n` trials of probability one half.
@@ -104,6 +115,14 @@ mod tests {
         ] {
             assert!(close(fair_binomial_cdf(k, n), expected), "{k} {n}");
         }
+    }
+
+    #[test]
+    fn tails_of_students_t_and_fishers_f_agree_with_scipy() {
+        // scipy 1.17.1: scipy.stats.t.cdf(1.5, 3), scipy.stats.f.sf(8.7, 15, 3).
+        assert!(close(student_t_cdf(1.5, 3), 0.8847080673775886));
+        assert!(close(student_t_cdf(-1.5, 3), 1.0 - 0.8847080673775886));
+        assert!(close(fisher_f_tail(8.7, 15, 3), 0.050022776688259496));
     }
 
     #[test]

@@ -68,6 +68,14 @@ pub(super) fn check(store: &Store, record: &RunRecord, order: &OrderSection) -> 
     ];
     // The leaves of a large dataset are the larger part of the memory, and done with.
     drop(leaves);
+    if let Some(given) = record.given_order {
+        let ids = blob.as_ref().map_err(Clone::clone);
+        let ids = ids.and_then(|blob| read_ids(blob).map_err(|error| error.to_string()));
+        checks.push(Check::of(
+            "given order",
+            ids.and_then(|ids| same(&given, &crate::given::digest(&ids))),
+        ));
+    }
     let of_the_seed = matches!(order.law, OrderLaw::Uniform | OrderLaw::UniformSameEachEpoch);
     if of_the_seed && order.unit == Unit::Sample {
         checks.push(Check::of("uniform order of the seed", check_uniform(order, seed, blob)));

@@ -85,6 +85,8 @@ fn made(tests: Vec<MembershipUse>) -> Made {
         arms: vec![RunArm { label: "a".into(), method: "m".into(), settings: BTreeMap::new() }],
         claims: Vec::new(),
         provenance: tests,
+        estimates: Vec::new(),
+        estimated: Vec::new(),
         cells: cells.collect(),
         argv: Vec::new(),
     };

@@ -1,0 +1,224 @@
+//! `palimpsest estimate position` and `attribute`: what the place of each item does.
+
+use anyhow::{Context as _, bail};
+use lab::estimate::Problem as _;
+use ledger::estimates::results::{Attribution, RecencyCurves};
+use ledger::estimates::{ItemOrder, attribution, curves};
+use palimpsest::cli::Exit;
+use palimpsest::cli::estimate::position::Args;
+use palimpsest::voice::{print_json, print_table, print_text};
+use tch::Tensor;
+
+use super::bench::{Bench, with_bench};
+use super::predict::out;
+use super::print;
+
+/// An item's own losses and held-out losses by position, `[item][position]`.
+struct Curves {
+    own: Vec<Vec<f64>>,
+    held_out: Vec<Vec<f64>>,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    with_bench(&args.fit, |bench| {
+        let result = found(bench, &args.item, args.check)?;
+        let out = out(args.out.as_deref(), &args.fit.places.store(), "position", bench);
+        let paths = reports::estimates::recency(&result, &out)?;
+        if args.json {
+            print_json(&result)?;
+        } else {
+            show(bench, &result)?;
+            for path in &paths {
+                print_text(&format!("{}\n", path.display()))?;
+            }
+        }
+        Ok(print::exit(&result.source))
+    })
+}
+
+/// Losses by the place of items (all of them where none is asked for), with `check` beside true
+/// runs.
+pub fn found(bench: &mut Bench<'_>, asked: &[u32], check: bool) -> anyhow::Result<RecencyCurves> {
+    let items = items(bench, asked)?;
+    let (estimates, seconds) = estimated(bench, &items)?;
+    let absent = absent(bench, &items)?;
+    let (own_agreement, held_out_agreement) = if check {
+        let truth = retrained(bench, &items)?;
+        (
+            Some(curves::compare(&estimates.own, &truth.own)?),
+            Some(curves::compare(&estimates.held_out, &truth.held_out)?),
+        )
+    } else {
+        (None, None)
+    };
+    let flat = curves::flat(&estimates.own, 0.0);
+    let some = |rows: Vec<Vec<f64>>| -> Vec<Vec<Option<f64>>> {
+        let finite = |value: f64| Some(value).filter(|value| value.is_finite());
+        rows.into_iter().map(|row| row.into_iter().map(finite).collect()).collect()
+    };
+    Ok(RecencyCurves {
+        source: bench.source(Some(seconds))?,
+        items,
+        own: some(estimates.own),
+        held_out: some(estimates.held_out),
+        absent: some(vec![absent]).concat(),
+        own_agreement,
+        held_out_agreement,
+        flat,
+    })
+}
+
+/// `palimpsest estimate attribute`.
+pub fn attribute(args: &Args) -> anyhow::Result<Exit> {
+    with_bench(&args.fit, |bench| {
+        let items = items(bench, &args.item)?;
+        let (found, seconds) = estimated(bench, &items)?;
+        let band = bench.band.context(
+            "the gate's estimates are not finite, so that no noise is known to judge curves by",
+        )?;
+        let mut ranked = attribution::rank(&found.held_out, &band)?;
+        for influence in &mut ranked {
+            influence.item = items[influence.item] as usize;
+        }
+        let residual_sd = band.residual_sd;
+        let result = Attribution { source: bench.source(Some(seconds))?, residual_sd, ranked };
+        let out = out(args.out.as_deref(), &args.fit.places.store(), "attribute", bench);
+        let paths = reports::estimates::attribution(&result, &out)?;
+        if args.json {
+            print_json(&result)?;
+        } else {
+            show_influence(bench, &result)?;
+            for path in &paths {
+                print_text(&format!("{}\n", path.display()))?;
+            }
+        }
+        Ok(print::exit(&result.source))
+    })
+}
+
+/// The items asked for; all of them where none is named.
+fn items(bench: &Bench<'_>, asked: &[u32]) -> anyhow::Result<Vec<u32>> {
+    if bench.estimator.ranks_only() || bench.estimator.id() == "reduced" {
+        bail!(
+            "\"{}\" gives no parameters, from which an item's own loss could be read: take \
+             --estimator surrogate",
+            bench.estimator.id()
+        );
+    }
+    let all = bench.fitted.window.orders.items();
+    if let Some(item) = asked.iter().find(|item| **item >= all) {
+        bail!("--item {item}: the window has {all} items, numbered from 0");
+    }
+    Ok(if asked.is_empty() { (0..all).collect() } else { asked.to_vec() })
+}
+
+/// The recorded order with `item` at every step of its own epoch in turn.
+fn moved(bench: &Bench<'_>, item: u32) -> anyhow::Result<Vec<ItemOrder>> {
+    let window = &bench.fitted.window.orders;
+    let reference = window.reference();
+    let step = reference.step_of(item).context("an item that the window does not hold")?;
+    let epoch = window.epochs().iter().find(|epoch| epoch.contains(&step));
+    let epoch = epoch.context("a step outside all epochs")?.clone();
+    epoch.map(|step| Ok(window.moved(reference, item, step)?)).collect()
+}
+
+fn estimated(bench: &mut Bench<'_>, items: &[u32]) -> anyhow::Result<(Curves, f64)> {
+    let mut curves = Curves { own: Vec::new(), held_out: Vec::new() };
+    let (mut seconds, mut orders) = (0.0, 0.0);
+    for item in items {
+        let moved = moved(bench, *item)?;
+        let predicted = bench.predict(&moved)?;
+        let ends = predicted.ends.context("the estimator gives no parameters")?;
+        curves.own.push(bench.fitted.problem.own(*item as usize, &ends)?);
+        curves.held_out.push(predicted.losses);
+        seconds += predicted.seconds;
+        orders += moved.len() as f64;
+    }
+    Ok((curves, seconds / orders))
+}
+
+/// The same by true runs.
+fn retrained(bench: &mut Bench<'_>, items: &[u32]) -> anyhow::Result<Curves> {
+    let mut curves = Curves { own: Vec::new(), held_out: Vec::new() };
+    for item in items {
+        let ends = moved(bench, *item)?
+            .iter()
+            .map(|order| Ok(bench.fitted.retrain(order)?.0))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let ends = Tensor::f_stack(&ends, 0)?;
+        curves.own.push(bench.fitted.problem.own(*item as usize, &ends)?);
+        curves.held_out.push(bench.fitted.problem.held_out(&ends)?);
+    }
+    Ok(curves)
+}
+
+/// Own loss of each item where the window goes without it.
+fn absent(bench: &mut Bench<'_>, items: &[u32]) -> anyhow::Result<Vec<f64>> {
+    let reference = bench.fitted.window.orders.reference().clone();
+    let without: Vec<_> = items.iter().map(|item| reference.without(*item)).collect();
+    let mut losses = Vec::with_capacity(items.len());
+    for (item, order) in items.iter().zip(&without) {
+        let predicted = bench.predict(std::slice::from_ref(order))?;
+        let ends = predicted.ends.context("the estimator gives no parameters")?;
+        losses.extend(bench.fitted.problem.own(*item as usize, &ends)?);
+    }
+    Ok(losses)
+}
+
+fn show(bench: &Bench<'_>, result: &RecencyCurves) -> anyhow::Result<()> {
+    print::heading(bench, &result.source)?;
+    let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.5}"));
+    let header = ["item", "own loss: first place", "last place", "lowest", "at step", "left out"];
+    let rows = result.items.iter().enumerate().map(|(row, item)| {
+        let own = &result.own[row];
+        let lowest = own.iter().enumerate().filter_map(|(at, loss)| Some((at, (*loss)?)));
+        let lowest = lowest.min_by(|a, b| a.1.total_cmp(&b.1));
+        [
+            item.to_string(),
+            number(own.first().copied().flatten()),
+            number(own.last().copied().flatten()),
+            number(lowest.map(|(_, loss)| loss)),
+            lowest.map_or("–".to_owned(), |(at, _)| at.to_string()),
+            number(result.absent[row]),
+        ]
+    });
+    print_table(header, rows)?;
+    for (what, agreement) in
+        [("own", &result.own_agreement), ("held-out", &result.held_out_agreement)]
+    {
+        if let Some(agreement) = agreement {
+            let show =
+                |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.3}"));
+            print_text(&format!(
+                "{what} losses against true runs: centred R² {}, Spearman per item {} in the \
+                 median, {} at least, {} flat\n",
+                show(agreement.centred_r2),
+                show(agreement.median),
+                show(agreement.min),
+                agreement.flat
+            ))?;
+        }
+    }
+    print_text(
+        "an own loss that is lower at late places is recency: what came last is remembered\n",
+    )
+}
+
+fn show_influence(bench: &Bench<'_>, result: &Attribution) -> anyhow::Result<()> {
+    print::heading(bench, &result.source)?;
+    print_text(&format!("noise of an estimate: sd {:.5}\n", result.residual_sd))?;
+    let header =
+        ["item", "held-out: range", "per step later", "95 % interval", "best step", "p", ""];
+    let rows = result.ranked.iter().map(|one| {
+        [
+            one.item.to_string(),
+            format!("{:.5}", one.range),
+            format!("{:+.2e}", one.slope),
+            format!("[{:+.2e}, {:+.2e}]", one.slope_interval.low, one.slope_interval.high),
+            one.best_position.to_string(),
+            format!("{:.2e}", one.p),
+            if one.flat { "flat" } else { "" }.to_owned(),
+        ]
+    });
+    print_table(header, rows)
+}

@@ -1,0 +1,171 @@
+//! The order estimates of a suite, made when its runs are there.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use ledger::analysis::order_estimates::{EstimateFound, Numbers};
+use ledger::digest::Digest;
+use ledger::estimates::results::Items;
+use ledger::estimates::search::Search;
+use ledger::plan::Cell;
+use ledger::record::format::Status;
+use ledger::record::suite_run::RunEstimate;
+use ledger::record::writer::write_atomic;
+use ledger::suite::estimates::{EstimateUse, HeldOut, Kind};
+use palimpsest::cli::estimate::fit::{self, Fit};
+use palimpsest::cli::suite_options::Places;
+use palimpsest::library::code_digest;
+use palimpsest::machine;
+use palimpsest::voice::{note, warn};
+
+use super::bench::with_bench;
+use super::validate;
+use crate::runner::cell::CellReport;
+use crate::runner::{NamedSeed, Session};
+
+/// Below this share of a core, a busy machine spoils times.
+const OWN_CORE: f64 = 0.97;
+
+/// Makes every estimate of the plan under every seed. The runs are over and stay, whatever comes
+/// of it: an estimate that cannot be made is kept with its reason.
+pub fn all(
+    session: &Session,
+    seeds: &[NamedSeed],
+    cells: &[(Cell, &CellReport)],
+    places: &Places,
+) -> Vec<RunEstimate> {
+    let mut made = Vec::new();
+    for (entry, wanted) in session.plan.estimates.iter().enumerate() {
+        for place in 0..session.plan.seeds.len() {
+            let Ok(cell) = session.plan.tested(&wanted.run, place) else { continue };
+            let index = cells.iter().position(|(other, _)| *other == cell);
+            let Some((index, seed)) = index.and_then(|index| Some((index, seeds.get(index)?)))
+            else {
+                continue;
+            };
+            let report = cells[index].1;
+            let found = if report.status == Status::Failed {
+                Err(anyhow::anyhow!("its run failed"))
+            } else {
+                one(session, wanted, &report.cell, places)
+            };
+            let (file, error, seconds) = match found {
+                Ok((file, seconds)) => (Some(file), None, Some(seconds)),
+                Err(error) => {
+                    warn(&format!("{}, seed {}: {error:#}", wanted.name, seed.name));
+                    (None, Some(format!("{error:#}")), None)
+                }
+            };
+            let (seed, cell) = (seed.name.clone(), report.cell.clone());
+            made.push(RunEstimate { entry, seed, cell, file, error, seconds });
+        }
+    }
+    made
+}
+
+/// The document of one estimate, from the store's folder on, and the seconds that it took.
+fn one(
+    session: &Session,
+    wanted: &EstimateUse,
+    cell: &str,
+    places: &Places,
+) -> anyhow::Result<(String, f64)> {
+    let store = places.store();
+    let settings = serde_json::to_vec(&wanted.settings())?;
+    let record = store.record(cell)?;
+    let name = Digest::of_parts(&[
+        b"palimpsest/suite-estimate/v1",
+        cell.as_bytes(),
+        &settings,
+        code_digest().as_bytes(),
+        lab::device::LIBTORCH_VERSION.as_bytes(),
+        record.environment.device.as_bytes(),
+    ]);
+    let file = format!("estimates/{cell}/suite-{}.json", name.short(16));
+    let path = store.root().join(&file);
+    if !session.force
+        && let Some(kept) = kept(&path)
+        && kept.settings == wanted.settings()
+    {
+        return Ok((file, kept.seconds));
+    }
+    note(&format!("estimate: {}, run {cell}", wanted.name));
+    let found = made(session, wanted, cell, places)?;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    write_atomic(&path, &serde_json::to_vec_pretty(&found)?)?;
+    Ok((file, found.seconds))
+}
+
+/// A document that is there and whole; a damaged one is made again.
+fn kept(path: &Path) -> Option<EstimateFound> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+fn made(
+    session: &Session,
+    wanted: &EstimateUse,
+    cell: &str,
+    places: &Places,
+) -> anyhow::Result<EstimateFound> {
+    let fit = Fit {
+        run: cell.to_owned(),
+        last: wanted.last,
+        items: match wanted.items {
+            Items::Batches => fit::Items::Batches,
+            Items::Examples => fit::Items::Examples,
+        },
+        estimator: wanted.estimator.clone(),
+        directions: wanted.k,
+        pilots: wanted.pilots,
+        gate: wanted.gate,
+        passes: wanted.passes,
+        seed: wanted.seed,
+        held_out: match wanted.held_out {
+            HeldOut::Validation => fit::HeldOut::Validation,
+            HeldOut::Test => fit::HeldOut::Test,
+        },
+        memory_limit: None,
+        fresh: session.force,
+        places: places.clone(),
+    };
+    let (load, clock, before) = (machine::load(), lab::clock::Monotonic::start(), machine::usage());
+    let numbers = with_bench(&fit, |bench| {
+        Ok(match (wanted.kind(), &wanted.search, &wanted.position) {
+            (Kind::Search, Some(search), _) => {
+                let settings = Search {
+                    random: search.random as usize,
+                    keep: search.keep as usize,
+                    starts: search.descents as usize,
+                    seed: wanted.seed,
+                    ..Search::default()
+                };
+                Numbers::Search(Box::new(super::search::found(bench, &settings, search.against)?))
+            }
+            (_, _, Some(position)) => {
+                Numbers::Position(Box::new(super::position::found(bench, &position.items, true)?))
+            }
+            _ => Numbers::Orders(validate::found(bench, wanted.test_orders(), &wanted.beside)?),
+        })
+    })?;
+    let seconds = lab::clock::Time::now(&clock).as_secs_f64();
+    let used = before.zip(machine::usage()).map(|((before, _), (after, _))| after - before);
+    let busy = load.is_some_and(|load| load > f64::from(machine::cpus()));
+    let disturbed = busy && used.is_none_or(|used| used / seconds < OWN_CORE);
+    let (settings, code) = (wanted.settings(), code_digest().to_owned());
+    Ok(EstimateFound { settings, code, seconds, disturbed, numbers })
+}
+
+#[cfg(test)]
+mod tests {
+    use lab::estimate::registry::REGISTRY;
+    use ledger::suite::estimates::ESTIMATORS;
+
+    #[test]
+    fn a_suite_may_ask_for_every_estimator_there_is() {
+        let ids: Vec<&str> = REGISTRY.iter().map(|entry| entry.id).collect();
+        assert_eq!(ids, ESTIMATORS);
+    }
+}

@@ -1,0 +1,68 @@
+//! Adam (Kingma & Ba, arXiv:1412.6980) with weight decay in the gradient, as `torch.optim.Adam`.
+
+use tch::{TchError, Tensor};
+
+use crate::network::Parameter;
+use crate::optim::adamw::Adamw;
+use crate::seat::{Gradients, Moment, Optimizer};
+
+/// AdamW without its own decay, given g + decay·w.
+pub struct Adam {
+    rule: Box<dyn Optimizer>,
+    weight_decay: f64,
+}
+
+impl std::fmt::Debug for Adam {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Adam").field("weight_decay", &self.weight_decay).finish_non_exhaustive()
+    }
+}
+
+impl Adam {
+    /// Adam whose moments and steps are those of `rule`, which decays nothing itself.
+    #[must_use]
+    pub fn new(rule: Adamw, weight_decay: f64) -> Self {
+        Self { rule: Box::new(rule), weight_decay }
+    }
+}
+
+impl Optimizer for Adam {
+    fn update(
+        &mut self,
+        parameters: &[Parameter],
+        gradients: &Gradients,
+        moment: &Moment,
+    ) -> Result<(), TchError> {
+        if self.weight_decay == 0.0 {
+            return self.rule.update(parameters, gradients, moment);
+        }
+        let decayed = gradients.active.iter().zip(&gradients.tensors).map(|(&index, gradient)| {
+            let decay = parameters[index].tensor.f_mul_scalar(self.weight_decay)?;
+            gradient.f_add(&decay)
+        });
+        let tensors = decayed.collect::<Result<_, _>>()?;
+        let gradients = Gradients { active: gradients.active.clone(), tensors };
+        self.rule.update(parameters, &gradients, moment)
+    }
+
+    fn momentum(&mut self, parameter: usize) -> Option<&mut Tensor> {
+        self.rule.momentum(parameter)
+    }
+
+    fn reset(&mut self) -> Result<(), TchError> {
+        self.rule.reset()
+    }
+
+    fn state(&self) -> Option<Vec<Tensor>> {
+        self.rule.state()
+    }
+
+    fn restore(&mut self, state: &[Tensor]) -> Result<(), TchError> {
+        self.rule.restore(state)
+    }
+
+    fn for_rows(&self, rows: i64) -> Option<Box<dyn Optimizer>> {
+        let rule = self.rule.for_rows(rows)?;
+        Some(Box::new(Self { rule, weight_decay: self.weight_decay }))
+    }
+}

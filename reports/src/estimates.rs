@@ -1,0 +1,113 @@
+//! Figures and tables of order estimates: predicted against retrained losses, the growth of the
+//! error, the best orders of a search, and recency curves.
+
+pub mod curves;
+mod influence;
+mod ranking;
+pub mod scatter;
+pub mod strip;
+
+use std::path::{Path, PathBuf};
+
+use crate::ReportError;
+use crate::figure::{Colour, Figure};
+use ledger::estimates::results::{
+    Attribution, Prediction, RecencyCurves, SearchResult, Validation,
+};
+
+/// Predicted losses of orders: `estimate-prediction` as PNG, SVG, CSV and JSON.
+///
+/// # Errors
+/// When a figure cannot be drawn or a file cannot be written.
+pub fn prediction(found: &Prediction, out: &Path) -> Result<Vec<PathBuf>, ReportError> {
+    let mut table = "rank,order,held_out,low,high,better_than_reference\n".to_owned();
+    for (rank, row) in found.ranking().into_iter().enumerate() {
+        let row = &found.rows[row];
+        let (low, high) = (row.interval.map(|at| at.low), row.interval.map(|at| at.high));
+        let numbers = [row.held_out, low, high, row.better_than_reference].map(cell).join(",");
+        table += &format!("{},{},{numbers}\n", rank + 1, row.hash);
+    }
+    crate::provenance::write(&ranking::figure(found), table, found, out)
+}
+
+/// Estimators held to true runs, the first with its figure.
+///
+/// # Errors
+/// When a figure cannot be drawn or a file cannot be written.
+pub fn validations(all: &[Validation], out: &Path) -> Result<Vec<PathBuf>, ReportError> {
+    let mut paths = Vec::new();
+    for found in all {
+        paths
+            .extend(scatter::render(found, &out.join(crate::text::slug(&found.source.estimator)))?);
+    }
+    Ok(paths)
+}
+
+/// The best orders of a search.
+///
+/// # Errors
+/// When a figure cannot be drawn or a file cannot be written.
+pub fn search(found: &SearchResult, out: &Path) -> Result<Vec<PathBuf>, ReportError> {
+    strip::render(found, out)
+}
+
+/// Losses by the place of an item.
+///
+/// # Errors
+/// When a figure cannot be drawn or a file cannot be written.
+pub fn recency(found: &RecencyCurves, out: &Path) -> Result<Vec<PathBuf>, ReportError> {
+    curves::render(found, out)
+}
+
+/// Items by what their places do: `estimate-attribution` as PNG, SVG, CSV and JSON.
+///
+/// # Errors
+/// When a figure cannot be drawn or a file cannot be written.
+pub fn attribution(found: &Attribution, out: &Path) -> Result<Vec<PathBuf>, ReportError> {
+    let mut table = "item,range,sd,slope,low,high,best_position,p,flat\n".to_owned();
+    for one in &found.ranked {
+        table += &format!(
+            "{},{},{},{},{},{},{},{},{}\n",
+            one.item,
+            one.range,
+            one.sd,
+            one.slope,
+            one.slope_interval.low,
+            one.slope_interval.high,
+            one.best_position,
+            one.p,
+            one.flat
+        );
+    }
+    crate::provenance::write(&influence::figure(found), table, found, out)
+}
+
+/// A filled rectangle from its left, top, right and bottom.
+fn rectangle(figure: &mut Figure, [left, top, right, bottom]: [f64; 4], colour: Colour) {
+    let corners = vec![(left, top), (right, top), (right, bottom), (left, bottom)];
+    figure.area(corners, colour, 1.0);
+}
+
+/// From one colour (0) to another (1).
+fn mix(from: Colour, to: Colour, share: f64) -> Colour {
+    let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
+    let byte = |from: u8, to: u8| {
+        let mixed = f64::from(from) + (f64::from(to) - f64::from(from)) * share;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between two bytes"
+        )]
+        let byte = mixed.round() as u8;
+        byte
+    };
+    (byte(from.0, to.0), byte(from.1, to.1), byte(from.2, to.2))
+}
+
+/// A number for a table, or nothing where there is none.
+fn cell(value: Option<f64>) -> String {
+    value.map_or(String::new(), |value| value.to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! Figures of estimates stay readable, also for hostile names and numbers that are missing.
+
+use ledger::estimates::ItemOrder;
+use ledger::estimates::agreement::{Agreement, Interval, Signal};
+use ledger::estimates::attribution::Influence;
+use ledger::estimates::results::{
+    Attribution, FORMAT, Items, Point, Prediction, RecencyCurves, Row, SearchResult, Source,
+    Validation,
+};
+use ledger::estimates::search::{Found, Scored, Search};
+use ledger::estimates::validity::{Band, Validity, Verdict};
+
+use super::{curves, influence, ranking, scatter, strip};
+use crate::figure::tests::{check_shapes, check_texts};
+use crate::figure::{Figure, Shape};
+
+const HOSTILE: &str =
+    "<script>alert(1)</script>\u{202E}\n,=cmd() & a very long name, far beyond any";
+
+fn source(estimator: &str, verdict: Verdict) -> Source {
+    Source {
+        format: FORMAT,
+        cell: "23c4511d3ae32d61".to_owned(),
+        first_step: 64,
+        steps: 4,
+        items: Items::Batches,
+        item_count: 4,
+        estimator: estimator.to_owned(),
+        k: Some(8),
+        seed: 0,
+        pilots: 6,
+        validity: Validity {
+            verdict,
+            pilots: 8,
+            relative_error: Some(0.1),
+            residual_over_sd: Some(0.1),
+            reason: HOSTILE.repeat(4),
+            remedy: None,
+        },
+        cost: None,
+        warnings: Vec::new(),
+    }
+}
+
+fn orders() -> [ItemOrder; 3] {
+    [[0, 1, 2, 3], [3, 2, 1, 0], [1, 0, 3, 2]].map(|items| ItemOrder::batches(&items))
+}
+
+fn prediction(estimator: &str, verdict: Verdict) -> Prediction {
+    let band = Band { bias: 0.0, residual_sd: 0.01, pilots: 8 };
+    let losses = [1.1, f64::NAN, 1.2];
+    let rows = orders().into_iter().zip(losses);
+    let rows = rows.map(|(order, loss)| Row::new(order, loss, &[], Some(&band), 1.15)).collect();
+    Prediction { source: source(estimator, verdict), reference: 1.15, rows }
+}
+
+fn validation(estimator: &str, scale: f64, growth: &[Option<f64>]) -> Validation {
+    let points = orders().into_iter().zip([Some(1.1), None, Some(1.21)]).zip([1.12, 1.3, 1.2]);
+    let points = points.map(|((order, estimated), retrained)| Point {
+        hash: order.hash(),
+        estimated: estimated.map(|loss| loss * scale),
+        retrained: retrained * scale,
+        relative_error: estimated.map(|_| 0.1),
+    });
+    let agreement = Agreement {
+        orders: 3,
+        signal: Signal::Failed,
+        reason: Some(HOSTILE.to_owned()),
+        relative_error: Some(0.1),
+        cosine: None,
+        held_out: None,
+        held_out_interval: None,
+        per_item: None,
+        mae_over_sd: None,
+        null_mae_over_sd: None,
+    };
+    Validation {
+        source: source(estimator, Verdict::Weak),
+        reference: 1.15 * scale,
+        agreement,
+        points: points.collect(),
+        error_growth: growth.to_vec(),
+    }
+}
+
+fn search(estimator: &str, scale: f64) -> SearchResult {
+    let scored = |order: ItemOrder| Scored { hash: order.hash(), order, estimate: 1.16 * scale };
+    let found = Found {
+        search: Search::default(),
+        scored: 3,
+        not_finite: 0,
+        random_mean: 1.2,
+        random_sd: 0.1,
+        best: orders().map(scored).to_vec(),
+        descents: Vec::new(),
+    };
+    SearchResult { source: source(estimator, Verdict::Ok), found, best: None, descents: None }
+}
+
+fn recency(estimator: &str, scale: f64) -> RecencyCurves {
+    let curve = vec![Some(1.3 * scale), None, Some(1.1 * scale), Some(scale)];
+    RecencyCurves {
+        source: source(estimator, Verdict::Ok),
+        items: vec![0, 123_456],
+        own: vec![curve.clone(), vec![Some(1.0); 4]],
+        held_out: vec![curve, vec![Some(1.0); 4]],
+        absent: vec![Some(1.4), None],
+        own_agreement: None,
+        held_out_agreement: None,
+        flat: vec![false, true],
+    }
+}
+
+fn attribution(estimator: &str, scale: f64) -> Attribution {
+    let one = |item, slope: f64, flat| Influence {
+        item,
+        range: 0.1,
+        sd: 0.03,
+        slope: slope * scale,
+        slope_interval: Interval { low: (slope - 1e-4) * scale, high: (slope + 1e-4) * scale },
+        best_position: 0,
+        p: 1e-6,
+        flat,
+    };
+    let ranked = vec![one(3, -4e-4, false), one(123_456, 2e-5, true)];
+    Attribution { source: source(estimator, Verdict::Ok), residual_sd: 1e-4, ranked }
+}
+
+fn every_figure() -> Vec<Figure> {
+    let growth = [Some(0.01), None, Some(0.3)];
+    let mut all = Vec::new();
+    for name in ["surrogate", HOSTILE] {
+        for scale in [1.0, 1e-7, 1e6] {
+            all.push(scatter::figure(&validation(name, scale, &growth)));
+            all.push(scatter::figure(&validation(name, scale, &[])));
+            all.push(strip::figure(&search(name, scale)));
+            all.push(curves::figure(&recency(name, scale)));
+            all.push(influence::figure(&attribution(name, scale)));
+        }
+        for verdict in [Verdict::Ok, Verdict::OutsideValidity] {
+            all.push(ranking::figure(&prediction(name, verdict)));
+        }
+    }
+    all
+}
+
+#[test]
+fn no_text_of_an_estimate_overlaps_another_or_leaves_the_figure() {
+    every_figure().iter().for_each(check_texts);
+}
+
+#[test]
+fn no_shape_of_an_estimate_leaves_the_figure() {
+    every_figure().iter().for_each(check_shapes);
+}
+
+#[test]
+fn a_hostile_estimator_writes_into_the_folder_asked_for_and_its_name_is_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let found = validation("../../<script>", 1.0, &[]);
+    let paths = super::validations(&[found], folder.path()).unwrap();
+    assert_eq!(paths.len(), 4);
+    for path in &paths {
+        assert!(path.canonicalize().unwrap().starts_with(folder.path().canonicalize().unwrap()));
+    }
+    let svg = paths.iter().find(|path| path.extension().is_some_and(|end| end == "svg")).unwrap();
+    assert!(!std::fs::read_to_string(svg).unwrap().contains("<script"));
+}
+
+#[test]
+fn intervals_outside_validity_are_not_drawn() {
+    let bars = |verdict| {
+        let shapes = ranking::figure(&prediction("surrogate", verdict)).shapes;
+        let is_bar = |shape: &&Shape| matches!(shape, Shape::Line { alpha, .. } if *alpha < 1.0);
+        shapes.iter().filter(is_bar).count()
+    };
+    // Two of the three orders have a loss.
+    assert_eq!((bars(Verdict::Ok), bars(Verdict::OutsideValidity)), (2, 0));
+}

@@ -1,0 +1,197 @@
+//! Order estimates as a user meets them: a tiny run, every verb, and a suite's own section.
+
+use ledger::record::RunRecord;
+use serde_json::Value;
+
+use crate::support::Bench;
+
+const SUITE: &str = "\
+suite: tiny-estimates
+question: Do the verbs of order estimates work?
+seeds: 1
+keep_models: true
+settings: { schedule: constant }
+workloads: [{ workload: clusters-mlp, as: mlp }]
+arms:
+  - { method: sgd, as: sgd, with: { batch_size: 1, lr: 0.1, momentum: 0, nesterov: false, weight_decay: 0 } }
+";
+
+/// The section of a suite, with bars that are met and one that cannot be.
+const SECTION: &str = "\
+estimates:
+  - { name: plain, run: mlp/sgd, last: 6, pilots: 3, gate: 4, orders: 16, beside: [replay], bars: { held_out: 0.5 } }
+  - { name: blind, run: mlp/sgd, last: 6, pilots: 3, gate: 4, orders: 16, estimator: replay, bars: { validity: no order signal } }
+  - { name: strict, run: mlp/sgd, last: 6, pilots: 3, gate: 4, orders: 16, bars: { relative_error: 1.0e-9 } }
+";
+
+/// The window and the fit that every command takes.
+const FIT: [&str; 8] = ["--last", "6", "--pilots", "3", "--gate", "4", "--out", "out"];
+
+fn bench() -> (Bench, RunRecord) {
+    let bench = Bench::with_run(SUITE);
+    let record = bench.record("sgd", 0);
+    (bench, record)
+}
+
+/// A verb on the run, as JSON; any exit code that is an answer.
+fn answer(bench: &Bench, cell: &str, verb: &[&str], more: &[&str]) -> Value {
+    let arguments = [&["estimate"], verb, &[cell], &FIT, more, &["--json"]].concat();
+    let output = bench.run(&arguments);
+    assert!(matches!(output.code, Some(0 | 3)), "{arguments:?}: {}", output.stderr);
+    output.json()
+}
+
+/// The document without what clocks say.
+fn timeless(mut document: Value) -> Value {
+    match &mut document {
+        Value::Object(map) => {
+            map.remove("cost");
+            for value in map.values_mut() {
+                *value = timeless(value.take());
+            }
+        }
+        Value::Array(list) => {
+            for value in list {
+                *value = timeless(value.take());
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+    document
+}
+
+#[test]
+fn orders_are_estimated_alike_twice_and_from_every_source() {
+    let (bench, record) = bench();
+    let orders = |spec: &str| answer(&bench, &record.cell, &[], &["--orders", spec]);
+    let first = orders("5");
+    assert_eq!(first["rows"].as_array().unwrap().len(), 5);
+    assert_eq!(timeless(orders("5")), timeless(first.clone()));
+    // Made anew and not read from what is kept.
+    let fresh = answer(&bench, &record.cell, &[], &["--orders", "5", "--fresh"]);
+    assert_eq!(timeless(fresh), timeless(first));
+    assert_eq!(orders("reverse")["rows"].as_array().unwrap().len(), 1);
+    assert_eq!(orders("sorted:loss")["rows"].as_array().unwrap().len(), 1);
+    bench.write("orders.txt", "0 1 2 3 4 5\n5 4 3 2 1 0\n");
+    let (file, reverse) = (orders("orders.txt"), orders("reverse"));
+    assert_eq!(file["rows"][1]["hash"], reverse["rows"][0]["hash"]);
+    assert_eq!(file["rows"][1]["held_out"], reverse["rows"][0]["held_out"]);
+    bench.write("wrong.txt", "0 1 2 3 4 4\n");
+    let arguments = [&["estimate", &record.cell], &FIT[..], &["--orders", "wrong.txt"]].concat();
+    assert!(bench.run(&arguments).ends(2).stderr.contains("wrong.txt"));
+}
+
+#[test]
+fn replay_of_a_constant_rate_is_flagged_and_has_no_rank_correlation() {
+    let (bench, record) = bench();
+    let more = ["--orders", "16", "--beside", "null,replay"];
+    let all = answer(&bench, &record.cell, &["validate"], &more);
+    let [own, null, replay] = &all.as_array().unwrap()[..] else { panic!("three estimators") };
+    assert_eq!(own["source"]["estimator"], "surrogate");
+    assert!(own["agreement"]["held_out"].as_f64().unwrap() > 0.8, "{own}");
+    for blind in [null, replay] {
+        assert_eq!(blind["source"]["validity"]["verdict"], "no order signal");
+        assert!(blind["agreement"]["held_out"].is_null());
+        let error = blind["agreement"]["relative_error"].as_f64().unwrap();
+        assert!((error - 1.0).abs() < 1e-4, "{error}");
+    }
+    let null = own["agreement"]["null_mae_over_sd"].as_f64().unwrap();
+    assert!(own["agreement"]["mae_over_sd"].as_f64().unwrap() < null);
+}
+
+#[test]
+fn the_best_order_of_a_search_is_a_run_of_its_own() {
+    let (bench, record) = bench();
+    let more = ["--random", "100", "--keep", "2", "--descents", "1", "--against", "8"];
+    let found = answer(&bench, &record.cell, &["search"], &more);
+    assert_eq!(found["found"]["best"].as_array().unwrap().len(), 2);
+    assert_eq!(found["found"]["descents"][0]["local_minimum"], true);
+    bench.run(&["run", "suite.yaml", "--order", "sgd=out/best-order.npy"]).ends(0);
+    let own: Vec<_> =
+        bench.records().into_iter().filter(|record| record.given_order.is_some()).collect();
+    let [own] = &own[..] else { panic!("one run has a given order") };
+    assert_ne!(own.parameters_sha256, record.parameters_sha256);
+    bench.run(&["verify", &own.cell]).ends(0);
+}
+
+#[test]
+fn positions_are_checked_against_true_runs_and_items_are_ranked() {
+    let (bench, record) = bench();
+    let curves = answer(&bench, &record.cell, &["position"], &["--check"]);
+    assert_eq!(curves["own"].as_array().unwrap().len(), 6);
+    assert!(curves["own_agreement"]["centred_r2"].as_f64().unwrap() > 0.5, "{curves}");
+    let ranked = answer(&bench, &record.cell, &["attribute"], &[]);
+    assert_eq!(ranked["ranked"].as_array().unwrap().len(), 6);
+}
+
+#[test]
+fn what_cannot_be_estimated_is_refused_with_the_way_out() {
+    let (bench, record) = bench();
+    let command = [&["estimate", &record.cell], &FIT[..], &["--orders", "2"]].concat();
+    let output = bench.run(&[&command[..], &["--memory-limit", "1e-9"]].concat()).ends(2);
+    assert!(output.stderr.contains("--memory-limit"), "{}", output.stderr);
+    let output = bench.run(&[&command[..], &["--estimator", "surogate"]].concat()).ends(2);
+    assert!(output.stderr.contains("did you mean \"surrogate\"?"), "{}", output.stderr);
+}
+
+#[test]
+fn a_damaged_set_up_is_made_again() {
+    let (bench, record) = bench();
+    let orders = || timeless(answer(&bench, &record.cell, &[], &["--orders", "3"]));
+    let first = orders();
+    let mut damaged = 0;
+    let mut folders = vec![bench.path("runs/estimates")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let bytes = std::fs::read(&path).unwrap();
+                std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+                damaged += 1;
+            }
+        }
+    }
+    assert!(damaged > 0);
+    assert_eq!(orders(), first);
+}
+
+#[test]
+fn a_suite_makes_its_estimates_once_judges_them_and_reports_them() {
+    let bench = Bench::new();
+    bench.write("suite.yaml", &format!("{SUITE}{SECTION}"));
+    let run = |more: &[&str]| bench.run(&[&["run", "suite.yaml"], more].concat());
+    let shown = run(&[]).ends(0).stdout;
+    assert!(shown.contains("order estimates: 2 met, 1 missed"), "{shown}");
+    let first = run(&["--json"]).ends(0).json();
+    assert_eq!(first["order_estimates"][0]["met"], true);
+    assert_eq!(first["order_estimates"][2]["met"], false);
+    // Times and all: the documents were kept.
+    assert_eq!(run(&["--json"]).ends(0).json()["order_estimates"], first["order_estimates"]);
+    run(&["--strict"]).ends(1);
+    bench.run(&["report", "tiny-estimates", "--out", "report"]).ends(0);
+    let page = std::fs::read_to_string(bench.path("report/index.html")).unwrap();
+    assert!(page.contains("id=\"estimates\"") && page.contains("plain"));
+    let table = std::fs::read_to_string(bench.path("report/estimates.csv")).unwrap();
+    // A heading, three entries and the estimator beside the first.
+    assert_eq!(table.lines().count(), 5, "{table}");
+    let plan = bench.run(&["plan", "suite.yaml"]).ends(0).stdout;
+    assert!(plan.contains("last 6 steps") && plan.contains("s a seed"), "{plan}");
+}
+
+#[test]
+fn a_run_that_chose_its_order_while_training_is_refused() {
+    let suite = "\
+suite: adaptive
+question: Is an adaptive order refused?
+seeds: 1
+workloads: [{ workload: slp-resolve, with: { variant: lego, names: 12 }, epochs: 0.1, evaluate_every: 0.1 }]
+arms: [{ method: skill-it, as: adaptive }]
+";
+    let bench = Bench::with_run(suite);
+    let record = bench.records().remove(0);
+    let command = ["estimate", record.cell.as_str(), "--last", "2", "--orders", "2"];
+    let output = bench.run(&command).ends(2);
+    assert!(output.stderr.contains("chosen while training"), "{}", output.stderr);
+}
