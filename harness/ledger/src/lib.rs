@@ -8,6 +8,7 @@ pub mod catalogue;
 pub mod commitment;
 pub mod digest;
 pub mod evidence;
+pub mod history;
 pub mod lineage;
 pub mod merkle;
 pub mod order;

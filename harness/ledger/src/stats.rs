@@ -12,7 +12,7 @@ pub mod across;
 pub mod bootstrap;
 pub mod crossing;
 mod distribution;
-mod draws;
+pub(crate) mod draws;
 mod error;
 pub mod improvement;
 pub mod interval;
