@@ -192,8 +192,9 @@ fn merge(
         }
         points.remove(place);
         ps.remove(place);
-        for beside in place.saturating_sub(1)..(place + 1).min(points.len()) {
-            ps[beside] = p_at(values, &points, beside, minimum);
+        // Only the points beside the removed one have another level next to them now.
+        for (beside, p) in ps.iter_mut().enumerate().take(place + 1).skip(place.saturating_sub(1)) {
+            *p = p_at(values, &points, beside, minimum);
         }
     }
     points

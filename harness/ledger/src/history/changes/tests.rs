@@ -116,7 +116,7 @@ fn an_accepted_change_is_kept_with_its_reason_and_is_no_alarm() {
     assert_eq!(reason, Some("exact attention costs this"));
     // All metrics, and a commit beside the change, where noise may have moved it.
     history.push(accept(31, &[])).unwrap();
-    assert_eq!(open(&history).0, [String::new(); 0]);
+    assert!(open(&history).0.is_empty());
 }
 
 #[test]
