@@ -5,6 +5,7 @@
 //! which `palimpsest list` need not wait for.
 
 pub mod cli;
+pub mod git;
 pub mod library;
 pub mod machine;
 pub mod voice;

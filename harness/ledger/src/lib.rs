@@ -10,6 +10,7 @@ pub mod digest;
 pub mod estimates;
 pub mod evidence;
 pub mod given;
+pub mod history;
 pub mod lineage;
 pub mod merkle;
 pub mod order;

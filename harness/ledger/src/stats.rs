@@ -17,7 +17,7 @@ pub mod best_of;
 pub mod bootstrap;
 pub mod crossing;
 pub(crate) mod distribution;
-mod draws;
+pub(crate) mod draws;
 pub mod equivalence;
 mod error;
 pub mod improvement;

@@ -1,0 +1,240 @@
+use std::convert::Infallible;
+use std::fs;
+
+use super::*;
+
+fn raw(folder: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new("git");
+    command.arg("-C").arg(folder).args(arguments);
+    for name in REDIRECTING {
+        command.env_remove(name);
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    line(output.stdout)
+}
+
+/// A repository with one commit, a staged change and an untracked file.
+fn repository() -> (tempfile::TempDir, HistoryBranch) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    raw(path, &["init", "--quiet", "--initial-branch=main"]);
+    fs::write(path.join("a"), "1").unwrap();
+    raw(path, &["add", "a"]);
+    let identity = ["-c", "user.name=a", "-c", "user.email=a@b"];
+    raw(path, &[&identity[..], &["commit", "--quiet", "-m", "first"]].concat());
+    fs::write(path.join("a"), "2").unwrap();
+    raw(path, &["add", "a"]);
+    fs::write(path.join("untracked"), "3").unwrap();
+    let branch = HistoryBranch::open(path, HISTORY_BRANCH).unwrap();
+    (folder, branch)
+}
+
+fn add(branch: &HistoryBranch, suite: &str, machine: &str, text: &str) -> String {
+    let change = |old: &[u8]| Ok::<_, Infallible>([old, text.as_bytes()].concat());
+    branch.record(suite, machine, &format!("Record {suite}"), change).unwrap()
+}
+
+fn text(branch: &HistoryBranch, suite: &str, machine: &str) -> Option<String> {
+    branch.read(suite, machine).unwrap().map(|bytes| String::from_utf8(bytes).unwrap())
+}
+
+#[test]
+fn a_history_is_kept_in_an_orphan_branch_beside_the_others() {
+    let (folder, branch) = repository();
+    assert_eq!(text(&branch, "digits", "m1"), None);
+    add(&branch, "digits", "m1", "one\n");
+    assert_eq!(text(&branch, "digits", "m2"), None);
+    add(&branch, "digits", "m2", "two\n");
+    add(&branch, "mnist", "m1", "three\n");
+    let tip = add(&branch, "digits", "m1", "four\n");
+    assert_eq!(text(&branch, "digits", "m1").unwrap(), "one\nfour\n");
+    assert_eq!(text(&branch, "digits", "m2").unwrap(), "two\n");
+    assert_eq!(text(&branch, "mnist", "m1").unwrap(), "three\n");
+    assert_eq!(raw(folder.path(), &["rev-parse", HISTORY_BRANCH]), tip);
+    assert_eq!(raw(folder.path(), &["rev-list", "--count", HISTORY_BRANCH]), "4");
+    assert_eq!(raw(folder.path(), &["show", "bench-data:digits/m1.jsonl"]), "one\nfour");
+    let bases = Command::new("git")
+        .arg("-C")
+        .arg(folder.path())
+        .args(["merge-base", "main", HISTORY_BRANCH])
+        .output()
+        .unwrap();
+    assert!(!bases.status.success(), "the branch shares no commit with main");
+    raw(folder.path(), &["fsck", "--strict"]);
+}
+
+#[test]
+fn work_tree_index_and_current_branch_are_not_touched() {
+    let (folder, branch) = repository();
+    let look = || {
+        let path = folder.path();
+        (
+            raw(path, &["status", "--porcelain=v2", "--branch"]),
+            fs::read(path.join(".git/index")).unwrap(),
+        )
+    };
+    let before = look();
+    add(&branch, "digits", "m1", "one\n");
+    add(&branch, "digits", "m1", "two\n");
+    assert_eq!(look(), before);
+}
+
+#[test]
+fn a_writer_that_lost_the_race_appends_to_the_winner_s_file() {
+    let (_folder, branch) = repository();
+    add(&branch, "digits", "m1", "0\n");
+    let mut calls = 0;
+    let change = |old: &[u8]| {
+        calls += 1;
+        if calls == 1 {
+            add(&branch, "digits", "m1", "winner\n");
+        }
+        Ok::<_, Infallible>([old, b"loser\n"].concat())
+    };
+    branch.record("digits", "m1", "m", change).unwrap();
+    assert_eq!(calls, 2);
+    assert_eq!(text(&branch, "digits", "m1").unwrap(), "0\nwinner\nloser\n");
+}
+
+#[test]
+fn the_first_record_races_too() {
+    let (_folder, branch) = repository();
+    let mut calls = 0;
+    let change = |old: &[u8]| {
+        calls += 1;
+        if calls == 1 {
+            add(&branch, "mnist", "m1", "winner\n");
+        }
+        Ok::<_, Infallible>([old, b"loser\n"].concat())
+    };
+    branch.record("digits", "m1", "m", change).unwrap();
+    assert_eq!(text(&branch, "mnist", "m1").unwrap(), "winner\n");
+    assert_eq!(text(&branch, "digits", "m1").unwrap(), "loser\n");
+}
+
+#[test]
+fn a_writer_that_always_loses_gives_up_and_says_so() {
+    let (_folder, branch) = repository();
+    let change = |old: &[u8]| {
+        add(&branch, "mnist", "m1", "winner\n");
+        Ok::<_, Infallible>([old, b"loser\n"].concat())
+    };
+    let error = branch.record("digits", "m1", "m", change).unwrap_err();
+    assert!(matches!(error, RecordError::Git(GitError::Contended { .. })), "{error}");
+    assert_eq!(text(&branch, "digits", "m1"), None);
+}
+
+#[test]
+fn every_line_of_many_writers_arrives() {
+    let (_folder, branch) = repository();
+    std::thread::scope(|scope| {
+        for writer in 0..3 {
+            let branch = &branch;
+            scope.spawn(move || {
+                for number in 0..3 {
+                    add(branch, "digits", "m1", &format!("{writer}{number}\n"));
+                }
+            });
+        }
+    });
+    let mut lines: Vec<String> =
+        text(&branch, "digits", "m1").unwrap().lines().map(str::to_owned).collect();
+    lines.sort();
+    assert_eq!(lines, ["00", "01", "02", "10", "11", "12", "20", "21", "22"]);
+}
+
+#[test]
+fn a_refused_change_leaves_the_branch_as_it_was() {
+    let (folder, branch) = repository();
+    let tip = add(&branch, "digits", "m1", "one\n");
+    let error = branch.record("digits", "m1", "m", |_| Err("no".to_owned())).unwrap_err();
+    assert_eq!(error.to_string(), "no");
+    assert_eq!(raw(folder.path(), &["rev-parse", HISTORY_BRANCH]), tip);
+}
+
+#[test]
+fn hostile_names_are_refused_before_git_sees_them() {
+    let (folder, branch) = repository();
+    let hostile = [
+        "",
+        "-f",
+        "--upload-pack=x",
+        "../x",
+        "a/b",
+        "a..b",
+        "a b",
+        "a\nb",
+        "a:b",
+        "a~1",
+        "a^",
+        "@{u}",
+        ".git",
+        "x.lock",
+        "x.LOCK",
+        "$(id)",
+        "`id`",
+        "a;b",
+        "a\0b",
+        "HEAD",
+        "a.",
+        "é",
+        "a*",
+        "a\\b",
+    ];
+    for name in hostile {
+        let refused = |error: &GitError| matches!(error, GitError::Name { .. });
+        assert!(refused(&HistoryBranch::open(folder.path(), name).unwrap_err()), "{name:?}");
+        assert!(refused(&branch.read(name, "m1").unwrap_err()), "{name:?}");
+        assert!(refused(&branch.read("digits", name).unwrap_err()), "{name:?}");
+    }
+    let said = branch.read("a/b", "m1").unwrap_err().to_string();
+    assert!(said.starts_with("suite \"a/b\" is not a name: use letters"), "{said}");
+    assert!(branch.commit("--all").is_err());
+}
+
+#[test]
+fn variables_that_send_git_elsewhere_are_ignored() {
+    // In a process of its own: the environment belongs to all threads.
+    const INNER: &str = "PALIMPSEST_TEST_REPOSITORY";
+    if let Some(repository) = std::env::var_os(INNER) {
+        let branch = HistoryBranch::open(Path::new(&repository), HISTORY_BRANCH).unwrap();
+        add(&branch, "digits", "m1", "here\n");
+        return;
+    }
+    let (folder, branch) = repository();
+    let (other, elsewhere) = repository();
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--test-threads=1"])
+        .arg(format!(
+            "{}::variables_that_send_git_elsewhere_are_ignored",
+            module_path!().split_once("::").unwrap().1
+        ))
+        .env(INNER, folder.path())
+        .env("GIT_DIR", other.path().join(".git"))
+        .env("GIT_WORK_TREE", other.path())
+        .env("GIT_INDEX_FILE", other.path().join("index"))
+        .env("GIT_OBJECT_DIRECTORY", other.path().join("objects"))
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    assert_eq!(text(&branch, "digits", "m1").unwrap(), "here\n");
+    assert_eq!(text(&elsewhere, "digits", "m1"), None);
+}
+
+#[test]
+fn a_folder_that_is_no_repository_is_told_with_git_s_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = HistoryBranch::open(folder.path(), HISTORY_BRANCH).unwrap_err().to_string();
+    assert!(error.contains("not a git repository"), "{error}");
+}
+
+#[test]
+fn a_large_history_passes_through() {
+    // More than a pipe holds, in both directions.
+    let (_folder, branch) = repository();
+    let large = "x".repeat(3_000_000);
+    add(&branch, "digits", "m1", &large);
+    assert_eq!(text(&branch, "digits", "m1").unwrap(), large);
+}

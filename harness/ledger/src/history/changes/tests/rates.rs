@@ -1,0 +1,107 @@
+//! Rates of error by simulation; the table of `docs/history.md` is printed by the ignored test.
+
+use super::*;
+
+/// Standard noise of one shape.
+fn noise(shape: &str, name: &str, count: usize) -> Vec<f64> {
+    let mut rng = Streams::new([11; 32]).generator(name);
+    let mut last = 0.0;
+    let mut draw = || {
+        let z = normal_f64(&mut rng);
+        match shape {
+            "normal" => z,
+            // Student t with 3 degrees of freedom, over its standard deviation.
+            "heavy" => {
+                let square: f64 = (0..3).map(|_| normal_f64(&mut rng).powi(2)).sum();
+                z / (square / 3.0).sqrt() / 3f64.sqrt()
+            }
+            // Log-normal times: mostly fast, sometimes slow.
+            "skewed" => (z.exp() - 0.5f64.exp()) / 2.16,
+            "drifting" => {
+                last = 0.3 * last + (1.0f64 - 0.09).sqrt() * z;
+                last
+            }
+            "rounded" => z.round(),
+            _ => unreachable!(),
+        }
+    };
+    (0..count).map(|_| draw()).collect()
+}
+
+/// Values around 100 with noise of 2 %; a step of `by` at `at`.
+fn series(shape: &str, name: &str, count: usize, at: usize, by: f64) -> Vec<f64> {
+    let noise = noise(shape, name, count).into_iter().enumerate();
+    noise.map(|(i, z)| 100.0 + 2.0 * z + if i >= at { 100.0 * by } else { 0.0 }).collect()
+}
+
+/// Share of unchanged series that get any change, each judged alone.
+fn false_alarms(shape: &str, count: usize, repeats: usize) -> f64 {
+    let alarms = (0..repeats).filter(|i| {
+        let values = series(shape, &format!("{shape} {count} {i}"), count, count, 0.0);
+        !analysed(&[values]).series[0].changes.is_empty()
+    });
+    alarms.count() as f64 / repeats as f64
+}
+
+/// Share of series with a step before the last `after` of `count` commits where it is found within
+/// two commits.
+fn power(shape: &str, count: usize, after: usize, by: f64, repeats: usize) -> f64 {
+    let at = count - after;
+    let found = (0..repeats).filter(|i| {
+        let values = series(shape, &format!("{shape} {count} {i}"), count, at, by);
+        places(&analysed(&[values]).series[0]).iter().any(|place| place.abs_diff(at) <= 2)
+    });
+    found.count() as f64 / repeats as f64
+}
+
+#[test]
+fn noise_alarms_in_at_most_the_stated_share_of_series() {
+    // Otava 0.8.0 alarms in 13 of 100 series of 200 normal values at its p of 0.001. Ours states 5 %:
+    // three standard errors at 200 repeats are 4.6 %.
+    for shape in ["normal", "heavy", "skewed", "rounded"] {
+        let rate = false_alarms(shape, 60, 200);
+        assert!(rate <= 0.096, "{shape}: {rate}");
+    }
+    let rate = false_alarms("normal", 400, 100);
+    assert!(rate <= 0.115, "{rate}");
+}
+
+#[test]
+fn a_hundred_unchanged_metrics_together_rarely_alarm() {
+    let mut alarms = 0;
+    for repeat in 0..10 {
+        let column = |i| series("normal", &format!("many {repeat} {i}"), 60, 60, 0.0);
+        let columns: Vec<Vec<f64>> = (0..100).map(column).collect();
+        alarms += usize::from(!analysed(&columns).open().is_empty());
+    }
+    // Stated: 5 %; more than 3 of 10 has a chance below 0.2 %.
+    assert!(alarms <= 3, "{alarms}");
+}
+
+#[test]
+fn a_step_of_five_percent_in_noise_of_two_is_found_after_ten_commits() {
+    let rate = power("normal", 60, 10, 0.05, 100);
+    assert!(rate >= 0.85, "{rate}");
+    let rate = power("normal", 60, 30, 0.05, 100);
+    assert!(rate >= 0.95, "{rate}");
+}
+
+#[test]
+#[ignore = "minutes; prints the table of docs/history.md"]
+#[expect(clippy::print_stdout, reason = "the table is what it is run for")]
+fn print_the_table_of_rates() {
+    for count in [50, 200, 1000] {
+        for shape in ["normal", "heavy", "skewed", "rounded", "drifting"] {
+            let rate = false_alarms(shape, count, if count == 1000 { 400 } else { 1000 });
+            println!("alarms {shape} {count}: {rate:.3}");
+        }
+    }
+    for shape in ["normal", "heavy", "skewed"] {
+        for by in [0.02, 0.05, 0.1] {
+            for after in [3, 5, 10, 20] {
+                let rate = power(shape, 200, after, by, 500);
+                println!("power {shape} {by} {after}: {rate:.3}");
+            }
+        }
+    }
+}
