@@ -11,7 +11,6 @@
 //!
 //! Initial values have the deviations of PyTorch's layers, tables N(0, 1), as in `markov-gpt`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use data::domains::Domains;
@@ -24,8 +23,9 @@ use ledger::settings::{Range, SettingError, Values};
 use tch::{Device, TchError, Tensor};
 
 use super::initial::Initial;
-use super::language::{Scores, identity, spread};
-use super::{Judge, Judged, Look, Material, Ready, Split, Splits, Tokens, Workload, offers};
+use super::language::{identity, spread};
+use super::markov::Excess;
+use super::{Material, Ready, Split, Splits, Tokens, Workload, offers};
 use crate::LabError;
 use crate::models::gpt::{Shape, gpt};
 use crate::objectives::Natural;
@@ -174,28 +174,6 @@ fn split(packs: &[Sequence], sequences: u32, device: Device) -> Result<Split, Tc
     Ok(Split { stored: rows(0)?, labels: rows(1)?, groups })
 }
 
-/// What the chains themselves lose on each split, in nats per symbol.
-#[derive(Debug)]
-struct Excess {
-    validation: f64,
-    test: f64,
-}
-
-impl Judge for Excess {
-    fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
-        let scores = Scores::of(look.model.network, look.split)?;
-        let truth = match look.judged {
-            Judged::Validation => self.validation,
-            Judged::Test => self.test,
-        };
-        Ok(BTreeMap::from([
-            ("nll".to_owned(), scores.nll()),
-            ("excess".to_owned(), scores.nll() - truth),
-            ("accuracy".to_owned(), scores.accuracy()),
-        ]))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
@@ -204,6 +182,7 @@ mod tests {
     use crate::network::values;
     use crate::probe::{self, Reading};
     use crate::trial::{Stage, streams, with};
+    use crate::workloads::{Judged, Look};
 
     fn stage<const N: usize>(pairs: [(&str, Value); N]) -> Stage {
         Stage::generated("domains-gpt", &with(pairs)).unwrap()

@@ -144,9 +144,9 @@ fn place(examples: &[Sequence], pack: usize, device: Device) -> Result<Split, Tc
 
 /// What the truth loses on each split, in nats per symbol.
 #[derive(Debug)]
-struct Excess {
-    validation: f64,
-    test: f64,
+pub(super) struct Excess {
+    pub(super) validation: f64,
+    pub(super) test: f64,
 }
 
 impl Judge for Excess {
