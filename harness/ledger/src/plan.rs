@@ -10,6 +10,7 @@ use crate::catalogue::{Catalogue, MetricInfo, hint};
 use crate::digest::Digest;
 use crate::given::GivenOrder;
 use crate::lineage::{Origin, Parents};
+use crate::plan::descent::Parent;
 use crate::plan::identity::CellKey;
 use crate::settings::{SettingError, Values};
 use crate::suite::{
@@ -216,6 +217,9 @@ fn resolve(
         }
         descent::check_estimated(entry, &workloads, &arms)
             .map_err(|message| Problem(at(vec![key("run")]), message))?;
+    }
+    if let Some((path, message)) = suite.regress.problem() {
+        return Err(Problem([vec![key("regress")], path].concat(), message));
     }
 
     let keeps = |wanted: &[String], names: [&str; 2]| {
@@ -580,6 +584,34 @@ impl Plan {
         workload: &'a PlannedWorkload,
     ) -> impl Iterator<Item = &'a PlannedArm> {
         self.arms.iter().filter(|arm| arm.runs_on(&workload.label))
+    }
+
+    /// The plan of these cells, by their places in this one, and of all that they descend from.
+    /// Claims, tests and estimates are of the whole suite and are left out.
+    ///
+    /// # Errors
+    /// When there is no cell at a place.
+    pub fn only(self, places: &[usize]) -> Result<Self, String> {
+        let mut wanted = Vec::new();
+        for &place in places {
+            let count = self.cells.len();
+            let cell = self.cells.get(place).ok_or_else(|| {
+                format!("--cells {place}: the plan has {count} cells, counted from 0")
+            })?;
+            let mut open = vec![*cell];
+            while let Some(cell) = open.pop() {
+                self.parents(cell)?.try_map(|parent| {
+                    if let Parent::Cell(parent) = parent {
+                        open.push(*parent);
+                    }
+                    Ok::<_, String>(())
+                })?;
+                wanted.push(cell);
+            }
+        }
+        let cells = self.cells.iter().copied().filter(|cell| wanted.contains(cell)).collect();
+        let (claims, provenance, estimates) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { cells, claims, provenance, estimates, ..self })
     }
 
     /// The id of a cell: 16 hexadecimal characters. `seed` is the seed's text: the integer, or the

@@ -6,6 +6,7 @@
 pub mod estimates;
 mod locate;
 pub mod membership;
+pub mod regress;
 mod seeds;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use crate::settings::Values;
 pub use estimates::EstimateUse;
 pub use locate::{Step, locate};
 pub use membership::MembershipUse;
+pub use regress::RegressUse;
 pub use seeds::Seeds;
 
 /// A suite as written.
@@ -51,6 +53,9 @@ pub struct Suite {
     /// Runs whose order is varied, by estimators held to true retraining.
     #[serde(default)]
     pub estimates: Vec<EstimateUse>,
+    /// How the regression gate judges this suite.
+    #[serde(default)]
+    pub regress: RegressUse,
     /// Keep the final weights of every run; those of parents are kept anyway.
     #[serde(default)]
     pub keep_models: bool,

@@ -463,9 +463,31 @@ fn mixed_units_classes_directions_suites_and_settings_are_refused() {
     let mut other = base.clone();
     other.suite = "another".to_owned();
     assert!(matches!(refusal(&base, &other), RegressError::OtherSuite { .. }));
-    let mut other = base.clone();
-    other.cells[1].config = Digest::of(b"another");
-    assert!(matches!(refusal(&base, &other), RegressError::OtherConfig { .. }));
+}
+
+#[test]
+fn an_arm_with_other_settings_is_not_judged_and_the_others_are() {
+    let loss = metric("loss", Class::Quality, Value::Number(0.5));
+    let base = seeds(3, |_| vec![loss.clone()]);
+    let mut both = base.clone();
+    let more = base.cells.iter().map(|cell| Cell { arm: "other".to_owned(), ..cell.clone() });
+    both.cells.extend(more);
+    let snapshot = |cells: Vec<Cell>| {
+        Snapshot::new(base.suite.clone(), base.machine.clone(), None, None, cells).unwrap()
+    };
+    let mut head = both.cells.clone();
+    head[1].config = Digest::of(b"another");
+    let at = FloorAt { floor: None, now_unix: NOW };
+    let Decision::Final { report } =
+        decide(&snapshot(both.cells), &snapshot(head), at, &rule()).unwrap()
+    else {
+        panic!("nothing to confirm");
+    };
+    let verdicts: Vec<_> = report.rows.iter().map(|row| (row.verdict, row.judged)).collect();
+    assert!(verdicts.contains(&(Verdict::Inconclusive, false)), "{report:?}");
+    assert!(verdicts.contains(&(Verdict::Same, true)), "{report:?}");
+    assert_eq!(report.exit_code(), 3);
+    assert!(report.rows.iter().any(|row| row.reason.contains("other settings")), "{report:?}");
 }
 
 #[test]

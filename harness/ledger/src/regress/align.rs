@@ -74,6 +74,8 @@ pub struct Aligned {
     pub definition: Definition,
     /// By seed and round.
     pub couples: BTreeMap<(String, u32), Couple>,
+    /// A cell that ran with other settings on the other side: its values are of another experiment.
+    pub other_config: Option<CellName>,
 }
 
 impl Aligned {
@@ -91,23 +93,27 @@ impl Aligned {
 /// Lays `base` and `head` side by side, in order of the metrics' names.
 ///
 /// # Errors
-/// When they are of two suites, a shared cell has another config, or a metric two definitions.
+/// When they are of two suites, or a metric has two definitions.
 pub fn align(base: &Snapshot, head: &Snapshot) -> Result<Vec<Aligned>, RegressError> {
     if base.suite != head.suite {
         let (base, head) = (base.suite.clone(), head.suite.clone());
         return Err(RegressError::OtherSuite { base, head });
     }
+    let mut rows = BTreeMap::new();
+    add(&mut rows, base, |couple, value| couple.base = Some(value))?;
+    add(&mut rows, head, |couple, value| couple.head = Some(value))?;
     let configs: BTreeMap<CellName, Digest> =
         base.cells.iter().map(|cell| (cell.name(), cell.config)).collect();
     for cell in &head.cells {
         let name = cell.name();
         if configs.get(&name).is_some_and(|config| *config != cell.config) {
-            return Err(RegressError::OtherConfig { cell: name.to_string() });
+            for row in rows.values_mut().filter(|row| {
+                (&row.name.workload, &row.name.arm) == (&cell.workload, &cell.arm)
+            }) {
+                row.other_config.get_or_insert_with(|| name.clone());
+            }
         }
     }
-    let mut rows = BTreeMap::new();
-    add(&mut rows, base, |couple, value| couple.base = Some(value))?;
-    add(&mut rows, head, |couple, value| couple.head = Some(value))?;
     Ok(rows.into_values().collect())
 }
 
@@ -133,6 +139,7 @@ fn add(
                 name: name.clone(),
                 definition: definition.clone(),
                 couples: BTreeMap::new(),
+                other_config: None,
             });
             row.definition.agree(&definition, &name)?;
             let couple = row.couples.entry((cell.seed.clone(), cell.round)).or_default();

@@ -57,8 +57,8 @@ pub enum Decision {
 /// again; against a kept reference, and for `exact` and `ulp`, the first round is the last.
 ///
 /// # Errors
-/// When the two are of two suites or ran other settings, a metric has two units, classes or
-/// directions, the rule is out of range, or a number leaves the range of f64.
+/// When the two are of two suites, a metric has two units, classes or directions, the rule is out of
+/// range, or a number leaves the range of f64.
 pub fn decide(
     base: &Snapshot,
     head: &Snapshot,

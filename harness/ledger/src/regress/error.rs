@@ -95,11 +95,11 @@ pub enum RegressError {
         /// Suite of the head.
         head: String,
     },
-    /// A cell was run with other settings.
-    #[error(
-        "{cell} was run with other settings in the base: the suite or a default changed, record a new reference"
-    )]
-    OtherConfig {
+    /// Two runs of a cell on one side had other settings.
+    #[error("{origin}: {cell} was run with two settings: measure the side again")]
+    TwoConfigs {
+        /// The file.
+        origin: String,
         /// The cell.
         cell: String,
     },

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::RegressError;
@@ -26,16 +25,13 @@ pub struct Run<'a> {
 }
 
 /// How a suite wants a metric compared, in place of the default of its name.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Treatment {
     /// The class.
     pub class: Class,
     /// Of class `ulp`.
-    #[serde(default)]
     pub tolerance: Option<Tolerance>,
     /// Of class `time` (a share) or `quality` (in the metric's unit).
-    #[serde(default)]
     pub margin: Option<f64>,
 }
 

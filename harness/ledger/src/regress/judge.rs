@@ -44,6 +44,9 @@ pub(super) fn rows(
                     Row { verdict: Verdict::New, reason: "not in the base".to_owned(), ..row }
                 }
                 ((true, false), _) => unjudged(row, Verdict::Missing, missing(aligned, head)),
+                _ if aligned.other_config.is_some() => {
+                    unjudged(row, Verdict::Inconclusive, other_config(aligned))
+                }
                 (_, Class::Exact | Class::Ulp) => compared::row(aligned, row),
                 _ => {
                     let (row, sample) = tested::measure(aligned, row, interleaved, floor, rule)?;
@@ -84,6 +87,15 @@ fn blank(aligned: &Aligned) -> Row {
 
 fn unjudged(row: Row, verdict: Verdict, reason: String) -> Row {
     Row { verdict, judged: false, reason, ..row }
+}
+
+/// The two sides ran two experiments.
+fn other_config(aligned: &Aligned) -> String {
+    let seed = aligned.other_config.as_ref().map_or("", |cell| &cell.seed);
+    format!(
+        "run with other settings in the base (seed {seed:?}): the suite or a default changed; the \
+         next reference has the new settings"
+    )
 }
 
 /// Why the head has nothing: its runs crashed, or they are not there.

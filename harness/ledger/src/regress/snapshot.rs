@@ -136,7 +136,8 @@ impl Snapshot {
                 return Err(RegressError::Duplicate { origin: origin.to_owned(), what });
             }
             if *configs.entry(name.clone()).or_insert(cell.config) != cell.config {
-                return Err(RegressError::OtherConfig { cell: name.to_string() });
+                let (origin, cell) = (origin.to_owned(), name.to_string());
+                return Err(RegressError::TwoConfigs { origin, cell });
             }
             check_cell(cell, &name, origin)?;
         }

@@ -1,0 +1,165 @@
+//! How a suite wants its regression gate: how many pairs, and what its metrics are held to.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Step;
+use crate::regress::Rule;
+use crate::regress::extract::Treatment;
+use crate::regress::metric::{Class, Tolerance};
+
+/// Interleaved pairs of every cell, over all of its seeds, when the suite says nothing.
+pub const PAIRS: u32 = 8;
+/// More pairs than these are a slip.
+const MOST_PAIRS: u32 = 1000;
+
+/// The `regress` part of a suite.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegressUse {
+    /// Pairs of times of each arm on each workload, over all seeds.
+    #[serde(default)]
+    pub pairs: Option<u32>,
+    /// The smallest change of a time or a score that matters, as a share of the base.
+    #[serde(default)]
+    pub margin: Option<f64>,
+    /// False discovery rate over all tested metrics.
+    #[serde(default)]
+    pub q: Option<f64>,
+    /// How many noise floors a change must exceed.
+    #[serde(default)]
+    pub floor_multiple: Option<f64>,
+    /// Class, tolerance and margin of metrics, where they are not those of the metric's kind.
+    #[serde(default)]
+    pub metrics: BTreeMap<String, MetricUse>,
+}
+
+/// How one metric is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricUse {
+    /// The class.
+    pub class: Class,
+    /// Of class `ulp`: so many representable numbers apart are the same.
+    #[serde(default)]
+    pub ulps: Option<u64>,
+    /// Of class `ulp`: values apart by this share of the larger are the same.
+    #[serde(default)]
+    pub relative: Option<f64>,
+    /// Of class `time` (a share) or `quality` (in the metric's unit): the smallest change that
+    /// matters.
+    #[serde(default)]
+    pub margin: Option<f64>,
+}
+
+impl MetricUse {
+    /// The same, as the gate has it.
+    #[must_use]
+    pub fn treatment(&self) -> Treatment {
+        let ulps = self.ulps.map(Tolerance::Ulps);
+        let tolerance = ulps.or(self.relative.map(Tolerance::Relative));
+        Treatment { class: self.class, tolerance, margin: self.margin }
+    }
+
+    fn problem(&self) -> Option<String> {
+        let Self { class, ulps, relative, margin } = self;
+        let name = class.name();
+        if ulps.is_some() && relative.is_some() {
+            return Some("both ulps and relative are given: give one".to_owned());
+        }
+        if (ulps.is_some() || relative.is_some()) && *class != Class::Ulp {
+            return Some(format!("class {name} takes no tolerance: only ulp does"));
+        }
+        if let Some(share) = relative.filter(|share| !(0.0..1.0).contains(share)) {
+            return Some(format!("relative is {share}: it must be from 0 to below 1"));
+        }
+        let tested = matches!(class, Class::Time | Class::Quality);
+        let margin = (*margin)?;
+        (!tested || !(margin > 0.0 && margin.is_finite())).then(|| {
+            format!("margin is {margin} of class {name}: time and quality take a positive number")
+        })
+    }
+}
+
+impl RegressUse {
+    /// The rule with what the suite changes of it.
+    #[must_use]
+    pub fn rule(&self) -> Rule {
+        let rule = Rule::default();
+        Rule {
+            q: self.q.unwrap_or(rule.q),
+            margin: self.margin.unwrap_or(rule.margin),
+            floor_multiple: self.floor_multiple.unwrap_or(rule.floor_multiple),
+            ..rule
+        }
+    }
+
+    /// What cannot be, and where.
+    #[must_use]
+    pub fn problem(&self) -> Option<(Vec<Step>, String)> {
+        let at = |field: &str| vec![Step::Key(field.to_owned())];
+        if let Some(pairs) = self.pairs.filter(|pairs| !(2..=MOST_PAIRS).contains(pairs)) {
+            let message = format!("pairs is {pairs}: it must be from 2 to {MOST_PAIRS}, such as 8");
+            return Some((at("pairs"), message));
+        }
+        let rule = Rule::default();
+        for (field, alone) in [
+            ("margin", Rule { margin: self.margin.unwrap_or(rule.margin), ..rule }),
+            ("q", Rule { q: self.q.unwrap_or(rule.q), ..rule }),
+            ("floor_multiple", {
+                Rule { floor_multiple: self.floor_multiple.unwrap_or(rule.floor_multiple), ..rule }
+            }),
+        ] {
+            if let Err(error) = alone.check() {
+                return Some((at(field), error.to_string()));
+            }
+        }
+        self.metrics.iter().find_map(|(name, treatment)| {
+            let message = treatment.problem()?;
+            Some((vec![Step::Key("metrics".to_owned()), Step::Key(name.clone())], message))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+    use super::*;
+    use crate::regress::metric::{Class, Tolerance};
+
+    fn section(text: &str) -> RegressUse {
+        let suite = format!(
+            "suite: s\nquestion: q\nworkloads: [w]\narms: [a]\nregress:\n{}",
+            text.lines().map(|line| format!("  {line}\n")).collect::<String>()
+        );
+        parse("s.yaml", &suite).unwrap().regress
+    }
+
+    #[test]
+    fn a_suite_changes_the_rule_and_the_metrics_that_it_names() {
+        let used = section(
+            "pairs: 12\nmargin: 0.05\nmetrics:\n  loss: { class: ulp, ulps: 4 }\n  time: { class: time, margin: 0.1 }",
+        );
+        assert_eq!((used.pairs, used.rule().margin, used.rule().q), (Some(12), 0.05, 0.05));
+        assert_eq!(used.metrics["loss"].class, Class::Ulp);
+        assert_eq!(used.metrics["loss"].treatment().tolerance, Some(Tolerance::Ulps(4)));
+        assert_eq!(used.problem(), None);
+    }
+
+    #[test]
+    fn numbers_without_meaning_are_refused_with_their_place() {
+        for (text, place) in [
+            ("pairs: 1", "pairs"),
+            ("margin: 2", "margin"),
+            ("q: 0", "q"),
+            ("floor_multiple: -1", "floor_multiple"),
+            ("metrics:\n  m: { class: exact, margin: 0.1 }", "metrics"),
+            ("metrics:\n  m: { class: time, ulps: 1 }", "metrics"),
+            ("metrics:\n  m: { class: ulp, relative: 2 }", "metrics"),
+        ] {
+            let (path, message) = section(text).problem().unwrap();
+            assert_eq!(path[0], Step::Key(place.to_owned()), "{text}: {message}");
+        }
+    }
+}
