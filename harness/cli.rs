@@ -13,6 +13,7 @@ pub mod list;
 pub mod plan;
 pub mod prove;
 pub mod provenance;
+pub mod regress;
 pub mod report;
 pub mod reproduce;
 pub mod run;
@@ -91,6 +92,8 @@ pub enum Reading {
     Sign(sign::Args),
     /// Check a certificate against itself, its inputs, keys and a store; exit 1 on any mismatch
     VerifyCertificate(verify_certificate::Args),
+    /// Judge whether a change made a suite's runs worse or slower; exit 1 when it did
+    Regress(Box<regress::Args>),
     /// Write runs in the form of another tool
     Export(export::Args),
     /// List, fetch or verify data sets
@@ -118,6 +121,7 @@ impl Reading {
             Self::Keygen(args) => keygen::run(args),
             Self::Sign(args) => sign::run(args),
             Self::VerifyCertificate(args) => verify_certificate::run(args),
+            Self::Regress(args) => regress::run(args),
             Self::Export(args) => export::run(args),
             Self::Data(args) => data::run(args),
             Self::Completions(args) => completions::run(args),

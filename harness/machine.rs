@@ -1,6 +1,9 @@
 //! What machine this is: for the record and for `doctor`, never used to decide a result.
 
+use std::collections::BTreeMap;
 use std::fs;
+
+use ledger::digest::Digest;
 
 /// Logical CPUs this process may use.
 #[must_use]
@@ -50,6 +53,34 @@ pub fn gpu() -> Option<String> {
 pub fn free_memory() -> Option<u64> {
     let line = first_line_after("/proc/meminfo", "MemAvailable:")?;
     line.strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// What a run's record does not tell of a machine's speed, by name: memory, instruction set,
+/// governor, limits of a container.
+#[must_use]
+pub fn speed_parts() -> BTreeMap<String, String> {
+    let text = |file: &str| {
+        let text = fs::read_to_string(file).ok()?;
+        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+    };
+    let gibibytes = |text: String| {
+        let kibibytes = text.strip_suffix(" kB")?.trim().parse::<u64>().ok()?;
+        // Kernels keep a few megabytes of their own, not always as many.
+        Some(format!("{} GiB", (kibibytes + (1 << 19)) >> 20))
+    };
+    let flags = |text: String| {
+        let mut flags: Vec<&str> = text.split_whitespace().collect();
+        flags.sort_unstable();
+        Digest::of(flags.join(" ").as_bytes()).short(12)
+    };
+    let parts = [
+        ("memory", first_line_after("/proc/meminfo", "MemTotal:").and_then(gibibytes)),
+        ("flags", first_line_after("/proc/cpuinfo", "flags").map(flags)),
+        ("governor", text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
+        ("cpu limit", text("/sys/fs/cgroup/cpu.max")),
+        ("memory limit", text("/sys/fs/cgroup/memory.max")),
+    ];
+    parts.into_iter().filter_map(|(name, part)| Some((name.to_owned(), part?))).collect()
 }
 
 /// One-minute load average.

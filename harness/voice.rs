@@ -2,6 +2,7 @@
 
 pub mod cost;
 mod finding;
+mod steps;
 mod summary;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -12,6 +13,7 @@ use serde::Serialize;
 
 use crate::cli::Exit;
 pub use finding::print_finding;
+pub use steps::Steps;
 pub use summary::print_analysis;
 
 /// Sends panics to one line that asks for a report, instead of a backtrace nobody asked for.

@@ -40,6 +40,9 @@ pub struct Args {
     /// Print the analysis as JSON
     #[arg(long)]
     pub json: bool,
+    /// Run only the cells at these places of the plan, and what they descend from (used by regress)
+    #[arg(long, hide = true, value_delimiter = ',', value_name = "K")]
+    pub cells: Vec<usize>,
     /// Serve as worker K (used by --jobs)
     #[arg(long, hide = true, value_name = "K")]
     pub worker: Option<usize>,

@@ -16,7 +16,10 @@ use crate::runner::{NamedSeed, Session, pool};
 use crate::suite_run::suite_run;
 
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    let plan = args.options.plan(&catalogue())?;
+    let mut plan = args.options.plan(&catalogue())?;
+    if !args.cells.is_empty() {
+        plan = plan.only(&args.cells).map_err(anyhow::Error::msg)?;
+    }
     if args.jobs == 0 || args.jobs > machine::cpus() {
         bail!(
             "--jobs is {}, but this machine has {} CPUs; more would disturb every clock",

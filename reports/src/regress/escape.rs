@@ -39,9 +39,12 @@ pub(super) fn xml(text: &str) -> String {
     out
 }
 
-/// For the message or a property of a GitHub workflow command.
+/// For the message of a GitHub workflow command: it is one line, and its percent signs are its own.
 pub(super) fn command(text: &str) -> String {
-    let plain = one_line(text);
-    let escaped = plain.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
-    escaped.replace(':', "%3A").replace(',', "%2C")
+    one_line(text).replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// For a property of a GitHub workflow command, where colon and comma end it.
+pub(super) fn property(text: &str) -> String {
+    command(text).replace(':', "%3A").replace(',', "%2C")
 }

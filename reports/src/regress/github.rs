@@ -3,19 +3,20 @@
 use ledger::regress::Report;
 use ledger::regress::report::Verdict;
 
-use super::escape::command;
-use super::words::{about, name};
+use super::escape::{command, property};
+use super::words::told;
 
 pub(super) fn commands(report: &Report) -> String {
     let mut out = String::new();
-    for row in report.changed() {
-        let level = match row.verdict {
+    for told in told(report) {
+        let verdict = told.first.verdict;
+        let level = match verdict {
             Verdict::Regressed => "error",
             Verdict::Improved => "notice",
             _ => "warning",
         };
-        let title = command(&format!("{}: {}", row.verdict.name(), name(row)));
-        out.push_str(&format!("::{level} title={title}::{}\n", command(&about(row))));
+        let title = property(&format!("{}: {}", verdict.name(), told.name()));
+        out.push_str(&format!("::{level} title={title}::{}\n", command(&told.about())));
     }
     for failure in &report.failures {
         let told = command(&format!("{}: {}", failure.cell, failure.message));

@@ -4,23 +4,26 @@ use ledger::regress::Report;
 
 use super::COMMENT_MARKER;
 use super::escape::markdown;
-use super::words::{counts, effect, name, value};
+use super::words::{Told, counts, effect, sides, told, value};
 
 pub(super) fn page(report: &Report) -> String {
-    let mut out = format!("{COMMENT_MARKER}\n### {}\n\n", markdown(&report.suite));
-    let rows: Vec<String> = report
-        .changed()
-        .map(|row| {
+    let (suite, sides) = (markdown(&report.suite), markdown(&sides(report)));
+    let mut out = format!("{COMMENT_MARKER}\n### {suite}\n\n{sides}\n\n");
+    let rows: Vec<String> = told(report)
+        .iter()
+        .map(|told| {
+            let Told { first: row, others } = told;
+            let alone = |text: String| if *others == 0 { text } else { String::new() };
             let p = |p: Option<f64>| p.map_or(String::new(), |p| crate::text::significant(p, 2));
             let cells = [
                 row.verdict.name().to_owned(),
-                name(row),
-                value(row.base.as_ref()),
-                value(row.head.as_ref()),
-                effect(row),
-                p(row.p),
-                p(row.q),
-                row.pairs.to_string(),
+                told.name(),
+                alone(value(row.base.as_ref())),
+                alone(value(row.head.as_ref())),
+                alone(effect(row)),
+                alone(p(row.p)),
+                alone(p(row.q)),
+                alone(row.pairs.to_string()),
                 row.reason.clone(),
             ];
             let cells: Vec<String> = cells.iter().map(|cell| markdown(cell)).collect();

@@ -56,6 +56,29 @@ fn only_changed_rows_are_shown_then_counts() {
 }
 
 #[test]
+fn rows_that_were_not_judged_for_one_reason_are_one_line() {
+    let mut report = report("x");
+    let unjudged = |arm: &str| {
+        let name = MetricName { arm: arm.to_owned(), ..report.rows[0].name.clone() };
+        let reason = "no floor".to_owned();
+        let verdict = Verdict::Inconclusive;
+        Row { name, verdict, judged: false, reason, ..report.rows[0].clone() }
+    };
+    let rows: Vec<Row> = ["a", "b", "c", "d"].into_iter().map(unjudged).collect();
+    report.rows.extend(rows);
+    let text = render(&report, RegressFormat::Text).unwrap();
+    assert_eq!(text.matches("inconclusive: ").count(), 1, "{text}");
+    assert!(text.contains("inconclusive: a / x / x and 3 more: no floor\n"), "{text}");
+    assert!(text.ends_with("1 regressed · 4 inconclusive · 1 same\n"), "{text}");
+    let github = render(&report, RegressFormat::Github).unwrap();
+    assert_eq!(github.matches("::warning").count(), 1, "{github}");
+    // Two of a kind are two lines.
+    report.rows.truncate(4);
+    let text = render(&report, RegressFormat::Text).unwrap();
+    assert_eq!(text.matches("inconclusive: ").count(), 2, "{text}");
+}
+
+#[test]
 fn annotations_are_quiet_when_nothing_changed() {
     let mut report = report("x");
     report.rows.remove(0);
@@ -102,7 +125,15 @@ proptest! {
         }
         let github = drawn(&text, RegressFormat::Github);
         for line in github.lines() {
-            prop_assert!(line.starts_with("::error title=") && line.matches("::").count() == 2);
+            let rest = line.strip_prefix("::error title=").unwrap();
+            let (title, message) = rest.split_once("::").unwrap();
+            prop_assert!(!title.contains([':', ',']));
+            // A percent sign of the text never starts an escape of the runner's.
+            let escapes = ["%25", "%0D", "%0A", "%3A", "%2C"];
+            let percent = |part: &str| part.matches('%').count();
+            let known = |part: &str| escapes.iter().map(|e| part.matches(e).count()).sum::<usize>();
+            prop_assert_eq!(percent(title), known(title));
+            prop_assert_eq!(percent(message), message.matches("%25").count());
         }
         let markdown = drawn(&text, RegressFormat::Markdown);
         let plain = drawn("plain", RegressFormat::Markdown);

@@ -1,5 +1,7 @@
 //! The report on a terminal, and the words that all formats share.
 
+use std::collections::BTreeMap;
+
 use ledger::regress::Report;
 use ledger::regress::metric::Value;
 use ledger::regress::report::{Row, Verdict};
@@ -9,9 +11,9 @@ use super::escape::line;
 use crate::text::significant;
 
 pub(super) fn text(report: &Report) -> String {
-    let mut out = String::new();
-    for row in report.changed() {
-        out.push_str(&format!("{}: {}\n", row.verdict.name(), line(&about(row))));
+    let mut out = line(&sides(report)) + "\n";
+    for told in told(report) {
+        out.push_str(&format!("{}: {}\n", told.first.verdict.name(), line(&told.about())));
     }
     for failure in &report.failures {
         out.push_str(&format!(
@@ -25,6 +27,70 @@ pub(super) fn text(report: &Report) -> String {
     out.push_str(&line(&counts(report)));
     out.push('\n');
     out
+}
+
+/// `digits: base 1a2b3c4d, head 5e6f7a8b, machine 0123456789ab`.
+pub(super) fn sides(report: &Report) -> String {
+    let short = |commit: &Option<String>| {
+        let commit = commit.as_deref().unwrap_or("unknown");
+        commit.chars().take(12).collect::<String>()
+    };
+    let Report { suite, base_commit, head_commit, base_machine, head_machine, .. } = report;
+    let machine = if base_machine == head_machine {
+        format!("machine {head_machine}")
+    } else {
+        format!("machines {base_machine} and {head_machine}")
+    };
+    format!("{suite}: base {}, head {}, {machine}", short(base_commit), short(head_commit))
+}
+
+/// Rows from which one line for all of them says more than one line each.
+const MANY: usize = 3;
+
+/// A changed row; or several that were not judged, all for one reason.
+pub(super) struct Told<'a> {
+    pub(super) first: &'a Row,
+    pub(super) others: usize,
+}
+
+impl Told<'_> {
+    /// `arm / workload / metric`, and how many more.
+    pub(super) fn name(&self) -> String {
+        match self.others {
+            0 => name(self.first),
+            others => format!("{} and {others} more", name(self.first)),
+        }
+    }
+
+    /// Everything about it on one line.
+    pub(super) fn about(&self) -> String {
+        match self.others {
+            0 => about(self.first),
+            _ => format!("{}: {}", self.name(), self.first.reason),
+        }
+    }
+}
+
+/// What a reader looks at, in order of the rows.
+pub(super) fn told(report: &Report) -> Vec<Told<'_>> {
+    let key = |row: &Row| (!row.judged).then(|| (row.verdict, row.reason.clone()));
+    let mut counts: BTreeMap<(Verdict, String), usize> = BTreeMap::new();
+    for key in report.changed().filter_map(key) {
+        *counts.entry(key).or_default() += 1;
+    }
+    let mut told = Vec::new();
+    for row in report.changed() {
+        let count = key(row).and_then(|key| counts.get_mut(&key));
+        match count {
+            Some(0) => {}
+            Some(count) if *count >= MANY => {
+                told.push(Told { first: row, others: *count - 1 });
+                *count = 0;
+            }
+            _ => told.push(Told { first: row, others: 0 }),
+        }
+    }
+    told
 }
 
 /// `2 regressed · 93 same · noise floor median 1.1 % (A/A 0/96)`.

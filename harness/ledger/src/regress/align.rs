@@ -107,9 +107,10 @@ pub fn align(base: &Snapshot, head: &Snapshot) -> Result<Vec<Aligned>, RegressEr
     for cell in &head.cells {
         let name = cell.name();
         if configs.get(&name).is_some_and(|config| *config != cell.config) {
-            for row in rows.values_mut().filter(|row| {
-                (&row.name.workload, &row.name.arm) == (&cell.workload, &cell.arm)
-            }) {
+            for row in rows
+                .values_mut()
+                .filter(|row| (&row.name.workload, &row.name.arm) == (&cell.workload, &cell.arm))
+            {
                 row.other_config.get_or_insert_with(|| name.clone());
             }
         }

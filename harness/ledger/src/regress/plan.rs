@@ -1,8 +1,11 @@
 //! Who runs when: base and head take turns, so that what drifts in the machine meets both.
 //!
 //! Within a round the two runs of a cell are neighbours; who goes first alternates from round to
-//! round (ABBA) and from cell to cell, so that neither going first nor coming after is one side's
-//! privilege. With an even number of rounds it balances for every cell.
+//! round (ABBA), from seed to seed of an arm, and from arm to arm, so that neither going first nor
+//! coming after is one side's privilege. It balances for every cell with an even number of rounds,
+//! and for every arm with an even number of rounds or of seeds.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -34,8 +37,13 @@ pub struct Turn {
 pub fn interleave(cells: &[CellName], rounds: u32) -> Vec<Turn> {
     let mut turns = Vec::new();
     for round in 0..rounds {
-        for (place, cell) in (0_u32..).zip(cells) {
-            let base_first = (round + place) % 2 == 0;
+        // Of each arm: its own number, and how many of its seeds came before.
+        let mut arms: BTreeMap<(&str, &str), (usize, usize)> = BTreeMap::new();
+        for cell in cells {
+            let known = arms.len();
+            let arm = arms.entry((&cell.workload, &cell.arm)).or_insert((known, 0));
+            let base_first = (round as usize + arm.0 + arm.1).is_multiple_of(2);
+            arm.1 += 1;
             let sides =
                 if base_first { [Side::Base, Side::Head] } else { [Side::Head, Side::Base] };
             turns.extend(sides.map(|side| Turn { round, cell: cell.clone(), side }));
@@ -76,6 +84,20 @@ mod tests {
         for pair in turns.chunks(2) {
             assert_eq!((pair[0].round, &pair[0].cell), (pair[1].round, &pair[1].cell));
             assert_ne!(pair[0].side, pair[1].side);
+        }
+    }
+
+    #[test]
+    fn an_even_number_of_seeds_balances_one_round() {
+        let seeds = (0..4).flat_map(|seed| {
+            let of_seed = move |cell: CellName| CellName { seed: seed.to_string(), ..cell };
+            cells(2).into_iter().map(of_seed)
+        });
+        let cells: Vec<CellName> = seeds.collect();
+        let turns = interleave(&cells, 1);
+        for arm in ["arm-0", "arm-1"] {
+            let pairs = turns.chunks(2).filter(|pair| pair[0].cell.arm == arm);
+            assert_eq!(pairs.filter(|pair| pair[0].side == Base).count(), 2, "{arm}");
         }
     }
 

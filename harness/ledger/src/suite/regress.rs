@@ -76,7 +76,7 @@ impl MetricUse {
         }
         let tested = matches!(class, Class::Time | Class::Quality);
         let margin = (*margin)?;
-        (!tested || !(margin > 0.0 && margin.is_finite())).then(|| {
+        (!(tested && margin > 0.0 && margin.is_finite())).then(|| {
             format!("margin is {margin} of class {name}: time and quality take a positive number")
         })
     }

@@ -1,0 +1,46 @@
+//! `palimpsest regress`: did a change make anything worse?
+//!
+//! Nothing here builds tensors: the builds that are compared run as programs of their own.
+
+pub mod aa;
+pub mod build;
+pub mod floors;
+pub mod gate;
+pub mod reference;
+pub mod scratch;
+pub mod turns;
+
+use clap::Subcommand;
+
+use super::Exit;
+
+/// Options of `palimpsest regress`.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+pub struct Args {
+    /// What to do; without a verb, a suite is judged.
+    #[command(subcommand)]
+    pub verb: Option<Regress>,
+    #[command(flatten)]
+    /// The gate.
+    pub gate: Option<gate::Args>,
+}
+
+/// Verbs of `palimpsest regress`.
+#[derive(Debug, Subcommand)]
+pub enum Regress {
+    /// Compare a build with itself: how much times differ on this machine when nothing changed
+    Aa(Box<aa::Args>),
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// With what was wrong and the way out.
+pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    match (&args.verb, &args.gate) {
+        (Some(Regress::Aa(args)), _) => aa::run(args),
+        (None, Some(args)) => gate::run(args),
+        (None, None) => anyhow::bail!("name a suite, or a verb of `palimpsest regress --help`"),
+    }
+}
