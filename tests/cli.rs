@@ -5,6 +5,7 @@ mod estimate_files;
 mod evidence;
 mod proofs;
 mod provenance;
+mod regress;
 
 use std::fs;
 

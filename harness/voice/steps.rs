@@ -1,4 +1,4 @@
-//! How far a long piece of work is, on stderr: a bar on a terminal, a line per tenth elsewhere.
+//! How far a long piece of work is, on stderr: a bar on a terminal, a line per quarter elsewhere.
 
 use std::io::IsTerminal as _;
 
@@ -32,10 +32,10 @@ impl Steps {
     /// One more is done.
     pub fn step(&mut self) {
         self.done += 1;
-        let tenth = |done: usize| 10 * done / self.all.max(1);
+        let quarter = |done: usize| 4 * done / self.all.max(1);
         match &self.bar {
             Some(bar) => bar.inc(1),
-            None if tenth(self.done) > tenth(self.done - 1) => {
+            None if quarter(self.done) > quarter(self.done - 1) => {
                 note(&format!("{}/{} {}", self.done, self.all, self.what));
             }
             None => {}

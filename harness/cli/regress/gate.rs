@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use ledger::regress::decide::{Decision, FloorAt, Suspect, confirm, decide};
-use ledger::regress::extract::Context;
+use ledger::regress::extract::{Context, OWN_METRICS};
 use ledger::regress::metric::Class;
-use ledger::regress::{NoiseFloor, RegressError, Report, Rule, Snapshot};
+use ledger::regress::{NoiseFloor, RegressError, Report, Rule, Snapshot, Verdict};
 use ledger::suite::{RegressUse, Seeds};
 use reports::regress::{RegressFormat, render};
 
@@ -35,7 +35,7 @@ pub struct Measuring {
     #[arg(long)]
     pub seeds: Option<Seeds>,
     /// Pairs of times of each arm, over all seeds; 8 unless the suite says otherwise
-    #[arg(long, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(3..=1000))]
     pub pairs: Option<u32>,
     /// Where to train: auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu")]
@@ -231,10 +231,10 @@ fn judge(args: &Args) -> anyhow::Result<(Report, Measured)> {
         None => rounds_for(plan.pairs, selection.seeds().len()),
     };
     let mut first = session(&builds, &selection.cells(), rounds, &plan.context, &scratch)?;
-    check_treatments(&plan.context, &first.head)?;
     if let Some(kept) = kept {
         first.base = Some(kept.snapshot(&first.head)?);
     }
+    check_treatments(&plan.context, &first)?;
     keep_classes(&mut first, &args.classes);
     let Some(base) = &first.base else {
         anyhow::bail!("the suite has no cells for the base: nothing can be compared");
@@ -322,19 +322,21 @@ impl Again<'_> {
     }
 }
 
-/// A metric that the suite names and no run has is a slip that would go unnoticed.
-fn check_treatments(context: &Context, measured: &Snapshot) -> anyhow::Result<()> {
-    let names = || measured.cells.iter().flat_map(|cell| &cell.metrics).map(|m| m.name.as_str());
-    if measured.cells.iter().all(|cell| cell.failed.is_some()) {
+/// A metric that the suite names and nothing measures is a slip that would go unnoticed.
+fn check_treatments(context: &Context, measured: &Measured) -> anyhow::Result<()> {
+    let sides = measured.base.iter().chain([&measured.head]);
+    let metrics = sides.flat_map(|side| &side.cells).flat_map(|cell| &cell.metrics);
+    let measured: BTreeSet<&str> = metrics.map(|metric| metric.name.as_str()).collect();
+    // Without a single run that ended well there is nothing to hold names to.
+    if measured.is_empty() {
         return Ok(());
     }
-    for wanted in context.treatments.keys() {
-        if !names().any(|name| name == wanted) {
-            let hint = ledger::catalogue::hint(wanted, names().collect::<Vec<_>>());
-            anyhow::bail!(
-                "regress.metrics of the suite names \"{wanted}\", which no run measures{hint}"
-            );
-        }
+    let known: BTreeSet<&str> = measured.into_iter().chain(OWN_METRICS).collect();
+    for wanted in context.treatments.keys().filter(|name| !known.contains(name.as_str())) {
+        let hint = ledger::catalogue::hint(wanted, known);
+        anyhow::bail!(
+            "regress.metrics of the suite names \"{wanted}\", which no run measures{hint}"
+        );
     }
     Ok(())
 }
@@ -356,7 +358,8 @@ fn noted(mut report: Report, args: &Args, floor: Option<&NoiseFloor>) -> Report 
         let names: Vec<&str> = args.classes.iter().map(|class| class.name()).collect();
         report.notes.push(format!("only judged: {}", names.join(", ")));
     }
-    let arms: BTreeSet<&str> = report.changed().map(|row| row.name.arm.as_str()).collect();
+    let regressed = report.rows.iter().filter(|row| row.verdict == Verdict::Regressed);
+    let arms: BTreeSet<&str> = regressed.map(|row| row.name.arm.as_str()).collect();
     if !arms.is_empty() {
         let arms: Vec<&str> = arms.into_iter().collect();
         report.notes.push(format!("these alone: {} --methods {}", command(args), arms.join(",")));

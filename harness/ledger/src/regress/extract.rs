@@ -13,6 +13,25 @@ use crate::record::format::{OrderSection, RunRecord, Status};
 use crate::record::suite_run::{RunCell, SuiteRun};
 use crate::stats::crossing::Direction;
 
+/// Metrics of every run beside its workload's own; some only where a run reached its target, or ran on
+/// one thread of a CPU.
+pub const OWN_METRICS: [&str; 14] = [
+    "order",
+    "data",
+    "steps",
+    "samples",
+    "parameters",
+    "reached",
+    "diverged",
+    "samples-to-target",
+    "time-to-target",
+    "train-seconds",
+    "eval-seconds",
+    "io-seconds",
+    "total-seconds",
+    "peak-memory",
+];
+
 /// One run of one cell of a suite.
 #[derive(Debug, Clone, Copy)]
 pub struct Run<'a> {

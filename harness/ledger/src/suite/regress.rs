@@ -11,6 +11,8 @@ use crate::regress::metric::{Class, Tolerance};
 
 /// Interleaved pairs of every cell, over all of its seeds, when the suite says nothing.
 pub const PAIRS: u32 = 8;
+/// With fewer pairs nothing is judged.
+const LEAST_PAIRS: u32 = 3;
 /// More pairs than these are a slip.
 const MOST_PAIRS: u32 = 1000;
 
@@ -99,8 +101,11 @@ impl RegressUse {
     #[must_use]
     pub fn problem(&self) -> Option<(Vec<Step>, String)> {
         let at = |field: &str| vec![Step::Key(field.to_owned())];
-        if let Some(pairs) = self.pairs.filter(|pairs| !(2..=MOST_PAIRS).contains(pairs)) {
-            let message = format!("pairs is {pairs}: it must be from 2 to {MOST_PAIRS}, such as 8");
+        if let Some(pairs) = self.pairs.filter(|pairs| !(LEAST_PAIRS..=MOST_PAIRS).contains(pairs))
+        {
+            let message = format!(
+                "pairs is {pairs}: it must be from {LEAST_PAIRS} to {MOST_PAIRS}, such as 8"
+            );
             return Some((at("pairs"), message));
         }
         let rule = Rule::default();
@@ -150,7 +155,7 @@ mod tests {
     #[test]
     fn numbers_without_meaning_are_refused_with_their_place() {
         for (text, place) in [
-            ("pairs: 1", "pairs"),
+            ("pairs: 2", "pairs"),
             ("margin: 2", "margin"),
             ("q: 0", "q"),
             ("floor_multiple: -1", "floor_multiple"),
