@@ -4,6 +4,7 @@
 //! `cargo bench -p ledger --bench regress`, and beside it `regress_peer.py` for SciPy's BCa.
 
 #[path = "../examples/simulated/clocks.rs"]
+#[expect(dead_code, reason = "the bench times one round, the self-test plays the whole gate")]
 mod clocks;
 
 use std::hint::black_box;
