@@ -34,7 +34,7 @@ fn five_slow_metrics_of_a_hundred_fire_in_most_runs_at_8_pairs_and_nearly_always
         let design = Design::of(pairs, 5, 0.05);
         let floor = design.floor(1, 8, &rule());
         let found: Vec<(usize, usize)> =
-            (0..runs).map(|seed| design.alarms(&design.gate(seed, &floor, &rule()))).collect();
+            (0..runs).map(|seed| design.alarms(&design.gate(seed, &floor, &rule()).1)).collect();
         let (right, wrong) = found.iter().fold((0, 0), |sum, run| (sum.0 + run.0, sum.1 + run.1));
         let share = 100 * right / (5 * runs as usize);
         assert!(share >= least, "{pairs} pairs: {share} % of slowdowns seen");
@@ -48,7 +48,7 @@ fn one_slow_method_fires_at_8_pairs() {
     let design = Design { metrics: 12, ..Design::of(8, 1, 0.05) };
     let floor = design.floor(2, 8, &rule());
     let fired: usize =
-        (0..50).map(|seed| design.alarms(&design.gate(seed, &floor, &rule())).0).sum();
+        (0..50).map(|seed| design.alarms(&design.gate(seed, &floor, &rule()).1).0).sum();
     assert!(fired >= 30, "{fired} of 50");
 }
 
@@ -57,7 +57,7 @@ fn the_same_code_over_a_hundred_metrics_alarms_at_most_once_in_twenty_runs() {
     let design = Design::of(8, 0, 0.0);
     let floor = design.floor(3, 8, &rule());
     let alarms: usize =
-        (0..20).map(|seed| design.alarms(&design.gate(seed, &floor, &rule())).1).sum();
+        (0..20).map(|seed| design.alarms(&design.gate(seed, &floor, &rule()).1).1).sum();
     assert!(alarms <= 1, "{alarms} alarms");
 }
 
@@ -65,7 +65,7 @@ fn the_same_code_over_a_hundred_metrics_alarms_at_most_once_in_twenty_runs() {
 fn a_slow_arm_is_confirmed_and_the_report_says_by_how_much() {
     let design = Design { jitter: 0.005, metrics: 3, ..Design::of(8, 1, 0.05) };
     let floor = design.floor(4, 8, &rule());
-    let report = design.gate(1, &floor, &rule());
+    let report = design.gate(1, &floor, &rule()).1;
     assert_eq!(report.exit_code(), 1);
     let row = &report.rows[0];
     let effect = row.effect.unwrap();
@@ -179,7 +179,7 @@ fn a_floor_above_the_change_keeps_the_alarm_back() {
     let noisy = Design { jitter: 0.2, ..quiet };
     for (design, verdict) in [(quiet, Verdict::Regressed), (noisy, Verdict::Inconclusive)] {
         let floor = design.floor(9, 8, &rule());
-        assert_eq!(quiet.gate(1, &floor, &rule()).rows[0].verdict, verdict);
+        assert_eq!(quiet.gate(1, &floor, &rule()).1.rows[0].verdict, verdict);
     }
 }
 
@@ -212,11 +212,11 @@ fn the_sign_flip_test_says_how_many_pairs_it_needs() {
     let rule = Rule { test: Test::SignFlip, ..rule() };
     let design = Design { jitter: 0.005, ..Design::of(8, 5, 0.05) };
     let floor = design.floor(11, 8, &rule);
-    let report = design.gate(1, &floor, &rule);
+    let report = design.gate(1, &floor, &rule).1;
     assert_eq!(report.exit_code(), 3);
     assert!(report.rows[0].reason.contains("11 are needed"), "{}", report.rows[0].reason);
     let design = Design { pairs: 12, ..design };
-    let report = design.gate(1, &floor, &rule);
+    let report = design.gate(1, &floor, &rule).1;
     assert_eq!(design.alarms(&report), (5, 0), "{report:?}");
 }
 
@@ -339,6 +339,89 @@ fn a_missing_arm_a_new_one_and_a_crash_have_their_own_verdicts() {
     let report = compare(&whole, &crashed);
     assert_eq!(report.exit_code(), 4);
     assert!(report.rows[0].reason.contains("out of memory"), "{:?}", report.rows[0]);
+}
+
+/// A side with these cells in place of its own.
+fn with_cells(side: Snapshot, cells: Vec<Cell>) -> Snapshot {
+    let Snapshot { suite, machine, commit, session, .. } = side;
+    Snapshot::new(suite, machine, commit, session, cells).unwrap()
+}
+
+/// Both sides of a session of four arms, the first 5 % slower in the head, with a digest of the
+/// order, one of the parameters and a loss beside the times.
+fn four_arms() -> (Design, Snapshot, Snapshot) {
+    let design = Design { jitter: 0.005, metrics: 4, ..Design::of(8, 1, 0.05) };
+    let (base, head) = design.session(1, "first", |_| true);
+    let whole = |side: Snapshot| {
+        let mut cells = side.cells.clone();
+        for cell in &mut cells {
+            cell.metrics.extend([
+                metric("order", Class::Exact, text("aa")),
+                metric("parameters", Class::Exact, text("bb")),
+                metric("loss", Class::Ulp, Value::Number(0.7)),
+            ]);
+        }
+        with_cells(side, cells)
+    };
+    (design, whole(base), whole(head))
+}
+
+#[test]
+fn each_fault_of_one_change_gets_its_own_verdict_and_nothing_else_is_reported() {
+    let (design, base, head) = four_arms();
+    let mut cells = head.cells.clone();
+    cells.retain(|cell| cell.arm != "arm-0003");
+    for cell in &mut cells {
+        for metric in &mut cell.metrics {
+            match (cell.arm.as_str(), metric.name.as_str()) {
+                ("arm-0001", "order") => metric.value = text("ab"),
+                ("arm-0002", "parameters") => metric.value = text("ba"),
+                ("arm-0002", "loss") => metric.value = Value::Number(0.7_f64.next_up()),
+                _ => {}
+            }
+        }
+    }
+    let head = with_cells(head, cells);
+    let floor = design.floor(12, 8, &rule());
+    let at = FloorAt { floor: Some(&floor), now_unix: NOW };
+    let Decision::NeedsConfirmation { provisional, cells } =
+        decide(&base, &head, at, &rule()).unwrap()
+    else {
+        panic!("the slow arm raises no alarm");
+    };
+    assert_eq!(cells.iter().map(|cell| cell.arm.as_str()).collect::<Vec<_>>(), ["arm-0000"]);
+    let changed: Vec<String> = provisional
+        .rows
+        .iter()
+        .filter(|row| row.verdict != Verdict::Same)
+        .map(|row| format!("{} {} {}", row.name.arm, row.name.metric, row.verdict.name()))
+        .collect();
+    let expected = [
+        "arm-0000 train-seconds regressed",
+        "arm-0001 order regressed",
+        "arm-0002 loss regressed",
+        "arm-0002 parameters regressed",
+        "arm-0003 loss missing",
+        "arm-0003 order missing",
+        "arm-0003 parameters missing",
+        "arm-0003 train-seconds missing",
+    ];
+    assert_eq!(changed, expected);
+    assert_eq!(provisional.exit_code(), 1);
+}
+
+#[test]
+fn on_another_machine_nothing_is_judged_not_even_a_digest() {
+    let (design, base, mut head) = four_arms();
+    head.machine = Machine::new(BTreeMap::from([("cpu".to_owned(), "new".to_owned())]));
+    head.cells[0].metrics[1].value = text("changed");
+    let floor = design.floor(12, 8, &rule());
+    let at = FloorAt { floor: Some(&floor), now_unix: NOW };
+    let Decision::Final { report } = decide(&base, &head, at, &rule()).unwrap() else {
+        panic!("judged");
+    };
+    assert!(report.rows.iter().all(|row| row.verdict == Verdict::EnvironmentChanged));
+    assert_eq!((report.rows.len(), report.exit_code()), (16, 3));
 }
 
 #[test]

@@ -3,6 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be read must fail the test")]
 
+#[path = "statistics/resampled.rs"]
+mod resampled;
+#[path = "statistics/samples.rs"]
+mod samples;
+
 use ledger::stats::best_of::{expected_best, expected_best_curve};
 use ledger::stats::crossing::Direction;
 use ledger::stats::equivalence::equivalence;

@@ -76,16 +76,19 @@ impl Design {
         NoiseFloor::measure(&sessions, rule, NOW).expect("rounds of one machine")
     }
 
-    /// The whole gate: a round, and a second one of the suspects if it asks for it.
-    pub fn gate(&self, seed: u64, floor: &NoiseFloor, rule: &Rule) -> Report {
+    /// What the first round alone says, and what the whole gate does: with a second round of the
+    /// suspects if it asks for it.
+    pub fn gate(&self, seed: u64, floor: &NoiseFloor, rule: &Rule) -> (Report, Report) {
         let at = FloorAt { floor: Some(floor), now_unix: NOW };
         let (base, head) = self.session(seed, "first", |_| true);
         match decide(&base, &head, at, rule).expect("one suite") {
-            Decision::Final { report } => *report,
+            Decision::Final { report } => (*report.clone(), *report),
             Decision::NeedsConfirmation { provisional, cells } => {
                 let again = |arm: usize| cells.iter().any(|cell| cell.arm == arm_name(arm));
                 let (second_base, second_head) = self.session(seed, "second", again);
-                confirm(*provisional, &base, &second_base, &second_head, at).expect("fresh")
+                let first = *provisional.clone();
+                let both = confirm(*provisional, &base, &second_base, &second_head, at);
+                (first, both.expect("fresh"))
             }
         }
     }

@@ -233,3 +233,6 @@ fn order(order: &OrderSection) -> Value {
         order.epochs.iter().map(|epoch| epoch.order_hash.as_bytes().as_slice()).collect();
     Value::Text(Digest::of_parts(&hashes).to_string())
 }
+
+#[cfg(test)]
+mod tests;

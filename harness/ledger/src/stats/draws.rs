@@ -27,11 +27,12 @@ impl Draws {
     /// A uniform index below `bound`, by Lemire's multiply-shift with rejection; 0 for bound 0.
     pub(crate) fn index(&mut self, bound: usize) -> usize {
         let bound = bound as u64;
-        let reject_below = bound.wrapping_neg().checked_rem(bound).unwrap_or(0);
         loop {
             let product = u128::from(self.0.next_u64()) * u128::from(bound);
-            // The low word of the product is below the threshold for the few surplus values.
-            if product as u64 >= reject_below {
+            let low = product as u64;
+            // The low word of the product is below 2^64 mod bound for the few surplus values; that
+            // remainder is below the bound, so that it is hardly ever needed.
+            if low >= bound || low >= bound.wrapping_neg().checked_rem(bound).unwrap_or(0) {
                 return (product >> 64) as usize;
             }
         }
