@@ -48,7 +48,7 @@ pub enum GitError {
     },
     /// A name that may not be one of a branch or of a file in it.
     Name {
-        /// `branch`, `suite` or `machine`.
+        /// `branch`, `remote`, `suite`, `machine` or `commit`.
         what: &'static str,
         /// As given.
         found: String,
@@ -112,11 +112,23 @@ impl<E: std::fmt::Display> std::fmt::Display for RecordError<E> {
 
 impl<E: std::fmt::Debug + std::fmt::Display> std::error::Error for RecordError<E> {}
 
-/// A branch of a repository that holds one file per suite and machine.
+/// A branch of a repository that holds one history per suite and machine, and beside it what was
+/// measured at each commit.
 #[derive(Debug, Clone)]
 pub struct HistoryBranch {
     repository: PathBuf,
     branch: String,
+    /// Where the branch is read from and written to, when it is not this repository.
+    remote: Option<String>,
+}
+
+/// A snapshot of a commit, kept beside the history.
+#[derive(Debug, Clone, Copy)]
+pub struct Beside<'a> {
+    /// Full commit id.
+    pub commit: &'a str,
+    /// The file.
+    pub content: &'a [u8],
 }
 
 impl HistoryBranch {
@@ -126,9 +138,19 @@ impl HistoryBranch {
     /// When the name may not be a branch's, or the folder is in no repository.
     pub fn open(repository: &Path, branch: &str) -> Result<Self, GitError> {
         check_name("branch", branch)?;
-        let this = Self { repository: repository.to_owned(), branch: branch.to_owned() };
+        let (repository, branch) = (repository.to_owned(), branch.to_owned());
+        let this = Self { repository, branch, remote: None };
         this.git(["rev-parse", "--git-dir"], &[])?;
         Ok(this)
+    }
+
+    /// The same branch of a remote: read after a fetch, written by a push that never overwrites.
+    ///
+    /// # Errors
+    /// When the name may not be a remote's.
+    pub fn of_remote(self, remote: &str) -> Result<Self, GitError> {
+        check_name("remote", remote)?;
+        Ok(Self { remote: Some(remote.to_owned()), ..self })
     }
 
     /// Commit id of a revision of the repository, such as `HEAD`.
@@ -149,6 +171,52 @@ impl HistoryBranch {
         self.tip()?.map_or(Ok(None), |tip| self.read_at(&tip, &place))
     }
 
+    /// The snapshot of `commit` on `machine`; `None` when it was not kept.
+    ///
+    /// # Errors
+    /// When a name is hostile or git fails.
+    pub fn snapshot(
+        &self,
+        suite: &str,
+        machine: &str,
+        commit: &str,
+    ) -> Result<Option<Vec<u8>>, GitError> {
+        let place = Place::beside(suite, machine, commit)?;
+        self.tip()?.map_or(Ok(None), |tip| self.read_at(&tip, &place))
+    }
+
+    /// Machines with a history of `suite`, sorted.
+    ///
+    /// # Errors
+    /// When the name is hostile or git fails.
+    pub fn machines(&self, suite: &str) -> Result<Vec<String>, GitError> {
+        self.ending_with(suite, ".jsonl")
+    }
+
+    /// Machines on which `commit` was measured, sorted.
+    ///
+    /// # Errors
+    /// When a name is hostile or git fails.
+    pub fn measured_on(&self, suite: &str, commit: &str) -> Result<Vec<String>, GitError> {
+        check_name("commit", commit)?;
+        self.ending_with(suite, &format!("-{commit}.json"))
+    }
+
+    /// What stands before `ending` in names of the suite's folder.
+    fn ending_with(&self, suite: &str, ending: &str) -> Result<Vec<String>, GitError> {
+        check_name("suite", suite)?;
+        let Some(tip) = self.tip()? else { return Ok(Vec::new()) };
+        let folder = format!("{suite}/");
+        let listed = self.git(["ls-tree", "-z", &tip, "--", &folder], &[])?;
+        let names = entries(&listed).filter_map(|entry| {
+            let name = String::from_utf8_lossy(entry_name(entry)).into_owned();
+            Some(name.strip_prefix(&folder)?.strip_suffix(ending)?.to_owned())
+        });
+        let mut names: Vec<String> = names.collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
     /// Replaces the history file by what `change` makes of it, in one commit on top of the branch.
     /// When another writer was faster, `change` is asked again with the other's file. Returns the
     /// new commit of the branch.
@@ -161,9 +229,16 @@ impl HistoryBranch {
         suite: &str,
         machine: &str,
         message: &str,
+        beside: Option<Beside<'_>>,
         mut change: impl FnMut(&[u8]) -> Result<Vec<u8>, E>,
     ) -> Result<String, RecordError<E>> {
         let place = Place::of(suite, machine)?;
+        let beside = match beside {
+            Some(Beside { commit, content }) => {
+                Some((Place::beside(suite, machine, commit)?, content))
+            }
+            None => None,
+        };
         for _ in 0..ATTEMPTS {
             let tip = self.tip()?;
             let old = match &tip {
@@ -171,7 +246,9 @@ impl HistoryBranch {
                 None => Vec::new(),
             };
             let new = change(&old).map_err(RecordError::Content)?;
-            let commit = self.commit_file(tip.as_deref(), &place, &new, message)?;
+            let beside = beside.as_ref().map(|(place, content)| (place, *content));
+            let files: Vec<_> = std::iter::once((&place, new.as_slice())).chain(beside).collect();
+            let commit = self.commit_files(tip.as_deref(), suite, &files, message)?;
             if self.advance(tip.as_deref(), &commit)? {
                 return Ok(commit);
             }
@@ -183,8 +260,28 @@ impl HistoryBranch {
         format!("refs/heads/{}", self.branch)
     }
 
-    /// Commit that the branch points at.
+    /// Commit that the branch points at. Where there is no such branch here, as in a fresh clone, what
+    /// was fetched of a remote's is read.
     fn tip(&self) -> Result<Option<String>, GitError> {
+        if let Some(remote) = &self.remote {
+            let reference = self.reference();
+            let listed = line(self.git(["ls-remote", "--", remote, &reference], &[])?);
+            let Some(commit) = listed.split_whitespace().next() else { return Ok(None) };
+            let to = format!("+{reference}:refs/remotes/{remote}/{}", self.branch);
+            self.git(["fetch", "--quiet", "--no-tags", "--", remote, &to], &[])?;
+            return Ok(Some(commit.to_owned()));
+        }
+        match self.local_tip()? {
+            Some(tip) => Ok(Some(tip)),
+            None => {
+                let fetched = format!("refs/remotes/*/{}", self.branch);
+                let text = self.git(["for-each-ref", "--format=%(objectname)", &fetched], &[])?;
+                Ok(line(text).lines().next().map(str::to_owned))
+            }
+        }
+    }
+
+    fn local_tip(&self) -> Result<Option<String>, GitError> {
         let text = self.git(["for-each-ref", "--format=%(objectname)", &self.reference()], &[])?;
         Ok(Some(line(text)).filter(|commit| !commit.is_empty()))
     }
@@ -201,16 +298,15 @@ impl HistoryBranch {
     }
 
     /// Makes the commit; nothing points at it yet. Other files of the branch stay.
-    fn commit_file(
+    fn commit_files(
         &self,
         tip: Option<&str>,
-        place: &Place,
-        content: &[u8],
+        suite: &str,
+        files: &[(&Place, &[u8])],
         message: &str,
     ) -> Result<String, GitError> {
-        let blob = line(self.git(["hash-object", "-w", "--stdin"], content)?);
-        let folder = format!("{}/", place.suite);
-        let (mut files, mut folders) = match tip {
+        let folder = format!("{suite}/");
+        let (listed, folders) = match tip {
             Some(tip) => (
                 self.git(["ls-tree", "-z", tip, "--", &folder], &[])?,
                 self.git(["ls-tree", "-z", tip], &[])?,
@@ -218,41 +314,76 @@ impl HistoryBranch {
             None => (Vec::new(), Vec::new()),
         };
         // git lists with the folder's name in front, and wants bare names back.
-        files = bare(&files, folder.as_bytes());
-        let tree = self.tree(&files, &format!("100644 blob {blob}"), &place.file)?;
-        folders = self.tree(&folders, &format!("040000 tree {tree}"), &place.suite)?.into_bytes();
-        let root = line(folders);
+        let listed = bare(&listed, folder.as_bytes());
+        let mut new = Vec::new();
+        for (place, content) in files {
+            let blob = line(self.git(["hash-object", "-w", "--stdin"], content)?);
+            new.push((format!("100644 blob {blob}"), place.file.clone()));
+        }
+        let tree = self.tree(&listed, &new)?;
+        let root = self.tree(&folders, &[(format!("040000 tree {tree}"), suite.to_owned())])?;
         let mut arguments = vec!["commit-tree".to_owned(), root];
         arguments.extend(tip.into_iter().flat_map(|tip| ["-p".to_owned(), tip.to_owned()]));
         Ok(line(self.git(arguments, message.as_bytes())?))
     }
 
-    /// The tree of the listed entries with `name` set to `object`.
-    fn tree(&self, listed: &[u8], object: &str, name: &str) -> Result<String, GitError> {
+    /// The tree of the listed entries with these objects under these names.
+    fn tree(&self, listed: &[u8], new: &[(String, String)]) -> Result<String, GitError> {
         let mut input = Vec::new();
-        for entry in entries(listed).filter(|entry| entry_name(entry) != name.as_bytes()) {
+        let replaced =
+            |entry: &&[u8]| new.iter().any(|(_, name)| entry_name(entry) == name.as_bytes());
+        for entry in entries(listed).filter(|entry| !replaced(entry)) {
             input.extend_from_slice(entry);
             input.push(0);
         }
-        input.extend_from_slice(format!("{object}\t{name}\0").as_bytes());
+        for (object, name) in new {
+            input.extend_from_slice(format!("{object}\t{name}\0").as_bytes());
+        }
         self.git(["mktree", "-z"], &input).map(line)
     }
 
     /// Moves the branch from `tip` to `commit`; false when it no longer points at `tip`.
     fn advance(&self, tip: Option<&str>, commit: &str) -> Result<bool, GitError> {
+        if let Some(remote) = &self.remote {
+            let to = format!("{commit}:{}", self.reference());
+            let pushed = self.git(["push", "--quiet", "--", remote, &to], &[]);
+            return match pushed {
+                Ok(_) => self.follow(commit).map(|()| true),
+                Err(error) if self.tip()?.as_deref() == tip => Err(error),
+                Err(_) => Ok(false),
+            };
+        }
         // Zeros say that the branch must not exist yet.
         let absent = "0".repeat(commit.len());
-        let old = tip.unwrap_or(&absent);
-        let moved = self.git(["update-ref", &self.reference(), commit, old], &[]);
-        match moved {
+        let old = self.local_tip()?;
+        if old.is_some() && old.as_deref() != tip {
+            return Ok(false);
+        }
+        let before = old.as_deref().unwrap_or(&absent);
+        match self.git(["update-ref", &self.reference(), commit, before], &[]) {
             Ok(_) => Ok(true),
             // A lock held by another writer reads the same as a lost race, and ends the same way.
             Err(error) => {
-                let lost = self.tip()?.as_deref() != tip
+                let lost = self.local_tip()? != old
                     || matches!(&error, GitError::Refused { message, .. } if message.contains("lock"));
                 if lost { Ok(false) } else { Err(error) }
             }
         }
+    }
+
+    /// Brings the branch of this repository up to what was pushed, unless it has commits of its own.
+    fn follow(&self, commit: &str) -> Result<(), GitError> {
+        let old = self.local_tip()?;
+        if let Some(old) = &old
+            && self.git(["merge-base", "--is-ancestor", old, commit], &[]).is_err()
+        {
+            return Ok(());
+        }
+        let absent = "0".repeat(commit.len());
+        let before = old.as_deref().unwrap_or(&absent);
+        // Another writer may be moving it, which is as good.
+        let _ = self.git(["update-ref", &self.reference(), commit, before], &[]);
+        Ok(())
     }
 
     /// Runs git and returns what it printed.
@@ -314,6 +445,14 @@ impl Place {
         check_name("suite", suite)?;
         check_name("machine", machine)?;
         Ok(Self { suite: suite.to_owned(), file: format!("{machine}.jsonl") })
+    }
+
+    /// What was measured at `commit`.
+    fn beside(suite: &str, machine: &str, commit: &str) -> Result<Self, GitError> {
+        check_name("suite", suite)?;
+        check_name("machine", machine)?;
+        check_name("commit", commit)?;
+        Ok(Self { suite: suite.to_owned(), file: format!("{machine}-{commit}.json") })
     }
 }
 

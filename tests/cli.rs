@@ -6,6 +6,7 @@ mod evidence;
 mod proofs;
 mod provenance;
 mod regress;
+mod regress_history;
 
 use std::fs;
 

@@ -3,9 +3,13 @@
 //! Nothing here builds tensors: the builds that are compared run as programs of their own.
 
 pub mod aa;
+pub mod accept;
 pub mod build;
 pub mod floors;
 pub mod gate;
+pub mod history;
+pub mod place;
+pub mod record;
 pub mod reference;
 pub mod scratch;
 pub mod turns;
@@ -31,6 +35,12 @@ pub struct Args {
 pub enum Regress {
     /// Compare a build with itself: how much times differ on this machine when nothing changed
     Aa(Box<aa::Args>),
+    /// Keep what a suite's last run measured, for its commit, in the history or in a reference file
+    Record(Box<record::Args>),
+    /// Show where the metrics of a history changed; exit 1 while one got worse and nobody accepted it
+    History(Box<history::Args>),
+    /// Accept a change that the history shows, with a reason
+    Accept(Box<accept::Args>),
 }
 
 /// Runs the verb.
@@ -40,6 +50,9 @@ pub enum Regress {
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     match (&args.verb, &args.gate) {
         (Some(Regress::Aa(args)), _) => aa::run(args),
+        (Some(Regress::Record(args)), _) => record::run(args),
+        (Some(Regress::History(args)), _) => history::run(args),
+        (Some(Regress::Accept(args)), _) => accept::run(args),
         (None, Some(args)) => gate::run(args),
         (None, None) => anyhow::bail!("name a suite, or a verb of `palimpsest regress --help`"),
     }

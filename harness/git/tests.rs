@@ -32,7 +32,7 @@ fn repository() -> (tempfile::TempDir, HistoryBranch) {
 
 fn add(branch: &HistoryBranch, suite: &str, machine: &str, text: &str) -> String {
     let change = |old: &[u8]| Ok::<_, Infallible>([old, text.as_bytes()].concat());
-    branch.record(suite, machine, &format!("Record {suite}"), change).unwrap()
+    branch.record(suite, machine, &format!("Record {suite}"), None, change).unwrap()
 }
 
 fn text(branch: &HistoryBranch, suite: &str, machine: &str) -> Option<String> {
@@ -92,7 +92,7 @@ fn a_writer_that_lost_the_race_appends_to_the_winner_s_file() {
         }
         Ok::<_, Infallible>([old, b"loser\n"].concat())
     };
-    branch.record("digits", "m1", "m", change).unwrap();
+    branch.record("digits", "m1", "m", None, change).unwrap();
     assert_eq!(calls, 2);
     assert_eq!(text(&branch, "digits", "m1").unwrap(), "0\nwinner\nloser\n");
 }
@@ -108,7 +108,7 @@ fn the_first_record_races_too() {
         }
         Ok::<_, Infallible>([old, b"loser\n"].concat())
     };
-    branch.record("digits", "m1", "m", change).unwrap();
+    branch.record("digits", "m1", "m", None, change).unwrap();
     assert_eq!(text(&branch, "mnist", "m1").unwrap(), "winner\n");
     assert_eq!(text(&branch, "digits", "m1").unwrap(), "loser\n");
 }
@@ -120,7 +120,7 @@ fn a_writer_that_always_loses_gives_up_and_says_so() {
         add(&branch, "mnist", "m1", "winner\n");
         Ok::<_, Infallible>([old, b"loser\n"].concat())
     };
-    let error = branch.record("digits", "m1", "m", change).unwrap_err();
+    let error = branch.record("digits", "m1", "m", None, change).unwrap_err();
     assert!(matches!(error, RecordError::Git(GitError::Contended { .. })), "{error}");
     assert_eq!(text(&branch, "digits", "m1"), None);
 }
@@ -148,7 +148,7 @@ fn every_line_of_many_writers_arrives() {
 fn a_refused_change_leaves_the_branch_as_it_was() {
     let (folder, branch) = repository();
     let tip = add(&branch, "digits", "m1", "one\n");
-    let error = branch.record("digits", "m1", "m", |_| Err("no".to_owned())).unwrap_err();
+    let error = branch.record("digits", "m1", "m", None, |_| Err("no".to_owned())).unwrap_err();
     assert_eq!(error.to_string(), "no");
     assert_eq!(raw(folder.path(), &["rev-parse", HISTORY_BRANCH]), tip);
 }
@@ -237,4 +237,78 @@ fn a_large_history_passes_through() {
     let large = "x".repeat(3_000_000);
     add(&branch, "digits", "m1", &large);
     assert_eq!(text(&branch, "digits", "m1").unwrap(), large);
+}
+
+fn add_beside(branch: &HistoryBranch, commit: &str, text: &str) -> String {
+    let beside = Beside { commit, content: commit.as_bytes() };
+    let change = |old: &[u8]| Ok::<_, Infallible>([old, text.as_bytes()].concat());
+    branch.record("digits", "m1", "Record digits", Some(beside), change).unwrap()
+}
+
+#[test]
+fn what_was_measured_at_a_commit_lies_beside_the_history() {
+    let (folder, branch) = repository();
+    let (one, other) = ("a".repeat(40), "b".repeat(40));
+    assert_eq!(branch.snapshot("digits", "m1", &one).unwrap(), None);
+    add_beside(&branch, &one, "one\n");
+    add_beside(&branch, &other, "two\n");
+    add(&branch, "digits", "m2", "three\n");
+    assert_eq!(branch.snapshot("digits", "m1", &one).unwrap(), Some(one.clone().into_bytes()));
+    assert_eq!(branch.snapshot("digits", "m2", &one).unwrap(), None);
+    assert_eq!(text(&branch, "digits", "m1").unwrap(), "one\ntwo\n");
+    assert_eq!(branch.machines("digits").unwrap(), ["m1", "m2"]);
+    assert_eq!(branch.measured_on("digits", &other).unwrap(), ["m1"]);
+    assert_eq!(branch.machines("mnist").unwrap(), Vec::<String>::new());
+    // History and snapshot arrive in one commit.
+    assert_eq!(raw(folder.path(), &["rev-list", "--count", HISTORY_BRANCH]), "3");
+    assert!(matches!(branch.snapshot("digits", "m1", "../x"), Err(GitError::Name { .. })));
+}
+
+/// A bare repository and a clone of it.
+fn clone(bare: &Path, parent: &Path, name: &str) -> HistoryBranch {
+    let folder = parent.join(name);
+    let (from, to) = (bare.display().to_string(), folder.display().to_string());
+    raw(parent, &["clone", "--quiet", &from, &to]);
+    HistoryBranch::open(&folder, HISTORY_BRANCH).unwrap()
+}
+
+#[test]
+fn clones_that_push_lose_no_line_of_each_other() {
+    let parent = tempfile::tempdir().unwrap();
+    let bare = parent.path().join("bare.git");
+    raw(parent.path(), &["init", "--quiet", "--bare", &bare.display().to_string()]);
+    let names = ["one", "two", "three"];
+    let clones = names.map(|name| clone(&bare, parent.path(), name));
+    std::thread::scope(|scope| {
+        for (branch, name) in clones.iter().zip(names) {
+            let remote = branch.clone().of_remote("origin").unwrap();
+            scope.spawn(move || {
+                for line in 0..3 {
+                    add(&remote, "digits", "m1", &format!("{name} {line}\n"));
+                }
+            });
+        }
+    });
+    let fresh = clone(&bare, parent.path(), "fresh");
+    // A fresh clone has no such branch of its own, and reads what it fetched.
+    let all = text(&fresh, "digits", "m1").unwrap();
+    for (name, line) in names.iter().flat_map(|name| (0..3).map(move |line| (name, line))) {
+        assert_eq!(all.matches(&format!("{name} {line}\n")).count(), 1, "{all}");
+    }
+    assert_eq!(all.lines().count(), 9);
+    // The last one to push has the whole of it; its branch followed.
+    let last = all.lines().last().unwrap().split(' ').next().unwrap();
+    let place = names.iter().position(|name| *name == last).unwrap();
+    assert_eq!(text(&clones[place], "digits", "m1").unwrap(), all);
+    // A first record in the fresh clone continues what it fetched.
+    add(&fresh, "digits", "m1", "here\n");
+    assert_eq!(text(&fresh, "digits", "m1").unwrap(), all + "here\n");
+}
+
+#[test]
+fn a_remote_that_is_not_there_is_told_with_git_s_words() {
+    let (_folder, branch) = repository();
+    let nowhere = branch.clone().of_remote("nowhere").unwrap();
+    assert!(matches!(nowhere.read("digits", "m1"), Err(GitError::Refused { .. })));
+    assert!(matches!(branch.of_remote("--upload-pack=x"), Err(GitError::Name { .. })));
 }

@@ -14,6 +14,7 @@ pub mod estimates;
 mod figure;
 mod font;
 mod format;
+pub mod history;
 mod html;
 mod latex;
 pub mod membership;

@@ -6,7 +6,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use ledger::regress::floor::{FLOOR_VERSION, MetricFloor, NoiseFloor};
 use ledger::regress::metric::{Class, MetricName};
@@ -106,7 +105,7 @@ fn write_floor(bench: &Bench, measured: &Snapshot) {
         p99: 0.005,
         pairs: 4,
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let now = lab::clock::unix_seconds();
     let floor = NoiseFloor {
         version: FLOOR_VERSION,
         suite: "gated".to_owned(),

@@ -12,6 +12,7 @@ use ledger::suite::{RegressUse, Seeds};
 use reports::regress::{RegressFormat, render};
 
 use super::build::{Build, BuildError};
+use super::place::Place;
 use super::scratch::Scratch;
 use super::turns::{Builds, Measured, Selection, Wanted, rounds_for, session, told};
 use super::{floors, reference};
@@ -70,6 +71,9 @@ pub struct Args {
     /// Judge these classes only: exact, ulp, quality, time
     #[arg(long, value_delimiter = ',', value_name = "CLASS", value_parser = class)]
     pub classes: Vec<Class>,
+    #[command(flatten)]
+    /// Where the history is, for a commit.
+    pub place: Place,
     /// What to print: text, json, markdown, junit, github or bmf
     #[arg(long, default_value = "text", value_parser = format)]
     pub format: RegressFormat,
@@ -207,7 +211,7 @@ fn judge(args: &Args) -> anyhow::Result<(Report, Measured)> {
     let plan = measuring.plan()?;
     let options = measuring.options()?;
     let kept = match &args.against {
-        Some(reference) => Some(reference::Kept::find(reference)?),
+        Some(reference) => Some(reference::Kept::find(reference, &args.place)?),
         None => None,
     };
     let scratch = Scratch::below(&measuring.places.store)?;
@@ -332,7 +336,8 @@ fn check_treatments(context: &Context, measured: &Measured) -> anyhow::Result<()
         return Ok(());
     }
     let known: BTreeSet<&str> = measured.into_iter().chain(OWN_METRICS).collect();
-    for wanted in context.treatments.keys().filter(|name| !known.contains(name.as_str())) {
+    let mut names = context.treatments.keys();
+    if let Some(wanted) = names.find(|name| !known.contains(name.as_str())) {
         let hint = ledger::catalogue::hint(wanted, known);
         anyhow::bail!(
             "regress.metrics of the suite names \"{wanted}\", which no run measures{hint}"

@@ -194,7 +194,7 @@ pub enum HistoryError {
     /// The last line has no end: a writer was killed, or the file was cut.
     #[error(
         "{file}:{line}: the last line is torn: {bytes} bytes without a line end, as a killed writer leaves them; \
-         `palimpsest regress history --repair` drops them and keeps the {} whole lines", line - 1
+         `palimpsest regress history SUITE --file FILE --repair` drops them and keeps the {} whole lines", line - 1
     )]
     Torn {
         /// The history.
