@@ -2,6 +2,8 @@
 
 pub mod cost;
 mod finding;
+mod seeds_needed;
+pub mod strict;
 mod summary;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -12,6 +14,7 @@ use serde::Serialize;
 
 use crate::cli::Exit;
 pub use finding::print_finding;
+pub use seeds_needed::print_seeds_needed;
 pub use summary::print_analysis;
 
 /// Sends panics to one line that asks for a report, instead of a backtrace nobody asked for.
