@@ -2,7 +2,9 @@
 
 pub mod cost;
 mod finding;
+mod seeds_needed;
 mod steps;
+pub mod strict;
 mod summary;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -13,6 +15,7 @@ use serde::Serialize;
 
 use crate::cli::Exit;
 pub use finding::print_finding;
+pub use seeds_needed::print_seeds_needed;
 pub use steps::Steps;
 pub use summary::print_analysis;
 

@@ -1,5 +1,6 @@
 //! The command line as a contract: names, exit codes, JSON, what goes to which stream.
 
+mod claims;
 mod errors;
 mod estimate_files;
 mod evidence;

@@ -59,11 +59,11 @@ pub(super) fn suite_name(suite: &str) -> String {
     parsed.map_or_else(|| suite.to_owned(), |parsed| parsed.suite)
 }
 
-/// Reads the records of a suite run and summarises them.
+/// Reads what the cells of a suite run left.
 ///
 /// # Errors
 /// When a record is there but cannot be read.
-pub fn analyse(store: &Store, suite_run: &SuiteRun) -> anyhow::Result<Analysis> {
+pub fn read_cells(store: &Store, suite_run: &SuiteRun) -> anyhow::Result<Vec<CellRun>> {
     let mut cells = Vec::with_capacity(suite_run.cells.len());
     for cell in &suite_run.cells {
         let left = if store.has(&cell.cell) {
@@ -79,6 +79,15 @@ pub fn analyse(store: &Store, suite_run: &SuiteRun) -> anyhow::Result<Analysis> 
         };
         cells.push(CellRun { cell: cell.clone(), left });
     }
+    Ok(cells)
+}
+
+/// Reads the records of a suite run and summarises them.
+///
+/// # Errors
+/// When a record is there but cannot be read.
+pub fn analyse(store: &Store, suite_run: &SuiteRun) -> anyhow::Result<Analysis> {
+    let cells = read_cells(store, suite_run)?;
     let mut analysis = summarise(suite_run, &cells);
     let records = cells.iter().filter_map(|run| Some(&run.left.as_ref()?.record));
     analysis.membership = judge(suite_run, &by_cell(records), &StoreEvidence { store });

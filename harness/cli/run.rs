@@ -34,7 +34,8 @@ pub struct Args {
     /// Public randomness to mix into every seed, hexadecimal
     #[arg(long, value_name = "HEX", value_parser = parse_beacon)]
     pub beacon: Option<Beacon>,
-    /// Exit 1 when a claim is not reproduced, 3 when none is refuted but one is inconclusive
+    /// Exit 1 when a claim no longer comes to the verdict that the suite expects, 3 when none is
+    /// refuted but one is inconclusive
     #[arg(long)]
     pub strict: bool,
     /// Print the analysis as JSON

@@ -37,6 +37,9 @@ pub struct SuiteOptions {
     /// Keep the final weights of every run; those that others start from are kept anyway
     #[arg(long)]
     pub keep_models: bool,
+    /// Run seed by seed and end once a confidence sequence has settled the claims
+    #[arg(long)]
+    pub stop_early: bool,
     #[command(flatten)]
     /// Where data and runs are.
     pub places: Places,
@@ -119,6 +122,7 @@ impl SuiteOptions {
                 .map(|Assignment(arm, key, value)| (arm.clone(), key.clone(), value.clone()))
                 .collect(),
             keep_models: self.keep_models,
+            stop_early: self.stop_early,
         };
         let mut plan = plan(&suite.file, &suite.text, catalogue, &overrides)?;
         self.read_orders(Path::new(&suite.file), &mut plan)?;

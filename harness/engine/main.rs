@@ -11,6 +11,7 @@ mod provenance;
 mod reproduce;
 mod run;
 mod runner;
+mod stopping;
 mod suite_run;
 
 use std::process::ExitCode;

@@ -1,14 +1,124 @@
 //! `palimpsest plan`
 
+use anyhow::{Context as _, bail};
+use ledger::analysis::seeds_needed::{SeedsNeeded, Wish, plan as plan_seeds};
+use ledger::plan::{Plan, RATIOS};
+use ledger::record::{Store, SuiteRun};
+use ledger::suite::{ClaimKind, ClaimUse, CompareBy, PaperNumber, When};
 use palimpsest::cli::Exit;
 use palimpsest::cli::plan::Args;
-use palimpsest::voice::{cost, print_plan};
+use palimpsest::cli::report::read_cells;
+use palimpsest::voice::{cost, print_json, print_plan, print_seeds_needed, warn};
 
 use crate::catalogue::catalogue;
+
+/// The speed-up that is planned for where no claim names one.
+const USUAL_SPEED_UP: f64 = 1.1;
 
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let plan = args.options.plan(&catalogue())?;
     let store = args.options.places.store();
+    if args.power {
+        return power(args, &plan, &store);
+    }
     print_plan(&plan, &cost::estimate(&plan, &store), args.json)?;
     Ok(Exit::Fine)
+}
+
+/// How many seeds and minutes the claims need, from the suite's last run in the store.
+fn power(args: &Args, plan: &Plan, store: &Store) -> anyhow::Result<Exit> {
+    let wish = Wish { effect: args.effect, power: args.target_power };
+    if !(wish.power > 0.0 && wish.power < 1.0) {
+        bail!("--target-power is {}, but must be between 0 and 1, such as 0.8", wish.power);
+    }
+    if let Some(effect) = wish.effect.filter(|effect| !(effect.is_finite() && *effect > 0.0)) {
+        bail!("--effect is {effect}, but must be a finite number above 0 (a ratio: above 1)");
+    }
+    let mut claims = plan.claims.clone();
+    if args.arms {
+        claims.extend(speed_ups(plan)?);
+    }
+    if claims.is_empty() {
+        warn("the suite has no claims to plan for; --arms plans for speed-ups over its baseline");
+        return Ok(Exit::NotJudged);
+    }
+    let stored = match SuiteRun::load(store, &plan.suite) {
+        Ok(stored) => stored,
+        Err(ledger::record::format::RecordError::NotFound(reason)) => {
+            warn(&format!("nothing can be planned without stored runs: {reason}"));
+            return Ok(Exit::NotJudged);
+        }
+        Err(error) => return Err(error).context("the suite's last run cannot be read"),
+    };
+    if let Some(change) = change(plan, &stored) {
+        warn(&format!(
+            "{change} in the store is not that of this plan; `palimpsest run {}` makes its runs, then plan again",
+            args.options.suite
+        ));
+        return Ok(Exit::NotJudged);
+    }
+    let cells = read_cells(store, &stored)?;
+    let stored = SuiteRun { claims, ..stored };
+    let plans = plan_seeds(&stored, &cells, wish);
+    if args.json {
+        print_json(&serde_json::json!({
+            "suite": plan.suite,
+            "level": 0.95,
+            "target_power": wish.power,
+            "claims": plans,
+        }))?;
+    } else {
+        print_seeds_needed(&plans, wish)?;
+    }
+    Ok(if plans.iter().any(SeedsNeeded::is_planned) { Exit::Fine } else { Exit::NotJudged })
+}
+
+/// Every arm against the baseline on time to target, as claims.
+fn speed_ups(plan: &Plan) -> anyhow::Result<Vec<ClaimUse>> {
+    let baseline = plan.baseline.as_ref().context(
+        "--arms plans for speed-ups over the suite's baseline, but it names none; add `baseline:`",
+    )?;
+    let others = plan.arms.iter().filter(|arm| arm.label != *baseline);
+    let claim = |arm: &str| ClaimUse {
+        id: format!("{arm} sooner"),
+        statement: String::new(),
+        paper: PaperNumber { number: String::new(), source: String::new() },
+        arm: arm.to_owned(),
+        baseline: baseline.clone(),
+        compare: RATIOS[0].to_owned(),
+        at_least: USUAL_SPEED_UP,
+        kind: ClaimKind::Superior,
+        workloads: Vec::new(),
+        cannot_decide: None,
+        grows_from: None,
+        when: When::End,
+        by: CompareBy::Ratio,
+        floor: None,
+        minus: None,
+        expect: None,
+    };
+    Ok(others.map(|arm| claim(&arm.label)).collect())
+}
+
+/// What of the plan was run otherwise: the spread of other settings says nothing of these.
+fn change(plan: &Plan, stored: &SuiteRun) -> Option<String> {
+    for arm in &plan.arms {
+        let same = |other: &&ledger::record::suite_run::RunArm| other.label == arm.label;
+        match stored.arms.iter().find(same) {
+            Some(other) if other.method == arm.method && other.settings == arm.settings => {}
+            _ => return Some(format!("arm \"{}\"", arm.label)),
+        }
+    }
+    for workload in &plan.workloads {
+        let found = stored.workloads.iter().find(|other| other.label == workload.label);
+        let same = found.is_some_and(|other| {
+            other.budget_samples == workload.budget_samples
+                && other.target.to_bits() == workload.target.to_bits()
+                && other.metric == workload.metric
+        });
+        if !same {
+            return Some(format!("workload \"{}\"", workload.label));
+        }
+    }
+    None
 }

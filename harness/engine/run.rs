@@ -1,18 +1,23 @@
 //! `palimpsest run`
 
+use std::ops::Range;
+
 use anyhow::bail;
+use ledger::analysis::Analysis;
+use ledger::analysis::claims::{Standing, standing};
 use ledger::record::format::Status;
 use palimpsest::cli::Exit;
 use palimpsest::cli::report::analyse;
 use palimpsest::cli::run::Args;
 use palimpsest::machine;
-use palimpsest::voice::{cost, print_analysis, print_json, print_plan, warn};
+use palimpsest::voice::{cost, print_analysis, print_json, print_plan, strict, warn};
 
 use crate::catalogue::catalogue;
 use crate::estimate;
 use crate::progress::Progress;
 use crate::runner::cell::CellReport;
 use crate::runner::{NamedSeed, Session, pool};
+use crate::stopping;
 use crate::suite_run::suite_run;
 
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
@@ -42,23 +47,51 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let seeds = seeds(&session, args)?;
     let mut progress =
         Progress::start(&session.plan, &cost::estimate(&session.plan, &session.store));
-    let reports = if args.jobs == 1 {
-        let mut reports = Vec::with_capacity(seeds.len());
-        for (index, seed) in seeds.iter().enumerate() {
-            progress.begin(index);
-            let report = session.run_cell(session.plan.cells[index], seed)?;
-            progress.end(index, &report);
-            reports.push(report);
+    let batches = batches(&session);
+    let jobs = args.jobs as usize;
+    let mut pool = if jobs > 1 { Some(pool::Pool::new(&session, jobs)?) } else { None };
+    let mut reports = Vec::with_capacity(seeds.len());
+    for (done, batch) in (1..).zip(batches) {
+        if let Some(pool) = &mut pool {
+            reports.extend(pool.run(&seeds, batch, &mut |index, report| {
+                progress.end(index, report);
+            })?);
+        } else {
+            for index in batch {
+                progress.begin(index);
+                let report = session.run_cell(session.plan.cells[index], &seeds[index])?;
+                progress.end(index, &report);
+                reports.push(report);
+            }
         }
-        reports
-    } else {
-        pool::run(&session, &seeds, args.jobs as usize, &mut |index, report| {
-            progress.end(index, report)
-        })?
-    };
+        if stopping::over(&session, &args.options.suite, &seeds, &reports, done)? {
+            break;
+        }
+    }
+    if let Some(pool) = pool {
+        pool.finish();
+    }
     progress.finish();
+    stopping::keep_what_ran(&mut session, &reports);
     score(&mut session, &reports);
     conclude(&session, &seeds, &reports, args)
+}
+
+/// The cells that run before anything is looked at: all, or those of one seed after another.
+fn batches(session: &Session) -> Vec<Range<usize>> {
+    let cells = &session.plan.cells;
+    if session.plan.stopping.is_none() {
+        return std::iter::once(0..cells.len()).collect();
+    }
+    let mut start = 0;
+    let of_seeds = cells.chunk_by(|a, b| a.seed == b.seed);
+    of_seeds
+        .map(|batch| {
+            let range = start..start + batch.len();
+            start = range.end;
+            range
+        })
+        .collect()
 }
 
 /// One seed per cell: cells of one seed share it, so that arms are paired.
@@ -101,7 +134,8 @@ fn conclude(
 ) -> anyhow::Result<Exit> {
     let cells: Vec<_> = session.plan.cells.iter().copied().zip(reports).collect();
     let estimated = estimate::suite::all(session, seeds, &cells, &args.options.places);
-    let left = suite_run(session, &args.options.suite, seeds, reports, estimated);
+    let mut left = suite_run(session, &args.options.suite, seeds, reports, estimated);
+    stopping::tell_saved(session, &mut left)?;
     left.save(&session.store)?;
     let analysis = analyse(&session.store, &left)?;
     if args.json {
@@ -120,11 +154,26 @@ fn conclude(
         ));
         return Ok(Exit::CellsFailed);
     }
-    let missed = analysis.order_estimates.iter().any(|entry| entry.met == Some(false));
-    let any = |verdict| analysis.claims.iter().any(|claim| claim.verdict == verdict);
-    Ok(match args.strict {
-        true if missed || any("not reproduced") => Exit::CheckFailed,
-        true if any("inconclusive") => Exit::NotJudged,
-        _ => Exit::Fine,
-    })
+    Ok(if args.strict { judge(&analysis) } else { Exit::Fine })
+}
+
+/// Names every claim and bar that is not as the suite expects.
+fn judge(analysis: &Analysis) -> Exit {
+    let are = |wanted| analysis.claims.iter().filter(move |claim| standing(claim) == wanted);
+    are(Standing::Broken).for_each(strict::warn_broken);
+    are(Standing::Undecided).for_each(strict::warn_undecided);
+    let missed = || analysis.order_estimates.iter().filter(|entry| entry.met == Some(false));
+    for entry in missed() {
+        warn(&format!("order estimate {} misses a bar; the table tells which", entry.name));
+    }
+    if analysis.claims.is_empty() && analysis.order_estimates.is_empty() {
+        warn("--strict has nothing to judge: the plan has no claims and no order estimates");
+    }
+    if missed().next().is_some() || are(Standing::Broken).next().is_some() {
+        Exit::CheckFailed
+    } else if are(Standing::Undecided).next().is_some() {
+        Exit::NotJudged
+    } else {
+        Exit::Fine
+    }
 }

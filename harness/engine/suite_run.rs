@@ -1,7 +1,7 @@
 //! What a run of a suite leaves beside its records, so that reports can be drawn later.
 
 use ledger::record::SuiteRun;
-use ledger::record::suite_run::{RunArm, RunCell, RunEstimate, RunWorkload};
+use ledger::record::suite_run::{RunArm, RunCell, RunEstimate, RunStopping, RunWorkload};
 
 use crate::catalogue::catalogue;
 use crate::runner::cell::CellReport;
@@ -55,6 +55,11 @@ pub fn suite_run(
         provenance: plan.provenance.clone(),
         estimates: plan.estimates.clone(),
         estimated,
+        stopping: plan.stopping.map(|settings| RunStopping {
+            settings,
+            seeds_saved: settings.most.saturating_sub(plan.seeds.len()),
+            seconds_saved: 0.0,
+        }),
         cells: cells.collect(),
         argv: session.argv.clone(),
     }

@@ -34,6 +34,9 @@ pub fn print_analysis(analysis: &Analysis) -> anyhow::Result<()> {
             analysis.claims.iter().map(claim),
         )?;
     }
+    if let Some(stopping) = &analysis.stopping {
+        print_text(&format!("{}\n", stopping.summary))?;
+    }
     print_tests(&Test::all(analysis))?;
     print_estimates(&Row::all(analysis))?;
     for warning in &analysis.warnings {
@@ -155,7 +158,11 @@ fn claim(claim: &ClaimOutcome) -> [String; 6] {
     };
     [
         claim.id.clone(),
-        claim.verdict.clone(),
+        if claim.verdict == claim.expected || claim.expected == "reproduced" {
+            claim.verdict.clone()
+        } else {
+            format!("{} (expected {})", claim.verdict, claim.expected)
+        },
         claim.effect.map_or_else(dash, number),
         claim.interval.map_or_else(dash, |i| format!("{} … {}", number(i.low), number(i.high))),
         claim.n.to_string(),

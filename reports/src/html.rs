@@ -4,7 +4,7 @@
 //! a misspelt field, and its HTML escaper is on for every value but the figures drawn here.
 
 use askama::Template;
-use ledger::analysis::{Analysis, ClaimOutcome, Outcomes, RunRow, WorkloadAnalysis};
+use ledger::analysis::{Analysis, ClaimOutcome, Outcomes, RunRow, SequencePoint, WorkloadAnalysis};
 
 use crate::figure::Figure;
 use crate::html::arm::Arm;
@@ -36,6 +36,7 @@ pub(crate) fn page(
         full_digest: &analysis.suite_digest,
         tally: tally(analysis),
         claims: analysis.claims.iter().map(Claim::new).collect(),
+        stopped: analysis.stopping.as_ref().map(|stopping| stopping.summary.as_str()),
         warnings: &analysis.warnings,
         environment: &analysis.environment,
         commands: commands(analysis),
@@ -57,6 +58,7 @@ struct Page<'a> {
     full_digest: &'a str,
     tally: Vec<(&'static Verdict, usize)>,
     claims: Vec<Claim<'a>>,
+    stopped: Option<&'a str>,
     warnings: &'a [String],
     environment: &'a [(String, String)],
     commands: Vec<String>,
@@ -95,6 +97,8 @@ struct Claim<'a> {
     interval: Option<String>,
     needed: String,
     p: Option<String>,
+    expected: Option<&'a str>,
+    sequence: Vec<String>,
 }
 
 impl<'a> Claim<'a> {
@@ -108,7 +112,19 @@ impl<'a> Claim<'a> {
             interval: raw.interval.map(|i| text::interval(&i, 1.0)),
             needed: text::on_scale(raw, raw.smallest_effect),
             p: raw.p_sign_flip.map(text::p_value),
+            expected: (raw.expected != "reproduced").then_some(raw.expected.as_str()),
+            sequence: raw.sequence.iter().map(|point| point_line(raw, point)).collect(),
         }
+    }
+}
+
+/// One line of a confidence sequence.
+fn point_line(claim: &ClaimOutcome, point: &SequencePoint) -> String {
+    let mean = text::on_scale(claim, point.mean);
+    let ends = [point.low, point.high].map(|end| end.map(|end| text::on_scale(claim, end)));
+    match ends {
+        [Some(low), Some(high)] => format!("{}: {mean}, {low} to {high}", point.seeds),
+        _ => format!("{}: {mean}, not bounded yet", point.seeds),
     }
 }
 

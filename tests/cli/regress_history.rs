@@ -7,6 +7,7 @@ use std::process::Command;
 use ledger::digest::Digest;
 use ledger::history::chain::History;
 use ledger::history::{Better, Entry, Measured, Metric};
+use ledger::record::Store;
 use palimpsest::git::{Beside, HISTORY_BRANCH, HistoryBranch};
 
 use crate::support::{Bench, TINY};
@@ -112,6 +113,8 @@ fn a_run_is_recorded_once_and_a_commit_is_compared_with() {
     let bench = Bench::with_run(TINY);
     let head = commits(&bench, 2).pop().unwrap();
     let record = ["regress", "record", "suite.yaml", "--allow-dirty"];
+    let other = bench.run(&[&record[..], &["--commit", "HEAD"]].concat()).ends(2);
+    assert!(other.stderr.contains("leave it out"), "{}", other.stderr);
     let recorded = bench.run(&record).ends(0);
     assert!(recorded.stdout.starts_with("tiny at "), "{}", recorded.stdout);
     let again = bench.run(&record).ends(2);
@@ -141,6 +144,20 @@ fn a_run_is_recorded_once_and_a_commit_is_compared_with() {
     branch.record("tiny", machine, "Record", Some(beside), unchanged).unwrap();
     against("HEAD").ends(0);
     against("main").ends(0);
+}
+
+#[test]
+fn a_run_of_another_machine_is_recorded_there_and_not_here() {
+    let bench = Bench::with_run(TINY);
+    commits(&bench, 1);
+    let store = Store::at(&bench.path("runs"));
+    let cell = store.cells().unwrap().pop().unwrap();
+    let mut record = store.record(&cell).unwrap();
+    record.environment.cpu = "another".to_owned();
+    let text = serde_json::to_string(&record).unwrap();
+    fs::write(store.folder(&cell).join("record.json"), text).unwrap();
+    let refused = bench.run(&["regress", "record", "suite.yaml", "--allow-dirty"]).ends(2);
+    assert!(refused.stderr.contains("record on the machine that ran it"), "{}", refused.stderr);
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! `palimpsest regress record`: what a suite's last run measured, into the history or a file.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use ledger::digest::Digest;
 use ledger::history::chain::History;
-use ledger::history::{Entry, HistoryError, Measured};
+use ledger::history::{Entry, HistoryError, Kept, measured};
+use ledger::record::writer::write_atomic;
 use ledger::record::{RunRecord, Store, SuiteRun};
 use ledger::regress::Snapshot;
 use ledger::regress::extract::{Context, Run, snapshot};
@@ -14,9 +16,12 @@ use super::place::Place;
 use crate::cli::Exit;
 use crate::cli::report::suite_name;
 use crate::cli::suite_options::Places;
-use crate::git::Beside;
-use crate::voice::print_text;
+use crate::git::{Beside, HistoryBranch};
+use crate::voice::{print_text, warn};
 use crate::{library, machine};
+
+/// Most metrics that a message names.
+const NAMED: usize = 5;
 
 /// Options of `palimpsest regress record`.
 #[derive(Debug, Clone, clap::Args)]
@@ -27,8 +32,11 @@ pub struct Args {
     /// Where the history is.
     pub place: Place,
     /// Write a reference file instead of the history
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "commit")]
     pub reference: Option<PathBuf>,
+    /// The commit that was measured, when the build does not know its own
+    #[arg(long, value_name = "REV")]
+    pub commit: Option<String>,
     /// Record runs of a build that had changes which are in no commit
     #[arg(long)]
     pub allow_dirty: bool,
@@ -45,23 +53,30 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let store = args.places.store();
     let suite = SuiteRun::load(&store, &suite_name(&args.suite))?;
     let records = records(&store, &suite)?;
-    let measured = measured(&suite, &records, &args.suite)?;
+    check_machine(&records)?;
+    let mut snapshot = taken(&suite, &records, &args.suite)?;
     if let Some(path) = &args.reference {
-        std::fs::write(path, measured.to_json()?)
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        write_atomic(path, snapshot.to_json()?.as_bytes())?;
         print_text(&format!("reference: {}\n", path.display()))?;
         return Ok(Exit::Fine);
     }
-    let commit = commit(&records, args.allow_dirty)?;
-    let digest: Digest = suite.suite_digest.parse().context("the suite run names no digest")?;
-    let entry = Entry::Measured(Measured::of(&measured, commit.clone(), digest));
-    let (name, machine) = (&suite.suite, &measured.machine.fingerprint);
-    let beside = Beside { commit: &commit, content: &serde_json::to_vec(&measured)? };
-    let message = format!("Record {name} at {} on {machine}", short(&commit));
     let branch = args.place.open()?;
+    let commit = commit(args, &records, &branch)?;
+    snapshot.commit = Some(commit.clone());
+    let digest: Digest = suite.suite_digest.parse().context("the suite run names no digest")?;
+    let kept = measured(&snapshot, &commit, digest);
+    check_kept(&kept, &args.suite)?;
+    let count = kept.measured.metrics.len();
+    let entry = Entry::Measured(kept.measured);
+    let (name, machine) = (&suite.suite, &snapshot.machine.fingerprint);
+    let beside = Beside { commit: &commit, content: &serde_json::to_vec(&snapshot)? };
+    let message = format!("Record {name} at {} on {machine}", short(&commit));
     branch
         .record(name, machine, &message, Some(beside), |old| append(name, machine, old, &entry))?;
-    print_text(&format!("{name} at {}: recorded on machine {machine}\n", short(&commit)))?;
+    print_text(&format!(
+        "{name} at {}: {count} metrics recorded on machine {machine}\n",
+        short(&commit)
+    ))?;
     Ok(Exit::Fine)
 }
 
@@ -94,8 +109,30 @@ fn records(store: &Store, suite: &SuiteRun) -> anyhow::Result<Vec<RunRecord>> {
     suite.cells.iter().map(|cell| read(&cell.cell)).collect()
 }
 
-fn measured(suite: &SuiteRun, records: &[RunRecord], named: &str) -> anyhow::Result<Snapshot> {
+/// A measurement belongs to the machine that made it, and a snapshot says which one this is.
+fn check_machine(records: &[RunRecord]) -> anyhow::Result<()> {
+    let here = (machine::cpu_model(), machine::kernel());
+    for record in records {
+        let environment = &record.environment;
+        if (&environment.cpu, &environment.os) != (&here.0, &here.1) {
+            bail!(
+                "run {} was made on {}, {}, and this is {}, {}: record on the machine that ran it",
+                record.cell,
+                environment.cpu,
+                environment.os,
+                here.0,
+                here.1
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The snapshot of all runs, with the comparisons that the suite wished for when it ran.
+fn taken(suite: &SuiteRun, records: &[RunRecord], named: &str) -> anyhow::Result<Snapshot> {
     let text = library::suite(named).or_else(|_| library::suite(&suite.source)).ok();
+    let text =
+        text.filter(|found| Digest::of(found.text.as_bytes()).to_string() == suite.suite_digest);
     let parsed = text.and_then(|found| ledger::suite::parse(&found.file, &found.text).ok());
     let wishes = parsed.map(|parsed| parsed.regress.metrics).unwrap_or_default();
     let treatments = wishes.iter().map(|(name, used)| (name.clone(), used.treatment())).collect();
@@ -104,31 +141,57 @@ fn measured(suite: &SuiteRun, records: &[RunRecord], named: &str) -> anyhow::Res
     Ok(snapshot(suite, &runs.collect::<Vec<_>>(), &context)?)
 }
 
-/// The one commit that all runs were built from.
-fn commit(records: &[RunRecord], allow_dirty: bool) -> anyhow::Result<String> {
-    let mut found: Option<&str> = None;
-    for record in records {
-        let environment = &record.environment;
-        let Some(commit) = environment.git_commit.as_deref() else {
-            bail!(
-                "run {} was built outside of a git repository: it belongs to no commit",
-                record.cell
-            );
-        };
-        if environment.git_dirty == Some(true) && !allow_dirty {
-            bail!(
-                "run {} was built with changes that are in no commit: commit them, build and run again, or --allow-dirty",
-                record.cell
-            );
-        }
-        if let Some(other) = found.filter(|other| *other != commit) {
-            bail!(
-                "the runs are of two commits, {} and {}: `palimpsest run --force` makes all of them again",
-                short(other),
-                short(commit)
-            );
-        }
-        found = Some(commit);
+/// Says what a history will lack, and refuses an empty entry.
+fn check_kept(kept: &Kept, suite: &str) -> anyhow::Result<()> {
+    let named: Vec<&str> = kept.left_out.iter().take(NAMED).map(String::as_str).collect();
+    let more = if kept.left_out.len() > NAMED { ", …" } else { "" };
+    let left_out = format!("{}{more}", named.join(", "));
+    if kept.measured.metrics.is_empty() {
+        bail!(
+            "no metric was measured by every run of its arm ({left_out}): `palimpsest run {suite} --force` measures again"
+        );
     }
-    found.map(str::to_owned).context("the suite has no runs: nothing can be recorded")
+    if !kept.left_out.is_empty() {
+        warn(&format!(
+            "{} metrics are left out, as a run failed, was disturbed or did not measure them: {left_out}",
+            kept.left_out.len()
+        ));
+    }
+    Ok(())
+}
+
+/// The one commit that all runs were built from.
+fn commit(args: &Args, records: &[RunRecord], branch: &HistoryBranch) -> anyhow::Result<String> {
+    let environments = || records.iter().map(|record| (&record.cell, &record.environment));
+    let changed = environments().find(|(_, environment)| environment.git_dirty == Some(true));
+    if let Some((cell, _)) = changed.filter(|_| !args.allow_dirty) {
+        bail!(
+            "run {cell} was built with changes that are in no commit: commit them, build and run again, or --allow-dirty"
+        );
+    }
+    let built: BTreeSet<Option<&str>> =
+        environments().map(|(_, environment)| environment.git_commit.as_deref()).collect();
+    let built = match built.into_iter().collect::<Vec<_>>().as_slice() {
+        [] => bail!("the suite has no runs: nothing can be recorded"),
+        [one] => *one,
+        [one, other, ..] => bail!(
+            "the runs are of two commits, {} and {}: `palimpsest run {} --force` makes all of them again",
+            one.map_or("an unknown one", short),
+            other.map_or("an unknown one", short),
+            args.suite
+        ),
+    };
+    let named = args.commit.as_deref().map(|revision| branch.commit(revision)).transpose()?;
+    match (named, built) {
+        (None, None) => bail!(
+            "the runs were built outside of a git repository: name their commit by --commit REV"
+        ),
+        (Some(named), Some(built)) if named != built => bail!(
+            "--commit names {}, and the runs were built from {}: leave it out",
+            short(&named),
+            short(built)
+        ),
+        (Some(named), _) => Ok(named),
+        (None, Some(built)) => Ok(built.to_owned()),
+    }
 }

@@ -55,6 +55,7 @@ impl Session {
             claims: Vec::new(),
             provenance: Vec::new(),
             estimates: Vec::new(),
+            stopping: None,
             keep_models: false,
         };
         let session = Self::new(plan, store, sources, device, true)?;

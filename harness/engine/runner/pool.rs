@@ -4,6 +4,7 @@
 //! reads one assignment per line from its standard input and answers each with one line of JSON.
 
 use std::io::{BufRead, BufReader, Write};
+use std::ops::Range;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
@@ -88,50 +89,70 @@ impl Drop for Worker {
     }
 }
 
-/// Runs every cell on `jobs` workers; `done` hears of each as it ends.
-pub fn run(
-    session: &Session,
-    seeds: &[NamedSeed],
-    jobs: usize,
-    done: &mut dyn FnMut(usize, &CellReport),
-) -> anyhow::Result<Vec<CellReport>> {
-    let count = session.plan.cells.len();
-    let (send, receive) = mpsc::channel::<(usize, anyhow::Result<Answer>)>();
-    let mut workers = Vec::new();
-    for worker in 0..jobs.min(count) {
-        workers.push(spawn(worker, &send)?);
-    }
-    drop(send);
-    let before = parents(&session.plan)?;
-    // A cell is given out once its parents are over; they stand before it in the plan.
-    let mut waiting: Vec<usize> = (0..count).collect();
-    let mut idle: Vec<usize> = (0..workers.len()).rev().collect();
-    let mut over = vec![false; count];
-    let mut reports: Vec<Option<CellReport>> = vec![None; count];
-    for _ in 0..count {
-        while let Some(&worker) = idle.last() {
-            let free = |index: &usize| before[*index].iter().all(|parent| over[*parent]);
-            let Some(place) = waiting.iter().position(free) else { break };
-            let index = waiting.remove(place);
-            assign(&mut workers[worker], index, &seeds[index])?;
-            idle.pop();
+/// Worker processes that wait for cells.
+pub struct Pool {
+    workers: Vec<Worker>,
+    answers: mpsc::Receiver<(usize, anyhow::Result<Answer>)>,
+    /// Places of each cell's parents in the plan.
+    before: Vec<Vec<usize>>,
+    over: Vec<bool>,
+}
+
+impl Pool {
+    /// Starts `jobs` workers, or as many as there are cells.
+    pub fn new(session: &Session, jobs: usize) -> anyhow::Result<Self> {
+        let count = session.plan.cells.len();
+        let (send, answers) = mpsc::channel();
+        let mut workers = Vec::new();
+        for worker in 0..jobs.min(count) {
+            workers.push(spawn(worker, &send)?);
         }
-        let (worker, answer) = receive.recv().context("all workers are gone")?;
-        let Answer { index, cell, status, kept, error, refused } = answer?;
-        if let Some(reason) = refused {
-            anyhow::bail!("{reason}");
+        let before = parents(&session.plan)?;
+        Ok(Self { workers, answers, before, over: vec![false; count] })
+    }
+
+    /// Runs the cells at these places of the plan, whose parents are among them or over; `done`
+    /// hears of each as it ends.
+    pub fn run(
+        &mut self,
+        seeds: &[NamedSeed],
+        places: Range<usize>,
+        done: &mut dyn FnMut(usize, &CellReport),
+    ) -> anyhow::Result<Vec<CellReport>> {
+        // A cell is given out once its parents are over; they stand before it in the plan.
+        let mut waiting: Vec<usize> = places.clone().collect();
+        let mut idle: Vec<usize> = (0..self.workers.len()).rev().collect();
+        let mut reports: Vec<Option<CellReport>> = vec![None; places.len()];
+        for _ in places.clone() {
+            while let Some(&worker) = idle.last() {
+                let free = |index: &usize| self.before[*index].iter().all(|cell| self.over[*cell]);
+                let Some(place) = waiting.iter().position(free) else { break };
+                let index = waiting.remove(place);
+                assign(&mut self.workers[worker], index, &seeds[index])?;
+                idle.pop();
+            }
+            let (worker, answer) = self.answers.recv().context("all workers are gone")?;
+            let Answer { index, cell, status, kept, error, refused } = answer?;
+            if let Some(reason) = refused {
+                anyhow::bail!("{reason}");
+            }
+            let report = CellReport { cell, status, kept, error };
+            done(index, &report);
+            let place = index.checked_sub(places.start).and_then(|place| reports.get_mut(place));
+            *place.context("a worker answered for a cell that was not asked for")? = Some(report);
+            self.over[index] = true;
+            idle.push(worker);
         }
-        let report = CellReport { cell, status, kept, error };
-        done(index, &report);
-        reports[index] = Some(report);
-        over[index] = true;
-        idle.push(worker);
+        Ok(reports.into_iter().flatten().collect())
     }
-    for worker in &mut workers {
-        worker.input = None;
-        let _ = worker.child.wait();
+
+    /// Waits for the workers to end by themselves.
+    pub fn finish(mut self) {
+        for worker in &mut self.workers {
+            worker.input = None;
+            let _ = worker.child.wait();
+        }
     }
-    Ok(reports.into_iter().flatten().collect())
 }
 
 /// The places of each cell's parents in the plan.

@@ -3,13 +3,15 @@
 //! Plain data, no methods that compute: [`summarise`] is the one place where records become
 //! numbers, so every output agrees.
 
-mod claims;
+pub mod claims;
 mod context;
 mod curves;
 mod estimates;
 pub mod membership;
 pub mod order_estimates;
 pub mod power;
+pub mod seeds_needed;
+pub mod stopping;
 pub mod summarise;
 
 use std::collections::BTreeMap;
@@ -19,6 +21,8 @@ use serde::{Deserialize, Serialize};
 use self::membership::MembershipAnalysis;
 use self::order_estimates::OrderEstimate;
 use crate::stats::interval::Interval;
+use crate::stats::sequential::Stopping;
+use crate::suite::Expected;
 
 /// Version of the JSON form of [`Analysis`].
 pub const ANALYSIS_VERSION: u32 = 1;
@@ -44,12 +48,30 @@ pub struct Analysis {
     /// One entry per order estimate, in the suite's order.
     #[serde(default)]
     pub order_estimates: Vec<OrderEstimate>,
+    /// How the seeds could end early, where they could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopping: Option<StoppingAnalysis>,
     /// One row per cell, in plan order.
     pub runs: Vec<RunRow>,
     /// Name and value of what a reader needs to rerun: machine, versions, commit, command.
     pub environment: Vec<(String, String)>,
     /// What a reader must know before believing the numbers; each says what to do about it.
     pub warnings: Vec<String>,
+}
+
+/// How the seeds of a suite could end early, and what that saved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoppingAnalysis {
+    /// The settings, fixed before the first seed.
+    pub settings: Stopping,
+    /// Seeds that ran.
+    pub seeds: usize,
+    /// Planned seeds that did not.
+    pub seeds_saved: usize,
+    /// Seconds that they would have taken, from those of the seeds that ran.
+    pub seconds_saved: f64,
+    /// The same as one sentence, with what it means for the intervals.
+    pub summary: String,
 }
 
 /// One workload's arms side by side.
@@ -225,16 +247,40 @@ pub struct ClaimOutcome {
     pub smallest_effect: f64,
     /// Measured effect on that scale, in the claimed direction (positive or above 1 favours it).
     pub effect: Option<f64>,
-    /// Its 95 % interval.
+    /// Its 95 % interval; of a suite whose seeds could end early, its confidence sequence there.
     pub interval: Option<Interval>,
-    /// Exact two-sided sign-flip p.
+    /// Exact two-sided sign-flip p; none where seeds could end early, for it would not be valid.
     pub p_sign_flip: Option<f64>,
     /// Number of pairs.
     pub n: u32,
+    /// The verdict that the suite expects.
+    #[serde(default = "reproduced")]
+    pub expected: String,
+    /// After each seed, where seeds could end early.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sequence: Vec<SequencePoint>,
     /// `reproduced`, `not reproduced` or `inconclusive`.
     pub verdict: String,
     /// Why, in words.
     pub reason: String,
+}
+
+/// Serde's default of a claim without expectation.
+fn reproduced() -> String {
+    Expected::Reproduced.words().to_owned()
+}
+
+/// A claim's confidence sequence after some seeds, on the claim's scale.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SequencePoint {
+    /// Seeds so far.
+    pub seeds: usize,
+    /// Mean effect.
+    pub mean: f64,
+    /// Lower end; absent while nothing bounds it.
+    pub low: Option<f64>,
+    /// Upper end.
+    pub high: Option<f64>,
 }
 
 /// One cell's row.

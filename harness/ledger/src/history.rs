@@ -16,7 +16,9 @@ pub mod divisive;
 mod entry;
 mod error;
 pub mod file;
+mod measured;
 mod segments;
 
 pub use entry::{Accepted, Better, Entry, LARGEST, Measured, Metric};
 pub use error::{HistoryError, Problem};
+pub use measured::{Kept, measured};

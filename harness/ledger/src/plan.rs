@@ -13,9 +13,10 @@ use crate::lineage::{Origin, Parents};
 use crate::plan::descent::Parent;
 use crate::plan::identity::CellKey;
 use crate::settings::{SettingError, Values};
+use crate::stats::sequential::Stopping;
 use crate::suite::{
-    ClaimUse, CompareBy, EstimateUse, MembershipUse, Seeds, Step, Suite, SuiteError, When,
-    WorkloadUse, locate, parse,
+    ClaimUse, CompareBy, EstimateUse, Expected, MembershipUse, Seeds, Step, StoppingUse, Suite,
+    SuiteError, When, WorkloadUse, locate, parse,
 };
 
 /// Most cells a plan may have.
@@ -101,7 +102,8 @@ pub struct Plan {
     /// Seeds in order.
     pub seeds: Vec<u64>,
     /// Cells: workload by workload, seed by seed, arm by arm, so that a drift of the machine's
-    /// speed falls on all arms alike; but children behind all that descend from nothing.
+    /// speed falls on all arms alike; but children behind all that descend from nothing. With
+    /// `stopping`, all cells of a seed before those of the next.
     pub cells: Vec<Cell>,
     /// Claims whose arms and workloads are in the plan.
     pub claims: Vec<ClaimUse>,
@@ -109,6 +111,8 @@ pub struct Plan {
     pub provenance: Vec<MembershipUse>,
     /// Order estimates whose runs are in the plan.
     pub estimates: Vec<EstimateUse>,
+    /// When seeds end early; none where all of them run.
+    pub stopping: Option<Stopping>,
     /// Keep the final weights of every run.
     pub keep_models: bool,
 }
@@ -126,6 +130,8 @@ pub struct Overrides {
     pub set: Vec<(String, String, Value)>,
     /// Keep the final weights of every run.
     pub keep_models: bool,
+    /// End the seeds once the claims are settled, with the suite's settings or the usual ones.
+    pub stop_early: bool,
 }
 
 impl std::str::FromStr for Assignment {
@@ -204,6 +210,7 @@ fn resolve(
     }
     unique(suite.claims.iter().map(|claim| claim.id.as_str()), "claims", "claim")?;
     unique(suite.provenance.iter().map(|test| test.id.as_str()), "provenance", "test")?;
+    check_stopping(&suite)?;
     for (index, test) in suite.provenance.iter().enumerate() {
         descent::check_test(test, &workloads, &arms).map_err(|(field, message)| {
             Problem(vec![key("provenance"), Step::Index(index), key(field)], message)
@@ -288,7 +295,7 @@ fn resolve(
         claim.workloads.retain(|label| has_workload(label));
         (!restricted || !claim.workloads.is_empty()).then_some(claim)
     });
-    let claims = claims.collect();
+    let claims: Vec<ClaimUse> = claims.collect();
     let seeds = overrides.seeds.clone().unwrap_or(suite.seeds).0;
     let count = cells.len().saturating_mul(seeds.len());
     if count > MOST_CELLS {
@@ -297,6 +304,21 @@ fn resolve(
             format!("{count} cells are more than {MOST_CELLS}; split the suite"),
         ));
     }
+    let usual = overrides.stop_early.then(StoppingUse::default);
+    let stopping = suite.stopping.or(usual).filter(|_| !claims.is_empty());
+    let stopping = stopping.and_then(|stopping| stopping.planned(seeds.len()));
+    if overrides.stop_early && stopping.is_none() {
+        let least = suite.stopping.unwrap_or_default().least;
+        let message = if claims.is_empty() {
+            "--stop-early: no claim is in the plan, so nothing says when to stop".to_owned()
+        } else {
+            format!(
+                "--stop-early: {} seeds are planned, but none stops before {least}; give --seeds more",
+                seeds.len()
+            )
+        };
+        return Err(Problem(Vec::new(), message));
+    }
     // Seed by seed within a workload and a generation.
     let blocks = cells.chunk_by(|a, b| (a.0.0, a.1) == (b.0.0, b.1)).flat_map(|block| {
         let of_seed = |&seed: &u64| {
@@ -304,7 +326,11 @@ fn resolve(
         };
         seeds.iter().flat_map(of_seed)
     });
-    let cells = blocks.collect();
+    let mut cells: Vec<Cell> = blocks.collect();
+    if stopping.is_some() {
+        let place = |cell: &Cell| seeds.iter().position(|&seed| seed == cell.seed);
+        cells.sort_by_cached_key(place);
+    }
     let here = |test: &MembershipUse| descent::check_test(test, &workloads, &arms).is_ok();
     let provenance = suite.provenance.into_iter().filter(here).collect();
     let here = |entry: &EstimateUse| descent::check_estimated(entry, &workloads, &arms).is_ok();
@@ -323,6 +349,7 @@ fn resolve(
         claims,
         provenance,
         estimates,
+        stopping,
         keep_models: suite.keep_models || overrides.keep_models,
     })
 }
@@ -527,6 +554,28 @@ fn label(id: &str, with: &Values) -> String {
 /// Comparisons that are ratios of times or samples.
 pub const RATIOS: [&str; 2] = ["time-to-target", "samples-to-target"];
 
+/// What a suite says of stopping must have a meaning for its claims and seeds.
+fn check_stopping(suite: &Suite) -> Result<(), Problem> {
+    let Some(stopping) = &suite.stopping else { return Ok(()) };
+    let at = |field: &str| vec![key("stopping"), key(field)];
+    if let Some((field, message)) = stopping.problem() {
+        return Err(Problem(at(field), message));
+    }
+    if suite.claims.is_empty() {
+        let message = "stopping: the suite has no claims, so nothing says when to stop";
+        return Err(Problem(vec![key("stopping")], message.to_owned()));
+    }
+    let seeds = suite.seeds.0.len();
+    if stopping.least > seeds {
+        let message = format!(
+            "least is {}, but only {seeds} seeds are planned; plan more seeds or leave out `stopping`",
+            stopping.least
+        );
+        return Err(Problem(at("least"), message));
+    }
+    Ok(())
+}
+
 fn check_claim(
     claim: &ClaimUse,
     labels: &Labels<'_>,
@@ -567,6 +616,15 @@ fn check_claim(
         let message =
             format!("at_least is {}, but a {noun} must be at least {least}", claim.at_least);
         return Err(Problem(path("at_least"), message));
+    }
+    if let (Some(reason), Some(expect @ (Expected::Reproduced | Expected::NotReproduced))) =
+        (&claim.cannot_decide, claim.expect)
+    {
+        let message = format!(
+            "\"{}\" is expected, but `cannot_decide` says that nothing can be said: {reason}; leave one of them out",
+            expect.words()
+        );
+        return Err(Problem(path("expect"), message));
     }
     if claim.arm == claim.baseline {
         return Err(Problem(

@@ -4,10 +4,12 @@
 //! asks [`locate`] where in the text an offending value stands.
 
 pub mod estimates;
+mod expected;
 mod locate;
 pub mod membership;
 pub mod regress;
 mod seeds;
+mod stopping;
 
 use std::fmt;
 
@@ -18,10 +20,12 @@ use crate::catalogue::nearest;
 use crate::lineage::{Origin, Parents};
 use crate::settings::Values;
 pub use estimates::EstimateUse;
+pub use expected::Expected;
 pub use locate::{Step, locate};
 pub use membership::MembershipUse;
 pub use regress::RegressUse;
 pub use seeds::Seeds;
+pub use stopping::StoppingUse;
 
 /// A suite as written.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -47,6 +51,9 @@ pub struct Suite {
     /// Claims to judge.
     #[serde(default)]
     pub claims: Vec<ClaimUse>,
+    /// Seeds end once the claims are settled.
+    #[serde(default)]
+    pub stopping: Option<StoppingUse>,
     /// Membership tests to make on the models that are left.
     #[serde(default)]
     pub provenance: Vec<MembershipUse>,
@@ -194,6 +201,24 @@ pub struct ClaimUse {
     /// The effect is compared with that between two other arms.
     #[serde(default)]
     pub minus: Option<ArmPair>,
+    /// The verdict that it gets here, as far as is known: `run --strict` holds it to that. Not
+    /// written where it is not given, so that files of other suites stay as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expected>,
+}
+
+impl ClaimUse {
+    /// The verdict that it is expected to get: what it says, or `inconclusive` where nothing else
+    /// can be said at this scale, or `reproduced`.
+    #[must_use]
+    pub fn expected(&self) -> Expected {
+        let undecidable = self.cannot_decide.is_some();
+        self.expect.unwrap_or(if undecidable {
+            Expected::Inconclusive
+        } else {
+            Expected::Reproduced
+        })
+    }
 }
 
 fn superior() -> ClaimKind {

@@ -267,6 +267,8 @@ fn claim(id: &str, arm: &str, effect: f64, half: f64, verdict: &str, reason: &st
         interval: interval(effect - half, effect + half),
         p_sign_flip: Some(0.0625),
         n: 5,
+        expected: "reproduced".to_owned(),
+        sequence: Vec::new(),
         verdict: verdict.to_owned(),
         reason: reason.to_owned(),
     }
@@ -276,6 +278,7 @@ fn analysis(workloads: Vec<WorkloadAnalysis>, claims: Vec<ClaimOutcome>) -> Anal
     Analysis {
         membership: Vec::new(),
         order_estimates: Vec::new(),
+        stopping: None,
         version: ANALYSIS_VERSION,
         suite: "sample".to_owned(),
         question: "Which training method reaches 95 % validation accuracy on digits soonest?"

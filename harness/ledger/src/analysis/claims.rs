@@ -1,23 +1,50 @@
 //! Claims of a suite and what the records say of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::ClaimOutcome;
 use super::estimates::BOOTSTRAP_SEED;
 use super::summarise::{ArmRuns, CellLeft, CellRun, pairs, samples, seconds};
+use super::{ClaimOutcome, stopping};
 use crate::catalogue::MetricInfo;
 use crate::plan::RATIOS;
 use crate::record::format::Event;
-use crate::record::suite_run::{RunWorkload, SuiteRun};
+use crate::record::suite_run::{RunStopping, RunWorkload, SuiteRun};
 use crate::stats::bootstrap::Resampling;
 use crate::stats::crossing::Direction;
 use crate::stats::paired::{differences, log_ratios};
 use crate::stats::verdict::{ClaimKind, ClaimTest, Headroom, Scale, Verdict, judge};
 use crate::suite::{self, ArmPair, ClaimUse, CompareBy, When};
 
+/// Whether a claim came to what the suite expects of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It did.
+    Holds,
+    /// These runs cannot tell.
+    Undecided,
+    /// It came to something else.
+    Broken,
+}
+
+/// Holds a claim's verdict to the expected one.
+#[must_use]
+pub fn standing(outcome: &ClaimOutcome) -> Standing {
+    match outcome.verdict.as_str() {
+        verdict if verdict == outcome.expected => Standing::Holds,
+        "inconclusive" => Standing::Undecided,
+        _ => Standing::Broken,
+    }
+}
+
 /// One outcome per claim and workload, in the suite's order.
 pub(super) fn judge_all(suite: &SuiteRun, cells: &[CellRun]) -> Vec<ClaimOutcome> {
-    let mut outcomes = Vec::new();
+    let applied = applied(suite, cells).into_iter();
+    applied.map(|(claim, workload)| outcome(suite, cells, claim, workload)).collect()
+}
+
+/// Every claim with each workload that it is about, in the suite's order.
+pub(super) fn applied<'a>(suite: &'a SuiteRun, cells: &[CellRun]) -> Vec<(&'a ClaimUse, usize)> {
+    let mut all = Vec::new();
     for claim in &suite.claims {
         for (index, workload) in suite.workloads.iter().enumerate() {
             let named = claim.workloads.contains(&workload.label);
@@ -30,21 +57,30 @@ pub(super) fn judge_all(suite: &SuiteRun, cells: &[CellRun]) -> Vec<ClaimOutcome
             let everywhere = claim.workloads.is_empty();
             let applies = named || (everywhere && planned(&claim.arm) && planned(&claim.baseline));
             if applies && claim.grows_from.as_ref() != Some(&workload.label) {
-                outcomes.push(outcome(suite, cells, claim, index));
+                all.push((claim, index));
             }
         }
     }
-    outcomes
+    all
 }
 
 /// Effects by seed of a claim on one workload, with what limits the verdict.
-struct Effects {
+pub(super) struct Effects {
+    /// By the name of the seed.
     by_seed: BTreeMap<String, f64>,
+    /// Seeds in the order in which they ran.
+    order: Vec<String>,
     headroom: Headroom,
-    withheld: Option<String>,
+    /// Why they can't be judged.
+    pub(super) withheld: Option<String>,
 }
 
 impl Effects {
+    /// One effect per seed that has one, in the order in which the seeds ran.
+    pub(super) fn in_order(&self) -> Vec<f64> {
+        self.order.iter().filter_map(|seed| self.by_seed.get(seed).copied()).collect()
+    }
+
     /// These effects less `base`, seed by seed.
     fn less(self, base: &Self) -> Self {
         let both = self.by_seed.iter();
@@ -52,6 +88,7 @@ impl Effects {
             .filter_map(|(seed, effect)| Some((seed.clone(), effect - base.by_seed.get(seed)?)));
         Self {
             by_seed: both.collect(),
+            order: self.order,
             headroom: if self.headroom == Headroom::Ok { base.headroom } else { self.headroom },
             withheld: self.withheld.or_else(|| base.withheld.clone()),
         }
@@ -59,12 +96,17 @@ impl Effects {
 }
 
 /// Whether a claim's effect is a ratio.
-fn is_ratio(claim: &ClaimUse) -> bool {
+pub(super) fn is_ratio(claim: &ClaimUse) -> bool {
     RATIOS.contains(&claim.compare.as_str()) || claim.by == CompareBy::Ratio
 }
 
-fn outcome(suite: &SuiteRun, cells: &[CellRun], claim: &ClaimUse, workload: usize) -> ClaimOutcome {
-    let ratio = is_ratio(claim);
+/// The effects of a claim on a workload, with what is taken off them.
+pub(super) fn found(
+    suite: &SuiteRun,
+    cells: &[CellRun],
+    claim: &ClaimUse,
+    workload: usize,
+) -> Effects {
     let mut found = effects(suite, cells, claim, workload);
     if let Some(ArmPair { arm, baseline }) = &claim.minus {
         let other = ClaimUse { arm: arm.clone(), baseline: baseline.clone(), ..claim.clone() };
@@ -75,9 +117,15 @@ fn outcome(suite: &SuiteRun, cells: &[CellRun], claim: &ClaimUse, workload: usiz
     {
         found = found.less(&effects(suite, cells, claim, index));
     }
+    found
+}
+
+/// The test of a claim on its effects, in the order in which the seeds ran.
+pub(super) fn test(claim: &ClaimUse, found: &Effects) -> ClaimTest {
+    let ratio = is_ratio(claim);
     let amount = if ratio { claim.at_least.ln() } else { claim.at_least };
-    let test = ClaimTest {
-        effects: found.by_seed.values().copied().collect(),
+    ClaimTest {
+        effects: found.in_order(),
         scale: if ratio { Scale::LogRatio } else { Scale::Difference },
         direction: Direction::HigherIsBetter,
         kind: match claim.kind {
@@ -86,19 +134,33 @@ fn outcome(suite: &SuiteRun, cells: &[CellRun], claim: &ClaimUse, workload: usiz
         },
         headroom: found.headroom,
         cap: claim.cannot_decide.clone(),
-        withheld: found.withheld,
+        withheld: found.withheld.clone(),
         resampling: Resampling::seeded(BOOTSTRAP_SEED),
-    };
+    }
+}
+
+/// Where a claim holds, as tables name it.
+pub(super) fn place(suite: &SuiteRun, claim: &ClaimUse, workload: usize) -> String {
+    let label = &suite.workloads[workload].label;
+    match &claim.grows_from {
+        Some(origin) => format!("{label} against {origin}"),
+        None => label.clone(),
+    }
+}
+
+fn outcome(suite: &SuiteRun, cells: &[CellRun], claim: &ClaimUse, workload: usize) -> ClaimOutcome {
+    let ratio = is_ratio(claim);
+    let found = found(suite, cells, claim, workload);
+    // By the name of the seed: the seeded resampling of many pairs depends on their order.
+    let effects = found.by_seed.values().copied().collect();
+    let test = ClaimTest { effects, ..test(claim, &found) };
     let shown = |value: f64| if ratio { value.exp() } else { value };
     let mut outcome = ClaimOutcome {
         id: claim.id.clone(),
         statement: claim.statement.clone(),
         paper_number: claim.paper.number.clone(),
         paper_source: claim.paper.source.clone(),
-        workload: match &claim.grows_from {
-            Some(origin) => format!("{} against {origin}", suite.workloads[workload].label),
-            None => suite.workloads[workload].label.clone(),
-        },
+        workload: place(suite, claim, workload),
         arm: claim.arm.clone(),
         baseline: claim.baseline.clone(),
         metric: compared(claim),
@@ -108,9 +170,15 @@ fn outcome(suite: &SuiteRun, cells: &[CellRun], claim: &ClaimUse, workload: usiz
         interval: None,
         p_sign_flip: None,
         n: u32::try_from(test.effects.len()).unwrap_or(u32::MAX),
+        expected: claim.expected().words().to_owned(),
+        sequence: Vec::new(),
         verdict: "inconclusive".to_owned(),
         reason: String::new(),
     };
+    if let Some(RunStopping { settings, .. }) = &suite.stopping {
+        stopping::judge(&mut outcome, claim, &found, *settings);
+        return outcome;
+    }
     match judge(&test) {
         Ok(judgement) => {
             outcome.effect = judgement.mean.map(shown);
@@ -130,7 +198,7 @@ fn outcome(suite: &SuiteRun, cells: &[CellRun], claim: &ClaimUse, workload: usiz
 }
 
 /// What is compared, in words.
-fn compared(claim: &ClaimUse) -> String {
+pub(super) fn compared(claim: &ClaimUse) -> String {
     let mut text = claim.compare.clone();
     text += match claim.when {
         When::End => "",
@@ -149,7 +217,8 @@ fn effects(suite: &SuiteRun, cells: &[CellRun], claim: &ClaimUse, workload: usiz
         arm.map(|arm| ArmRuns::of(cells, workload, arm))
     };
     let (Some(arm), Some(baseline)) = (runs(&claim.arm), runs(&claim.baseline)) else {
-        return Effects { by_seed: BTreeMap::new(), headroom: Headroom::Ok, withheld: None };
+        let (by_seed, order) = (BTreeMap::new(), Vec::new());
+        return Effects { by_seed, order, headroom: Headroom::Ok, withheld: None };
     };
     let timed = RATIOS.contains(&claim.compare.as_str());
     let metric = metric(&suite.workloads[workload], &claim.compare);
@@ -197,7 +266,11 @@ fn effects(suite: &SuiteRun, cells: &[CellRun], claim: &ClaimUse, workload: usiz
         Some(metric) if !timed => headroom(claim, metric, &ours, &theirs, floor.as_ref()),
         _ => Headroom::Ok,
     };
-    Effects { by_seed, headroom, withheld }
+    let here = cells.iter().filter(|run| run.cell.workload == workload);
+    let mut seen = BTreeSet::new();
+    let order: Vec<String> =
+        here.map(|run| &run.cell.seed).filter(|seed| seen.insert(seed.as_str())).cloned().collect();
+    Effects { by_seed, order, headroom, withheld }
 }
 
 /// The row of `split/name` among a workload's metrics.

@@ -7,6 +7,7 @@ use super::curves::{Point, by_samples, by_time, curve};
 use super::estimates::{BOOTSTRAP_SEED, common_horizon, estimate, reach_rate, to_target};
 use super::{
     ANALYSIS_VERSION, Analysis, ArmAnalysis, Outcomes, RunRow, SpeedUp, WorkloadAnalysis, claims,
+    stopping,
 };
 use crate::record::format::{Event, RunRecord, Status};
 use crate::record::suite_run::{RunCell, RunWorkload, SuiteRun};
@@ -110,6 +111,7 @@ pub fn summarise(suite: &SuiteRun, cells: &[CellRun]) -> Analysis {
         suite_digest: suite.suite_digest.clone(),
         membership: Vec::new(),
         order_estimates: Vec::new(),
+        stopping: suite.stopping.as_ref().map(stopping::analysis),
         claims: claims::judge_all(suite, cells),
         runs: cells.iter().map(|run| row(suite, run)).collect(),
         environment: environment(suite, cells),

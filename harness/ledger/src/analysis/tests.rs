@@ -8,13 +8,13 @@ use crate::record::SuiteRun;
 use crate::record::format::{
     ClockSeconds, DataSection, Environment, Event, GoalSection, RECORD_VERSION, RunRecord, Status,
 };
-use crate::record::suite_run::{RunArm, RunCell, RunWorkload};
+use crate::record::suite_run::{RunArm, RunCell, RunStopping, RunWorkload};
 use crate::stats::crossing::Crossing;
 use crate::suite::{ArmPair, ClaimKind, ClaimUse, CompareBy, PaperNumber, When};
 use crate::transcript::ChainPoint;
 
 /// What a made-up run ends with: seconds to the target (or none), test accuracy, test NLL.
-type Ending = (Option<f64>, f64, f64);
+pub(super) type Ending = (Option<f64>, f64, f64);
 
 pub(super) fn record(seed: usize, (time, accuracy, nll): Ending) -> RunRecord {
     let crossing = |at: Option<f64>| Crossing {
@@ -93,7 +93,7 @@ fn events(accuracy: f64) -> Vec<Event> {
     vec![at(0.0), at(0.5), at(1.0)]
 }
 
-fn claim(compare: &str, at_least: f64) -> ClaimUse {
+pub(super) fn claim(compare: &str, at_least: f64) -> ClaimUse {
     ClaimUse {
         id: "c".into(),
         statement: "s".into(),
@@ -110,22 +110,30 @@ fn claim(compare: &str, at_least: f64) -> ClaimUse {
         by: CompareBy::Difference,
         floor: None,
         minus: None,
+        expect: None,
     }
 }
 
 /// Two arms, `old` and `new`, on the given workloads: endings by workload, arm and seed.
-struct Made {
+pub(super) struct Made {
     endings: Vec<[Vec<Ending>; 2]>,
     claims: Vec<ClaimUse>,
-    change: fn(&mut RunRecord),
+    pub(super) change: fn(&mut RunRecord),
+    pub(super) stopping: Option<RunStopping>,
 }
 
 impl Made {
-    fn on_one(old: &[Ending], new: &[Ending], claims: Vec<ClaimUse>) -> Self {
-        Self { endings: vec![[old.to_vec(), new.to_vec()]], claims, change: |_| {} }
+    pub(super) fn on_one(old: &[Ending], new: &[Ending], claims: Vec<ClaimUse>) -> Self {
+        Self { endings: vec![[old.to_vec(), new.to_vec()]], claims, change: |_| {}, stopping: None }
     }
 
-    fn analysis(&self) -> Analysis {
+    pub(super) fn analysis(&self) -> Analysis {
+        let (suite, cells) = self.left();
+        summarise(&suite, &cells)
+    }
+
+    /// The suite run and what its cells left.
+    pub(super) fn left(&self) -> (SuiteRun, Vec<CellRun>) {
         let mut cells = Vec::new();
         for (workload, arms) in self.endings.iter().enumerate() {
             for (arm, endings) in arms.iter().enumerate() {
@@ -176,11 +184,12 @@ impl Made {
             provenance: Vec::new(),
             estimates: Vec::new(),
             estimated: Vec::new(),
+            stopping: self.stopping.clone(),
             claims: self.claims.clone(),
             cells: cells.iter().map(|run| run.cell.clone()).collect(),
             argv: Vec::new(),
         };
-        summarise(&suite, &cells)
+        (suite, cells)
     }
 }
 
@@ -313,7 +322,8 @@ fn a_claim_of_growth_compares_effects_between_workloads() {
         grows_from: Some("w0".into()),
         ..claim("test/accuracy", 0.05)
     };
-    let made = Made { endings: vec![narrow, wide], claims: vec![claim], change: |_| {} };
+    let made =
+        Made { endings: vec![narrow, wide], claims: vec![claim], change: |_| {}, stopping: None };
     let analysis = made.analysis();
     assert_eq!(analysis.claims.len(), 1);
     let expected = ((-0.04 + 0.20) + (-0.05 + 0.18) + (-0.03 + 0.22)) / 3.0;

@@ -6,8 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Problem;
 use crate::digest::Digest;
-use crate::regress::Snapshot;
-use crate::stats::crossing::Direction;
 
 /// Which way a metric improves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,28 +96,6 @@ impl Entry {
 }
 
 impl Measured {
-    /// What `snapshot` says of `commit`: the numbers of every metric over its cells, named
-    /// `workload/arm/metric`. Texts are left out: the snapshot itself keeps those.
-    #[must_use]
-    pub fn of(snapshot: &Snapshot, commit: String, suite_digest: Digest) -> Self {
-        let mut metrics: BTreeMap<String, Metric> = BTreeMap::new();
-        for cell in &snapshot.cells {
-            for metric in &cell.metrics {
-                let Some(number) = metric.value.number() else { continue };
-                let better = match metric.direction {
-                    None => Better::Neither,
-                    Some(Direction::LowerIsBetter) => Better::Lower,
-                    Some(Direction::HigherIsBetter) => Better::Higher,
-                };
-                let name = format!("{}/{}/{}", cell.workload, cell.arm, metric.name);
-                let unit = metric.unit.clone();
-                let entry = metrics.entry(name).or_insert(Metric { unit, better, values: vec![] });
-                entry.values.push(number);
-            }
-        }
-        Self { commit, suite_digest, metrics }
-    }
-
     fn check(&self) -> Result<(), Problem> {
         if self.metrics.is_empty() {
             return Err(Problem::Empty { what: "metrics" });

@@ -9,6 +9,7 @@ use super::store::Store;
 use super::writer::write_atomic;
 use crate::catalogue::MetricInfo;
 use crate::settings::Values;
+use crate::stats::sequential::Stopping;
 use crate::suite::{ClaimUse, EstimateUse, MembershipUse};
 
 /// Version of the file.
@@ -44,6 +45,9 @@ pub struct SuiteRun {
     /// What came of them, entry by entry and seed by seed.
     #[serde(default)]
     pub estimated: Vec<RunEstimate>,
+    /// When its seeds could end, and what that saved; none where all of them had to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopping: Option<RunStopping>,
     /// Cells in plan order.
     pub cells: Vec<RunCell>,
     /// The command that ran it.
@@ -65,6 +69,17 @@ pub struct RunEstimate {
     pub error: Option<String>,
     /// Seconds that it took when it was made.
     pub seconds: Option<f64>,
+}
+
+/// The rule by which the seeds of a suite run could end early, fixed before the first of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunStopping {
+    /// The settings, with the number of seeds planned.
+    pub settings: Stopping,
+    /// Seeds that did not run.
+    pub seeds_saved: usize,
+    /// What they would have taken: seconds of the seeds that ran, per seed.
+    pub seconds_saved: f64,
 }
 
 /// A workload of a suite run.

@@ -95,18 +95,19 @@ pub fn bca<T: Copy>(
     all_finite(NAME, &[value])?;
     all_finite(NAME, &replicates)?;
     all_finite(NAME, &jackknife)?;
-    replicates.sort_by(f64::total_cmp);
-    Ok(from_replicates(value, &replicates, &jackknife, resampling))
+    Ok(from_replicates(value, replicates, &jackknife, resampling))
 }
 
-/// The interval from sorted bootstrap replicates and leave-one-out values, all finite.
-fn from_replicates(value: f64, sorted: &[f64], jackknife: &[f64], resampling: Resampling) -> Bca {
+/// The interval from bootstrap replicates, at least one, and leave-one-out values, all finite.
+fn from_replicates(
+    value: f64,
+    mut replicates: Vec<f64>,
+    jackknife: &[f64],
+    resampling: Resampling,
+) -> Bca {
     let level = resampling.level;
-    let (lowest, highest) = match sorted {
-        [] => (value, value),
-        [one] => (*one, *one),
-        [first, .., last] => (*first, *last),
-    };
+    let lowest = replicates.iter().copied().fold(f64::INFINITY, f64::min);
+    let highest = replicates.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     // The same elements summed in another order are the same value: without the tolerance, ties
     // would fall to one side by rounding.
     let tie = 1e-12 * lowest.abs().max(highest.abs());
@@ -115,9 +116,10 @@ fn from_replicates(value: f64, sorted: &[f64], jackknife: &[f64], resampling: Re
         let (bias, acceleration, degenerate) = (0.0, 0.0, true);
         return Bca { value, interval, bias, acceleration, degenerate, resampling };
     }
-    let bias = bias(value, sorted, tie);
+    let bias = bias(value, &replicates, tie);
     let acceleration = acceleration(jackknife);
-    let bound = |tail: f64| quantile(sorted, adjusted_tail(tail, bias, acceleration));
+    let mut bound =
+        |tail: f64| quantile_unsorted(&mut replicates, adjusted_tail(tail, bias, acceleration));
     let tail = (1.0 - level) / 2.0;
     let interval = Interval { low: bound(tail), high: bound(1.0 - tail), level };
     Bca { value, interval, bias, acceleration, degenerate: false, resampling }
@@ -178,6 +180,19 @@ pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     low * (1.0 - fraction) + high * fraction
 }
 
+/// [`quantile`] of values in any order, which are reordered: two quantiles do not pay for a sort.
+pub(crate) fn quantile_unsorted(values: &mut [f64], share: f64) -> f64 {
+    let position = share.clamp(0.0, 1.0) * values.len().saturating_sub(1) as f64;
+    let (index, fraction) = (position.floor() as usize, position.fract());
+    if index >= values.len() {
+        return f64::NAN;
+    }
+    let (_, &mut low, above) = values.select_nth_unstable_by(index, f64::total_cmp);
+    let next = above.iter().copied().min_by(f64::total_cmp);
+    // The next value has no weight where the position is a whole number.
+    low * (1.0 - fraction) + next.unwrap_or(low) * fraction
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -225,7 +240,7 @@ mod tests {
                 .collect();
             let found = from_replicates(
                 statistic(&sample),
-                &exhaustive(&sample, statistic),
+                exhaustive(&sample, statistic),
                 &jackknife,
                 Resampling::seeded(0),
             );
@@ -247,6 +262,8 @@ mod tests {
         // numpy 2.4.6: numpy.percentile([1, 2, 4, 8], [10, 50, 90]).
         for (share, expected) in [(0.1, 1.3), (0.5, 3.0), (0.9, 6.8)] {
             assert!((quantile(&[1.0, 2.0, 4.0, 8.0], share) - expected).abs() < 1e-12);
+            let unsorted = quantile_unsorted(&mut [4.0, 1.0, 8.0, 2.0], share);
+            assert!((unsorted - expected).abs() < 1e-12);
         }
     }
 
@@ -310,6 +327,18 @@ mod tests {
         assert!(matches!(bca(&[1.0], mean, resampling), Err(StatsError::TooFew { .. })));
         let undefined = bca(&[1.0, 2.0], |_| f64::NAN, resampling);
         assert!(matches!(undefined, Err(StatsError::NotFinite { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn a_quantile_needs_no_sorting(
+            mut values in prop::collection::vec(-9..9i32, 1..40), share in 0.0..=1.0f64,
+        ) {
+            let mut unsorted: Vec<f64> = values.iter().map(|&value| f64::from(value)).collect();
+            values.sort_unstable();
+            let sorted: Vec<f64> = values.into_iter().map(f64::from).collect();
+            prop_assert_eq!(quantile_unsorted(&mut unsorted, share), quantile(&sorted, share));
+        }
     }
 
     proptest! {

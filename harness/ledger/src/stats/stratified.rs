@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::StatsError;
-use super::bootstrap::{Resampling, quantile};
+use super::bootstrap::{Resampling, quantile_unsorted};
 use super::draws::Draws;
 use super::error::require;
 use super::interval::Interval;
@@ -59,7 +59,7 @@ pub(crate) fn replicates<'a, T, S>(
 
 /// The percentile interval of finite `replicates`.
 pub(crate) fn percentile(mut replicates: Vec<f64>, level: f64) -> Interval {
-    replicates.sort_by(f64::total_cmp);
     let tail = (1.0 - level) / 2.0;
-    Interval { low: quantile(&replicates, tail), high: quantile(&replicates, 1.0 - tail), level }
+    let mut at = |share| quantile_unsorted(&mut replicates, share);
+    Interval { low: at(tail), high: at(1.0 - tail), level }
 }

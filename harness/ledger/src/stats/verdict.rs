@@ -147,7 +147,7 @@ pub fn judge(test: &ClaimTest) -> Result<Judgement, StatsError> {
 }
 
 /// Why no effect, however large, could be judged.
-fn obstacle(test: &ClaimTest) -> Option<String> {
+pub(crate) fn obstacle(test: &ClaimTest) -> Option<String> {
     let n = test.effects.len();
     if let Some(why) = &test.withheld {
         return Some(format!("withheld: {why}"));
@@ -230,7 +230,7 @@ pub(crate) fn check_kind(kind: ClaimKind) -> Result<(), StatsError> {
 }
 
 /// An effect with three significant digits: "+0.031", or "1.30 times" for a log ratio.
-fn in_words(effect: f64, scale: Scale) -> String {
+pub(crate) fn in_words(effect: f64, scale: Scale) -> String {
     let digits = |value: f64| {
         let magnitude = if value == 0.0 { 0.0 } else { value.abs().log10().floor() };
         (2.0 - magnitude).clamp(0.0, 12.0) as usize

@@ -38,6 +38,7 @@ fn suite() -> SuiteRun {
         provenance: Vec::new(),
         estimates: Vec::new(),
         estimated: Vec::new(),
+        stopping: None,
         cells: Vec::new(),
         argv: Vec::new(),
     }

@@ -87,6 +87,7 @@ fn made(tests: Vec<MembershipUse>) -> Made {
         provenance: tests,
         estimates: Vec::new(),
         estimated: Vec::new(),
+        stopping: None,
         cells: cells.collect(),
         argv: Vec::new(),
     };

@@ -1,0 +1,65 @@
+//! How many seeds and minutes claims need.
+
+use ledger::analysis::seeds_needed::{Need, SeedsNeeded, Wish};
+
+use super::{duration, print_table, print_text};
+
+/// Prints one row per claim, then what the numbers assume and why some are missing.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn print_seeds_needed(plans: &[SeedsNeeded], wish: Wish) -> anyhow::Result<()> {
+    let header = [
+        "claim",
+        "workload",
+        "true effect",
+        "measured",
+        "stored",
+        "spread",
+        "≤ 80 %",
+        "seeds",
+        "careful",
+        "minutes",
+        "reproduced",
+    ];
+    print_table(header, plans.iter().map(row))?;
+    print_text(&format!(
+        "\nseeds: enough for the 95 % interval to exclude no effect (of a non-inferiority claim: the margin, at no true difference)\n\
+         with probability {} if the true effect is as given and the spread between pairs (of log-ratios for ratios) as stored;\n\
+         careful: should the spread be at its 80 % upper bound, with what the claim's cells take then: plan with this one;\n\
+         reproduced: enough for the verdict `reproduced`, which also asks the mean to reach `at_least`, if the measured effect is the\n\
+         true one. At a true effect of just `at_least` that verdict is a coin toss, whatever the number of seeds.\n\
+         Effects are taken to be normal.\n",
+        wish.power
+    ))?;
+    for plan in plans {
+        for note in &plan.notes {
+            print_text(&format!("{} on {}: {note}\n", plan.claim, plan.workload))?;
+        }
+    }
+    Ok(())
+}
+
+fn row(plan: &SeedsNeeded) -> [String; 11] {
+    let dash = || "–".to_owned();
+    let number = |value: f64| {
+        if plan.scale == "ratio" { format!("{value:.3}×") } else { format!("{value:+.4}") }
+    };
+    let seeds = |need: Option<Need>| need.map_or_else(dash, |need| need.seeds.to_string());
+    let minutes = |need: Need| {
+        if need.minutes.is_finite() { duration(60.0 * need.minutes) } else { "unknown".to_owned() }
+    };
+    [
+        plan.claim.clone(),
+        plan.workload.clone(),
+        number(plan.effect),
+        plan.measured.map_or_else(dash, number),
+        format!("{} pairs", plan.pairs),
+        plan.spread.map_or_else(dash, |spread| format!("{spread:.4}")),
+        plan.spread_bound.map_or_else(dash, |spread| format!("{spread:.4}")),
+        seeds(plan.needed),
+        seeds(plan.careful),
+        plan.careful.map_or_else(dash, minutes),
+        seeds(plan.reproduced),
+    ]
+}

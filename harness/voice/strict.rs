@@ -1,0 +1,49 @@
+//! What `run --strict` says of claims that did not come to what the suite expects.
+
+use ledger::analysis::ClaimOutcome;
+
+use super::warn;
+
+/// Names a claim that no longer holds, with its numbers and the way out.
+pub fn warn_broken(claim: &ClaimOutcome) {
+    let remedy = format!(
+        "look for what changed since it held (`palimpsest compare`); if this is the true result, say `expect: {}` in the suite",
+        claim.verdict.replace(' ', "-")
+    );
+    warn(&format!("{} no longer holds: {}; {remedy}", name(claim), numbers(claim)));
+}
+
+/// Names a claim that could not be judged, with its numbers and the way out.
+pub fn warn_undecided(claim: &ClaimOutcome) {
+    warn(&format!(
+        "{} cannot be judged: {}; `palimpsest plan SUITE --power` tells how many seeds it needs",
+        name(claim),
+        numbers(claim)
+    ));
+}
+
+fn name(claim: &ClaimOutcome) -> String {
+    format!("claim {} on {}", claim.id, claim.workload)
+}
+
+fn numbers(claim: &ClaimOutcome) -> String {
+    let number = |value: f64| {
+        if claim.scale == "ratio" { format!("{value:.3}×") } else { format!("{value:+.4}") }
+    };
+    let effect = claim.effect.map_or_else(|| "no effect measured".to_owned(), number);
+    let interval = claim.interval.map_or_else(
+        || "no interval".to_owned(),
+        |i| format!("{} % interval {} to {}", 100.0 * i.level, number(i.low), number(i.high)),
+    );
+    format!(
+        "{}, expected {}; {} of {} against {} {effect}, {interval}, {} pairs, at least {} asked for: {}",
+        claim.verdict,
+        claim.expected,
+        claim.metric,
+        claim.arm,
+        claim.baseline,
+        claim.n,
+        number(claim.smallest_effect),
+        claim.reason
+    )
+}
