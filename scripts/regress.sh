@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The regression gate for any CI: builds the merge base and the head, lets both take turns at a suite, and ends with
-# the gate's exit code (0 fine, 1 regressed, 2 usage, 3 could not judge, 4 runs failed).
+# the gate's exit code: 0 fine, 1 regressed, 2 usage, 3 could not judge (or the base does not build), 4 runs of the head
+# failed (or it does not build). 70 is a fault of the gate or of this script.
 #
 #   scripts/regress.sh SUITE [BASE]      BASE: a commit; without it, the merge base with the target branch
 #
@@ -10,9 +11,17 @@
 # REGRESS_TARGET    target branch                        (of the pull request; else main)
 # REGRESS_AA        comparisons behind a noise floor     (8)
 # REGRESS_OPTIONS   more options of `palimpsest regress`, separated by spaces
-set -euo pipefail
+set -Eeuo pipefail
+# No command that fails by surprise may end with a code that means a verdict.
+trap 'echo "regress: line $LINENO of the script failed" >&2; exit 70' ERR
 
-suite=${1:?"usage: scripts/regress.sh SUITE [BASE]"}
+stop() {
+    echo "regress: $2" >&2
+    exit "$1"
+}
+
+suite=${1:-}
+[ -n "$suite" ] || stop 2 "usage: scripts/regress.sh SUITE [BASE]"
 build=${REGRESS_BUILD:-./justw setup cpu && cargo build --release --locked --bins}
 programs=${REGRESS_PROGRAMS:-target/release}
 out=${REGRESS_OUT:-regress-out}
@@ -21,45 +30,48 @@ read -ra options <<<"${REGRESS_OPTIONS:-}"
 
 root=$(git rev-parse --show-toplevel)
 cd "$root"
+# What is left of an earlier gate is no report of this one.
+rm -rf "${out:?}/report"
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 head=$(git rev-parse HEAD)
 
-base_of() {
+merge_base() {
     local branch
     for branch in "refs/remotes/origin/$target" "refs/heads/$target"; do
-        if git rev-parse --quiet --verify "$branch^{commit}" >/dev/null; then
-            git merge-base "$branch" HEAD && return
-        fi
+        if git rev-parse --quiet --verify "$branch^{commit}" >/dev/null && git merge-base "$branch" HEAD; then return; fi
     done
-    echo "regress: no merge base with \"$target\": fetch it with its history, or name a commit" >&2
     return 2
 }
 if [ -n "${2:-}" ]; then
-    base=$(git rev-parse --verify --end-of-options "$2^{commit}")
+    base=$(git rev-parse --quiet --verify --end-of-options "$2^{commit}") || stop 2 "\"$2\" is no commit of this repository"
 else
-    base=$(base_of)
+    base=$(merge_base) || stop 2 "no merge base with \"$target\": fetch it with its history, or name a commit"
 fi
 # On the target branch itself, the change is the last commit.
-if [ "$base" = "$head" ]; then base=$(git rev-parse --verify "HEAD^"); fi
+if [ "$base" = "$head" ]; then
+    base=$(git rev-parse --quiet --verify "HEAD^") || stop 2 "the first commit has none before it to compare with"
+fi
 echo "regress: $suite, base ${base:0:12}, head ${head:0:12}" >&2
 
 # Builds the checkout in $1 and keeps its programs as $2. One target folder serves both: what they share is built once.
 build_of() {
-    local kept="$out/$2"
-    (cd "$1" && CARGO_TARGET_DIR="$root/target" bash -euo pipefail -c "$build") >&2
-    mkdir -p "$kept"
-    local folder=$programs
+    local folder=$programs program
     case $folder in target/*) folder=$root/$folder ;; /*) ;; *) folder=$1/$folder ;; esac
-    cp "$folder/palimpsest" "$folder/palimpsest-engine" "$kept/"
+    (cd "$1" && CARGO_TARGET_DIR="$root/target" bash -euo pipefail -c "$build") >&2 || return
+    mkdir -p "$out/$2"
+    for program in palimpsest palimpsest-engine; do
+        [ -x "$folder/$program" ] || stop 2 "the build left no $folder/$program: set REGRESS_PROGRAMS"
+        cp "$folder/$program" "$out/$2/" || stop 70 "cannot keep $folder/$program"
+    done
 }
-build_of "$root" head
+build_of "$root" head || stop 4 "the head does not build"
 checkout=$out/checkout
 git worktree remove --force "$checkout" 2>/dev/null || rm -rf "$checkout"
 git worktree prune
 git worktree add --quiet --detach "$checkout" "$base"
 trap 'git -C "$root" worktree remove --force "$checkout" 2>/dev/null || true' EXIT
-build_of "$checkout" base
+build_of "$checkout" base || stop 3 "the base does not build"
 
 palimpsest=$out/head/palimpsest
 gate() {
@@ -68,11 +80,21 @@ gate() {
 }
 code=0
 gate || code=$?
-# Without a noise floor of this machine, times were not judged: measure one, and judge again.
+# Without a noise floor of this machine, times were not judged: measure one of the same cells, and judge again.
 if grep -qs "regress aa" "$out/report/report.txt"; then
-    "$palimpsest" regress aa "$suite" --binary "$out/base/palimpsest" --store "$out/store" --rounds "${REGRESS_AA:-8}" >&2
-    code=0
-    gate || code=$?
+    cells=()
+    for ((place = 0; place < ${#options[@]}; place++)); do
+        case ${options[place]} in
+            --methods | --workloads | --seeds | --pairs | --device)
+                cells+=("${options[place]}" "${options[place + 1]:-}") ;;
+            --methods=* | --workloads=* | --seeds=* | --pairs=* | --device=*) cells+=("${options[place]}") ;;
+        esac
+    done
+    if "$palimpsest" regress aa "$suite" --binary "$out/base/palimpsest" --store "$out/store" \
+        --rounds "${REGRESS_AA:-8}" ${cells[@]+"${cells[@]}"} >&2; then
+        code=0
+        gate || code=$?
+    fi
 fi
 
 if [ -n "${GITHUB_STEP_SUMMARY:-}" ] && [ -f "$out/report/report.md" ]; then

@@ -7,6 +7,7 @@ mod evidence;
 mod proofs;
 mod provenance;
 mod regress;
+mod regress_action;
 mod regress_history;
 
 use std::fs;

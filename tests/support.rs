@@ -105,7 +105,8 @@ impl Bench {
         self.prepared("sh", &[&["-c"], &program[..], arguments].concat())
     }
 
-    fn prepared(&self, program: &str, arguments: &[&str]) -> Command {
+    /// Any program with `arguments`, with the data of this checkout.
+    pub fn prepared(&self, program: &str, arguments: &[&str]) -> Command {
         let sources = sources();
         let mut command = Command::new(program);
         command

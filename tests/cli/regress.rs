@@ -13,7 +13,7 @@ use ledger::regress::{Report, Snapshot, Verdict};
 
 use crate::support::{Bench, Output};
 
-const SUITE: &str = "\
+pub(super) const SUITE: &str = "\
 suite: gated
 question: Did it get worse?
 workloads: [{ workload: digits-mlp, epochs: 0.1, evaluate_every: 0.05, target: { value: 0.05, origin: chance } }]
@@ -49,18 +49,20 @@ if arguments[0] == "run":
 sys.exit(code)
 "#;
 
-const SLOW: &str = "record['clocks']['train'] *= 1.05";
-const OTHER_ORDER: &str = "record['order']['epochs'][0]['order_hash'] = '0' * 64";
+pub(super) const SLOW: &str = "record['clocks']['train'] *= 1.05";
+pub(super) const OTHER_ORDER: &str = "record['order']['epochs'][0]['order_hash'] = '0' * 64";
 const CRASH: &str = "record.update(status='failed', error='it \\x1b[31mburned')";
 
+/// The text of a build with a fault; its jitter is drawn by its name.
+pub(super) fn script(name: &str, fault: &str) -> String {
+    SCRIPT
+        .replace("PROGRAM", &format!("{:?}", env!("CARGO_BIN_EXE_palimpsest")))
+        .replace("NAME", name)
+        .replace("FAULT", fault)
+}
+
 fn program(bench: &Bench, name: &str, fault: &str) -> PathBuf {
-    let path = bench.write(
-        name,
-        &SCRIPT
-            .replace("PROGRAM", &format!("{:?}", env!("CARGO_BIN_EXE_palimpsest")))
-            .replace("NAME", name)
-            .replace("FAULT", fault),
-    );
+    let path = bench.write(name, &script(name, fault));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     path
 }
