@@ -11,7 +11,14 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 fn main() -> Outcome<()> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     // Code that decides results; a change of it makes new cells.
-    let deciding = ["harness/ledger/src", "harness/data/src", "harness/lab/src", "methods/src"];
+    let deciding = [
+        "harness/ledger/src",
+        "harness/data/src",
+        "harness/lab/src",
+        "harness/training/src",
+        "harness/workloads/src",
+        "methods/src",
+    ];
     let mut files = vec![root.join("Cargo.lock")];
     for folder in deciding {
         println!("cargo:rerun-if-changed={folder}");

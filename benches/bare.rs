@@ -1,9 +1,9 @@
 //! The peer of the harness: the same network and optimiser as a plain `tch` loop.
 
-use lab::clock::{Monotonic, Time as _};
 use lab::kernels::{AdamwStep, fused_adamw};
-use lab::workloads::Split;
+use lab::split::Split;
 use tch::{Kind, Reduction, Tensor};
+use training::clock::{Monotonic, Time as _};
 
 use crate::task::Task;
 

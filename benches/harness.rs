@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 
 use lab::LabError;
-use lab::clock::{Clock, Monotonic};
-use lab::loops::training::{Budget, Run, Target, WHOLE};
 use lab::network::Network;
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::seat::{OrderSource, Recipe, Step};
-use lab::workloads::{Judge, Look, Splits};
 use ledger::catalogue::Schedule;
 use ledger::digest::Digest;
 use ledger::transcript::Transcript;
 use tch::Device;
+use training::clock::{Clock, Monotonic};
+use training::judge::{Judge, Look};
+use training::run::{Budget, Run, Target, WHOLE};
+use training::splits::Splits;
 
 use crate::task::Task;
 

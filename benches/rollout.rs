@@ -1,12 +1,12 @@
 //! Generation by a small GPT and a step of GRPO on what it generated.
 
-use lab::clock::{Monotonic, Time as _};
 use lab::generate::{Choice, Generated, Options, generate};
 use lab::models::gpt::{Shape, gpt};
 use lab::network::Network;
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::seat::{Gradients, Moment, Optimizer as _};
 use tch::{Device, Kind, Tensor};
+use training::clock::{Monotonic, Time as _};
 
 use crate::task::Task;
 

@@ -109,7 +109,7 @@ fn evaluation(criterion: &mut Criterion) {
         let split = task.split(examples);
         group.throughput(Throughput::Elements(u64::from(examples)));
         group.bench_function(task.name, |bencher| {
-            bencher.iter(|| lab::metrics::classification::evaluate(&network, &split).unwrap());
+            bencher.iter(|| training::metrics::classification::evaluate(&network, &split).unwrap());
         });
     }
     group.finish();

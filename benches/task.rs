@@ -5,10 +5,11 @@ use lab::models::gpt::{self, gpt};
 use lab::models::mlp::mlp;
 use lab::network::Network;
 use lab::objectives::Natural;
-use lab::workloads::{Split, Splits};
+use lab::split::Split;
 use ledger::seed::Seed;
 use ledger::streams::{self, Streams};
 use tch::{Device, Kind, Tensor};
+use training::splits::Splits;
 
 /// A workload's shapes; the values are random, as time does not depend on them.
 #[derive(Debug, Clone, Copy)]

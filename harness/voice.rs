@@ -10,7 +10,7 @@ mod summary;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use ledger::plan::Plan;
+use analysis::plan::Plan;
 use serde::Serialize;
 
 use crate::cli::Exit;

@@ -15,7 +15,7 @@
 use lab::method::Method;
 use lab::optim::base::BaseSettings;
 use lab::seat::Recipe;
-use lab::workloads::offers;
+use lab::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -51,7 +51,8 @@ pub static METHOD: Method = Method {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lab::trial::{Trial, with};
+    use training::trial::Trial;
+    use lab::trial::with;
 
     #[test]
     fn neutral_settings_reproduce_sgd_bit_for_bit() {

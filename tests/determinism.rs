@@ -6,22 +6,22 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use lab::cell::CellSetup;
-use lab::clock::{Clock, Monotonic};
-use lab::loops::training::{Budget, Run, Target, WHOLE};
+use analysis::plan::{Overrides, Plan, plan};
 use lab::seat::{OrderSource, Task};
-use lab::workloads::{Ready, Workload};
 use ledger::catalogue::Catalogue;
 use ledger::digest::Digest;
 use ledger::lineage::Parents;
 use ledger::order::OrderLaw;
-use ledger::plan::{Overrides, Plan, plan};
 use ledger::record::RunRecord;
 use ledger::seed::Seed;
 use ledger::streams::Streams;
 use ledger::transcript::Transcript;
 use serde_json::Value;
 use tch::Device;
+use training::cell::CellSetup;
+use training::clock::{Clock, Monotonic};
+use training::run::{Budget, Run, Target, WHOLE};
+use training::workload::{Ready, Workload};
 
 use crate::support::{Bench, output, python, root, sources};
 
@@ -118,10 +118,10 @@ impl Cell {
         lab::device::prepare_process(1);
         let catalogue = Catalogue {
             methods: methods::REGISTRY.iter().map(lab::method::Entry::info).collect(),
-            workloads: lab::workloads::WORKLOADS.iter().map(|workload| (workload.info)()).collect(),
+            workloads: workloads::REGISTRY.iter().map(|workload| (workload.info)()).collect(),
         };
         let plan = plan("suite.yaml", SUITE, &catalogue, &Overrides::default()).unwrap();
-        let workload = lab::workloads::find("digits-mlp").unwrap();
+        let workload = workloads::find("digits-mlp").unwrap();
         let ready = (workload.load)(&plan.workloads[0].settings, sources(), Device::Cpu).unwrap();
         let planned = &plan.workloads[0];
         let target = Target {
@@ -160,7 +160,7 @@ fn this_process_gives_the_bits_of_another() {
             device: Device::Cpu,
             parents: Parents::default(),
             order: None,
-            artefacts: &lab::artefacts::Unkept,
+            artefacts: &training::artefacts::Unkept,
         };
         let outcome = setup.run(&mut |_| Ok(()), &mut |_, _| Ok(())).unwrap();
         assert_eq!(outcome.commitment.digest, recorded.commitment, "{arm}");

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use analysis::suite_run::SuiteRun;
+use analysis::summary::{Analysis, ArmAnalysis};
 use anyhow::Context as _;
-use ledger::analysis::{Analysis, ArmAnalysis};
-use ledger::record::{RunRecord, Store, SuiteRun};
+use ledger::record::{RunRecord, Store};
 use serde_json::{Value, json};
 
 use super::Exit;

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use analysis::evidence::SecretKey;
+use analysis::evidence::statement::{Envelope, statement};
+use analysis::verify::Verifier;
 use anyhow::Context as _;
-use ledger::evidence::SecretKey;
-use ledger::evidence::statement::{Envelope, statement};
 use ledger::record::Store;
-use ledger::record::verify::Verifier;
 use ledger::record::writer::write_atomic;
 use serde_json::Value;
 

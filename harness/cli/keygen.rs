@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use analysis::evidence::SecretKey;
 use anyhow::Context as _;
-use ledger::evidence::SecretKey;
 
 use super::Exit;
 use crate::machine;

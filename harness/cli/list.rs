@@ -1,7 +1,7 @@
 //! `palimpsest list`
 
+use analysis::summary::summarise::status_name;
 use clap::ValueEnum;
-use ledger::analysis::summarise::status_name;
 use ledger::catalogue::Listing;
 use serde_json::json;
 

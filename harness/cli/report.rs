@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
+use analysis::suite_run::SuiteRun;
+use analysis::summary::Analysis;
+use analysis::summary::membership::judge;
+use analysis::summary::order_estimates;
+use analysis::summary::summarise::{CellLeft, CellRun, summarise};
 use anyhow::Context as _;
-use ledger::analysis::Analysis;
-use ledger::analysis::membership::judge;
-use ledger::analysis::order_estimates;
-use ledger::analysis::summarise::{CellLeft, CellRun, summarise};
-use ledger::record::{Store, SuiteRun};
+use ledger::record::Store;
 use reports::Format;
 
 use super::Exit;
@@ -55,7 +56,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
 /// The suite's own name: what its YAML says where the argument is a file, else the argument.
 pub(super) fn suite_name(suite: &str) -> String {
     let text = crate::library::suite(suite).ok();
-    let parsed = text.and_then(|found| ledger::suite::parse(&found.file, &found.text).ok());
+    let parsed = text.and_then(|found| analysis::suite::parse(&found.file, &found.text).ok());
     parsed.map_or_else(|| suite.to_owned(), |parsed| parsed.suite)
 }
 

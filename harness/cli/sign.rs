@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use analysis::evidence::certificate::{Given, verify};
+use analysis::evidence::{Certificate, Kind, SecretKey, Signature, signature};
+use analysis::verify::Verifier;
 use anyhow::{Context as _, bail};
 use ledger::digest::of_reader;
-use ledger::evidence::certificate::{Given, verify};
-use ledger::evidence::{Certificate, Kind, SecretKey, Signature, signature};
-use ledger::record::verify::Verifier;
 use ledger::record::writer::{SIGNATURES, write_atomic};
 
 use super::Exit;

@@ -5,12 +5,12 @@ use std::str::FromStr;
 
 use ::data::Sources;
 use ::data::columns::order_ids;
+use analysis::plan::{Assignment, Overrides, Plan, plan};
+use analysis::suite::Seeds;
 use anyhow::{Context as _, bail};
 use ledger::catalogue::{Catalogue, hint};
 use ledger::given::GivenOrder;
-use ledger::plan::{Assignment, Overrides, Plan, plan};
 use ledger::record::Store;
-use ledger::suite::Seeds;
 
 use crate::library;
 

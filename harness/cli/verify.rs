@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use analysis::evidence::statement::Envelope;
+use analysis::evidence::{Kind, PublicKey, Signature, signature};
+use analysis::verify::{Check, IndexSummary, Known, Verifier};
 use anyhow::Context as _;
 use ledger::digest::{Digest, of_reader};
-use ledger::evidence::statement::Envelope;
-use ledger::evidence::{Kind, PublicKey, Signature, signature};
-use ledger::record::verify::{Check, IndexSummary, Known, Verifier};
 
 use super::Exit;
 use super::suite_options::Places;

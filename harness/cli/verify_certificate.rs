@@ -5,11 +5,11 @@ mod origin;
 
 use std::path::PathBuf;
 
+use analysis::evidence::PublicKey;
+use analysis::evidence::certificate::{Certificate, Given, Role, Verification, verify};
+use analysis::verify::Check;
 use anyhow::Context as _;
-use ledger::evidence::PublicKey;
-use ledger::evidence::certificate::{Certificate, Given, Role, Verification, verify};
 use ledger::record::Store;
-use ledger::record::verify::Check;
 
 use super::Exit;
 use crate::voice::{print_json, print_text};

@@ -1,9 +1,9 @@
 //! The machine and build as a record describes them.
 
-use lab::clock;
 use ledger::record::format::Environment;
 use palimpsest::library::code_digest;
 use palimpsest::machine;
+use training::clock;
 
 /// Describes this machine and build; `device` is the run's.
 pub fn environment(device: &str, threads: u32, argv: &[String]) -> Environment {

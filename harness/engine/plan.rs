@@ -1,10 +1,11 @@
 //! `palimpsest plan`
 
+use analysis::plan::{Plan, RATIOS};
+use analysis::suite::{ClaimKind, ClaimUse, CompareBy, PaperNumber, When};
+use analysis::suite_run::SuiteRun;
+use analysis::summary::seeds_needed::{SeedsNeeded, Wish, plan as plan_seeds};
 use anyhow::{Context as _, bail};
-use ledger::analysis::seeds_needed::{SeedsNeeded, Wish, plan as plan_seeds};
-use ledger::plan::{Plan, RATIOS};
-use ledger::record::{Store, SuiteRun};
-use ledger::suite::{ClaimKind, ClaimUse, CompareBy, PaperNumber, When};
+use ledger::record::Store;
 use palimpsest::cli::Exit;
 use palimpsest::cli::plan::Args;
 use palimpsest::cli::report::read_cells;
@@ -103,7 +104,7 @@ fn speed_ups(plan: &Plan) -> anyhow::Result<Vec<ClaimUse>> {
 /// What of the plan was run otherwise: the spread of other settings says nothing of these.
 fn change(plan: &Plan, stored: &SuiteRun) -> Option<String> {
     for arm in &plan.arms {
-        let same = |other: &&ledger::record::suite_run::RunArm| other.label == arm.label;
+        let same = |other: &&analysis::suite_run::RunArm| other.label == arm.label;
         match stored.arms.iter().find(same) {
             Some(other) if other.method == arm.method && other.settings == arm.settings => {}
             _ => return Some(format!("arm \"{}\"", arm.label)),

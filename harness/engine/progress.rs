@@ -2,9 +2,9 @@
 
 use std::io::IsTerminal as _;
 
+use analysis::plan::Plan;
+use analysis::summary::summarise::status_name;
 use indicatif::{ProgressBar, ProgressStyle};
-use ledger::analysis::summarise::status_name;
-use ledger::plan::Plan;
 
 use palimpsest::voice::cost::Cost;
 use palimpsest::voice::{headline, note};

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
+use analysis::summary::Analysis;
+use analysis::summary::claims::{Standing, standing};
 use anyhow::bail;
-use ledger::analysis::Analysis;
-use ledger::analysis::claims::{Standing, standing};
 use ledger::record::format::Status;
 use palimpsest::cli::Exit;
 use palimpsest::cli::report::analyse;

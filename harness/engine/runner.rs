@@ -8,12 +8,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ::data::Sources;
-use lab::workloads::{DataIdentity, Ready, Workload, find};
-use ledger::plan::{Plan, PlannedWorkload};
+use analysis::plan::Plan;
 use ledger::record::Store;
+use ledger::record::planned::PlannedWorkload;
 use ledger::seed::Seed;
 use palimpsest::machine;
 use tch::Device;
+use training::splits::DataIdentity;
+use training::workload::{Ready, Workload};
+use workloads::find;
 
 /// What all cells of a run share.
 pub struct Session {

@@ -1,7 +1,7 @@
 //! Ends the seeds of a run once its claims are settled.
 
-use ledger::analysis::stopping;
-use ledger::record::SuiteRun;
+use analysis::suite_run::SuiteRun;
+use analysis::summary::stopping;
 use palimpsest::cli::report::read_cells;
 use palimpsest::voice::note;
 

@@ -1,7 +1,7 @@
 //! What a run of a suite leaves beside its records, so that reports can be drawn later.
 
-use ledger::record::SuiteRun;
-use ledger::record::suite_run::{RunArm, RunCell, RunEstimate, RunStopping, RunWorkload};
+use analysis::suite_run::SuiteRun;
+use analysis::suite_run::{RunArm, RunCell, RunEstimate, RunStopping, RunWorkload};
 
 use crate::catalogue::catalogue;
 use crate::runner::cell::CellReport;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use ledger::plan::Plan;
-use ledger::record::{Store, SuiteRun};
-use ledger::suite::EstimateUse;
+use analysis::plan::Plan;
+use analysis::suite::EstimateUse;
+use analysis::suite_run::SuiteRun;
+use ledger::record::Store;
 
 /// Estimated seconds.
 #[derive(Debug, Clone)]

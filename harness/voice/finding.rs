@@ -1,7 +1,7 @@
 //! A finding of a membership test, for people.
 
-use ledger::evidence::certificate::odds;
-use ledger::provenance::Finding;
+use analysis::evidence::certificate::odds;
+use stats::provenance::Finding;
 
 use super::{print_text, warn};
 
@@ -57,7 +57,7 @@ fn p_value(log10_p: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ledger::provenance::Query;
+    use stats::provenance::Query;
 
     #[test]
     fn a_finding_is_told_with_its_sign_and_its_odds() {

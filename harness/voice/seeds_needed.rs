@@ -1,6 +1,6 @@
 //! How many seeds and minutes claims need.
 
-use ledger::analysis::seeds_needed::{Need, SeedsNeeded, Wish};
+use analysis::summary::seeds_needed::{Need, SeedsNeeded, Wish};
 
 use super::{duration, print_table, print_text};
 

@@ -1,6 +1,6 @@
 //! What `run --strict` says of claims that did not come to what the suite expects.
 
-use ledger::analysis::ClaimOutcome;
+use analysis::summary::ClaimOutcome;
 
 use super::warn;
 

@@ -1,6 +1,6 @@
 //! What a run ends with: one line per arm, claims, membership tests, warnings.
 
-use ledger::analysis::{Analysis, ArmAnalysis, ClaimOutcome, Estimate, WorkloadAnalysis};
+use analysis::summary::{Analysis, ArmAnalysis, ClaimOutcome, Estimate, WorkloadAnalysis};
 use reports::membership::Test;
 use reports::order_estimates::{COLUMNS, Row, counts};
 

@@ -1,6 +1,6 @@
 //! Metric when the budget is spent: one row per arm, one panel per split.
 
-use ledger::analysis::{Estimate, WorkloadAnalysis};
+use analysis::summary::{Estimate, WorkloadAnalysis};
 
 use crate::axis::{Axis, Scale, zoom};
 use crate::curve::x_axis;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ledger::analysis::{ArmAnalysis, CurvePoint, WorkloadAnalysis};
+use analysis::summary::{ArmAnalysis, CurvePoint, WorkloadAnalysis};
 
 use crate::axis::Scale;
 use crate::curve::{Axes, Curve};

@@ -1,8 +1,8 @@
 //! The page of a certificate: one file to read, print and keep beside the JSON. The JSON is the
 //! evidence; this page only shows it.
 
+use analysis::evidence::certificate::{Certificate, FindingView};
 use askama::Template;
-use ledger::evidence::certificate::{Certificate, FindingView};
 use serde_json::Value;
 
 use crate::{ReportError, text};

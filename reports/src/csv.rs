@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use ledger::analysis::membership::{MembershipAnalysis, MembershipSeed, TestOutcome};
-use ledger::analysis::power::Power;
-use ledger::analysis::{Analysis, Estimate, ToTarget};
+use analysis::summary::membership::{MembershipAnalysis, MembershipSeed, TestOutcome};
+use analysis::summary::power::Power;
+use analysis::summary::{Analysis, Estimate, ToTarget};
 
 use crate::membership::access;
 use crate::order_estimates::Row;

@@ -1,6 +1,6 @@
 //! Metric over train time and over samples seen: one line per arm, its 95 % interval shaded.
 
-use ledger::analysis::{ArmAnalysis, CurvePoint, WorkloadAnalysis};
+use analysis::summary::{ArmAnalysis, CurvePoint, WorkloadAnalysis};
 
 use crate::axis::{Axis, Scale, zoom};
 use crate::figure::{Align, BODY, Figure, GRID, INK, MUTED, Point, WIDTH};

@@ -27,7 +27,7 @@ pub enum ReportError {
     Page(#[from] askama::Error),
     /// The certificate to be shown is not one.
     #[error(transparent)]
-    Certificate(#[from] ledger::evidence::certificate::CertificateError),
+    Certificate(#[from] analysis::evidence::certificate::CertificateError),
     /// The analysis could not be written as JSON.
     #[error("analysis could not be written as JSON: {0}")]
     Json(#[from] serde_json::Error),

@@ -11,9 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::ReportError;
 use crate::figure::{Colour, Figure};
-use ledger::estimates::results::{
-    Attribution, Prediction, RecencyCurves, SearchResult, Validation,
-};
+use stats::estimates::results::{Attribution, Prediction, RecencyCurves, SearchResult, Validation};
 
 /// Predicted losses of orders: `estimate-prediction` as PNG, SVG, CSV and JSON.
 ///

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use ledger::analysis::Analysis;
+use analysis::summary::Analysis;
 
 use crate::font::shorten;
 use crate::series::{Dash, Marker, Series};
@@ -168,7 +168,7 @@ pub(crate) fn all(analysis: &Analysis) -> Vec<Vec<Figure>> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use ledger::analysis::power::curves;
+    use analysis::summary::power::curves;
 
     use super::*;
     use crate::font::text_width;

@@ -6,8 +6,8 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+use analysis::history::changes::{Change, Direction, HistoryAnalysis, SeriesChanges, Standing};
 use askama::Template;
-use ledger::history::changes::{Change, Direction, HistoryAnalysis, SeriesChanges, Standing};
 
 use crate::text::{one_line, significant};
 use crate::{ReportError, output, paint};

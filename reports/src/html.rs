@@ -3,8 +3,10 @@
 //! askama rather than a run-time engine: the compiler checks the template, so a page can't fail on
 //! a misspelt field, and its HTML escaper is on for every value but the figures drawn here.
 
+use analysis::summary::{
+    Analysis, ClaimOutcome, Outcomes, RunRow, SequencePoint, WorkloadAnalysis,
+};
 use askama::Template;
-use ledger::analysis::{Analysis, ClaimOutcome, Outcomes, RunRow, SequencePoint, WorkloadAnalysis};
 
 use crate::figure::Figure;
 use crate::html::arm::Arm;

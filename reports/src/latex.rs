@@ -1,6 +1,6 @@
 //! Tables for a paper: one of arms per workload, one of claims, one of membership tests; needs the `booktabs` package.
 
-use ledger::analysis::{Analysis, ArmAnalysis, ClaimOutcome, WorkloadAnalysis};
+use analysis::summary::{Analysis, ArmAnalysis, ClaimOutcome, WorkloadAnalysis};
 
 use crate::membership::Test;
 use crate::order_estimates::Row;

@@ -33,8 +33,8 @@ mod sample;
 
 use std::path::{Path, PathBuf};
 
-use ledger::analysis::power::curves;
-use ledger::analysis::{ANALYSIS_VERSION, Analysis};
+use analysis::summary::power::curves;
+use analysis::summary::{ANALYSIS_VERSION, Analysis};
 
 pub use error::ReportError;
 pub use format::{Format, UnknownFormat};

@@ -1,9 +1,9 @@
 //! How membership tests read: the same words on the page, in tables and on the terminal.
 
-use ledger::analysis::Analysis;
-use ledger::analysis::membership::{MembershipAnalysis, TestOutcome};
-use ledger::provenance::Finding;
-use ledger::suite::membership::Access;
+use analysis::suite::membership::Access;
+use analysis::summary::Analysis;
+use analysis::summary::membership::{MembershipAnalysis, TestOutcome};
+use stats::provenance::Finding;
 
 use crate::text;
 

@@ -1,11 +1,11 @@
 //! How the order estimates of a suite read: the same words on the page, in tables and on the
 //! terminal.
 
-use ledger::analysis::Analysis;
-use ledger::analysis::order_estimates::{
+use analysis::summary::Analysis;
+use analysis::summary::order_estimates::{
     CheckVerdict, EstimateFound, EstimateOutcome, EstimateSeed, Numbers, OrderEstimate,
 };
-use ledger::estimates::agreement::Signal;
+use stats::estimates::agreement::Signal;
 
 use crate::figure::Figure;
 use crate::text::{ABSENT, fixed};
@@ -119,7 +119,7 @@ impl<'a> Row<'a> {
                 rows.collect()
             }
             Numbers::Search(search) => {
-                let sd = |of: &Option<ledger::estimates::search::Verified>| {
+                let sd = |of: &Option<stats::estimates::search::Verified>| {
                     of.as_ref().map_or(ABSENT.to_owned(), |of| fixed(of.difference_in_sd, 2))
                 };
                 let mut row = Self::bare(entry, seed).costs(found, 0);

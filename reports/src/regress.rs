@@ -10,7 +10,7 @@ mod junit;
 mod markdown;
 mod words;
 
-use ledger::regress::Report;
+use analysis::regress::Report;
 
 use crate::ReportError;
 

@@ -1,6 +1,6 @@
 //! How each arm looks: the same colour, dash and marker in every figure and table of a workload.
 
-use ledger::analysis::WorkloadAnalysis;
+use analysis::summary::WorkloadAnalysis;
 
 use crate::figure::{BODY, Colour, MOST_ARMS, Point};
 use crate::font::shorten;

@@ -1,7 +1,7 @@
 //! How numbers and labels read: units, sensible digits, and labels that can't break a line.
 
-use ledger::analysis::{ClaimOutcome, CurvePoint, Estimate, ToTarget};
-use ledger::stats::interval::Interval;
+use analysis::summary::{ClaimOutcome, CurvePoint, Estimate, ToTarget};
+use stats::interval::Interval;
 
 /// Shown where a value does not exist.
 pub(crate) const ABSENT: &str = "–";

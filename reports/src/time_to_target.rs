@@ -1,6 +1,6 @@
 //! Train time to the target: one row per arm, with the arms that never reached it in plain sight.
 
-use ledger::analysis::{ArmAnalysis, Outcomes, WorkloadAnalysis};
+use analysis::summary::{ArmAnalysis, Outcomes, WorkloadAnalysis};
 
 use crate::axis::{Axis, Scale};
 use crate::curve::{LOG_FROM, axis_unit, x_axis};

@@ -8,7 +8,7 @@ mod sample;
 use std::fs;
 use std::path::Path;
 
-use ledger::analysis::Analysis;
+use analysis::summary::Analysis;
 use reports::{Format, ReportError, render};
 
 const FIGURES: [&str; 4] = ["metric-by-time", "metric-by-samples", "time-to-target", "at-budget"];

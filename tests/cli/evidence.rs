@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
+use analysis::evidence::Certificate;
+use analysis::evidence::certificate::{Draft, InputFile, Role, Tested};
 use ledger::digest::Digest;
-use ledger::evidence::Certificate;
-use ledger::evidence::certificate::{Draft, InputFile, Role, Tested};
 use serde_json::{Value, json};
 
 use crate::support::{Bench, Output, TINY, output, python, root};

@@ -3,8 +3,8 @@
 use std::fs;
 use std::process::Command;
 
+use analysis::evidence::Certificate;
 use data::columns::{write_npy, write_npy_table};
-use ledger::evidence::Certificate;
 use serde_json::{Value, json};
 
 use crate::support::{Bench, Output, output, python, root};
@@ -312,7 +312,7 @@ fn a_certificate_with_a_changed_field_or_file_does_not_hold() {
         let mut changed = serde_json::to_value(&whole).unwrap();
         *changed.pointer_mut(place).unwrap() = value;
         let changed: Certificate = serde_json::from_value(changed).unwrap();
-        let draft = ledger::evidence::certificate::Draft {
+        let draft = analysis::evidence::certificate::Draft {
             tested: changed.tested,
             options: changed.options,
             finding: changed.finding,

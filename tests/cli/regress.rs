@@ -7,9 +7,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-use ledger::regress::floor::{FLOOR_VERSION, MetricFloor, NoiseFloor};
-use ledger::regress::metric::{Class, MetricName};
-use ledger::regress::{Report, Snapshot, Verdict};
+use analysis::regress::floor::{FLOOR_VERSION, MetricFloor, NoiseFloor};
+use analysis::regress::metric::{Class, MetricName};
+use analysis::regress::{Report, Snapshot, Verdict};
 
 use crate::support::{Bench, Output};
 
@@ -107,7 +107,7 @@ fn write_floor(bench: &Bench, measured: &Snapshot) {
         p99: 0.005,
         pairs: 4,
     };
-    let now = lab::clock::unix_seconds();
+    let now = training::clock::unix_seconds();
     let floor = NoiseFloor {
         version: FLOOR_VERSION,
         suite: "gated".to_owned(),
@@ -231,7 +231,7 @@ fn a_kept_reference_judges_everything_but_times() {
     for metric in kept.cells.iter_mut().flat_map(|cell| &mut cell.metrics) {
         if metric.name == "validation/nll" {
             let value = metric.value.number().unwrap();
-            metric.value = ledger::regress::metric::Value::Number(value.next_down());
+            metric.value = analysis::regress::metric::Value::Number(value.next_down());
             metric.class = Class::Ulp;
         }
     }
@@ -246,7 +246,7 @@ fn a_kept_reference_judges_everything_but_times() {
     judged(&bench, &[&against[..], &["--classes", "ulp"]].concat()).ends(1);
     for metric in kept.cells.iter_mut().flat_map(|cell| &mut cell.metrics) {
         if metric.class == Class::Ulp {
-            metric.tolerance = Some(ledger::regress::metric::Tolerance::Ulps(1));
+            metric.tolerance = Some(analysis::regress::metric::Tolerance::Ulps(1));
         }
     }
     bench.write("reference.json", &kept.to_json().unwrap());
@@ -255,7 +255,7 @@ fn a_kept_reference_judges_everything_but_times() {
     // Another machine's reference judges nothing, not even digests.
     let mut parts = kept.machine.parts.clone();
     parts.insert("cpu".to_owned(), "another".to_owned());
-    kept.machine = ledger::regress::Machine::new(parts);
+    kept.machine = analysis::regress::Machine::new(parts);
     bench.write("reference.json", &kept.to_json().unwrap());
     let output = judged(&bench, &[&against[..], &["--classes", "exact"]].concat()).ends(3);
     assert!(output.stdout.contains("environment-changed: "), "{}", output.stdout);

@@ -4,9 +4,9 @@ use std::convert::Infallible;
 use std::fs;
 use std::process::Command;
 
+use analysis::history::chain::History;
+use analysis::history::{Better, Entry, Measured, Metric};
 use ledger::digest::Digest;
-use ledger::history::chain::History;
-use ledger::history::{Better, Entry, Measured, Metric};
 use ledger::record::Store;
 use palimpsest::git::{Beside, HISTORY_BRANCH, HistoryBranch};
 
@@ -136,7 +136,7 @@ fn a_run_is_recorded_once_and_a_commit_is_compared_with() {
     // The same snapshot, as recorded at a commit of this repository.
     let kept = fs::read(bench.path("kept.json")).unwrap();
     let parsed =
-        ledger::regress::Snapshot::parse(std::str::from_utf8(&kept).unwrap(), "k").unwrap();
+        analysis::regress::Snapshot::parse(std::str::from_utf8(&kept).unwrap(), "k").unwrap();
     let branch = HistoryBranch::open(&bench.path(""), HISTORY_BRANCH).unwrap();
     let beside = Beside { commit: &head, content: &kept };
     let machine = &parsed.machine.fingerprint;

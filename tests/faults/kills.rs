@@ -5,10 +5,10 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use lab::clock::{Monotonic, Time as _};
 use ledger::commitment::CommitmentIndex;
 use ledger::digest::Digest;
 use ledger::order;
+use training::clock::{Monotonic, Time as _};
 
 use crate::support::{Bench, TINY};
 

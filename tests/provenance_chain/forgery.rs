@@ -3,7 +3,7 @@
 
 use ledger::commitment::{CommitmentIndex, run_commitment};
 use ledger::order::uniform_order;
-use ledger::plan::identity::CellKey;
+use ledger::record::identity::CellKey;
 use ledger::record::{Event, RunRecord};
 use ledger::seed::Seed;
 use ledger::transcript::{Transcript, read_ids};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ledger::estimates::OrdersSpec;
+use stats::estimates::OrdersSpec;
 
 use super::fit::Fit;
 

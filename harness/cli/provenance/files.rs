@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use ::data::columns::{Column, ColumnSource, numbers};
+use analysis::evidence::certificate::{InputFile, Role, Tested};
 use anyhow::{Context as _, bail};
 use ledger::digest::{Digest, of_reader};
-use ledger::evidence::certificate::{InputFile, Role, Tested};
 use ledger::order::{OrderLaw, Unit};
-use ledger::provenance::Refusal;
-use ledger::provenance::audit::{Epoch, Order, Places};
-use ledger::provenance::order_list::Resolution;
 use ledger::seed::Randomness;
+use stats::provenance::Refusal;
+use stats::provenance::audit::{Epoch, Order, Places};
+use stats::provenance::order_list::Resolution;
 
 use super::question::{Choices, Question, Scores};
 

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use analysis::suite_run::SuiteRun;
+use analysis::summary::membership::judge;
+use analysis::summary::membership::ladder::ladder;
+use analysis::summary::power::{Power, curves, merge};
 use anyhow::{Context as _, bail};
-use ledger::analysis::membership::{judge, ladder::ladder};
-use ledger::analysis::power::{Power, curves, merge};
-use ledger::record::{RunRecord, Store, SuiteRun};
+use ledger::record::{RunRecord, Store};
 
 use super::runs::{StoreEvidence, by_cell};
 use crate::cli::Exit;

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ::data::columns::ColumnSource;
+use analysis::evidence::SecretKey;
+use analysis::evidence::certificate::Draft;
+use analysis::suite::membership::{Access, Documents};
 use anyhow::bail;
-use ledger::evidence::SecretKey;
-use ledger::evidence::certificate::Draft;
 use ledger::order::{OrderLaw, Unit};
-use ledger::provenance::combine::holm;
-use ledger::provenance::epochs::DEFAULT_GAMMA;
-use ledger::provenance::{Adjust, Draws, Finding, Kind, Metric, Tail};
 use ledger::record::writer::write_atomic;
 use ledger::seed::Randomness;
-use ledger::suite::membership::{Access, Documents};
 use serde::Serialize;
+use stats::provenance::combine::holm;
+use stats::provenance::epochs::DEFAULT_GAMMA;
+use stats::provenance::{Adjust, Draws, Finding, Kind, Metric, Tail};
 
 use super::files::{Drawn, Files};
 use super::question::{Asked, Choices, Question};

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use ledger::evidence::certificate::{Origin, Tested};
+use analysis::evidence::certificate::{Origin, Tested};
+use analysis::suite::membership::{Access, Documents};
 use ledger::order::Unit;
-use ledger::provenance::audit::{Audit, Order, Places};
-use ledger::provenance::order_list::Resolution;
-use ledger::provenance::template::Template;
-use ledger::provenance::{Adjust, Draws, Finding, Kind, Metric, Tail};
-use ledger::suite::membership::{Access, Documents};
 use serde_json::{Value, json};
+use stats::provenance::audit::{Audit, Order, Places};
+use stats::provenance::order_list::Resolution;
+use stats::provenance::template::Template;
+use stats::provenance::{Adjust, Draws, Finding, Kind, Metric, Tail};
 
 /// How the test is made: fixed before looking, and the same for files and runs.
 #[derive(Debug, Clone, Copy)]

@@ -4,20 +4,20 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use ::data::columns::{ColumnSource, numbers};
-use anyhow::{Context as _, bail};
-use ledger::analysis::membership::{
+use analysis::evidence::certificate::{InputRun, Origin, Role, Tested};
+use analysis::suite::membership::{Access, Documents};
+use analysis::summary::membership::{
     Evidence, Recorded, ScoreKind, TEMPLATE_BINS, independent, order_of, own_orders,
 };
-use ledger::evidence::certificate::{InputRun, Origin, Role, Tested};
+use analysis::verify::Verifier;
+use anyhow::{Context as _, bail};
 use ledger::order::Unit;
-use ledger::provenance::audit::{Audit, Order, Places};
-use ledger::provenance::order_list::Resolution;
-use ledger::provenance::template::{Shadow, Template};
-use ledger::provenance::{Adjust, Kind};
-use ledger::record::verify::Verifier;
 use ledger::record::{RunRecord, Store};
-use ledger::suite::membership::{Access, Documents};
 use ledger::transcript::read_ids;
+use stats::provenance::audit::{Audit, Order, Places};
+use stats::provenance::order_list::Resolution;
+use stats::provenance::template::{Shadow, Template};
+use stats::provenance::{Adjust, Kind};
 
 use super::Ask;
 use super::question::{Choices, Question, Scores};

@@ -2,9 +2,9 @@
 
 mod weights;
 
-use ledger::evidence::certificate::odds;
-use ledger::provenance::siblings::{Layer, Siblings, siblings};
+use analysis::evidence::certificate::odds;
 use serde::Serialize;
+use stats::provenance::siblings::{Layer, Siblings, siblings};
 
 use crate::cli::Exit;
 use crate::cli::suite_options::Places;

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use ledger::regress::extract::Context;
-use ledger::regress::{NoiseFloor, Snapshot};
+use analysis::regress::extract::Context;
+use analysis::regress::{NoiseFloor, Snapshot};
 
 use super::build::Build;
 use super::floors;

@@ -1,6 +1,6 @@
 //! `palimpsest regress accept`: a change that is intended, or lived with.
 
-use ledger::history::{Accepted, Entry};
+use analysis::history::{Accepted, Entry};
 
 use super::history::only_machine;
 use super::place::Place;

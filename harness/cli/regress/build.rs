@@ -7,10 +7,11 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
+use analysis::regress::metric::CellName;
+use analysis::suite_run::RunCell;
+use analysis::suite_run::SuiteRun;
 use anyhow::Context as _;
-use ledger::record::suite_run::RunCell;
-use ledger::record::{RunRecord, Store, SuiteRun};
-use ledger::regress::metric::CellName;
+use ledger::record::{RunRecord, Store};
 use serde::Deserialize;
 
 /// A program, and the suite that it runs.

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use analysis::regress::{Machine, NoiseFloor};
 use anyhow::Context as _;
 use ledger::record::writer::write_atomic;
-use ledger::regress::{Machine, NoiseFloor};
 
 /// The file of a suite on a machine.
 #[must_use]

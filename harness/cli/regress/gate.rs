@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use analysis::regress::decide::{Decision, FloorAt, Suspect, confirm, decide};
+use analysis::regress::extract::{Context, OWN_METRICS};
+use analysis::regress::metric::Class;
+use analysis::regress::{NoiseFloor, RegressError, Report, Rule, Snapshot, Verdict};
+use analysis::suite::{RegressUse, Seeds};
 use anyhow::Context as _;
-use ledger::regress::decide::{Decision, FloorAt, Suspect, confirm, decide};
-use ledger::regress::extract::{Context, OWN_METRICS};
-use ledger::regress::metric::Class;
-use ledger::regress::{NoiseFloor, RegressError, Report, Rule, Snapshot, Verdict};
-use ledger::suite::{RegressUse, Seeds};
 use reports::regress::{RegressFormat, render};
 
 use super::build::{Build, BuildError};
@@ -116,14 +116,14 @@ impl Measuring {
     /// When there is no such suite, or its `regress` part cannot be.
     pub(super) fn plan(&self) -> anyhow::Result<Plan> {
         let found = library::suite(&self.suite)?;
-        let parsed = ledger::suite::parse(&found.file, &found.text)?;
+        let parsed = analysis::suite::parse(&found.file, &found.text)?;
         let wishes: RegressUse = parsed.regress;
         let metrics = wishes.metrics.iter();
         let treatments = metrics.map(|(name, used)| (name.clone(), used.treatment())).collect();
         Ok(Plan {
             told: told(&found.file, &self.suite)?,
             rule: wishes.rule(),
-            pairs: self.pairs.or(wishes.pairs).unwrap_or(ledger::suite::regress::PAIRS),
+            pairs: self.pairs.or(wishes.pairs).unwrap_or(analysis::suite::regress::PAIRS),
             context: Context { treatments, ..Context::default() },
         })
     }

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
+use analysis::history::chain::History;
+use analysis::history::changes::{Direction, HistoryAnalysis, Options, analyse};
+use analysis::history::file;
 use anyhow::{Context as _, bail};
-use ledger::history::chain::History;
-use ledger::history::changes::{Direction, HistoryAnalysis, Options, analyse};
-use ledger::history::file;
 
 use super::place::Place;
 use super::record::file_name;

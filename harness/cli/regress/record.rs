@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use analysis::history::chain::History;
+use analysis::history::{Entry, HistoryError, Kept, measured};
+use analysis::regress::Snapshot;
+use analysis::regress::extract::{Context, Run, snapshot};
+use analysis::suite_run::SuiteRun;
 use anyhow::{Context as _, bail};
 use ledger::digest::Digest;
-use ledger::history::chain::History;
-use ledger::history::{Entry, HistoryError, Kept, measured};
 use ledger::record::writer::write_atomic;
-use ledger::record::{RunRecord, Store, SuiteRun};
-use ledger::regress::Snapshot;
-use ledger::regress::extract::{Context, Run, snapshot};
+use ledger::record::{RunRecord, Store};
 
 use super::place::Place;
 use crate::cli::Exit;
@@ -133,7 +134,7 @@ fn taken(suite: &SuiteRun, records: &[RunRecord], named: &str) -> anyhow::Result
     let text = library::suite(named).or_else(|_| library::suite(&suite.source)).ok();
     let text =
         text.filter(|found| Digest::of(found.text.as_bytes()).to_string() == suite.suite_digest);
-    let parsed = text.and_then(|found| ledger::suite::parse(&found.file, &found.text).ok());
+    let parsed = text.and_then(|found| analysis::suite::parse(&found.file, &found.text).ok());
     let wishes = parsed.map(|parsed| parsed.regress.metrics).unwrap_or_default();
     let treatments = wishes.iter().map(|(name, used)| (name.clone(), used.treatment())).collect();
     let context = Context { session: None, treatments, machine: machine::speed_parts() };

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use analysis::regress::Snapshot;
 use anyhow::{Context as _, bail};
-use ledger::regress::Snapshot;
 
 use super::place::Place;
 use super::record::short;

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use analysis::regress::extract::{Context, Run, snapshot};
+use analysis::regress::metric::CellName;
+use analysis::regress::plan::{Side, interleave};
+use analysis::regress::{RegressError, Snapshot};
 use anyhow::bail;
-use ledger::regress::extract::{Context, Run, snapshot};
-use ledger::regress::metric::CellName;
-use ledger::regress::plan::{Side, interleave};
-use ledger::regress::{RegressError, Snapshot};
 
 use super::build::{Build, BuildError, Planned};
 use super::scratch::Scratch;

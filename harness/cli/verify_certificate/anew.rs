@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use ::data::columns::ColumnSource;
+use analysis::evidence::certificate::{Certificate, Given, Role};
+use analysis::suite::membership::{Access, Documents};
 use anyhow::{Context as _, bail};
-use ledger::evidence::certificate::{Certificate, Given, Role};
 use ledger::order::{OrderLaw, Unit};
-use ledger::provenance::epochs::DEFAULT_GAMMA;
-use ledger::provenance::{Adjust, Draws, Kind, Metric, Tail};
 use ledger::record::store::is_cell_id;
 use ledger::seed::Randomness;
-use ledger::suite::membership::{Access, Documents};
 use serde::Deserialize;
 use serde_json::Value;
+use stats::provenance::epochs::DEFAULT_GAMMA;
+use stats::provenance::{Adjust, Draws, Kind, Metric, Tail};
 
 use crate::cli::provenance::files::{self, Drawn, Files};
 use crate::cli::provenance::question::{Choices, Question};

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use ::data::columns::{ColumnSource, numbers};
+use analysis::evidence::certificate::{Certificate, Origin, Role, Verification};
+use analysis::verify::Check;
 use anyhow::Context as _;
-use ledger::evidence::certificate::{Certificate, Origin, Role, Verification};
 use ledger::order::order_hash;
-use ledger::record::verify::Check;
 
 /// Adds the check, or what it would need.
 pub fn check(certificate: &Certificate, order: Option<&Path>, outcome: &mut Verification) {

@@ -4,22 +4,22 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, bail};
-use lab::artefacts::{Artefacts, Kept, Unkept};
-use lab::estimate::fitted::Fitted;
-use lab::estimate::fitting::{self, Fitting, SIMULATED};
-use lab::estimate::{Problem as _, Window};
-use lab::replay::Replay;
+use inspect::estimate::fitted::Fitted;
+use inspect::estimate::fitting::{self, Fitting, SIMULATED};
+use inspect::estimate::{Problem as _, Window};
+use inspect::replay::Replay;
 use ledger::digest::Digest;
-use ledger::estimates::cost::Cost;
-use ledger::estimates::results::{FORMAT, Items, Source};
-use ledger::estimates::validity::{Band, GatePilot, Validity, Verdict, band, gate};
-use ledger::estimates::{ItemOrder, Purpose, orders};
 use ledger::order::OrderLaw;
 use ledger::record::RunRecord;
 use palimpsest::cli::estimate::fit::{self, Fit};
 use palimpsest::library::code_digest;
 use palimpsest::voice::note;
+use stats::estimates::cost::Cost;
+use stats::estimates::results::{FORMAT, Items, Source};
+use stats::estimates::validity::{Band, GatePilot, Validity, Verdict, band, gate};
+use stats::estimates::{ItemOrder, Purpose, orders};
 use tch::Tensor;
+use training::artefacts::{Artefacts, Kept, Unkept};
 
 use super::estimator::{Estimator, Predicted};
 use crate::provenance::recorded;
@@ -85,12 +85,12 @@ pub fn with_bench<T>(
         let mut replay = Replay::new(setup)?;
         let last = fit.last.unwrap_or_else(|| replay.steps());
         let items = match fit.items {
-            fit::Items::Batches => lab::estimate::Items::Batches,
-            fit::Items::Examples => lab::estimate::Items::Examples,
+            fit::Items::Batches => inspect::estimate::Items::Batches,
+            fit::Items::Examples => inspect::estimate::Items::Examples,
         };
-        let clock = lab::clock::Monotonic::start();
+        let clock = training::clock::Monotonic::start();
         let window = Window::open(&mut replay, order, last, items)?;
-        let replay_seconds = lab::clock::Time::now(&clock).as_secs_f64();
+        let replay_seconds = training::clock::Time::now(&clock).as_secs_f64();
         let splits = &setup.ready.splits;
         let held_out = match fit.held_out {
             fit::HeldOut::Validation => &splits.validation,

@@ -1,18 +1,18 @@
 //! An estimator by name, ready to answer for a window.
 
 use anyhow::Context as _;
-use lab::clock::{Monotonic, Time as _};
-use lab::estimate::closed::Closed;
-use lab::estimate::fitted::Fitted;
-use lab::estimate::fitting::Fitting;
-use lab::estimate::oracle::bracket::Bracket;
-use lab::estimate::oracle::score::Score;
-use lab::estimate::registry::{self, Built, Entry, Gives, Need, Options, Parts};
-use lab::estimate::{Problem as _, Reference};
-use ledger::estimates::ItemOrder;
-use ledger::estimates::reduced::ReadOut;
+use inspect::estimate::closed::Closed;
+use inspect::estimate::fitted::Fitted;
+use inspect::estimate::fitting::Fitting;
+use inspect::estimate::oracle::bracket::Bracket;
+use inspect::estimate::oracle::score::Score;
+use inspect::estimate::registry::{self, Built, Entry, Gives, Need, Options, Parts};
+use inspect::estimate::{Problem as _, Reference};
 use ledger::streams::Streams;
+use stats::estimates::ItemOrder;
+use stats::estimates::reduced::ReadOut;
 use tch::Tensor;
+use training::clock::{Monotonic, Time as _};
 
 /// Orders whose parameters are held at once.
 const ROWS: usize = 512;

@@ -1,6 +1,6 @@
 //! `palimpsest estimate estimators`: what there is to choose from.
 
-use lab::estimate::registry::{Gives, REGISTRY};
+use inspect::estimate::registry::{Gives, REGISTRY};
 use palimpsest::cli::Exit;
 use palimpsest::voice::print_table;
 

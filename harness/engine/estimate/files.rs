@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use data::columns::write_npy_table;
-use lab::estimate::oracle::brought::Brought;
+use inspect::estimate::oracle::brought::Brought;
 use ledger::record::writer::write_atomic;
 use palimpsest::cli::Exit;
 use palimpsest::cli::estimate::files::Args;
@@ -36,7 +36,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     for line in inputs.notes() {
         note(&line);
     }
-    let mut course = lab::estimate::brought::course(
+    let mut course = inspect::estimate::brought::course(
         &rule.file.rule,
         &rule.rates,
         rule.file.clip,

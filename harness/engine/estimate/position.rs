@@ -1,12 +1,12 @@
 //! `palimpsest estimate position` and `attribute`: what the place of each item does.
 
 use anyhow::{Context as _, bail};
-use lab::estimate::Problem as _;
-use ledger::estimates::results::{Attribution, RecencyCurves};
-use ledger::estimates::{ItemOrder, attribution, curves};
+use inspect::estimate::Problem as _;
 use palimpsest::cli::Exit;
 use palimpsest::cli::estimate::position::Args;
 use palimpsest::voice::{print_json, print_table, print_text};
+use stats::estimates::results::{Attribution, RecencyCurves};
+use stats::estimates::{ItemOrder, attribution, curves};
 use tch::Tensor;
 
 use super::bench::{Bench, with_bench};

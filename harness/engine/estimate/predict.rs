@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use ::data::columns::{ColumnSource, numbers};
 use anyhow::{Context as _, bail};
-use lab::estimate::Problem as _;
-use ledger::estimates::results::{Prediction, Row};
-use ledger::estimates::{ItemOrder, OrdersSpec, Purpose, orders};
+use inspect::estimate::Problem as _;
 use palimpsest::cli::Exit;
 use palimpsest::cli::estimate::predict::Args;
 use palimpsest::voice::{print_json, print_table, print_text};
+use stats::estimates::results::{Prediction, Row};
+use stats::estimates::{ItemOrder, OrdersSpec, Purpose, orders};
 
 use super::bench::{Bench, with_bench};
 use super::print;

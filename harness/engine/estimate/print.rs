@@ -1,8 +1,8 @@
 //! What all verbs of `palimpsest estimate` say of their estimator.
 
-use ledger::estimates::results::Source;
 use palimpsest::cli::Exit;
 use palimpsest::voice::print_text;
+use stats::estimates::results::Source;
 
 use super::bench::Bench;
 

@@ -1,13 +1,13 @@
 //! `palimpsest estimate search`: looks for better orders and trains the best for true.
 
-use lab::estimate::Problem as _;
-use ledger::estimates::results::SearchResult;
-use ledger::estimates::search::{self, Scored, Search, SearchError, Verified};
-use ledger::estimates::{ItemOrder, Purpose, orders};
+use inspect::estimate::Problem as _;
 use ledger::record::writer::write_atomic;
 use palimpsest::cli::Exit;
 use palimpsest::cli::estimate::search::Args;
 use palimpsest::voice::{print_json, print_table, print_text};
+use stats::estimates::results::SearchResult;
+use stats::estimates::search::{self, Scored, Search, SearchError, Verified};
+use stats::estimates::{ItemOrder, Purpose, orders};
 
 use super::bench::{Bench, with_bench};
 use super::predict::out;
@@ -52,7 +52,7 @@ pub fn found(
 ) -> anyhow::Result<SearchResult> {
     bench.refuse_ranks()?;
     let window = bench.fitted.window.orders.clone();
-    let clock = lab::clock::Monotonic::start();
+    let clock = training::clock::Monotonic::start();
     let found = search::search(&window, settings, &mut |orders| bench.score(orders));
     let found = found.map_err(|error| match error {
         SearchError::Score(error) => error,
@@ -60,7 +60,7 @@ pub fn found(
             anyhow::anyhow!("{error}")
         }
     })?;
-    let seconds = lab::clock::Time::now(&clock).as_secs_f64() / found.scored as f64;
+    let seconds = training::clock::Time::now(&clock).as_secs_f64() / found.scored as f64;
     let mut taken = bench.taken().clone();
     let against = against as usize;
     let random = orders::draw_distinct(&window, settings.seed, Purpose::Test, against, &mut taken)?;

@@ -2,21 +2,21 @@
 
 use std::path::Path;
 
+use analysis::plan::Cell;
+use analysis::suite::estimates::{EstimateUse, HeldOut, Kind};
+use analysis::suite_run::RunEstimate;
+use analysis::summary::order_estimates::{EstimateFound, Numbers};
 use anyhow::Context as _;
-use ledger::analysis::order_estimates::{EstimateFound, Numbers};
 use ledger::digest::Digest;
-use ledger::estimates::results::Items;
-use ledger::estimates::search::Search;
-use ledger::plan::Cell;
 use ledger::record::format::Status;
-use ledger::record::suite_run::RunEstimate;
 use ledger::record::writer::write_atomic;
-use ledger::suite::estimates::{EstimateUse, HeldOut, Kind};
 use palimpsest::cli::estimate::fit::{self, Fit};
 use palimpsest::cli::suite_options::Places;
 use palimpsest::library::code_digest;
 use palimpsest::machine;
 use palimpsest::voice::{note, warn};
+use stats::estimates::results::Items;
+use stats::estimates::search::Search;
 
 use super::bench::with_bench;
 use super::validate;
@@ -131,7 +131,8 @@ fn made(
         fresh: session.force,
         places: places.clone(),
     };
-    let (load, clock, before) = (machine::load(), lab::clock::Monotonic::start(), machine::usage());
+    let (load, clock, before) =
+        (machine::load(), training::clock::Monotonic::start(), machine::usage());
     let numbers = with_bench(&fit, |bench| {
         Ok(match (wanted.kind(), &wanted.search, &wanted.position) {
             (Kind::Search, Some(search), _) => {
@@ -150,7 +151,7 @@ fn made(
             _ => Numbers::Orders(validate::found(bench, wanted.test_orders(), &wanted.beside)?),
         })
     })?;
-    let seconds = lab::clock::Time::now(&clock).as_secs_f64();
+    let seconds = training::clock::Time::now(&clock).as_secs_f64();
     let used = before.zip(machine::usage()).map(|((before, _), (after, _))| after - before);
     let busy = load.is_some_and(|load| load > f64::from(machine::cpus()));
     let disturbed = busy && used.is_none_or(|used| used / seconds < OWN_CORE);
@@ -160,8 +161,8 @@ fn made(
 
 #[cfg(test)]
 mod tests {
-    use lab::estimate::registry::REGISTRY;
-    use ledger::suite::estimates::ESTIMATORS;
+    use analysis::suite::estimates::ESTIMATORS;
+    use inspect::estimate::registry::REGISTRY;
 
     #[test]
     fn a_suite_may_ask_for_every_estimator_there_is() {

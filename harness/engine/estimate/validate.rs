@@ -1,14 +1,14 @@
 //! `palimpsest estimate validate`: holds estimators to true runs of orders they never saw.
 
 use anyhow::bail;
-use lab::estimate::Problem as _;
-use lab::estimate::registry::{Fits, REGISTRY};
-use ledger::estimates::agreement::{Agreement, Compared, Parameters, Signal};
-use ledger::estimates::results::{Point, Validation};
-use ledger::estimates::{ItemOrder, Purpose, orders};
+use inspect::estimate::Problem as _;
+use inspect::estimate::registry::{Fits, REGISTRY};
 use palimpsest::cli::Exit;
 use palimpsest::cli::estimate::validate::Args;
 use palimpsest::voice::{print_json, print_table, print_text};
+use stats::estimates::agreement::{Agreement, Compared, Parameters, Signal};
+use stats::estimates::results::{Point, Validation};
+use stats::estimates::{ItemOrder, Purpose, orders};
 use tch::Tensor;
 
 use super::bench::{Bench, with_bench};
@@ -167,7 +167,7 @@ fn names(bench: &Bench<'_>, asked: &[String]) -> anyhow::Result<Vec<String>> {
         if name == "all" {
             all.extend(REGISTRY.iter().filter(|entry| fits(entry.fits)).map(|entry| entry.id));
         } else {
-            all.push(lab::estimate::registry::find(name)?.id);
+            all.push(inspect::estimate::registry::find(name)?.id);
         }
     }
     let mut once: Vec<String> = Vec::new();

@@ -1,16 +1,16 @@
 //! `palimpsest provenance calibrate`: trains independent models and tests each against an order it
 //! never saw.
 
-use lab::probe::{Reading, scores};
-use lab::replay::Replay;
-use ledger::plan::{Overrides, Plan, plan};
-use ledger::provenance::calibration::public::{
-    PublicCalibration, UniformityCheck, public_calibration,
-};
+use analysis::plan::{Overrides, Plan, plan};
+use inspect::probe::{Reading, scores};
+use inspect::replay::Replay;
 use ledger::streams::Streams;
 use palimpsest::cli::Exit;
 use palimpsest::cli::provenance::calibrate::Args;
 use palimpsest::voice::{print_json, print_table, print_text};
+use stats::provenance::calibration::public::{
+    PublicCalibration, UniformityCheck, public_calibration,
+};
 
 use super::parts::Split;
 use crate::catalogue::catalogue;

@@ -19,7 +19,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let device = &record.environment.device;
     let mut session = Session::again(&record, store, args.places.sources(), device)?;
     let data = record.planned().0;
-    let (tokens, length) = lab::sample::corpus(session.ready_of(&data)?)?;
+    let (tokens, length) = inspect::sample::corpus(session.ready_of(&data)?)?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("cannot create {}", args.out.display()))?;
     let (mut corpus, mut ids) = (Vec::new(), Vec::new());

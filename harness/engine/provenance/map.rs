@@ -4,16 +4,17 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, bail};
+use inspect::probe::{self, Reading};
+use inspect::replay::{Replay, Watch};
 use lab::LabError;
-use lab::probe::{self, Reading};
-use lab::replay::{Replay, Watch};
-use lab::workloads::{Judge, Judged, Look, Ready};
-use ledger::provenance::imprint::{Checkpoint, ImprintMap, imprint_map};
 use ledger::record::RunRecord;
 use ledger::streams::Streams;
 use palimpsest::cli::Exit;
 use palimpsest::cli::provenance::map::Args;
 use palimpsest::voice::{print_json, print_text};
+use stats::provenance::imprint::{Checkpoint, ImprintMap, imprint_map};
+use training::judge::{Judge, Judged, Look};
+use training::workload::Ready;
 
 use super::recorded;
 use crate::runner::{NamedSeed, Session};

@@ -1,8 +1,8 @@
 //! What a run left of its order and its end, to train it again by and to check that against.
 
 use anyhow::{Context as _, bail};
+use inspect::replay::Replay;
 use lab::orders::replayed::Replayed;
-use lab::replay::Replay;
 use ledger::record::format::OrderSection;
 use ledger::record::{RunRecord, Store};
 use ledger::transcript::read_ids;

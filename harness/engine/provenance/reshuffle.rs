@@ -3,16 +3,14 @@
 
 use ::data::columns::{ColumnSource, numbers};
 use anyhow::bail;
-use lab::cell::CellSetup;
+use inspect::probe::{Reading, scores};
+use inspect::replay::{Between, Replay};
+use inspect::sample::Form;
 use lab::network::Network;
 use lab::objectives::IGNORED;
 use lab::orders::replayed::Replayed;
-use lab::probe::{Reading, scores};
-use lab::replay::{Between, Replay};
-use lab::sample::Form;
-use lab::workloads::Split as Examples;
+use lab::split::Split as Examples;
 use ledger::order::OrderLaw;
-use ledger::provenance::reshuffle::{Reshuffle, reshuffle};
 use ledger::record::RunRecord;
 use ledger::seed::Randomness;
 use ledger::streams::Streams;
@@ -20,7 +18,9 @@ use palimpsest::cli::Exit;
 use palimpsest::cli::provenance::text::reshuffle::Args;
 use palimpsest::voice::{print_json, print_text, warn};
 use serde::Serialize;
+use stats::provenance::reshuffle::{Reshuffle, reshuffle};
 use tch::Tensor;
+use training::cell::CellSetup;
 
 use super::parts::Split;
 use super::recorded;

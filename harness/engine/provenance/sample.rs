@@ -2,7 +2,7 @@
 
 use ::data::columns::write_npy_table;
 use anyhow::Context as _;
-use lab::sample::{Form, documents};
+use inspect::sample::{Form, documents};
 use ledger::record::writer::write_atomic;
 use ledger::seed::Seed;
 use ledger::streams::Streams;

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use ::data::columns::write_npy;
+use analysis::plan::{Cell, Plan};
 use anyhow::bail;
-use lab::probe::{self, Reading};
-use lab::workloads::Material;
+use inspect::probe::{self, Reading};
+use lab::material::Material;
 use ledger::digest::Digest;
 use ledger::lineage::CellName;
-use ledger::plan::{Cell, Plan};
 use ledger::record::RunRecord;
 use ledger::record::writer::write_atomic;
 use ledger::streams::Streams;
@@ -113,8 +113,9 @@ impl Session {
     pub fn score_for_tests(&mut self, cells: &[(Cell, String)]) -> anyhow::Result<usize> {
         let mut lacking = 0;
         for pairs in wanted(&self.plan, cells)? {
-            let left =
-                |cell: &String| self.parents_in.folder(cell).join(lab::checkpoint::FINAL).is_file();
+            let left = |cell: &String| {
+                self.parents_in.folder(cell).join(training::checkpoint::FINAL).is_file()
+            };
             if !pairs.iter().all(|[model, _]| left(model)) {
                 lacking += 1;
                 continue;

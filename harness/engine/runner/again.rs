@@ -1,16 +1,16 @@
 //! A recorded run, built again from what its record says.
 
 use ::data::Sources;
+use analysis::plan::{Cell, Plan};
 use anyhow::Context as _;
 use lab::network::Network;
-use lab::workloads::Ready;
 use ledger::digest::parse_hex32;
 use ledger::given::GivenOrder;
-use ledger::plan::{Cell, Plan};
 use ledger::record::{RunRecord, Store};
 use ledger::seed::{Seed, parse_beacon};
 use ledger::streams::Streams;
 use ledger::transcript::read_ids;
+use training::workload::Ready;
 
 use super::{NamedSeed, Session, known};
 

@@ -2,29 +2,29 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use analysis::plan::Cell;
+use analysis::plan::descent::Parent;
 use anyhow::Context as _;
 use lab::LabError;
-use lab::artefacts::Kept;
-use lab::cell::{CellSetup, Commitment, Outcome};
-use lab::checkpoint::{self, FINAL, Weights};
-use lab::clock::Clocks;
-use lab::loops::training::{Budget, Ending, Evaluation, Target};
 use ledger::commitment::CommitmentEntry;
+use ledger::crossing::{Crossing, Direction, EvalPoint, crossing};
 use ledger::digest::Digest;
 use ledger::lineage::{Ancestor, Lineage, Parents};
 use ledger::order::Unit;
-use ledger::plan::Cell;
-use ledger::plan::descent::Parent;
-use ledger::plan::identity::Config;
 use ledger::record::format::{
     ClockSeconds, DISTURBED, DataSection, Event, GoalSection, IndexPlace, OrderSection,
     RECORD_VERSION, RecordError, RunRecord, Status,
 };
+use ledger::record::identity::Config;
 use ledger::record::writer::RunWriter;
 use ledger::seed::hex;
-use ledger::stats::crossing::{Crossing, Direction, EvalPoint, crossing};
 use palimpsest::library::code_digest;
 use palimpsest::machine;
+use training::artefacts::Kept;
+use training::cell::{CellSetup, Commitment, Outcome};
+use training::checkpoint::{self, FINAL, Weights};
+use training::clock::Clocks;
+use training::run::{Budget, Ending, Evaluation, Target};
 
 use super::{NamedSeed, Session};
 use crate::environment::environment;
@@ -241,10 +241,10 @@ impl<'a> Attempt<'a> {
 
     fn make(mut self, setup: &CellSetup<'_>) -> anyhow::Result<CellReport> {
         let mut record = self.blank(setup);
-        let before = (machine::usage(), lab::clock::Monotonic::start());
+        let before = (machine::usage(), training::clock::Monotonic::start());
         let outcome = catch_unwind(AssertUnwindSafe(|| self.train(setup)));
         if let (Some((start, _)), Some((end, peak))) = (before.0, machine::usage()) {
-            let wall = lab::clock::Time::now(&before.1).as_secs_f64();
+            let wall = training::clock::Time::now(&before.1).as_secs_f64();
             record.environment.cpu_share = (wall > 0.0).then(|| (end - start) / wall);
             record.environment.peak_memory_bytes = Some(peak);
         }

@@ -9,9 +9,9 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 
+use analysis::plan::descent::Parent;
+use analysis::plan::{Cell, Plan};
 use anyhow::Context as _;
-use ledger::plan::descent::Parent;
-use ledger::plan::{Cell, Plan};
 use ledger::record::format::Status;
 use ledger::seed::Seed;
 use palimpsest::machine;

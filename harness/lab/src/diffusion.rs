@@ -7,9 +7,9 @@ use rand_pcg::Pcg64;
 use tch::{TchError, Tensor};
 
 use crate::LabError;
+use crate::material::Generation;
 use crate::network::Network;
 use crate::seat::Task;
-use crate::workloads::Generation;
 
 /// Smallest noise level.
 pub const SIGMA_MIN: f64 = 0.002;

@@ -1,43 +1,34 @@
-//! The libtorch half of Palimpsest: devices, clocks, networks, seats for methods, training loops
-//! and workloads.
+//! Seats for methods and the mathematics they share: all that a method may name.
 //!
-//! Methods plug in through the seats of [`seat`]; everything a run leaves is plain data of
-//! `ledger`. Torch errors enter through `f_*` calls and leave as [`LabError`].
+//! Change a line here and the cells that use it run again. A method plugs in through the seats of
+//! [`seat`]; what judges it lives in `training`, out of reach. Torch errors enter through `f_*`
+//! calls and leave as [`LabError`].
 
 pub mod advantage;
-pub mod artefacts;
 pub mod averaging;
-pub mod cell;
-pub mod checkpoint;
-pub mod clock;
 pub mod critic;
 pub mod device;
 pub mod diffusion;
 pub mod error;
-pub mod estimate;
 pub mod generate;
 pub mod init;
 pub mod kernels;
-pub mod loops;
+pub mod material;
 pub mod method;
-pub mod metrics;
 pub mod mixture;
 pub mod models;
 pub mod network;
 pub mod objectives;
+pub mod offers;
 pub mod optim;
 pub mod orders;
 pub mod policy;
-pub mod probe;
-pub mod replay;
 pub mod rollout;
-pub mod sample;
 pub mod samplers;
 pub mod seat;
 pub mod sparsity;
-pub mod stacked;
+pub mod split;
 pub mod teaching;
 pub mod trial;
-pub mod workloads;
 
 pub use error::LabError;

@@ -18,7 +18,7 @@ pub struct Method {
     pub claim: PaperClaim,
     /// Id of the method to compare with; absent for baselines.
     pub baseline: Option<&'static str>,
-    /// What it asks of a workload: words of [`crate::workloads::offers`].
+    /// What it asks of a workload: words of [`crate::offers`].
     pub needs: &'static [&'static str],
     /// Settings table.
     pub settings: fn() -> Vec<SettingInfo>,

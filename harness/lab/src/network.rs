@@ -207,12 +207,7 @@ impl Network {
     }
 
     /// Outputs of some layers of this network.
-    pub(crate) fn run(
-        &self,
-        layers: &[Layer],
-        inputs: &Tensor,
-        train: bool,
-    ) -> Result<Tensor, TchError> {
+    pub fn run(&self, layers: &[Layer], inputs: &Tensor, train: bool) -> Result<Tensor, TchError> {
         let mut hidden: Option<Tensor> = None;
         // Whether the backward pass of the layer before does without its output.
         let mut free = false;
@@ -269,7 +264,8 @@ impl Network {
         Ok(hidden.unwrap_or_else(|| inputs.shallow_clone()))
     }
 
-    pub(crate) fn at(&self, index: usize) -> &Tensor {
+    /// Values of the parameter at `index`.
+    pub fn at(&self, index: usize) -> &Tensor {
         &self.parameters[index].tensor
     }
 

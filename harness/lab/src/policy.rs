@@ -10,7 +10,7 @@ use crate::advantage::{AdvantageSettings, k3, surrogate};
 use crate::network::Network;
 use crate::rollout::{Roller, RolloutSettings, Rollouts, column};
 use crate::seat::{Batch, Facts, Moment, Objective, Task};
-use crate::workloads::Split;
+use crate::split::Split;
 
 settings! {
     /// Settings of the policy gradient.

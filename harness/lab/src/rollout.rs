@@ -11,9 +11,9 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use crate::LabError;
 use crate::generate::{Choice, Generated, Options, Prompts, generate};
+use crate::material::{Tokens, Verifier};
 use crate::network::Network;
 use crate::seat::{Batch, Facts, Moment, Outcome, Reward, Task};
-use crate::workloads::{Tokens, Verifier};
 
 choice! {
     /// What a response is rewarded for.

@@ -13,7 +13,7 @@
 //! | [`Learner`] | the whole step, for what none of the above can say |
 //!
 //! No seat reads a clock or prints, and none sees an evaluation result: evaluations are made by a
-//! [`crate::workloads::Judge`], which no type of this module can reach. What an order may adapt to
+//! [`training::judge::Judge`], which no type of this module can reach. What an order may adapt to
 //! is [`Shown`]: scores of its own training steps and losses on the probe split. Randomness comes
 //! from named streams. All run inside the train clock.
 
@@ -27,8 +27,9 @@ use serde_json::Value;
 use tch::{Device, TchError, Tensor};
 
 use crate::LabError;
+use crate::material::Material;
 use crate::network::{Network, Parameter};
-use crate::workloads::{Material, Split};
+use crate::split::Split;
 
 /// Where in the run a step is.
 #[derive(Debug, Clone, Copy, PartialEq)]

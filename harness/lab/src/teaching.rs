@@ -18,8 +18,8 @@ use ledger::streams::unit_f64;
 use rand_pcg::Pcg64;
 
 use crate::LabError;
+use crate::material::Points;
 use crate::seat::{EpochPlan, Facts, Order, OrderSource, Recipe, Shown, Task};
-use crate::workloads::Points;
 
 settings! {
     /// Settings that all teachers share.

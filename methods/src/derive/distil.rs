@@ -21,9 +21,9 @@ use lab::LabError;
 use lab::method::Method;
 use lab::network::Network;
 use lab::objectives::{IGNORED, Natural};
+use lab::offers;
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::seat::{Batch, Moment, Objective, Recipe, Step};
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::Range;
 use ledger::{choice, settings};
@@ -150,11 +150,12 @@ impl Objective for Taught {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lab::material::Material;
     use lab::network::values;
     use lab::seat::Task;
-    use lab::trial::{self, Parents, Stage, Trial, with};
-    use lab::workloads::Material;
+    use lab::trial::{self, with};
     use serde_json::json;
+    use training::trial::{Parents, Trial};
 
     fn taught(labels: Labels, temperature: f64) -> Taught {
         let teacher = Trial { examples: 3, epochs: 1, seed: 9 }.network().unwrap();
@@ -201,7 +202,7 @@ mod tests {
     #[test]
     fn a_student_comes_nearer_to_its_teacher_and_leaves_it_as_it_was() {
         let settings = with([("examples", 400.into()), ("hidden", 32.into())]);
-        let stage = Stage::generated("markov-mlp", &settings).unwrap();
+        let stage = workloads::stage("markov-mlp", &settings).unwrap();
         let adamw = crate::find("adamw").unwrap().method;
         let plain = with([("batch_size", 16.into()), ("lr", 0.01.into())]);
         let teacher = stage.run(adamw, &plain, 1_600, 1).unwrap().network;

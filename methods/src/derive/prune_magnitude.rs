@@ -20,9 +20,9 @@ use lab::LabError;
 use lab::method::Method;
 use lab::network::Parameter;
 use lab::network::{Network, Role, values};
+use lab::offers;
 use lab::orders::Nothing;
 use lab::seat::{Adapter, Batch, Facts, Gradients, Learner, Moment, Optimizer, Recipe, Step};
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::Range;
 use ledger::streams::Streams;
@@ -148,7 +148,8 @@ fn zero_smallest(weights: &mut [Vec<f32>], share: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lab::trial::{Trial, with};
+    use lab::trial::with;
+    use training::trial::Trial;
 
     const TRIAL: Trial = Trial { examples: 24, epochs: 2, seed: 0 };
 

@@ -21,9 +21,9 @@
 use lab::LabError;
 use lab::method::Method;
 use lab::network::{Network, Parameter, Role};
+use lab::offers;
 use lab::orders::Nothing;
 use lab::seat::{Adapter, Batch, Facts, Gradients, Learner, Moment, Optimizer, Recipe, Step};
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::Range;
 use ledger::streams::Streams;
@@ -144,8 +144,9 @@ impl Adapter for Round {
 mod tests {
     use super::*;
     use lab::network::values;
-    use lab::trial::{Trial, with};
+    use lab::trial::with;
     use std::collections::BTreeSet;
+    use training::trial::Trial;
 
     fn rounded(weights: &[f32], bits: u32, per: Per) -> Vec<f32> {
         let weights = Tensor::from_slice(weights).view([2, -1]);

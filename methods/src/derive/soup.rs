@@ -18,9 +18,9 @@
 use lab::LabError;
 use lab::method::Method;
 use lab::network::{Network, Parameter};
+use lab::offers;
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::seat::{Adapter, Batch, Gradients, Moment, Optimizer, Recipe};
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -106,7 +106,8 @@ impl Adapter for Mix {
 mod tests {
     use super::*;
     use lab::network::values;
-    use lab::trial::{Trace, Trial, with};
+    use lab::trial::with;
+    use training::trial::{Trace, Trial};
 
     const TRIAL: Trial = Trial { examples: 48, epochs: 2, seed: 1 };
 

@@ -20,9 +20,9 @@
 
 use lab::method::Method;
 use lab::objectives::CrossEntropy;
+use lab::offers;
 use lab::optim::base::BaseSettings;
 use lab::seat::{Recipe, Step};
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -73,9 +73,10 @@ mod tests {
     use lab::models::mlp::mlp;
     use lab::network::values;
     use lab::seat::Objective as _;
-    use lab::trial::{self, Trial, with};
+    use lab::trial::{self, with};
     use serde_json::json;
     use tch::{Device, Kind};
+    use training::trial::Trial;
 
     #[test]
     fn the_loss_is_the_cross_entropy_against_the_smoothed_label() {

@@ -25,9 +25,9 @@
 
 use lab::method::Method;
 use lab::network::Network;
+use lab::offers;
 use lab::optim::base::BaseSettings;
 use lab::seat::{Batch, Moment, Objective, Recipe, Step, Task};
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -156,9 +156,10 @@ impl Objective for OwnPredictions {
 mod tests {
     use super::*;
     use lab::network::values;
-    use lab::trial::{Trace, Trial, with};
+    use lab::trial::with;
     use serde_json::{Value, json};
     use tch::Device;
+    use training::trial::{Trace, Trial};
 
     /// Trained by `method` on 90 examples in batches of 16, so that the last batch is short.
     fn trained(method: &Method, epochs: u32, alpha: Option<f64>) -> Trace {

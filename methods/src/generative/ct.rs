@@ -27,10 +27,10 @@ use lab::method::Method;
 use lab::objectives::consistency::{
     Consistency, Curriculum, Distance, Proposal, Rules, Teacher, Weighting,
 };
+use lab::offers;
 use lab::optim::radam::{Adaptive, AdaptiveSettings};
 use lab::samplers::SamplerKind;
 use lab::seat::{Recipe, Step};
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::{Range, SettingError, Values};
@@ -159,7 +159,8 @@ mod tests {
     fn facts(settings: Value) -> (ledger::digest::Digest, lab::seat::Facts) {
         let settings = serde_json::from_value(settings).unwrap();
         let network = lab::models::mlp2d::mlp2d(2, 16, &trial::streams(), Device::Cpu).unwrap();
-        let (network, facts) = trial::generate(&METHOD, &settings, network, &[2], 2).unwrap();
+        let (network, facts) =
+            training::trial::generate(&METHOD, &settings, network, &[2], 2).unwrap();
         (network.digest().unwrap(), facts)
     }
 

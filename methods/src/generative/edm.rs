@@ -23,10 +23,10 @@ use lab::averaging::ema::Ema;
 use lab::diffusion::{Preconditioning, generation};
 use lab::method::Method;
 use lab::objectives::denoising::Denoising;
+use lab::offers;
 use lab::optim::radam::{Adaptive, AdaptiveSettings};
 use lab::samplers::SamplerKind;
 use lab::seat::{Recipe, Step};
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn it_fits_no_workload_without_samples() {
-        let trial = trial::Trial { examples: 8, epochs: 1, seed: 0 };
+        let trial = training::trial::Trial { examples: 8, epochs: 1, seed: 0 };
         let error = trial.run(&METHOD, &trial::with([])).unwrap_err();
         assert!(error.to_string().contains("nothing to generate"), "{error}");
     }

@@ -34,10 +34,10 @@ use lab::method::Method;
 use lab::objectives::consistency::{
     Consistency, Curriculum, Distance, Proposal, Rules, Teacher, Weighting,
 };
+use lab::offers;
 use lab::optim::radam::{Adaptive, AdaptiveSettings};
 use lab::samplers::SamplerKind;
 use lab::seat::{Recipe, Step};
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::{Range, SettingError, Values};
@@ -166,7 +166,7 @@ mod tests {
     fn digest(settings: Value, method: &Method) -> ledger::digest::Digest {
         let settings = serde_json::from_value(settings).unwrap();
         let network = lab::models::mlp2d::mlp2d(2, 16, &trial::streams(), Device::Cpu).unwrap();
-        trial::generate(method, &settings, network, &[2], 3).unwrap().0.digest().unwrap()
+        training::trial::generate(method, &settings, network, &[2], 3).unwrap().0.digest().unwrap()
     }
 
     #[test]

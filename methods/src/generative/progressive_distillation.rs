@@ -27,10 +27,10 @@ use lab::diffusion::{Preconditioning, generation};
 use lab::method::Method;
 use lab::objectives::denoising::Denoising;
 use lab::objectives::halving::{Halving, Lengths, Stages};
+use lab::offers;
 use lab::optim::radam::{Adaptive, AdaptiveSettings};
 use lab::samplers::SamplerKind;
 use lab::seat::{Recipe, Step};
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::{Range, SettingError, Values};
@@ -124,7 +124,7 @@ mod tests {
     fn facts(settings: Value) -> lab::seat::Facts {
         let settings = serde_json::from_value(settings).unwrap();
         let network = lab::models::mlp2d::mlp2d(2, 16, &trial::streams(), Device::Cpu).unwrap();
-        trial::generate(&METHOD, &settings, network, &[2], 5).unwrap().1
+        training::trial::generate(&METHOD, &settings, network, &[2], 5).unwrap().1
     }
 
     #[test]

@@ -18,8 +18,8 @@
 //! moves nothing in that step, as Hugging Face's schedulers do.
 
 use lab::method::Method;
+use lab::offers;
 use lab::optim::lm::LmSettings;
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim};
 use ledger::settings;
 
@@ -53,8 +53,9 @@ mod tests {
     use super::*;
     use lab::network::{Network, values};
     use lab::seat::{Gradients, Optimizer as _};
-    use lab::trial::{self, Trial, with};
+    use lab::trial::{self, with};
     use serde_json::json;
+    use training::trial::Trial;
 
     /// Weight and bias of the head after one update without gradient.
     fn after_a_still_step(weight_decay: f64) -> [(Vec<f32>, Vec<f32>); 2] {

@@ -28,11 +28,11 @@
 
 use lab::averaging::ring::{Blend, Ring};
 use lab::method::Method;
+use lab::offers;
 use lab::optim::lm::LmSettings;
 use lab::optim::sgd::{Sgd, SgdSettings};
 use lab::orders::scored::{Arrangement, ByScore, Scores};
 use lab::seat::{EpochPlan, Facts, Optimizer, Order, OrderSource, Recipe};
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim};
 use ledger::order::OrderLaw;
 use ledger::settings::Range;
@@ -144,15 +144,16 @@ impl Order for Weighed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lab::trial::{Stage, Trace, with};
-    use lab::workloads::quad::{Quad, excess_risk};
+    use lab::trial::with;
     use ledger::settings::Values;
     use serde_json::json;
+    use training::trial::{Stage, Trace};
+    use workloads::regression::quad::{Quad, excess_risk};
 
     const SAMPLES: u64 = 3_000;
 
     fn quad() -> Stage {
-        Stage::generated("quad", &Values::new()).unwrap()
+        workloads::stage("quad", &Values::new()).unwrap()
     }
 
     fn run<const N: usize>(stage: &Stage, pairs: [(&str, serde_json::Value); N]) -> Trace {

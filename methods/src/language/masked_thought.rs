@@ -20,11 +20,12 @@
 //! - The code draws how many tokens are hidden and then which; hiding each by itself is the same law.
 //! - `hide: prompt` hides tokens of the prompt instead: a control.
 
+use lab::material::Tokens;
 use lab::method::Method;
 use lab::objectives::IGNORED;
+use lab::offers;
 use lab::optim::lm::LmSettings;
 use lab::seat::{Batch, Facts, Moment, Recipe, View};
-use lab::workloads::{Tokens, offers};
 use ledger::catalogue::{Paper, PaperClaim};
 use ledger::order::bounded;
 use ledger::settings::Range;
@@ -180,7 +181,7 @@ impl View for Hidden {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lab::trial::{self, Stage, with};
+    use lab::trial::{self, with};
     use ledger::settings::Values;
     use serde_json::json;
 
@@ -266,7 +267,7 @@ mod tests {
     #[test]
     fn at_rate_0_it_is_lm_adamw_bit_for_bit_and_otherwise_only_inputs_differ() {
         let size = with([("size", json!("xs"))]);
-        let stage = Stage::generated("slp-trace", &size).unwrap();
+        let stage = workloads::stage("slp-trace", &size).unwrap();
         let run = |method: &Method, rate: Option<f64>| {
             let mut settings: Values = with([("batch_size", json!(50))]);
             settings.extend(rate.map(|rate| ("rate".to_owned(), json!(rate))));

@@ -24,11 +24,11 @@
 //! - The looks at the probe split are charged to the train clock, not to the samples.
 
 use lab::method::Method;
+use lab::offers;
 use lab::optim::lm::LmSettings;
 use lab::orders::mixture::{Mixture, Place, Weights};
 use lab::orders::skills::{Graph, by_help};
 use lab::seat::{Facts, Recipe};
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim};
 use ledger::order::OrderLaw;
 use ledger::settings::Range;
@@ -159,7 +159,8 @@ impl Weights for Losses {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lab::trial::{Stage, Trace, with};
+    use lab::trial::with;
+    use training::trial::Trace;
 
     fn rule(graph: &[&[f64]], window: u32, variant: Variant) -> Losses {
         let graph = graph.iter().map(|row| row.to_vec()).collect();
@@ -246,7 +247,7 @@ mod tests {
 
     fn run(method: &Method, pairs: &[(&str, serde_json::Value)]) -> Trace {
         let size = with([("size", json!("xs")), ("most", json!(5))]);
-        let stage = Stage::generated("slp-trace", &size).unwrap();
+        let stage = workloads::stage("slp-trace", &size).unwrap();
         let mut settings = with([("batch_size", json!(20)), ("rounds", json!(3))]);
         settings.extend(pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
         stage.run(method, &settings, 540, 4).unwrap()

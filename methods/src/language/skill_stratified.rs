@@ -18,10 +18,10 @@
 //! again when all were used. For other than five skills the weights of *random* are this suite's own.
 
 use lab::method::Method;
+use lab::offers;
 use lab::optim::lm::LmSettings;
 use lab::orders::mixture::{Fixed, Mixture};
 use lab::seat::Recipe;
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim};
 use ledger::settings;
 use ledger::settings::Range;
@@ -74,13 +74,14 @@ pub static METHOD: Method = Method {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lab::trial::{Stage, Trace, with};
+    use lab::trial::with;
     use ledger::order::OrderLaw;
     use serde_json::json;
+    use training::trial::{Stage, Trace};
 
     fn stage() -> Stage {
         let settings = with([("size", json!("xs")), ("fewest", json!(2)), ("most", json!(4))]);
-        Stage::generated("slp-trace", &settings).unwrap()
+        workloads::stage("slp-trace", &settings).unwrap()
     }
 
     fn run(stage: &Stage, weights: serde_json::Value) -> Trace {

@@ -19,9 +19,9 @@
 //! in PyTorch without parameter groups. Assumed: batch size and schedule.
 
 use lab::method::Method;
+use lab::offers;
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::seat::Recipe;
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
     use lab::network::values;
     use lab::seat::{Gradients, Moment, Optimizer as _};
-    use lab::trial::Trial;
+    use training::trial::Trial;
 
     const ADAMW: AdamwSettings =
         AdamwSettings { lr: 0.01, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1 };

@@ -27,9 +27,9 @@
 
 use lab::method::Method;
 use lab::network::Parameter;
+use lab::offers;
 use lab::optim::muon::{Muon, MuonSettings};
 use lab::seat::{Active, Facts, Gradients, Moment, Optimizer, Recipe};
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::Range;
 use ledger::streams::unit_f64;
@@ -186,8 +186,9 @@ impl Optimizer for DropMuon {
 mod tests {
     use super::*;
     use lab::network::values;
-    use lab::trial::{Trial, with};
+    use lab::trial::with;
     use ledger::streams::Streams;
+    use training::trial::Trial;
 
     fn rule(cutoff: Cutoff) -> DropMuon {
         let network = Trial { examples: 3, epochs: 1, seed: 0 }.network().unwrap();

@@ -26,9 +26,9 @@
 //! - Assumed: batch size; the linear schedule is airbench's.
 
 use lab::method::Method;
+use lab::offers;
 use lab::optim::muon::{Muon, MuonSettings};
 use lab::seat::Recipe;
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -75,9 +75,10 @@ mod tests {
     use lab::network::values;
     use lab::optim::muon::{MovedBy, direction, orthogonalise};
     use lab::seat::{Gradients, Moment, Optimizer as _};
-    use lab::trial::{Trial, with};
+    use lab::trial::with;
     use ledger::streams::{Streams, normal};
     use tch::{Kind, Tensor};
+    use training::trial::Trial;
 
     /// A matrix of standard normal numbers.
     fn gaussian(rows: i64, columns: i64) -> Tensor {

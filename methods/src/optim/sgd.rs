@@ -16,9 +16,9 @@
 //! None known.
 
 use lab::method::Method;
+use lab::offers;
 use lab::optim::sgd::{Sgd, SgdSettings};
 use lab::seat::Recipe;
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;

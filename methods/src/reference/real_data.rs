@@ -18,9 +18,9 @@ use lab::LabError;
 use lab::diffusion::generation;
 use lab::method::Method;
 use lab::network::Network;
+use lab::offers;
 use lab::orders::Nothing;
 use lab::seat::{Batch, Learner, Moment, Recipe, Sampler, Step};
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use rand_pcg::Pcg64;
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn it_fits_no_workload_without_samples() {
-        let trial = trial::Trial { examples: 8, epochs: 1, seed: 0 };
+        let trial = training::trial::Trial { examples: 8, epochs: 1, seed: 0 };
         let error = trial.run(&METHOD, &trial::with([])).unwrap_err();
         assert!(error.to_string().contains("nothing to generate"), "{error}");
     }

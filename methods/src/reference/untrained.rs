@@ -62,7 +62,8 @@ impl Learner for Still {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lab::trial::{Trial, with};
+    use lab::trial::with;
+    use training::trial::Trial;
 
     #[test]
     fn it_leaves_the_network_as_initialised_and_consumes_nothing() {

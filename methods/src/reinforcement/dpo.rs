@@ -25,11 +25,12 @@
 use lab::LabError;
 use lab::method::Method;
 use lab::network::Network;
+use lab::offers;
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::orders::Eligible;
 use lab::rollout::{Roller, RolloutSettings, Rollouts};
 use lab::seat::{Batch, Facts, Moment, Objective, Recipe, Step, Task};
-use lab::workloads::{Split, offers};
+use lab::split::Split;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -195,7 +196,7 @@ impl Objective for Preferences {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lab::trial::{Stage, with};
+    use lab::trial::with;
 
     #[test]
     fn losses_at_known_margins_are_those_of_the_formula() {
@@ -210,14 +211,14 @@ mod tests {
     #[test]
     fn only_prompts_with_a_solved_and_an_unsolved_response_are_trained_on() {
         let easy = with([("start_accuracy", 0.0.into())]);
-        let stage = Stage::generated("countdown", &easy).unwrap();
+        let stage = workloads::stage("countdown", &easy).unwrap();
         let settings = with([("responses", 2.into()), ("lr", 0.001.into())]);
         // An untrained policy finds no expression: no pair, and nothing is learned but decay.
         let still = with([("responses", 2.into()), ("weight_decay", 0.0.into())]);
         let trace = stage.run(&METHOD, &still, 32, 3).unwrap();
         assert_eq!(trace.facts["pairs"], 0);
         assert_eq!(trace.digest, stage.network(3).unwrap().digest().unwrap());
-        let stage = Stage::generated("chain-sum", &easy).unwrap();
+        let stage = workloads::stage("chain-sum", &easy).unwrap();
         let trace = stage.run(&METHOD, &settings, 32, 3).unwrap();
         let pairs = trace.facts["pairs"].as_u64().unwrap();
         assert!(pairs > 0 && pairs < 1_800, "{pairs}");

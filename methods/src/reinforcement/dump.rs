@@ -32,11 +32,11 @@
 use std::collections::VecDeque;
 
 use lab::method::Method;
+use lab::offers;
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::orders::{Sources, step_rounds};
 use lab::policy::{PolicyGradient, PolicySettings};
 use lab::seat::{EpochPlan, Facts, Order, OrderSource, Recipe, Shown, Step};
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::order::OrderLaw;
 use ledger::settings::Range;

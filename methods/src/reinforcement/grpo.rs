@@ -30,11 +30,11 @@
 //! - A response cut off at the longest length is wrong, whatever it says.
 
 use lab::method::Method;
+use lab::offers;
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::orders::{Replacement, Sources, Uniform};
 use lab::policy::{PolicyGradient, PolicySettings};
 use lab::seat::{Order, Recipe, Step};
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::Range;
 use ledger::{choice, settings};
@@ -105,9 +105,10 @@ pub static METHOD: Method = Method {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lab::trial::{Stage, Trace, with};
+    use lab::trial::with;
     use ledger::settings::Values;
     use serde_json::Value;
+    use training::trial::{Stage, Trace};
 
     /// Four steps from a start that needs no reaching.
     fn trained<const N: usize>(stage: &Stage, changed: [(&str, Value); N]) -> Trace {
@@ -117,7 +118,7 @@ mod tests {
     }
 
     fn stage() -> Stage {
-        Stage::generated("chain-sum", &with([("start_accuracy", 0.0.into())])).unwrap()
+        workloads::stage("chain-sum", &with([("start_accuracy", 0.0.into())])).unwrap()
     }
 
     #[test]

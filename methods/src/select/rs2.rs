@@ -29,10 +29,10 @@
 //!   of round `e`, so that `r = 1` is `sgd`. No augmentation. The code's sizes are rounded, as here.
 
 use lab::method::Method;
+use lab::offers;
 use lab::optim::base::BaseSettings;
 use lab::orders::{share, short_rounds};
 use lab::seat::{EpochPlan, Order, OrderSource, Recipe};
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::order::OrderLaw;
 use ledger::settings::Range;
@@ -127,10 +127,11 @@ impl Order for FreshShare {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lab::trial::{Trace, Trial, with};
+    use lab::trial::with;
     use ledger::order::{order_hash, uniform_order};
     use ledger::seed::Seed;
     use serde_json::json;
+    use training::trial::{Trace, Trial};
 
     const TRIAL: Trial = Trial { examples: 96, epochs: 8, seed: 5 };
 

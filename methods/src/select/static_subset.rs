@@ -19,10 +19,10 @@
 //!   contract's generator of that epoch, so that `r = 1` is `sgd`. No augmentation.
 
 use lab::method::Method;
+use lab::offers;
 use lab::optim::base::BaseSettings;
 use lab::orders::{share, short_rounds};
 use lab::seat::{EpochPlan, Order, OrderSource, Recipe, Task};
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::order::{OrderLaw, epoch_generator, shuffle};
 use ledger::settings;
@@ -102,9 +102,10 @@ impl Order for FixedShare {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lab::trial::{Trace, Trial, with};
+    use lab::trial::with;
     use ledger::settings::Values;
     use serde_json::json;
+    use training::trial::{Trace, Trial};
 
     fn settings<const N: usize>(ratio: [f64; N]) -> Values {
         let schedule = ("schedule", json!({"cosine": {"floor": 1e-3}}));

@@ -35,12 +35,12 @@
 use lab::LabError;
 use lab::method::Method;
 use lab::network::{Network, Parameter};
+use lab::offers;
 use lab::optim::base::BaseSettings;
 use lab::seat::{Adapter, Batch, Facts, Gradients, Moment, Optimizer, Recipe};
 use lab::sparsity::densities::erdos_renyi_kernel;
 use lab::sparsity::masks::Masks;
 use lab::sparsity::{shapes, surgery};
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::{Range, SettingError, Values};
 use ledger::streams::Streams;
@@ -263,7 +263,7 @@ mod tests {
         for mode in ["granet", "gradual-magnitude"] {
             let with = [("mode", mode.into()), ("interval", 4.into()), ("batch_size", 32.into())];
             let with = trial::with(with);
-            let facts = trial::train(&METHOD, &with, small_mlp(), &[16], 10).unwrap().1;
+            let facts = training::trial::train(&METHOD, &with, small_mlp(), &[16], 10).unwrap().1;
             let events = facts["mask_events"].as_array().unwrap();
             let trajectory: Vec<_> = events.iter().map(|e| e[1].as_f64().unwrap()).collect();
             assert!(trajectory.is_sorted_by(|a, b| a >= b));
@@ -279,7 +279,11 @@ mod tests {
         let plain = trial::with([("batch_size", 32.into()), ("schedule", schedule)]);
         let run = |id: &str, values: &_| {
             let method = crate::find(id).unwrap().method;
-            trial::train(method, values, small_mlp(), &[16], 10).unwrap().0.digest().unwrap()
+            training::trial::train(method, values, small_mlp(), &[16], 10)
+                .unwrap()
+                .0
+                .digest()
+                .unwrap()
         };
         let dense = run("sgd", &plain);
         for mode in ["granet", "gradual-magnitude", "static"] {

@@ -39,11 +39,11 @@ use lab::LabError;
 use lab::init;
 use lab::method::Method;
 use lab::network::{Network, Parameter, Role};
+use lab::offers;
 use lab::optim::base::BaseSettings;
 use lab::seat::{Adapter, Batch, Facts, Gradients, Moment, Optimizer, Recipe};
 use lab::sparsity::masks::Masks;
 use lab::sparsity::{self, SparsityError, densities};
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::Range;
 use ledger::streams::Streams;
@@ -249,7 +249,8 @@ mod tests {
         let digest_after = |epochs| {
             let with = [("density", 0.2.into()), ("batch_size", 32.into()), ("lr", 0.05.into())];
             let (trained, facts) =
-                trial::train(&METHOD, &trial::with(with), small_mlp(), &[16], epochs).unwrap();
+                training::trial::train(&METHOD, &trial::with(with), small_mlp(), &[16], epochs)
+                    .unwrap();
             let weights = sparsity::weights(&trained.parameters);
             let values = weights.flat_map(|(_, weight)| network::values(&weight.tensor).unwrap());
             let alive = values.filter(|value| *value != 0.0).count() as f64;
@@ -273,7 +274,8 @@ mod tests {
             values
         };
         let sgd = crate::find("sgd").unwrap().method;
-        let run = |method, values: &_| trial::train(method, values, small_cnn(), &[8, 8, 1], 4);
+        let run =
+            |method, values: &_| training::trial::train(method, values, small_cnn(), &[8, 8, 1], 4);
         let dense = run(sgd, &with(&[])).unwrap().0.digest().unwrap();
         for distribution in ["uniform", "uniform-plus", "er", "erk", "erk-plus", "snip"] {
             let values = with(&[("density", 1.into()), ("distribution", distribution.into())]);

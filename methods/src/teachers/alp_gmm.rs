@@ -30,11 +30,11 @@
 //! - One window serves as bootstrap, interval between fits and rows of a fit, as in the code.
 
 use lab::method::Method;
+use lab::offers;
 use lab::seat::{Facts, Task};
 use lab::teaching::history::History;
 use lab::teaching::mixtures::{MixtureSettings, TaskMixture};
 use lab::teaching::{Lattice, Teacher, TeachingSettings, recipe};
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim};
 use ledger::order::{OrderLaw, shuffle};
 use ledger::{choice, settings};
@@ -148,11 +148,12 @@ fn permute_last(rows: &mut [f64], dimensions: usize, random: &mut Pcg64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lab::trial::{Stage, Trace, with};
+    use lab::trial::with;
     use serde_json::{Value, json};
+    use training::trial::Trace;
 
     fn taught<const N: usize>(workload: &str, samples: u64, settings: [(&str, Value); N]) -> Trace {
-        let stage = Stage::generated(workload, &with([])).unwrap();
+        let stage = workloads::stage(workload, &with([])).unwrap();
         stage.run(&METHOD, &with(settings), samples, 1).unwrap()
     }
 
@@ -160,7 +161,7 @@ mod tests {
     fn with_uniform_tasks_only_it_is_random_tasks_bit_for_bit() {
         let random = crate::find("random-tasks").unwrap().method;
         for workload in ["task-grid", "hurdle-car"] {
-            let stage = Stage::generated(workload, &with([])).unwrap();
+            let stage = workloads::stage(workload, &with([])).unwrap();
             let plain = stage.run(random, &with([]), 1_000, 1).unwrap();
             let neutral = taught(workload, 1_000, [("random_ratio", json!(1.0))]);
             assert_eq!((plain.digest, plain.order), (neutral.digest, neutral.order), "{workload}");
@@ -170,7 +171,7 @@ mod tests {
     #[test]
     fn the_first_window_is_random_tasks_and_then_a_fifth_of_tasks_is() {
         let random = crate::find("random-tasks").unwrap().method;
-        let stage = Stage::generated("task-grid", &with([])).unwrap();
+        let stage = workloads::stage("task-grid", &with([])).unwrap();
         let plain = stage.run(random, &with([]), 4_000, 1).unwrap();
         let taught = taught("task-grid", 4_000, []);
         assert_eq!(plain.order.ids[..250], taught.order.ids[..250]);

@@ -23,10 +23,10 @@
 //! - The code does not seed its mixtures; here all randomness comes from the run's named streams.
 
 use lab::method::Method;
+use lab::offers;
 use lab::seat::{Facts, Task};
 use lab::teaching::mixtures::{MixtureSettings, TaskMixture};
 use lab::teaching::{Lattice, Teacher, TeachingSettings, recipe};
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim};
 use ledger::order::OrderLaw;
 use ledger::settings;
@@ -122,7 +122,7 @@ impl Teacher for CovarGmm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lab::trial::{Stage, with};
+    use lab::trial::with;
     use serde_json::json;
 
     #[test]
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn with_uniform_tasks_only_it_is_random_tasks_bit_for_bit() {
         let random = crate::find("random-tasks").unwrap().method;
-        let stage = Stage::generated("hurdle-car", &with([])).unwrap();
+        let stage = workloads::stage("hurdle-car", &with([])).unwrap();
         let plain = stage.run(random, &with([]), 1_000, 1).unwrap();
         let settings = with([("random_ratio", json!(1.0))]);
         let neutral = stage.run(&METHOD, &settings, 1_000, 1).unwrap();
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn tasks_gather_where_reward_rises() {
-        let stage = Stage::generated("task-grid", &with([])).unwrap();
+        let stage = workloads::stage("task-grid", &with([])).unwrap();
         let trace = stage.run(&METHOD, &with([]), 5_000, 1).unwrap();
         let last = &trace.order.ids[3_000..];
         let near = last.iter().filter(|id| *id / 100 < 50 && *id % 100 < 50).count();

@@ -17,8 +17,8 @@
 //!   centres of equal cells, tasks are uniform draws with replacement from the training examples.
 
 use lab::method::Method;
+use lab::offers;
 use lab::teaching::{Lattice, TeachingSettings, Uniform, recipe};
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim};
 use ledger::order::OrderLaw;
 use ledger::settings;
@@ -63,11 +63,11 @@ pub static METHOD: Method = Method {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lab::trial::{Stage, with};
+    use lab::trial::with;
 
     #[test]
     fn every_task_is_as_likely_and_some_come_back() {
-        let stage = Stage::generated("task-grid", &with([])).unwrap();
+        let stage = workloads::stage("task-grid", &with([])).unwrap();
         let trace = stage.run(&METHOD, &with([]), 20_000, 3).unwrap();
         assert_eq!(trace.law, OrderLaw::Replacement);
         assert_eq!(trace.rounds().len(), 80);
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn the_length_of_rounds_changes_nothing_but_the_transcript() {
-        let stage = Stage::generated("hurdle-car", &with([])).unwrap();
+        let stage = workloads::stage("hurdle-car", &with([])).unwrap();
         let trained =
             |round: u32| stage.run(&METHOD, &with([("round", round.into())]), 500, 3).unwrap();
         let [long, short] = [trained(250), trained(50)];

@@ -30,10 +30,10 @@
 
 use lab::method::Method;
 use lab::mixture::proportional;
+use lab::offers;
 use lab::seat::Facts;
 use lab::teaching::regions::{Region, Regions, Splitting, Variant};
 use lab::teaching::{Lattice, Teacher, TeachingSettings, Uniform, recipe};
-use lab::workloads::offers;
 use ledger::catalogue::{Paper, PaperClaim};
 use ledger::order::OrderLaw;
 use ledger::settings;
@@ -148,11 +148,12 @@ impl Teacher for Riac {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lab::trial::{Stage, Trace, with};
+    use lab::trial::with;
+    use training::trial::Trace;
 
     fn taught(variant: &str, round: u32, seed: u64) -> Trace {
         let settings = with([("variant", variant.into()), ("round", round.into())]);
-        Stage::generated("task-grid", &with([]))
+        workloads::stage("task-grid", &with([]))
             .unwrap()
             .run(&METHOD, &settings, 3_000, seed)
             .unwrap()
@@ -177,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_errors_of_the_released_code_make_a_difference_after_the_first_split_only() {
-        let stage = Stage::generated("hurdle-car", &with([])).unwrap();
+        let stage = workloads::stage("hurdle-car", &with([])).unwrap();
         let [released, fixed] = ["as-released", "fixed"].map(|variant| {
             let settings = with([("variant", variant.into())]);
             stage.run(&METHOD, &settings, 2_000, 1).unwrap().order.ids

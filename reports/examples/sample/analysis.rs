@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use ledger::analysis::{
+use analysis::summary::{
     ANALYSIS_VERSION, Analysis, ArmAnalysis, ClaimOutcome, CurvePoint, Estimate, Outcomes, RunRow,
     SpeedUp, ToTarget, WorkloadAnalysis,
 };
-use ledger::stats::interval::Interval;
+use stats::interval::Interval;
 
 // Named, because this file is a module of three crates.
 #[path = "membership.rs"]

@@ -1,9 +1,9 @@
 //! Invented membership tests: the p-values of seeds are real ones of invented scores.
 
-use ledger::analysis::membership::{MembershipAnalysis, MembershipSeed, TestOutcome};
-use ledger::provenance::Query;
+use analysis::suite::membership::{Access, CurvePlace};
+use analysis::summary::membership::{MembershipAnalysis, MembershipSeed, TestOutcome};
 use ledger::seed::Randomness;
-use ledger::suite::membership::{Access, CurvePlace};
+use stats::provenance::Query;
 
 use super::{HOSTILE, wobble};
 

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
+use analysis::evidence::SecretKey;
+use analysis::evidence::certificate::{Draft, InputFile, Origin, Role, Tested};
 use ledger::digest::Digest;
-use ledger::evidence::SecretKey;
-use ledger::evidence::certificate::{Draft, InputFile, Origin, Role, Tested};
 use ledger::order::{OrderLaw, Unit};
 use ledger::seed::Randomness;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! One arm's curve: its line, markers and shaded interval, cut at the edges of the plot.
 
-use ledger::analysis::CurvePoint;
+use analysis::summary::CurvePoint;
 
 use super::{BOTTOM_MARGIN, TOP};
 use crate::axis::Axis;

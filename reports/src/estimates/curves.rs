@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use ledger::estimates::curves::CurveAgreement;
-use ledger::estimates::results::RecencyCurves;
+use stats::estimates::curves::CurveAgreement;
+use stats::estimates::results::RecencyCurves;
 
 use super::{cell, mix, rectangle};
 use crate::ReportError;

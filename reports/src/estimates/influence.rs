@@ -1,6 +1,6 @@
 //! How the held-out loss changes with the place of each item, as bars with 95 % intervals.
 
-use ledger::estimates::results::Attribution;
+use stats::estimates::results::Attribution;
 
 use super::rectangle;
 use crate::axis::{Axis, Scale, zoom};

@@ -1,6 +1,6 @@
 //! Predicted held-out losses of orders from the lowest to the highest, with their intervals.
 
-use ledger::estimates::results::Prediction;
+use stats::estimates::results::Prediction;
 
 use crate::axis::{Axis, Scale, zoom};
 use crate::figure::{Align, BODY, Colour, Figure, GRID, INK, MUTED, WIDTH};

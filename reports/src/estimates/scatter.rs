@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ledger::estimates::results::Validation;
+use stats::estimates::results::Validation;
 
 use super::cell;
 use crate::ReportError;
@@ -18,7 +18,7 @@ const LEFTS: [f64; 2] = [84.0, 504.0];
 const POINTS: Colour = (0x00, 0x72, 0xb2);
 const LIMIT: Colour = (0xd5, 0x5e, 0x00);
 /// Relative error up to which the gate calls an estimator good.
-const GOOD: f64 = ledger::estimates::validity::GOOD_ERROR;
+const GOOD: f64 = stats::estimates::validity::GOOD_ERROR;
 
 /// Writes `estimate-validation` as PNG, SVG, CSV and JSON into `out`; returns the paths.
 ///

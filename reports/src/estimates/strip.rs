@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use ledger::estimates::results::SearchResult;
-use ledger::estimates::search::Scored;
+use stats::estimates::results::SearchResult;
+use stats::estimates::search::Scored;
 
 use super::{mix, rectangle};
 use crate::ReportError;
@@ -127,7 +127,7 @@ fn scale(figure: &mut Figure, top: f64, items: usize) {
 /// Whether the promise was kept, where orders were retrained.
 fn sentence(found: &SearchResult) -> Option<String> {
     let sd = |value: f64| format!("{} sd", fixed(value, 2));
-    let part = |name: &str, verified: &ledger::estimates::search::Verified| {
+    let part = |name: &str, verified: &stats::estimates::search::Verified| {
         format!("{name}: {} from the random mean", sd(verified.difference_in_sd))
     };
     let parts: Vec<String> = [("best", &found.best), ("descents", &found.descents)]

@@ -1,14 +1,14 @@
 //! Figures of estimates stay readable, also for hostile names and numbers that are missing.
 
-use ledger::estimates::ItemOrder;
-use ledger::estimates::agreement::{Agreement, Interval, Signal};
-use ledger::estimates::attribution::Influence;
-use ledger::estimates::results::{
+use stats::estimates::ItemOrder;
+use stats::estimates::agreement::{Agreement, Interval, Signal};
+use stats::estimates::attribution::Influence;
+use stats::estimates::results::{
     Attribution, FORMAT, Items, Point, Prediction, RecencyCurves, Row, SearchResult, Source,
     Validation,
 };
-use ledger::estimates::search::{Found, Scored, Search};
-use ledger::estimates::validity::{Band, Validity, Verdict};
+use stats::estimates::search::{Found, Scored, Search};
+use stats::estimates::validity::{Band, Validity, Verdict};
 
 use super::{curves, influence, ranking, scatter, strip};
 use crate::figure::tests::{check_shapes, check_texts};

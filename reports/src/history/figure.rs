@@ -1,6 +1,6 @@
 //! One metric over the commits: every commit a dot, every level a line, every change marked.
 
-use ledger::history::changes::{Change, Direction, HistoryAnalysis, SeriesChanges};
+use analysis::history::changes::{Change, Direction, HistoryAnalysis, SeriesChanges};
 
 use super::{open, percent, short};
 use crate::axis::{Axis, Scale};

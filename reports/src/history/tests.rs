@@ -1,7 +1,7 @@
+use analysis::history::chain::History;
+use analysis::history::changes::{Options, analyse};
+use analysis::history::{Accepted, Better, Entry, Measured, Metric};
 use ledger::digest::Digest;
-use ledger::history::chain::History;
-use ledger::history::changes::{Options, analyse};
-use ledger::history::{Accepted, Better, Entry, Measured, Metric};
 
 use super::*;
 use crate::figure::tests::{check_shapes, check_texts};

@@ -1,6 +1,6 @@
 //! One row of the table of arms.
 
-use ledger::analysis::{ArmAnalysis, Estimate, ToTarget, WorkloadAnalysis};
+use analysis::summary::{ArmAnalysis, Estimate, ToTarget, WorkloadAnalysis};
 
 use crate::series::Series;
 use crate::text;

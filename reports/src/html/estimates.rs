@@ -1,7 +1,7 @@
 //! The section of order estimates: a row per entry, seed and estimator, and a figure per entry and
 //! seed under a fold.
 
-use ledger::analysis::Analysis;
+use analysis::summary::Analysis;
 
 use super::Drawn;
 use crate::figure::Figure;

@@ -1,9 +1,9 @@
 //! The section of membership tests: a row for each, those without a bar under a fold, and one for
 //! each seed under another.
 
-use ledger::analysis::Analysis;
-use ledger::analysis::membership::{MembershipAnalysis, MembershipSeed, TestOutcome};
-use ledger::analysis::power::curves;
+use analysis::summary::Analysis;
+use analysis::summary::membership::{MembershipAnalysis, MembershipSeed, TestOutcome};
+use analysis::summary::power::curves;
 
 use super::Drawn;
 use crate::figure::Figure;

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ledger::provenance::calibration::public::{PublicCalibration, UniformityCheck};
+use stats::provenance::calibration::public::{PublicCalibration, UniformityCheck};
 
 use crate::ReportError;
 use crate::figure::{Align, Colour, Figure, GRID, INK, MUTED, Point};
@@ -143,7 +143,7 @@ fn steps(ps: &[f64]) -> Vec<Point> {
 
 #[cfg(test)]
 mod tests {
-    use ledger::provenance::calibration::calibrate;
+    use stats::provenance::calibration::calibrate;
 
     use super::*;
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ledger::provenance::imprint::ImprintMap;
+use stats::provenance::imprint::ImprintMap;
 
 use crate::ReportError;
 use crate::figure::{Align, Colour, Figure, INK, MUTED, PAPER, WIDTH};

@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use ledger::analysis::CurvePoint;
-use ledger::analysis::power::{Power, PowerCurve, PowerLine, PowerPoint};
+use analysis::summary::CurvePoint;
+use analysis::summary::power::{Power, PowerCurve, PowerLine, PowerPoint};
 
 use crate::axis::{Axis, Scale};
 use crate::curve::{
@@ -190,7 +190,7 @@ fn ending(point: &PowerPoint) -> CurvePoint {
 
 #[cfg(test)]
 mod tests {
-    use ledger::analysis::power::curves;
+    use analysis::summary::power::curves;
 
     use super::*;
     use crate::figure::Shape;

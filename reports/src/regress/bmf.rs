@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use ledger::regress::Report;
-use ledger::regress::metric::Value;
+use analysis::regress::Report;
+use analysis::regress::metric::Value;
 use serde_json::{Value as Json, json};
 
 /// `{"arm / workload": {"metric": {"value": …}}}`.

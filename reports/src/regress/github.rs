@@ -1,7 +1,7 @@
 //! GitHub workflow commands: one annotation for each changed row; none when nothing changed.
 
-use ledger::regress::Report;
-use ledger::regress::report::Verdict;
+use analysis::regress::Report;
+use analysis::regress::report::Verdict;
 
 use super::escape::{command, property};
 use super::words::told;

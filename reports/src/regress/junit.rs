@@ -1,7 +1,7 @@
 //! JUnit XML: regressed is a failure, a crash an error, what was not judged is skipped.
 
-use ledger::regress::Report;
-use ledger::regress::report::Verdict;
+use analysis::regress::Report;
+use analysis::regress::report::Verdict;
 
 use super::escape::xml;
 use super::words::{about, name};

@@ -1,6 +1,6 @@
 //! A table for a step summary or a comment.
 
-use ledger::regress::Report;
+use analysis::regress::Report;
 
 use super::COMMENT_MARKER;
 use super::escape::markdown;

@@ -1,6 +1,6 @@
-use ledger::regress::Rule;
-use ledger::regress::metric::{CellName, Class, MetricName, Value};
-use ledger::regress::report::{Failure, Report, Row, Verdict};
+use analysis::regress::Rule;
+use analysis::regress::metric::{CellName, Class, MetricName, Value};
+use analysis::regress::report::{Failure, Report, Row, Verdict};
 use proptest::prelude::*;
 
 use super::*;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use ledger::regress::Report;
-use ledger::regress::metric::Value;
-use ledger::regress::report::{Row, Verdict};
-use ledger::stats::verdict::Scale;
+use analysis::regress::Report;
+use analysis::regress::metric::Value;
+use analysis::regress::report::{Row, Verdict};
+use stats::verdict::Scale;
 
 use super::escape::line;
 use crate::text::significant;

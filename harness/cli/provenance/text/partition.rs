@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use data::columns::{Column, ColumnSource, numbers};
-use ledger::provenance::index::Index;
-use ledger::provenance::partition::{LONGEST, Overlap, Partition, Parts, RARE};
-use ledger::provenance::{Finding, Metric, Tail};
 use serde::Serialize;
+use stats::provenance::index::Index;
+use stats::provenance::partition::{LONGEST, Overlap, Partition, Parts, RARE};
+use stats::provenance::{Finding, Metric, Tail};
 
 use crate::cli::Exit;
 use crate::voice::{print_json, print_text, warn};

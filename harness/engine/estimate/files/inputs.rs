@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::bail;
 use data::columns::{Array, shape_text};
+use inspect::estimate::oracle::brought::Curvature;
 use lab::LabError;
-use lab::estimate::oracle::brought::Curvature;
 use palimpsest::cli::estimate::files::Args;
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};

@@ -1,7 +1,7 @@
 //! The memory that an estimate needs, told before anything large is read.
 
 use anyhow::bail;
-use lab::estimate::course::ROWS;
+use inspect::estimate::course::ROWS;
 use palimpsest::voice::note;
 
 use super::inputs::Inputs;

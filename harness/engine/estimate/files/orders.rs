@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use data::columns::{ColumnSource, Values, numbers};
-use ledger::estimates::{ItemOrder, OrderError, Window};
+use stats::estimates::{ItemOrder, OrderError, Window};
 
 /// Orders of one length.
 #[derive(Debug)]

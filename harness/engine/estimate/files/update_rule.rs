@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use analysis::rule_file::{Rate, Rule, RuleFile, require_rates};
 use anyhow::{Context as _, bail};
 use data::columns::Array;
-use lab::estimate::brought::Start;
-use ledger::estimates::rule_file::{Rate, Rule, RuleFile, require_rates};
+use inspect::estimate::brought::Start;
 use tch::Tensor;
 
 use super::inputs::Inputs;
@@ -70,7 +70,7 @@ pub fn read(path: &Path, steps: usize, inputs: &mut Inputs) -> anyhow::Result<Up
         }
     }
     if let (Rule::Muon(muon), Some(file)) = (&file.rule, &state.momentum)
-        && muon.moved_by.iter().all(|by| *by != ledger::estimates::rule_file::MovedBy::Muon)
+        && muon.moved_by.iter().all(|by| *by != analysis::rule_file::MovedBy::Muon)
     {
         bail!("{shown}: state.momentum is {}, but Muon moves none of the shapes", file.display());
     }

@@ -12,7 +12,7 @@ use crate::diffusion::{
 };
 use crate::network::Network;
 use crate::seat::{Batch, Facts, Moment, Objective, Task};
-use crate::workloads::Split;
+use crate::split::Split;
 
 choice! {
     /// How the number of levels grows.

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::crossing::Crossing;
 use crate::digest::Digest;
 use crate::given::GivenOrder;
 use crate::lineage::{Lineage, Origin, Parents};
 use crate::order::{OrderLaw, Unit};
-use crate::plan::{PlannedArm, PlannedWorkload};
+use crate::record::planned::{PlannedArm, PlannedWorkload};
 use crate::seed::Randomness;
 use crate::settings::Values;
-use crate::stats::crossing::Crossing;
 use crate::transcript::{ChainPoint, EpochOrder};
 
 /// Version that this build writes; it reads this one and older ones.

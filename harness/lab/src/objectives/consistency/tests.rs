@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::diffusion::Denoise;
+use crate::material::Material;
 use crate::models::mlp2d::mlp2d;
 use crate::network::values;
 use crate::optim::radam::{Adaptive, AdaptiveSettings};
 use crate::trial;
-use crate::workloads::Material;
 
 fn baseline() -> Rules {
     Rules {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::material::Material;
 use crate::models::mlp2d::mlp2d;
 use crate::network::{Body, Denoiser};
 use crate::trial;
-use crate::workloads::Material;
 use tch::{Device, Kind};
 
 const STAGES: Stages =

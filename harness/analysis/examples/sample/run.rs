@@ -1,0 +1,181 @@
+//! A run made without training: a store whose records, transcripts and commitments are whole, for
+//! benches and tests of what reads them.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+
+use ledger::commitment::{CommitmentEntry, run_commitment};
+use ledger::digest::Digest;
+use ledger::lineage::Parents;
+use ledger::merkle;
+use ledger::order::{OrderLaw, Unit, uniform_order};
+use ledger::record::format::{
+    ClockSeconds, DataSection, Environment, Event, GoalSection, IndexPlace, OrderSection,
+    RECORD_VERSION,
+};
+use ledger::record::identity::{CellKey, Config};
+use ledger::record::{RunRecord, Status, Store};
+use ledger::sample::sample_id;
+use ledger::seed::Seed;
+use ledger::transcript::Transcript;
+
+/// What a run is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// Examples of the training split.
+    pub examples: u32,
+    /// Epochs.
+    pub epochs: u32,
+    /// Examples of a step.
+    pub batch: usize,
+    /// The integer seed.
+    pub seed: u64,
+}
+
+/// Writes a run into `store` as the engine would and returns its cell id.
+///
+/// # Errors
+/// When the store refuses.
+pub fn write(store: &Store, shape: Shape) -> Result<String, Box<dyn Error>> {
+    let Shape { examples, epochs, batch, seed: integer } = shape;
+    store.prepare()?;
+    let seed = Seed::from_integer(integer);
+    let sample_ids: Vec<Digest> =
+        (0..examples).map(|i| sample_id(&i.to_le_bytes(), b"label")).collect();
+    let dataset_root = merkle::root(&sample_ids);
+    let mut record = record(integer, dataset_root);
+    let (workload, arm) = record.planned();
+    let environment = &record.environment;
+    let code = environment.code_digest.as_str();
+    let key = CellKey {
+        workload: &workload,
+        arm: &arm,
+        parents: &Parents::default(),
+        seed: &record.seed,
+        data_root: &dataset_root,
+        code,
+    };
+    record.cell = key.id()?;
+    let (libtorch, device) = (environment.libtorch.as_str(), environment.device.as_str());
+    let config = Config {
+        workload: &workload,
+        arm: &arm,
+        parents: &Parents::default(),
+        libtorch,
+        code,
+        device,
+    };
+    let config_hash = config.hash()?;
+    let commitment =
+        run_commitment(&dataset_root, &config_hash, u64::from(examples), epochs, &seed.commit());
+    let entry = CommitmentEntry::new(
+        record.cell.clone(),
+        dataset_root,
+        config_hash,
+        u64::from(examples),
+        epochs,
+        seed.commit(),
+    );
+    let line = store.commit(entry)?;
+
+    let lock = store.lock(&record.cell)?;
+    let mut writer = store.start(&record.cell, &lock)?;
+    writer.event(&Event::Committed { commitment })?;
+    let mut transcript = Transcript::start(commitment);
+    let effective = seed.effective(&dataset_root);
+    for epoch in 0..epochs {
+        transcript.begin_epoch(epoch);
+        for step in uniform_order(&effective, epoch, examples).chunks(batch) {
+            transcript.push_step(step)?;
+        }
+    }
+    let chain = transcript.chain();
+    let evaluated = Event::Evaluated {
+        samples: u64::from(examples) * u64::from(epochs),
+        steps: chain.step,
+        clocks: record.clocks,
+        train_loss: Some(0.5),
+        metrics: BTreeMap::new(),
+        chain,
+    };
+    writer.event(&evaluated)?;
+    let finished = transcript.finish(&sample_ids)?;
+    writer.order(&finished, &sample_ids)?;
+    record.steps = chain.step;
+    record.order = Some(OrderSection {
+        version: 1,
+        law: OrderLaw::Uniform,
+        unit: Unit::Sample,
+        randomness: seed.randomness,
+        examples: u64::from(examples),
+        seed_hex: Digest(seed.bytes).to_string(),
+        nonce_hex: Digest(seed.nonce).to_string(),
+        beacon: None,
+        seed_commit: seed.commit(),
+        dataset_root,
+        config_hash,
+        epochs_planned: epochs,
+        commitment,
+        index: Some(IndexPlace { sequence: line.sequence, digest: line.digest }),
+        chain: vec![chain],
+        epochs: finished.epochs,
+    });
+    writer.event(&Event::Ended { status: record.status })?;
+    writer.finish(&record, "suite: sample\n")?;
+    Ok(record.cell)
+}
+
+/// A record of a run that nobody trained.
+fn record(seed: u64, train_root: Digest) -> RunRecord {
+    RunRecord {
+        version: RECORD_VERSION,
+        cell: String::new(),
+        suite: "sample".to_owned(),
+        suite_digest: Digest::of(b"suite: sample\n"),
+        workload: "sample".to_owned(),
+        workload_settings: BTreeMap::new(),
+        method: "sgd".to_owned(),
+        settings: BTreeMap::new(),
+        seed: seed.to_string(),
+        status: Status::Censored,
+        error: None,
+        data: Some(DataSection {
+            name: "sample".to_owned(),
+            origin: "generated".to_owned(),
+            classes: None,
+            train_root,
+            validation_root: Digest::of(b"validation"),
+            test_root: Digest::of(b"test"),
+        }),
+        goal: GoalSection {
+            metric: "loss".to_owned(),
+            higher_is_better: false,
+            target: 0.1,
+            target_origin: "assumed".to_owned(),
+            budget_samples: 1,
+            evaluate_every_samples: 1,
+        },
+        clocks: ClockSeconds { total: 1.0, ..ClockSeconds::default() },
+        time_to_target: None,
+        last: BTreeMap::new(),
+        at_target: BTreeMap::new(),
+        steps: 1,
+        samples: 1,
+        parameter_count: 1,
+        parameters_sha256: Some(Digest::of(b"parameters")),
+        streams: vec!["order".to_owned()],
+        order: None,
+        lineage: None,
+        given_order: None,
+        facts: BTreeMap::new(),
+        warnings: Vec::new(),
+        environment: Environment {
+            palimpsest: "0.1.0".to_owned(),
+            code_digest: "sample".to_owned(),
+            libtorch: "none".to_owned(),
+            device: "cpu".to_owned(),
+            started_unix: 1_700_000_000 + 10 * seed,
+            ..Environment::default()
+        },
+    }
+}

@@ -1,0 +1,316 @@
+//! Checks a certificate against itself, against files, keys and a store, and against the answer
+//! computed anew.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::{Certificate, CertificateError, InputRun, Origin, Role, words};
+use crate::evidence::key::PublicKey;
+use crate::evidence::signature::Kind;
+use crate::verify::{Check, Verifier};
+use ledger::digest::Digest;
+use ledger::record::Store;
+use ledger::record::store::is_cell_id;
+
+/// Computes the finding anew from what the certificate names; the files are in the roles' order
+/// of the certificate. `Err` says why it cannot.
+pub type Recompute<'a> = &'a dyn Fn(&Certificate, &Given<'_>) -> Result<Value, String>;
+
+/// What a reader of a certificate has besides it.
+#[derive(Clone, Default)]
+pub struct Given<'a> {
+    /// Files by role, in the order in which they are given.
+    pub files: Vec<(Role, PathBuf)>,
+    /// Keys whose signatures are wanted.
+    pub keys: Vec<PublicKey>,
+    /// The store that holds the runs.
+    pub store: Option<&'a Store>,
+    /// The way to compute the finding anew.
+    pub recompute: Option<Recompute<'a>>,
+}
+
+/// Outcome of a verification.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Verification {
+    /// What was checked.
+    pub checks: Vec<Check>,
+    /// What could not be checked with what was given, and what to give.
+    pub unchecked: Vec<String>,
+}
+
+impl Verification {
+    /// Whether every check agrees.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.checks.iter().all(|check| check.passed)
+    }
+}
+
+/// Checks everything that can be checked with what is given.
+///
+/// # Errors
+/// When the bytes are no certificate, or one of a newer version.
+pub fn verify(bytes: &[u8], given: &Given<'_>) -> Result<Verification, CertificateError> {
+    let certificate = Certificate::read(bytes)?;
+    let mut outcome = Verification { checks: Vec::new(), unchecked: Vec::new() };
+    let checks = &mut outcome.checks;
+    checks.push(Check::of("canonical form", canonical(&certificate, bytes)));
+    checks.push(Check::of(
+        "digest",
+        certificate.recomputed_digest().map_err(|error| error.to_string()).and_then(|digest| {
+            agree("the document", &certificate.digest.to_string(), &digest.to_string())
+        }),
+    ));
+    checks.push(Check::of("words", check_words(&certificate)));
+    checks.push(Check::of("options", check_options(&certificate)));
+    check_signatures(&certificate, &given.keys, &mut outcome);
+    let inputs = check_files(&certificate, given, &mut outcome);
+    check_runs(&certificate, given.store, &mut outcome);
+    check_answer(&certificate, given, inputs, &mut outcome);
+    Ok(outcome)
+}
+
+fn agree(what: &str, recorded: &str, found: &str) -> Result<(), String> {
+    if recorded == found { Ok(()) } else { Err(format!("{what} says {recorded}, found {found}")) }
+}
+
+fn canonical(certificate: &Certificate, bytes: &[u8]) -> Result<(), String> {
+    match certificate.to_bytes() {
+        Ok(written) if written == bytes => Ok(()),
+        Ok(_) => {
+            Err("the file is not in canonical form: it was formatted anew, or has a field twice; \
+                      ask for the original"
+                .to_owned())
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Headline, meaning and limits are those of the finding.
+fn check_words(certificate: &Certificate) -> Result<(), String> {
+    let view = certificate.view().map_err(|error| error.to_string())?;
+    let expected = [
+        ("about", vec![super::ABOUT.to_owned()], vec![certificate.about.clone()]),
+        ("headline", vec![words::headline(&view)], vec![certificate.headline.clone()]),
+        ("meaning", words::meaning(&view), certificate.meaning.clone()),
+        ("limits", words::limits(&view, certificate.origin.as_ref()), certificate.limits.clone()),
+    ];
+    match expected.iter().find(|(_, expected, found)| expected != found) {
+        None => Ok(()),
+        Some((name, ..)) => Err(format!("{name} is not what follows from the finding")),
+    }
+}
+
+/// Options that the finding repeats are the same there; a finding about a run has its randomness.
+fn check_options(certificate: &Certificate) -> Result<(), String> {
+    for (name, option) in &certificate.options {
+        if let Some(used) = certificate.finding.get(name).filter(|used| *used != option) {
+            return Err(format!("{name} was fixed as {option}, but the finding has {used}"));
+        }
+    }
+    let declared = certificate.origin.as_ref().map(|origin| serde_json::json!(origin.randomness));
+    match (declared, certificate.finding.get("randomness")) {
+        (Some(run), Some(found)) if run != *found => {
+            Err(format!("the run's randomness is {run}, but the finding has {found}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_signatures(certificate: &Certificate, keys: &[PublicKey], outcome: &mut Verification) {
+    let mut valid = Vec::new();
+    for signature in &certificate.signatures {
+        let key = signature.check(Kind::Certificate, &certificate.digest);
+        let name = match &key {
+            Ok(key) => format!("signature by key {}", key.id().short(16)),
+            Err(_) => "signature".to_owned(),
+        };
+        outcome.checks.push(Check::of(&name, key.as_ref().map(|_| ())));
+        valid.extend(key.ok());
+    }
+    for key in keys {
+        let signed =
+            if valid.contains(key) { Ok(()) } else { Err("it did not sign this certificate") };
+        outcome
+            .checks
+            .push(Check::of(&format!("signed by given key {}", key.id().short(16)), signed));
+    }
+    if valid.is_empty() {
+        outcome.unchecked.push("who made it: it has no signature".to_owned());
+    } else if keys.is_empty() {
+        outcome
+            .unchecked
+            .push("whose the signing key is: give the key you trust with --key".to_owned());
+    }
+}
+
+/// Sizes and digests of the given files. True when all files of the certificate are there and agree.
+fn check_files(certificate: &Certificate, given: &Given<'_>, outcome: &mut Verification) -> bool {
+    let mut left = given.files.clone();
+    let mut whole = true;
+    for input in &certificate.tested.files {
+        let role = input.role.name();
+        let Some(at) = left.iter().position(|(given, _)| *given == input.role) else {
+            whole = false;
+            let name = &input.name;
+            outcome.unchecked.push(format!("{role} {name}: give the file with --{role}"));
+            continue;
+        };
+        let (_, path) = left.remove(at);
+        let found = hash_file(&path)
+            .map_err(|error| format!("cannot read {}: {error}", path.display()))
+            .and_then(|(size, sha256)| {
+                let recorded = format!("{} bytes, sha256 {}", input.size, input.sha256);
+                agree("the certificate", &recorded, &format!("{size} bytes, sha256 {sha256}"))
+            });
+        whole &= found.is_ok();
+        outcome.checks.push(Check::of(&format!("{role} {}", input.name), found));
+    }
+    for (role, path) in left {
+        whole = false;
+        let problem: Result<(), _> = Err(format!(
+            "the certificate names no further file of this kind than those before {}",
+            path.display()
+        ));
+        outcome.checks.push(Check::of(role.name(), problem));
+    }
+    whole
+}
+
+fn hash_file(path: &std::path::Path) -> io::Result<(u64, Digest)> {
+    ledger::digest::of_reader(&mut File::open(path)?)
+}
+
+/// Runs are those of the store, whole, and their order is the one that the certificate tells.
+fn check_runs(certificate: &Certificate, store: Option<&Store>, outcome: &mut Verification) {
+    let named = &certificate.tested.runs;
+    if named.is_empty() && certificate.origin.is_none() {
+        return;
+    }
+    let Some(store) = store else {
+        outcome
+            .unchecked
+            .push("the runs and the commitment: give their store with --store".to_owned());
+        return;
+    };
+    let verifier = Verifier::new(store);
+    let mut seen: Vec<&str> = Vec::new();
+    let origin = certificate.origin.as_ref();
+    let runs = named.iter().map(|InputRun { run, run_digest, .. }| (run, run_digest));
+    for (run, digest) in runs.chain(origin.map(|origin| (&origin.run, &origin.run_digest))) {
+        let name = format!("run {run}");
+        outcome.checks.push(Check::of(&name, same_run(store, run, digest)));
+        if is_cell_id(run) && !seen.contains(&run.as_str()) {
+            seen.push(run);
+            let failed = verifier.verify(run).into_iter().filter(|check| !check.passed);
+            outcome.checks.extend(
+                failed.map(|check| Check { name: format!("{name}: {}", check.name), ..check }),
+            );
+        }
+    }
+    if let Some(origin) = origin {
+        outcome.checks.push(Check::of("commitment", same_order(store, origin)));
+        outcome.checks.push(Check::of("index head", verifier.contains_head(&origin.head)));
+    }
+}
+
+fn same_run(store: &Store, run: &str, recorded: &Digest) -> Result<(), String> {
+    if !is_cell_id(run) {
+        return Err(format!("{run:?} is not the id of a run"));
+    }
+    let (_, digest) = store.manifest(run).map_err(|error| error.to_string())?;
+    agree("the certificate", &recorded.to_string(), &digest.to_string())
+}
+
+/// What the certificate says about the order is what the run's record says.
+fn same_order(store: &Store, origin: &Origin) -> Result<(), String> {
+    if !is_cell_id(&origin.run) {
+        return Err(format!("{:?} is not the id of a run", origin.run));
+    }
+    let record = store.record(&origin.run).map_err(|error| error.to_string())?;
+    let order = record.order.ok_or_else(|| format!("run {} has no order", origin.run))?;
+    let hashes: Vec<_> = order.epochs.iter().map(|epoch| epoch.order_hash).collect();
+    let facts = [
+        ("law", order.law == origin.law),
+        ("unit", order.unit == origin.unit),
+        ("randomness", order.randomness == origin.randomness),
+        ("examples", order.examples == origin.examples),
+        ("dataset_root", order.dataset_root == origin.dataset_root),
+        ("seed_commit", order.seed_commit == origin.seed_commit),
+        ("commitment", order.commitment == origin.commitment),
+        ("order_hashes", hashes == origin.order_hashes),
+        ("index", order.index == origin.index),
+    ];
+    match facts.iter().find(|(_, same)| !same) {
+        None => Ok(()),
+        Some((name, _)) => Err(format!("{name} is not that of run {}", origin.run)),
+    }
+}
+
+fn check_answer(
+    certificate: &Certificate,
+    given: &Given<'_>,
+    files: bool,
+    outcome: &mut Verification,
+) {
+    let runs_here = certificate.tested.runs.is_empty() || given.store.is_some();
+    if certificate.tested.files.is_empty() && certificate.tested.runs.is_empty() {
+        outcome.unchecked.push("the statistic: the certificate names no input".to_owned());
+    } else if !files || !runs_here {
+        outcome.unchecked.push(
+            "the statistic and its p-value: give every input named above, and they are computed anew".to_owned(),
+        );
+    } else if let Some(recompute) = given.recompute {
+        let answer = recompute(certificate, given)
+            .and_then(|answer| same_finding(&certificate.finding, &answer));
+        outcome.checks.push(Check::of("statistic and p-value", answer));
+    } else {
+        outcome.unchecked.push(
+            "the statistic and its p-value: docs/verify_certificate.py computes them anew"
+                .to_owned(),
+        );
+    }
+}
+
+/// Equal findings, up to the last digits in which machines may differ.
+fn same_finding(recorded: &Value, anew: &Value) -> Result<(), String> {
+    let names = |value: &Value| Some(value.as_object()?.keys().cloned().collect::<BTreeSet<_>>());
+    let all = names(recorded).zip(names(anew)).ok_or("the answer is no object")?;
+    for name in all.0.union(&all.1) {
+        let [recorded, anew] =
+            [recorded, anew].map(|value| value.get(name).unwrap_or(&Value::Null));
+        let (absolute, relative) = match name.as_str() {
+            "statistic" => (1e-12, 0.0),
+            "log10_p" => (1e-6, 1e-9),
+            _ => (1e-300, 1e-9),
+        };
+        if !close(recorded, anew, absolute, relative) {
+            return Err(format!(
+                "{name} is {recorded} in the certificate, but {anew} from the inputs"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn close(a: &Value, b: &Value, absolute: f64, relative: f64) -> bool {
+    match (a, b) {
+        (Value::Number(x), Value::Number(y)) if x.is_f64() || y.is_f64() => {
+            let (Some(x), Some(y)) = (x.as_f64(), y.as_f64()) else { return false };
+            (x - y).abs() <= absolute.max(relative * x.abs().max(y.abs()))
+        }
+        (Value::Array(x), Value::Array(y)) => {
+            x.len() == y.len() && x.iter().zip(y).all(|(x, y)| close(x, y, absolute, relative))
+        }
+        (Value::Object(x), Value::Object(y)) => {
+            x.len() == y.len()
+                && x.iter()
+                    .all(|(name, x)| y.get(name).is_some_and(|y| close(x, y, absolute, relative)))
+        }
+        (a, b) => a == b,
+    }
+}

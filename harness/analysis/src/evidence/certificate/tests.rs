@@ -1,0 +1,297 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::evidence::Kind;
+
+fn finding() -> Value {
+    json!({
+        "metric": "spearman", "statistic": -0.337_412_889_125_331_5, "n": 4000, "ties": 0, "tail": "two-sided",
+        "adjust": "difference", "p": 8.251_903_170_423_117e-107, "log10_p": -106.083_445_879_212_34,
+        "exact": false, "direction": "negative: later examples have lower loss", "randomness": "undeclared",
+        "simulation": false, "floor_log10_p": null, "warnings": []
+    })
+}
+
+fn draft() -> Draft {
+    let file = |role, name: &str| InputFile {
+        role,
+        name: name.to_owned(),
+        column: None,
+        size: name.len() as u64,
+        sha256: Digest::of(name.as_bytes()),
+    };
+    Draft {
+        tested: Tested {
+            files: vec![file(Role::Order, "order.npy"), file(Role::Scores, "scores.npy")],
+            runs: Vec::new(),
+        },
+        options: BTreeMap::from([("metric".to_owned(), json!("spearman"))]),
+        finding: finding(),
+        origin: None,
+        software: BTreeMap::from([("palimpsest".to_owned(), "0.1.0".to_owned())]),
+    }
+}
+
+/// Names and details of the checks that fail.
+fn failed(bytes: &[u8], given: &Given<'_>) -> Vec<String> {
+    let outcome = verify(bytes, given).unwrap();
+    let failed = outcome.checks.iter().filter(|check| !check.passed);
+    failed.map(|check| format!("{}: {}", check.name, check.detail)).collect()
+}
+
+/// The certificate after a change of its JSON, with the digest taken anew.
+fn forged(certificate: &Certificate, pointer: &str, value: Value) -> Vec<u8> {
+    let mut json = serde_json::to_value(certificate).unwrap();
+    *json.pointer_mut(pointer).unwrap() = value;
+    let mut changed: Certificate = serde_json::from_value(json).unwrap();
+    changed.digest = changed.recomputed_digest().unwrap();
+    changed.to_bytes().unwrap()
+}
+
+#[test]
+fn a_certificate_comes_back_from_its_bytes_and_holds() {
+    let mut certificate = draft().seal().unwrap();
+    let key = SecretKey::from_seed(&[1; 32]);
+    certificate.sign(&key);
+    certificate.sign(&key);
+    assert_eq!(certificate.signatures.len(), 1);
+    let bytes = certificate.to_bytes().unwrap();
+    assert_eq!(Certificate::read(&bytes).unwrap(), certificate);
+    let given = Given { keys: vec![key.public()], ..Given::default() };
+    assert_eq!(failed(&bytes, &given), [] as [String; 0]);
+    let unchecked = verify(&bytes, &given).unwrap().unchecked;
+    assert!(unchecked.iter().any(|text| text.contains("--order")), "{unchecked:?}");
+}
+
+#[test]
+fn the_words_of_a_certificate_read_as_agreed() {
+    let certificate = draft().seal().unwrap();
+    let lines: Vec<_> = [certificate.headline.clone()]
+        .into_iter()
+        .chain(certificate.meaning)
+        .chain(certificate.limits)
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    If the suspect had nothing to do with this training order, chance alone would give an association at least this strong in about 1 of 1.2 × 10¹⁰⁶ cases.
+    A training run saw its examples in an order drawn by chance. The test asks whether the suspect's scores on 4000 of these examples go along with their places in that order (spearman).
+    The p-value is the probability of an association at least as strong as the one found, if the suspect is independent of the order. It needs no assumption about the data, the models or how the suspect was made, only that the order was drawn uniformly at random. Associations of either sign count.
+    What was found: negative: later examples have lower loss.
+    The order is taken from files. Nothing here shows that it was drawn at random, that it was fixed before training, or that the training followed it; whoever relies on the result must show this otherwise.
+    The p-value is not the probability that the suspect is innocent, and it does not say how much was taken, by which way, or whether that was wrong. Dependence on the order can come from copying, fine-tuning, merging, distilling, or from training on the same examples in the same order.
+    It counts one test, chosen before looking. Whoever tried several suspects, metrics, references or orders must correct for all of them.
+    References must come from models that never met this order. A reference that depends on it can accuse an independent suspect.
+    A large p-value does not clear the suspect: long further training and training schedules can wash the traces out.
+    ");
+}
+
+#[test]
+fn every_changed_byte_is_found() {
+    let bytes = draft().seal().unwrap().to_bytes().unwrap();
+    for at in 0..bytes.len() {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        if let Ok(outcome) = verify(&changed, &Given::default()) {
+            assert!(!outcome.passed(), "byte {at}");
+        }
+    }
+}
+
+#[test]
+fn a_forger_who_takes_the_digest_anew_is_found_by_words_signature_and_inputs() {
+    let mut certificate = draft().seal().unwrap();
+    let key = SecretKey::from_seed(&[1; 32]);
+    certificate.sign(&key);
+    let given = Given::default();
+    let told = failed(&forged(&certificate, "/headline", json!("Guilty.")), &given);
+    assert!(told.iter().any(|line| line.starts_with("words: headline")), "{told:?}");
+    assert!(told.iter().any(|line| line.contains("what was signed has changed")), "{told:?}");
+    let told = failed(&forged(&certificate, "/limits/0", json!("No limits.")), &given);
+    assert!(told.iter().any(|line| line.starts_with("words: limits")), "{told:?}");
+    let told = failed(&forged(&certificate, "/options/metric", json!("kendall")), &given);
+    assert!(told.iter().any(|line| line.starts_with("options: metric was fixed as")), "{told:?}");
+    let told = failed(&forged(&certificate, "/finding/log10_p", json!(-3.0)), &given);
+    assert!(told.iter().any(|line| line.contains("log10_p is -3")), "{told:?}");
+}
+
+#[test]
+fn a_certificate_formatted_anew_or_with_a_field_twice_is_not_in_canonical_form() {
+    let certificate = draft().seal().unwrap();
+    let pretty = serde_json::to_vec_pretty(&certificate).unwrap();
+    let told = failed(&pretty, &Given::default());
+    assert!(told[0].starts_with("canonical form: "), "{told:?}");
+    let text = String::from_utf8(certificate.to_bytes().unwrap()).unwrap();
+    let twice = text.replace("\"n\":4000", "\"n\":4,\"n\":4000");
+    let told = failed(twice.as_bytes(), &Given::default());
+    assert!(told[0].starts_with("canonical form: "), "{told:?}");
+}
+
+#[test]
+fn inputs_are_held_by_size_and_digest_and_the_answer_is_computed_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for name in ["order.npy", "scores.npy"] {
+        std::fs::write(path(name), name).unwrap();
+    }
+    let certificate = draft().seal().unwrap();
+    let bytes = certificate.to_bytes().unwrap();
+    let files = vec![(Role::Order, path("order.npy")), (Role::Scores, path("scores.npy"))];
+    let same = |_: &Certificate, _: &Given<'_>| Ok(finding());
+    let given = Given { files, recompute: Some(&same), ..Given::default() };
+    let outcome = verify(&bytes, &given).unwrap();
+    assert!(outcome.passed() && outcome.checks.iter().any(|c| c.name == "statistic and p-value"));
+    // Another answer, an answer within the last digits, and none at all.
+    let answer = |key: &str, value: f64| {
+        let mut answer = finding();
+        answer[key] = json!(value);
+        answer
+    };
+    let others = |n: u64| {
+        let mut answer = finding();
+        answer["n"] = json!(n);
+        answer
+    };
+    let cases: [(Result<Value, String>, Option<&str>); 6] = [
+        (Ok(answer("statistic", -0.337_412_889_125_331_5 + 2e-13)), None),
+        (Ok(answer("statistic", -0.337_412_889_1)), Some("statistic is")),
+        (Ok(answer("log10_p", -106.083_45)), Some("log10_p is")),
+        (Ok(others(3999)), Some("n is 4000 in the certificate, but 3999")),
+        // What an answer lacks was added to the certificate.
+        (Ok(json!({ "n": 4000 })), Some("but null from the inputs")),
+        (Err("scores: constant".to_owned()), Some("scores: constant")),
+    ];
+    for (answer, expected) in cases {
+        let recompute = |_: &Certificate, _: &Given<'_>| answer.clone();
+        let given =
+            Given { recompute: Some(&recompute), files: given.files.clone(), ..Given::default() };
+        let told = failed(&bytes, &given);
+        match expected {
+            None => assert_eq!(told, [] as [String; 0]),
+            Some(text) => assert!(told[0].contains(text), "{told:?}"),
+        }
+    }
+    std::fs::write(path("scores.npy"), "scores.npz").unwrap();
+    let told = failed(&bytes, &given);
+    assert!(
+        told[0].starts_with("scores scores.npy: the certificate says 10 bytes, sha256 "),
+        "{told:?}"
+    );
+    let more = Given { files: vec![(Role::Reference, path("order.npy"))], ..Given::default() };
+    assert!(failed(&bytes, &more)[0].starts_with("reference: "), "{:?}", failed(&bytes, &more));
+}
+
+#[test]
+fn impossible_findings_are_refused_by_name() {
+    for (key, value, expected) in [
+        ("statistic", json!(1.5), "statistic is 1.5"),
+        ("n", json!(1), "n is 1"),
+        ("p", json!(-0.1), "p is -0.1"),
+        ("p", json!(0.5), "p is 0.5, but log10_p is -106"),
+        ("log10_p", json!(1.0), "log10_p is 1"),
+        ("simulation", json!(true), "simulation is true"),
+        ("randomness", json!("lava"), "\"lava\""),
+        ("floor_log10_p", json!(3), "floor_log10_p"),
+        ("warnings", json!(null), "invalid type"),
+    ] {
+        let mut draft = draft();
+        draft.finding[key] = value;
+        let text = draft.seal().unwrap_err().to_string();
+        assert!(text.contains(expected), "{text}");
+    }
+    let mut beyond = draft();
+    beyond.finding["monte_carlo"] = json!({ "seed": u64::MAX });
+    let text = beyond.seal().unwrap_err().to_string();
+    assert!(text.starts_with("finding.monte_carlo.seed is 18446744073709551615"), "{text}");
+}
+
+#[test]
+fn what_is_no_certificate_is_refused() {
+    for (text, expected) in [
+        ("", "not a certificate"),
+        ("{}", "its field type"),
+        (r#"{"type":"palimpsest/certificate"}"#, "no version"),
+        (r#"{"type":"palimpsest/certificate","version":2}"#, "certificate version 2"),
+        (r#"{"type":"palimpsest/certificate","version":1}"#, "missing field"),
+    ] {
+        let error = verify(text.as_bytes(), &Given::default()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_simulation_a_floor_and_an_abandoned_run_are_told() {
+    let mut draft = draft();
+    draft.finding["randomness"] = json!("fixed");
+    draft.finding["simulation"] = json!(true);
+    draft.finding["floor_log10_p"] = json!(-77.063_678_889_979_16);
+    let digest = Digest::of(b"x");
+    draft.origin = Some(Origin {
+        run: "0123456789abcdef".to_owned(),
+        run_digest: digest,
+        law: OrderLaw::Uniform,
+        unit: Unit::Sample,
+        randomness: Randomness::Fixed,
+        examples: 4000,
+        dataset_root: digest,
+        seed_commit: digest,
+        commitment: digest,
+        order_hashes: vec![digest],
+        index: None,
+        promises: 7,
+        abandoned: 2,
+        head: digest,
+    });
+    let certificate = draft.seal().unwrap();
+    assert!(certificate.headline.starts_with("Simulation: "), "{}", certificate.headline);
+    assert!(certificate.headline.ends_with("in about 1 of 1.2 × 10⁷⁷ cases."));
+    assert!(certificate.limits[0].starts_with("This is a simulation"));
+    assert!(
+        certificate.limits[1].contains("multiply the p-value by 3"),
+        "{}",
+        certificate.limits[1]
+    );
+    let bytes = certificate.to_bytes().unwrap();
+    assert_eq!(failed(&bytes, &Given::default()), [] as [String; 0]);
+    // A run that is not there, and an id that is a path.
+    let folder = tempfile::tempdir().unwrap();
+    let store = ledger::record::Store::at(folder.path());
+    let given = Given { store: Some(&store), ..Given::default() };
+    let told = failed(&bytes, &given);
+    assert!(told[0].starts_with("run 0123456789abcdef: cannot read"), "{told:?}");
+    let told = failed(&forged(&certificate, "/origin/run", json!("../elsewhere")), &given);
+    assert!(told.iter().any(|line| line.contains("is not the id of a run")), "{told:?}");
+    let declared =
+        failed(&forged(&certificate, "/origin/randomness", json!("os")), &Given::default());
+    assert!(
+        declared.iter().any(|line| line.starts_with("options: the run's randomness")),
+        "{declared:?}"
+    );
+}
+
+#[test]
+fn a_signature_of_a_run_with_the_same_digest_is_none_of_a_certificate() {
+    let mut certificate = draft().seal().unwrap();
+    let key = SecretKey::from_seed(&[1; 32]);
+    certificate.signatures.push(Signature::make(&key, Kind::Run, certificate.digest));
+    let told = failed(&certificate.to_bytes().unwrap(), &Given::default());
+    assert_eq!(told, ["signature: it signs a run, not a certificate"]);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_a_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(verify(&bytes, &Given::default()).is_err());
+    }
+
+    #[test]
+    fn a_certificate_spoilt_anywhere_never_passes(
+        at in 0_usize..4000, with in proptest::collection::vec(any::<u8>(), 0..8), cut in 0_usize..8,
+    ) {
+        let bytes = draft().seal().unwrap().to_bytes().unwrap();
+        let at = at % bytes.len();
+        let end = (at + cut).min(bytes.len());
+        let spoilt = [&bytes[..at], &with, &bytes[end..]].concat();
+        let passed = verify(&spoilt, &Given::default()).is_ok_and(|outcome| outcome.passed());
+        prop_assert_eq!(passed, spoilt == bytes);
+    }
+}

@@ -1,0 +1,228 @@
+//! Which cells of a plan descend from which: parents are checked, kept in the plan, and run first.
+
+use super::{Cell, Plan, Problem, key};
+use crate::suite::{EstimateUse, MembershipUse, Step};
+use ledger::catalogue::hint;
+use ledger::lineage::{CellName, Origin, Parents};
+use ledger::record::planned::{PlannedArm, PlannedWorkload};
+use stats::provenance::Adjust;
+
+/// A parent of a cell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Parent {
+    /// A cell of the plan, of the same seed.
+    Cell(Cell),
+    /// A run of the store, by id or unique prefix.
+    Run(String),
+}
+
+/// Indices of a workload and an arm that runs on it.
+pub(super) type Pair = (usize, usize);
+
+/// The pairs of a suite and how many generations lie before each.
+pub(super) struct Family<'a> {
+    workloads: &'a [PlannedWorkload],
+    arms: &'a [PlannedArm],
+    depths: Vec<(Pair, usize)>,
+}
+
+impl<'a> Family<'a> {
+    /// Checks every parent that is named.
+    pub(super) fn new(
+        workloads: &'a [PlannedWorkload],
+        arms: &'a [PlannedArm],
+    ) -> Result<Self, Problem> {
+        let mut family = Self { workloads, arms, depths: Vec::new() };
+        let mut depths = Vec::new();
+        for (workload, planned) in workloads.iter().enumerate() {
+            let on = |arm: &usize| arms[*arm].runs_on(&planned.label);
+            for arm in (0..arms.len()).filter(on) {
+                depths.push(((workload, arm), family.generations((workload, arm), arms.len())?));
+            }
+        }
+        family.depths = depths;
+        Ok(family)
+    }
+
+    /// Generations before a pair; `most` is how many there can be without a circle per workload.
+    fn generations(&self, pair: Pair, most: usize) -> Result<usize, Problem> {
+        let mut current = vec![pair];
+        let mut depth = 0;
+        while !current.is_empty() {
+            if depth > most.saturating_mul(self.workloads.len()) {
+                let path = vec![key("arms"), Step::Index(pair.1)];
+                let label = &self.arms[pair.1].label;
+                return Err(Problem(path, format!("arm \"{label}\" descends from itself")));
+            }
+            let mut before = Vec::new();
+            for pair in current {
+                before.extend(self.parents_of(pair)?);
+            }
+            before.sort_unstable();
+            before.dedup();
+            depth += usize::from(!before.is_empty());
+            current = before;
+        }
+        Ok(depth)
+    }
+
+    fn parents_of(&self, (workload, arm): Pair) -> Result<Vec<Pair>, Problem> {
+        let parents = &self.arms[arm].parents;
+        let named = [("from", &parents.from), ("teacher", &parents.teacher)];
+        let mut pairs = Vec::new();
+        for (field, origin) in named {
+            let Some(Origin::Cell(name)) = origin else { continue };
+            let path = vec![key("arms"), Step::Index(arm), key(field)];
+            if name.seeds_ahead > 0 {
+                let message =
+                    format!("{name}: a parent has the seed of its child; leave out the +");
+                return Err(Problem(path, message));
+            }
+            let found = find(self.workloads, self.arms, workload, name);
+            pairs.push(found.map_err(|message| Problem(path, message))?);
+        }
+        Ok(pairs)
+    }
+
+    /// The wanted pairs and all that they descend from: workload by workload, arm by arm.
+    pub(super) fn with_parents(
+        &self,
+        wanted: impl Fn(usize, usize) -> bool,
+    ) -> Result<Vec<Pair>, Problem> {
+        let all = self.depths.iter().map(|(pair, _)| *pair);
+        let mut kept: Vec<Pair> = all.filter(|(workload, arm)| wanted(*workload, *arm)).collect();
+        let mut looked_at = 0;
+        while looked_at < kept.len() {
+            for parent in self.parents_of(kept[looked_at])? {
+                if !kept.contains(&parent) {
+                    kept.push(parent);
+                }
+            }
+            looked_at += 1;
+        }
+        kept.sort_unstable();
+        Ok(kept)
+    }
+
+    /// Generations before a pair.
+    pub(super) fn depth(&self, pair: Pair) -> usize {
+        self.depths.iter().find(|(other, _)| *other == pair).map_or(0, |(_, depth)| *depth)
+    }
+}
+
+/// The pair that `name` means where `workload` is looked at.
+pub(super) fn find(
+    workloads: &[PlannedWorkload],
+    arms: &[PlannedArm],
+    workload: usize,
+    name: &CellName,
+) -> Result<Pair, String> {
+    let labels = || workloads.iter().map(|workload| workload.label.as_str()).collect::<Vec<_>>();
+    let workload = match &name.workload {
+        None => workload,
+        Some(label) => workloads
+            .iter()
+            .position(|workload| workload.label == *label)
+            .ok_or_else(|| format!("unknown workload \"{label}\"{}", hint(label, labels())))?,
+    };
+    let label = &workloads[workload].label;
+    let here: Vec<_> = arms.iter().filter(|arm| arm.runs_on(label)).collect();
+    let arm = arms.iter().position(|arm| arm.label == name.arm && arm.runs_on(label));
+    let arm = arm.ok_or_else(|| {
+        let names: Vec<&str> = here.iter().map(|arm| arm.label.as_str()).collect();
+        format!("no arm \"{}\" runs on {label}{}", name.arm, hint(&name.arm, names))
+    })?;
+    Ok((workload, arm))
+}
+
+/// Checks that a test's cells are in the plan and that it can be judged; names the field at fault.
+pub(super) fn check_test(
+    test: &MembershipUse,
+    workloads: &[PlannedWorkload],
+    arms: &[PlannedArm],
+) -> Result<(), (&'static str, String)> {
+    let fields = [("run", Some(&test.run)), ("suspect", Some(&test.suspect))];
+    let fields = fields.into_iter().chain([("reference", test.reference.as_ref())]);
+    for (field, name) in fields.chain(test.template.iter().map(|name| ("template", Some(name)))) {
+        let Some(name) = name else { continue };
+        if name.workload.is_none() {
+            return Err((field, format!("{name}: name the workload too, as in workload/{name}")));
+        }
+        find(workloads, arms, 0, name).map_err(|message| (field, message))?;
+    }
+    if test.run.seeds_ahead > 0 {
+        let message = format!("{}: seeds are counted from the run's; leave out the +", test.run);
+        return Err(("run", message));
+    }
+    if test.adjust.is_some_and(|adjust| (adjust == Adjust::None) == test.reference.is_some()) {
+        return Err((
+            "adjust",
+            "a reference needs difference or residual, and none needs none".into(),
+        ));
+    }
+    match test.expect.problem() {
+        Some(problem) => Err(("expect", problem.to_owned())),
+        None => Ok(()),
+    }
+}
+
+/// Checks that the run of an order estimate is in the plan.
+pub(super) fn check_estimated(
+    entry: &EstimateUse,
+    workloads: &[PlannedWorkload],
+    arms: &[PlannedArm],
+) -> Result<(), String> {
+    let name = &entry.run;
+    if name.workload.is_none() {
+        return Err(format!("{name}: name the workload too, as in workload/{name}"));
+    }
+    if name.seeds_ahead > 0 {
+        return Err(format!("{name}: every seed is estimated; leave out the +"));
+    }
+    find(workloads, arms, 0, name).map(|_| ())
+}
+
+impl Plan {
+    /// The parents of a cell.
+    ///
+    /// # Errors
+    /// When an arm names a cell that the plan does not have; a plan from a suite has all.
+    pub fn parents(&self, cell: Cell) -> Result<Parents<Parent>, String> {
+        self.arms[cell.arm].parents.try_map(|origin| match origin {
+            Origin::Run(id) => Ok(Parent::Run(id.clone())),
+            Origin::Cell(name) => {
+                let (workload, arm) = find(&self.workloads, &self.arms, cell.workload, name)?;
+                Ok(Parent::Cell(Cell { workload, arm, seed: cell.seed }))
+            }
+        })
+    }
+
+    /// The cell that a test means by `name` when it looks at the run of the seed at `place` in the
+    /// suite's list.
+    ///
+    /// # Errors
+    /// When the plan has no such cell; the tests of a plan from a suite name cells that it has.
+    pub fn tested(&self, name: &CellName, place: usize) -> Result<Cell, String> {
+        let (workload, arm) = find(&self.workloads, &self.arms, 0, name)?;
+        let ahead = (place + name.seeds_ahead) % self.seeds.len().max(1);
+        let seed = self.seeds.get(ahead).copied();
+        Ok(Cell { workload, arm, seed: seed.ok_or("the plan has no seeds")? })
+    }
+
+    /// Whether a cell leaves its final weights: all do, another cell descends from it, or a test
+    /// looks at it.
+    #[must_use]
+    pub fn keeps_model(&self, cell: Cell) -> bool {
+        let parent = Parent::Cell(cell);
+        let descends = |child: &Cell| {
+            self.parents(*child).is_ok_and(|parents| parents.iter().any(|other| *other == parent))
+        };
+        let tested = |test: &MembershipUse| {
+            test.cells().any(|name| {
+                find(&self.workloads, &self.arms, cell.workload, name)
+                    .is_ok_and(|pair| pair == (cell.workload, cell.arm))
+            })
+        };
+        self.keep_models || self.provenance.iter().any(tested) || self.cells.iter().any(descends)
+    }
+}

@@ -1,0 +1,336 @@
+use super::*;
+use ledger::catalogue::{MethodInfo, MetricInfo, Paper, PaperClaim, WorkloadInfo};
+use ledger::settings;
+use ledger::settings::Range;
+
+settings! {
+    /// Settings of the example method.
+    pub struct Example {
+        /// Step size.
+        lr: f64 = 0.1, range Range::above(0.0), from "assumed";
+        /// Examples per step.
+        batch_size: u32 = 32, range Range::of(1.0..), from "assumed";
+    }
+}
+
+settings! {
+    /// Settings of the example workload.
+    pub struct Shape {
+        /// Factor on widths.
+        width: f64 = 1.0, range Range::above(0.0), from "assumed";
+    }
+}
+
+fn catalogue() -> Catalogue {
+    let method = |id| MethodInfo {
+        id,
+        family: "optim",
+        summary: "",
+        paper: Paper { title: "", authors: "", year: 2020, reference: "", code: "" },
+        claim: PaperClaim { statement: "", number: "", source: "" },
+        baseline: None,
+        needs: &["classes"],
+        settings: Example::table(),
+        resolve: Example::resolve,
+        card: "",
+    };
+    let workload = WorkloadInfo {
+        id: "digits-mlp",
+        title: "",
+        data: "digits",
+        offers: &["classes"],
+        metrics: const { &[MetricInfo::share("accuracy", 0.1), MetricInfo::error("nll")] },
+        metric: "accuracy",
+        target: 0.9,
+        target_origin: "assumed",
+        budget_epochs: 2.0,
+        evaluate_every_epochs: 0.5,
+        split_sizes: [100, 10, 10],
+        settings: Shape::table(),
+        resolve: Shape::resolve,
+        card: "",
+    };
+    Catalogue { methods: vec![method("muon"), method("sgd")], workloads: vec![workload] }
+}
+
+const TEXT: &str = "\
+suite: x
+question: q
+seeds: 2
+baseline: sgd
+workloads:
+  - digits-mlp
+  - { workload: digits-mlp, with: { width: 2 }, epochs: 3 }
+settings: { batch_size: 16 }
+arms:
+  - sgd
+  - { method: muon, with: { lr: 0.02 } }
+claims:
+  - id: faster
+    statement: s
+    paper: { number: n, source: p }
+    arm: muon[lr=0.02]
+    baseline: sgd
+    compare: time-to-target
+    at_least: 1.1
+";
+
+fn planned(text: &str) -> Result<Plan, SuiteError> {
+    plan("x.yaml", text, &catalogue(), &Overrides::default())
+}
+
+fn message(from: &str, to: &str) -> String {
+    assert!(TEXT.contains(from), "{from}");
+    planned(&TEXT.replacen(from, to, 1)).unwrap_err().to_string()
+}
+
+#[test]
+fn a_suite_becomes_cells_seed_by_seed_with_everything_resolved() {
+    let plan = planned(TEXT).unwrap();
+    assert_eq!(plan.cells.len(), 2 * 2 * 2);
+    assert_eq!(
+        plan.cells[..2],
+        [Cell { workload: 0, arm: 0, seed: 0 }, Cell { workload: 0, arm: 1, seed: 0 }]
+    );
+    assert_eq!(plan.workloads[1].label, "digits-mlp[width=2]");
+    assert_eq!(
+        (plan.workloads[1].budget_samples, plan.workloads[1].evaluate_every_samples),
+        (300, 50)
+    );
+    assert_eq!(plan.arms[1].label, "muon[lr=0.02]");
+    assert_eq!(plan.arms[1].settings["batch_size"], 16);
+}
+
+#[test]
+fn every_mistake_has_file_line_column_and_remedy() {
+    assert_eq!(
+        message("  - sgd", "  - sgdd"),
+        "x.yaml:10:5: arms[0]: unknown method \"sgdd\"; did you mean \"sgd\"?"
+    );
+    assert_eq!(
+        message("lr: 0.02", "lr: -1"),
+        "x.yaml:11:33: muon: setting \"lr\" is -1, but must be a number above 0"
+    );
+    assert_eq!(
+        message("with: { lr", "with: { rl"),
+        "x.yaml:11:33: muon: unknown setting \"rl\"; did you mean \"lr\"?"
+    );
+    assert_eq!(
+        message("batch_size: 16", "batch_size: big"),
+        "x.yaml:8:25: sgd: setting \"batch_size\" is \"big\", but must be a whole number at least 1"
+    );
+    assert_eq!(message("width: 2", "width: 0").split(": ").nth(1), Some("digits-mlp"));
+    assert!(
+        message("  - digits-mlp", "  - digit-mlp")
+            .contains("x.yaml:6:5: workloads[0]: unknown workload")
+    );
+    assert!(
+        message("baseline: sgd", "baseline: sdg")
+            .contains("x.yaml:4:11: unknown arm \"sdg\"; did you mean \"sgd\"?")
+    );
+    assert!(
+        message("time-to-target", "time-to-targte").contains("x.yaml:18:14: unknown comparison")
+    );
+    assert!(message("at_least: 1.1", "at_least: 0.5").contains("x.yaml:19:15"));
+    assert!(message("epochs: 3", "epochs: 0").contains("epochs is 0"));
+    assert!(message("suite: x", "suite: ../x").contains("x.yaml:1:8: suite name"));
+    assert!(
+        message("{ method: muon, with: { lr: 0.02 } }", "sgd")
+            .contains("two arms are called \"sgd\"")
+    );
+}
+
+#[test]
+fn an_arm_runs_only_on_the_workloads_it_names() {
+    let plan =
+        planned(&TEXT.replace("{ method: muon,", "{ method: muon, on: [digits-mlp],")).unwrap();
+    assert_eq!(plan.cells.len(), 2 * 2 + 2);
+    assert!(plan.cells.iter().all(|cell| (cell.workload, cell.arm) != (1, 1)));
+    let unknown = message("{ method: muon,", "{ method: muon, on: [digits],");
+    assert!(unknown.contains("x.yaml:11:25: unknown workload \"digits\""), "{unknown}");
+    // Without its only workload the arm is gone, and its claim with it.
+    let overrides =
+        Overrides { workloads: vec!["digits-mlp[width=2]".into()], ..Overrides::default() };
+    let text = TEXT.replace("{ method: muon,", "{ method: muon, on: [digits-mlp],");
+    let plan = super::plan("x.yaml", &text, &catalogue(), &overrides).unwrap();
+    assert_eq!((plan.arms.len(), plan.claims.len()), (1, 0));
+}
+
+#[test]
+fn a_method_that_needs_what_a_workload_does_not_offer_is_refused_by_name() {
+    let mut catalogue = catalogue();
+    catalogue.methods[0].needs = &["classes", "a verifier"];
+    let error = plan("x.yaml", TEXT, &catalogue, &Overrides::default()).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "x.yaml:11:15: muon needs a verifier, which digits-mlp does not offer; say which workloads it runs on with `on: [...]`"
+    );
+}
+
+#[test]
+fn only_metrics_of_the_claims_workloads_can_be_compared() {
+    assert!(planned(&TEXT.replace("time-to-target", "test/nll")).is_ok());
+    let unknown = message("time-to-target", "test/accurcy");
+    assert!(unknown.contains("did you mean \"test/accuracy\"?"), "{unknown}");
+    let when = message("at_least: 1.1", "at_least: 1.1\n    when: half");
+    assert!(when.contains("x.yaml:20:11: time-to-target is of the whole run"), "{when}");
+    let floor = message("at_least: 1.1", "at_least: 1.1\n    floor: real");
+    assert!(floor.contains("unknown arm \"real\""), "{floor}");
+    let ratio = TEXT.replace("time-to-target", "test/nll").replace("1.1", "0.5\n    by: ratio");
+    assert!(planned(&ratio).unwrap_err().message.contains("a ratio must be at least 1"));
+}
+
+#[test]
+fn the_command_line_filters_and_sets() {
+    let overrides = Overrides {
+        methods: vec!["sgd".into()],
+        workloads: Vec::new(),
+        seeds: Some(Seeds(vec![7])),
+        set: vec![("sgd".into(), "lr".into(), 0.5.into())],
+        ..Overrides::default()
+    };
+    let plan = plan("x.yaml", TEXT, &catalogue(), &overrides).unwrap();
+    assert_eq!((plan.cells.len(), plan.claims.len()), (2, 0));
+    assert_eq!((plan.arms[0].settings["lr"].as_f64(), plan.cells[0].seed), (Some(0.5), 7));
+    let wrong = Overrides { methods: vec!["sdg".into()], ..Overrides::default() };
+    let error = super::plan("x.yaml", TEXT, &catalogue(), &wrong).unwrap_err();
+    assert!(
+        error.message.contains("--methods sdg: the suite has no such name; did you mean \"sgd\"?"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_cell_id_follows_what_changes_the_result_and_nothing_else() {
+    let root = Digest::of(b"data");
+    let id = |text: &str, code: &str| {
+        let plan = planned(text).unwrap();
+        plan.cell_id(plan.cells[1], &Parents::default(), "0", &root, code).unwrap()
+    };
+    let original = id(TEXT, "code");
+    assert_eq!(original.len(), 16);
+    assert_eq!(original, id(&TEXT.replace("question: q", "question: other"), "code"));
+    assert_eq!(
+        original,
+        id(&TEXT.replace("method: muon", "method: muon, as: 'muon[lr=0.02]'"), "code")
+    );
+    assert_ne!(original, id(&TEXT.replace("0.02", "0.03"), "code"));
+    assert_ne!(original, id(TEXT, "other code"));
+}
+
+#[test]
+fn assignments_are_read_as_yaml_values() {
+    let parsed: Assignment = "muon[lr=0.02].lr=0.05".parse().unwrap();
+    assert_eq!(parsed, Assignment("muon[lr=0.02]".into(), "lr".into(), 0.05.into()));
+    let parsed: Assignment = "sgd.nesterov=false".parse().unwrap();
+    assert_eq!(parsed, Assignment("sgd".into(), "nesterov".into(), false.into()));
+    assert!("sgd".parse::<Assignment>().is_err());
+}
+
+const FAMILY: &str = "
+suite: x
+question: q
+seeds: 2
+workloads:
+  - { workload: digits-mlp, as: home }
+  - { workload: digits-mlp, as: away, epochs: 1 }
+arms:
+  - { method: muon, as: child, on: [away], from: home/parent }
+  - { method: sgd, as: parent, on: [home] }
+  - { method: sgd, as: other, on: [home, away] }
+";
+
+#[test]
+fn children_run_behind_all_that_descend_from_nothing() {
+    let plan = planned(FAMILY).unwrap();
+    let names: Vec<_> = plan
+        .cells
+        .iter()
+        .map(|cell| {
+            let (workload, arm) = (&plan.workloads[cell.workload], &plan.arms[cell.arm]);
+            format!("{}/{} {}", workload.label, arm.label, cell.seed)
+        })
+        .collect();
+    assert_eq!(
+        names.join(", "),
+        "home/parent 0, home/other 0, home/parent 1, home/other 1, away/other 0, away/other 1, away/child 0, away/child 1"
+    );
+    assert!(plan.keeps_model(plan.cells[0]) && !plan.keeps_model(plan.cells[1]));
+    let parents = plan.parents(plan.cells[7]).unwrap();
+    assert_eq!(parents.from, Some(descent::Parent::Cell(plan.cells[2])));
+}
+
+#[test]
+fn what_a_chosen_arm_descends_from_stays_in_the_plan() {
+    let overrides = Overrides { methods: vec!["child".to_owned()], ..Overrides::default() };
+    let plan = plan("x.yaml", FAMILY, &catalogue(), &overrides).unwrap();
+    let labels: Vec<_> = plan.arms.iter().map(|arm| arm.label.as_str()).collect();
+    assert_eq!((labels, plan.cells.len()), (vec!["child", "parent"], 4));
+}
+
+#[test]
+fn parents_that_are_not_there_or_go_in_a_circle_are_refused() {
+    let refusal =
+        |from: &str, to: &str| planned(&FAMILY.replace(from, to)).unwrap_err().to_string();
+    insta::assert_snapshot!(
+        refusal("home/parent", "home/parnt"),
+        @r#"x.yaml:9:50: no arm "parnt" runs on home; did you mean "parent"?"#
+    );
+    insta::assert_snapshot!(
+        refusal("home/parent", "hone/parent"),
+        @r#"x.yaml:9:50: unknown workload "hone"; did you mean "home"?"#
+    );
+    insta::assert_snapshot!(
+        refusal("home/parent", "home/parent+1"),
+        @"x.yaml:9:50: home/parent+1: a parent has the seed of its child; leave out the +"
+    );
+    insta::assert_snapshot!(
+        refusal("on: [home] }", "on: [home], teacher: away/child }"),
+        @r#"x.yaml:10:5: arm "parent" descends from itself"#
+    );
+}
+
+#[test]
+fn a_cell_id_changes_with_its_parent_and_only_then() {
+    let plan = planned(FAMILY).unwrap();
+    let root = Digest::of(b"root");
+    let id = |parents: &Parents<String>| plan.cell_id(plan.cells[7], parents, "1", &root, "code");
+    let of = |cell: &str| Parents { from: Some(cell.to_owned()), teacher: None };
+    assert_ne!(id(&of("a")).unwrap(), id(&of("b")).unwrap());
+    assert_ne!(id(&of("a")).unwrap(), id(&Parents::default()).unwrap());
+}
+
+#[test]
+fn wrong_order_estimates_have_file_line_column_and_remedy() {
+    let message = |entry: &str| {
+        planned(&format!("{TEXT}estimates:\n  - {{ name: e, {entry} }}\n")).unwrap_err().to_string()
+    };
+    assert!(
+        message("run: digits-mlp/sdg")
+            .starts_with("x.yaml:21:21: no arm \"sdg\" runs on digits-mlp; did you mean \"sgd\"?"),
+        "{}",
+        message("run: digits-mlp/sdg")
+    );
+    assert_eq!(
+        message("run: digits-mlp/sgd, estimator: surogate"),
+        "x.yaml:21:48: unknown estimator \"surogate\"; did you mean \"surrogate\"?"
+    );
+    assert_eq!(
+        message("run: digits-mlp/sgd, bars: { held_out: 2 }"),
+        "x.yaml:21:55: held_out is 2: it must be above 0 and at most 1, as in 0.9"
+    );
+    let wrong = message("run: digits-mlp/sgd, bars: { heldout: 0.9 }");
+    assert!(wrong.contains("did you mean `held_out`?"), "{wrong}");
+    assert!(message("run: sgd").contains("name the workload too"));
+    assert!(message("run: digits-mlp/sgd+1").contains("leave out the +"));
+    let two = "run: digits-mlp/sgd }\n  - { name: e, run: digits-mlp/sgd";
+    assert!(message(two).contains("two estimates are called \"e\""));
+}
+
+#[test]
+fn order_estimates_stay_where_their_run_does() {
+    let text = format!("{TEXT}estimates:\n  - {{ name: e, run: digits-mlp/sgd, last: 4 }}\n");
+    assert_eq!(planned(&text).unwrap().estimates.len(), 1);
+    let only = Overrides { methods: vec!["muon".to_owned()], ..Overrides::default() };
+    assert_eq!(plan("x.yaml", &text, &catalogue(), &only).unwrap().estimates.len(), 0);
+}

@@ -1,0 +1,238 @@
+//! A snapshot from run records.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::RegressError;
+use super::machine::Machine;
+use super::metric::{CellName, Class, Metric, Tolerance, Value};
+use super::snapshot::{Cell, Snapshot};
+use crate::suite_run::{RunCell, SuiteRun};
+use ledger::crossing::Direction;
+use ledger::digest::Digest;
+use ledger::record::format::{OrderSection, RunRecord, Status};
+
+/// Metrics of every run beside its workload's own; some only where a run reached its target, or ran on
+/// one thread of a CPU.
+pub const OWN_METRICS: [&str; 14] = [
+    "order",
+    "data",
+    "steps",
+    "samples",
+    "parameters",
+    "reached",
+    "diverged",
+    "samples-to-target",
+    "time-to-target",
+    "train-seconds",
+    "eval-seconds",
+    "io-seconds",
+    "total-seconds",
+    "peak-memory",
+];
+
+/// One run of one cell of a suite.
+#[derive(Debug, Clone, Copy)]
+pub struct Run<'a> {
+    /// The cell.
+    pub cell: &'a RunCell,
+    /// Which interleaved round, from 0.
+    pub round: u32,
+    /// What it left.
+    pub record: &'a RunRecord,
+}
+
+/// How a suite wants a metric compared, in place of the default of its name.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Treatment {
+    /// The class.
+    pub class: Class,
+    /// Of class `ulp`.
+    pub tolerance: Option<Tolerance>,
+    /// Of class `time` (a share) or `quality` (in the metric's unit).
+    pub margin: Option<f64>,
+}
+
+/// What records do not tell.
+#[derive(Debug, Clone, Default)]
+pub struct Context {
+    /// Shared by two sides that took turns.
+    pub session: Option<String>,
+    /// By name of the metric.
+    pub treatments: BTreeMap<String, Treatment>,
+    /// More parts of the machine's fingerprint: `governor`, `memory`, `flags`, …
+    pub machine: BTreeMap<String, String>,
+}
+
+/// The snapshot of these runs of `suite`.
+///
+/// | class | metrics |
+/// | --- | --- |
+/// | exact | `order`, `data`, `steps`, `samples`; `parameters` of one thread on the CPU |
+/// | ulp | `reached`, `diverged` (0 or 1) |
+/// | quality | what the workload's metrics list, at the end; `samples-to-target` |
+/// | time | `time-to-target`, `train-seconds` |
+/// | info | metrics without a known direction, other clocks, memory |
+///
+/// A value that is not finite is left out: `diverged` says so, and a metric that then lacks a value
+/// is not judged.
+///
+/// # Errors
+/// When there is no run, a cell of the run is none of the suite's, the records come from two
+/// machines, or a check of [`Snapshot::new`] fails.
+pub fn snapshot(
+    suite: &SuiteRun,
+    runs: &[Run<'_>],
+    context: &Context,
+) -> Result<Snapshot, RegressError> {
+    let origin = || "the suite run".to_owned();
+    let Some(first) = runs.first() else {
+        return Err(RegressError::Empty { origin: origin(), what: "runs" });
+    };
+    let machine = Machine::of(&first.record.environment, &context.machine);
+    let mut cells = Vec::with_capacity(runs.len());
+    for run in runs {
+        let here = Machine::of(&run.record.environment, &context.machine);
+        if here != machine {
+            let (one, other) = (machine.fingerprint, here.fingerprint);
+            return Err(RegressError::TwoMachines { one, other });
+        }
+        let (Some(workload), Some(arm)) =
+            (suite.workloads.get(run.cell.workload), suite.arms.get(run.cell.arm))
+        else {
+            let what = "workload or arm of one of its cells";
+            return Err(RegressError::Empty { origin: origin(), what });
+        };
+        let directions: BTreeMap<&str, Direction> = workload
+            .metrics
+            .iter()
+            .map(|metric| (metric.name.as_str(), direction(metric.higher_is_better)))
+            .chain([(workload.metric.as_str(), direction(workload.higher_is_better))])
+            .collect();
+        let record = run.record;
+        let name = CellName {
+            workload: workload.label.clone(),
+            arm: arm.label.clone(),
+            seed: run.cell.seed.clone(),
+        };
+        let failed = (record.status == Status::Failed)
+            .then(|| record.error.clone().unwrap_or_else(|| "no message".to_owned()));
+        let metrics = if failed.is_some() { Vec::new() } else { metrics(record, &directions) };
+        cells.push(Cell {
+            config: config(record, &name)?,
+            workload: name.workload,
+            arm: name.arm,
+            seed: name.seed,
+            round: run.round,
+            failed,
+            disturbed: record.disturbed(),
+            metrics: metrics.into_iter().map(|metric| treated(metric, context)).collect(),
+        });
+    }
+    let commit = first.record.environment.git_commit.clone();
+    Snapshot::new(suite.suite.clone(), machine, commit, context.session.clone(), cells)
+}
+
+fn direction(higher: bool) -> Direction {
+    if higher { Direction::HigherIsBetter } else { Direction::LowerIsBetter }
+}
+
+/// What the suite sets in this cell. Code, data and machine are not part of it: what they change is
+/// what the gate looks for.
+fn config(record: &RunRecord, name: &CellName) -> Result<Digest, RegressError> {
+    let goal = &record.goal;
+    let set = json!({
+        "workload": record.workload,
+        "workload_settings": record.workload_settings,
+        "method": record.method,
+        "settings": record.settings,
+        "seed": record.seed,
+        "metric": goal.metric,
+        "target": goal.target,
+        "budget_samples": goal.budget_samples,
+        "evaluate_every_samples": goal.evaluate_every_samples,
+    });
+    Digest::of_json(&set).map_err(|error| RegressError::Form {
+        origin: name.to_string(),
+        what: "cell with settings that can be written",
+        reason: error.to_string(),
+    })
+}
+
+fn treated(metric: Metric, context: &Context) -> Metric {
+    match context.treatments.get(&metric.name) {
+        Some(&Treatment { class, tolerance, margin }) => {
+            Metric { class, tolerance, margin, ..metric }
+        }
+        None => metric,
+    }
+}
+
+fn metrics(record: &RunRecord, directions: &BTreeMap<&str, Direction>) -> Vec<Metric> {
+    use Direction::{HigherIsBetter, LowerIsBetter};
+    let mut all = Vec::new();
+    let mut put = |name: &str, class, unit: &str, direction, value: Option<Value>| {
+        all.extend(value.map(|value| Metric {
+            name: name.to_owned(),
+            class,
+            unit: unit.to_owned(),
+            direction,
+            tolerance: None,
+            margin: None,
+            value,
+        }));
+    };
+    let digest = |digest: Digest| Some(Value::Text(digest.to_string()));
+    let number = |number: f64| number.is_finite().then_some(Value::Number(number));
+    let seconds = |seconds: f64| number(seconds).filter(|_| seconds > 0.0);
+    put("order", Class::Exact, "sha256", None, record.order.as_ref().map(order));
+    if let Some(data) = &record.data {
+        let roots = [data.train_root, data.validation_root, data.test_root];
+        let bytes: Vec<&[u8]> = roots.iter().map(|root| root.as_bytes().as_slice()).collect();
+        put("data", Class::Exact, "sha256", None, digest(Digest::of_parts(&bytes)));
+    }
+    put("steps", Class::Exact, "steps", None, Some(Value::Count(record.steps)));
+    put("samples", Class::Exact, "samples", None, Some(Value::Count(record.samples)));
+    let environment = &record.environment;
+    if environment.threads == 1 && environment.device == "cpu" {
+        let parameters = record.parameters_sha256.and_then(digest);
+        put("parameters", Class::Exact, "sha256", None, parameters);
+    }
+    let flag = |yes: bool| Some(Value::Number(f64::from(u8::from(yes))));
+    let reached = flag(record.status == Status::Reached);
+    put("reached", Class::Ulp, "share", Some(HigherIsBetter), reached);
+    let diverged = flag(record.status == Status::Diverged);
+    put("diverged", Class::Ulp, "share", Some(LowerIsBetter), diverged);
+    for (name, value) in &record.last {
+        let bare = name.rsplit_once('/').map_or(name.as_str(), |(_, bare)| bare);
+        let direction = directions.get(bare).copied();
+        let class = if direction.is_some() { Class::Quality } else { Class::Info };
+        put(name, class, "score", direction, number(*value));
+    }
+    let crossing = record.time_to_target.as_ref();
+    let samples = crossing.and_then(|crossing| crossing.samples).and_then(number);
+    put("samples-to-target", Class::Quality, "samples", Some(LowerIsBetter), samples);
+    let time = crossing.and_then(|crossing| crossing.isotonic).and_then(seconds);
+    put("time-to-target", Class::Time, "s", Some(LowerIsBetter), time);
+    let clocks = &record.clocks;
+    put("train-seconds", Class::Time, "s", Some(LowerIsBetter), seconds(clocks.train));
+    for (name, clock) in
+        [("eval-seconds", clocks.eval), ("io-seconds", clocks.io), ("total-seconds", clocks.total)]
+    {
+        put(name, Class::Info, "s", Some(LowerIsBetter), number(clock));
+    }
+    let memory = environment.peak_memory_bytes.map(Value::Count);
+    put("peak-memory", Class::Info, "bytes", Some(LowerIsBetter), memory);
+    all
+}
+
+/// One digest over the order hashes of all epochs.
+fn order(order: &OrderSection) -> Value {
+    let hashes: Vec<&[u8]> =
+        order.epochs.iter().map(|epoch| epoch.order_hash.as_bytes().as_slice()).collect();
+    Value::Text(Digest::of_parts(&hashes).to_string())
+}
+
+#[cfg(test)]
+mod tests;

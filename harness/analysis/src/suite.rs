@@ -1,0 +1,447 @@
+//! A suite as written: YAML text to plain structs, and positions in the text for errors.
+//!
+//! The only module that knows `serde_yaml`. It checks shape; [`crate::plan`] checks meaning, and
+//! asks [`locate`] where in the text an offending value stands.
+
+pub mod estimates;
+mod expected;
+mod locate;
+pub mod membership;
+pub mod regress;
+mod seeds;
+mod stopping;
+
+use std::fmt;
+
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
+
+pub use estimates::EstimateUse;
+pub use expected::Expected;
+use ledger::catalogue::nearest;
+use ledger::lineage::{Origin, Parents};
+use ledger::settings::Values;
+pub use locate::{Step, locate};
+pub use membership::MembershipUse;
+pub use regress::RegressUse;
+pub use seeds::Seeds;
+pub use stopping::StoppingUse;
+
+/// A suite as written.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Suite {
+    /// Name; letters, digits, `-`, `_`, `.`.
+    pub suite: String,
+    /// The question it asks, in one sentence.
+    pub question: String,
+    /// Workloads, by id or with changes.
+    pub workloads: Vec<WorkloadUse>,
+    /// Seeds: a count (0 to n−1) or a list.
+    #[serde(default)]
+    pub seeds: Seeds,
+    /// Settings given to every arm that does not set them itself; every arm must know them.
+    #[serde(default)]
+    pub settings: Values,
+    /// Label of the arm that speed-ups refer to.
+    #[serde(default)]
+    pub baseline: Option<String>,
+    /// Arms, by method id or with settings.
+    pub arms: Vec<ArmUse>,
+    /// Claims to judge.
+    #[serde(default)]
+    pub claims: Vec<ClaimUse>,
+    /// Seeds end once the claims are settled.
+    #[serde(default)]
+    pub stopping: Option<StoppingUse>,
+    /// Membership tests to make on the models that are left.
+    #[serde(default)]
+    pub provenance: Vec<MembershipUse>,
+    /// Runs whose order is varied, by estimators held to true retraining.
+    #[serde(default)]
+    pub estimates: Vec<EstimateUse>,
+    /// How the regression gate judges this suite.
+    #[serde(default)]
+    pub regress: RegressUse,
+    /// Keep the final weights of every run; those of parents are kept anyway.
+    #[serde(default)]
+    pub keep_models: bool,
+}
+
+/// A workload in a suite.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct WorkloadUse {
+    /// Workload id.
+    pub workload: String,
+    /// Settings of the workload.
+    pub with: Values,
+    /// Name in tables, when it is not the id.
+    pub label: Option<String>,
+    /// Budget in epochs of the training split.
+    pub epochs: Option<f64>,
+    /// Distance of evaluations in epochs.
+    pub evaluate_every: Option<f64>,
+    /// Target on the validation split.
+    pub target: Option<TargetUse>,
+}
+
+/// A target in a suite.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetUse {
+    /// Value of the workload's metric.
+    pub value: f64,
+    /// Where it comes from.
+    pub origin: String,
+}
+
+/// An arm in a suite.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct ArmUse {
+    /// Method id.
+    pub method: String,
+    /// Label, when it is not made from the method and its settings.
+    pub label: Option<String>,
+    /// Settings of the method.
+    pub with: Values,
+    /// Labels of the workloads it runs on; all when empty.
+    pub on: Vec<String>,
+    /// Runs whose weights it starts from or learns from.
+    pub parents: Parents<Origin>,
+    /// File with the order of its runs, from the suite's folder on.
+    pub order: Option<String>,
+}
+
+/// When a metric is compared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum When {
+    /// At the end of the budget.
+    #[default]
+    End,
+    /// At the first evaluation with half of the run's samples consumed.
+    Half,
+    /// The mean over all evaluations but the one before training: the area under the curve.
+    Mean,
+}
+
+/// How two values of a metric are compared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CompareBy {
+    /// Difference, oriented so that positive is better.
+    #[default]
+    Difference,
+    /// Ratio, oriented so that above 1 is better.
+    Ratio,
+}
+
+/// Two arms whose difference is taken off a claim's: an interaction.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArmPair {
+    /// Label of an arm.
+    pub arm: String,
+    /// Label of the arm it is compared with.
+    pub baseline: String,
+}
+
+/// What a claim compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClaimKind {
+    /// The arm is better by at least `at_least`.
+    Superior,
+    /// The arm is worse by at most `at_least`.
+    NonInferior,
+}
+
+/// A claim in a suite.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimUse {
+    /// Id, unique in the suite.
+    pub id: String,
+    /// The claim as a testable sentence at this scale.
+    pub statement: String,
+    /// The paper's own number and where it stands.
+    pub paper: PaperNumber,
+    /// Label of the method's arm.
+    pub arm: String,
+    /// Label of the arm it is compared with.
+    pub baseline: String,
+    /// `time-to-target`, `samples-to-target` (ratios) or a metric such as `test/accuracy` (a
+    /// difference, oriented so that positive is better).
+    pub compare: String,
+    /// Smallest effect worth the claim, or the margin of a non-inferiority claim.
+    pub at_least: f64,
+    /// Kind of comparison.
+    #[serde(default = "superior")]
+    pub kind: ClaimKind,
+    /// Labels of the workloads it applies to; all when empty.
+    #[serde(default)]
+    pub workloads: Vec<String>,
+    /// Why no more than `inconclusive` can be said at this scale, when that is so.
+    #[serde(default)]
+    pub cannot_decide: Option<String>,
+    /// The effect is compared between two workloads: the effect on this one minus the effect on
+    /// each of `workloads`.
+    #[serde(default)]
+    pub grows_from: Option<String>,
+    /// When a metric is compared.
+    #[serde(default)]
+    pub when: When,
+    /// How two values of a metric are compared; times are always compared by ratio.
+    #[serde(default)]
+    pub by: CompareBy,
+    /// Label of an arm that no method can beat, such as fresh draws of real data: without room of
+    /// three standard deviations between it and the baseline nothing can be decided.
+    #[serde(default)]
+    pub floor: Option<String>,
+    /// The effect is compared with that between two other arms.
+    #[serde(default)]
+    pub minus: Option<ArmPair>,
+    /// The verdict that it gets here, as far as is known: `run --strict` holds it to that. Not
+    /// written where it is not given, so that files of other suites stay as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expected>,
+}
+
+impl ClaimUse {
+    /// The verdict that it is expected to get: what it says, or `inconclusive` where nothing else
+    /// can be said at this scale, or `reproduced`.
+    #[must_use]
+    pub fn expected(&self) -> Expected {
+        let undecidable = self.cannot_decide.is_some();
+        self.expect.unwrap_or(if undecidable {
+            Expected::Inconclusive
+        } else {
+            Expected::Reproduced
+        })
+    }
+}
+
+fn superior() -> ClaimKind {
+    ClaimKind::Superior
+}
+
+/// A number as a paper gives it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PaperNumber {
+    /// The number.
+    pub number: String,
+    /// Where it stands.
+    pub source: String,
+}
+
+/// A suite that cannot be read or does not fit the command line: position and reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}{message}", place(file, *line, *column))]
+pub struct SuiteError {
+    /// The file as the user named it; empty where an option of the command line is at fault.
+    pub file: String,
+    /// Line, from 1; 0 where the text has no position.
+    pub line: usize,
+    /// Column, from 1.
+    pub column: usize,
+    /// What is wrong, with the offending value and the remedy.
+    pub message: String,
+}
+
+/// `file:line:column: `, as much of it as there is.
+fn place(file: &str, line: usize, column: usize) -> String {
+    match (file, line) {
+        ("", _) => String::new(),
+        (_, 0) => format!("{file}: "),
+        _ => format!("{file}:{line}:{column}: "),
+    }
+}
+
+/// Reads a suite from YAML; `file` is only for messages.
+///
+/// # Errors
+/// With line and column, when the text is not YAML or not the shape of a suite.
+pub fn parse(file: &str, text: &str) -> Result<Suite, SuiteError> {
+    serde_yaml::from_str(text).map_err(|error| {
+        let (line, column) = error.location().map_or((0, 0), |at| (at.line(), at.column()));
+        SuiteError { file: file.to_owned(), line, column, message: explain(&error) }
+    })
+}
+
+/// The message without serde_yaml's own position, with the nearest name for an unknown field.
+pub(crate) fn explain(error: &serde_yaml::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" at line ").next().unwrap_or(&text).to_owned();
+    let mut quoted = text.split('`').skip(1).step_by(2);
+    match (text.contains("unknown field"), quoted.next()) {
+        (true, Some(unknown)) => match nearest(unknown, quoted) {
+            Some(near) => format!("{text}; did you mean `{near}`?"),
+            None => text,
+        },
+        _ => text,
+    }
+}
+
+/// The map form of [`WorkloadUse`].
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WorkloadMap {
+    workload: String,
+    #[serde(default)]
+    with: Values,
+    #[serde(default, rename = "as")]
+    label: Option<String>,
+    #[serde(default)]
+    epochs: Option<f64>,
+    #[serde(default)]
+    evaluate_every: Option<f64>,
+    #[serde(default)]
+    target: Option<TargetUse>,
+}
+
+/// The map form of [`ArmUse`].
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ArmMap {
+    method: String,
+    #[serde(default, rename = "as")]
+    label: Option<String>,
+    #[serde(default)]
+    with: Values,
+    #[serde(default)]
+    on: Vec<String>,
+    #[serde(default)]
+    from: Option<Origin>,
+    #[serde(default)]
+    teacher: Option<Origin>,
+    #[serde(default)]
+    order: Option<String>,
+}
+
+/// Reads `name` or a map: not serde's `untagged`, whose messages say nothing.
+struct NameOr<T>(std::marker::PhantomData<T>, &'static str);
+
+trait FromName: Sized {
+    type Map: for<'de> Deserialize<'de>;
+    fn from_name(name: &str) -> Self;
+    fn from_map(map: Self::Map) -> Self;
+}
+
+impl FromName for WorkloadUse {
+    type Map = WorkloadMap;
+
+    fn from_name(name: &str) -> Self {
+        Self { workload: name.to_owned(), ..Self::default() }
+    }
+
+    fn from_map(map: WorkloadMap) -> Self {
+        let WorkloadMap { workload, with, label, epochs, evaluate_every, target } = map;
+        Self { workload, with, label, epochs, evaluate_every, target }
+    }
+}
+
+impl FromName for ArmUse {
+    type Map = ArmMap;
+
+    fn from_name(name: &str) -> Self {
+        Self { method: name.to_owned(), ..Self::default() }
+    }
+
+    fn from_map(ArmMap { method, label, with, on, from, teacher, order }: ArmMap) -> Self {
+        Self { method, label, with, on, parents: Parents { from, teacher }, order }
+    }
+}
+
+impl<'de, T: FromName> Visitor<'de> for NameOr<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the id of a {0}, or a map with `{0}:`", self.1)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<T, E> {
+        Ok(T::from_name(name))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::Map::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(T::from_map)
+    }
+}
+
+impl<'de> Deserialize<'de> for WorkloadUse {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NameOr(std::marker::PhantomData, "workload"))
+    }
+}
+
+impl<'de> Deserialize<'de> for ArmUse {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NameOr(std::marker::PhantomData, "method"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "suite: x\nquestion: q\nworkloads: [a, {workload: b, epochs: 2}]\narms:\n  - sgd\n  - method: muon\n    with: {lr: -1}\n";
+
+    #[test]
+    fn names_and_maps_are_both_read() {
+        let suite = parse("x.yaml", TEXT).unwrap();
+        assert_eq!(suite.workloads[1].epochs, Some(2.0));
+        assert_eq!(
+            (suite.arms[0].method.as_str(), suite.arms[1].with["lr"].as_i64()),
+            ("sgd", Some(-1))
+        );
+        assert_eq!(suite.seeds.0, [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn an_unknown_key_has_line_column_and_the_nearest_name() {
+        let error = parse("x.yaml", &TEXT.replace("question", "qestion")).unwrap_err();
+        assert_eq!((error.line, error.column), (2, 1));
+        assert!(error.message.contains("did you mean `question`?"), "{error}");
+        let error = parse("x.yaml", &TEXT.replace("with:", "wiht:")).unwrap_err();
+        assert_eq!(error.line, 7);
+        assert!(error.message.contains("did you mean `with`?"), "{error}");
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_located() {
+        let error =
+            parse("x.yaml", &TEXT.replace("suite: x", "suite: x\nseeds: many")).unwrap_err();
+        assert_eq!(error.line, 2);
+        assert!(error.message.contains("a number of seeds"), "{error}");
+    }
+
+    #[test]
+    fn values_deep_in_the_text_are_found() {
+        let key = |key: &str| Step::Key(key.to_owned());
+        assert_eq!(locate(TEXT, &[key("arms"), Step::Index(1), key("with"), key("lr")]), (7, 16));
+        assert_eq!(locate(TEXT, &[key("workloads"), Step::Index(0)]), (3, 13));
+        assert_eq!(locate(TEXT, &[key("arms"), Step::Index(0)]).0, 5);
+        // A path that is not there falls back to its deepest part.
+        assert_eq!(locate(TEXT, &[key("arms"), Step::Index(9)]).0, 5);
+    }
+
+    #[test]
+    fn seeds_are_counts_ranges_or_lists_without_repeats() {
+        let seeds = |text: &str| text.parse::<Seeds>().map(|seeds| seeds.0);
+        assert_eq!(seeds("3").unwrap(), [0, 1, 2]);
+        assert_eq!(seeds("2..4").unwrap(), [2, 3]);
+        assert_eq!(seeds("7,1").unwrap(), [7, 1]);
+        for wrong in ["0", "-1", "1,1", "a", "5..5", ""] {
+            assert!(seeds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn hostile_yaml_is_an_error_and_not_a_hang() {
+        let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c]\nsuite: [*d,*d,*d,*d,*d,*d,*d,*d]\n";
+        assert!(parse("x.yaml", bomb).is_err());
+        assert!(parse("x.yaml", &"[".repeat(100_000)).is_err());
+        assert!(parse("x.yaml", "\u{0}").is_err());
+    }
+}

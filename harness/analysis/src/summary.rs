@@ -1,0 +1,316 @@
+//! What a set of records says: the only thing that reports, `--json` and `compare` see.
+//!
+//! Plain data, no methods that compute: [`summarise`] is the one place where records become
+//! numbers, so every output agrees.
+
+pub mod claims;
+mod context;
+mod curves;
+mod estimates;
+pub mod membership;
+pub mod order_estimates;
+pub mod power;
+pub mod seeds_needed;
+pub mod stopping;
+pub mod summarise;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use self::membership::MembershipAnalysis;
+use self::order_estimates::OrderEstimate;
+use crate::suite::Expected;
+use stats::interval::Interval;
+use stats::sequential::Stopping;
+
+/// Version of the JSON form of [`Analysis`].
+pub const ANALYSIS_VERSION: u32 = 1;
+
+/// Everything a report shows about one suite.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Analysis {
+    /// [`ANALYSIS_VERSION`].
+    pub version: u32,
+    /// Name of the suite.
+    pub suite: String,
+    /// The question the suite asks, in one sentence.
+    pub question: String,
+    /// SHA-256 of the suite's text.
+    pub suite_digest: String,
+    /// One entry per workload, in the suite's order.
+    pub workloads: Vec<WorkloadAnalysis>,
+    /// One entry per claim and workload, in the suite's order.
+    pub claims: Vec<ClaimOutcome>,
+    /// One entry per membership test, in the suite's order.
+    #[serde(default)]
+    pub membership: Vec<MembershipAnalysis>,
+    /// One entry per order estimate, in the suite's order.
+    #[serde(default)]
+    pub order_estimates: Vec<OrderEstimate>,
+    /// How the seeds could end early, where they could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopping: Option<StoppingAnalysis>,
+    /// One row per cell, in plan order.
+    pub runs: Vec<RunRow>,
+    /// Name and value of what a reader needs to rerun: machine, versions, commit, command.
+    pub environment: Vec<(String, String)>,
+    /// What a reader must know before believing the numbers; each says what to do about it.
+    pub warnings: Vec<String>,
+}
+
+/// How the seeds of a suite could end early, and what that saved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoppingAnalysis {
+    /// The settings, fixed before the first seed.
+    pub settings: Stopping,
+    /// Seeds that ran.
+    pub seeds: usize,
+    /// Planned seeds that did not.
+    pub seeds_saved: usize,
+    /// Seconds that they would have taken, from those of the seeds that ran.
+    pub seconds_saved: f64,
+    /// The same as one sentence, with what it means for the intervals.
+    pub summary: String,
+}
+
+/// One workload's arms side by side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkloadAnalysis {
+    /// Workload id, for example `digits-mlp`.
+    pub workload: String,
+    /// One line for people: data and model.
+    pub title: String,
+    /// The metric that the target is set on, for example `accuracy`.
+    pub metric: String,
+    /// Split on which the target is crossed, for example `validation`.
+    pub split: String,
+    /// True when larger values of the metric are better.
+    pub higher_is_better: bool,
+    /// The value of the metric that cannot be passed, where there is one.
+    pub best: Option<f64>,
+    /// Target value of the metric.
+    pub target: f64,
+    /// Where the target comes from.
+    pub target_origin: String,
+    /// Budget in samples seen (τ of the restricted mean is its time analogue, per arm).
+    pub budget_samples: u64,
+    /// Number of training examples.
+    pub train_examples: u64,
+    /// RFC 6962 root over the sample ids of the training split.
+    pub dataset_root: String,
+    /// Label of the arm that speed-ups refer to, when the suite names one.
+    pub baseline: Option<String>,
+    /// One entry per arm, in the suite's order.
+    pub arms: Vec<ArmAnalysis>,
+}
+
+/// One arm on one workload, over its seeds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ArmAnalysis {
+    /// Label, for example `drop-muon[cutoff=uniform]`.
+    pub label: String,
+    /// Method id.
+    pub method: String,
+    /// Every setting, resolved.
+    pub settings: BTreeMap<String, serde_json::Value>,
+    /// True when its runs consume no example: a row to compare with, without times.
+    pub idle: bool,
+    /// How many cells ended in each way.
+    pub outcomes: Outcomes,
+    /// Share of cells that reached the target, with its Wilson interval.
+    pub reach_rate: Estimate,
+    /// Train seconds to the target.
+    pub time_to_target: ToTarget,
+    /// Samples seen at the target.
+    pub samples_to_target: ToTarget,
+    /// Metrics at the end of the budget, by name (`accuracy`, `nll`, `ece`, …), on the split that
+    /// the name's prefix says: `validation/accuracy`, `test/accuracy`.
+    pub at_budget: BTreeMap<String, Estimate>,
+    /// Test metric at the crossing, over the cells that reached it.
+    pub test_at_crossing: Option<Estimate>,
+    /// Train-clock milliseconds per step, over cells.
+    pub step_milliseconds: Option<Estimate>,
+    /// Baseline time over this arm's time (above 1: this arm is faster), paired by seed; absent
+    /// for the baseline itself, for censored pairs and where timing is withheld.
+    pub speed_up: Option<SpeedUp>,
+    /// Metric over samples seen.
+    pub by_samples: Vec<CurvePoint>,
+    /// Metric over train seconds.
+    pub by_time: Vec<CurvePoint>,
+    /// Law of the data order: `uniform`, `uniform-subset`, ….
+    pub order_law: String,
+    /// True when every seed shares its first epoch's order with the baseline (absent: no baseline).
+    pub order_paired: Option<bool>,
+}
+
+/// How many cells of an arm ended in each way; they add up to the arm's cells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcomes {
+    /// Reached the target.
+    pub reached: u32,
+    /// Right-censored at the budget.
+    pub censored: u32,
+    /// Non-finite loss; counted as censored.
+    pub diverged: u32,
+    /// Crashed; excluded from every estimate.
+    pub failed: u32,
+}
+
+/// A number with its interval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// Point estimate.
+    pub value: f64,
+    /// Interval, absent when too few values carry one.
+    pub interval: Option<Interval>,
+    /// How the interval was made, for example `student-t`, `wilson`.
+    pub method: String,
+    /// Number of values (seeds).
+    pub n: u32,
+    /// The values, in seed order.
+    pub values: Vec<f64>,
+}
+
+/// Time (or samples) until the target, with censoring.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ToTarget {
+    /// Kaplan–Meier median; absent when at least half of the cells never reach the target.
+    pub median: Option<f64>,
+    /// Geometric mean over cells, only when all reached the target.
+    pub geometric_mean: Option<f64>,
+    /// Interval of the geometric mean (log-t below 10 seeds, BCa from 10 on), or of the median
+    /// (order statistics) where a cell is censored and the interval exists.
+    pub interval: Option<Interval>,
+    /// How the interval was made.
+    pub interval_method: String,
+    /// Mean restricted to the horizon: a lower bound on the mean when some cells are censored.
+    pub restricted_mean: Option<f64>,
+    /// Horizon of the restricted mean: the longest on which it is defined for every arm.
+    pub horizon: f64,
+    /// Where the last of the cells that never reached the target stopped; absent when all did.
+    pub censored_at: Option<f64>,
+    /// Values in seed order; absent where the cell is censored.
+    pub values: Vec<Option<f64>>,
+}
+
+/// Paired ratio of times to target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SpeedUp {
+    /// Geometric mean of baseline time over this arm's time.
+    pub ratio: f64,
+    /// 95 % interval of the ratio.
+    pub interval: Option<Interval>,
+    /// Exact two-sided sign-flip p.
+    pub p_sign_flip: f64,
+    /// Number of pairs.
+    pub n: u32,
+}
+
+/// One point of a curve over seeds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// Samples seen or train seconds.
+    pub x: f64,
+    /// Mean over seeds.
+    pub mean: f64,
+    /// Lower end of the 95 % Student-t interval of the mean (the mean itself below two seeds).
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Seeds behind this point.
+    pub n: u32,
+}
+
+/// A claim and what the records say of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClaimOutcome {
+    /// Id, unique in the suite.
+    pub id: String,
+    /// The claim as a testable sentence at this scale.
+    pub statement: String,
+    /// The paper's own number, for example `up to 1.4× in wall-clock`.
+    pub paper_number: String,
+    /// Where the number stands.
+    pub paper_source: String,
+    /// Workload it was tested on.
+    pub workload: String,
+    /// The method's arm.
+    pub arm: String,
+    /// The arm it is compared with.
+    pub baseline: String,
+    /// What is compared, for example `time-to-target` (a ratio) or `test/nll` (a difference).
+    pub metric: String,
+    /// `ratio` or `difference`.
+    pub scale: String,
+    /// Smallest effect (or margin), on that scale, in the claimed direction.
+    pub smallest_effect: f64,
+    /// Measured effect on that scale, in the claimed direction (positive or above 1 favours it).
+    pub effect: Option<f64>,
+    /// Its 95 % interval; of a suite whose seeds could end early, its confidence sequence there.
+    pub interval: Option<Interval>,
+    /// Exact two-sided sign-flip p; none where seeds could end early, for it would not be valid.
+    pub p_sign_flip: Option<f64>,
+    /// Number of pairs.
+    pub n: u32,
+    /// The verdict that the suite expects.
+    #[serde(default = "reproduced")]
+    pub expected: String,
+    /// After each seed, where seeds could end early.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sequence: Vec<SequencePoint>,
+    /// `reproduced`, `not reproduced` or `inconclusive`.
+    pub verdict: String,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// Serde's default of a claim without expectation.
+fn reproduced() -> String {
+    Expected::Reproduced.words().to_owned()
+}
+
+/// A claim's confidence sequence after some seeds, on the claim's scale.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SequencePoint {
+    /// Seeds so far.
+    pub seeds: usize,
+    /// Mean effect.
+    pub mean: f64,
+    /// Lower end; absent while nothing bounds it.
+    pub low: Option<f64>,
+    /// Upper end.
+    pub high: Option<f64>,
+}
+
+/// One cell's row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRow {
+    /// Cell id (16 hexadecimal characters).
+    pub cell: String,
+    /// Workload id.
+    pub workload: String,
+    /// Arm label.
+    pub arm: String,
+    /// Seed as the user wrote it (an integer, or `attested`).
+    pub seed: String,
+    /// `reached`, `censored`, `diverged`, `failed` or `missing`.
+    pub status: String,
+    /// Train seconds to the target (isotonic crossing).
+    pub time_to_target: Option<f64>,
+    /// Metric at the budget, on the target's split.
+    pub at_budget: Option<f64>,
+    /// Train seconds in all.
+    pub train_seconds: Option<f64>,
+    /// SHA-256 over the first epoch's ids.
+    pub first_order_hash: Option<String>,
+    /// Last value of the step chain.
+    pub chain: Option<String>,
+    /// SHA-256 over the final parameters.
+    pub parameters: Option<String>,
+    /// Digest of the run's manifest.
+    pub run_digest: Option<String>,
+}
+
+#[cfg(test)]
+mod tests;

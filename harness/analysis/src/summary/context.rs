@@ -1,0 +1,124 @@
+//! What a reader must know beside the numbers: machine and versions, and what to be wary of.
+
+use std::collections::BTreeSet;
+
+use super::WorkloadAnalysis;
+use super::summarise::{CellRun, status_name};
+use crate::suite_run::SuiteRun;
+use ledger::record::format::{DISTURBED, Environment, Status};
+
+/// What a reader needs to rerun; where cells differ, all values are named.
+pub(super) fn environment(suite: &SuiteRun, cells: &[CellRun]) -> Vec<(String, String)> {
+    let records = || cells.iter().filter_map(|run| run.left.as_ref()).map(|left| &left.record);
+    let all = |value: &dyn Fn(&Environment) -> Option<String>| {
+        let values: BTreeSet<String> =
+            records().filter_map(|record| value(&record.environment)).collect();
+        values.into_iter().collect::<Vec<_>>().join("; ")
+    };
+    let loads: Vec<f64> = records().filter_map(|record| record.environment.load_at_start).collect();
+    let load = loads.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let rows: Vec<(&str, String)> = vec![
+        ("command", suite.argv.join(" ")),
+        (
+            "commit",
+            all(&|e| {
+                let dirty =
+                    if e.git_dirty == Some(true) { " with uncommitted changes" } else { "" };
+                e.git_commit.as_ref().map(|commit| format!("{commit}{dirty}"))
+            }),
+        ),
+        ("palimpsest", all(&|e| Some(e.palimpsest.clone()))),
+        ("code digest", all(&|e| Some(e.code_digest.clone()))),
+        ("Cargo.lock digest", all(&|e| Some(e.cargo_lock_digest.clone()))),
+        ("libtorch", all(&|e| Some(e.libtorch.clone()))),
+        ("device", all(&|e| Some(e.device.clone()))),
+        ("CPU", all(&|e| Some(format!("{} ({} logical)", e.cpu, e.cpus)))),
+        ("GPU", all(&|e| e.gpu.clone())),
+        ("driver", all(&|e| e.driver.clone())),
+        ("system", all(&|e| Some(e.os.clone()))),
+        ("torch threads", all(&|e| Some(e.threads.to_string()))),
+        (
+            "highest load at start",
+            if load.is_finite() { format!("{load:.2}") } else { String::new() },
+        ),
+    ];
+    rows.into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+/// What a reader must know before believing the numbers, each with what to do about it.
+pub(super) fn warnings(
+    suite: &SuiteRun,
+    cells: &[CellRun],
+    workloads: &[WorkloadAnalysis],
+) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let records: Vec<_> =
+        cells.iter().filter_map(|run| run.left.as_ref()).map(|left| &left.record).collect();
+    let missing = cells.len() - records.len();
+    if missing > 0 {
+        warnings.push(format!(
+            "{missing} of {} cells have not run; `palimpsest run {}` continues",
+            cells.len(),
+            suite.source
+        ));
+    }
+    let count = |status| records.iter().filter(|record| record.status == status).count();
+    for (status, remedy) in [
+        (Status::Failed, "their messages are in record.json, and the next run tries them again"),
+        (Status::Diverged, "they count as censored; lower the learning rate"),
+    ] {
+        let n = count(status);
+        if n > 0 {
+            warnings.push(format!(
+                "{n} of {} cells {}: {remedy}",
+                cells.len(),
+                status_name(status)
+            ));
+        }
+    }
+    for workload in workloads {
+        let short: Vec<String> = workload
+            .arms
+            .iter()
+            .filter(|arm| !arm.idle && arm.outcomes.censored > 0)
+            .map(|arm| format!("{} ({} of {})", arm.label, arm.outcomes.reached, arm.reach_rate.n))
+            .collect();
+        if !short.is_empty() {
+            warnings.push(format!(
+                "{}: not every run reached the target {} within the budget: {}; raise `epochs` or lower the target",
+                workload.workload,
+                workload.target,
+                short.join(", ")
+            ));
+        }
+        if workload.target_origin == "assumed" {
+            warnings.push(format!(
+                "{}: the target is assumed, not derived from tuned baseline runs",
+                workload.workload
+            ));
+        }
+    }
+    let disturbed = records.iter().filter(|record| record.disturbed()).count();
+    if disturbed > 0 {
+        warnings.push(format!(
+            "{disturbed} of {} cells ran while the machine was busier than its cores: timed verdicts are withheld; run them again with --force on a quiet machine",
+            cells.len()
+        ));
+    }
+    if suite.cells.iter().map(|cell| &cell.seed).collect::<BTreeSet<_>>().len() < 3 {
+        warnings.push("fewer than 3 seeds: no verdict is given on any claim".to_owned());
+    }
+    let modified = records
+        .iter()
+        .filter_map(|record| record.data.as_ref())
+        .find(|data| data.origin == "modified");
+    if let Some(data) = modified {
+        warnings.push(format!("the files of {} are not the published ones: compare arms, but not with published numbers", data.name));
+    }
+    let own: BTreeSet<&String> = records.iter().flat_map(|record| &record.warnings).collect();
+    warnings.extend(own.into_iter().filter(|warning| *warning != DISTURBED).cloned());
+    warnings
+}

@@ -1,0 +1,81 @@
+//! Metric curves over seeds, against samples seen and against train time.
+
+use super::CurvePoint;
+use ledger::record::format::Event;
+use stats::interval;
+
+/// Points of a curve over time.
+const TIME_POINTS: u32 = 60;
+
+/// An evaluation on the target's metric.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Point {
+    samples: f64,
+    seconds: f64,
+    value: f64,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sample counts stay far below 2^52")]
+pub(super) fn curve(events: &[Event], metric: &str) -> Vec<Point> {
+    let name = format!("validation/{metric}");
+    let point = |event: &Event| match event {
+        Event::Evaluated { samples, clocks, metrics, .. } => Some(Point {
+            samples: *samples as f64,
+            seconds: clocks.train,
+            value: *metrics.get(&name)?,
+        }),
+        _ => None,
+    };
+    events.iter().filter_map(point).collect()
+}
+
+/// Mean over seeds at each evaluation of the common grid.
+pub(super) fn by_samples(curves: &[Vec<Point>]) -> Vec<CurvePoint> {
+    let longest = curves.iter().map(Vec::len).max().unwrap_or(0);
+    let at = |index: usize| {
+        let points: Vec<Point> =
+            curves.iter().filter_map(|curve| curve.get(index).copied()).collect();
+        let x = points.first().map_or(0.0, |point| point.samples);
+        curve_point(x, &points.iter().map(|point| point.value).collect::<Vec<_>>())
+    };
+    (0..longest).map(at).collect()
+}
+
+/// Mean over seeds at equal times, up to the shortest run, by linear interpolation.
+pub(super) fn by_time(curves: &[Vec<Point>]) -> Vec<CurvePoint> {
+    let ends = curves.iter().filter_map(|curve| curve.last()).map(|point| point.seconds);
+    let end = ends.fold(f64::INFINITY, f64::min);
+    if !end.is_finite() || end <= 0.0 {
+        return Vec::new();
+    }
+    let at = |index: u32| {
+        let x = end * f64::from(index) / f64::from(TIME_POINTS);
+        let values: Vec<f64> = curves.iter().filter_map(|curve| interpolate(curve, x)).collect();
+        curve_point(x, &values)
+    };
+    (0..=TIME_POINTS).map(at).collect()
+}
+
+fn interpolate(curve: &[Point], x: f64) -> Option<f64> {
+    let after = curve.iter().position(|point| point.seconds >= x)?;
+    let right = curve[after];
+    let Some(left) = after.checked_sub(1).map(|before| curve[before]) else {
+        return Some(right.value);
+    };
+    let share = (x - left.seconds) / (right.seconds - left.seconds).max(f64::MIN_POSITIVE);
+    Some(left.value + share * (right.value - left.value))
+}
+
+fn curve_point(x: f64, values: &[f64]) -> CurvePoint {
+    #[expect(clippy::cast_precision_loss, reason = "seed counts stay far below 2^52")]
+    let mean = values.iter().sum::<f64>() / (values.len().max(1) as f64);
+    let interval = interval::mean(values, 0.95).ok().map(|found| found.interval);
+    let n = u32::try_from(values.len()).unwrap_or(u32::MAX);
+    CurvePoint {
+        x,
+        mean,
+        low: interval.map_or(mean, |i| i.low),
+        high: interval.map_or(mean, |i| i.high),
+        n,
+    }
+}

@@ -1,0 +1,121 @@
+//! Estimates over seeds with their intervals.
+
+use super::{Estimate, Outcomes, ToTarget};
+use stats::bootstrap::Resampling;
+use stats::interval;
+use stats::paired::{IntervalMethod, mean_effect};
+use stats::survival::{Outcome, kaplan_meier};
+
+/// Seed of every bootstrap; stored with the intervals it makes.
+pub(super) const BOOTSTRAP_SEED: u64 = 0;
+
+/// Share of cells that reached the target; failed cells are no trials.
+pub(super) fn reach_rate(counted: Outcomes) -> Estimate {
+    let trials = counted.reached + counted.censored + counted.diverged;
+    match interval::wilson(u64::from(counted.reached), u64::from(trials), 0.95) {
+        Ok(rate) => Estimate {
+            value: rate.value,
+            interval: Some(rate.interval),
+            method: "wilson".to_owned(),
+            n: trials,
+            values: Vec::new(),
+        },
+        Err(_) => Estimate {
+            value: 0.0,
+            interval: None,
+            method: "no cells".to_owned(),
+            n: 0,
+            values: Vec::new(),
+        },
+    }
+}
+
+/// Mean with its interval: Student's t below 10 values, BCa from 10 on.
+pub(super) fn estimate(values: Vec<f64>) -> Estimate {
+    let n = u32::try_from(values.len()).unwrap_or(u32::MAX);
+    #[expect(clippy::cast_precision_loss, reason = "seed counts stay far below 2^52")]
+    let mean = values.iter().sum::<f64>() / (values.len().max(1) as f64);
+    match mean_effect(&values, Resampling::seeded(BOOTSTRAP_SEED)) {
+        Ok(found) => Estimate {
+            value: mean,
+            interval: Some(found.estimate.interval),
+            method: method_name(found.method),
+            n,
+            values,
+        },
+        Err(_) => {
+            Estimate { value: mean, interval: None, method: "one value".to_owned(), n, values }
+        }
+    }
+}
+
+fn method_name(method: IntervalMethod) -> String {
+    match method {
+        IntervalMethod::StudentT => "student-t".to_owned(),
+        IntervalMethod::Bca(how) => format!("bca, {} resamples, seed {}", how.resamples, how.seed),
+    }
+}
+
+pub(super) fn to_target(outcomes: &[Outcome], horizon: f64) -> ToTarget {
+    let values: Vec<Option<f64>> = outcomes.iter().map(|outcome| outcome.reached()).collect();
+    let reached: Vec<f64> = values.iter().copied().flatten().collect();
+    let censored = outcomes.iter().filter(|outcome| outcome.reached().is_none());
+    let censored_at = censored.map(|outcome| outcome.time()).reduce(f64::max);
+    let curve = kaplan_meier(outcomes).ok();
+    let median = curve.as_ref().and_then(|curve| curve.median());
+    let restricted =
+        curve.as_ref().and_then(|curve| curve.restricted_mean(horizon).ok()).map(|mean| mean.mean);
+    let logs: Vec<f64> = reached.iter().map(|time| time.ln()).collect();
+    let all_reached = reached.len() == values.len() && !values.is_empty();
+    let (geometric_mean, interval, interval_method) = if all_reached {
+        #[expect(clippy::cast_precision_loss, reason = "seed counts stay far below 2^52")]
+        let mean = (logs.iter().sum::<f64>() / logs.len() as f64).exp();
+        match mean_effect(&logs, Resampling::seeded(BOOTSTRAP_SEED)) {
+            Ok(found) => {
+                let interval = Some(found.estimate.interval.map(f64::exp));
+                let method = format!("{} on logarithms", method_name(found.method));
+                (Some(mean), interval, method)
+            }
+            Err(_) => (Some(mean), None, "one value".to_owned()),
+        }
+    } else {
+        let bounds = interval::median(outcomes, 0.95).ok().filter(|_| median.is_some());
+        let closed = bounds.and_then(|bounds| {
+            Some((
+                interval::Interval { low: bounds.low, high: bounds.high?, level: bounds.coverage },
+                bounds.coverage,
+            ))
+        });
+        match closed {
+            Some((interval, coverage)) => (
+                None,
+                Some(interval),
+                format!("order statistics of the median, coverage {:.1} %", 100.0 * coverage),
+            ),
+            None => (None, None, "censored".to_owned()),
+        }
+    };
+    ToTarget {
+        median,
+        geometric_mean,
+        interval,
+        interval_method,
+        restricted_mean: restricted,
+        horizon,
+        censored_at,
+        values,
+    }
+}
+
+/// The longest horizon on which every arm's restricted mean is defined.
+pub(super) fn common_horizon(arms: impl Iterator<Item = Vec<Outcome>>) -> f64 {
+    let (mut longest, mut shortest_censored) = (0.0_f64, f64::INFINITY);
+    for arm in arms {
+        let last = arm.iter().map(|outcome| outcome.time()).fold(0.0, f64::max);
+        longest = longest.max(last);
+        if arm.iter().any(|outcome| outcome.reached().is_none()) {
+            shortest_censored = shortest_censored.min(last);
+        }
+    }
+    longest.min(shortest_censored)
+}

@@ -1,0 +1,352 @@
+//! Records to numbers: the one place where they are computed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::context::{environment, warnings};
+use super::curves::{Point, by_samples, by_time, curve};
+use super::estimates::{BOOTSTRAP_SEED, common_horizon, estimate, reach_rate, to_target};
+use super::{
+    ANALYSIS_VERSION, Analysis, ArmAnalysis, Outcomes, RunRow, SpeedUp, WorkloadAnalysis, claims,
+    stopping,
+};
+use crate::suite_run::{RunCell, RunWorkload, SuiteRun};
+use ledger::record::format::{Event, RunRecord, Status};
+use stats::bootstrap::Resampling;
+use stats::paired::{Pair, speed_up};
+use stats::sign_flip::sign_flip;
+use stats::survival::Outcome;
+
+/// One cell with its record, when there is one.
+#[derive(Debug, Clone)]
+pub struct CellRun {
+    /// Which cell.
+    pub cell: RunCell,
+    /// What it left; absent when it has not run.
+    pub left: Option<CellLeft>,
+}
+
+/// What a cell left.
+#[derive(Debug, Clone)]
+pub struct CellLeft {
+    /// `record.json`.
+    pub record: RunRecord,
+    /// `events.jsonl`.
+    pub events: Vec<Event>,
+    /// Digest of the manifest.
+    pub run_digest: String,
+}
+
+/// The runs of one arm on one workload, in seed order; failed and missing ones left out.
+pub(super) struct ArmRuns<'a> {
+    runs: Vec<(&'a str, &'a CellLeft)>,
+}
+
+impl<'a> ArmRuns<'a> {
+    pub(super) fn of(cells: &'a [CellRun], workload: usize, arm: usize) -> Self {
+        let mine = cells.iter().filter(|run| run.cell.workload == workload && run.cell.arm == arm);
+        let left = mine.filter_map(|run| Some((run.cell.seed.as_str(), run.left.as_ref()?)));
+        Self { runs: left.filter(|(_, left)| left.record.status != Status::Failed).collect() }
+    }
+
+    /// A number per seed from record and events, where the run has it.
+    pub(super) fn by_seed_left(
+        &self,
+        number: impl Fn(&CellLeft) -> Option<f64>,
+    ) -> BTreeMap<&'a str, f64> {
+        self.runs.iter().filter_map(|(seed, left)| Some((*seed, number(left)?))).collect()
+    }
+
+    fn records(&self) -> impl Iterator<Item = &'a RunRecord> {
+        self.runs.iter().map(|(_, left)| &left.record)
+    }
+
+    /// A number per seed, where the run has it.
+    pub(super) fn by_seed(
+        &self,
+        number: impl Fn(&RunRecord) -> Option<f64>,
+    ) -> BTreeMap<&'a str, f64> {
+        self.runs.iter().filter_map(|(seed, left)| Some((*seed, number(&left.record)?))).collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.runs.len()
+    }
+
+    pub(super) fn disturbed(&self) -> usize {
+        self.records().filter(|record| record.disturbed()).count()
+    }
+}
+
+/// Train seconds to the target.
+pub(super) fn seconds(record: &RunRecord) -> Option<f64> {
+    let reached = record.status == Status::Reached && !idle(record);
+    reached.then_some(record.time_to_target?.isotonic).flatten()
+}
+
+/// Samples to the target.
+pub(super) fn samples(record: &RunRecord) -> Option<f64> {
+    let reached = record.status == Status::Reached && !idle(record);
+    reached.then_some(record.time_to_target?.samples).flatten()
+}
+
+/// Pairs of two arms' numbers, by seed.
+pub(super) fn pairs(
+    baseline: &BTreeMap<&str, f64>,
+    treatment: &BTreeMap<&str, f64>,
+) -> Vec<Pair<f64>> {
+    let both =
+        baseline.iter().filter_map(|(seed, &baseline)| Some((baseline, *treatment.get(seed)?)));
+    both.map(|(baseline, treatment)| Pair { baseline, treatment }).collect()
+}
+
+/// Summarises a suite run.
+#[must_use]
+pub fn summarise(suite: &SuiteRun, cells: &[CellRun]) -> Analysis {
+    let workloads: Vec<_> =
+        (0..suite.workloads.len()).map(|index| workload(suite, cells, index)).collect();
+    Analysis {
+        version: ANALYSIS_VERSION,
+        suite: suite.suite.clone(),
+        question: suite.question.clone(),
+        suite_digest: suite.suite_digest.clone(),
+        membership: Vec::new(),
+        order_estimates: Vec::new(),
+        stopping: suite.stopping.as_ref().map(stopping::analysis),
+        claims: claims::judge_all(suite, cells),
+        runs: cells.iter().map(|run| row(suite, run)).collect(),
+        environment: environment(suite, cells),
+        warnings: warnings(suite, cells, &workloads),
+        workloads,
+    }
+}
+
+fn workload(suite: &SuiteRun, cells: &[CellRun], index: usize) -> WorkloadAnalysis {
+    let RunWorkload {
+        label,
+        title,
+        metrics,
+        metric,
+        higher_is_better,
+        target,
+        target_origin,
+        budget_samples,
+        train_examples,
+    } = suite.workloads[index].clone();
+    let baseline = suite
+        .baseline
+        .as_ref()
+        .and_then(|label| suite.arms.iter().position(|arm| arm.label == *label));
+    let baseline_runs = baseline.map(|arm| ArmRuns::of(cells, index, arm));
+    let horizon = |number: fn(&RunRecord) -> Option<f64>, end: fn(&RunRecord) -> f64| {
+        common_horizon(
+            (0..suite.arms.len()).map(|arm| outcomes(&ArmRuns::of(cells, index, arm), number, end)),
+        )
+    };
+    let horizons = [horizon(seconds, end_seconds), horizon(samples, end_samples)];
+    let dataset_root = cells
+        .iter()
+        .filter(|run| run.cell.workload == index)
+        .find_map(|run| Some(run.left.as_ref()?.record.data.as_ref()?.train_root.to_string()));
+    let planned =
+        |arm: &usize| cells.iter().any(|run| run.cell.workload == index && run.cell.arm == *arm);
+    let arms = (0..suite.arms.len()).filter(planned).map(|arm| {
+        let against = baseline_runs.as_ref().filter(|_| baseline != Some(arm));
+        arm_analysis(suite, cells, index, arm, against, horizons)
+    });
+    WorkloadAnalysis {
+        workload: label,
+        title,
+        split: "validation".to_owned(),
+        best: metrics.iter().find(|row| row.name == metric).and_then(|row| row.best),
+        metric,
+        higher_is_better,
+        target,
+        target_origin,
+        budget_samples,
+        train_examples,
+        dataset_root: dataset_root.unwrap_or_default(),
+        baseline: suite.baseline.clone(),
+        arms: arms.collect(),
+    }
+}
+
+fn end_seconds(record: &RunRecord) -> f64 {
+    record.clocks.train
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sample counts stay far below 2^52")]
+fn end_samples(record: &RunRecord) -> f64 {
+    record.samples as f64
+}
+
+fn outcomes(
+    runs: &ArmRuns<'_>,
+    number: fn(&RunRecord) -> Option<f64>,
+    end: fn(&RunRecord) -> f64,
+) -> Vec<Outcome> {
+    let outcome = |record: &RunRecord| {
+        number(record).map_or_else(|| Outcome::Censored(end(record)), Outcome::Reached)
+    };
+    // A run that reached the target before its first step, or diverged at once, has no time to speak of.
+    runs.records()
+        .filter(|record| !idle(record))
+        .map(outcome)
+        .map(|outcome| match outcome {
+            Outcome::Reached(time) => Outcome::Reached(time.max(f64::MIN_POSITIVE)),
+            Outcome::Censored(time) => Outcome::Censored(time.max(f64::MIN_POSITIVE)),
+        })
+        .collect()
+}
+
+fn arm_analysis(
+    suite: &SuiteRun,
+    cells: &[CellRun],
+    workload: usize,
+    arm: usize,
+    baseline: Option<&ArmRuns<'_>>,
+    [time_horizon, sample_horizon]: [f64; 2],
+) -> ArmAnalysis {
+    let planned = &suite.arms[arm];
+    let runs = ArmRuns::of(cells, workload, arm);
+    let mine = cells.iter().filter(|run| run.cell.workload == workload && run.cell.arm == arm);
+    let count = |status| {
+        let with = mine
+            .clone()
+            .filter(|run| run.left.as_ref().is_some_and(|left| left.record.status == status));
+        u32::try_from(with.count()).unwrap_or(u32::MAX)
+    };
+    let counted = Outcomes {
+        reached: count(Status::Reached),
+        censored: count(Status::Censored),
+        diverged: count(Status::Diverged),
+        failed: count(Status::Failed),
+    };
+    let metrics: Vec<String> = runs
+        .records()
+        .flat_map(|record| record.last.keys().cloned())
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
+    let at_budget = metrics.into_iter().map(|metric| {
+        let values =
+            runs.records().filter_map(|record| record.last.get(&metric).copied()).collect();
+        (metric, estimate(values))
+    });
+    let tested = format!("test/{}", suite.workloads[workload].metric);
+    let at_target: Vec<f64> =
+        runs.records().filter_map(|record| record.at_target.get(&tested).copied()).collect();
+    #[expect(clippy::cast_precision_loss, reason = "step counts stay far below 2^52")]
+    let steps = runs
+        .records()
+        .filter(|record| record.steps > 0)
+        .map(|r| 1e3 * r.clocks.train / r.steps as f64);
+    let steps: Vec<f64> = steps.collect();
+    let curves: Vec<Vec<Point>> = runs
+        .runs
+        .iter()
+        .map(|(_, left)| curve(&left.events, &suite.workloads[workload].metric))
+        .collect();
+    let laws: BTreeSet<String> = runs.records().filter_map(law_name).collect();
+    ArmAnalysis {
+        label: planned.label.clone(),
+        method: planned.method.clone(),
+        settings: planned.settings.clone(),
+        idle: runs.len() > 0 && runs.records().all(idle),
+        outcomes: counted,
+        reach_rate: reach_rate(counted),
+        time_to_target: to_target(&outcomes(&runs, seconds, end_seconds), time_horizon),
+        samples_to_target: to_target(&outcomes(&runs, samples, end_samples), sample_horizon),
+        at_budget: at_budget.collect(),
+        test_at_crossing: (!at_target.is_empty()).then(|| estimate(at_target)),
+        step_milliseconds: (!steps.is_empty()).then(|| estimate(steps)),
+        speed_up: baseline.and_then(|baseline| arm_speed_up(baseline, &runs)),
+        by_samples: by_samples(&curves),
+        by_time: by_time(&curves),
+        order_law: laws.into_iter().collect::<Vec<_>>().join(", "),
+        order_paired: baseline
+            .filter(|_| !runs.records().all(idle))
+            .map(|baseline| same_first_order(baseline, &runs)),
+    }
+}
+
+/// Whether a run was over before it began: it consumed nothing and has no time to speak of.
+fn idle(record: &RunRecord) -> bool {
+    record.samples == 0 && record.status != Status::Diverged
+}
+
+fn law_name(record: &RunRecord) -> Option<String> {
+    let law = serde_json::to_value(record.order.as_ref()?.law).ok()?;
+    law.as_str().map(str::to_owned)
+}
+
+/// Speed-up where every pair reached the target and no clock was disturbed.
+fn arm_speed_up(baseline: &ArmRuns<'_>, arm: &ArmRuns<'_>) -> Option<SpeedUp> {
+    let (ours, theirs) = (arm.by_seed(seconds), baseline.by_seed(seconds));
+    let pairs = pairs(&theirs, &ours);
+    if pairs.is_empty() || pairs.len() != arm.len() || pairs.len() != baseline.len() {
+        return None;
+    }
+    if arm.disturbed() + baseline.disturbed() > 0 {
+        return None;
+    }
+    let effects = stats::paired::log_ratios(&pairs).ok()?;
+    let p = sign_flip(&effects, BOOTSTRAP_SEED).ok()?.p;
+    let n = u32::try_from(pairs.len()).unwrap_or(u32::MAX);
+    let (ratio, interval) = match speed_up(&pairs, Resampling::seeded(BOOTSTRAP_SEED)) {
+        Ok(found) => (found.estimate.value, Some(found.estimate.interval)),
+        Err(_) => (effects.first()?.exp(), None),
+    };
+    Some(SpeedUp { ratio, interval, p_sign_flip: p, n })
+}
+
+/// True when every seed's first epoch has the same digest in both arms.
+fn same_first_order(baseline: &ArmRuns<'_>, arm: &ArmRuns<'_>) -> bool {
+    let first = |runs: &ArmRuns<'_>| -> BTreeMap<String, Option<String>> {
+        runs.runs
+            .iter()
+            .map(|(seed, left)| ((*seed).to_owned(), first_order(&left.record)))
+            .collect()
+    };
+    let (ours, theirs) = (first(arm), first(baseline));
+    !ours.is_empty()
+        && ours.iter().all(|(seed, hash)| hash.is_some() && theirs.get(seed) == Some(hash))
+}
+
+fn first_order(record: &RunRecord) -> Option<String> {
+    Some(record.order.as_ref()?.epochs.first()?.order_hash.to_string())
+}
+
+fn row(suite: &SuiteRun, run: &CellRun) -> RunRow {
+    let left = run.left.as_ref();
+    let record = left.map(|left| &left.record);
+    let workload = &suite.workloads[run.cell.workload];
+    let metric = format!("validation/{}", workload.metric);
+    let order = record.and_then(|record| record.order.as_ref());
+    RunRow {
+        cell: run.cell.cell.clone(),
+        workload: workload.label.clone(),
+        arm: suite.arms[run.cell.arm].label.clone(),
+        seed: run.cell.seed.clone(),
+        status: record.map_or("missing", |record| status_name(record.status)).to_owned(),
+        time_to_target: record.and_then(seconds),
+        at_budget: record.and_then(|record| record.last.get(&metric).copied()),
+        train_seconds: record.map(|record| record.clocks.train),
+        first_order_hash: record.and_then(first_order),
+        chain: order.and_then(|order| order.chain.last()).map(|point| point.chain.to_string()),
+        parameters: record
+            .and_then(|record| record.parameters_sha256)
+            .map(|digest| digest.to_string()),
+        run_digest: left.map(|left| left.run_digest.clone()),
+    }
+}
+
+/// A status as people read it.
+#[must_use]
+pub fn status_name(status: Status) -> &'static str {
+    match status {
+        Status::Reached => "reached",
+        Status::Censored => "censored",
+        Status::Diverged => "diverged",
+        Status::Failed => "failed",
+    }
+}

@@ -1,0 +1,55 @@
+//! One quadratic per item around one centre, its curvature known along a basis:
+//! ĝ_i(θ) = g_i(c) + (H_i(c)Q) Qᵀ(θ − c).
+
+use tch::Tensor;
+
+use super::{Oracle, mean_over_items};
+use lab::LabError;
+
+/// What a surrogate is made of.
+#[derive(Debug)]
+pub struct Quadratics {
+    /// c, shape p.
+    pub centre: Tensor,
+    /// Q, shape p × k; columns orthonormal.
+    pub basis: Tensor,
+    /// g_i(c), items × p.
+    pub gradients: Tensor,
+    /// (H_i(c)Q)ᵀ, items × k × p.
+    pub curvature: Tensor,
+}
+
+/// The estimator. One-sided: its gradients leave the span of the basis.
+#[derive(Debug)]
+pub struct Surrogate<'a>(pub &'a Quadratics);
+
+impl Oracle for Surrogate<'_> {
+    fn gradients(
+        &mut self,
+        _: usize,
+        items: &[&[u32]],
+        theta: &Tensor,
+    ) -> Result<Tensor, LabError> {
+        let Quadratics { centre, basis, gradients, curvature } = self.0;
+        let along = theta.f_sub(centre)?.f_matmul(basis)?;
+        mean_over_items(items, |chosen| {
+            let mut rows: Vec<usize> = (0..chosen.len()).collect();
+            rows.sort_by_key(|row| chosen[*row]);
+            let sorted: Vec<i64> = rows.iter().map(|row| *row as i64).collect();
+            let sorted = Tensor::f_from_slice(&sorted)?.f_to_device(theta.device())?;
+            let along = along.f_index_select(0, &sorted)?;
+            let mut parts = Vec::new();
+            let mut start = 0;
+            for group in rows.chunk_by(|a, b| chosen[*a] == chosen[*b]) {
+                let (item, length) = (chosen[group[0]] as i64, group.len() as i64);
+                let along = along.f_narrow(0, start, length)?;
+                parts.push(gradients.f_get(item)?.f_addmm(&along, &curvature.f_get(item)?)?);
+                start += length;
+            }
+            let joined = Tensor::f_cat(&parts, 0)?;
+            let mut out = joined.f_empty_like()?;
+            let _ = out.f_index_copy_(0, &sorted, &joined)?;
+            Ok(out)
+        })
+    }
+}

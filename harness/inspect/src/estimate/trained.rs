@@ -1,0 +1,336 @@
+//! The problem that a recorded run is: its network, the items of a window, a held-out split.
+
+use tch::{Kind, TchError, Tensor};
+
+use super::Problem;
+use crate::stacked::{self, Examples};
+use lab::LabError;
+use lab::network::{Body, Network};
+use lab::objectives::Natural;
+use lab::seat::Batch;
+use lab::split::Split;
+
+/// Examples that are evaluated at once.
+const ROWS: i64 = 512;
+
+/// Items of a training split under a network's natural loss.
+#[derive(Debug)]
+pub struct TrainedProblem<'a> {
+    network: Network,
+    loss: Natural,
+    batches: Vec<Batch>,
+    held_out: &'a Split,
+}
+
+impl<'a> TrainedProblem<'a> {
+    /// The problem of `items` (ids of `train` each), on a copy of `network`.
+    ///
+    /// # Errors
+    /// When an id is outside the split, or the network keeps statistics over batches.
+    pub fn new(
+        network: &Network,
+        loss: Natural,
+        train: &Split,
+        items: &[Vec<u32>],
+        held_out: &'a Split,
+    ) -> Result<Self, LabError> {
+        if !network.buffers.is_empty() {
+            return Err(LabError::Order(
+                "the network keeps running statistics (batch normalisation), which follow the \
+                 order beside the gradients; estimates do not cover that"
+                    .to_owned(),
+            ));
+        }
+        let batches = items.iter().map(|ids| train.batch(ids)).collect::<Result<_, _>>()?;
+        Ok(Self { network: network.duplicate(), loss, batches, held_out })
+    }
+
+    /// All parameters of `network` as a flat vector, shape p.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    pub fn flat(network: &Network) -> Result<Tensor, TchError> {
+        let tensors = network.parameters.iter().map(|p| p.tensor.detach().f_reshape([-1]));
+        Tensor::f_cat(&tensors.collect::<Result<Vec<_>, _>>()?, 0)
+    }
+
+    /// The network, with the values it was last asked at.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The loss.
+    #[must_use]
+    pub fn natural(&self) -> Natural {
+        self.loss
+    }
+
+    /// The examples of an item.
+    #[must_use]
+    pub fn batch(&self, item: usize) -> &Batch {
+        &self.batches[item]
+    }
+
+    /// The held-out split.
+    #[must_use]
+    pub fn split(&self) -> &Split {
+        self.held_out
+    }
+
+    /// Leaves that hold `at` (p), one per parameter, of its kind.
+    fn leaves(&self, at: &Tensor) -> Result<Vec<Tensor>, TchError> {
+        let mut offset = 0;
+        let leaf = |like: &Tensor| {
+            let length = like.numel() as i64;
+            let values = at.detach().f_narrow(0, offset, length)?.f_reshape(like.size())?;
+            offset += length;
+            Ok(values.copy().set_requires_grad(true))
+        };
+        self.network.parameters.iter().map(|p| &p.tensor).map(leaf).collect()
+    }
+
+    /// Puts `at` into the network, for passes that need first derivatives at most.
+    fn put(&self, at: &Tensor) -> Result<(), TchError> {
+        let mut offset = 0;
+        tch::no_grad(|| {
+            for parameter in &self.network.parameters {
+                let length = parameter.tensor.numel() as i64;
+                let values = at.f_narrow(0, offset, length)?;
+                let shape = parameter.tensor.size();
+                parameter.tensor.shallow_clone().f_copy_(&values.f_reshape(shape)?)?;
+                offset += length;
+            }
+            Ok(())
+        })
+    }
+
+    /// The loss of rows, as training takes it: the mean over examples or tokens.
+    fn mean(&self, outputs: &Tensor, labels: &Tensor) -> Result<Tensor, TchError> {
+        match self.loss {
+            Natural::Tokens => {
+                let (flat, labels) = (outputs.f_flatten(0, -2)?, labels.f_reshape([-1])?);
+                flat.f_cross_entropy_loss::<Tensor>(
+                    &labels,
+                    None,
+                    tch::Reduction::Mean,
+                    lab::objectives::IGNORED,
+                    0.0,
+                )
+            }
+            loss => loss.of_outputs(outputs, labels)?.f_mean(None),
+        }
+    }
+
+    /// Outputs with derivatives of every order, of a network whose parameters are `leaves`.
+    fn outputs(&self, leaves: &[Tensor], inputs: &Tensor) -> Result<Tensor, TchError> {
+        match &self.network.body {
+            Body::Gpt(gpt) => {
+                let weights: Vec<_> = leaves.iter().collect();
+                let [weight, bias] = gpt.head();
+                let hidden = gpt.smooth(&weights, inputs)?;
+                hidden.f_linear(weights[weight], Some(weights[bias]))
+            }
+            body => {
+                let mut network = self.network.duplicate();
+                network.body = body.clone();
+                for (parameter, leaf) in network.parameters.iter_mut().zip(leaves) {
+                    parameter.tensor = leaf.shallow_clone();
+                }
+                network.forward(inputs, true)
+            }
+        }
+    }
+
+    /// Of the kind of `at`, where they are real numbers.
+    fn inputs(batch: &Batch, at: &Tensor) -> Result<Tensor, TchError> {
+        let inputs = &batch.inputs;
+        if inputs.is_floating_point() {
+            inputs.f_to_kind(at.kind())
+        } else {
+            Ok(inputs.shallow_clone())
+        }
+    }
+
+    /// The batches of `items`, one per copy of a stacked network, or one for all where they are the
+    /// same; `None` where the network has no stacked form or batches differ in shape.
+    fn stacked(&self, items: &[usize]) -> Result<Option<Stack>, TchError> {
+        let alike = items.windows(2).all(|pair| pair[0] == pair[1]);
+        let chosen = if alike { &items[..items.len().min(1)] } else { items };
+        let batches: Vec<_> = chosen.iter().map(|item| &self.batches[*item]).collect();
+        let shape = batches.first().map(|batch| batch.inputs.size());
+        if !stacked::fits(&self.network)
+            || batches.iter().any(|batch| Some(batch.inputs.size()) != shape)
+        {
+            return Ok(None);
+        }
+        let inputs: Vec<_> = batches.iter().map(|batch| &batch.inputs).collect();
+        let labels: Vec<_> = batches.iter().map(|batch| &batch.labels).collect();
+        let (inputs, labels) = (Tensor::f_stack(&inputs, 0)?, Tensor::f_stack(&labels, 0)?);
+        Ok(Some(Stack { inputs, labels }))
+    }
+
+    /// The held-out split as one batch that all copies share.
+    fn whole(&self) -> Result<Stack, LabError> {
+        let (inputs, labels) = self.held_out.rows(0, self.held_out.len())?;
+        Ok(Stack { inputs: inputs.f_unsqueeze(0)?, labels: labels.f_unsqueeze(0)? })
+    }
+
+    fn losses(&self, split: &Split, at: &Tensor) -> Result<f64, LabError> {
+        self.put(at)?;
+        let (mut sum, mut count) = (0.0, 0.0);
+        let mut start = 0;
+        while start < split.len() {
+            let length = ROWS.min(split.len() - start);
+            let (inputs, labels) = split.rows(start, length)?;
+            let outputs = self.network.forward(&inputs, false)?;
+            let losses = self.loss.of_outputs(&outputs, &labels)?;
+            sum += losses.f_sum(Kind::Double)?.f_double_value(&[])?;
+            #[expect(clippy::cast_precision_loss, reason = "splits are far smaller than 2^52")]
+            {
+                count += length as f64;
+            }
+            start += length;
+        }
+        Ok(sum / f64::max(count, 1.0))
+    }
+}
+
+/// Batches of a stacked network.
+struct Stack {
+    inputs: Tensor,
+    labels: Tensor,
+}
+
+impl Stack {
+    fn examples(&self, natural: Natural) -> Examples<'_> {
+        Examples { natural, inputs: &self.inputs, labels: &self.labels }
+    }
+}
+
+/// Derivatives, flattened and joined.
+fn joined(derivatives: &[Tensor]) -> Result<Tensor, TchError> {
+    let flat = derivatives.iter().map(|derivative| derivative.f_reshape([-1]));
+    Tensor::f_cat(&flat.collect::<Result<Vec<_>, _>>()?, 0)
+}
+
+impl Problem for TrainedProblem<'_> {
+    fn items(&self) -> usize {
+        self.batches.len()
+    }
+
+    fn parameters(&self) -> i64 {
+        self.network.parameters.iter().map(|p| p.tensor.numel() as i64).sum()
+    }
+
+    fn gradient(&self, item: usize, at: &Tensor) -> Result<Tensor, LabError> {
+        let batch = &self.batches[item];
+        if at.kind() != Kind::Float {
+            let leaves = self.leaves(at)?;
+            let outputs = self.outputs(&leaves, &Self::inputs(batch, at)?)?;
+            let loss = self.mean(&outputs, &batch.labels)?;
+            return Ok(joined(&Tensor::f_run_backward(&[loss], &leaves, false, false)?)?);
+        }
+        self.put(at)?;
+        let loss = self.mean(&self.network.forward(&batch.inputs, true)?, &batch.labels)?;
+        let leaves: Vec<_> = self.network.parameters.iter().map(|p| &p.tensor).collect();
+        Ok(joined(&Tensor::f_run_backward(&[&loss], &leaves, false, false)?)?)
+    }
+
+    fn gradients(&self, items: &[usize], at: &Tensor) -> Result<Tensor, LabError> {
+        if let Some(stacked) = self.stacked(items)?
+            && let Some(all) = stacked::gradients(&self.network, at, stacked.examples(self.loss))?
+        {
+            return Ok(all);
+        }
+        let rows = (0_i64..).zip(items).map(|(row, item)| self.gradient(*item, &at.f_get(row)?));
+        Ok(Tensor::f_stack(&rows.collect::<Result<Vec<_>, LabError>>()?, 0)?)
+    }
+
+    fn columns(
+        &self,
+        item: usize,
+        at: &Tensor,
+        basis: &Tensor,
+    ) -> Result<Option<Tensor>, LabError> {
+        let Some(stacked) = self.stacked(&[item])? else { return Ok(None) };
+        let examples = stacked.examples(self.loss);
+        let columns = stacked::curvatures(&self.network, examples, at, basis)?;
+        Ok(columns.map(|columns| columns.f_tr()?.f_contiguous()).transpose()?)
+    }
+
+    fn curvature(&self, item: usize, at: &Tensor, along: &Tensor) -> Result<Tensor, LabError> {
+        let batch = &self.batches[item];
+        let leaves = self.leaves(at)?;
+        let outputs = self.outputs(&leaves, &Self::inputs(batch, at)?)?;
+        let loss = self.mean(&outputs, &batch.labels)?;
+        let slope = joined(&Tensor::f_run_backward(&[loss], &leaves, true, true)?)?;
+        let slope = slope.f_dot(&along.detach())?;
+        Ok(joined(&Tensor::f_run_backward(&[slope], &leaves, false, false)?)?)
+    }
+
+    fn third(&self, item: usize, at: &Tensor, along: &Tensor) -> Result<Tensor, LabError> {
+        let batch = &self.batches[item];
+        let (leaves, along) = (self.leaves(at)?, along.detach());
+        let outputs = self.outputs(&leaves, &Self::inputs(batch, at)?)?;
+        let loss = self.mean(&outputs, &batch.labels)?;
+        let first = joined(&Tensor::f_run_backward(&[loss], &leaves, true, true)?)?;
+        let second = Tensor::f_run_backward(&[first.f_dot(&along)?], &leaves, true, true)?;
+        let second = joined(&second)?.f_dot(&along)?;
+        Ok(joined(&Tensor::f_run_backward(&[second], &leaves, false, false)?)?)
+    }
+
+    fn held_out(&self, at: &Tensor) -> Result<Vec<f64>, LabError> {
+        let whole = self.whole()?;
+        if let Some(losses) = stacked::held_out(&self.network, at, whole.examples(self.loss))? {
+            return Ok(losses);
+        }
+        let rows = at.size().first().copied().unwrap_or(0);
+        tch::no_grad(|| (0..rows).map(|row| self.losses(self.held_out, &at.f_get(row)?)).collect())
+    }
+
+    fn held_out_gradient(&self, at: &Tensor) -> Result<Tensor, LabError> {
+        self.put(at)?;
+        let (inputs, labels) = self.held_out.rows(0, self.held_out.len())?;
+        let outputs = self.network.forward(&inputs, false)?;
+        let loss = self.loss.of_outputs(&outputs, &labels)?.f_mean(None)?;
+        let leaves: Vec<_> = self.network.parameters.iter().map(|p| &p.tensor).collect();
+        Ok(joined(&Tensor::f_run_backward(&[&loss], &leaves, false, false)?)?)
+    }
+
+    fn held_out_gradients(&self, at: &Tensor) -> Result<Tensor, LabError> {
+        if let Some(all) = stacked::gradients(&self.network, at, self.whole()?.examples(self.loss))?
+        {
+            return Ok(all);
+        }
+        let rows = at.size().first().copied().unwrap_or(0);
+        let rows = (0..rows).map(|row| self.held_out_gradient(&at.f_get(row)?));
+        Ok(Tensor::f_stack(&rows.collect::<Result<Vec<_>, LabError>>()?, 0)?)
+    }
+
+    fn held_out_columns(&self, at: &Tensor, basis: &Tensor) -> Result<Option<Tensor>, LabError> {
+        let whole = self.whole()?;
+        let columns = stacked::curvatures(&self.network, whole.examples(self.loss), at, basis)?;
+        Ok(columns.map(|columns| columns.f_tr()?.f_contiguous()).transpose()?)
+    }
+
+    fn own(&self, item: usize, at: &Tensor) -> Result<Vec<f64>, LabError> {
+        if let Some(stacked) = self.stacked(&[item])?
+            && let Some(all) = stacked::losses(&self.network, at, stacked.examples(self.loss))?
+        {
+            return Ok(Vec::try_from(&all.f_to_kind(Kind::Double)?)?);
+        }
+        let batch = &self.batches[item];
+        let rows = at.size().first().copied().unwrap_or(0);
+        tch::no_grad(|| {
+            (0..rows)
+                .map(|row| {
+                    self.put(&at.f_get(row)?)?;
+                    let outputs = self.network.forward(&batch.inputs, false)?;
+                    let mean = self.mean(&outputs, &batch.labels)?;
+                    Ok(mean.f_to_kind(Kind::Double)?.f_double_value(&[])?)
+                })
+                .collect()
+        })
+    }
+}

@@ -1,0 +1,184 @@
+//! The last steps of a recorded run: what they consumed, and where they started from.
+
+use std::ops::Range;
+
+use stats::estimates::ItemOrder;
+use tch::Tensor;
+
+use super::{Course, TrainedProblem};
+use crate::replay::{Between, Replay};
+use lab::LabError;
+use lab::orders::replayed::Replayed;
+use lab::seat::Moment;
+use lab::split::Split;
+
+/// What an order permutes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Items {
+    /// The batches that the run took, whole.
+    Batches,
+    /// Single examples; a step takes the mean over those it consumes.
+    Examples,
+}
+
+/// The last steps of a run, and the run at their start.
+#[derive(Debug)]
+pub struct Window {
+    /// Steps before it.
+    pub first: u64,
+    /// Ids of every item, numbered as the run consumed them.
+    pub items: Vec<Vec<u32>>,
+    /// What the run itself did, as item numbers by step, and the epochs that items stay within.
+    pub orders: stats::estimates::Window,
+    moments: Vec<Moment>,
+    consumed: Replayed,
+    batch_size: u32,
+    start: Between,
+    theta: Tensor,
+}
+
+impl Window {
+    /// Trains the cell of `replay`, which is at its first step, up to the last `last` steps of the
+    /// order it `consumed`.
+    ///
+    /// # Errors
+    /// When the method does more than gradient steps on the workload's own loss, or keeps state that
+    /// cannot be told.
+    pub fn open(
+        replay: &mut Replay<'_>,
+        consumed: Replayed,
+        last: u64,
+        items: Items,
+    ) -> Result<Self, LabError> {
+        let refuse = |reason: String| Err(LabError::Order(reason));
+        if let Some(part) = replay.beyond_gradients() {
+            return refuse(format!(
+                "the method has {part}, so that a step is more than the gradient of a batch; \
+                 estimates cover plain gradient steps"
+            ));
+        }
+        let total = replay.steps();
+        if last == 0 || last > total {
+            return refuse(format!("a window of the last {last} steps, but the run has {total}"));
+        }
+        let first = total - last;
+        replay.reorder(consumed.clone());
+        replay.train(0..first, None)?;
+        let Some(start) = replay.between() else {
+            return refuse("the method's state between two steps cannot be told".to_owned());
+        };
+        let steps = replay.moments(&consumed);
+        let (mut numbered, mut reference, mut moments) = (Vec::new(), Vec::new(), Vec::new());
+        let mut epochs: Vec<(u32, Range<usize>)> = Vec::new();
+        for (moment, ids) in steps.into_iter().filter(|(moment, _)| moment.step >= first) {
+            let step = reference.len();
+            // A step that takes fewer examples stays where it is: were it moved, the loop would cut
+            // all batches behind it elsewhere.
+            let whole = ids.len() == replay.batch_size() as usize || items == Items::Examples;
+            match epochs.last_mut() {
+                Some((epoch, range)) if *epoch == moment.epoch && whole => range.end = step + 1,
+                _ => epochs.push((moment.epoch, step..step + 1)),
+            }
+            let next = u32::try_from(numbered.len()).unwrap_or(u32::MAX);
+            match items {
+                Items::Batches => {
+                    numbered.push(ids);
+                    reference.push(vec![next]);
+                }
+                Items::Examples => {
+                    reference.push((next..).take(ids.len()).collect());
+                    numbered.extend(ids.into_iter().map(|id| vec![id]));
+                }
+            }
+            moments.push(moment);
+        }
+        let epochs = epochs.into_iter().map(|(_, range)| range).collect();
+        Ok(Self {
+            first,
+            items: numbered,
+            orders: stats::estimates::Window::new(ItemOrder { steps: reference }, epochs)
+                .map_err(|error| LabError::Order(error.to_string()))?,
+            moments,
+            consumed,
+            batch_size: replay.batch_size(),
+            theta: TrainedProblem::flat(replay.network())?,
+            start,
+        })
+    }
+
+    /// Steps of the window, T.
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        self.moments.len()
+    }
+
+    /// Parameters at its start, shape p.
+    pub fn start(&self) -> &Tensor {
+        &self.theta
+    }
+
+    /// The update rule from the window's start on.
+    ///
+    /// # Errors
+    /// When the method has no update rule that can tell its state.
+    pub fn course(&self, replay: Replay<'_>) -> Result<Course, LabError> {
+        let mut replay = replay;
+        replay.resume(&self.start)?;
+        replay.into_course(self.moments.clone())
+    }
+
+    /// The problem whose items these are.
+    ///
+    /// # Errors
+    /// When the network keeps statistics over batches.
+    pub fn problem<'s>(
+        &self,
+        replay: &Replay<'s>,
+        held_out: &'s Split,
+    ) -> Result<TrainedProblem<'s>, LabError> {
+        let ready = replay.ready();
+        let loss = ready.material.loss.ok_or_else(|| {
+            LabError::Order("the workload has no loss of its own to take gradients of".to_owned())
+        })?;
+        TrainedProblem::new(replay.network(), loss, &ready.splits.train, &self.items, held_out)
+    }
+
+    /// The whole run with its window in another order: ids, epoch by epoch.
+    #[must_use]
+    pub fn whole(&self, order: &ItemOrder) -> Replayed {
+        let mut ids: Vec<u32> = self.consumed.epochs().concat();
+        let rest: Vec<u32> = order
+            .steps
+            .iter()
+            .flatten()
+            .flat_map(|item| self.items[*item as usize].iter().copied())
+            .collect();
+        let start = ids.len().saturating_sub(rest.len());
+        ids.truncate(start);
+        ids.extend(rest);
+        let mut left = ids.as_slice();
+        let epochs = self.consumed.epochs().iter().map(|epoch| {
+            let (own, rest) = left.split_at(epoch.len().min(left.len()));
+            left = rest;
+            own.to_vec()
+        });
+        self.consumed.with_epochs(epochs.collect())
+    }
+
+    /// Truly trains the window in `order`, by the loop that made the run; the parameters at its end.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    pub fn retrain(&self, replay: &mut Replay<'_>, order: &ItemOrder) -> Result<Tensor, LabError> {
+        replay.resume(&self.start)?;
+        replay.reorder(self.whole(order));
+        replay.train(self.first..u64::MAX, None)?;
+        Ok(TrainedProblem::flat(replay.network())?)
+    }
+
+    /// Examples per step.
+    #[must_use]
+    pub fn batch_size(&self) -> u32 {
+        self.batch_size
+    }
+}

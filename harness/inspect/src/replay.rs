@@ -1,0 +1,227 @@
+//! A cell trained again outside of clock and record: in parts, in another order, or under the eyes
+//! of another judge. In its own order it ends bit for bit where the run ended.
+
+use std::ops::Range;
+
+use ledger::digest::Digest;
+use ledger::transcript::Transcript;
+use tch::{TchError, Tensor};
+
+use crate::estimate::Course;
+use lab::LabError;
+use lab::network::Network;
+use lab::orders::replayed::Replayed;
+use lab::seat::{Moment, OrderSource, Recipe, Step};
+use training::cell::{Built, CellSetup};
+use training::clock::{Clock, Monotonic};
+use training::judge::Judge;
+use training::run::{Budget, Run, rounds};
+use training::workload::Ready;
+
+/// A cell at some step of its training.
+pub struct Replay<'a> {
+    setup: &'a CellSetup<'a>,
+    built: Built,
+}
+
+/// Weights, buffers and the update rule's state between two steps.
+#[derive(Debug)]
+pub struct Between {
+    weights: Vec<Tensor>,
+    rule: Vec<Tensor>,
+}
+
+/// Who looks at the model while it trains.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// Judges the model: at the start, on the grid and at the end.
+    pub judge: &'a dyn Judge,
+    /// Distance of the grid, in samples.
+    pub every: u64,
+}
+
+impl<'a> Replay<'a> {
+    /// The cell before its first step.
+    ///
+    /// # Errors
+    /// When the method does not fit the workload or libtorch refuses an operation.
+    pub fn new(setup: &'a CellSetup<'a>) -> Result<Self, LabError> {
+        let mut built = setup.build()?;
+        setup.start(&mut built.network, &built.streams)?;
+        Ok(Self { setup, built })
+    }
+
+    /// The same cell in another order.
+    #[must_use]
+    pub fn in_order(mut self, order: Replayed) -> Self {
+        self.built.recipe.order = Box::new(order);
+        self
+    }
+
+    /// From here on in another order.
+    pub fn reorder(&mut self, order: Replayed) {
+        self.built.recipe.order = Box::new(order);
+    }
+
+    /// The data.
+    #[must_use]
+    pub fn ready(&self) -> &'a Ready {
+        self.setup.ready
+    }
+
+    /// Where every step of the run in `order` stands, and the ids that it consumes.
+    #[must_use]
+    pub fn moments(&self, order: &Replayed) -> Vec<(Moment, Vec<u32>)> {
+        let recipe = &self.built.recipe;
+        let rounds = rounds(recipe, self.setup.examples(), self.setup.budget);
+        let batch = recipe.batch_size.max(1);
+        let total_steps = rounds.iter().map(|n| u64::from(n.div_ceil(batch))).sum();
+        let total_epochs = u32::try_from(rounds.len()).unwrap_or(u32::MAX);
+        let epochs = (0_u32..).zip(order.epochs()).zip(&rounds);
+        let steps = epochs.flat_map(|((epoch, ids), n)| {
+            let ids = &ids[..ids.len().min(*n as usize)];
+            ids.chunks(batch as usize).map(move |ids| (epoch, ids.to_vec()))
+        });
+        let moments = (0_u64..).zip(steps).map(|(step, (epoch, ids))| {
+            let lr_factor = recipe.schedule.factor(step, total_steps);
+            (Moment { step, total_steps, epoch, total_epochs, lr_factor, pass: 0 }, ids)
+        });
+        moments.collect()
+    }
+
+    /// What of the method a step has beside the gradient of a loss and the update rule.
+    #[must_use]
+    pub fn beyond_gradients(&self) -> Option<&'static str> {
+        let Recipe { view, step, adapter, averaging, .. } = &self.built.recipe;
+        if matches!(step, Step::Learner(_)) {
+            return Some("a learner of its own");
+        }
+        let parts = [
+            (view.is_some(), "a view that renders examples anew"),
+            (adapter.is_some(), "an adapter that restricts parameters"),
+            (averaging.is_some(), "averaged weights"),
+        ];
+        parts.into_iter().find_map(|(present, what)| present.then_some(what))
+    }
+
+    /// The update rule in its present state, over steps at `moments`.
+    ///
+    /// # Errors
+    /// When the method has no update rule, or one that cannot tell its state.
+    pub fn into_course(self, moments: Vec<Moment>) -> Result<Course, LabError> {
+        let Built { network, recipe, .. } = self.built;
+        match recipe.step {
+            Step::Gradient { optimizer, .. } => {
+                Course::new(&network, optimizer, moments, recipe.clip_norm)
+            }
+            Step::Learner(_) => Err(LabError::Order("the method has no update rule".to_owned())),
+        }
+    }
+
+    /// The network as it is.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.built.network
+    }
+
+    /// Examples per step.
+    #[must_use]
+    pub fn batch_size(&self) -> u32 {
+        self.built.recipe.batch_size
+    }
+
+    /// Steps of the whole run.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        let rounds = rounds(&self.built.recipe, self.setup.examples(), self.setup.budget);
+        rounds.iter().map(|n| u64::from(n.div_ceil(self.batch_size().max(1)))).sum()
+    }
+
+    /// Takes the steps of `part`, counted from 0 over the whole run; those before it are passed
+    /// over. Returns after how many steps the judge looked, each time.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation, or the judge fails.
+    pub fn train(
+        &mut self,
+        part: Range<u64>,
+        watch: Option<Watch<'_>>,
+    ) -> Result<Vec<u64>, LabError> {
+        let CellSetup { ready, budget, target, device, .. } = *self.setup;
+        let Built { streams, effective_seed, network, recipe, .. } = &mut self.built;
+        let every = watch.map_or(budget.evaluate_every, |watch| watch.every.max(1));
+        let mut looks = Vec::new();
+        let _ = Run {
+            network,
+            recipe,
+            splits: &ready.splits,
+            loss: ready.material.loss,
+            judge: watch.map(|watch| watch.judge),
+            source: OrderSource {
+                effective_seed,
+                streams,
+                examples: self.setup.examples(),
+                eligible: None,
+            },
+            budget: Budget { evaluate_every: every, ..budget },
+            target,
+            transcript: &mut Transcript::start(Digest::of(b"replay")),
+            clock: &mut Clock::start(Monotonic::start(), device),
+            part,
+        }
+        .train(&mut |evaluation, _| {
+            looks.push(evaluation.steps);
+            Ok(())
+        })?;
+        Ok(looks)
+    }
+
+    /// All that the coming steps depend on, where the update rule can tell its state and nothing
+    /// else of the method is known to keep one; what an objective keeps is not seen.
+    #[must_use]
+    pub fn between(&self) -> Option<Between> {
+        let recipe = &self.built.recipe;
+        if recipe.adapter.is_some() || recipe.averaging.is_some() {
+            return None;
+        }
+        match &recipe.step {
+            Step::Gradient { optimizer, .. } => {
+                Some(Between { weights: self.built.network.snapshot(), rule: optimizer.state()? })
+            }
+            Step::Learner(_) => None,
+        }
+    }
+
+    /// Goes to where `between` was taken, in a replay of the same cell.
+    ///
+    /// # Errors
+    /// When it is of another cell.
+    pub fn resume(&mut self, between: &Between) -> Result<(), TchError> {
+        self.built.network.restore(&between.weights)?;
+        match &mut self.built.recipe.step {
+            Step::Gradient { optimizer, .. } => optimizer.restore(&between.rule),
+            Step::Learner(_) => Ok(()),
+        }
+    }
+
+    /// Digest of the trained parameters and buffers, as records have it.
+    ///
+    /// # Errors
+    /// When values cannot be copied to the host.
+    pub fn digest(&self) -> Result<Digest, TchError> {
+        self.built.network.digest()
+    }
+
+    /// The network with the weights that are evaluated.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    pub fn finish(mut self) -> Result<Network, TchError> {
+        if let Some(averaging) = &self.built.recipe.averaging
+            && let Some(weights) = averaging.weights()?
+        {
+            self.built.network.exchange(&weights)?;
+        }
+        Ok(self.built.network)
+    }
+}

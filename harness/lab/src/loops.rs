@@ -1,3 +1,0 @@
-//! The training loop: one for every method of every family.
-
-pub mod training;

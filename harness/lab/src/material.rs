@@ -1,0 +1,110 @@
+//! What a workload offers methods beside batches. Nothing here tells how well a model does.
+
+use std::sync::Arc;
+
+use tch::Tensor;
+
+use crate::LabError;
+use crate::objectives::Natural;
+use crate::seat::{Outcome, Step, Task};
+
+/// What methods may know of a workload's training data.
+#[derive(Debug, Clone, Default)]
+pub struct Material {
+    /// The loss that plain training minimises.
+    pub loss: Option<Natural>,
+    /// Number of classes.
+    pub classes: Option<u32>,
+    /// Names of the groups that [`crate::split::Split::groups`] counts.
+    pub group_names: Vec<String>,
+    /// Group of each training example; empty without groups.
+    pub groups: Vec<u32>,
+    /// Score of each training example, higher is better; empty without scores.
+    pub scores: Vec<f64>,
+    /// Alphabet and length of token sequences.
+    pub tokens: Option<Tokens>,
+    /// Documents of equal length that each example packs side by side; 0 or 1 for none.
+    pub documents: u32,
+    /// Checks responses to training prompts.
+    pub verifier: Option<Arc<dyn Verifier>>,
+    /// Shape and scale of what is to be generated.
+    pub generation: Option<Generation>,
+    /// The tasks that training examples are.
+    pub points: Option<Points>,
+    /// The workload's own way to learn from a batch of tasks.
+    pub student: Option<Student>,
+}
+
+/// Builds a workload's own learner.
+pub type Student = fn(&Task<'_>) -> Result<Step, LabError>;
+
+impl Material {
+    /// Size of the alphabet; 0 without tokens.
+    #[must_use]
+    pub fn vocabulary(&self) -> usize {
+        self.tokens.and_then(|tokens| usize::try_from(tokens.vocabulary).ok()).unwrap_or(0)
+    }
+
+    /// Longest sequence that the network takes; 0 without tokens.
+    #[must_use]
+    pub fn context(&self) -> usize {
+        self.tokens.and_then(|tokens| usize::try_from(tokens.context).ok()).unwrap_or(0)
+    }
+}
+
+/// Token sequences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tokens {
+    /// Size of the alphabet, special tokens included.
+    pub vocabulary: i64,
+    /// Longest sequence that the network takes.
+    pub context: i64,
+    /// Ends a response.
+    pub end: Option<i64>,
+    /// Stands for a hidden token.
+    pub mask: Option<i64>,
+    /// First of the ordinary tokens, which come last in the alphabet.
+    pub first_ordinary: i64,
+}
+
+/// Checks responses.
+pub trait Verifier: std::fmt::Debug + Send + Sync {
+    /// What `response` (tokens up to and without the end) is worth as an answer to training
+    /// example `id`.
+    fn check(&self, id: u32, response: &[i64]) -> Outcome;
+
+    /// Tokens of every prompt, where all have as many.
+    fn prompt_length(&self) -> Option<usize> {
+        None
+    }
+
+    /// Longest response, in tokens, the end included.
+    fn longest_response(&self) -> usize;
+}
+
+/// What is to be generated.
+#[derive(Debug)]
+pub struct Generation {
+    /// Shape of one sample.
+    pub shape: Vec<i64>,
+    /// Standard deviation per coordinate.
+    pub sigma_data: f64,
+    /// Real draws that no split holds, as many as are judged at once: what a perfect model gives.
+    pub fresh: Tensor,
+}
+
+impl Clone for Generation {
+    fn clone(&self) -> Self {
+        let Self { shape, sigma_data, fresh } = self;
+        Self { shape: shape.clone(), sigma_data: *sigma_data, fresh: fresh.shallow_clone() }
+    }
+}
+
+/// Tasks as points of the unit cube, one per training example.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Points {
+    /// Coordinates per task.
+    pub dimensions: usize,
+    /// All coordinates, task by task.
+    pub coordinates: Vec<f64>,
+}

@@ -1,0 +1,22 @@
+//! Words of [`ledger::catalogue::WorkloadInfo::offers`], which methods ask for in their `needs`.
+
+/// A loss of its own that plain training minimises.
+pub const LOSS: &str = "a loss";
+/// One class per example, and logits.
+pub const CLASSES: &str = "classes";
+/// Tokens, and a model that predicts the next one.
+pub const TOKENS: &str = "tokens";
+/// Prompt and response in each example.
+pub const RESPONSES: &str = "responses";
+/// Named groups of examples, and a probe split.
+pub const GROUPS: &str = "groups";
+/// A score per example, such as its quality.
+pub const SCORES: &str = "scores";
+/// A verifier of responses.
+pub const VERIFIER: &str = "a verifier";
+/// Prompts of one length, so that a batch of them can be completed together.
+pub const PROMPTS: &str = "prompts of one length";
+/// A network that takes a noise level, and metrics of samples.
+pub const DENOISING: &str = "denoising";
+/// Tasks as points of a space, and a student of its own.
+pub const TASKS: &str = "a task space";

@@ -1,0 +1,361 @@
+//! Runs one cell: streams, network, method, warm-up, training; leaves plain data.
+
+use ledger::commitment;
+use ledger::digest::Digest;
+use ledger::given::GivenOrder;
+use ledger::lineage::Parents;
+use ledger::order::OrderLaw;
+use ledger::seed::Seed;
+use ledger::settings::Values;
+use ledger::streams::Streams;
+use ledger::transcript::{FinishedTranscript, Transcript};
+use tch::{Device, Tensor};
+
+use crate::artefacts::Artefacts;
+use crate::checkpoint::Weights;
+use crate::clock::{Clock, Clocks, Monotonic, Phase};
+use crate::run::{Budget, Ending, Observe, Run, Target, WHOLE, rounds};
+use crate::splits::Splits;
+use crate::workload::{Ready, Workload};
+use lab::LabError;
+use lab::method::Entry;
+use lab::network::Network;
+use lab::orders::replayed::Replayed;
+use lab::seat::{Facts, OrderSource, Recipe, Step, Task};
+use lab::split::Split;
+
+/// Steps of the untimed warm-up.
+const WARM_UP_STEPS: i64 = 3;
+
+/// What a cell is made of.
+pub struct CellSetup<'a> {
+    /// The workload.
+    pub workload: &'static Workload,
+    /// Its resolved settings.
+    pub workload_settings: &'a Values,
+    /// Its data.
+    pub ready: &'a Ready,
+    /// The method.
+    pub method: &'a Entry,
+    /// Its resolved settings.
+    pub settings: &'a Values,
+    /// The seed.
+    pub seed: &'a Seed,
+    /// Digest of the resolved cell, for the commitment.
+    pub config_hash: Digest,
+    /// How long.
+    pub budget: Budget,
+    /// What to reach.
+    pub target: &'a Target,
+    /// Where.
+    pub device: Device,
+    /// Where weights that several cells start from are kept.
+    pub artefacts: &'a dyn Artefacts,
+    /// Weights of the runs that this one descends from.
+    pub parents: Parents<Weights>,
+    /// The order to train in, in place of the method's.
+    pub order: Option<&'a GivenOrder>,
+}
+
+impl std::fmt::Debug for CellSetup<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CellSetup")
+            .field("workload", &(self.workload.info)().id)
+            .field("method", &self.method.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is known before step 0 and goes into the commitment index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Commitment {
+    /// h₀ of the run.
+    pub digest: Digest,
+    /// Number of epochs (rounds).
+    pub epochs: u32,
+    /// Commitment to the seed.
+    pub seed_commit: Digest,
+}
+
+/// What a cell leaves.
+#[derive(Debug)]
+pub struct Outcome {
+    /// How it ended.
+    pub ending: Ending,
+    /// The four clocks.
+    pub clocks: Clocks,
+    /// Law of the order.
+    pub law: OrderLaw,
+    /// What was consumed.
+    pub order: FinishedTranscript,
+    /// What was committed to before.
+    pub commitment: Commitment,
+    /// Digest of the final parameters and buffers.
+    pub parameters: Digest,
+    /// The network with the weights that are evaluated.
+    pub network: Network,
+    /// Number of trainable values.
+    pub parameter_count: u64,
+    /// Steps taken.
+    pub steps: u64,
+    /// Facts of the method's seats and of the common start.
+    pub facts: Facts,
+    /// Names of the random streams that were drawn from.
+    pub streams: Vec<String>,
+}
+
+/// A cell built, but not trained: what a commitment needs.
+pub struct Built {
+    /// Named streams of the run.
+    pub streams: Streams,
+    /// Effective seed of the contract's uniform orders.
+    pub effective_seed: [u8; 32],
+    /// The network, as the run starts from it.
+    pub network: Network,
+    /// The method's seats.
+    pub recipe: Recipe,
+    commitment: Commitment,
+}
+
+impl CellSetup<'_> {
+    /// The commitment of this cell, without training.
+    ///
+    /// # Errors
+    /// When the method does not fit the workload.
+    pub fn commitment(&self) -> Result<Commitment, LabError> {
+        Ok(self.build()?.commitment)
+    }
+
+    /// Network and method of this cell, without training.
+    ///
+    /// # Errors
+    /// When the method does not fit the workload or a parent's weights do not fit the network.
+    pub fn build(&self) -> Result<Built, LabError> {
+        let identity = &self.ready.identity;
+        let effective_seed = self.seed.effective(&identity.train_root);
+        let streams = Streams::new(effective_seed);
+        let mut network = self.network(&streams)?;
+        if let Some(weights) = &self.parents.from {
+            weights.put_into(&mut network)?;
+        }
+        let recipe = self.recipe(&network, &streams)?;
+        let examples = self.examples();
+        let epochs =
+            u32::try_from(rounds(&recipe, examples, self.budget).len()).unwrap_or(u32::MAX);
+        let seed_commit = self.seed.commit();
+        let digest = commitment::run_commitment(
+            &identity.train_root,
+            &self.config_hash,
+            u64::from(examples),
+            epochs,
+            &seed_commit,
+        );
+        let commitment = Commitment { digest, epochs, seed_commit };
+        Ok(Built { streams, effective_seed, network, recipe, commitment })
+    }
+
+    fn network(&self, streams: &Streams) -> Result<Network, LabError> {
+        let Self { workload, workload_settings, ready, device, .. } = *self;
+        Ok((workload.network)(workload_settings, &ready.material, streams, device)?)
+    }
+
+    fn recipe(&self, network: &Network, streams: &Streams) -> Result<Recipe, LabError> {
+        let teacher = match &self.parents.teacher {
+            Some(weights) => {
+                let mut teacher = network.duplicate();
+                weights.put_into(&mut teacher)?;
+                Some(teacher)
+            }
+            None => None,
+        };
+        let task = Task {
+            workload: (self.workload.info)().id,
+            network,
+            examples: self.examples(),
+            material: &self.ready.material,
+            teacher: teacher.as_ref(),
+            budget_samples: self.budget.samples,
+            streams,
+        };
+        let mut recipe = (self.method.method.build)(self.settings, &task)?;
+        if let Some(given) = self.order {
+            let law = recipe.order.law();
+            if law != OrderLaw::Uniform {
+                let reason = format!(
+                    "it is given the order {}, but brings an order of its own ({}); give the order to a method \
+                     that shuffles",
+                    given.file,
+                    serde_json::to_string(&law).unwrap_or_default().trim_matches('"')
+                );
+                return Err(task.unfit(self.method.id, reason));
+            }
+            let epochs = given.epochs(task.examples, task.budget_samples);
+            let epochs = epochs.map_err(|error| task.unfit(self.method.id, error.to_string()))?;
+            recipe.order = Box::new(Replayed::new(OrderLaw::Sorted, epochs));
+        }
+        if task.material.generation.is_some() && recipe.sampler.is_none() {
+            return Err(
+                task.unfit(self.method.id, "the workload judges samples; the method draws none")
+            );
+        }
+        Ok(recipe)
+    }
+
+    /// The network where every method starts, and what getting there left.
+    pub fn start(&self, network: &mut Network, streams: &Streams) -> Result<Facts, LabError> {
+        let Self { workload, workload_settings, ready, artefacts, .. } = *self;
+        match workload.start {
+            // A parent's weights are a start of their own.
+            Some(start) if self.parents.from.is_none() => {
+                start(network, ready, workload_settings, streams, artefacts)
+            }
+            _ => Ok(Facts::new()),
+        }
+    }
+
+    /// Number of training examples.
+    #[must_use]
+    pub fn examples(&self) -> u32 {
+        u32::try_from(self.ready.identity.sample_ids.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Trains. `commit` is called before step 0 and must have made the commitment durable when it
+    /// returns; `observe` after every evaluation.
+    ///
+    /// # Errors
+    /// When the method does not fit the workload, libtorch refuses an operation, or a callback fails.
+    pub fn run(
+        &self,
+        commit: &mut dyn FnMut(&Commitment) -> Result<(), LabError>,
+        observe: &mut Observe<'_>,
+    ) -> Result<Outcome, LabError> {
+        let Built { streams, effective_seed, mut network, mut recipe, commitment } =
+            self.build()?;
+        self.warm_up(&streams, &effective_seed)?;
+        commit(&commitment)?;
+        let mut gathered = self.start(&mut network, &streams)?;
+
+        let mut transcript = Transcript::start(commitment.digest);
+        let mut clock = Clock::start(Monotonic::start(), self.device);
+        let source = OrderSource {
+            effective_seed: &effective_seed,
+            streams: &streams,
+            examples: self.examples(),
+            eligible: None,
+        };
+        let ending = Run {
+            network: &mut network,
+            recipe: &mut recipe,
+            splits: &self.ready.splits,
+            loss: self.ready.material.loss,
+            judge: Some(self.ready.judge.as_ref()),
+            source,
+            budget: self.budget,
+            target: self.target,
+            transcript: &mut transcript,
+            clock: &mut clock,
+            part: WHOLE,
+        }
+        .train(observe)?;
+
+        clock.enter(Phase::Io);
+        let steps = transcript.steps();
+        let order =
+            transcript.finish(&self.ready.identity.sample_ids).map_err(std::io::Error::other)?;
+        let parameters = network.digest()?;
+        if let Some(averaging) = &recipe.averaging
+            && let Some(weights) = averaging.weights()?
+        {
+            network.exchange(&weights)?;
+        }
+        clock.enter(Phase::Other);
+        let parameter_count = network.parameters.iter().map(|p| p.tensor.numel() as u64).sum();
+        let clocks = clock.read();
+        let law = recipe.order.law();
+        gathered.extend(facts(&recipe));
+        gathered.extend(self.ready.judge.facts());
+        Ok(Outcome {
+            ending,
+            clocks,
+            law,
+            order,
+            commitment,
+            parameters,
+            network,
+            parameter_count,
+            steps,
+            facts: gathered,
+            streams: streams.used(),
+        })
+    }
+
+    /// A few steps on dummy data with a throw-away model, so that first-use costs of libtorch are
+    /// not charged to whichever cell happens to come first. Streams are functions of the seed, so
+    /// nothing the run draws is moved by it.
+    fn warm_up(&self, streams: &Streams, effective_seed: &[u8; 32]) -> Result<(), LabError> {
+        let mut network = self.network(streams)?;
+        let mut recipe = self.recipe(&network, streams)?;
+        let rows = i64::from(recipe.batch_size).min(i64::from(self.examples()));
+        let examples = u32::try_from(rows * WARM_UP_STEPS).unwrap_or(1).min(self.examples());
+        // One zero seen everywhere: no memory for a second data set.
+        let zeros = |like: &Tensor, rows: i64| -> Result<Tensor, LabError> {
+            let mut shape = like.size();
+            shape[0] = rows;
+            Ok(Tensor::f_zeros([1], (like.kind(), self.device))?.f_expand(&shape, false)?)
+        };
+        let dummy = |split: &Split, rows: i64| -> Result<Split, LabError> {
+            Ok(Split {
+                stored: zeros(&split.stored, rows)?,
+                labels: zeros(&split.labels, rows)?,
+                groups: split.groups.clone(),
+            })
+        };
+        let splits = Splits {
+            // Methods keep state per training example, so ids must stay valid.
+            train: dummy(&self.ready.splits.train, i64::from(self.examples()))?,
+            probe: match &self.ready.splits.probe {
+                Some(probe) => Some(dummy(probe, probe.len())?),
+                None => None,
+            },
+            validation: dummy(&self.ready.splits.validation, 1)?,
+            test: dummy(&self.ready.splits.test, 1)?,
+        };
+        let samples = u64::from(examples);
+        let budget = Budget { samples, evaluate_every: samples };
+        let mut clock = Clock::start(Monotonic::start(), self.device);
+        let source =
+            OrderSource { effective_seed, streams, examples: self.examples(), eligible: None };
+        Run {
+            network: &mut network,
+            recipe: &mut recipe,
+            splits: &splits,
+            loss: self.ready.material.loss,
+            judge: None,
+            source,
+            budget,
+            target: self.target,
+            transcript: &mut Transcript::start(Digest::of(b"warm-up")),
+            clock: &mut clock,
+            part: WHOLE,
+        }
+        .train(&mut |_, _| Ok(()))?;
+        Ok(())
+    }
+}
+
+/// The facts of all seats.
+pub fn facts(recipe: &Recipe) -> Facts {
+    let Recipe { order, view, step, adapter, averaging, .. } = recipe;
+    let mut all = order.facts();
+    all.extend(view.iter().flat_map(|view| view.facts()));
+    match step {
+        Step::Gradient { objective, optimizer } => {
+            all.extend(objective.facts());
+            all.extend(optimizer.facts());
+        }
+        Step::Learner(learner) => all.extend(learner.facts()),
+    }
+    all.extend(adapter.iter().flat_map(|adapter| adapter.facts()));
+    all.extend(averaging.iter().flat_map(|averaging| averaging.facts()));
+    all
+}

@@ -1,0 +1,53 @@
+//! What judges a model: only the training loop holds it, so that no method can see an evaluation.
+
+use std::collections::BTreeMap;
+
+use lab::LabError;
+use lab::network::Network;
+use lab::seat::{Facts, Sampler};
+use lab::split::Split;
+
+/// A split that a model is judged on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judged {
+    /// Targets are set on it.
+    Validation,
+    /// Only reported.
+    Test,
+}
+
+/// A trained model as it is judged.
+#[derive(Clone, Copy)]
+pub struct Model<'a> {
+    /// The network.
+    pub network: &'a Network,
+    /// How samples are drawn from it, when the method said so.
+    pub sampler: Option<&'a dyn Sampler>,
+}
+
+/// One look at a model.
+#[derive(Clone, Copy)]
+pub struct Look<'a> {
+    /// What is looked at.
+    pub model: Model<'a>,
+    /// Data of the split.
+    pub split: &'a Split,
+    /// Which split it is.
+    pub judged: Judged,
+    /// True at the end of the run, when figures that cost more are due.
+    pub last: bool,
+}
+
+/// Computes a workload's metrics.
+pub trait Judge: std::fmt::Debug {
+    /// Metrics by name, for example `accuracy`. Evaluation noise is fixed: the same for every arm.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation, or the model cannot be judged.
+    fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError>;
+
+    /// Facts for the record: what the metrics rest on.
+    fn facts(&self) -> Facts {
+        Facts::new()
+    }
+}

@@ -1,0 +1,447 @@
+//! The training loop: ids → batch → view → loss → gradients → update → projection.
+//!
+//! Everything between two evaluations runs inside the train clock, generation, probes and teachers
+//! included, and the loop itself copies nothing to the host: the ids of an epoch are uploaded
+//! once, batches are gathered by index on the device, and the transcript only copies ids; it is
+//! hashed at evaluations, inside the io clock.
+//!
+//! The judge is the loop's alone. No seat is handed it, or anything it returned.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use ledger::transcript::{ChainPoint, Transcript};
+use tch::{Kind, Tensor};
+
+use crate::clock::{Clock, Clocks, Phase, Time};
+use crate::judge::{Judge, Judged, Look, Model};
+use crate::splits::Splits;
+use lab::LabError;
+use lab::network::{Network, values};
+use lab::objectives::Natural;
+use lab::seat::{Active, Batch, Gradients, Moment, OrderSource, Recipe, Sampler, Shown, Step};
+use lab::split::Split;
+
+/// How long to train and when to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Samples to see at most.
+    pub samples: u64,
+    /// Distance of the evaluation grid, in samples.
+    pub evaluate_every: u64,
+}
+
+/// When a metric counts as at the target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    /// Metric on the validation split.
+    pub metric: String,
+    /// Value.
+    pub value: f64,
+    /// True when larger is better.
+    pub higher_is_better: bool,
+}
+
+impl Target {
+    fn is_met(&self, value: f64) -> bool {
+        if self.higher_is_better { value >= self.value } else { value <= self.value }
+    }
+}
+
+/// One look at the model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluation {
+    /// Samples seen.
+    pub samples: u64,
+    /// Steps taken.
+    pub steps: u64,
+    /// Train clock, seconds.
+    pub train_seconds: f64,
+    /// Loss of the last training batch; absent before the first.
+    pub train_loss: Option<f64>,
+    /// `validation/accuracy`, …; `test/…` at the first evaluation at the target and at the end.
+    /// Values that are not finite are left out.
+    pub metrics: BTreeMap<String, f64>,
+    /// Step chain of the transcript at this point.
+    pub chain: ChainPoint,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The budget is spent.
+    Completed,
+    /// Loss or metrics stopped being finite.
+    Diverged,
+}
+
+/// Receives every evaluation, in order; its time is charged to the io clock.
+pub type Observe<'a> = dyn FnMut(&Evaluation, &Clocks) -> Result<(), LabError> + 'a;
+
+/// A run about to start.
+#[derive(Debug)]
+pub struct Run<'a, T: Time> {
+    /// The network, as initialised.
+    pub network: &'a mut Network,
+    /// The method.
+    pub recipe: &'a mut Recipe,
+    /// The data.
+    pub splits: &'a Splits,
+    /// The loss that probes are made with, where the workload has one.
+    pub loss: Option<Natural>,
+    /// What judges the model; nobody in a warm-up.
+    pub judge: Option<&'a dyn Judge>,
+    /// Where the order comes from.
+    pub source: OrderSource<'a>,
+    /// How long.
+    pub budget: Budget,
+    /// What to reach.
+    pub target: &'a Target,
+    /// What was consumed.
+    pub transcript: &'a mut Transcript,
+    /// Time.
+    pub clock: &'a mut Clock<T>,
+    /// The steps that are taken, counted from 0; a replay passes over the others.
+    pub part: Range<u64>,
+}
+
+/// Every step of a run.
+pub const WHOLE: Range<u64> = 0..u64::MAX;
+
+struct Progress {
+    samples: u64,
+    total_samples: u64,
+    steps: u64,
+    target_met: bool,
+}
+
+/// Ids per round of a recipe under a budget, cut so that their sum is within the budget.
+#[must_use]
+pub fn rounds(recipe: &Recipe, examples: u32, budget: Budget) -> Vec<u32> {
+    let mut left = budget.samples;
+    let rounds = recipe.order.rounds(examples, budget.samples).into_iter().map(|n| {
+        let n = u32::try_from(left).map_or(n, |left| left.min(n));
+        left -= u64::from(n);
+        n
+    });
+    rounds.take_while(|n| *n > 0).collect()
+}
+
+impl<T: Time> Run<'_, T> {
+    /// Trains to the end of the budget, calling `observe` after every evaluation.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation, the order leaves the training split, or `observe` fails.
+    pub fn train(&mut self, observe: &mut Observe<'_>) -> Result<Ending, LabError> {
+        let rounds = rounds(self.recipe, self.source.examples, self.budget);
+        let batch_size = self.recipe.batch_size as usize;
+        let total_steps =
+            rounds.iter().map(|n| u64::from(n.div_ceil(self.recipe.batch_size))).sum();
+        let total_samples = rounds.iter().copied().map(u64::from).sum();
+        let total_epochs = u32::try_from(rounds.len()).unwrap_or(u32::MAX);
+        let mut progress = Progress { samples: 0, total_samples, steps: 0, target_met: false };
+        if rounds.is_empty() {
+            // Without a step, what a method prepares is all it does: the only look is behind it.
+            self.clock.enter(Phase::Train);
+            self.prepare()?;
+            return self.look(&mut progress, None, observe);
+        }
+        if self.look(&mut progress, None, observe)? == Ending::Diverged {
+            return Ok(Ending::Diverged);
+        }
+
+        self.clock.enter(Phase::Train);
+        let eligible = self.prepare()?;
+        let mut trained = Trained { active: Active::All, parameters: Vec::new(), stage: 0 };
+        trained.switch(self.network, Active::All);
+        for (epoch, &n) in (0..).zip(&rounds) {
+            if self.recipe.order.wants_probe(epoch) {
+                let group_losses = self.probe()?;
+                self.recipe.order.observe(Shown::Probe { group_losses: &group_losses });
+            }
+            let source = OrderSource { eligible: eligible.as_deref(), ..self.source };
+            let plan = self.recipe.order.epoch(epoch, &source);
+            let ids = self.checked(&plan.ids, n, epoch)?;
+            let uploaded = self.upload(ids)?;
+            self.transcript.begin_epoch(plan.block);
+            let mut start = 0;
+            for chunk in ids.chunks(batch_size) {
+                let lr_factor = self.recipe.schedule.factor(progress.steps, total_steps);
+                let step = progress.steps;
+                if step >= self.part.end {
+                    break;
+                }
+                if step < self.part.start {
+                    start += chunk.len() as i64;
+                    progress.steps += 1;
+                    progress.samples += chunk.len() as u64;
+                    continue;
+                }
+                let moment = Moment { step, total_steps, epoch, total_epochs, lr_factor, pass: 0 };
+                let length = chunk.len() as u64;
+                let sample_ids = uploaded.f_narrow(0, start, chunk.len() as i64)?;
+                start += chunk.len() as i64;
+                let batch = self.splits.train.gather(chunk, sample_ids)?;
+                let loss = self.step(batch, &mut trained, moment)?;
+                let pushed = self.transcript.push_step(chunk);
+                pushed.map_err(|error| LabError::Order(error.to_string()))?;
+                let cell = progress.samples / self.budget.evaluate_every;
+                progress.steps += 1;
+                progress.samples += length;
+                if progress.samples / self.budget.evaluate_every > cell
+                    || progress.steps == total_steps
+                {
+                    if self.look(&mut progress, loss.as_ref(), observe)? == Ending::Diverged {
+                        return Ok(Ending::Diverged);
+                    }
+                    self.clock.enter(Phase::Train);
+                }
+            }
+        }
+        self.clock.enter(Phase::Other);
+        Ok(Ending::Completed)
+    }
+
+    /// One step; returns the loss, still on the device.
+    fn step(
+        &mut self,
+        mut batch: Batch,
+        trained: &mut Trained,
+        mut moment: Moment,
+    ) -> Result<Option<Tensor>, LabError> {
+        let Recipe { view, step, clip_norm, adapter, averaging, order, .. } = &mut *self.recipe;
+        if let Some(view) = view {
+            view.render(&mut batch, &moment, self.source.streams)?;
+        }
+        let (objective, optimizer) = match step {
+            Step::Gradient { objective, optimizer } => (objective, optimizer),
+            Step::Learner(learner) => {
+                let loss = learner.step(self.network, &batch, &moment)?;
+                if let Some(scores) = learner.scores() {
+                    order.observe(Shown::Step { ids: &batch.ids, scores });
+                }
+                return Ok(loss.map(Tensor::from));
+            }
+        };
+        let stage = objective.stage(&moment);
+        if stage.index != trained.stage {
+            trained.stage = stage.index;
+            optimizer.reset()?;
+            if let Some(averaging) = averaging {
+                averaging.reset(&self.network.parameters)?;
+            }
+        }
+        moment.lr_factor *= stage.lr_factor;
+        trained.switch(self.network, optimizer.active(&moment));
+        tch::no_grad(|| objective.before_step(self.network, &batch, &moment))?;
+        let mut last = None;
+        for pass in 0..objective.passes() {
+            moment.pass = pass;
+            let loss = objective.loss(self.network, &batch, &moment)?;
+            let inputs: Vec<_> = trained
+                .parameters
+                .iter()
+                .map(|&index| &self.network.parameters[index].tensor)
+                .collect();
+            let mut tensors = Tensor::f_run_backward(&[&loss], &inputs, false, false)?;
+            let _guard = tch::no_grad_guard();
+            if let Some(longest) = clip_norm {
+                clip(&mut tensors, *longest)?;
+            }
+            let gradients = Gradients { active: trained.parameters.clone(), tensors };
+            optimizer.update(&self.network.parameters, &gradients, &moment)?;
+            if let Some(adapter) = adapter {
+                let parameters = &mut self.network.parameters;
+                adapter.project(parameters, &gradients, optimizer.as_mut(), &moment)?;
+            }
+            if let Some(averaging) = averaging {
+                averaging.after_update(&self.network.parameters, &moment)?;
+            }
+            last = Some(loss);
+        }
+        tch::no_grad(|| objective.after_step(self.network, &batch, &moment))?;
+        if let Some(scores) = objective.scores() {
+            order.observe(Shown::Step { ids: &batch.ids, scores });
+        }
+        Ok(last)
+    }
+
+    /// Lets the adapter see the network and one batch, drawn from its own stream, and the
+    /// objective the training split; returns the ids that it can use, if not all.
+    fn prepare(&mut self) -> Result<Option<Vec<u32>>, LabError> {
+        if let Some(adapter) = &mut self.recipe.adapter {
+            let mut ids: Vec<u32> = (0..self.source.examples).collect();
+            ledger::order::shuffle(&mut self.source.streams.generator("probe"), &mut ids);
+            ids.truncate(self.recipe.batch_size as usize);
+            let probe = self.splits.train.batch(&ids)?;
+            adapter.prepare(self.network, self.source.streams, &probe)?;
+        }
+        match &mut self.recipe.step {
+            Step::Gradient { objective, .. } => {
+                tch::no_grad(|| objective.start(self.network, &self.splits.train))
+            }
+            Step::Learner(_) => Ok(None),
+        }
+    }
+
+    /// Mean loss of each group on the probe split.
+    fn probe(&self) -> Result<Vec<f64>, LabError> {
+        let (Some(split), Some(loss)) = (&self.splits.probe, self.loss) else {
+            return Err(LabError::Order("the order asks for a probe split; there is none".into()));
+        };
+        let groups = split.groups.iter().max().map_or(0, |last| *last as usize + 1);
+        let mut sums = vec![(0.0, 0.0); groups];
+        tch::no_grad(|| {
+            let (inputs, labels) = split.rows(0, split.len())?;
+            let losses = loss.of_outputs(&self.network.forward(&inputs, false)?, &labels)?;
+            for (loss, &group) in values(&losses)?.into_iter().zip(&split.groups) {
+                let (sum, count) = &mut sums[group as usize];
+                *sum += f64::from(loss);
+                *count += 1.0;
+            }
+            Ok::<_, LabError>(())
+        })?;
+        Ok(sums.into_iter().map(|(sum, count)| sum / f64::max(count, 1.0)).collect())
+    }
+
+    /// The first `n` ids of an epoch, all within the training split.
+    fn checked<'p>(&self, ids: &'p [u32], n: u32, epoch: u32) -> Result<&'p [u32], LabError> {
+        let examples = self.source.examples;
+        let broken =
+            |what: String| Err(LabError::Order(format!("the order of epoch {epoch} {what}")));
+        let Some(consumed) = ids.get(..n as usize) else {
+            return broken(format!("has {} ids, but {n} were announced", ids.len()));
+        };
+        match consumed.iter().find(|id| **id >= examples) {
+            Some(id) => broken(format!("names example {id} of {examples}")),
+            None => Ok(consumed),
+        }
+    }
+
+    fn upload(&self, ids: &[u32]) -> Result<Tensor, LabError> {
+        Ok(upload(ids, self.splits)?)
+    }
+
+    /// Evaluates with the train clock stopped.
+    fn look(
+        &mut self,
+        progress: &mut Progress,
+        loss: Option<&Tensor>,
+        observe: &mut Observe<'_>,
+    ) -> Result<Ending, LabError> {
+        let Some(judge) = self.judge else { return Ok(Ending::Completed) };
+        self.clock.enter(Phase::Eval);
+        let train_seconds = self.clock.read().train;
+        let train_loss = match loss {
+            Some(loss) => Some(f64::try_from(&loss.f_to_kind(Kind::Double)?)?),
+            None => None,
+        };
+        let last = progress.samples == progress.total_samples;
+        let averaged = match &self.recipe.averaging {
+            Some(averaging) => tch::no_grad(|| averaging.weights())?,
+            None => None,
+        };
+        let trained = match averaged {
+            Some(weights) => Some(self.network.exchange(&weights)?),
+            None => None,
+        };
+        let sampler = self.recipe.sampler.as_deref();
+        let mut all = judged(judge, self.network, sampler, self.splits, Judged::Validation, last)?;
+        let value =
+            all.get(&format!("validation/{}", self.target.metric)).copied().unwrap_or(f64::NAN);
+        let first = !progress.target_met && self.target.is_met(value);
+        progress.target_met |= first;
+        let finite =
+            train_loss.is_none_or(f64::is_finite) && all.values().all(|value| value.is_finite());
+        if finite && (first || last) {
+            all.extend(judged(judge, self.network, sampler, self.splits, Judged::Test, last)?);
+        }
+        if let Some(weights) = trained {
+            self.network.exchange(&weights)?;
+        }
+        self.clock.enter(Phase::Io);
+        let chain = self.transcript.chain();
+        all.retain(|_, value| value.is_finite());
+        let Progress { samples, steps, .. } = *progress;
+        let train_loss = train_loss.filter(|loss| loss.is_finite());
+        let evaluation =
+            Evaluation { samples, steps, train_seconds, train_loss, metrics: all, chain };
+        observe(&evaluation, &self.clock.read())?;
+        self.clock.enter(Phase::Other);
+        Ok(if finite { Ending::Completed } else { Ending::Diverged })
+    }
+}
+
+/// Metrics of the model on a split, as `split/metric`.
+fn judged(
+    judge: &dyn Judge,
+    network: &Network,
+    sampler: Option<&dyn Sampler>,
+    splits: &Splits,
+    judged: Judged,
+    last: bool,
+) -> Result<BTreeMap<String, f64>, LabError> {
+    let (name, split): (_, &Split) = match judged {
+        Judged::Validation => ("validation", &splits.validation),
+        Judged::Test => ("test", &splits.test),
+    };
+    let look = Look { model: Model { network, sampler }, split, judged, last };
+    let metrics = tch::no_grad(|| judge.metrics(&look))?.into_iter();
+    Ok(metrics.map(|(metric, value)| (format!("{name}/{metric}"), value)).collect())
+}
+
+/// Scales gradients down to a joint norm of at most `longest`, as
+/// `torch.nn.utils.clip_grad_norm_` does: by `longest / (norm + 1e-6)`, at most 1.
+pub fn clip(gradients: &mut [Tensor], longest: f64) -> Result<(), tch::TchError> {
+    let norms =
+        gradients.iter().map(|gradient| gradient.f_norm()).collect::<Result<Vec<_>, _>>()?;
+    let norm = Tensor::f_stack(&norms, 0)?.f_norm()?;
+    let factor =
+        norm.f_add_scalar(1e-6)?.f_reciprocal()?.f_mul_scalar(longest)?.f_clamp_max(1.0)?;
+    for gradient in gradients {
+        let _ = gradient.f_mul_(&factor)?;
+    }
+    Ok(())
+}
+
+/// Which parameters the coming step moves.
+struct Trained {
+    active: Active,
+    parameters: Vec<usize>,
+    stage: u32,
+}
+
+impl Trained {
+    fn switch(&mut self, network: &Network, wanted: Active) {
+        if wanted != self.active || self.parameters.is_empty() {
+            self.active = wanted;
+            self.parameters = trainable(network, wanted);
+        }
+    }
+}
+
+fn upload(ids: &[u32], splits: &Splits) -> Result<Tensor, tch::TchError> {
+    let ids: Vec<i64> = ids.iter().copied().map(i64::from).collect();
+    Tensor::f_from_slice(&ids)?.f_to_device(splits.train.labels.device())
+}
+
+/// Switches gradients on for the active layers and off before them; returns the indices of the
+/// parameters that move. Off *before* the forward pass: only so is the backward pass cut short.
+fn trainable(network: &Network, active: Active) -> Vec<usize> {
+    let first = match active {
+        Active::All => 0,
+        Active::From(layer) => layer.min(network.depth().saturating_sub(1)),
+    };
+    let mut moved = Vec::with_capacity(network.parameters.len());
+    for (index, parameter) in network.parameters.iter().enumerate() {
+        let moves = parameter.layer >= first;
+        let _ = parameter.tensor.set_requires_grad(moves);
+        if moves {
+            moved.push(index);
+        }
+    }
+    moved
+}
+
+#[cfg(test)]
+mod tests;

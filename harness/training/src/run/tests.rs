@@ -1,0 +1,388 @@
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use ledger::catalogue::Schedule;
+use ledger::digest::Digest;
+use ledger::order::OrderLaw;
+use ledger::streams::Streams;
+use tch::{Device, TchError};
+
+use super::*;
+use lab::models::mlp::mlp;
+use lab::network::Parameter;
+use lab::optim::sgd::{Sgd, SgdSettings};
+use lab::seat::{Averaging, EpochPlan, Learner, Objective, Order, Stage, View};
+use lab::trial;
+
+/// A clock that only moves when the code under test says so.
+#[derive(Debug, Clone, Default)]
+struct Hand(Rc<Cell<u64>>);
+
+impl Hand {
+    fn pass(&self, seconds: u64) {
+        self.0.set(self.0.get() + seconds);
+    }
+}
+
+impl Time for Hand {
+    fn now(&self) -> Duration {
+        Duration::from_secs(self.0.get())
+    }
+}
+
+/// What happened, in order.
+type Diary = Rc<RefCell<Vec<String>>>;
+
+/// Cross-entropy that takes time wherever an objective may, in `stages` stages, scoring examples
+/// by their id.
+struct Slow {
+    hand: Hand,
+    diary: Diary,
+    passes: u32,
+    stages: u64,
+    scores: Vec<f64>,
+}
+
+impl Objective for Slow {
+    fn start(&mut self, _: &Network, train: &Split) -> Result<Option<Vec<u32>>, LabError> {
+        self.hand.pass(1000);
+        self.diary.borrow_mut().push(format!("start on {}", train.len()));
+        Ok(Some(vec![1, 2, 3]))
+    }
+
+    fn stage(&self, moment: &Moment) -> Stage {
+        let index = moment.step * self.stages / moment.total_steps;
+        Stage { index: u32::try_from(index).unwrap(), lr_factor: 1.0 }
+    }
+
+    fn before_step(&mut self, _: &Network, batch: &Batch, _: &Moment) -> Result<(), LabError> {
+        self.hand.pass(100);
+        self.scores = batch.ids.iter().copied().map(f64::from).collect();
+        Ok(())
+    }
+
+    fn passes(&self) -> u32 {
+        self.passes
+    }
+
+    fn losses(
+        &mut self,
+        network: &Network,
+        batch: &Batch,
+        moment: &Moment,
+    ) -> Result<Tensor, TchError> {
+        self.hand.pass(10);
+        self.diary.borrow_mut().push(format!("step {} pass {}", moment.step, moment.pass));
+        Natural::Classes.losses(network, batch, moment)
+    }
+
+    fn after_step(&mut self, _: &Network, _: &Batch, _: &Moment) -> Result<(), TchError> {
+        self.hand.pass(1);
+        Ok(())
+    }
+
+    fn scores(&self) -> Option<&[f64]> {
+        Some(&self.scores)
+    }
+}
+
+/// Rounds of eight ids, looked up in turn, with a probe before each round.
+struct Watching(Diary, Hand);
+
+impl Order for Watching {
+    fn law(&self) -> OrderLaw {
+        OrderLaw::Adaptive
+    }
+
+    fn rounds(&self, _: u32, budget_samples: u64) -> Vec<u32> {
+        vec![8; usize::try_from(budget_samples / 8).unwrap()]
+    }
+
+    fn wants_probe(&self, _: u32) -> bool {
+        true
+    }
+
+    fn observe(&mut self, shown: Shown<'_>) {
+        let text = match shown {
+            Shown::Step { ids, scores } => {
+                assert_eq!(ids.len(), scores.len());
+                assert!(ids.iter().zip(scores).all(|(id, score)| f64::from(*id) == *score));
+                "scores".to_owned()
+            }
+            Shown::Probe { group_losses } => format!("probe of {}", group_losses.len()),
+        };
+        self.0.borrow_mut().push(text);
+    }
+
+    fn epoch(&mut self, epoch: u32, source: &OrderSource<'_>) -> EpochPlan {
+        self.1.pass(10_000);
+        assert_eq!(source.eligible, Some(&[1, 2, 3][..]));
+        EpochPlan { ids: (epoch * 8..epoch * 8 + 8).collect(), block: epoch }
+    }
+}
+
+/// Takes time to look, and says whether it saw averaged weights.
+#[derive(Debug)]
+struct Watch(Hand, Rc<RefCell<Vec<f64>>>);
+
+impl Judge for Watch {
+    fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
+        self.0.pass(1_000_000);
+        let first = look.model.network.parameters[0].tensor.double_value(&[0, 0]);
+        self.1.borrow_mut().push(first);
+        Ok(BTreeMap::from([("first".to_owned(), first)]))
+    }
+}
+
+struct Setting {
+    network: Network,
+    recipe: Recipe,
+    hand: Hand,
+    diary: Diary,
+    seen: Rc<RefCell<Vec<f64>>>,
+}
+
+impl Setting {
+    fn new(passes: u32, stages: u64) -> Self {
+        let (hand, diary) = (Hand::default(), Diary::default());
+        let network = mlp(&[6, 5, 4], &trial::streams(), Device::Cpu).unwrap();
+        let scores = Vec::new();
+        let objective =
+            Slow { hand: hand.clone(), diary: Rc::clone(&diary), passes, stages, scores };
+        let optimizer = Box::new(Sgd::new(SgdSettings::default(), &network));
+        let step = Step::Gradient { objective: Box::new(objective), optimizer };
+        let mut recipe = Recipe::of(8, Schedule::Constant, step);
+        recipe.order = Box::new(Watching(Rc::clone(&diary), hand.clone()));
+        Self { network, recipe, hand, diary, seen: Rc::default() }
+    }
+
+    fn train(&mut self, samples: u64) -> Result<Clocks, LabError> {
+        let split = |groups: Vec<u32>| Split { groups, ..trial::split(&[6]).unwrap() };
+        let splits = Splits {
+            train: split(Vec::new()),
+            probe: Some(split((0..trial::EXAMPLES).map(|id| id % 3).collect())),
+            validation: split(Vec::new()),
+            test: split(Vec::new()),
+        };
+        let streams = trial::streams();
+        let mut clock = Clock::start(self.hand.clone(), Device::Cpu);
+        let judge = Watch(self.hand.clone(), Rc::clone(&self.seen));
+        let target = Target { metric: "first".into(), value: 1e9, higher_is_better: true };
+        Run {
+            network: &mut self.network,
+            recipe: &mut self.recipe,
+            splits: &splits,
+            loss: Some(Natural::Classes),
+            judge: Some(&judge),
+            source: OrderSource {
+                effective_seed: &[1; 32],
+                streams: &streams,
+                examples: trial::EXAMPLES,
+                eligible: None,
+            },
+            budget: Budget { samples, evaluate_every: samples },
+            target: &target,
+            transcript: &mut Transcript::start(Digest::of(b"test")),
+            clock: &mut clock,
+            part: WHOLE,
+        }
+        .train(&mut |_, _| Ok(()))?;
+        Ok(clock.read())
+    }
+}
+
+#[test]
+fn all_that_a_method_does_is_charged_to_its_clock_and_looking_is_not() {
+    let mut setting = Setting::new(1, 1);
+    let clocks = setting.train(16).unwrap();
+    // start, two rounds, two steps of 100 + 10 + 1.
+    assert_eq!(clocks.train, 1000.0 + 2.0 * 10_000.0 + 2.0 * 111.0);
+    // Before training, at the end, and on the test split at the end.
+    assert_eq!(clocks.eval, 3e6);
+}
+
+#[test]
+fn an_order_sees_probes_and_scores_before_its_next_round_and_never_an_evaluation() {
+    let mut setting = Setting::new(2, 1);
+    setting.train(16).unwrap();
+    let expected = [
+        "start on 128",
+        "probe of 3",
+        "step 0 pass 0",
+        "step 0 pass 1",
+        "scores",
+        "probe of 3",
+        "step 1 pass 0",
+        "step 1 pass 1",
+        "scores",
+    ];
+    assert_eq!(*setting.diary.borrow(), expected);
+}
+
+/// Multiplies inputs by what it drew for each example.
+struct Scaling;
+
+impl View for Scaling {
+    fn render(
+        &mut self,
+        batch: &mut Batch,
+        moment: &Moment,
+        streams: &Streams,
+    ) -> Result<(), TchError> {
+        let drawn = batch.ids.iter().map(|id| {
+            ledger::streams::uniform(&mut streams.keyed("view", *id, moment.epoch), 1, 0.0, 1.0)[0]
+        });
+        let drawn: Vec<f32> = drawn.collect();
+        batch.inputs = batch.inputs.f_mul(&Tensor::from_slice(&drawn).view([-1, 1]))?;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_view_changes_what_the_network_sees_and_not_the_stored_split() {
+    let digest = |view: Option<Box<dyn View>>| {
+        let mut setting = Setting::new(1, 1);
+        setting.recipe.view = view;
+        setting.train(16).unwrap();
+        setting.network.digest().unwrap()
+    };
+    assert_ne!(digest(None), digest(Some(Box::new(Scaling))));
+    assert_eq!(digest(Some(Box::new(Scaling))), digest(Some(Box::new(Scaling))));
+}
+
+/// Weights that are all seven, from the second update of a stage on.
+#[derive(Default)]
+struct Seven(u32, Vec<Vec<i64>>);
+
+impl Averaging for Seven {
+    fn after_update(&mut self, parameters: &[Parameter], _: &Moment) -> Result<(), TchError> {
+        self.0 += 1;
+        self.1 = parameters.iter().map(|parameter| parameter.tensor.size()).collect();
+        Ok(())
+    }
+
+    fn weights(&self) -> Result<Option<Vec<Tensor>>, TchError> {
+        let sevens = self
+            .1
+            .iter()
+            .map(|size| Tensor::f_full(size.as_slice(), 7.0, (Kind::Float, Device::Cpu)));
+        if self.0 < 2 { Ok(None) } else { Ok(Some(sevens.collect::<Result<_, _>>()?)) }
+    }
+
+    fn reset(&mut self, _: &[Parameter]) -> Result<(), TchError> {
+        self.0 = 0;
+        Ok(())
+    }
+}
+
+#[test]
+fn averaged_weights_are_judged_and_the_trained_ones_stay_bit_for_bit() {
+    let mut plain = Setting::new(1, 1);
+    plain.train(32).unwrap();
+    let mut averaged = Setting::new(1, 1);
+    averaged.recipe.averaging = Some(Box::new(Seven::default()));
+    averaged.train(32).unwrap();
+    assert_eq!(plain.network.digest().unwrap(), averaged.network.digest().unwrap());
+    assert_eq!(averaged.seen.borrow()[1..], [7.0, 7.0]);
+    assert_ne!(plain.seen.borrow()[1], 7.0);
+}
+
+#[test]
+fn a_new_stage_starts_optimiser_and_averaging_afresh() {
+    // Four steps in four stages: no stage has a second update, and momentum never builds up.
+    let mut stages = Setting::new(1, 4);
+    stages.recipe.averaging = Some(Box::new(Seven::default()));
+    stages.train(32).unwrap();
+    assert_ne!(stages.seen.borrow()[1], 7.0);
+    let mut one = Setting::new(1, 1);
+    one.train(32).unwrap();
+    assert_ne!(one.network.digest().unwrap(), stages.network.digest().unwrap());
+}
+
+#[test]
+fn a_clipped_gradient_keeps_its_direction_and_takes_the_given_norm() {
+    let mut gradients = [Tensor::from_slice(&[3.0_f32, 0.0]), Tensor::from_slice(&[4.0_f32])];
+    clip(&mut gradients, 1.0).unwrap();
+    let [a, b] = gradients.each_ref().map(|gradient| gradient.double_value(&[0]));
+    assert!((a - 0.6).abs() < 1e-6 && (b - 0.8).abs() < 1e-6, "{a} {b}");
+    clip(&mut gradients, 5.0).unwrap();
+    assert_eq!(gradients[1].double_value(&[0]), b);
+}
+
+/// Adds one to every parameter.
+struct Counting;
+
+impl Learner for Counting {
+    fn step(
+        &mut self,
+        network: &mut Network,
+        _: &Batch,
+        _: &Moment,
+    ) -> Result<Option<f64>, LabError> {
+        tch::no_grad(|| {
+            for parameter in &mut network.parameters {
+                let _ = parameter.tensor.f_add_scalar_(1.0)?;
+            }
+            Ok(None)
+        })
+    }
+}
+
+#[test]
+fn a_learner_takes_the_whole_step() {
+    let mut setting = Setting::new(1, 1);
+    setting.recipe.step = Step::Learner(Box::new(Counting));
+    setting.recipe.order = Box::new(lab::orders::Uniform);
+    let before = setting.network.parameters[0].tensor.double_value(&[0, 0]);
+    setting.train(32).unwrap();
+    let after = setting.network.parameters[0].tensor.double_value(&[0, 0]);
+    assert!((after - before - 4.0).abs() < 1e-6);
+}
+
+/// Ids from 1 to N: one too far.
+struct Outside;
+
+impl Order for Outside {
+    fn law(&self) -> OrderLaw {
+        OrderLaw::Sorted
+    }
+
+    fn epoch(&mut self, epoch: u32, source: &OrderSource<'_>) -> EpochPlan {
+        EpochPlan { ids: (1..=source.examples).collect(), block: epoch }
+    }
+}
+
+#[test]
+fn an_order_that_leaves_the_training_split_is_the_methods_fault_and_not_the_stores() {
+    let mut setting = Setting::new(1, 1);
+    setting.recipe.order = Box::new(Outside);
+    let error = setting.train(u64::from(trial::EXAMPLES)).unwrap_err();
+    assert!(matches!(error, LabError::Order(_)), "{error}");
+    assert_eq!(error.to_string(), "the order of epoch 0 names example 128 of 128");
+}
+
+#[test]
+fn a_run_without_rounds_is_looked_at_once_and_leaves_the_network_alone() {
+    struct Nothing;
+    impl Order for Nothing {
+        fn law(&self) -> OrderLaw {
+            OrderLaw::Uniform
+        }
+
+        fn rounds(&self, _: u32, _: u64) -> Vec<u32> {
+            Vec::new()
+        }
+
+        fn epoch(&mut self, _: u32, _: &OrderSource<'_>) -> EpochPlan {
+            EpochPlan { ids: Vec::new(), block: 0 }
+        }
+    }
+    let mut setting = Setting::new(1, 1);
+    setting.recipe.order = Box::new(Nothing);
+    let before = setting.network.digest().unwrap();
+    setting.train(32).unwrap();
+    assert_eq!(setting.network.digest().unwrap(), before);
+    // Validation and test, once each.
+    assert_eq!(setting.seen.borrow().len(), 2);
+}

@@ -1,0 +1,365 @@
+//! Tasks of a few seconds, on which tests run whole methods through the training loop, always on
+//! the CPU: a [`Trial`] of noisy images with its own small CNN, [`train`] on a network of the
+//! test's choice, or the [`Stage`] of a workload.
+
+use std::path::PathBuf;
+
+use data::Sources;
+use ledger::digest::Digest;
+use ledger::order::OrderLaw;
+use ledger::seed::Seed;
+use ledger::settings::Values;
+use ledger::streams::{self, Streams};
+use ledger::transcript::{FinishedTranscript, Transcript};
+use tch::{Device, TchError, Tensor};
+
+use crate::artefacts::Unkept;
+use crate::cell::facts;
+use crate::clock::{Clock, Monotonic};
+use crate::run::{Budget, Run, Target, WHOLE};
+use crate::splits::Splits;
+use crate::workload::{Ready, Workload};
+use lab::LabError;
+use lab::material::{Generation, Material};
+use lab::method::Method;
+use lab::models::cnn::{Shape, cnn};
+use lab::network::Network;
+use lab::objectives::Natural;
+use lab::seat::{Facts, OrderSource, Task};
+use lab::split::Split;
+use lab::trial::{EXAMPLES, SEED, split};
+
+const CLASSES: u32 = 3;
+const SIDE: u32 = 8;
+
+/// How long, on how much, from which seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trial {
+    /// Number of training examples.
+    pub examples: u32,
+    /// Budget in epochs.
+    pub epochs: u32,
+    /// Integer seed of network, data and order.
+    pub seed: u64,
+}
+
+/// What a method left behind.
+#[derive(Debug)]
+pub struct Trace {
+    /// The network, trained.
+    pub network: Network,
+    /// Digest of its parameters and buffers.
+    pub digest: Digest,
+    /// Law of the order.
+    pub law: OrderLaw,
+    /// Ids as consumed, by round.
+    pub order: FinishedTranscript,
+    /// Facts of its seats.
+    pub facts: Facts,
+}
+
+impl Trace {
+    /// Ids consumed in each round.
+    #[must_use]
+    pub fn rounds(&self) -> Vec<&[u32]> {
+        let mut left = self.order.ids.as_slice();
+        let rounds = self.order.epochs.iter().map(|epoch| {
+            let n = usize::try_from(epoch.n).unwrap_or(usize::MAX).min(left.len());
+            let (round, rest) = left.split_at(n);
+            left = rest;
+            round
+        });
+        rounds.collect()
+    }
+}
+
+impl Trial {
+    /// Trains `method` with `settings` over its defaults; its teacher, for methods that ask for
+    /// one, is the network of the next seed as initialised.
+    ///
+    /// # Errors
+    /// When a setting is not valid or libtorch refuses an operation.
+    pub fn run(&self, method: &Method, settings: &Values) -> Result<Trace, LabError> {
+        let bench = Bench {
+            workload: "trial",
+            splits: &self.splits()?,
+            material: &classes(CLASSES),
+            identity: numbered(self.examples),
+            seed: self.seed,
+        };
+        let samples = u64::from(self.examples) * u64::from(self.epochs);
+        let teacher = Self { seed: self.seed + 1, ..*self }.network()?;
+        bench.run(method, settings, self.network()?, Some(&teacher), samples)
+    }
+
+    /// The network, as initialised.
+    ///
+    /// # Errors
+    /// When libtorch cannot allocate.
+    pub fn network(&self) -> Result<Network, TchError> {
+        let shape = Shape {
+            channels: 1,
+            side: SIDE as usize,
+            widths: [4; 3],
+            classes: CLASSES as usize,
+            norm: false,
+        };
+        cnn(shape, &Streams::new(Seed::from_integer(self.seed).bytes), Device::Cpu)
+    }
+
+    fn splits(&self) -> Result<Splits, TchError> {
+        let streams = Streams::new(Seed::from_integer(self.seed).bytes);
+        let templates =
+            streams::normal(&mut streams.generator("templates"), (CLASSES * SIDE * SIDE) as usize);
+        let split = |name: &str, examples: u32| -> Result<Split, TchError> {
+            let labels: Vec<i64> = (0..examples).map(|id| i64::from(id % CLASSES)).collect();
+            let labels = Tensor::f_from_slice(&labels)?;
+            let shape = [i64::from(examples), i64::from(SIDE), i64::from(SIDE), 1];
+            let noise =
+                streams::normal(&mut streams.generator(name), (examples * SIDE * SIDE) as usize);
+            let templates = Tensor::f_from_slice(&templates)?.f_view([
+                i64::from(CLASSES),
+                shape[1],
+                shape[2],
+                1,
+            ])?;
+            let stored = templates
+                .f_index_select(0, &labels)?
+                .f_add(&Tensor::f_from_slice(&noise)?.f_view(shape)?)?;
+            Ok(Split { stored, labels, groups: Vec::new() })
+        };
+        Ok(Splits {
+            train: split("train", self.examples)?,
+            probe: None,
+            validation: split("validation", 30)?,
+            test: split("test", 30)?,
+        })
+    }
+}
+
+/// Data and seed that a method is run on.
+struct Bench<'a> {
+    workload: &'a str,
+    splits: &'a Splits,
+    material: &'a Material,
+    identity: Vec<Digest>,
+    seed: u64,
+}
+
+impl Bench<'_> {
+    fn run(
+        &self,
+        method: &Method,
+        settings: &Values,
+        mut network: Network,
+        teacher: Option<&Network>,
+        samples: u64,
+    ) -> Result<Trace, LabError> {
+        let settings = (method.resolve)(settings)?;
+        let effective_seed = Seed::from_integer(self.seed).bytes;
+        let streams = Streams::new(effective_seed);
+        let examples = u32::try_from(self.identity.len()).unwrap_or(u32::MAX);
+        let task = Task {
+            workload: self.workload,
+            network: &network,
+            examples,
+            material: self.material,
+            teacher,
+            budget_samples: samples,
+            streams: &streams,
+        };
+        let mut recipe = (method.build)(&settings, &task)?;
+        let mut transcript = Transcript::start(Digest::of(b"trial"));
+        let target = Target { metric: "none".into(), value: 2.0, higher_is_better: true };
+        Run {
+            network: &mut network,
+            recipe: &mut recipe,
+            splits: self.splits,
+            loss: self.material.loss,
+            judge: None,
+            source: OrderSource {
+                effective_seed: &effective_seed,
+                streams: &streams,
+                examples,
+                eligible: None,
+            },
+            budget: Budget { samples, evaluate_every: samples },
+            target: &target,
+            transcript: &mut transcript,
+            clock: &mut Clock::start(Monotonic::start(), Device::Cpu),
+            part: WHOLE,
+        }
+        .train(&mut |_, _| Ok(()))?;
+        let order = transcript.finish(&self.identity).map_err(std::io::Error::other)?;
+        let (digest, law) = (network.digest()?, recipe.order.law());
+        Ok(Trace { digest, law, order, facts: facts(&recipe), network })
+    }
+}
+
+/// Names of `examples` examples that have no content to hash.
+fn numbered(examples: u32) -> Vec<Digest> {
+    (0..examples).map(|id| Digest::of(&id.to_le_bytes())).collect()
+}
+
+/// What methods may know of examples in classes.
+fn classes(classes: u32) -> Material {
+    Material { loss: Some(Natural::Classes), classes: Some(classes), ..Material::default() }
+}
+
+/// Networks that a run descends from.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Parents<'a> {
+    /// Gives the weights to start from; the initial ones where there is none.
+    pub start: Option<&'a Network>,
+    /// Whose outputs are learnt from.
+    pub teacher: Option<&'a Network>,
+}
+
+/// A workload with its data, on which methods are tried without a suite or a store.
+#[derive(Debug)]
+pub struct Stage {
+    workload: &'static Workload,
+    settings: Values,
+    ready: Ready,
+}
+
+impl Stage {
+    /// Loads the data of `workload` under `settings` over its defaults.
+    ///
+    /// # Errors
+    /// When a setting is not valid or data are missing.
+    pub fn new(
+        workload: &'static Workload,
+        settings: &Values,
+        sources: &Sources,
+    ) -> Result<Self, LabError> {
+        let settings = ((workload.info)().resolve)(settings)?;
+        let ready = (workload.load)(&settings, sources, Device::Cpu)?;
+        Ok(Self { workload, settings, ready })
+    }
+
+    /// The same of a workload whose data need no file.
+    ///
+    /// # Errors
+    /// When a setting is not valid or data are missing.
+    pub fn generated(workload: &'static Workload, settings: &Values) -> Result<Self, LabError> {
+        let [data_dir, cache_dir] = [PathBuf::new(), PathBuf::new()];
+        Self::new(workload, settings, &Sources { data_dir, cache_dir })
+    }
+
+    /// The network as every method starts from it.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    pub fn network(&self, seed: u64) -> Result<Network, LabError> {
+        let streams = Streams::new(Seed::from_integer(seed).bytes);
+        let Self { workload, settings, ready } = self;
+        let mut network = (workload.network)(settings, &ready.material, &streams, Device::Cpu)?;
+        if let Some(start) = workload.start {
+            start(&mut network, ready, settings, &streams, &Unkept)?;
+        }
+        Ok(network)
+    }
+
+    /// Trains `method` with `settings` over its defaults on `samples` samples, unjudged.
+    ///
+    /// # Errors
+    /// When a setting is not valid, the method does not fit or libtorch refuses an operation.
+    pub fn run(
+        &self,
+        method: &Method,
+        settings: &Values,
+        samples: u64,
+        seed: u64,
+    ) -> Result<Trace, LabError> {
+        self.bench(seed).run(method, settings, self.network(seed)?, None, samples)
+    }
+
+    fn bench(&self, seed: u64) -> Bench<'_> {
+        Bench {
+            workload: (self.workload.info)().id,
+            splits: &self.ready.splits,
+            material: &self.ready.material,
+            identity: self.ready.identity.sample_ids.clone(),
+            seed,
+        }
+    }
+
+    /// The same from the weights of `start` in place of the initial ones, with a teacher for
+    /// methods that ask for one.
+    ///
+    /// # Errors
+    /// When a setting is not valid, the method does not fit or libtorch refuses an operation.
+    pub fn derive(
+        &self,
+        method: &Method,
+        settings: &Values,
+        samples: u64,
+        seed: u64,
+        Parents { start, teacher }: Parents<'_>,
+    ) -> Result<Trace, LabError> {
+        let network = match start {
+            Some(start) => start.duplicate(),
+            None => self.network(seed)?,
+        };
+        self.bench(seed).run(method, settings, network, teacher, samples)
+    }
+
+    /// The data.
+    #[must_use]
+    pub fn ready(&self) -> &Ready {
+        &self.ready
+    }
+}
+
+/// Trains `network` for `epochs` with `method` under `settings` on [`split`].
+///
+/// # Errors
+/// When the method does not fit or libtorch refuses an operation.
+pub fn train(
+    method: &Method,
+    settings: &Values,
+    network: Network,
+    shape: &[i64],
+    epochs: u32,
+) -> Result<(Network, Facts), LabError> {
+    let [train, validation, test] = [split(shape)?, split(shape)?, split(shape)?];
+    let splits = Splits { train, probe: None, validation, test };
+    let bench = Bench {
+        workload: "trial",
+        splits: &splits,
+        material: &classes(4),
+        identity: numbered(EXAMPLES),
+        seed: SEED,
+    };
+    let samples = u64::from(EXAMPLES) * u64::from(epochs);
+    let Trace { network, facts, .. } = bench.run(method, settings, network, None, samples)?;
+    Ok((network, facts))
+}
+
+/// Trains a generative `method` on the inputs of [`split`].
+///
+/// # Errors
+/// When the method does not fit or libtorch refuses an operation.
+pub fn generate(
+    method: &Method,
+    settings: &Values,
+    network: Network,
+    shape: &[i64],
+    epochs: u32,
+) -> Result<(Network, Facts), LabError> {
+    let [train, validation, test] = [split(shape)?, split(shape)?, split(shape)?];
+    let fresh = test.rows(0, test.len())?.0;
+    let generation = Some(Generation { shape: shape.to_vec(), sigma_data: 0.5, fresh });
+    let splits = Splits { train, probe: None, validation, test };
+    let bench = Bench {
+        workload: "trial",
+        splits: &splits,
+        material: &Material { generation, ..Material::default() },
+        identity: numbered(EXAMPLES),
+        seed: SEED,
+    };
+    let samples = u64::from(EXAMPLES) * u64::from(epochs);
+    let Trace { network, facts, .. } = bench.run(method, settings, network, None, samples)?;
+    Ok((network, facts))
+}

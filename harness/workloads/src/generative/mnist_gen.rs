@@ -1,0 +1,76 @@
+//! # mnist-gen
+//!
+//! MNIST's 28 × 28 handwritten digits to be generated (52,000 train, 6,000 validation, 10,000 test;
+//! 2,000 of the training examples are kept back as real draws), and a small U-shaped convolutional
+//! network of 16–32–64 channels.
+//!
+//! Looks at the validation split draw 500 samples, at the test split 2,000, and compare them with the
+//! first as many real ones; noise is the same for every method.
+//! `sw2` is the sliced Wasserstein-2 distance of pixels. The last look adds Fréchet distances in 64
+//! features of a fixed random network (`fd_random`) and of a classifier trained once on the training
+//! split (`fd_classifier`), precision and recall by neighbours in the latter, MMD² of pixels, and
+//! `…@n`: the same model sampled with n evaluations of the network.
+
+use data::Sources;
+use ledger::catalogue::WorkloadInfo;
+use ledger::settings;
+use ledger::settings::Range;
+use tch::Device;
+
+use crate::shared::classification::{Layout, Normalisation};
+use crate::shared::generative::{IMAGES, Kind, OFFERS, Source, split_of};
+use lab::LabError;
+use lab::models::unet_s::unet_s;
+use training::workload::{Ready, Workload};
+
+settings! {
+    /// Settings of the workload.
+    pub struct Settings {
+        /// Factor on the channels 16–32–64; widths must stay multiples of 8.
+        width: f64 = 1.0, range Range::of(1.0..=64.0), from "assumed";
+    }
+}
+
+/// Training examples kept back as the draws of real data.
+const SPARE: usize = 2_000;
+
+const LAYOUT: Layout = Layout {
+    data: "mnist",
+    // Mean over all pixels scaled to 0..=1, and twice their deviation: inputs then have 0.5.
+    normalisation: Normalisation { mean: &[0.1307], deviation: &[0.6162] },
+    flat: false,
+};
+
+/// The workload.
+pub static WORKLOAD: Workload = Workload {
+    info: || WorkloadInfo {
+        id: "mnist-gen",
+        title: "MNIST to generate, U-net 16–32–64",
+        data: LAYOUT.data,
+        offers: OFFERS,
+        metrics: IMAGES,
+        metric: "sw2",
+        target: 0.1,
+        target_origin: "assumed",
+        budget_epochs: 4.0,
+        evaluate_every_epochs: 1.0,
+        split_sizes: [52_000, 6_000, 10_000],
+        settings: Settings::table(),
+        resolve: Settings::resolve,
+        card: include_str!("mnist_gen.rs"),
+    },
+    load: |_, sources, device| load(sources, device),
+    network: |values, _, streams, device| {
+        unet_s(crate::shared::settings::scaled(16, values), streams, device)
+    },
+    start: None,
+};
+
+fn load(sources: &Sources, device: Device) -> Result<Ready, LabError> {
+    let loaded = data::load(LAYOUT.data, sources)?;
+    let (train, kept) = loaded.split.train.split_at(loaded.split.train.len().saturating_sub(SPARE));
+    let spare = split_of(&loaded.samples, kept, &LAYOUT, device)?;
+    let judged = [500, 2_000];
+    let source = Source { layout: &LAYOUT, loaded: &loaded, spare, kind: Kind::Images, judged };
+    source.ready(train, device)
+}

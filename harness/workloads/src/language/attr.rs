@@ -1,0 +1,152 @@
+//! # attr
+//!
+//! Text of a known grammar with a quality, generated from a fixed seed: a mixture of four Markov
+//! chains over 32 symbols whose topic changes every 32 symbols on average. A training example of
+//! quality q has each symbol from a wrong grammar with probability 1 − q; the 32 levels of q are
+//! equally frequent, and q is the score that orders may sort by. Validation and test are of quality
+//! 1.
+//!
+//! `excess` is the loss beyond that of the truth on the same text, in nats per symbol: the forward
+//! algorithm gives the truth's exactly, so that 0 is the optimum.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use data::attr::{Grammar, LEVELS, quality};
+use data::sequences::{Place, Sequence, Sizes, distinct};
+use ledger::catalogue::{MetricInfo, WorkloadInfo};
+use ledger::digest::Digest;
+use ledger::settings;
+use tch::Device;
+
+use crate::shared::language::{Scores, Size, identity, mean, split};
+use lab::LabError;
+use lab::material::{Material, Tokens};
+use lab::models::gpt::gpt;
+use lab::objectives::Natural;
+use lab::offers;
+use training::judge::{Judge, Judged, Look};
+use training::splits::Splits;
+use training::workload::{Ready, Workload};
+
+settings! {
+    /// Settings of the workload.
+    pub struct Settings {
+        /// Size of the transformer: xs, s or m.
+        size: Size = Size::Xs, from "assumed";
+    }
+}
+
+const METRICS: &[MetricInfo] = &[MetricInfo::error("excess"), MetricInfo::error("nll")];
+
+const SIZES: [u32; 3] = [32_768, 512, 1_024];
+
+const SYMBOLS: usize = 32;
+
+/// Symbols of a text: 32 inputs and the last one's next symbol.
+const LENGTH: usize = 33;
+
+/// The workload.
+pub static WORKLOAD: Workload = Workload {
+    info: || WorkloadInfo {
+        id: "attr",
+        title: "grammar text of graded quality, small transformer",
+        data: "generated",
+        offers: &[offers::LOSS, offers::TOKENS, offers::SCORES],
+        metrics: METRICS,
+        metric: "excess",
+        target: 0.1,
+        target_origin: "assumed",
+        budget_epochs: 1.0,
+        evaluate_every_epochs: 0.125,
+        split_sizes: SIZES,
+        settings: Settings::table(),
+        resolve: Settings::resolve,
+        card: include_str!("attr.rs"),
+    },
+    load: |_, _, device| load(device),
+    network: |values, material, streams, device| {
+        let Settings { size } = Settings::read(values).unwrap_or_default();
+        gpt(size.shape(material.vocabulary(), material.context()), streams, device)
+    },
+    start: None,
+};
+
+fn load(device: Device) -> Result<Ready, LabError> {
+    let grammar = Grammar::new(SYMBOLS, 4, 32, 7);
+    let [train, validation, test] = SIZES;
+    let sizes = Sizes { train, probe: 0, validation, test };
+    let mut random = ledger::order::generator(&Digest::of(b"palimpsest/attr-text/v1"));
+    let draw = |place: Place| {
+        let level = if place.judged { LEVELS - 1 } else { place.index as u32 % LEVELS };
+        grammar.draw(LENGTH, level, &mut random)
+    };
+    let parts = distinct(sizes, draw, Sequence::id)?;
+    let place = |examples: &[Sequence]| split(examples.iter(), LENGTH, device);
+    let splits = Splits {
+        train: place(&parts.train.examples)?,
+        probe: None,
+        validation: place(&parts.validation.examples)?,
+        test: place(&parts.test.examples)?,
+    };
+    let material = Material {
+        loss: Some(Natural::Tokens),
+        scores: splits.train.groups.iter().map(|&level| quality(level)).collect(),
+        tokens: Some(Tokens {
+            vocabulary: SYMBOLS as i64,
+            context: LENGTH as i64,
+            end: None,
+            mask: None,
+            first_ordinary: 0,
+        }),
+        ..Material::default()
+    };
+    let truth = |examples: &[Sequence]| {
+        let total = examples.iter().map(|text| grammar.log_probability(&text.tokens, 1.0));
+        -mean(total) / (LENGTH - 1) as f64
+    };
+    let judge =
+        Excess { validation: truth(&parts.validation.examples), test: truth(&parts.test.examples) };
+    let identity = Arc::new(identity(&parts));
+    Ok(Ready { splits, identity, material, judge: Box::new(judge) })
+}
+
+/// What the truth loses on each split, in nats per symbol.
+#[derive(Debug)]
+struct Excess {
+    validation: f64,
+    test: f64,
+}
+
+impl Judge for Excess {
+    fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
+        let nll = Scores::of(look.model.network, look.split)?.nll();
+        let truth = match look.judged {
+            Judged::Validation => self.validation,
+            Judged::Test => self.test,
+        };
+        Ok(BTreeMap::from([("nll".to_owned(), nll), ("excess".to_owned(), nll - truth)]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ledger::settings::Values;
+    use training::judge::Model;
+
+    #[test]
+    fn a_fresh_network_exceeds_the_truth_by_what_the_truth_knows() {
+        let stage = crate::stage("attr", &Values::new()).unwrap();
+        let network = stage.network(1).unwrap();
+        let Ready { splits, material, judge, .. } = stage.ready();
+        let model = Model { network: &network, sampler: None };
+        let look = Look { model, split: &splits.test, judged: Judged::Test, last: true };
+        let metrics = tch::no_grad(|| judge.metrics(&look)).unwrap();
+        // Almost uniform over 32 symbols.
+        assert!((metrics["nll"] - 32_f64.ln()).abs() < 0.05, "{metrics:?}");
+        assert!((0.4..1.5).contains(&metrics["excess"]), "{metrics:?}");
+        let scores = &material.scores;
+        assert_eq!((scores.len(), scores[0], scores[31], scores[32]), (32_768, 0.0, 1.0, 0.0));
+    }
+}

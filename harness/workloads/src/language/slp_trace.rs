@@ -1,0 +1,275 @@
+//! # slp-trace
+//!
+//! Questions about straight-line programs modulo 13 with one worked line per step, 1,000 to train
+//! on, generated from a fixed seed: small data for chains of thought. A question shows 3 to 6
+//! statements in order and asks for the last register; the response gives every register its value
+//! and then the answer. The loss is the response's.
+//!
+//! `steps` is the share of registers whose value is right behind the right thought so far (the
+//! answer itself only repeats the last of them); `accuracy`, computed at the last look, is that of
+//! the answer of the model's own greedy response.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use data::sequences::{Place, Sequence, Sizes, distinct};
+use data::slp::trace::{Trace, Traced};
+use data::slp::{Alphabet, Program};
+use ledger::catalogue::{MetricInfo, WorkloadInfo};
+use ledger::digest::Digest;
+use ledger::settings;
+use ledger::settings::{Range, Values};
+use tch::Device;
+
+use crate::shared::language::{Scores, Size, complete, identity, mean, split};
+use lab::LabError;
+use lab::material::{Material, Tokens, Verifier};
+use lab::models::gpt::gpt;
+use lab::objectives::Natural;
+use lab::offers;
+use lab::seat::Outcome;
+use training::judge::{Judge, Judged, Look};
+use training::splits::Splits;
+use training::workload::{Ready, Workload};
+
+settings! {
+    /// Settings of the workload.
+    pub struct Settings {
+        /// Numbers are modulo this.
+        modulus: u32 = 13, range Range::of(2.0..=97.0), from "assumed";
+        /// Fewest statements.
+        fewest: u32 = 3, range Range::of(1.0..=8.0), from "assumed";
+        /// Most statements.
+        most: u32 = 6, range Range::of(1.0..=8.0), from "assumed";
+        /// Whether statements multiply, beside adding and subtracting.
+        products: bool = false, from "assumed";
+        /// Size of the transformer: xs, s or m.
+        size: Size = Size::S, from "assumed";
+    }
+}
+
+const METRICS: &[MetricInfo] = &[
+    MetricInfo::share("accuracy", 1.0 / 13.0),
+    MetricInfo::share("steps", 1.0 / 13.0),
+    MetricInfo::error("nll"),
+];
+
+const SIZES: [u32; 3] = [1_000, 256, 512];
+
+/// Examples that adaptive orders may look at.
+const PROBE: u32 = 128;
+
+/// Names to choose from.
+const NAMES: u16 = 10;
+
+/// The workload.
+pub static WORKLOAD: Workload = Workload {
+    info: || WorkloadInfo {
+        id: "slp-trace",
+        title: "worked answers to questions modulo 13, small transformer",
+        data: "generated",
+        offers: &[
+            offers::LOSS,
+            offers::TOKENS,
+            offers::RESPONSES,
+            offers::GROUPS,
+            offers::VERIFIER,
+        ],
+        metrics: METRICS,
+        metric: "steps",
+        target: 0.7,
+        target_origin: "assumed",
+        budget_epochs: 10.0,
+        evaluate_every_epochs: 1.0,
+        split_sizes: SIZES,
+        settings: Settings::table(),
+        resolve: |values| {
+            let resolved = Settings::resolve(values)?;
+            let Settings { fewest, most, .. } = Settings::read(values)?;
+            if fewest > most {
+                return Err(ledger::settings::SettingError::Joint(format!(
+                    "fewest is {fewest}, but must be at most most, which is {most}"
+                )));
+            }
+            Ok(resolved)
+        },
+        card: include_str!("slp_trace.rs"),
+    },
+    load: |values, _, device| load(values, device),
+    network: |values, material, streams, device| {
+        let Settings { size, .. } = Settings::read(values).unwrap_or_default();
+        gpt(size.shape(material.vocabulary(), material.context()), streams, device)
+    },
+    start: None,
+};
+
+fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
+    let Settings { modulus, fewest, most, products, .. } = Settings::read(values)?;
+    let trace = Trace {
+        modulus: u16::try_from(modulus).unwrap_or(u16::MAX),
+        steps: fewest as usize..=most as usize,
+        products,
+        names: NAMES,
+    };
+    let groups = (most - fewest + 1) as usize;
+    let [train, validation, test] = SIZES;
+    let sizes = Sizes { train, probe: PROBE, validation, test };
+    let mut random = ledger::order::generator(&Digest::of(b"palimpsest/slp-trace/v1"));
+    let draw = |place: Place| trace.draw(place.index % groups, &mut random);
+    let parts = distinct(sizes, draw, |traced: &Traced| traced.sequence.id())?;
+    let place = |examples: &[Traced]| {
+        let sequences: Vec<&Sequence> = examples.iter().map(|traced| &traced.sequence).collect();
+        split(sequences.into_iter(), trace.length(), device)
+    };
+    let splits = Splits {
+        train: place(&parts.train.examples)?,
+        probe: Some(place(&parts.probe.examples)?),
+        validation: place(&parts.validation.examples)?,
+        test: place(&parts.test.examples)?,
+    };
+    let programs = parts.train.examples.iter().map(|traced| traced.program.clone()).collect();
+    let material = Material {
+        loss: Some(Natural::Tokens),
+        group_names: (fewest..=most).map(|steps| format!("{steps} steps")).collect(),
+        groups: splits.train.groups.clone(),
+        tokens: Some(Tokens {
+            vocabulary: trace.alphabet().size().into(),
+            context: trace.length() as i64,
+            end: Some(Alphabet::END.into()),
+            mask: Some(Alphabet::MASK.into()),
+            first_ordinary: Alphabet::FIRST_ORDINARY.into(),
+        }),
+        verifier: Some(Arc::new(Checker { trace: trace.clone(), programs })),
+        ..Material::default()
+    };
+    let identity = Arc::new(identity(&parts));
+    let judge = Box::new(Answers {
+        trace,
+        validation: parts.validation.examples,
+        test: parts.test.examples,
+    });
+    Ok(Ready { splits, identity, material, judge })
+}
+
+/// Checks responses to training questions.
+#[derive(Debug)]
+struct Checker {
+    trace: Trace,
+    programs: Vec<Program>,
+}
+
+impl Verifier for Checker {
+    fn check(&self, id: u32, response: &[i64]) -> Outcome {
+        let tokens: Option<Vec<u16>> = response.iter().map(|t| u16::try_from(*t).ok()).collect();
+        let checked = self.programs.get(id as usize).zip(tokens);
+        let checked = checked.map(|(program, tokens)| self.trace.check(program, &tokens));
+        checked.map_or(Outcome { correct: false, well_formed: false }, |checked| Outcome {
+            correct: checked.correct,
+            well_formed: checked.well_formed,
+        })
+    }
+
+    fn longest_response(&self) -> usize {
+        self.trace.longest_response()
+    }
+}
+
+/// Judges thoughts token by token, and answers.
+#[derive(Debug)]
+struct Answers {
+    trace: Trace,
+    validation: Vec<Traced>,
+    test: Vec<Traced>,
+}
+
+/// Share of values that are right: every second token of a thought, which answer mark, answer and
+/// end follow.
+fn steps(scores: &Scores) -> f64 {
+    let values = scores.rows.iter().flat_map(|row| {
+        let thought = row.len().saturating_sub(3);
+        row.iter().take(thought).skip(1).step_by(2)
+    });
+    mean(values.map(|(_, right)| f64::from(u8::from(*right))))
+}
+
+impl Judge for Answers {
+    fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
+        let scores = Scores::of(look.model.network, look.split)?;
+        let mut metrics = BTreeMap::from([
+            ("steps".to_owned(), steps(&scores)),
+            ("nll".to_owned(), scores.nll()),
+        ]);
+        if look.last {
+            let examples = match look.judged {
+                Judged::Validation => &self.validation,
+                Judged::Test => &self.test,
+            };
+            let prompts: Vec<_> = examples
+                .iter()
+                .map(|Traced { sequence, .. }| &sequence.tokens[..sequence.prompt])
+                .collect();
+            let longest = self.trace.longest_response();
+            let responses = complete(look.model.network, &prompts, longest, Alphabet::END)?;
+            let right = examples.iter().zip(&responses).map(|(traced, response)| {
+                f64::from(u8::from(self.trace.check(&traced.program, response).correct))
+            });
+            metrics.insert("accuracy".to_owned(), mean(right));
+        }
+        Ok(metrics)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use training::judge::Model;
+    use training::trial::Stage;
+
+    fn stage() -> Stage {
+        crate::stage("slp-trace", &Values::new()).unwrap()
+    }
+
+    #[test]
+    fn the_verifier_accepts_the_response_of_every_training_example_and_no_others() {
+        let stage = stage();
+        let Ready { splits, material, .. } = stage.ready();
+        let verifier = material.verifier.as_ref().unwrap();
+        let mut swapped = 0;
+        for id in 0..100_u32 {
+            let labels = splits.train.labels.get(i64::from(id));
+            let labels = Vec::<i64>::try_from(&labels).unwrap();
+            let mut response: Vec<i64> = labels.into_iter().filter(|label| *label >= 0).collect();
+            assert_eq!(response.pop(), material.tokens.unwrap().end);
+            assert_eq!(verifier.check(id, &response), Outcome { correct: true, well_formed: true });
+            swapped += u32::from(verifier.check(id + 1, &response).correct);
+        }
+        // One in thirteen by chance.
+        assert!(swapped < 25, "{swapped}");
+        assert!(!verifier.check(1_000, &[]).correct);
+    }
+
+    #[test]
+    fn steps_are_the_values_of_the_thought() {
+        let wrong_names = [false, true, false, true, true, true, true];
+        let row = |right: &[bool]| right.iter().map(|right| (1.0, *right)).collect::<Vec<_>>();
+        let scores = Scores {
+            rows: vec![row(&wrong_names), row(&[true, false, true, true, true, true, true])],
+        };
+        assert_eq!(steps(&scores), 0.75);
+    }
+
+    #[test]
+    fn the_own_response_is_judged_only_at_the_last_look() {
+        let stage = stage();
+        let network = stage.network(3).unwrap();
+        let Ready { splits, judge, .. } = stage.ready();
+        let metrics = |last| {
+            let model = Model { network: &network, sampler: None };
+            let look = Look { model, split: &splits.test, judged: Judged::Test, last };
+            tch::no_grad(|| judge.metrics(&look)).unwrap()
+        };
+        assert!(!metrics(false).contains_key("accuracy"));
+        assert!(metrics(true)["accuracy"] < 0.2);
+        assert!((metrics(false)["nll"] - 30_f64.ln()).abs() < 0.3, "{:?}", metrics(false));
+    }
+}

@@ -1,0 +1,32 @@
+//! One file per workload: `src/<family>/<id>.rs`; what several of them share lies in [`shared`].
+//!
+//! `build.rs` scans the folders into [`REGISTRY`]; adding a workload adds exactly one file. Change a
+//! line here and the cells of that workload run again.
+
+pub mod shared;
+
+use lab::LabError;
+use ledger::settings::Values;
+use training::trial::Stage;
+use training::workload::Workload;
+
+include!(concat!(env!("OUT_DIR"), "/registry.rs"));
+
+/// The workload called `id`.
+#[must_use]
+pub fn find(id: &str) -> Option<&'static Workload> {
+    REGISTRY.iter().copied().find(|workload| (workload.info)().id == id)
+}
+
+/// The workload called `id` with its data, which need no file: what tests try methods on.
+///
+/// # Errors
+/// When there is no such workload, a setting is not valid or data are missing.
+pub fn stage(id: &str, settings: &Values) -> Result<Stage, LabError> {
+    let workload = find(id).ok_or_else(|| LabError::Unfit {
+        method: "a trial".to_owned(),
+        workload: id.to_owned(),
+        reason: "there is no such workload".to_owned(),
+    })?;
+    Stage::generated(workload, settings)
+}

@@ -1,0 +1,12 @@
+//! What several workloads have in common.
+
+pub mod classification;
+pub mod generative;
+pub mod initial;
+pub mod language;
+pub mod markov;
+pub mod puzzles;
+pub mod settings;
+pub mod tasks;
+pub mod templates;
+pub mod text;

@@ -1,0 +1,251 @@
+//! What `markov-mlp`, `markov-gru` and `markov-gpt` have in common: text of an order-2 Markov chain,
+//! and how a model of it is judged.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use data::markov::{CONCENTRATION, LEVELS, Markov};
+use data::sequences::{Place, Sequence, Sizes, distinct};
+use ledger::catalogue::{MetricInfo, WorkloadInfo};
+use ledger::digest::Digest;
+use ledger::order::bounded;
+use ledger::settings;
+use ledger::settings::{Range, SettingError, SettingInfo, Values};
+use tch::{Device, Kind, TchError, Tensor};
+
+use super::initial::Initial;
+use super::language::{Scores, identity, split};
+use lab::LabError;
+use lab::material::{Material, Tokens};
+use lab::objectives::{IGNORED, Natural};
+use lab::offers;
+use lab::split::Split;
+use training::judge::{Judge, Judged, Look};
+use training::splits::Splits;
+use training::workload::Ready;
+
+settings! {
+    /// Settings of the text.
+    pub struct Text {
+        /// The chain: another number is another table of transition probabilities.
+        source: u32 = 0, from "assumed";
+        /// The examples: another number draws fresh ones from the same chain.
+        sample: u32 = 0, from "assumed";
+        /// Training examples; budgets are counted in epochs of 4,000 whatever this is.
+        examples: u32 = 4_000, range Range::of(16.0..=1e6), from "assumed";
+        /// Documents of 32 symbols that an example packs, which share a difficulty; 1 for none.
+        pack: u32 = 1, range Range::of(1.0..=32.0), from "control of the provenance suite";
+        use initial: Initial;
+    }
+}
+
+const METRICS: &[MetricInfo] = &[
+    MetricInfo::error("excess"),
+    MetricInfo::error("nll"),
+    MetricInfo::share("accuracy", 1.0 / SYMBOLS as f64),
+];
+
+/// Examples to train on by default, to validate and to test on.
+const SIZES: [u32; 3] = [4_000, 512, 1_024];
+
+/// Number of symbols.
+pub const SYMBOLS: usize = 32;
+
+/// Symbols of a document.
+const LENGTH: usize = 32;
+
+/// Symbols at the start of a document that are given.
+const GIVEN: usize = 2;
+
+/// The row of a workload of Markov text.
+pub fn info(
+    id: &'static str,
+    title: &'static str,
+    settings: Vec<SettingInfo>,
+    resolve: fn(&Values) -> Result<Values, SettingError>,
+    card: &'static str,
+) -> WorkloadInfo {
+    WorkloadInfo {
+        id,
+        title,
+        data: "generated",
+        offers: &[offers::LOSS, offers::TOKENS, offers::SCORES],
+        metrics: METRICS,
+        metric: "excess",
+        target: 1.0,
+        target_origin: "assumed",
+        budget_epochs: 1.0,
+        evaluate_every_epochs: 0.5,
+        split_sizes: SIZES,
+        settings,
+        resolve,
+        card,
+    }
+}
+
+/// Generates the text and puts it on the device.
+///
+/// # Errors
+/// When a setting is not valid or the device has no room.
+pub fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
+    let Text { source, sample, examples, pack, .. } = Text::read(values)?;
+    let chain = Markov::new(SYMBOLS, CONCENTRATION, u64::from(source))?;
+    let [_, validation, test] = SIZES;
+    let sizes = Sizes { train: examples, probe: 0, validation, test };
+    let (from, which) = (source.to_le_bytes(), sample.to_le_bytes());
+    let digest = Digest::of_parts(&[b"palimpsest/markov-text/v1", &from, &which]);
+    let mut random = ledger::order::generator(&digest);
+    let draw = |_: Place| {
+        let level = match pack {
+            1 => 0,
+            _ => u32::try_from(bounded(&mut random, u64::from(LEVELS) + 1)).unwrap_or(0),
+        };
+        let tokens = (0..pack).flat_map(|_| chain.draw(LENGTH, level, &mut random)).collect();
+        Sequence { tokens, prompt: GIVEN, group: level }
+    };
+    let parts = distinct(sizes, draw, Sequence::id)?;
+    let place = |examples: &[Sequence]| place(examples, pack as usize, device);
+    let splits = Splits {
+        train: place(&parts.train.examples)?,
+        probe: None,
+        validation: place(&parts.validation.examples)?,
+        test: place(&parts.test.examples)?,
+    };
+    let truth = |example: &Sequence| -> f64 {
+        let documents = example.tokens.chunks(LENGTH);
+        documents.map(|document| chain.log_probability(document, example.group)).sum()
+    };
+    let material = Material {
+        loss: Some(Natural::Tokens),
+        scores: parts.train.examples.iter().map(truth).collect(),
+        tokens: Some(Tokens {
+            vocabulary: SYMBOLS as i64,
+            context: i64::from(pack) * LENGTH as i64,
+            end: None,
+            mask: None,
+            first_ordinary: 0,
+        }),
+        documents: pack,
+        ..Material::default()
+    };
+    let loss = |examples: &[Sequence]| {
+        let predicted = examples.len() * pack as usize * (LENGTH - GIVEN);
+        -examples.iter().map(truth).sum::<f64>() / predicted as f64
+    };
+    let judge =
+        Excess { validation: loss(&parts.validation.examples), test: loss(&parts.test.examples) };
+    let identity = Arc::new(identity(&parts));
+    Ok(Ready { splits, identity, material, judge: Box::new(judge) })
+}
+
+/// A split whose labels leave out the given symbols of every document.
+fn place(examples: &[Sequence], pack: usize, device: Device) -> Result<Split, TchError> {
+    let split = split(examples.iter(), pack * LENGTH, device)?;
+    let given: Vec<bool> = (1..pack * LENGTH).map(|place| place % LENGTH < GIVEN).collect();
+    let given = Tensor::f_from_slice(&given)?.f_to_device(device)?;
+    let labels = split.labels.f_masked_fill(&given, IGNORED)?.f_to_kind(Kind::Int64)?;
+    Ok(Split { labels, ..split })
+}
+
+/// What the truth loses on each split, in nats per symbol.
+#[derive(Debug)]
+pub struct Excess {
+    /// Floor on the validation split.
+    pub validation: f64,
+    /// Floor on the test split.
+    pub test: f64,
+}
+
+impl Judge for Excess {
+    fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
+        let scores = Scores::of(look.model.network, look.split)?;
+        let truth = match look.judged {
+            Judged::Validation => self.validation,
+            Judged::Test => self.test,
+        };
+        Ok(BTreeMap::from([
+            ("nll".to_owned(), scores.nll()),
+            ("excess".to_owned(), scores.nll() - truth),
+            ("accuracy".to_owned(), scores.accuracy()),
+        ]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lab::trial::with;
+    use training::trial::Stage;
+
+    fn stage(pairs: [(&str, u32); 2]) -> Stage {
+        let pairs = pairs.map(|(key, value)| (key, value.into()));
+        crate::stage("markov-mlp", &with(pairs)).unwrap()
+    }
+
+    fn root(pairs: [(&str, u32); 2]) -> Digest {
+        stage(pairs).ready().identity.train_root
+    }
+
+    #[test]
+    fn the_models_have_as_many_parameters_as_their_cards_say() {
+        for (id, expected) in [
+            ("markov-mlp", 46_136),
+            ("markov-gru", 64_032),
+            ("markov-gpt", 56_288),
+            ("templates-mlp", 39_690),
+            ("templates-cnn", 24_586),
+        ] {
+            let network = crate::stage(id, &Values::new()).unwrap().network(1).unwrap();
+            let found = network.parameters.iter().map(|p| p.tensor.numel()).sum::<usize>();
+            assert_eq!(found, expected, "{id}");
+        }
+    }
+
+    #[test]
+    fn sources_and_samples_are_other_data_and_more_examples_keep_the_first_ones() {
+        let roots = [
+            root([("source", 0), ("sample", 0)]),
+            root([("source", 0), ("sample", 1)]),
+            root([("source", 1), ("sample", 0)]),
+        ];
+        assert!(roots[0] != roots[1] && roots[0] != roots[2] && roots[1] != roots[2]);
+        let [few, more] = [100, 300].map(|n| stage([("examples", n), ("pack", 1)]));
+        let ids = |stage: &Stage| stage.ready().identity.sample_ids.clone();
+        assert_eq!(ids(&few), ids(&more)[..100]);
+        assert_eq!(few.ready().identity.test_root, more.ready().identity.test_root);
+        assert_eq!(few.ready().splits.train.len(), 100);
+    }
+
+    #[test]
+    fn the_scores_are_the_likelihoods_under_the_truth_and_the_judge_counts_from_there() {
+        let stage = stage([("examples", 500), ("pack", 1)]);
+        let material = &stage.ready().material;
+        let mean = material.scores.iter().sum::<f64>() / 500.0 / (LENGTH - GIVEN) as f64;
+        let rate = Markov::new(SYMBOLS, CONCENTRATION, 0).unwrap().entropy_rate();
+        // 15,000 symbols, each with a deviation of about one nat.
+        assert!((mean + rate).abs() < 0.06, "{mean} {rate}");
+        let network = stage.network(1).unwrap();
+        let model = training::judge::Model { network: &network, sampler: None };
+        let split = &stage.ready().splits.test;
+        let look = Look { model, split, judged: Judged::Test, last: true };
+        let metrics = tch::no_grad(|| stage.ready().judge.metrics(&look)).unwrap();
+        let floor = metrics["nll"] - metrics["excess"];
+        assert!((floor - rate).abs() < 0.06 && metrics["excess"] > 1.0, "{metrics:?}");
+    }
+
+    #[test]
+    fn documents_of_a_pack_share_a_difficulty_and_their_given_symbols_ask_for_no_loss() {
+        let stage = stage([("examples", 200), ("pack", 8)]);
+        let Ready { splits, material, .. } = stage.ready();
+        assert_eq!(splits.train.stored.size(), [200, 255]);
+        assert_eq!((material.documents, material.context()), (8, 256));
+        let asked = splits.train.labels.ne(IGNORED).sum_dim_intlist(1, false, Kind::Int64);
+        assert_eq!(Vec::<i64>::try_from(asked).unwrap(), vec![8 * 30; 200]);
+        let row = Vec::<i64>::try_from(splits.train.labels.get(0)).unwrap();
+        for (place, label) in (1..).zip(row) {
+            assert_eq!(label == IGNORED, place % 32 < 2, "{place}");
+        }
+        let levels: std::collections::BTreeSet<_> = splits.train.groups.iter().collect();
+        assert_eq!(levels.len(), 9);
+    }
+}

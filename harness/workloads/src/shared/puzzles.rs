@@ -1,0 +1,448 @@
+//! What workloads of verifiable puzzles have in common: layout, verifier, judge, and the start that
+//! all methods share.
+//!
+//! Learning from reward needs some reward to begin with. The network is therefore first trained on
+//! demonstrations, which no split holds, until its accuracy on prompts set aside for this, averaged
+//! over difficulties, reaches a target; a number of steps instead of a target would leave one seed
+//! at chance and another with nothing left to learn.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use data::Origin;
+use data::puzzles::{self, Kind, Parts, Puzzle, Sizes};
+use data::split::sample_id;
+use ledger::catalogue::MetricInfo;
+use ledger::digest::Digest;
+use ledger::settings::Values;
+use ledger::streams::Streams;
+use tch::{Device, TchError, Tensor};
+
+use lab::LabError;
+use lab::generate::{Choice, Generated, Options, Prompts, generate};
+use lab::material::{Material, Tokens, Verifier};
+use lab::models::gpt::{Shape, gpt};
+use lab::network::Network;
+use lab::objectives::{IGNORED, Natural};
+use lab::offers;
+use lab::optim::adamw::{Adamw, AdamwSettings};
+use lab::rollout::{rows_of, verified};
+use lab::seat::{Facts, Gradients, Moment, Objective, Optimizer, Outcome};
+use lab::split::Split;
+use training::artefacts::Artefacts;
+use training::judge::{Judge, Judged, Look};
+use training::splits::{DataIdentity, Splits};
+use training::workload::Ready;
+
+/// What puzzles offer methods.
+pub const OFFERS: &[&str] = &[
+    offers::LOSS,
+    offers::TOKENS,
+    offers::RESPONSES,
+    offers::GROUPS,
+    offers::VERIFIER,
+    offers::PROMPTS,
+];
+
+/// The end of a response, as a token.
+const END: i64 = puzzles::END as i64;
+
+/// Part of the key of kept starts: to be raised when the recipe below changes.
+const RECIPE: &[u8] = b"palimpsest/puzzles-start/v1";
+/// Steps on demonstrations at most.
+const MOST_STEPS: u64 = 2_000;
+/// Steps between looks at the accuracy.
+const LOOK_EVERY: u64 = 10;
+/// Demonstrations per step.
+const BATCH: usize = 64;
+
+/// Puzzles of one kind at several difficulties.
+#[derive(Debug, Clone)]
+pub struct PuzzleSet {
+    /// The kind.
+    pub kind: Arc<dyn Kind>,
+    /// Difficulties, ascending.
+    pub difficulties: &'static [u32],
+    /// Puzzles of each difficulty.
+    pub sizes: Sizes,
+    /// Learning rate of AdamW on demonstrations.
+    pub rate: f64,
+}
+
+impl PuzzleSet {
+    /// Loads the puzzles onto `device`.
+    ///
+    /// # Errors
+    /// When there are too few, or the device has no room.
+    pub fn load(&self, device: Device) -> Result<Ready, LabError> {
+        let Parts { rehearsal, train, validation, test, .. } = self.generate()?;
+        let splits = Splits {
+            train: self.place(&train, device)?,
+            probe: Some(self.place(&rehearsal, device)?),
+            validation: self.place(&validation, device)?,
+            test: self.place(&test, device)?,
+        };
+        let [ids, validation_ids, test_ids] = [&train, &validation, &test].map(|part| ids(part));
+        let identity =
+            Arc::new(DataIdentity::new(ids, &validation_ids, &test_ids, Origin::Generated));
+        let groups = train.iter().map(|puzzle| puzzle.group).collect();
+        let kind = self.kind.clone();
+        let verifier = Arc::new(Checker { kind: kind.clone(), puzzles: train });
+        let names = self.difficulties.iter().map(u32::to_string);
+        let material = Material {
+            loss: Some(Natural::Tokens),
+            group_names: names.collect(),
+            groups,
+            tokens: Some(Tokens {
+                vocabulary: i64::from(kind.alphabet()),
+                context: size(kind.prompt_length() + kind.longest_response()),
+                end: Some(END),
+                mask: None,
+                first_ordinary: i64::from(puzzles::FIRST),
+            }),
+            verifier: Some(verifier),
+            ..Material::default()
+        };
+        let difficulties = self.difficulties;
+        let judge = Box::new(Solver {
+            validation: Checker { kind: kind.clone(), puzzles: validation },
+            test: Checker { kind, puzzles: test },
+            difficulties,
+        });
+        Ok(Ready { splits, identity, material, judge })
+    }
+
+    /// A small GPT for these tokens.
+    ///
+    /// # Errors
+    /// When libtorch cannot allocate.
+    pub fn network(&self, streams: &Streams, device: Device) -> Result<Network, TchError> {
+        let context = self.kind.prompt_length() + self.kind.longest_response();
+        gpt(Shape::xs(self.kind.alphabet().into(), context), streams, device)
+    }
+
+    /// Trains `network` on demonstrations until its accuracy is at least `target`, or takes the
+    /// kept result of the same training.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation, or a kept result cannot be read or written.
+    pub fn start(
+        &self,
+        network: &mut Network,
+        target: f64,
+        values: &Values,
+        streams: &Streams,
+        artefacts: &dyn Artefacts,
+    ) -> Result<Facts, LabError> {
+        let key = self.key(network, values, streams)?;
+        let (steps, accuracy) = match artefacts.load(&key)?.and_then(Kept::read) {
+            Some(Kept { steps, accuracy, weights }) => {
+                network.restore(&weights)?;
+                (steps, accuracy)
+            }
+            None => {
+                let (steps, accuracy) = self.imitate(network, target, streams)?;
+                let kept = Kept { steps, accuracy, weights: network.snapshot() };
+                artefacts.save(&key, &kept.write())?;
+                (steps, accuracy)
+            }
+        };
+        Ok(Facts::from([
+            ("start_sha256".to_owned(), network.digest()?.to_string().into()),
+            ("start_steps".to_owned(), steps.into()),
+            ("start_samples".to_owned(), (steps * BATCH as u64).into()),
+            ("start_accuracy".to_owned(), accuracy.into()),
+        ]))
+    }
+
+    /// Digest of all that makes a start: recipe, kind, settings, seed and initial weights.
+    fn key(
+        &self,
+        network: &Network,
+        values: &Values,
+        streams: &Streams,
+    ) -> Result<Digest, LabError> {
+        let settings = Digest::of_json(values).map_err(std::io::Error::from)?;
+        let mut seeded = streams.generator("start");
+        let seed: Vec<u8> = (0..4)
+            .flat_map(|_| ledger::order::bounded(&mut seeded, u64::MAX).to_le_bytes())
+            .collect();
+        let initial = network.digest()?;
+        Ok(Digest::of_parts(&[
+            RECIPE,
+            self.kind.name().as_bytes(),
+            settings.as_bytes(),
+            &seed,
+            initial.as_bytes(),
+        ]))
+    }
+
+    /// Steps on demonstrations, and the accuracy reached.
+    fn imitate(
+        &self,
+        network: &mut Network,
+        target: f64,
+        streams: &Streams,
+    ) -> Result<(u64, f64), LabError> {
+        let device = network.device();
+        let Parts { demonstrations, rehearsal, .. } = self.generate()?;
+        let demonstrated = self.place(&demonstrations, device)?;
+        let rehearsed = self.place(&rehearsal, device)?;
+        let rehearsal = Checker { kind: self.kind.clone(), puzzles: rehearsal };
+        let settings = AdamwSettings { lr: self.rate, ..AdamwSettings::default() };
+        let mut rule = Adamw::new(settings, network, |_, _| true)?;
+        let mut random = streams.generator("start");
+        let mut queue: Vec<u32> = Vec::new();
+        let mut steps = 0;
+        loop {
+            if steps % LOOK_EVERY == 0 {
+                let answers = rehearsal.answers(network, &rehearsed)?;
+                let accuracy = mean(&by_group(&answers, self.difficulties.len()));
+                if accuracy >= target || steps >= MOST_STEPS {
+                    return Ok((steps, accuracy));
+                }
+            }
+            if queue.len() < BATCH {
+                queue = (0..).take(demonstrations.len()).collect();
+                ledger::order::shuffle(&mut random, &mut queue);
+            }
+            let batch = demonstrated.batch(&queue.split_off(queue.len() - BATCH))?;
+            let moment = Moment {
+                step: steps,
+                total_steps: MOST_STEPS,
+                epoch: 0,
+                total_epochs: 1,
+                lr_factor: 1.0,
+                pass: 0,
+            };
+            let loss = Natural::Tokens.loss(network, &batch, &moment)?;
+            let leaves: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
+            let tensors = Tensor::f_run_backward(&[&loss], &leaves, false, false)?;
+            let gradients = Gradients { active: (0..leaves.len()).collect(), tensors };
+            tch::no_grad(|| rule.update(&network.parameters, &gradients, &moment))?;
+            steps += 1;
+        }
+    }
+
+    fn generate(&self) -> Result<Parts, LabError> {
+        Ok(puzzles::generate(self.kind.as_ref(), self.difficulties, &self.sizes)?)
+    }
+
+    /// Prompt, demonstration and end in a row of P + R − 1 tokens; labels are the tokens that
+    /// follow, where these belong to the response.
+    fn place(&self, part: &[Puzzle], device: Device) -> Result<Split, TchError> {
+        let prompt = self.kind.prompt_length();
+        let length = prompt + self.kind.longest_response();
+        let (mut inputs, mut labels) = (Vec::new(), Vec::new());
+        for puzzle in part {
+            let mut row: Vec<i64> =
+                puzzle.prompt.iter().chain(&puzzle.demonstration).copied().map(i64::from).collect();
+            row.push(END);
+            let end = row.len();
+            row.resize(length, END);
+            inputs.extend_from_slice(&row[..length - 1]);
+            labels.extend(
+                (1..length).map(
+                    |place| {
+                        if (prompt..end).contains(&place) { row[place] } else { IGNORED }
+                    },
+                ),
+            );
+        }
+        let shape = [size(part.len()), size(length - 1)];
+        let tensor =
+            |values: &[i64]| Tensor::f_from_slice(values)?.f_reshape(shape)?.f_to_device(device);
+        let groups = part.iter().map(|puzzle| puzzle.group).collect();
+        Ok(Split { stored: tensor(&inputs)?, labels: tensor(&labels)?, groups })
+    }
+}
+
+/// A start as it is kept: weights, then steps and accuracy in one more tensor.
+struct Kept {
+    steps: u64,
+    accuracy: f64,
+    weights: Vec<Tensor>,
+}
+
+impl Kept {
+    fn write(self) -> Vec<Tensor> {
+        let mut tensors = self.weights;
+        tensors.push(Tensor::from_slice(&[self.steps as f64, self.accuracy]));
+        tensors
+    }
+
+    fn read(mut tensors: Vec<Tensor>) -> Option<Self> {
+        let figures: Vec<f64> = Vec::try_from(&tensors.pop()?).ok()?;
+        let &[steps, accuracy] = figures.as_slice() else { return None };
+        Some(Self { steps: steps as u64, accuracy, weights: tensors })
+    }
+}
+
+/// Checks answers to the puzzles of one part, by position.
+#[derive(Debug)]
+struct Checker {
+    kind: Arc<dyn Kind>,
+    puzzles: Vec<Puzzle>,
+}
+
+/// One answer, judged.
+#[derive(Debug, Clone, Copy)]
+struct Answer {
+    group: u32,
+    correct: bool,
+    /// Tokens, the end included.
+    length: usize,
+}
+
+impl Checker {
+    /// The most likely answers to all prompts of `split`, which holds the same puzzles.
+    fn answers(&self, network: &Network, split: &Split) -> Result<Vec<Answer>, TchError> {
+        let prompts = split.stored.f_narrow(1, 0, size(self.kind.prompt_length()))?;
+        let longest = self.kind.longest_response();
+        let options = Options { longest, end: Some(END), banned: Vec::new() };
+        let Generated { tokens, lengths, .. } =
+            generate(network, Prompts::from(&prompts), &options, Choice::Greedy)?;
+        let responses = rows_of(&tokens, &lengths)?;
+        let each = (0..).zip(&self.puzzles).zip(&responses);
+        Ok(each
+            .map(|((id, puzzle), response)| {
+                let outcome = verified(self, id, response, END);
+                Answer { group: puzzle.group, correct: outcome.correct, length: response.len() }
+            })
+            .collect())
+    }
+}
+
+impl Verifier for Checker {
+    fn check(&self, id: u32, response: &[i64]) -> Outcome {
+        let puzzle = &self.puzzles[id as usize];
+        // No token is beyond a byte; if one were, it would be none of the alphabet either.
+        let bytes: Vec<u8> =
+            response.iter().map(|token| u8::try_from(*token).unwrap_or(u8::MAX)).collect();
+        let verdict = self.kind.check(&puzzle.prompt, &bytes);
+        Outcome { correct: verdict.correct, well_formed: verdict.well_formed }
+    }
+
+    fn prompt_length(&self) -> Option<usize> {
+        Some(self.kind.prompt_length())
+    }
+
+    fn longest_response(&self) -> usize {
+        self.kind.longest_response()
+    }
+}
+
+/// The row of an accuracy, for lists of metrics.
+pub const fn accuracy(name: &'static str) -> MetricInfo {
+    MetricInfo { name, higher_is_better: true, best: Some(1.0), chance: None }
+}
+
+/// Judges a policy by its most likely answers: accuracy averaged over difficulties, accuracy of
+/// each difficulty, and the mean length of wrong answers, where there is one.
+#[derive(Debug)]
+struct Solver {
+    validation: Checker,
+    test: Checker,
+    difficulties: &'static [u32],
+}
+
+impl Judge for Solver {
+    fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
+        let checker = match look.judged {
+            Judged::Validation => &self.validation,
+            Judged::Test => &self.test,
+        };
+        let answers = checker.answers(look.model.network, look.split)?;
+        let accuracies = by_group(&answers, self.difficulties.len());
+        let mut metrics = BTreeMap::from([("accuracy".to_owned(), mean(&accuracies))]);
+        for (difficulty, accuracy) in self.difficulties.iter().zip(&accuracies) {
+            metrics.insert(format!("accuracy/{difficulty}"), *accuracy);
+        }
+        let lengths = answers.iter().filter(|answer| !answer.correct).map(|a| a.length as f64);
+        let lengths: Vec<f64> = lengths.collect();
+        if !lengths.is_empty() {
+            metrics.insert("wrong_length".to_owned(), mean(&lengths));
+        }
+        Ok(metrics)
+    }
+}
+
+/// Share of right answers in each of `groups` groups.
+fn by_group(answers: &[Answer], groups: usize) -> Vec<f64> {
+    let mut counts = vec![(0.0, 0.0); groups];
+    for answer in answers {
+        let (right, all) = &mut counts[answer.group as usize];
+        *right += f64::from(u8::from(answer.correct));
+        *all += 1.0;
+    }
+    counts.into_iter().map(|(right, all)| right / f64::max(all, 1.0)).collect()
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Ids of puzzles: digests of prompt, demonstration and difficulty.
+fn ids(part: &[Puzzle]) -> Vec<Digest> {
+    let id = |puzzle: &Puzzle| {
+        let tokens = [puzzle.prompt.as_slice(), &puzzle.demonstration].concat();
+        Digest(sample_id(&tokens, u8::try_from(puzzle.group).unwrap_or(u8::MAX)))
+    };
+    part.iter().map(id).collect()
+}
+
+fn size(value: usize) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use data::puzzles::chain_sum::ChainSum;
+    use lab::trial;
+    use training::artefacts::Kept as Folder;
+
+    fn set() -> PuzzleSet {
+        let kind = Arc::new(ChainSum { modulus: 5, longest: 5 });
+        let sizes = Sizes { demonstrations: 100, rehearsal: 20, train: 20, validation: 5, test: 5 };
+        PuzzleSet { kind, difficulties: &[4, 5], sizes, rate: 3e-3 }
+    }
+
+    /// Digest and facts of a start at an accuracy that ten or twenty steps give by luck.
+    fn started(artefacts: &dyn Artefacts) -> (Digest, Facts) {
+        let streams = trial::streams();
+        let mut network = set().network(&streams, Device::Cpu).unwrap();
+        let values = Values::new();
+        let facts = set().start(&mut network, 0.1, &values, &streams, artefacts).unwrap();
+        (network.digest().unwrap(), facts)
+    }
+
+    #[test]
+    fn a_second_arm_of_the_same_seed_starts_from_the_same_bytes_without_training_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = Folder::new(folder.path().to_owned(), Digest::of(b"code"));
+        let (first, facts) = started(&kept);
+        let fresh = set().network(&trial::streams(), Device::Cpu).unwrap().digest().unwrap();
+        assert_ne!(first, fresh);
+        assert_eq!((first, facts.clone()), started(&kept), "kept");
+        assert_eq!((first, facts), started(&training::artefacts::Unkept), "made again");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn labels_are_the_response_and_its_end_and_nothing_else() {
+        let ready = set().load(Device::Cpu).unwrap();
+        let batch = ready.splits.train.batch(&[0]).unwrap();
+        let labels = Vec::<i64>::try_from(&batch.labels.view([-1])).unwrap();
+        let inputs = Vec::<i64>::try_from(&batch.inputs.view([-1])).unwrap();
+        let asked: Vec<usize> = (0..labels.len()).filter(|at| labels[*at] != IGNORED).collect();
+        // Four digits: the first label stands at the last token of the prompt of six.
+        assert_eq!(asked, [5, 6, 7, 8, 9]);
+        assert_eq!(inputs[5], i64::from(puzzles::ASK));
+        assert_eq!(labels[9], END);
+        assert_eq!(labels[5..9], inputs[6..10]);
+        let verifier = ready.material.verifier.unwrap();
+        assert!(verifier.check(0, &labels[5..9]).correct);
+        assert!(!verifier.check(0, &[]).well_formed);
+    }
+}

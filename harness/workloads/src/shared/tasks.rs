@@ -1,0 +1,84 @@
+//! What workloads of tasks have in common: training examples are a lattice of points.
+
+use std::sync::Arc;
+
+use data::Origin;
+use ledger::digest::Digest;
+use ledger::settings::{SettingError, Values, refuse_unknown};
+use tch::{Device, Kind, TchError, Tensor};
+
+use lab::LabError;
+use lab::material::Material;
+use lab::offers;
+use lab::seat::{Step, Task};
+use lab::split::Split;
+use lab::teaching::Lattice;
+use training::judge::Judge;
+use training::splits::{DataIdentity, Splits};
+use training::workload::Ready;
+
+/// What a workload of tasks offers methods.
+pub const OFFERS: &[&str] = &[offers::TASKS];
+
+/// The values of a workload that has no settings.
+pub fn no_settings(values: &Values) -> Result<Values, SettingError> {
+    refuse_unknown(values, &[]).map(|()| Values::new())
+}
+
+/// A workload of tasks.
+pub struct Tasks {
+    /// Its id, which tells its tasks from another's.
+    pub id: &'static str,
+    /// What is trained on.
+    pub lattice: Lattice,
+    /// Coordinates of the tasks that targets are set on.
+    pub validation: Vec<f64>,
+    /// Coordinates of the tasks that are only reported.
+    pub test: Vec<f64>,
+    /// How the student learns.
+    pub student: fn(&Task<'_>) -> Result<Step, LabError>,
+}
+
+impl Tasks {
+    /// The tasks on the device, judged by `judge`.
+    pub fn ready(self, judge: impl Judge + 'static, device: Device) -> Result<Ready, LabError> {
+        let points = self.lattice.points();
+        let split = |coordinates: &[f64]| split(coordinates, points.dimensions, device);
+        let splits = Splits {
+            train: split(&points.coordinates)?,
+            probe: None,
+            validation: split(&self.validation)?,
+            test: split(&self.test)?,
+        };
+        let ids = |coordinates: &[f64]| ids(self.id, coordinates, points.dimensions);
+        let identity = DataIdentity::new(
+            ids(&points.coordinates),
+            &ids(&self.validation),
+            &ids(&self.test),
+            Origin::Generated,
+        );
+        let material =
+            Material { points: Some(points), student: Some(self.student), ..Material::default() };
+        Ok(Ready { splits, identity: Arc::new(identity), material, judge: Box::new(judge) })
+    }
+}
+
+/// Tasks as inputs, N × coordinates; there is nothing to compare an output with.
+fn split(coordinates: &[f64], dimensions: usize, device: Device) -> Result<Split, TchError> {
+    let width = i64::try_from(dimensions).unwrap_or(1);
+    let stored = Tensor::f_from_slice(coordinates)?
+        .f_view([-1, width])?
+        .f_to_kind(Kind::Float)?
+        .f_to_device(device)?;
+    let labels = Tensor::f_zeros([stored.size()[0]], (Kind::Int64, device))?;
+    Ok(Split { stored, labels, groups: Vec::new() })
+}
+
+/// SHA-256 of "palimpsest/task/v1", the workload's id and the coordinates as f64 LE, per task.
+fn ids(workload: &str, coordinates: &[f64], dimensions: usize) -> Vec<Digest> {
+    let id = |task: &[f64]| {
+        let bytes: Vec<u8> = task.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Digest::of_parts(&[b"palimpsest/task/v1", workload.as_bytes(), &bytes])
+    };
+    coordinates.chunks_exact(dimensions).map(id).collect()
+}

@@ -1,0 +1,182 @@
+//! What `text-char` and `text-byte` have in common: windows of a text and a small transformer.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use data::Sources;
+use data::text::windows::{self, SIZES, Unit, WINDOW};
+use ledger::catalogue::{MetricInfo, WorkloadInfo};
+use ledger::settings;
+use ledger::settings::Values;
+use tch::Device;
+
+use super::language::{Scores, Size, split};
+use lab::LabError;
+use lab::material::{Material, Tokens};
+use lab::models::gpt::gpt;
+use lab::objectives::Natural;
+use lab::offers;
+use training::judge::{Judge, Judged, Look};
+use training::splits::{DataIdentity, Splits};
+use training::workload::{Ready, Workload};
+
+settings! {
+    /// Settings of the workloads.
+    pub struct Settings {
+        /// Path of a text file; Tiny Shakespeare of `data fetch` when empty.
+        file: String = String::new(), from "assumed";
+        /// Size of the transformer: xs, s or m.
+        size: Size = Size::S, from "assumed";
+    }
+}
+
+const METRICS: &[MetricInfo] = &[
+    MetricInfo::error("bits_per_byte"),
+    MetricInfo::error("nll"),
+    MetricInfo::share("accuracy", 0.0),
+];
+
+/// A workload of text, in this unit.
+pub const fn workload(row: fn() -> WorkloadInfo, unit: Loader) -> Workload {
+    Workload {
+        info: row,
+        load: unit,
+        network: |values, material, streams, device| {
+            let Settings { size, .. } = Settings::read(values).unwrap_or_default();
+            gpt(size.shape(material.vocabulary(), material.context()), streams, device)
+        },
+        start: None,
+    }
+}
+
+/// Loads a text.
+type Loader = fn(&Values, &Sources, Device) -> Result<Ready, LabError>;
+
+/// The row of a workload of text.
+pub fn info(id: &'static str, title: &'static str, card: &'static str) -> WorkloadInfo {
+    WorkloadInfo {
+        id,
+        title,
+        data: "tinyshakespeare",
+        offers: &[offers::LOSS, offers::TOKENS],
+        metrics: METRICS,
+        metric: "bits_per_byte",
+        target: 3.0,
+        target_origin: "assumed",
+        budget_epochs: 1.0,
+        evaluate_every_epochs: 0.125,
+        split_sizes: SIZES,
+        settings: Settings::table(),
+        resolve: Settings::resolve,
+        card,
+    }
+}
+
+/// Loads the text and cuts it into windows of tokens.
+///
+/// # Errors
+/// When the file is missing, unreadable or too short.
+pub fn load(
+    values: &Values,
+    unit: Unit,
+    sources: &Sources,
+    device: Device,
+) -> Result<Ready, LabError> {
+    let Settings { file, .. } = Settings::read(values)?;
+    let file = (!file.is_empty()).then(|| Path::new(&file));
+    let windows = windows::load(file, unit, sources)?;
+    let place = |examples: &[data::sequences::Sequence]| split(examples.iter(), WINDOW, device);
+    let [train, validation, test] = [&windows.train, &windows.validation, &windows.test];
+    let splits = Splits {
+        train: place(&train.examples)?,
+        probe: None,
+        validation: place(&validation.examples)?,
+        test: place(&test.examples)?,
+    };
+    let material = Material {
+        loss: Some(Natural::Tokens),
+        tokens: Some(Tokens {
+            vocabulary: windows.alphabet.len() as i64,
+            context: WINDOW as i64,
+            end: None,
+            mask: None,
+            first_ordinary: 0,
+        }),
+        ..Material::default()
+    };
+    let identity = DataIdentity::new(train.ids.clone(), &validation.ids, &test.ids, windows.origin);
+    let per_byte = |examples: &[data::sequences::Sequence]| {
+        let tokens: usize = examples.iter().map(|example| example.response().len()).sum();
+        tokens as f64 / windows.bytes(examples) as f64 / std::f64::consts::LN_2
+    };
+    let judge =
+        Compression { validation: per_byte(&validation.examples), test: per_byte(&test.examples) };
+    Ok(Ready { splits, identity: Arc::new(identity), material, judge: Box::new(judge) })
+}
+
+/// Bits per byte of one nat per token, on each split.
+#[derive(Debug)]
+struct Compression {
+    validation: f64,
+    test: f64,
+}
+
+impl Judge for Compression {
+    fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
+        let scores = Scores::of(look.model.network, look.split)?;
+        let per_byte = match look.judged {
+            Judged::Validation => self.validation,
+            Judged::Test => self.test,
+        };
+        Ok(BTreeMap::from([
+            ("nll".to_owned(), scores.nll()),
+            ("bits_per_byte".to_owned(), scores.nll() * per_byte),
+            ("accuracy".to_owned(), scores.accuracy()),
+        ]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::language::{text_byte, text_char};
+    use lab::trial::with;
+    use std::path::PathBuf;
+    use training::judge::Model;
+    use training::trial::Stage;
+
+    fn metrics(workload: &'static Workload) -> (usize, BTreeMap<String, f64>) {
+        let sources = Sources { data_dir: PathBuf::new(), cache_dir: PathBuf::new() };
+        let folder = std::env::temp_dir().join(format!("palimpsest-text-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join(format!("{}.txt", (workload.info)().id));
+        // Four characters of nine bytes.
+        let mut random = lab::trial::streams().generator("text");
+        let text: String = (0..40_000)
+            .map(|_| ['a', 'é', '€', '中'][ledger::order::bounded(&mut random, 4) as usize])
+            .collect();
+        std::fs::write(&file, text).unwrap();
+        let settings = with([("file", file.display().to_string().into()), ("size", "xs".into())]);
+        let stage = Stage::new(workload, &settings, &sources).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        let network = stage.network(1).unwrap();
+        let Ready { splits, judge, material, .. } = stage.ready();
+        let model = Model { network: &network, sampler: None };
+        let look = Look { model, split: &splits.test, judged: Judged::Test, last: true };
+        (material.vocabulary(), tch::no_grad(|| judge.metrics(&look)).unwrap())
+    }
+
+    #[test]
+    fn a_fresh_network_needs_two_bits_for_one_of_four_characters_and_eight_for_a_byte() {
+        let (vocabulary, of_characters) = metrics(&text_char::WORKLOAD);
+        assert_eq!(vocabulary, 4);
+        assert!((of_characters["nll"] - 4_f64.ln()).abs() < 0.1, "{of_characters:?}");
+        // Nine bytes for four characters, within two deviations of some 1,250 of them.
+        let ratio = of_characters["bits_per_byte"] / of_characters["nll"];
+        assert!((ratio * 9.0 / 4.0 * 2_f64.ln() - 1.0).abs() < 0.06, "{ratio}");
+        let (vocabulary, of_bytes) = metrics(&text_byte::WORKLOAD);
+        assert_eq!(vocabulary, 256);
+        assert!((of_bytes["bits_per_byte"] - 8.0).abs() < 0.2, "{of_bytes:?}");
+    }
+}
