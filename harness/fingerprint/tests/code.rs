@@ -1,5 +1,7 @@
 //! What counts of a file's text, macros, impl blocks and files that are not Rust.
 
+#![expect(clippy::unwrap_used, reason = "a tree that a test writes")]
+
 mod support;
 
 use fingerprint::Tree;

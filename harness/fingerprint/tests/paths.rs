@@ -1,5 +1,7 @@
 //! Which paths lead from file to file.
 
+#![expect(clippy::unwrap_used, reason = "a tree that a test writes")]
+
 mod support;
 
 use support::{reached, reaches, tree};
@@ -147,11 +149,7 @@ fn modules_need_no_declaration() {
 
 #[test]
 fn attributes_name_code_in_strings() {
-    reaches(
-        "#[serde(with = \"crate::one::part\")] struct S;",
-        &FILES,
-        &["a/src/one.rs", "a/src/one/part.rs"].map(|f| f)[1..].as_ref(),
-    );
+    reaches("#[serde(with = \"crate::one::part\")] struct S;", &FILES, &["a/src/one/part.rs"]);
     reaches("struct S { #[serde(with = \"child\")] x: u8 }", &FILES, &["a/src/here/child.rs"]);
     reaches("#[error(\"no child of {0}\")] struct S;", &FILES, &[]);
 }
