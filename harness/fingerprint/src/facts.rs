@@ -37,7 +37,7 @@ pub(crate) struct Facts {
     /// Words handed to macros and attributes, which may make paths of them.
     pub(crate) mentions: BTreeSet<String>,
     pub(crate) impls: Vec<Impl>,
-    /// Files that `include!` and its like name.
+    /// Files that `include_str!` and `include_bytes!` name.
     pub(crate) included: Vec<String>,
     /// Declares functions of native code.
     pub(crate) foreign: bool,
@@ -124,8 +124,8 @@ impl Scanner<'_> {
                 }
             }
             ("mod", Some(name)) => {
-                self.facts.defines.insert(name.clone());
                 if let Some(end) = self.group(at + 2, '{') {
+                    self.facts.defines.insert(name.clone());
                     self.facts.inline.insert(name.clone());
                     self.inline.push((name, end));
                 } else {
@@ -150,10 +150,8 @@ impl Scanner<'_> {
                 self.refuse("an `extern crate … as`");
             }
             ("extern", None) => {
-                let after = at
-                    + 1
-                    + usize::from(matches!(self.tokens.get(at + 1), Some(Token::Literal(_))));
-                self.facts.foreign |= self.group(after, '{').is_some();
+                let named = matches!(self.tokens.get(at + 1), Some(Token::Literal(_)));
+                self.facts.foreign |= self.group(at + 1 + usize::from(named), '{').is_some();
             }
             ("macro_rules", None) => {
                 if let (true, Some(name)) = (self.is_mark(at + 1, '!'), self.word(at + 2)) {
@@ -172,15 +170,12 @@ impl Scanner<'_> {
     fn path(&mut self, at: usize) -> usize {
         let (path, end) = self.segments(at);
         let last = path.last().cloned().unwrap_or_default();
-        let before = at.checked_sub(1);
-        let variable = before.is_some_and(|before| self.is_mark(before, '$')) && path[0] != "crate";
-        if path.len() > 1 && !variable && !self.continues(at) {
-            if path[0] == "crate" && self.is_joined(end) && self.is_mark(end + 2, '$') {
-                self.refuse("a path through a macro's variable");
-            }
-            self.emit(path);
-        } else if path == ["crate"] && self.is_joined(end) && self.is_mark(end + 2, '$') {
+        if path[0] == "crate" && self.is_joined(end) && self.is_mark(end + 2, '$') {
             self.refuse("a path through a macro's variable");
+        }
+        let of_variable = at > 0 && self.is_mark(at - 1, '$') && path[0] != "crate";
+        if path.len() > 1 && !of_variable && !self.continues(at) {
+            self.emit(&path);
         }
         if self.is_mark(end, '!')
             && let Some(close) = self.any_group(end + 1)
@@ -231,7 +226,7 @@ impl Scanner<'_> {
         }
     }
 
-    fn emit(&mut self, path: Path) {
-        self.facts.paths.extend(self.seen_from_file(&path));
+    fn emit(&mut self, path: &[String]) {
+        self.facts.paths.extend(self.seen_from_file(path));
     }
 }

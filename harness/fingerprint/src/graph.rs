@@ -89,13 +89,11 @@ fn edges<'t>(tree: &'t Tree, names: &Names<'t>, file: &'t str) -> Result<BTreeSe
             } else {
                 orphans(tree, file, &mut found);
             }
-            for included in &facts.included {
+            // Rust as text is a method's or workload's card.
+            for included in facts.included.iter().filter(|file| !file.ends_with(".rs")) {
                 let included = beside(file, included);
-                let text = included.ends_with(".rs") && !facts.calls.contains("include");
-                if !text {
-                    tree.content(&included)?;
-                    found.insert(included);
-                }
+                tree.content(&included)?;
+                found.insert(included);
             }
         }
         Content::Native(code) => {

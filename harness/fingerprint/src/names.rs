@@ -256,7 +256,7 @@ impl<'t> Search<'_, 't> {
                 found.insert(file);
             }
         }
-        if facts.defines.contains(&path[0]) && !facts.declared.contains(&path[0]) {
+        if facts.defines.contains(&path[0]) {
             found.insert(file);
         }
         if module.len() == 1 {

@@ -166,7 +166,6 @@ fn included_files_count_by_their_bytes() {
     let text =
         "const T: &str = include_str!(\"x/table.txt\"); const C: &str = include_str!(\"card.rs\");";
     reaches(text, &files, &["a/src/x/table.txt"]);
-    reaches("include!(\"code.rs\");", &files, &["a/src/code.rs"]);
     let one = tree(&files).with("a/src/here.rs", text).unwrap();
     let two = one.with("a/src/x/table.txt", "1 // 3").unwrap();
     assert_ne!(closure(&one, "a/src/here.rs").digest(), closure(&two, "a/src/here.rs").digest());

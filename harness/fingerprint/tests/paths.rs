@@ -132,6 +132,8 @@ fn a_name_may_be_a_module_and_a_function() {
         ("a/src/body.rs", ""),
     ];
     reaches("use crate::load;", &files, &["a/src/body.rs", "a/src/load.rs"]);
+    let files = [("a/src/lib.rs", "mod y; pub fn y() {}"), ("a/src/y.rs", "")];
+    reaches("use crate::y;", &files, &["a/src/lib.rs", "a/src/y.rs"]);
     let files = [("a/src/x.rs", "pub fn y() {}"), ("a/src/x/y.rs", "")];
     reaches("use crate::x::y;", &files, &["a/src/x.rs", "a/src/x/y.rs"]);
 }
@@ -166,7 +168,8 @@ fn chains_say_why() {
 fn what_cannot_be_followed_is_refused_where_it_decides() {
     for (text, wanted) in [
         ("#[path = \"x.rs\"] mod x;", "#[path]"),
-        ("include!(concat!(env!(\"HOME\"), \"/x.rs\"));", "computed path"),
+        ("include!(\"one.rs\");", "include!"),
+        ("const X: &str = include_str!(concat!(\"a\", \".txt\"));", "computed path"),
         ("macro_rules! m { ($x:ident) => { $crate::$x::f() } }", "macro's variable"),
         ("macro_rules! m { ($x:ident) => { $crate::one::$x() } }", "macro's variable"),
         ("extern crate serde as s;", "extern crate"),

@@ -42,11 +42,12 @@ impl Scanner<'_> {
         if ["include", "include_str", "include_bytes"].contains(&name) {
             match inside {
                 [Token::Literal(path)] | [Token::Literal(path), Token::Mark(',', _)]
-                    if path.starts_with('"') =>
+                    if path.starts_with('"') && name != "include" =>
                 {
                     self.facts.included.push(path.trim_matches('"').to_owned());
                 }
                 _ if inside.contains(&Token::Literal("\"OUT_DIR\"".to_owned())) => {}
+                _ if name == "include" => self.refuse("an `include!`"),
                 _ => self.refuse(&format!("an `{name}!` of a computed path")),
             }
         }
@@ -64,7 +65,7 @@ impl Scanner<'_> {
             let Some(text) = text.strip_prefix('"') else { continue };
             let Ok(code) = Code::of(text.trim_end_matches('"')) else { continue };
             let facts = Facts::of(&code);
-            facts.paths.into_iter().for_each(|path| self.emit(path));
+            facts.paths.into_iter().for_each(|path| self.emit(&path));
             if let [Token::Word(word)] = code.tokens.as_slice() {
                 self.facts.mentions.insert(word.clone());
             }
