@@ -2,6 +2,7 @@
 
 pub mod classification;
 pub mod generative;
+pub mod hurdles;
 pub mod initial;
 pub mod language;
 pub mod markov;

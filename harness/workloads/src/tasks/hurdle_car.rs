@@ -1,6 +1,6 @@
 //! # hurdle-car
 //!
-//! A car drives past five walls and must steer through the gap in each (physics: [`track`]). A task
+//! A car drives past five walls and must steer through the gap in each (physics: `shared/hurdles/track.rs`). A task
 //! is a point of the unit square: the first coordinate sets the width of the gaps, the second how
 //! close the walls stand. Below one half the gap is narrower than the car: half of the tasks cannot
 //! be solved, by anyone, and their reward is always 0.
@@ -18,11 +18,6 @@
 //!
 //! The environment is this bench's own: the paper's walker needs a physics engine.
 
-#[path = "hurdle_car/student.rs"]
-mod student;
-#[path = "hurdle_car/track.rs"]
-pub mod track;
-
 use std::collections::BTreeMap;
 
 use ledger::catalogue::{MetricInfo, WorkloadInfo};
@@ -31,11 +26,11 @@ use ledger::streams::{Streams, unit_f64};
 use rand_pcg::Pcg64;
 use tch::{Kind, TchError, Tensor};
 
-use self::student::Reinforce;
-use self::track::{HURDLES, Policy, SENSES, Track, drive, passed};
+use crate::shared::hurdles::student::{Reinforce, policy};
+use crate::shared::hurdles::track::{HURDLES, SENSES, Track, drive, passed};
 use crate::shared::tasks::{OFFERS, Tasks, no_settings};
 use lab::LabError;
-use lab::network::{Body, Layer, Network, Parameter, Role, values};
+use lab::network::{Body, Layer, Network, Parameter, Role};
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::seat::Step;
 use lab::teaching::Lattice;
@@ -109,17 +104,6 @@ fn judged_tasks(count: u32, random: &mut Pcg64) -> (Vec<f64>, Vec<Track>) {
     let tasks: Vec<_> = (0..count).map(task).collect();
     let tracks = tasks.iter().map(|task| Track::of(*task, random)).collect();
     (tasks.concat(), tracks)
-}
-
-/// The policy that the network's parameters are.
-fn policy(network: &Network) -> Result<Policy, TchError> {
-    let mut policy = Policy { weights: [0.0; SENSES], bias: 0.0 };
-    let [weight, bias] = [0, 1].map(|index| values(&network.parameters[index].tensor));
-    for (ours, value) in policy.weights.iter_mut().zip(weight?) {
-        *ours = f64::from(value);
-    }
-    policy.bias = bias?.into_iter().map(f64::from).sum();
-    Ok(policy)
 }
 
 /// Judges the policy, without noise, on fixed tracks.

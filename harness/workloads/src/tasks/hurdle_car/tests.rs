@@ -1,6 +1,8 @@
 use tch::Device;
 
 use super::*;
+use crate::shared::hurdles::track::Policy;
+use lab::network::values;
 use lab::seat::{Batch, Objective};
 use lab::trial;
 

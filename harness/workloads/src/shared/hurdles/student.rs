@@ -4,18 +4,17 @@ use ledger::streams::Streams;
 use rand_pcg::Pcg64;
 use tch::{Kind, TchError, Tensor};
 
-use super::policy;
-use super::track::{SENSES, Track, drive, passed};
+use super::track::{Policy, SENSES, Track, drive, passed};
 use lab::LabError;
 use lab::network::{Network, values};
 use lab::seat::{Batch, Moment, Objective};
 
 /// Deviation of the noise on actions.
-pub(super) const NOISE: f64 = 0.5;
+pub const NOISE: f64 = 0.5;
 
 /// Drives the tasks of a batch, then −Σ_t log π(a_t | s_t)·(rewards from t on) per episode.
 #[derive(Debug)]
-pub(super) struct Reinforce {
+pub struct Reinforce {
     /// Where gaps are.
     env: Pcg64,
     /// Noise on actions.
@@ -38,7 +37,9 @@ struct Driven {
 }
 
 impl Reinforce {
-    pub(super) fn new(streams: &Streams) -> Self {
+    /// With gaps and noise drawn from the streams `env` and `rollout`.
+    #[must_use]
+    pub fn new(streams: &Streams) -> Self {
         Self {
             env: streams.generator("env"),
             rollout: streams.generator("rollout"),
@@ -98,4 +99,18 @@ impl Objective for Reinforce {
     fn scores(&self) -> Option<&[f64]> {
         Some(&self.rewards)
     }
+}
+
+/// The policy that the network's parameters are.
+///
+/// # Errors
+/// When values cannot be copied to the host.
+pub fn policy(network: &Network) -> Result<Policy, TchError> {
+    let mut policy = Policy { weights: [0.0; SENSES], bias: 0.0 };
+    let [weight, bias] = [0, 1].map(|index| values(&network.parameters[index].tensor));
+    for (ours, value) in policy.weights.iter_mut().zip(weight?) {
+        *ours = f64::from(value);
+    }
+    policy.bias = bias?.into_iter().map(f64::from).sum();
+    Ok(policy)
 }
