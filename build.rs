@@ -1,88 +1,144 @@
-//! What the binary must know of its own source: digests, commit, and the suites it carries.
+//! What the binary must know of its own source: code digests, commit and changes, its suites.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
+use fingerprint::Tree;
+use fingerprint::cells::CellCode;
 use sha2::{Digest, Sha256};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
+/// All that a program is built from.
+const SOURCES: [&str; 7] =
+    ["Cargo.toml", "Cargo.lock", "build.rs", "harness", "methods", "reports", "suites"];
+
 fn main() -> Outcome<()> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
-    // Code that decides results; a change of it makes new cells.
-    let deciding = [
-        "harness/ledger/src",
-        "harness/data/src",
-        "harness/lab/src",
-        "harness/training/src",
-        "harness/workloads/src",
-        "methods/src",
-    ];
-    let mut files = vec![root.join("Cargo.lock")];
-    for folder in deciding {
-        println!("cargo:rerun-if-changed={folder}");
-        collect(&root.join(folder), &mut files)?;
+    for watched in SOURCES {
+        println!("cargo:rerun-if-changed={watched}");
     }
-    files.sort();
-    let mut hasher = Sha256::new();
-    for file in &files {
-        let relative = file.strip_prefix(&root)?.to_string_lossy().replace('\\', "/");
-        let bytes = fs::read(file)?;
-        hasher.update((relative.len() as u64).to_le_bytes());
-        hasher.update(relative);
-        hasher.update((bytes.len() as u64).to_le_bytes());
-        hasher.update(bytes);
-    }
-    set("CODE_DIGEST", &hex(&hasher.finalize()));
-    println!("cargo:rerun-if-changed=Cargo.lock");
-    set("CARGO_LOCK_DIGEST", &hex(&Sha256::digest(fs::read(root.join("Cargo.lock"))?)));
+    let lock = fs::read_to_string(root.join("Cargo.lock"))?;
+    set("CARGO_LOCK_DIGEST", &hex(&Sha256::digest(&lock)));
+    set("BUILD_DIGEST", &build_digest(&root)?);
+    write_generated("code_digests.rs", &code_digests(&root, &lock)?)?;
+    write_generated("suites.rs", &suites(&root)?)?;
+    tell_commit(&root)
+}
 
-    for watched in [".git/HEAD", ".git/index", "harness", "reports/src", "suites"] {
-        if root.join(watched).exists() {
-            println!("cargo:rerun-if-changed={watched}");
+/// Digest of everything the programs are built from: two programs of one build share it.
+fn build_digest(root: &Path) -> Outcome<String> {
+    let mut files = Vec::new();
+    for source in SOURCES {
+        collect(&root.join(source), &mut files)?;
+    }
+    let mut hasher = Sha256::new();
+    for file in files {
+        let (path, bytes) = (relative(root, &file)?, fs::read(&file)?);
+        for part in [path.as_bytes(), &bytes] {
+            hasher.update((part.len() as u64).to_le_bytes());
+            hasher.update(part);
         }
     }
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git").current_dir(&root).args(arguments).output().ok()?;
-        output.status.success().then_some(output.stdout)
-    };
-    if let Some(commit) = git(&["rev-parse", "HEAD"]) {
-        set("GIT_COMMIT", String::from_utf8_lossy(&commit).trim());
-        let diff = git(&["diff", "HEAD"]).unwrap_or_default();
-        set("GIT_DIRTY", if diff.is_empty() { "false" } else { "true" });
-        set("GIT_DIFF_DIGEST", &hex(&Sha256::digest(diff)));
-    }
+    Ok(hex(&hasher.finalize()))
+}
 
-    let mut suites = Vec::new();
-    collect(&root.join("suites"), &mut suites)?;
-    suites.sort();
-    let entries: Vec<String> = suites
-        .iter()
-        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
-        .filter_map(|path| {
-            let name = path.strip_prefix(root.join("suites")).ok()?.with_extension("");
-            Some(format!(
-                "({:?}, include_str!({:?})),\n",
-                name.to_string_lossy(),
-                path.display().to_string()
-            ))
-        })
-        .collect();
-    let text = format!("&[\n{}]", entries.concat());
-    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("suites.rs"), text)?;
+/// For every method and workload the digest of the code that decides their cells, for every workload
+/// that of its common start, and that of order estimates.
+fn code_digests(root: &Path, lock: &str) -> Outcome<String> {
+    // How the same source computes: the target, and which instructions the compiler may use.
+    let flags =
+        ["TARGET", "CARGO_CFG_TARGET_FEATURE"].map(|name| env::var(name).unwrap_or_default());
+    let code = CellCode::new(Tree::read(root)?, lock, &flags)?;
+    let mut text = String::from("(&[\n");
+    for method in code.methods() {
+        for workload in code.workloads() {
+            let digest = code.cell(&method, &workload)?;
+            writeln!(text, "({:?}, {:?}, {digest:?}),", method.id, workload.id)?;
+        }
+    }
+    text.push_str("], &[\n");
+    for workload in code.workloads() {
+        writeln!(text, "({:?}, {:?}),", workload.id, code.start(&workload)?)?;
+    }
+    writeln!(text, "], {:?})", code.inspection()?)?;
+    Ok(text)
+}
+
+/// The commit, whether what is built differs from it, and how: modified, deleted and new files count.
+fn tell_commit(root: &Path) -> Outcome<()> {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").current_dir(root).args(arguments).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let Some(commit) = git(&["rev-parse", "HEAD"]) else { return Ok(()) };
+    if let Some(folder) = git(&["rev-parse", "--absolute-git-dir"]) {
+        for watched in ["HEAD", "index", "logs/HEAD"] {
+            let path = Path::new(folder.trim()).join(watched);
+            if path.exists() {
+                println!("cargo:rerun-if-changed={}", path.display());
+            }
+        }
+    }
+    set("GIT_COMMIT", commit.trim());
+    let asked = ["status", "--porcelain", "-z", "--untracked-files=all", "--no-renames", "--"];
+    let changed = git(&[&asked[..], &SOURCES].concat()).unwrap_or_default();
+    // `XY path`, each ended by a zero byte.
+    let mut paths: Vec<&str> = changed.split('\0').filter_map(|entry| entry.get(3..)).collect();
+    paths.sort_unstable();
+    set("GIT_DIRTY", if paths.is_empty() { "false" } else { "true" });
+    if paths.is_empty() {
+        return Ok(());
+    }
+    let mut hasher = Sha256::new();
+    for path in paths {
+        hasher.update((path.len() as u64).to_le_bytes());
+        hasher.update(path);
+        // A deleted file has no content.
+        hasher.update(fs::read(root.join(path)).map(Sha256::digest).unwrap_or_default());
+    }
+    set("GIT_DIFF_DIGEST", &hex(&hasher.finalize()));
     Ok(())
 }
 
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Outcome<()> {
-    if !folder.is_dir() {
-        return Ok(());
+/// Names and texts of the suites.
+fn suites(root: &Path) -> Outcome<String> {
+    let folder = root.join("suites");
+    let mut files = Vec::new();
+    collect(&folder, &mut files)?;
+    let mut text = String::from("&[\n");
+    for file in files.iter().filter(|path| path.extension().is_some_and(|ending| ending == "yaml"))
+    {
+        let name = relative(&folder, &file.with_extension(""))?;
+        writeln!(text, "({name:?}, include_str!({:?})),", file.display().to_string())?;
     }
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() { collect(&path, files)? } else { files.push(path) }
+    text.push(']');
+    Ok(text)
+}
+
+/// All files at or below `path`, sorted.
+fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Outcome<()> {
+    if path.is_dir() {
+        let mut entries =
+            fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<Outcome<Vec<_>>>()?;
+        entries.sort();
+        for entry in entries {
+            collect(&entry, files)?;
+        }
+    } else if path.exists() {
+        files.push(path.to_owned());
     }
     Ok(())
+}
+
+fn relative(root: &Path, file: &Path) -> Outcome<String> {
+    Ok(file.strip_prefix(root)?.to_string_lossy().replace('\\', "/"))
+}
+
+fn write_generated(name: &str, text: &str) -> Outcome<()> {
+    Ok(fs::write(PathBuf::from(env::var("OUT_DIR")?).join(name), text)?)
 }
 
 fn set(name: &str, value: &str) {

@@ -1,4 +1,4 @@
-//! What this build carries: the digest of its code, and the suites.
+//! What this build carries: the digests of its code, and the suites.
 
 use std::fs;
 use std::path::Path;
@@ -10,13 +10,47 @@ use serde::{Deserialize, Serialize};
 /// Suites compiled in: name and text.
 const SUITES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/suites.rs"));
 
-/// Digest of the code that decides results.
+/// Digests of (method, workload), of the workload's common start, and of order estimates.
+type CodeDigests = (
+    &'static [(&'static str, &'static str, &'static str)],
+    &'static [(&'static str, &'static str)],
+    &'static str,
+);
+
+const CODE_DIGESTS: CodeDigests = include!(concat!(env!("OUT_DIR"), "/code_digests.rs"));
+
+/// Digest of the code that decides the cells of a method on a workload: the files that the loop, the
+/// method and the workload name, and what those name, without comments and tests. The empty digest
+/// where this build has none of that name.
 #[must_use]
-pub fn code_digest() -> &'static str {
-    env!("PALIMPSEST_CODE_DIGEST")
+pub fn cell_code(method: &str, workload: &str) -> &'static str {
+    let (cells, ..) = CODE_DIGESTS;
+    let found =
+        cells.binary_search_by_key(&(method, workload), |(method, workload, _)| (method, workload));
+    found.map_or("", |index| cells[index].2)
 }
 
-/// Variable by which the front tells the engine its code digest.
+/// Digest of the code that decides the weights that all cells of a workload start from.
+#[must_use]
+pub fn start_code(workload: &str) -> &'static str {
+    let (_, starts, _) = CODE_DIGESTS;
+    let found = starts.binary_search_by_key(&workload, |(workload, _)| workload);
+    found.map_or("", |index| starts[index].1)
+}
+
+/// Digest of the code that order estimates are computed by, beside that of their cell.
+#[must_use]
+pub fn estimate_code() -> &'static str {
+    CODE_DIGESTS.2
+}
+
+/// Digest of everything this program is built from: the two programs of one build share it.
+#[must_use]
+pub fn build_digest() -> &'static str {
+    env!("PALIMPSEST_BUILD_DIGEST")
+}
+
+/// Variable by which the front tells the engine its build digest.
 pub const FRONT_DIGEST: &str = "PALIMPSEST_FRONT_DIGEST";
 
 /// What to do when front and engine do not fit together.
@@ -29,8 +63,8 @@ pub const BUILD_BOTH: &str = if cfg!(debug_assertions) {
 /// The catalogue's rows as the engine prints them and the front keeps them.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Carried {
-    /// Code digest of the build that printed them.
-    pub code_digest: String,
+    /// Digest of the build that printed them.
+    pub build_digest: String,
     /// The rows.
     pub listing: Listing,
 }

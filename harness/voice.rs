@@ -2,6 +2,7 @@
 
 pub mod cost;
 mod finding;
+pub mod plan;
 mod seeds_needed;
 mod steps;
 pub mod strict;
@@ -10,7 +11,6 @@ mod summary;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use analysis::plan::Plan;
 use serde::Serialize;
 
 use crate::cli::Exit;
@@ -130,105 +130,11 @@ pub fn print_table<const N: usize>(
     print_text(&text)
 }
 
-/// The cells of a plan, by workload and arm, with what they are likely to cost.
-///
-/// # Errors
-/// When standard output cannot be written.
-pub fn print_plan(plan: &Plan, cost: &cost::Cost, json: bool) -> anyhow::Result<()> {
-    if json {
-        let cells = plan.cells.iter().map(|cell| {
-            serde_json::json!({
-                "workload": plan.workloads[cell.workload].label,
-                "arm": plan.arms[cell.arm].label,
-                "method": plan.arms[cell.arm].method,
-                "settings": plan.arms[cell.arm].settings,
-                "seed": cell.seed,
-                "budget_samples": plan.workloads[cell.workload].budget_samples,
-            })
-        });
-        return print_json(&serde_json::json!({
-            "suite": plan.suite,
-            "question": plan.question,
-            "suite_digest": plan.suite_digest,
-            "estimated_seconds": cost.total(),
-            "cells": cells.collect::<Vec<_>>(),
-            "estimates": plan.estimates.iter().zip(&cost.estimates).map(|(entry, seconds)| {
-                serde_json::json!({
-                    "name": entry.name,
-                    "run": entry.run,
-                    "last": entry.last,
-                    "true_runs": entry.true_runs(),
-                    "seconds_a_seed": seconds,
-                })
-            }).collect::<Vec<_>>(),
-        }));
-    }
-    print_text(&headline(plan, cost))?;
-    for (index, workload) in plan.workloads.iter().enumerate() {
-        print_text(&format!(
-            "\n{}  {} {} on validation ({}), budget {} samples, evaluated every {}\n",
-            workload.label,
-            workload.metric,
-            workload.target,
-            workload.target_origin,
-            workload.budget_samples,
-            workload.evaluate_every_samples
-        ))?;
-        let costs = cost.per_run[index].iter();
-        let rows = plan.arms_on(workload).zip(costs).map(|(planned, seconds)| {
-            let seconds = seconds.map_or_else(
-                || "not run yet".to_owned(),
-                |seconds| format!("{seconds:.1} s a run"),
-            );
-            [
-                format!("  {}", planned.label),
-                planned.method.clone(),
-                format!("{} seeds", plan.seeds.len()),
-                seconds,
-            ]
-        });
-        print_table(["  arm", "method", "seeds", "cost, from the store"], rows)?;
-    }
-    if !plan.estimates.is_empty() {
-        print_text("\n")?;
-        let rows = plan.estimates.iter().zip(&cost.estimates).map(|(entry, seconds)| {
-            [
-                format!("  {}", entry.name),
-                entry.run.to_string(),
-                format!("{} seeds", plan.seeds.len()),
-                entry.last.map_or("the whole run".to_owned(), |last| format!("last {last} steps")),
-                entry.true_runs().map_or("–".to_owned(), |runs| format!("{runs} a seed")),
-                seconds
-                    .map_or("not run yet".to_owned(), |seconds| format!("{seconds:.1} s a seed")),
-            ]
-        });
-        let header =
-            ["  order estimate", "run", "seeds", "window", "true runs", "cost, from the store"];
-        print_table(header, rows)?;
-    }
-    Ok(())
-}
-
-/// Suite, question, size and cost.
-pub fn headline(plan: &Plan, cost: &cost::Cost) -> String {
-    let whole = plan.workloads.len() * plan.arms.len() * plan.seeds.len() == plan.cells.len();
-    let workloads = match (plan.workloads.len(), whole) {
-        (1, _) => String::new(),
-        (n, true) => format!("{n} workloads × "),
-        (n, false) => format!("{n} workloads, "),
-    };
-    let about = cost.total().map_or_else(
-        || "cost unknown until a first run".to_owned(),
-        |seconds| format!("about {}", duration(seconds)),
-    );
-    format!(
-        "{}   {}\n{workloads}{} arms × {} seeds, {} cells, {about}\n",
-        plan.suite,
-        plan.question,
-        plan.arms.len(),
-        plan.seeds.len(),
-        plan.cells.len()
-    )
+/// A program's name with its commit shortened: `375f69abc8c8`, or `375f69abc8c8+1a2b3c4d` with changes.
+#[must_use]
+pub fn short_program(name: &str) -> String {
+    let (commit, changes) = name.find('+').map_or((name, ""), |place| name.split_at(place));
+    format!("{}{changes}", commit.get(..12).unwrap_or(commit))
 }
 
 /// `42 s`, `3 min 20 s`, `2 h 5 min`.

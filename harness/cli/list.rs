@@ -8,7 +8,7 @@ use serde_json::json;
 use super::suite_options::Places;
 use super::{Exit, Rows};
 use crate::library;
-use crate::voice::{print_json, print_table};
+use crate::voice::{print_json, print_table, short_program};
 
 /// Options of `palimpsest list`.
 #[derive(Debug, clap::Args)]
@@ -109,6 +109,12 @@ fn runs(args: &Args) -> anyhow::Result<()> {
                 let time = record.time_to_target.and_then(|crossing| crossing.isotonic);
                 let time = time.map_or_else(|| "–".to_owned(), |seconds| format!("{seconds:.3} s"));
                 let status = status_name(record.status).to_owned();
+                let here = record.environment.code_digest
+                    == library::cell_code(&record.method, &record.workload);
+                let program = record.environment.program();
+                let program =
+                    program.as_deref().map_or_else(|| "no commit".to_owned(), short_program);
+                let build = if here { "this".to_owned() } else { format!("another, {program}") };
                 [
                     cell,
                     record.suite,
@@ -117,6 +123,7 @@ fn runs(args: &Args) -> anyhow::Result<()> {
                     record.seed.chars().take(12).collect(),
                     status,
                     time,
+                    build,
                 ]
             }
             Err(error) => [
@@ -127,13 +134,16 @@ fn runs(args: &Args) -> anyhow::Result<()> {
                 String::new(),
                 "damaged".into(),
                 error.to_string(),
+                String::new(),
             ],
         };
         rows.push(row);
     }
-    let header = ["run", "suite", "workload", "method", "seed", "status", "time to target"];
+    let header =
+        ["run", "suite", "workload", "method", "seed", "status", "time to target", "build"];
     if args.json {
-        let keys = ["run", "suite", "workload", "method", "seed", "status", "time_to_target"];
+        let keys =
+            ["run", "suite", "workload", "method", "seed", "status", "time_to_target", "build"];
         let rows = rows
             .into_iter()
             .map(|row| keys.into_iter().zip(row).collect::<std::collections::BTreeMap<_, _>>());

@@ -28,6 +28,10 @@ pub struct Args {
     /// Run cells again that are in the store already
     #[arg(long)]
     pub force: bool,
+    /// Keep records that another build made of the same cells, instead of training them again; reports
+    /// say how many there are
+    #[arg(long, conflicts_with = "force")]
+    pub accept_build: bool,
     /// Draw seeds from the operating system, so that p-values are evidence and not simulation
     #[arg(long)]
     pub attested: bool,

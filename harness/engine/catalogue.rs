@@ -3,7 +3,7 @@
 use anyhow::bail;
 use ledger::catalogue::Catalogue;
 use palimpsest::cli::Exit;
-use palimpsest::library::{BUILD_BOTH, Carried, FRONT_DIGEST, code_digest};
+use palimpsest::library::{BUILD_BOTH, Carried, FRONT_DIGEST, build_digest};
 use palimpsest::voice::print_json;
 
 /// Methods and workloads of this build.
@@ -17,16 +17,16 @@ pub fn catalogue() -> Catalogue {
 /// `palimpsest-engine catalogue`: the rows as JSON.
 pub fn run() -> anyhow::Result<Exit> {
     let listing = catalogue().listing();
-    print_json(&Carried { code_digest: code_digest().to_owned(), listing })?;
+    print_json(&Carried { build_digest: build_digest().to_owned(), listing })?;
     Ok(Exit::Fine)
 }
 
 /// Refuses to serve a front of another build: what it lists would not be what runs.
 pub fn check_front() -> anyhow::Result<()> {
     match std::env::var_os(FRONT_DIGEST) {
-        Some(front) if front != code_digest() => bail!(
-            "palimpsest-engine is of another build than palimpsest (code {} and {}); {BUILD_BOTH}",
-            code_digest().get(..12).unwrap_or_default(),
+        Some(front) if front != build_digest() => bail!(
+            "palimpsest-engine is of another build than palimpsest (build {} and {}); {BUILD_BOTH}",
+            build_digest().get(..12).unwrap_or_default(),
             front.to_string_lossy().chars().take(12).collect::<String>()
         ),
         _ => Ok(()),

@@ -1,16 +1,15 @@
 //! The machine and build as a record describes them.
 
 use ledger::record::format::Environment;
-use palimpsest::library::code_digest;
 use palimpsest::machine;
 use training::clock;
 
-/// Describes this machine and build; `device` is the run's.
-pub fn environment(device: &str, threads: u32, argv: &[String]) -> Environment {
+/// Describes this machine and build; `device` is the run's, and `code` decided it.
+pub fn environment(code: &str, device: &str, threads: u32, argv: &[String]) -> Environment {
     let gpu = device.starts_with("cuda").then(machine::gpu).flatten();
     Environment {
         palimpsest: env!("CARGO_PKG_VERSION").to_owned(),
-        code_digest: code_digest().to_owned(),
+        code_digest: code.to_owned(),
         git_commit: option_env!("PALIMPSEST_GIT_COMMIT").map(str::to_owned),
         git_dirty: option_env!("PALIMPSEST_GIT_DIRTY").map(|dirty| dirty == "true"),
         git_diff_digest: option_env!("PALIMPSEST_GIT_DIFF_DIGEST").map(str::to_owned),

@@ -5,6 +5,8 @@ mod commit;
 mod doctor;
 mod environment;
 mod estimate;
+mod forecast;
+mod inventory;
 mod plan;
 mod progress;
 mod provenance;

@@ -9,9 +9,10 @@ use ledger::record::Store;
 use palimpsest::cli::Exit;
 use palimpsest::cli::plan::Args;
 use palimpsest::cli::report::read_cells;
-use palimpsest::voice::{cost, print_json, print_plan, print_seeds_needed, warn};
+use palimpsest::voice::{print_json, print_seeds_needed, warn};
 
 use crate::catalogue::catalogue;
+use crate::forecast::forecast;
 
 /// The speed-up that is planned for where no claim names one.
 const USUAL_SPEED_UP: f64 = 1.1;
@@ -22,7 +23,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     if args.power {
         return power(args, &plan, &store);
     }
-    print_plan(&plan, &cost::estimate(&plan, &store), args.json)?;
+    forecast(&plan, &store, &args.options.places.sources(), false)?.print(args.json)?;
     Ok(Exit::Fine)
 }
 

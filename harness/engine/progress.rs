@@ -2,12 +2,11 @@
 
 use std::io::IsTerminal as _;
 
-use analysis::plan::Plan;
 use analysis::summary::summarise::status_name;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use palimpsest::voice::cost::Cost;
-use palimpsest::voice::{headline, note};
+use palimpsest::voice::note;
+use palimpsest::voice::plan::Forecast;
 
 use crate::runner::cell::CellReport;
 
@@ -20,8 +19,9 @@ pub struct Progress {
 
 impl Progress {
     /// Prints the headline and starts the bar.
-    pub fn start(plan: &Plan, cost: &Cost) -> Self {
-        note(headline(plan, cost).trim_end());
+    pub fn start(forecast: &Forecast<'_>) -> Self {
+        note(forecast.headline().trim_end());
+        let plan = forecast.plan;
         let several = plan.workloads.len() > 1;
         let names = plan.cells.iter().map(|cell| {
             let arm = &plan.arms[cell.arm].label;

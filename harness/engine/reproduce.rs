@@ -4,7 +4,7 @@ use ledger::digest::Digest;
 use ledger::record::{RunRecord, Store};
 use palimpsest::cli::Exit;
 use palimpsest::cli::reproduce::Args;
-use palimpsest::library::code_digest;
+use palimpsest::library::cell_code;
 use palimpsest::voice::{print_json, print_text};
 use serde_json::json;
 
@@ -31,7 +31,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             };
             print_text(&text)?;
         }
-        let code = code_digest();
+        let code = cell_code(&record.method, &record.workload);
         if !passed && record.environment.code_digest != code {
             print_text(
                 "the code has changed since: check out the record's commit to compare like with like\n",

@@ -10,10 +10,11 @@ use palimpsest::cli::Exit;
 use palimpsest::cli::report::analyse;
 use palimpsest::cli::run::Args;
 use palimpsest::machine;
-use palimpsest::voice::{cost, print_analysis, print_json, print_plan, strict, warn};
+use palimpsest::voice::{print_analysis, print_json, strict, warn};
 
 use crate::catalogue::catalogue;
 use crate::estimate;
+use crate::forecast::forecast;
 use crate::progress::Progress;
 use crate::runner::cell::CellReport;
 use crate::runner::{NamedSeed, Session, pool};
@@ -34,19 +35,27 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     }
     let store = args.options.places.store();
     if args.dry_run {
-        print_plan(&plan, &cost::estimate(&plan, &store), args.json)?;
+        forecast(&plan, &store, &args.options.places.sources(), args.accept_build)?
+            .print(args.json)?;
         return Ok(Exit::Fine);
     }
     store.prepare()?;
     let mut session =
         Session::new(plan, store, args.options.places.sources(), &args.device, args.force)?;
+    if args.accept_build {
+        session.accept_other_builds();
+    }
     if let Some(worker) = args.worker {
         pool::serve(&mut session, worker)?;
         return Ok(Exit::Fine);
     }
     let seeds = seeds(&session, args)?;
-    let mut progress =
-        Progress::start(&session.plan, &cost::estimate(&session.plan, &session.store));
+    let mut progress = Progress::start(&forecast(
+        &session.plan,
+        &session.store,
+        &session.sources,
+        args.accept_build,
+    )?);
     let batches = batches(&session);
     let jobs = args.jobs as usize;
     let mut pool = if jobs > 1 { Some(pool::Pool::new(&session, jobs)?) } else { None };

@@ -18,6 +18,8 @@ use training::splits::DataIdentity;
 use training::workload::{Ready, Workload};
 use workloads::find;
 
+use crate::inventory::Inventory;
+
 /// What all cells of a run share.
 pub struct Session {
     /// What will run.
@@ -38,6 +40,8 @@ pub struct Session {
     pub argv: Vec<String>,
     /// Run cells again that are there already.
     pub force: bool,
+    /// What other builds left in the store, where their records are kept.
+    others: Option<Inventory>,
     /// The recorded run that the plan repeats, whose folder holds an order that it was given.
     recorded: Option<String>,
     ready: BTreeMap<String, Ready>,
@@ -90,9 +94,15 @@ impl Session {
                 .map(|argument| argument.to_string_lossy().into_owned())
                 .collect(),
             force,
+            others: None,
             recorded: None,
             ready: BTreeMap::new(),
         })
+    }
+
+    /// Keeps records that other builds have left of the same cells.
+    pub fn accept_other_builds(&mut self) {
+        self.others = Some(Inventory::of(&self.store));
     }
 
     /// The workload at `index` of the plan.

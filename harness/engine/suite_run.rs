@@ -61,6 +61,7 @@ pub fn suite_run(
             seconds_saved: 0.0,
         }),
         cells: cells.collect(),
+        of_another_build: session.of_another_build(reports),
         argv: session.argv.clone(),
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use ledger::catalogue::Listing;
-use palimpsest::library::{BUILD_BOTH, Carried, FRONT_DIGEST, code_digest};
+use palimpsest::library::{BUILD_BOTH, Carried, FRONT_DIGEST, build_digest};
 
 /// Why the engine does not answer.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ pub fn hand_over() -> Result<Infallible, EngineError> {
     if let Some(name) = arguments.next() {
         command.arg0(name);
     }
-    let error = command.args(arguments).env(FRONT_DIGEST, code_digest()).exec();
+    let error = command.args(arguments).env(FRONT_DIGEST, build_digest()).exec();
     Err(not_started(&path, &error))
 }
 
@@ -87,7 +87,7 @@ pub fn ask() -> Result<Listing, EngineError> {
         return Err(EngineError { problem: problem.trim_end().to_owned(), remedy: BUILD_BOTH });
     }
     let carried = serde_json::from_slice::<Carried>(&output.stdout).ok();
-    let carried = carried.filter(|carried| carried.code_digest == code_digest());
+    let carried = carried.filter(|carried| carried.build_digest == build_digest());
     carried.map(|carried| carried.listing).ok_or_else(|| EngineError {
         problem: format!("{} is of another build than palimpsest", path.display()),
         remedy: BUILD_BOTH,
@@ -98,7 +98,7 @@ pub fn ask() -> Result<Listing, EngineError> {
 pub fn run(arguments: &[OsString]) -> anyhow::Result<()> {
     let path = engine()?;
     let mut command = Command::new(&path);
-    command.args(arguments).env(FRONT_DIGEST, code_digest()).stdout(Stdio::null());
+    command.args(arguments).env(FRONT_DIGEST, build_digest()).stdout(Stdio::null());
     let status = command.status().map_err(|error| not_started(&path, &error))?;
     if status.success() {
         return Ok(());

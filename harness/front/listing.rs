@@ -5,18 +5,18 @@ use std::path::Path;
 use ::data::Sources;
 use ledger::catalogue::Listing;
 use ledger::record::writer::write_atomic;
-use palimpsest::library::{Carried, code_digest};
+use palimpsest::library::{Carried, build_digest};
 
 use super::engine;
 
 /// The rows of this build's methods and workloads.
 pub fn listing() -> anyhow::Result<Listing> {
     let folder = Sources::from_env(None).cache_dir.join("catalogue");
-    let file = folder.join(format!("{}.json", code_digest()));
+    let file = folder.join(format!("{}.json", build_digest()));
     if let Some(listing) = cached(&file) {
         return Ok(listing);
     }
-    let carried = Carried { code_digest: code_digest().to_owned(), listing: engine::ask()? };
+    let carried = Carried { build_digest: build_digest().to_owned(), listing: engine::ask()? };
     // A cache that cannot be written costs the next call a third of a second, and nothing else.
     let _ = std::fs::create_dir_all(&folder)
         .map_err(anyhow::Error::from)
@@ -27,5 +27,5 @@ pub fn listing() -> anyhow::Result<Listing> {
 /// What lies in the cache, when it is whole and of this build.
 fn cached(file: &Path) -> Option<Listing> {
     let carried: Carried = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
-    (carried.code_digest == code_digest()).then_some(carried.listing)
+    (carried.build_digest == build_digest()).then_some(carried.listing)
 }

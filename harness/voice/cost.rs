@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use analysis::plan::Plan;
+use analysis::plan::{Cell, Plan};
 use analysis::suite::EstimateUse;
 use analysis::suite_run::SuiteRun;
 use ledger::record::Store;
@@ -19,6 +19,15 @@ pub struct Cost {
 }
 
 impl Cost {
+    /// Seconds of one cell, where something like it has run.
+    #[must_use]
+    pub fn of(&self, plan: &Plan, cell: Cell) -> Option<f64> {
+        let workload = plan.workloads.get(cell.workload)?;
+        let label = &plan.arms.get(cell.arm)?.label;
+        let place = plan.arms_on(workload).position(|arm| arm.label == *label)?;
+        *self.per_run.get(cell.workload)?.get(place)?
+    }
+
     /// Seconds of all cells, when every arm has an estimate.
     pub fn total(&self) -> Option<f64> {
         let runs = self.per_run.iter().flatten().copied().sum::<Option<f64>>()?;

@@ -50,6 +50,9 @@ pub struct SuiteRun {
     pub stopping: Option<RunStopping>,
     /// Cells in plan order.
     pub cells: Vec<RunCell>,
+    /// Ids of the cells whose records another build had made, kept knowingly.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub of_another_build: Vec<String>,
     /// The command that ran it.
     pub argv: Vec<String>,
 }

@@ -22,7 +22,7 @@ use super::runs::Runs;
 use super::{Ask, files, runs};
 use crate::cli::Exit;
 use crate::cli::suite_options::Places;
-use crate::library::code_digest;
+use crate::library::build_digest;
 use crate::voice::{note, print_finding, print_json, print_table};
 
 /// Options of `palimpsest provenance query`.
@@ -234,7 +234,7 @@ fn write_certificate(
         origin: question.origin.clone(),
         software: BTreeMap::from([(
             "palimpsest".to_owned(),
-            format!("{} ({})", env!("CARGO_PKG_VERSION"), code_digest()),
+            format!("{} ({})", env!("CARGO_PKG_VERSION"), build_digest()),
         )]),
     };
     let mut certificate = draft.seal()?;

@@ -167,7 +167,7 @@ fn commit(args: &Args, records: &[RunRecord], branch: &HistoryBranch) -> anyhow:
     let changed = environments().find(|(_, environment)| environment.git_dirty == Some(true));
     if let Some((cell, _)) = changed.filter(|_| !args.allow_dirty) {
         bail!(
-            "run {cell} was built with changes that are in no commit: commit them, build and run again, or --allow-dirty"
+            "run {cell} was built with changes or new files that are in no commit: commit them, build and run again, or --allow-dirty"
         );
     }
     let built: BTreeSet<Option<&str>> =

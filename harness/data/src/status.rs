@@ -67,6 +67,24 @@ pub fn verify(name: &str, sources: &Sources) -> Result<SetStatus, DataError> {
     Ok(of_set(catalogue::find(name)?, sources))
 }
 
+/// The files of a data set that are not here; only looks whether they are there, so that a plan can
+/// ask before anything runs. Nothing lacks of what is generated.
+///
+/// # Errors
+/// [`DataError::UnknownName`].
+pub fn absent(name: &str, sources: &Sources) -> Result<Vec<PathBuf>, DataError> {
+    let set = catalogue::find(name)?;
+    if set.kind == Kind::Generated
+        || (set.name == "cifar10" && catalogue::locate_cifar(sources).is_ok())
+    {
+        return Ok(Vec::new());
+    }
+    let lacking =
+        |file: &&catalogue::DataFile| !file.candidates(sources).iter().any(|path| path.exists());
+    let files = set.files.iter().filter(lacking);
+    Ok(files.map(|file| sources.data_dir.join(file.path)).collect())
+}
+
 fn of_set(set: &'static DataSet, sources: &Sources) -> SetStatus {
     let files = file_states(set, sources);
     let any = |state| files.iter().any(|file| file.state == state);

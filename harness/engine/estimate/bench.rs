@@ -12,7 +12,7 @@ use ledger::digest::Digest;
 use ledger::order::OrderLaw;
 use ledger::record::RunRecord;
 use palimpsest::cli::estimate::fit::{self, Fit};
-use palimpsest::library::code_digest;
+use palimpsest::library::{cell_code, estimate_code};
 use palimpsest::voice::note;
 use stats::estimates::cost::Cost;
 use stats::estimates::results::{FORMAT, Items, Source};
@@ -72,7 +72,8 @@ pub fn with_bench<T>(
         Box::new(Unkept)
     } else {
         let context = Digest::of_parts(&[
-            code_digest().as_bytes(),
+            cell_code(&record.method, &record.workload).as_bytes(),
+            estimate_code().as_bytes(),
             lab::device::LIBTORCH_VERSION.as_bytes(),
             device.as_bytes(),
         ]);

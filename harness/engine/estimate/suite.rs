@@ -12,7 +12,7 @@ use ledger::record::format::Status;
 use ledger::record::writer::write_atomic;
 use palimpsest::cli::estimate::fit::{self, Fit};
 use palimpsest::cli::suite_options::Places;
-use palimpsest::library::code_digest;
+use palimpsest::library::{cell_code, estimate_code};
 use palimpsest::machine;
 use palimpsest::voice::{note, warn};
 use stats::estimates::results::Items;
@@ -77,7 +77,8 @@ fn one(
         b"palimpsest/suite-estimate/v1",
         cell.as_bytes(),
         &settings,
-        code_digest().as_bytes(),
+        cell_code(&record.method, &record.workload).as_bytes(),
+        estimate_code().as_bytes(),
         lab::device::LIBTORCH_VERSION.as_bytes(),
         record.environment.device.as_bytes(),
     ]);
@@ -155,7 +156,7 @@ fn made(
     let used = before.zip(machine::usage()).map(|((before, _), (after, _))| after - before);
     let busy = load.is_some_and(|load| load > f64::from(machine::cpus()));
     let disturbed = busy && used.is_none_or(|used| used / seconds < OWN_CORE);
-    let (settings, code) = (wanted.settings(), code_digest().to_owned());
+    let (settings, code) = (wanted.settings(), estimate_code().to_owned());
     Ok(EstimateFound { settings, code, seconds, disturbed, numbers })
 }
 

@@ -6,7 +6,7 @@ use lab::orders::replayed::Replayed;
 use ledger::record::format::OrderSection;
 use ledger::record::{RunRecord, Store};
 use ledger::transcript::read_ids;
-use palimpsest::library::code_digest;
+use palimpsest::library::cell_code;
 
 /// The ids that a run consumed, epoch by epoch.
 pub fn order(store: &Store, record: &RunRecord) -> anyhow::Result<Replayed> {
@@ -48,6 +48,10 @@ pub fn agrees(record: &RunRecord, replay: &Replay<'_>) -> anyhow::Result<bool> {
     Ok(record.parameters_sha256 == Some(replay.digest()?))
 }
 
+fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or_default()
+}
+
 /// Refuses a replay that did not end where the run did, and says what differs.
 pub fn check(record: &RunRecord, replay: &Replay<'_>) -> anyhow::Result<()> {
     if agrees(record, replay)? {
@@ -56,7 +60,7 @@ pub fn check(record: &RunRecord, replay: &Replay<'_>) -> anyhow::Result<()> {
     let before = &record.environment;
     let cpu = palimpsest::machine::cpu_model();
     let pairs = [
-        ("code", before.code_digest.get(..12).unwrap_or_default(), &code_digest()[..12]),
+        ("code", short(&before.code_digest), short(cell_code(&record.method, &record.workload))),
         ("libtorch", before.libtorch.as_str(), lab::device::LIBTORCH_VERSION),
         ("CPU", before.cpu.as_str(), cpu.as_str()),
     ];

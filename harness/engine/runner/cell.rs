@@ -18,7 +18,7 @@ use ledger::record::format::{
 use ledger::record::identity::Config;
 use ledger::record::writer::RunWriter;
 use ledger::seed::hex;
-use palimpsest::library::code_digest;
+use palimpsest::library::{cell_code, start_code};
 use palimpsest::machine;
 use training::artefacts::Kept;
 use training::cell::{CellSetup, Commitment, Outcome};
@@ -43,11 +43,36 @@ pub struct CellReport {
 }
 
 impl Session {
-    /// The id of a cell under a seed.
+    /// The id of a cell under a seed: that of this build, or that of a record of another build where
+    /// these are accepted and this one has left none.
     pub fn cell_id(&mut self, cell: Cell, seed: &NamedSeed) -> anyhow::Result<String> {
         let root = self.identity(cell.workload)?.train_root;
         let parents = self.parents(cell, seed)?;
-        Ok(self.plan.cell_id(cell, &parents, &seed.name, &root, code_digest())?)
+        let under = |code: &str| Ok(self.plan.cell_id(cell, &parents, &seed.name, &root, code)?);
+        let own = under(self.code(cell))?;
+        let Some(others) = self.others.as_ref().filter(|_| !self.store.has(&own)) else {
+            return Ok(own);
+        };
+        let (workload, arm) = (&self.plan.workloads[cell.workload], &self.plan.arms[cell.arm]);
+        Ok(others.of_another_build(&arm.method, &workload.id, under)?.unwrap_or(own))
+    }
+
+    /// Which of the cells that ran or were kept have records of another build.
+    pub fn of_another_build(&self, reports: &[CellReport]) -> Vec<String> {
+        if self.others.is_none() {
+            return Vec::new();
+        }
+        let cells = self.plan.cells.iter().zip(reports).filter(|(cell, report)| {
+            let record = self.store.record(&report.cell);
+            record.is_ok_and(|record| record.environment.code_digest != self.code(**cell))
+        });
+        cells.map(|(_, report)| report.cell.clone()).collect()
+    }
+
+    /// Digest of the code that decides a cell.
+    fn code(&self, cell: Cell) -> &'static str {
+        let (workload, arm) = (&self.plan.workloads[cell.workload], &self.plan.arms[cell.arm]);
+        cell_code(&arm.method, &workload.id)
     }
 
     /// Whether all parents of a cell have left their models.
@@ -72,7 +97,7 @@ impl Session {
             arm: &self.plan.arms[cell.arm],
             parents,
             libtorch: lab::device::LIBTORCH_VERSION,
-            code: code_digest(),
+            code: self.code(cell),
             device: &self.device_name,
         }
         .hash()?)
@@ -106,7 +131,7 @@ impl Session {
         let artefacts = Kept::new(
             self.store.root().join("artefacts"),
             Digest::of_parts(&[
-                code_digest().as_bytes(),
+                start_code(&planned.id).as_bytes(),
                 lab::device::LIBTORCH_VERSION.as_bytes(),
                 self.device_name.as_bytes(),
             ]),
@@ -350,7 +375,12 @@ impl<'a> Attempt<'a> {
             given_order: arm.order.as_ref().map(|order| order.sha256),
             facts: std::collections::BTreeMap::new(),
             warnings: Vec::new(),
-            environment: environment(device_name, *threads, argv),
+            environment: environment(
+                cell_code(&arm.method, &planned.id),
+                device_name,
+                *threads,
+                argv,
+            ),
         }
     }
 

@@ -10,12 +10,14 @@
 //! refused, not guessed. What is not seen: names that a macro builds from pieces, values of `env!`,
 //! features and compiler flags of manifests, headers of installed libraries.
 //!
+//! - [`cells`]: the digests that cell ids hold.
 //! - [`Tree`]: source texts of the workspace's members, from disk or from memory.
 //! - `tokens`, `native`: the text that counts of a Rust file and of its C++ companions.
 //! - `facts`: what a file says: paths, imports, definitions, macros, impl blocks.
 //! - `names`: what a path means. `graph`: edges, and impl blocks found without being named.
 //! - [`Closure`]: the files, their digest, and [why](Closure::why) each is among them.
 
+pub mod cells;
 mod closure;
 mod error;
 mod facts;

@@ -2,88 +2,207 @@
 
 #![expect(clippy::unwrap_used, reason = "a checkout that reads")]
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use fingerprint::Tree;
+use fingerprint::cells::{COMPUTES, CORE, CellCode, Part};
 
-/// Files whose code decides every cell.
-const CORE: [&str; 2] = ["harness/lab/src/cell.rs", "harness/lab/src/loops/training.rs"];
+/// External crates that deciding code names and that compute no result: how values are written, how
+/// errors read, where files lie.
+const BESIDE: &[&str] = &[
+    // Compiles what lab's build script says.
+    "cc",
+    "libc",
+    "serde",
+    "serde_json",
+    "serde_json_canonicalizer",
+    "strsim",
+    "tar",
+    "thiserror",
+    "ureq",
+];
 
-/// Files that list what could be found without them, so that all that is listed decides every cell.
-/// What is asked below holds once they list nothing; to be emptied as they are opened.
-const CIRCLES: [&str; 1] = ["harness/lab/src/workloads.rs"];
-
-/// A method, the file that only its kind of method needs, and a method without it.
-const WITH: &str = "methods/src/optim/adamw.rs";
-const PART: &str = "harness/lab/src/optim/adamw.rs";
-const WITHOUT: &str = "methods/src/optim/sgd.rs";
-
-static TREE: LazyLock<Tree> =
-    LazyLock::new(|| Tree::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")).unwrap());
-
-fn methods() -> Vec<&'static str> {
-    let files = TREE.files().filter(|file| file.starts_with("methods/src/"));
-    files.filter(|file| file.split('/').count() == 4).collect()
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The digest of a cell's code, for a method.
-fn digest(tree: &Tree, method: &str) -> [u8; 32] {
-    tree.closure(&[&CORE[..], &[method]].concat()).unwrap().digest()
+fn lock() -> String {
+    std::fs::read_to_string(root().join("Cargo.lock")).unwrap()
 }
+
+static TREE: LazyLock<Tree> = LazyLock::new(|| Tree::read(&root()).unwrap());
+
+fn code(tree: &Tree, lock: &str) -> CellCode {
+    CellCode::new(tree.clone(), lock, &["a target".to_owned()]).unwrap()
+}
+
+static CODE: LazyLock<CellCode> = LazyLock::new(|| code(&TREE, &lock()));
+
+fn part(parts: &[Part], id: &str) -> Part {
+    parts.iter().find(|part| part.id == id).unwrap_or_else(|| panic!("no {id}")).clone()
+}
+
+/// Pairs of method and workload that stand for all: every family, with and without AdamW.
+const PAIRS: [(&str, &str); 8] = [
+    ("sgd", "digits-mlp"),
+    ("adamw", "digits-mlp"),
+    ("muon", "blobs-cnn"),
+    ("rs2", "digits-mlp"),
+    ("granet", "mnist-cnn"),
+    ("edm", "ring8"),
+    ("lm-adamw", "slp-trace"),
+    ("grpo", "chain-sum"),
+];
+
+/// The pairs whose cells run again when this tree replaces that of the checkout.
+fn again(tree: &Tree, lock: &str) -> Vec<&'static str> {
+    let changed = code(tree, lock);
+    let digest = |code: &CellCode, method: &str, workload: &str| {
+        code.cell(&part(&code.methods(), method), &part(&code.workloads(), workload)).unwrap()
+    };
+    let differs = |(method, workload): &(&'static str, &'static str)| {
+        digest(&CODE, method, workload) != digest(&changed, method, workload)
+    };
+    PAIRS.iter().filter(|pair| differs(pair)).map(|(method, _)| *method).collect()
+}
+
+/// The checkout with a line of code more in `file`.
+fn edited(file: &str) -> Tree {
+    let text = TREE.text(file).unwrap();
+    TREE.with(file, &format!("{text}\npub const MORE: u32 = 1;\n")).unwrap()
+}
+
+fn again_after(file: &str) -> Vec<&'static str> {
+    again(&edited(file), &lock())
+}
+
+const NONE: [&str; 0] = [];
 
 #[test]
-fn comments_and_tests_change_no_digest() {
+fn comments_and_tests_keep_every_cell() {
     let mut tree = TREE.clone();
-    for file in TREE.closure(&[&CORE[..], &[WITH]].concat()).unwrap().files {
-        let Some(native) = file.rsplit_once('.').map(|(_, ending)| ending != "rs") else {
-            continue;
-        };
-        let mut text = format!("{}\n// Another comment.\n", TREE.text(&file).unwrap());
-        if !native {
+    let files: Vec<String> = TREE.files().map(str::to_owned).collect();
+    for file in files.iter().filter(|file| file.ends_with(".rs") || file.ends_with(".cpp")) {
+        let mut text = format!("{}\n// Another comment.\n", TREE.text(file).unwrap());
+        if file.ends_with(".rs") {
             text.push_str("#[cfg(test)]\nmod more { use crate::x; }\n");
         }
-        tree = tree.with(&file, &text).unwrap();
+        tree = tree.with(file, &text).unwrap();
     }
-    assert_eq!(digest(&tree, WITH), digest(&TREE, WITH));
+    assert_eq!(again(&tree, &lock()), NONE);
 }
 
 #[test]
-fn a_new_method_changes_no_other_methods_digest() {
-    let text = TREE.text(WITH).unwrap();
-    let tree = TREE.with("methods/src/optim/another.rs", text).unwrap();
-    for method in methods() {
-        assert_eq!(digest(&tree, method), digest(&TREE, method), "{method}");
+fn a_new_method_and_a_new_workload_keep_every_cell() {
+    let method = TREE.text("methods/src/optim/adamw.rs").unwrap();
+    let tree = TREE.with("methods/src/optim/another.rs", method).unwrap();
+    let workload = TREE.text("harness/workloads/src/classification/digits_mlp.rs").unwrap();
+    let tree = tree.with("harness/workloads/src/classification/another.rs", workload).unwrap();
+    assert!(code(&tree, &lock()).methods().iter().any(|part| part.id == "another"));
+    assert_eq!(again(&tree, &lock()), NONE);
+}
+
+#[test]
+fn what_reads_runs_and_what_speaks_keeps_every_cell() {
+    for file in [
+        "harness/stats/src/t_test.rs",
+        "harness/analysis/src/plan.rs",
+        "harness/analysis/src/summary/claims.rs",
+        "harness/inspect/src/estimate/course.rs",
+        "reports/src/html.rs",
+    ] {
+        assert_eq!(again_after(file), NONE, "{file}");
     }
-    assert_ne!(digest(&tree, "methods/src/optim/another.rs"), digest(&TREE, WITH));
+    // Verbs and the programs themselves are no member of the tree.
+    assert!(!TREE.files().any(|file| file.starts_with("harness/cli/")));
 }
 
 #[test]
-fn a_methods_own_code_changes_its_digest_only() {
-    let text = format!("{}\npub const MORE: u32 = 1;\n", TREE.text(WITH).unwrap());
-    let tree = TREE.with(WITH, &text).unwrap();
-    let changed: Vec<_> =
-        methods().into_iter().filter(|one| digest(&tree, one) != digest(&TREE, one)).collect();
-    assert_eq!(changed, [WITH]);
-}
-
-#[test]
-fn a_part_belongs_to_the_methods_that_name_it() {
-    let with = TREE.closure(&[WITH]).unwrap();
-    assert_eq!(with.why(PART), [WITH, PART]);
-    let text = format!("{}\npub const MORE: u32 = 1;\n", TREE.text(PART).unwrap());
-    let tree = TREE.with(PART, &text).unwrap();
-    assert_ne!(digest(&tree, WITH), digest(&TREE, WITH));
-    let open = CIRCLES.iter().fold(TREE.clone(), |tree, circle| tree.with(circle, "").unwrap());
-    let without = open.closure(&[&CORE[..], &[WITHOUT]].concat()).unwrap();
-    assert!(!without.files.contains(PART), "{}", without.why(PART).join("\n  → "));
-}
-
-#[test]
-fn no_deciding_file_names_what_cannot_be_followed() {
-    for method in methods() {
-        let closure = TREE.closure(&[&CORE[..], &[method]].concat()).unwrap();
-        assert!(closure.files.iter().all(|file| !file.starts_with("reports/")));
-        assert!(!closure.files.iter().any(|file| file.ends_with("tests.rs")), "{method}");
+fn an_unrelated_dependency_keeps_every_cell_and_one_that_computes_keeps_none() {
+    let bumped = |name: &str| {
+        let lock = lock();
+        let start = lock.find(&format!("name = \"{name}\"\nversion = \"")).unwrap();
+        let version = start + lock[start..].find("version = \"").unwrap() + 11;
+        let end = version + lock[version..].find('"').unwrap();
+        format!("{}99.0.0{}", &lock[..version], &lock[end..])
+    };
+    for unrelated in ["clap", "plotters", "serde_json", "parquet"] {
+        assert_eq!(again(&TREE, &bumped(unrelated)), NONE, "{unrelated}");
     }
+    let all: Vec<&str> = PAIRS.iter().map(|(method, _)| *method).collect();
+    for computes in ["tch", "rand_pcg"] {
+        assert_eq!(again(&TREE, &bumped(computes)), all, "{computes}");
+    }
+}
+
+#[test]
+fn an_edited_method_runs_its_own_cells_again_and_no_others() {
+    assert_eq!(again_after("methods/src/optim/muon.rs"), ["muon"]);
+    assert_eq!(again_after("methods/src/sparse/granet.rs"), ["granet"]);
+}
+
+#[test]
+fn an_edited_workload_runs_its_own_cells_again_and_no_others() {
+    assert_eq!(again_after("harness/workloads/src/generative/ring8.rs"), ["edm"]);
+}
+
+#[test]
+fn an_edited_adamw_runs_the_cells_that_use_it_again_and_no_others() {
+    let again = again_after("harness/lab/src/optim/adamw.rs");
+    for with in ["adamw", "lm-adamw", "grpo"] {
+        assert!(again.contains(&with), "{with} of {again:?}");
+    }
+    // Methods that take any optimiser by a setting use all of them; sgd is one.
+    let [method, workload] = [part(&CODE.methods(), "sgd"), part(&CODE.workloads(), "digits-mlp")];
+    let closure = TREE.closure(&[&CORE[..], &[&method.file, &workload.file]].concat()).unwrap();
+    let why = closure.why("harness/lab/src/optim/adamw.rs");
+    assert!(!again.contains(&"sgd"), "{}", why.join("\n  → "));
+}
+
+#[test]
+fn an_edited_shuffle_or_loop_runs_every_cell_again() {
+    let all: Vec<&str> = PAIRS.iter().map(|(method, _)| *method).collect();
+    for file in ["harness/ledger/src/order.rs", "harness/training/src/run.rs"] {
+        assert_eq!(again_after(file), all, "{file}");
+    }
+}
+
+#[test]
+fn the_core_names_no_method_workload_or_reader_of_runs() {
+    let closure = TREE.closure(&CORE).unwrap();
+    for folder in [
+        "methods/",
+        "harness/workloads/",
+        "harness/stats/",
+        "harness/analysis/",
+        "harness/inspect/",
+        "reports/",
+    ] {
+        let found = closure.files.iter().find(|file| file.starts_with(folder));
+        assert!(found.is_none(), "{}", closure.why(found.unwrap()).join("\n  → "));
+    }
+}
+
+#[test]
+fn every_external_crate_that_deciding_code_names_is_known_to_compute_or_not_to() {
+    let files: Vec<String> =
+        CODE.methods().into_iter().chain(CODE.workloads()).map(|part| part.file).collect();
+    let roots: Vec<&str> = CORE.into_iter().chain(files.iter().map(String::as_str)).collect();
+    let closure = TREE.closure(&roots).unwrap();
+    let known = COMPUTES.iter().chain(BESIDE);
+    let known: BTreeSet<String> = known.map(|name| name.replace('-', "_")).collect();
+    let named: BTreeSet<String> = TREE
+        .external_names(&closure, &lock())
+        .unwrap()
+        .into_iter()
+        .map(|name| name.replace('-', "_"))
+        .collect();
+    // Nothing is among those that compute for nothing; torch-sys is what tch stands on.
+    let idle: Vec<_> =
+        COMPUTES.iter().filter(|name| !named.contains(&name.replace('-', "_"))).collect();
+    assert_eq!(idle, Vec::<&&str>::new(), "{named:?}");
+    let unknown: Vec<&String> = named.difference(&known).collect();
+    assert!(unknown.is_empty(), "{unknown:?}: add to COMPUTES, or to BESIDE with a reason");
 }

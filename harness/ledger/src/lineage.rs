@@ -76,6 +76,19 @@ impl<T> Parents<T> {
     }
 }
 
+impl<T> Parents<Option<T>> {
+    /// The parents where each of them is known.
+    #[must_use]
+    pub fn complete(self) -> Option<Parents<T>> {
+        let known = |parent: Option<Option<T>>| match parent {
+            Some(None) => None,
+            Some(Some(parent)) => Some(Some(parent)),
+            None => Some(None),
+        };
+        Some(Parents { from: known(self.from)?, teacher: known(self.teacher)? })
+    }
+}
+
 /// A cell of a suite, or of several seeds of it: `[workload/]arm[+k]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CellName {

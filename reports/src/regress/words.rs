@@ -33,7 +33,10 @@ pub(super) fn text(report: &Report) -> String {
 pub(super) fn sides(report: &Report) -> String {
     let short = |commit: &Option<String>| {
         let commit = commit.as_deref().unwrap_or("unknown");
-        commit.chars().take(12).collect::<String>()
+        // What follows a plus tells apart programs of one commit.
+        let (commit, changes) =
+            commit.find('+').map_or((commit, ""), |place| commit.split_at(place));
+        format!("{}{changes}", commit.chars().take(12).collect::<String>())
     };
     let Report { suite, base_commit, head_commit, base_machine, head_machine, .. } = report;
     let machine = if base_machine == head_machine {

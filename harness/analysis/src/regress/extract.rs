@@ -130,7 +130,7 @@ pub fn snapshot(
             metrics: metrics.into_iter().map(|metric| treated(metric, context)).collect(),
         });
     }
-    let commit = first.record.environment.git_commit.clone();
+    let commit = first.record.environment.program();
     Snapshot::new(suite.suite.clone(), machine, commit, context.session.clone(), cells)
 }
 

@@ -22,9 +22,9 @@ pub(super) fn environment(suite: &SuiteRun, cells: &[CellRun]) -> Vec<(String, S
         (
             "commit",
             all(&|e| {
-                let dirty =
-                    if e.git_dirty == Some(true) { " with uncommitted changes" } else { "" };
-                e.git_commit.as_ref().map(|commit| format!("{commit}{dirty}"))
+                let changed =
+                    if e.git_dirty == Some(true) { " (changes in no commit)" } else { "" };
+                Some(format!("{}{changed}", e.program()?))
             }),
         ),
         ("palimpsest", all(&|e| Some(e.palimpsest.clone()))),
@@ -100,6 +100,28 @@ pub(super) fn warnings(
                 workload.workload
             ));
         }
+    }
+    if !suite.of_another_build.is_empty() {
+        let other =
+            |record: &&&ledger::record::RunRecord| suite.of_another_build.contains(&record.cell);
+        let programs: BTreeSet<String> = records
+            .iter()
+            .filter(other)
+            .filter_map(|record| record.environment.program())
+            .map(|program| match program.split_once('+') {
+                Some((commit, changes)) => {
+                    format!("{}+{changes}", commit.get(..12).unwrap_or(commit))
+                }
+                None => program.get(..12).unwrap_or(&program).to_owned(),
+            })
+            .collect();
+        warnings.push(format!(
+            "{} of {} runs are of another build ({}) whose deciding code differs, kept by --accept-build; `palimpsest run {}` without it trains them again",
+            suite.of_another_build.len(),
+            cells.len(),
+            programs.into_iter().collect::<Vec<_>>().join(", "),
+            suite.source
+        ));
     }
     let disturbed = records.iter().filter(|record| record.disturbed()).count();
     if disturbed > 0 {

@@ -173,6 +173,7 @@ impl Made {
             train_examples: 100,
         };
         let suite = SuiteRun {
+            of_another_build: Vec::new(),
             version: SuiteRun::VERSION,
             suite: "made-up".into(),
             source: "made-up".into(),

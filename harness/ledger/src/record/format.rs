@@ -169,6 +169,22 @@ pub struct Environment {
     pub peak_memory_bytes: Option<u64>,
 }
 
+impl Environment {
+    /// The program that ran: its commit; with changes that are in no commit, `+` and the start of
+    /// their digest, so that two programs never share a name. None outside of a git checkout.
+    #[must_use]
+    pub fn program(&self) -> Option<String> {
+        let commit = self.git_commit.clone()?;
+        Some(match (self.git_dirty, &self.git_diff_digest) {
+            (Some(true), Some(changes)) => {
+                format!("{commit}+{}", changes.get(..8).unwrap_or(changes))
+            }
+            (Some(true), None) => format!("{commit}+"),
+            _ => commit,
+        })
+    }
+}
+
 /// `record.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {

@@ -16,6 +16,7 @@ fn metric(name: &str, higher_is_better: bool) -> MetricInfo<String> {
 fn suite() -> SuiteRun {
     let root = Digest::of(b"suite");
     SuiteRun {
+        of_another_build: Vec::new(),
         version: SuiteRun::VERSION,
         suite: "made-up".into(),
         source: "made-up".into(),

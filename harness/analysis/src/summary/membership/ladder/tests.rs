@@ -65,6 +65,7 @@ fn made(tests: Vec<MembershipUse>) -> Made {
         cell: record.cell.clone(),
     });
     let suite = SuiteRun {
+        of_another_build: Vec::new(),
         version: SuiteRun::VERSION,
         suite: "made-up".into(),
         source: "made-up".into(),
