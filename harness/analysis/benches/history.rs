@@ -1,7 +1,7 @@
 //! A history of 10,000 commits by 100 metrics: read with its chain verified, and analysed. Bound:
 //! analysed in under 10 s on one core.
 //!
-//! `cargo bench -p ledger --bench history`, and beside it `history_peer.py` for Apache Otava.
+//! `cargo bench -p analysis --bench history`, and beside it `history_peer.py` for Apache Otava.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;

@@ -1,7 +1,7 @@
 //! The gate's own analysis: 1,000 times in 20 interleaved pairs each, so that every interval is a BCa
 //! bootstrap of 10,000 resamples, through the whole of `decide`. Bound: under 2 s on one core.
 //!
-//! `cargo bench -p ledger --bench regress`, and beside it `regress_peer.py` for SciPy's BCa.
+//! `cargo bench -p analysis --bench regress`, and beside it `regress_peer.py` for SciPy's BCa.
 
 #[path = "../examples/simulated/clocks.rs"]
 #[expect(dead_code, reason = "the bench times one round, the self-test plays the whole gate")]

@@ -1,5 +1,5 @@
 //! `verify` of one run of 10^7 ids on one core: manifest, dataset root, order hash and root, step
-//! chain, the seed's shuffle. Bound: 5 s. `cargo bench -p ledger --bench verify`; needs 1.5 GB of
+//! chain, the seed's shuffle. Bound: 5 s. `cargo bench -p analysis --bench verify`; needs 1.5 GB of
 //! memory and 0.4 GB of temporary disk.
 
 use std::time::Duration;

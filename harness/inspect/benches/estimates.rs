@@ -5,7 +5,7 @@
 //! All take turns in one process on one thread, because other load on the machine drifts. The
 //! models of the items are made up: their values do not change what they cost.
 //!
-//! `cargo bench -p lab --bench estimates`
+//! `cargo bench -p inspect --bench estimates`
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark reports on stdout")]
 
 use inspect::estimate::Course;

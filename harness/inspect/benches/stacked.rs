@@ -5,7 +5,7 @@
 //! machine drifts; printed are medians per copy, and the median and quartiles of the ratio of
 //! neighbouring blocks.
 //!
-//! `cargo bench -p lab --bench stacked`
+//! `cargo bench -p inspect --bench stacked`
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark reports on stdout")]
 
 use criterion::{Criterion, Throughput};

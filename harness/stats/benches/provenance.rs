@@ -2,7 +2,7 @@
 //! of either precision. Bounds, on one core: 0.15 s and a third of SciPy's `spearmanr` at 10^6
 //! examples, 30 s and 8 GiB at 10^8.
 //!
-//! `cargo bench -p ledger --bench provenance`, and beside it `provenance_peer.py`; the largest size
+//! `cargo bench -p stats --bench provenance`, and beside it `provenance_peer.py`; the largest size
 //! needs 5 GB and some minutes: leave it out with `-- /1000000$`.
 
 use std::hint::black_box;

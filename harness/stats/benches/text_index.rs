@@ -2,7 +2,7 @@
 //! Bounds: 10^7 symbols in under 10 s, and less than 12 bytes a symbol at any time.
 //!
 //! The memory is measured once by an allocator that counts, and printed before the timings.
-//! `cargo bench -p ledger --bench text_index`
+//! `cargo bench -p stats --bench text_index`
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;

@@ -1,6 +1,6 @@
 //! Power and false alarms of the gate with simulated clocks: the table of `docs/regression.md`.
 //!
-//!     cargo run --release -p ledger --example regression_power -- 1000
+//!     cargo run --release -p analysis --example regression_power -- 1000
 
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "an example that prints its table")]
 

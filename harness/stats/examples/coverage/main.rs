@@ -1,7 +1,7 @@
 //! How often every interval covers and every test errs, by simulation: the tables of
 //! `docs/statistics.md`.
 //!
-//!     cargo run --release -p ledger --example coverage -- 10000
+//!     cargo run --release -p stats --example coverage -- 10000
 //!
 //! The number is that of simulations a row; names of sections after it print only those. The same
 //! arguments print the same text: every row draws from a stream of its own under seed 0.
