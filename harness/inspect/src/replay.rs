@@ -8,6 +8,7 @@ use ledger::transcript::Transcript;
 use tch::{TchError, Tensor};
 
 use crate::estimate::Course;
+use crate::estimate::rule::{inspectable, inspectable_mut};
 use lab::LabError;
 use lab::network::Network;
 use lab::orders::replayed::Replayed;
@@ -186,7 +187,8 @@ impl<'a> Replay<'a> {
         }
         match &recipe.step {
             Step::Gradient { optimizer, .. } => {
-                Some(Between { weights: self.built.network.snapshot(), rule: optimizer.state()? })
+                let rule = inspectable(optimizer.as_ref())?.state();
+                Some(Between { weights: self.built.network.snapshot(), rule })
             }
             Step::Learner(_) => None,
         }
@@ -196,10 +198,11 @@ impl<'a> Replay<'a> {
     ///
     /// # Errors
     /// When it is of another cell.
-    pub fn resume(&mut self, between: &Between) -> Result<(), TchError> {
+    pub fn resume(&mut self, between: &Between) -> Result<(), LabError> {
         self.built.network.restore(&between.weights)?;
         match &mut self.built.recipe.step {
-            Step::Gradient { optimizer, .. } => optimizer.restore(&between.rule),
+            Step::Gradient { optimizer, .. } => inspectable_mut(optimizer.as_mut())
+                .map_or(Ok(()), |rule| rule.restore(&between.rule)),
             Step::Learner(_) => Ok(()),
         }
     }

@@ -17,6 +17,7 @@
 //! is [`Shown`]: scores of its own training steps and losses on the probe split. Randomness comes
 //! from named streams. All run inside the train clock.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 
 use ledger::catalogue::Schedule;
@@ -313,8 +314,9 @@ pub struct Gradients {
     pub tensors: Vec<Tensor>,
 }
 
-/// The update rule.
-pub trait Optimizer {
+/// The update rule. Which one it is, and so the state in it, is for inspection to ask ([`Any`]); the
+/// loop does not.
+pub trait Optimizer: Any {
     /// Which layers the coming step trains; asked before the forward pass.
     fn active(&mut self, _moment: &Moment) -> Active {
         Active::All
@@ -342,59 +344,10 @@ pub trait Optimizer {
     /// When libtorch refuses an operation.
     fn reset(&mut self) -> Result<(), TchError>;
 
-    /// A copy of all state, where the rule can tell it: put back by [`Optimizer::restore`], the
-    /// coming updates are the same bit for bit.
-    fn state(&self) -> Option<Vec<Tensor>> {
-        None
-    }
-
-    /// Puts back what [`Optimizer::state`] told of a rule with the same settings.
-    ///
-    /// # Errors
-    /// When it is the state of another rule, or this one cannot tell its own.
-    fn restore(&mut self, _state: &[Tensor]) -> Result<(), TchError> {
-        Err(TchError::Kind("the update rule cannot put state back".to_owned()))
-    }
-
-    /// The same rule in its present state for one parameter of shape M × p, whose rows are M copies
-    /// of all parameters, flattened in their order: runs that go on from here in M orders move by
-    /// one kernel. `None` where the rule does not treat every value alike.
-    fn for_rows(&self, _rows: i64) -> Option<Box<dyn Optimizer>> {
-        None
-    }
-
-    /// What an update in the present state takes off the parameters, Γ, and the first-order change
-    /// of that, dΓ; the state stays. For one parameter of shape 1 × p, as [`Optimizer::for_rows`]
-    /// makes it. `None` where the rule cannot be expanded.
-    fn expanded(&self, _at: &Expansion<'_>, _moment: &Moment) -> Option<Expanded> {
-        None
-    }
-
-    /// The settings, where the rule is SGD.
-    fn sgd(&self) -> Option<&crate::optim::sgd::SgdSettings> {
-        None
-    }
-
     /// Facts for the record.
     fn facts(&self) -> Facts {
         Facts::new()
     }
-}
-
-/// Γ and dΓ, each M × p.
-pub type Expanded = Result<[Tensor; 2], TchError>;
-
-/// Where an update is expanded, and in which direction.
-#[derive(Debug, Clone, Copy)]
-pub struct Expansion<'a> {
-    /// θ, shape p.
-    pub theta: &'a Tensor,
-    /// The gradient there, M × p.
-    pub gradient: &'a Tensor,
-    /// δ, how far the parameters are away from θ, M × p.
-    pub away: &'a Tensor,
-    /// How much the gradient changes on the way, M × p.
-    pub change: &'a Tensor,
 }
 
 /// Restricts parameters.

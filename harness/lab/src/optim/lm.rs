@@ -84,6 +84,14 @@ pub struct MatrixDecay {
     vectors: Adamw,
 }
 
+impl MatrixDecay {
+    /// The rules of matrices and of vectors.
+    #[must_use]
+    pub fn rules(&self) -> [&Adamw; 2] {
+        [&self.matrices, &self.vectors]
+    }
+}
+
 impl Optimizer for MatrixDecay {
     fn update(
         &mut self,
@@ -102,19 +110,5 @@ impl Optimizer for MatrixDecay {
     fn reset(&mut self) -> Result<(), TchError> {
         self.matrices.reset()?;
         self.vectors.reset()
-    }
-
-    /// The state of both rules, matrices first.
-    fn state(&self) -> Option<Vec<tch::Tensor>> {
-        let (mut all, vectors) = (self.matrices.state()?, self.vectors.state()?);
-        all.extend(vectors);
-        Some(all)
-    }
-
-    fn restore(&mut self, state: &[tch::Tensor]) -> Result<(), TchError> {
-        let own = self.matrices.state().map_or(0, |own| own.len()).min(state.len());
-        let (matrices, vectors) = state.split_at(own);
-        self.matrices.restore(matrices)?;
-        self.vectors.restore(vectors)
     }
 }

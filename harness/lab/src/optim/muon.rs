@@ -6,7 +6,6 @@ use tch::{TchError, Tensor};
 
 use super::adamw::{Adamw, AdamwSettings};
 use crate::network::{Network, Parameter, Role};
-use crate::optim::put_back;
 use crate::seat::{Gradients, Moment, Optimizer};
 
 choice! {
@@ -122,6 +121,18 @@ impl Muon {
         let auxiliary = Adamw::new(rule, network, |_, parameter| !by_muon(parameter))?;
         Ok(Self { settings, momenta, auxiliary })
     }
+
+    /// The momentum of each parameter that Muon moves.
+    #[must_use]
+    pub fn momenta(&self) -> &[Option<Tensor>] {
+        &self.momenta
+    }
+
+    /// The rule of the others.
+    #[must_use]
+    pub fn auxiliary(&self) -> &Adamw {
+        &self.auxiliary
+    }
 }
 
 impl Optimizer for Muon {
@@ -160,18 +171,5 @@ impl Optimizer for Muon {
             let _ = momentum.f_zero_()?;
         }
         self.auxiliary.reset()
-    }
-
-    /// The momenta, then the state of the auxiliary rule.
-    fn state(&self) -> Option<Vec<Tensor>> {
-        let momenta = self.momenta.iter().flatten().map(Tensor::copy);
-        Some(momenta.chain(self.auxiliary.state()?).collect())
-    }
-
-    fn restore(&mut self, state: &[Tensor]) -> Result<(), TchError> {
-        let own = self.momenta.iter().flatten().count().min(state.len());
-        let (momenta, rest) = state.split_at(own);
-        put_back(self.momenta.iter_mut().flatten(), momenta)?;
-        self.auxiliary.restore(rest)
     }
 }
