@@ -400,7 +400,7 @@ mod tests {
     use super::*;
     use data::puzzles::chain_sum::ChainSum;
     use lab::trial;
-    use training::artefacts::Kept as Folder;
+    use training::artefacts::kept::Kept as Folder;
 
     fn set() -> PuzzleSet {
         let kind = Arc::new(ChainSum { modulus: 5, longest: 5 });
