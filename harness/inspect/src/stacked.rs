@@ -21,6 +21,7 @@ mod tests;
 use tch::{Kind, TchError, Tensor};
 
 use grade::Grade;
+use lab::models::gpt::Gpt;
 use lab::network::{Body, Layer, Network, Role};
 use lab::objectives::Natural;
 use layers::Trail;
@@ -51,7 +52,7 @@ pub fn fits(network: &Network) -> bool {
         Body::Layers(list) => layers::all(list, &|layer| {
             !matches!(layer, Layer::BatchNorm { .. } | Layer::Gru { .. })
         }),
-        Body::Gpt(_) => true,
+        Body::Own(_) => Gpt::of(network).is_ok(),
         Body::Denoiser(_) | Body::Table => false,
     }
 }
@@ -284,7 +285,7 @@ fn outputs(network: &Network, weights: &[Tensor], inputs: &Tensor) -> Result<Ten
             let mut trail = None;
             layers::forward(list, weights, &cast(inputs, weights)?, &mut trail)
         }
-        Body::Gpt(gpt) => gpt::forward(gpt, weights, inputs),
+        Body::Own(_) => gpt::forward(Gpt::of(network)?, weights, inputs),
         Body::Denoiser(_) | Body::Table => {
             Err(TchError::Kind("the network has no stacked form".to_owned()))
         }

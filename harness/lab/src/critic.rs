@@ -5,6 +5,7 @@ use ledger::settings::Range;
 use tch::{Kind, TchError, Tensor};
 
 use crate::LabError;
+use crate::models::gpt::Gpt;
 use crate::network::{Network, Parameter, Role};
 use crate::optim::adamw::{Adamw, AdamwSettings};
 use crate::rollout::Rollouts;
@@ -37,7 +38,7 @@ impl Critic {
     /// When the policy is no transformer.
     pub fn new(settings: &CriticSettings, policy: &Network) -> Result<Self, LabError> {
         let mut network = policy.duplicate();
-        let gpt = *network.gpt()?;
+        let gpt = *Gpt::of(&network)?;
         let options = (Kind::Float, network.device());
         let width = gpt.shape.width as i64;
         for (name, role, shape) in

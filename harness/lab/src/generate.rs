@@ -118,7 +118,7 @@ pub fn generate(
     options: &Options,
     mut choice: Choice<'_>,
 ) -> Result<Generated, TchError> {
-    let gpt = network.gpt()?;
+    let gpt = Gpt::of(network)?;
     let (table, lengths) = read(prompts)?;
     let width = table.len() / lengths.len().max(1);
     check(gpt, lengths.len(), width, &lengths, options, &choice)?;
@@ -473,7 +473,7 @@ mod tests {
     fn log_probabilities_are_those_of_a_whole_forward_pass() {
         for width in [32, 16] {
             let network = network(width);
-            let gpt = *network.gpt().unwrap();
+            let gpt = *Gpt::of(&network).unwrap();
             let prompts = prompts(6, 3);
             let mut options = options(8);
             options.banned = vec![2, 7];

@@ -3,13 +3,12 @@
 //! Convolutions keep their weights and activations in channels-last memory: the CPU kernels are
 //! faster that way, and shapes stay N × C × H × W.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use ledger::digest::Digest;
 use sha2::{Digest as _, Sha256};
 use tch::{Device, Kind, TchError, Tensor};
-
-use crate::models::gpt::Gpt;
 
 /// What a parameter is to its layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,12 +105,21 @@ pub enum Layer {
 pub enum Body {
     /// One layer after another.
     Layers(Vec<Layer>),
-    /// A transformer over tokens.
-    Gpt(Gpt),
+    /// A forward pass of its own.
+    Own(Arc<dyn Forward>),
     /// Takes a noise level beside its inputs.
     Denoiser(Arc<dyn Denoiser>),
     /// No forward pass: a table of numbers that a learner of its own keeps.
     Table,
+}
+
+/// A forward pass that is no list of layers. Which one it is, is for its module to ask ([`Any`]).
+pub trait Forward: Any + std::fmt::Debug + Send + Sync {
+    /// Outputs of a batch, as [`Network::forward`] gives them.
+    ///
+    /// # Errors
+    /// When the inputs do not fit.
+    fn forward(&self, network: &Network, inputs: &Tensor, train: bool) -> Result<Tensor, TchError>;
 }
 
 /// The forward pass of a network that takes a noise level.
@@ -174,22 +182,11 @@ impl Network {
     pub fn forward(&self, inputs: &Tensor, train: bool) -> Result<Tensor, TchError> {
         match &self.body {
             Body::Layers(layers) => self.run(layers, inputs, train),
-            Body::Gpt(gpt) => gpt.forward(self, inputs),
+            Body::Own(body) => body.forward(self, inputs, train),
             Body::Denoiser(_) => {
                 Err(TchError::Kind("a denoiser takes a noise level beside its inputs".to_owned()))
             }
             Body::Table => Err(TchError::Kind("a table has no forward pass".to_owned())),
-        }
-    }
-
-    /// The transformer, for what needs more of it than logits.
-    ///
-    /// # Errors
-    /// When this is another network.
-    pub fn gpt(&self) -> Result<&Gpt, TchError> {
-        match &self.body {
-            Body::Gpt(gpt) => Ok(gpt),
-            _ => Err(TchError::Kind("the network is no transformer".to_owned())),
         }
     }
 

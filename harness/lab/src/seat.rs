@@ -9,10 +9,9 @@
 //! | [`Adapter`] | how parameters are restricted, at the start and after every update |
 //! | [`Averaging`] | which weights are evaluated, when they are not those trained |
 //! | [`Sampler`] | how a generative model becomes samples |
-//! | [`Reward`] | what a verified response is worth |
 //! | [`Learner`] | the whole step, for what none of the above can say |
 //!
-//! No seat reads a clock or prints, and none sees an evaluation result: evaluations are made by a
+//! A [`Recipe`](crate::recipe::Recipe) seats them. No seat reads a clock or prints, and none sees an evaluation result: evaluations are made by a
 //! [`training::judge::Judge`], which no type of this module can reach. What an order may adapt to
 //! is [`Shown`]: scores of its own training steps and losses on the probe split. Randomness comes
 //! from named streams. All run inside the train clock.
@@ -20,7 +19,6 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 
-use ledger::catalogue::Schedule;
 use ledger::order::OrderLaw;
 use ledger::streams::Streams;
 use rand_pcg::Pcg64;
@@ -427,12 +425,6 @@ pub trait Sampler {
     fn evaluations(&self) -> u32;
 }
 
-/// What a verified response is worth to the learner.
-pub trait Reward {
-    /// The reward of a response that the verifier gave `outcome`, of `tokens` tokens.
-    fn score(&self, moment: &Moment, outcome: Outcome, tokens: usize) -> f64;
-}
-
 /// What a verifier says of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
@@ -463,87 +455,5 @@ pub trait Learner {
     /// Facts for the record.
     fn facts(&self) -> Facts {
         Facts::new()
-    }
-}
-
-/// How a step moves the network.
-pub enum Step {
-    /// By gradients of an objective.
-    Gradient {
-        /// The loss.
-        objective: Box<dyn Objective>,
-        /// The update rule.
-        optimizer: Box<dyn Optimizer>,
-    },
-    /// In its own way.
-    Learner(Box<dyn Learner>),
-}
-
-/// What a method composes: its seats, and how batches and learning rate go.
-pub struct Recipe {
-    /// Examples per step.
-    pub batch_size: u32,
-    /// Learning-rate factor over the run.
-    pub schedule: Schedule,
-    /// Which ids come next.
-    pub order: Box<dyn Order>,
-    /// How examples are rendered, when not as they are stored.
-    pub view: Option<Box<dyn View>>,
-    /// How a step moves the network.
-    pub step: Step,
-    /// Largest norm of the gradient over all parameters; longer ones are scaled down to it.
-    pub clip_norm: Option<f64>,
-    /// Restriction of parameters, if any.
-    pub adapter: Option<Box<dyn Adapter>>,
-    /// Weights to evaluate, when not those trained.
-    pub averaging: Option<Box<dyn Averaging>>,
-    /// How samples are drawn, for workloads that ask for them.
-    pub sampler: Option<Box<dyn Sampler>>,
-}
-
-impl Recipe {
-    /// Uniform shuffles and the workload's own loss, nothing restricted, rendered or averaged.
-    ///
-    /// # Errors
-    /// When the workload has no loss of its own to minimise.
-    pub fn plain(
-        batch_size: u32,
-        schedule: Schedule,
-        optimizer: Box<dyn Optimizer>,
-        task: &Task<'_>,
-    ) -> Result<Self, LabError> {
-        let objective = task.material.loss.ok_or_else(|| LabError::Unfit {
-            method: "plain training".to_owned(),
-            workload: task.workload.to_owned(),
-            reason: "the workload has no loss of its own".to_owned(),
-        })?;
-        let step = Step::Gradient { objective: Box::new(objective), optimizer };
-        Ok(Self::of(batch_size, schedule, step))
-    }
-
-    /// Uniform shuffles and this step, nothing else.
-    #[must_use]
-    pub fn of(batch_size: u32, schedule: Schedule, step: Step) -> Self {
-        Self {
-            batch_size,
-            schedule,
-            order: Box::new(crate::orders::Uniform),
-            view: None,
-            step,
-            clip_norm: None,
-            adapter: None,
-            averaging: None,
-            sampler: None,
-        }
-    }
-}
-
-impl std::fmt::Debug for Recipe {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Recipe")
-            .field("batch_size", &self.batch_size)
-            .field("schedule", &self.schedule)
-            .field("law", &self.order.law())
-            .finish_non_exhaustive()
     }
 }

@@ -19,7 +19,8 @@ use crate::splits::Splits;
 use lab::LabError;
 use lab::network::{Network, values};
 use lab::objectives::Natural;
-use lab::seat::{Active, Batch, Gradients, Moment, OrderSource, Recipe, Sampler, Shown, Step};
+use lab::recipe::{Recipe, Step};
+use lab::seat::{Active, Batch, Gradients, Moment, OrderSource, Sampler, Shown};
 use lab::split::Split;
 
 /// How long to train and when to look.
@@ -209,7 +210,17 @@ impl<T: Time> Run<'_, T> {
         trained: &mut Trained,
         mut moment: Moment,
     ) -> Result<Option<Tensor>, LabError> {
-        let Recipe { view, step, clip_norm, adapter, averaging, order, .. } = &mut *self.recipe;
+        let Recipe {
+            batch_size: _,
+            schedule: _,
+            order,
+            view,
+            step,
+            clip_norm,
+            adapter,
+            averaging,
+            sampler: _,
+        } = &mut *self.recipe;
         if let Some(view) = view {
             view.render(&mut batch, &moment, self.source.streams)?;
         }

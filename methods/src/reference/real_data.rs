@@ -14,14 +14,13 @@
 //! ## Differences
 //! None.
 
-use lab::LabError;
 use lab::diffusion::generation;
 use lab::method::Method;
 use lab::network::Network;
 use lab::offers;
-use lab::orders::Nothing;
-use lab::seat::{Batch, Learner, Moment, Recipe, Sampler, Step};
-use ledger::catalogue::{Paper, PaperClaim, Schedule};
+use lab::recipe::Recipe;
+use lab::seat::Sampler;
+use ledger::catalogue::{Paper, PaperClaim};
 use ledger::settings;
 use rand_pcg::Pcg64;
 use tch::{TchError, Tensor};
@@ -46,8 +45,7 @@ pub static METHOD: Method = Method {
     resolve: Settings::resolve,
     build: |_, task| {
         let fresh = generation(task, "real-data")?.fresh.shallow_clone();
-        let plain = Recipe::of(1, Schedule::Constant, Step::Learner(Box::new(Still)));
-        Ok(Recipe { order: Box::new(Nothing), sampler: Some(Box::new(Fresh(fresh))), ..plain })
+        Ok(Recipe { sampler: Some(Box::new(Fresh(fresh))), ..Recipe::idle() })
     },
 };
 
@@ -66,15 +64,6 @@ impl Sampler for Fresh {
 
     fn evaluations(&self) -> u32 {
         0
-    }
-}
-
-/// Learns nothing.
-struct Still;
-
-impl Learner for Still {
-    fn step(&mut self, _: &mut Network, _: &Batch, _: &Moment) -> Result<Option<f64>, LabError> {
-        Ok(None)
     }
 }
 

@@ -9,7 +9,8 @@ use tch::TchError;
 use super::adamw::{Adamw, AdamwSettings};
 use crate::LabError;
 use crate::network::{Network, Parameter};
-use crate::seat::{Gradients, Moment, Optimizer, Recipe, Task};
+use crate::recipe::Recipe;
+use crate::seat::{Gradients, Moment, Optimizer, Task};
 
 settings! {
     /// Settings of the training of language models.

@@ -333,7 +333,7 @@ impl Learner for Counting {
 fn a_learner_takes_the_whole_step() {
     let mut setting = Setting::new(1, 1);
     setting.recipe.step = Step::Learner(Box::new(Counting));
-    setting.recipe.order = Box::new(lab::orders::Uniform);
+    setting.recipe.order = Box::new(lab::orders::uniform::Uniform);
     let before = setting.network.parameters[0].tensor.double_value(&[0, 0]);
     setting.train(32).unwrap();
     let after = setting.network.parameters[0].tensor.double_value(&[0, 0]);
