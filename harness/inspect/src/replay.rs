@@ -241,7 +241,7 @@ impl<'a> Replay<'a> {
     ///
     /// # Errors
     /// When libtorch refuses an operation.
-    pub fn finish(mut self) -> Result<Network, TchError> {
+    pub fn finish(mut self) -> Result<Network, LabError> {
         if let Some(averaging) = &self.built.recipe.averaging
             && let Some(weights) = averaging.weights()?
         {

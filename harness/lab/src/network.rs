@@ -3,6 +3,7 @@
 //! Convolutions keep their weights and activations in channels-last memory: the CPU kernels are
 //! faster that way, and shapes stay N × C × H × W.
 
+use crate::LabError;
 use std::any::Any;
 use std::sync::Arc;
 
@@ -119,7 +120,7 @@ pub trait Forward: Any + std::fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// When the inputs do not fit.
-    fn forward(&self, network: &Network, inputs: &Tensor, train: bool) -> Result<Tensor, TchError>;
+    fn forward(&self, network: &Network, inputs: &Tensor, train: bool) -> Result<Tensor, LabError>;
 }
 
 /// The forward pass of a network that takes a noise level.
@@ -129,7 +130,7 @@ pub trait Denoiser: std::fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// When the inputs do not fit.
-    fn run(&self, network: &Network, inputs: &Tensor, noise: &Tensor) -> Result<Tensor, TchError>;
+    fn run(&self, network: &Network, inputs: &Tensor, noise: &Tensor) -> Result<Tensor, LabError>;
 }
 
 /// A network: parameters, buffers and the body that uses them.
@@ -179,14 +180,14 @@ impl Network {
     ///
     /// # Errors
     /// When the input does not fit the first layer, or the body asks for more than inputs.
-    pub fn forward(&self, inputs: &Tensor, train: bool) -> Result<Tensor, TchError> {
+    pub fn forward(&self, inputs: &Tensor, train: bool) -> Result<Tensor, LabError> {
         match &self.body {
-            Body::Layers(layers) => self.run(layers, inputs, train),
+            Body::Layers(layers) => Ok(self.run(layers, inputs, train)?),
             Body::Own(body) => body.forward(self, inputs, train),
-            Body::Denoiser(_) => {
-                Err(TchError::Kind("a denoiser takes a noise level beside its inputs".to_owned()))
-            }
-            Body::Table => Err(TchError::Kind("a table has no forward pass".to_owned())),
+            Body::Denoiser(_) => Err(LabError::Network(
+                "a denoiser takes a noise level beside its inputs".to_owned(),
+            )),
+            Body::Table => Err(LabError::Network("a table has no forward pass".to_owned())),
         }
     }
 
@@ -196,10 +197,10 @@ impl Network {
     ///
     /// # Errors
     /// When the inputs do not fit, or the network takes no noise level.
-    pub fn denoise(&self, inputs: &Tensor, noise: &Tensor) -> Result<Tensor, TchError> {
+    pub fn denoise(&self, inputs: &Tensor, noise: &Tensor) -> Result<Tensor, LabError> {
         match &self.body {
             Body::Denoiser(body) => body.run(self, inputs, noise),
-            _ => Err(TchError::Kind("the network takes no noise level".to_owned())),
+            _ => Err(LabError::Network("the network takes no noise level".to_owned())),
         }
     }
 

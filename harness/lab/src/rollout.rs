@@ -109,22 +109,22 @@ impl Rollouts {
     ///
     /// # Errors
     /// When the network is no transformer.
-    pub fn log_probabilities(&self, network: &Network) -> Result<Tensor, TchError> {
+    pub fn log_probabilities(&self, network: &Network) -> Result<Tensor, LabError> {
         let logits = Gpt::of(network)?.logits(network, &self.states(network)?)?;
         let (_, longest) = self.mask.size2()?;
         let responses = self.tokens.f_narrow(1, self.prompt, longest)?.f_unsqueeze(-1)?;
         let chosen = logits.f_gather(-1, &responses, false)?.f_squeeze_dim(-1)?;
-        chosen.f_sub(&logits.f_logsumexp([-1], false)?)
+        Ok(chosen.f_sub(&logits.f_logsumexp([-1], false)?)?)
     }
 
     /// Hidden states that the tokens of the responses are predicted from: N × R × d.
     ///
     /// # Errors
     /// When the network is no transformer.
-    pub fn states(&self, network: &Network) -> Result<Tensor, TchError> {
+    pub fn states(&self, network: &Network) -> Result<Tensor, LabError> {
         let (_, longest) = self.mask.size2()?;
         let seen = self.tokens.f_narrow(1, 0, self.prompt + longest - 1)?;
-        Gpt::of(network)?.hidden(network, &seen)?.f_narrow(1, self.prompt - 1, longest)
+        Ok(Gpt::of(network)?.hidden(network, &seen)?.f_narrow(1, self.prompt - 1, longest)?)
     }
 
     /// The rows at `places`, as roll-outs of their own.

@@ -5,7 +5,7 @@
 //! | [`Order`] | which example ids come next |
 //! | [`View`] | how an example is rendered before the network sees it |
 //! | [`Objective`] | the loss, per sample before reduction; what it generates; its phases |
-//! | [`Optimizer`] | the update rule and which layers move this step |
+//! | [`Optimizer`] | the update rule, which layers move this step, where its gradient is taken |
 //! | [`Adapter`] | how parameters are restricted, at the start and after every update |
 //! | [`Averaging`] | which weights are evaluated, when they are not those trained |
 //! | [`Sampler`] | how a generative model becomes samples |
@@ -23,7 +23,7 @@ use ledger::order::OrderLaw;
 use ledger::streams::Streams;
 use rand_pcg::Pcg64;
 use serde_json::Value;
-use tch::{Device, TchError, Tensor};
+use tch::{Device, Tensor};
 
 use crate::LabError;
 use crate::material::Material;
@@ -193,7 +193,7 @@ pub trait View {
         batch: &mut Batch,
         moment: &Moment,
         streams: &Streams,
-    ) -> Result<(), TchError>;
+    ) -> Result<(), LabError>;
 
     /// Facts for the record.
     fn facts(&self) -> Facts {
@@ -253,7 +253,7 @@ pub trait Objective {
         network: &Network,
         batch: &Batch,
         moment: &Moment,
-    ) -> Result<Tensor, TchError>;
+    ) -> Result<Tensor, LabError>;
 
     /// What is differentiated: the mean of [`Objective::losses`]; overridden where another
     /// reduction is the method's, or where one kernel gives the same gradient.
@@ -265,8 +265,8 @@ pub trait Objective {
         network: &Network,
         batch: &Batch,
         moment: &Moment,
-    ) -> Result<Tensor, TchError> {
-        self.losses(network, batch, moment)?.f_mean(None)
+    ) -> Result<Tensor, LabError> {
+        Ok(self.losses(network, batch, moment)?.f_mean(None)?)
     }
 
     /// Called after the last update of a step, without gradients.
@@ -278,7 +278,7 @@ pub trait Objective {
         _network: &Network,
         _batch: &Batch,
         _moment: &Moment,
-    ) -> Result<(), TchError> {
+    ) -> Result<(), LabError> {
         Ok(())
     }
 
@@ -320,6 +320,23 @@ pub trait Optimizer: Any {
         Active::All
     }
 
+    /// Where the gradient of the update is taken, when not where the parameters are: one value for
+    /// each active parameter, given the gradients here. The loop holds them to what the adapter allows,
+    /// takes the gradient of the same loss on the same batch there, and brings the parameters back
+    /// before it clips and updates; running statistics stay those of the first pass. Gradient
+    /// recording is off.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn elsewhere(
+        &mut self,
+        _parameters: &[Parameter],
+        _gradients: &Gradients,
+        _moment: &Moment,
+    ) -> Result<Option<Vec<Tensor>>, LabError> {
+        Ok(None)
+    }
+
     /// Moves the active parameters in place. Gradient recording is off.
     ///
     /// # Errors
@@ -329,7 +346,7 @@ pub trait Optimizer: Any {
         parameters: &[Parameter],
         gradients: &Gradients,
         moment: &Moment,
-    ) -> Result<(), TchError>;
+    ) -> Result<(), LabError>;
 
     /// The momentum buffer of a parameter, where the rule keeps one.
     fn momentum(&mut self, _parameter: usize) -> Option<&mut Tensor> {
@@ -340,7 +357,7 @@ pub trait Optimizer: Any {
     ///
     /// # Errors
     /// When libtorch refuses an operation.
-    fn reset(&mut self) -> Result<(), TchError>;
+    fn reset(&mut self) -> Result<(), LabError>;
 
     /// Facts for the record.
     fn facts(&self) -> Facts {
@@ -362,6 +379,14 @@ pub trait Adapter {
         probe: &Batch,
     ) -> Result<(), LabError>;
 
+    /// Brings parameters that are not to stay where they are within the restriction as it stands,
+    /// which is left as it is: where [`Optimizer::elsewhere`] takes a gradient. Gradient recording is
+    /// off.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn hold(&self, parameters: &mut [Parameter]) -> Result<(), LabError>;
+
     /// Called after every update. Gradient recording is off; `gradients` are those of the step.
     ///
     /// # Errors
@@ -372,7 +397,7 @@ pub trait Adapter {
         gradients: &Gradients,
         optimizer: &mut dyn Optimizer,
         moment: &Moment,
-    ) -> Result<(), TchError>;
+    ) -> Result<(), LabError>;
 
     /// Facts for the record.
     fn facts(&self) -> Facts {
@@ -386,19 +411,19 @@ pub trait Averaging {
     ///
     /// # Errors
     /// When libtorch refuses an operation.
-    fn after_update(&mut self, parameters: &[Parameter], moment: &Moment) -> Result<(), TchError>;
+    fn after_update(&mut self, parameters: &[Parameter], moment: &Moment) -> Result<(), LabError>;
 
     /// One tensor per parameter, or `None` while the trained weights stand for themselves.
     ///
     /// # Errors
     /// When libtorch refuses an operation.
-    fn weights(&self) -> Result<Option<Vec<Tensor>>, TchError>;
+    fn weights(&self) -> Result<Option<Vec<Tensor>>, LabError>;
 
     /// Starts afresh from `parameters`: a new stage begins.
     ///
     /// # Errors
     /// When libtorch refuses an operation.
-    fn reset(&mut self, parameters: &[Parameter]) -> Result<(), TchError>;
+    fn reset(&mut self, parameters: &[Parameter]) -> Result<(), LabError>;
 
     /// Facts for the record.
     fn facts(&self) -> Facts {
@@ -419,7 +444,7 @@ pub trait Sampler {
         noise: &Tensor,
         evaluations: u32,
         random: &mut Pcg64,
-    ) -> Result<Tensor, TchError>;
+    ) -> Result<Tensor, LabError>;
 
     /// Evaluations of the network that the method's own claim is about.
     fn evaluations(&self) -> u32;

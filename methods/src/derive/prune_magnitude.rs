@@ -27,7 +27,7 @@ use ledger::catalogue::{Paper, PaperClaim};
 use ledger::settings::Range;
 use ledger::streams::Streams;
 use ledger::{choice, settings};
-use tch::{TchError, Tensor};
+use tch::Tensor;
 
 choice! {
     /// Among which weights magnitudes are ranked.
@@ -101,13 +101,18 @@ impl Adapter for Prune {
         Ok(())
     }
 
+    /// No step is taken.
+    fn hold(&self, _: &mut [Parameter]) -> Result<(), LabError> {
+        Ok(())
+    }
+
     fn project(
         &mut self,
         _: &mut [Parameter],
         _: &Gradients,
         _: &mut dyn Optimizer,
         _: &Moment,
-    ) -> Result<(), TchError> {
+    ) -> Result<(), LabError> {
         Ok(())
     }
 

@@ -115,13 +115,18 @@ impl Adapter for Round {
         Ok(())
     }
 
+    /// No step is taken.
+    fn hold(&self, _: &mut [Parameter]) -> Result<(), LabError> {
+        Ok(())
+    }
+
     fn project(
         &mut self,
         _: &mut [Parameter],
         _: &Gradients,
         _: &mut dyn Optimizer,
         _: &Moment,
-    ) -> Result<(), TchError> {
+    ) -> Result<(), LabError> {
         Ok(())
     }
 

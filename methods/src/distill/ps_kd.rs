@@ -23,6 +23,7 @@
 //! - The code reports the best checkpoint by *test* error; here the last, and targets on validation.
 //! - No augmentation (the code: crop and flip). `T` is the budget of the suite, not 300.
 
+use lab::LabError;
 use lab::method::Method;
 use lab::network::Network;
 use lab::offers;
@@ -138,16 +139,16 @@ impl Objective for OwnPredictions {
         network: &Network,
         batch: &Batch,
         moment: &Moment,
-    ) -> Result<Tensor, TchError> {
+    ) -> Result<Tensor, LabError> {
         let logits = network.forward(&batch.inputs, true)?;
         let losses = self.against_targets(batch, &logits, moment)?;
         self.logits = Some(logits.f_detach()?);
         Ok(losses)
     }
 
-    fn after_step(&mut self, _: &Network, batch: &Batch, _: &Moment) -> Result<(), TchError> {
+    fn after_step(&mut self, _: &Network, batch: &Batch, _: &Moment) -> Result<(), LabError> {
         match self.logits.take() {
-            Some(logits) => self.remember(batch, &logits),
+            Some(logits) => Ok(self.remember(batch, &logits)?),
             None => Ok(()),
         }
     }

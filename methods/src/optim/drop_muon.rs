@@ -25,6 +25,7 @@
 //! - Biases and, by settings, head and first convolution follow AdamW, dropped with their layer.
 //! - Assumed: batch size, schedule, and all settings of Muon.
 
+use lab::LabError;
 use lab::method::Method;
 use lab::network::Parameter;
 use lab::offers;
@@ -36,7 +37,7 @@ use ledger::settings::Range;
 use ledger::streams::unit_f64;
 use ledger::{choice, settings};
 use rand_pcg::Pcg64;
-use tch::{TchError, Tensor};
+use tch::Tensor;
 
 choice! {
     /// How the cut-off is drawn.
@@ -157,7 +158,7 @@ impl Optimizer for DropMuon {
         parameters: &[Parameter],
         gradients: &Gradients,
         moment: &Moment,
-    ) -> Result<(), TchError> {
+    ) -> Result<(), LabError> {
         self.muon.update(parameters, gradients, moment)
     }
 
@@ -165,7 +166,7 @@ impl Optimizer for DropMuon {
         self.muon.momentum(parameter)
     }
 
-    fn reset(&mut self) -> Result<(), TchError> {
+    fn reset(&mut self) -> Result<(), LabError> {
         self.muon.reset()
     }
 

@@ -14,6 +14,7 @@
 //! ## Differences
 //! None.
 
+use lab::LabError;
 use lab::diffusion::generation;
 use lab::method::Method;
 use lab::network::Network;
@@ -23,7 +24,7 @@ use lab::seat::Sampler;
 use ledger::catalogue::{Paper, PaperClaim};
 use ledger::settings;
 use rand_pcg::Pcg64;
-use tch::{TchError, Tensor};
+use tch::Tensor;
 
 settings! {
     /// No settings.
@@ -58,8 +59,8 @@ impl Sampler for Fresh {
         noise: &Tensor,
         _: u32,
         _: &mut Pcg64,
-    ) -> Result<Tensor, TchError> {
-        self.0.f_narrow(0, 0, noise.size().first().copied().unwrap_or(0))
+    ) -> Result<Tensor, LabError> {
+        Ok(self.0.f_narrow(0, 0, noise.size().first().copied().unwrap_or(0))?)
     }
 
     fn evaluations(&self) -> u32 {

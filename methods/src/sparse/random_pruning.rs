@@ -207,14 +207,18 @@ impl Adapter for RandomPruning {
         Ok(())
     }
 
+    fn hold(&self, parameters: &mut [Parameter]) -> Result<(), LabError> {
+        Ok(self.masks.apply(parameters)?)
+    }
+
     fn project(
         &mut self,
         parameters: &mut [Parameter],
         _: &Gradients,
         _: &mut dyn Optimizer,
         _: &Moment,
-    ) -> Result<(), TchError> {
-        self.masks.apply(parameters)
+    ) -> Result<(), LabError> {
+        Ok(self.masks.apply(parameters)?)
     }
 
     fn facts(&self) -> Facts {

@@ -124,13 +124,13 @@ impl<'a> TrainedProblem<'a> {
     }
 
     /// Outputs with derivatives of every order, of a network whose parameters are `leaves`.
-    fn outputs(&self, leaves: &[Tensor], inputs: &Tensor) -> Result<Tensor, TchError> {
+    fn outputs(&self, leaves: &[Tensor], inputs: &Tensor) -> Result<Tensor, LabError> {
         match Gpt::of(&self.network) {
             Ok(gpt) => {
                 let weights: Vec<_> = leaves.iter().collect();
                 let [weight, bias] = gpt.head();
                 let hidden = gpt.smooth(&weights, inputs)?;
-                hidden.f_linear(weights[weight], Some(weights[bias]))
+                Ok(hidden.f_linear(weights[weight], Some(weights[bias]))?)
             }
             Err(_) => {
                 let mut network = self.network.duplicate();

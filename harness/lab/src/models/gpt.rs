@@ -22,6 +22,7 @@ use ledger::streams::{self, Streams};
 use rand_pcg::Pcg64;
 use tch::{Device, Kind, TchError, Tensor};
 
+use crate::LabError;
 use crate::kernels::gpt as fused;
 use crate::network::{Body, Forward, Network, Parameter, Role};
 
@@ -111,8 +112,8 @@ pub struct Gpt {
 }
 
 impl Forward for Gpt {
-    fn forward(&self, network: &Network, tokens: &Tensor, _: bool) -> Result<Tensor, TchError> {
-        self.forward(network, tokens)
+    fn forward(&self, network: &Network, tokens: &Tensor, _: bool) -> Result<Tensor, LabError> {
+        Ok(self.forward(network, tokens)?)
     }
 }
 
@@ -126,12 +127,12 @@ impl Gpt {
     ///
     /// # Errors
     /// When this is another network.
-    pub fn of(network: &Network) -> Result<&Self, TchError> {
+    pub fn of(network: &Network) -> Result<&Self, LabError> {
         let gpt = match &network.body {
             Body::Own(body) => (body.as_ref() as &dyn Any).downcast_ref(),
             _ => None,
         };
-        gpt.ok_or_else(|| TchError::Kind("the network is no transformer".to_owned()))
+        gpt.ok_or_else(|| LabError::Network("the network is no transformer".to_owned()))
     }
 
     /// Number of parameter tensors.
@@ -376,7 +377,7 @@ fn joined(outputs: Tensor, tokens: &Tensor) -> Result<Tensor, TchError> {
 ///
 /// # Errors
 /// When the width is no multiple of the number of heads, or libtorch cannot allocate.
-pub fn gpt(shape: Shape, streams: &Streams, device: Device) -> Result<Network, TchError> {
+pub fn gpt(shape: Shape, streams: &Streams, device: Device) -> Result<Network, LabError> {
     build(Gpt { shape, causal: true }, streams, device)
 }
 
@@ -384,15 +385,15 @@ pub fn gpt(shape: Shape, streams: &Streams, device: Device) -> Result<Network, T
 ///
 /// # Errors
 /// When the width is no multiple of the number of heads, or libtorch cannot allocate.
-pub fn bidirectional(shape: Shape, streams: &Streams, device: Device) -> Result<Network, TchError> {
+pub fn bidirectional(shape: Shape, streams: &Streams, device: Device) -> Result<Network, LabError> {
     build(Gpt { shape, causal: false }, streams, device)
 }
 
-fn build(gpt: Gpt, streams: &Streams, device: Device) -> Result<Network, TchError> {
+fn build(gpt: Gpt, streams: &Streams, device: Device) -> Result<Network, LabError> {
     let Shape { vocabulary, context, width, depth, heads, hidden } = gpt.shape;
     if heads == 0 || width % heads != 0 {
         let message = format!("width {width} is no multiple of {heads} heads");
-        return Err(TchError::Kind(message));
+        return Err(LabError::Network(message));
     }
     let mut parameters =
         Parameters { stream: streams.generator("init"), device, layer: 0, list: Vec::new() };

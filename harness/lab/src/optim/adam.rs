@@ -1,7 +1,8 @@
 //! Adam (Kingma & Ba, arXiv:1412.6980) with weight decay in the gradient, as `torch.optim.Adam`.
 
-use tch::{TchError, Tensor};
+use tch::Tensor;
 
+use crate::LabError;
 use crate::network::Parameter;
 use crate::optim::adamw::Adamw;
 use crate::seat::{Gradients, Moment, Optimizer};
@@ -39,7 +40,7 @@ impl Optimizer for Adam {
         parameters: &[Parameter],
         gradients: &Gradients,
         moment: &Moment,
-    ) -> Result<(), TchError> {
+    ) -> Result<(), LabError> {
         if self.weight_decay == 0.0 {
             return self.rule.update(parameters, gradients, moment);
         }
@@ -56,7 +57,7 @@ impl Optimizer for Adam {
         self.rule.momentum(parameter)
     }
 
-    fn reset(&mut self) -> Result<(), TchError> {
+    fn reset(&mut self) -> Result<(), LabError> {
         self.rule.reset()
     }
 }

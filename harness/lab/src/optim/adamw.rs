@@ -4,6 +4,7 @@ use ledger::settings;
 use ledger::settings::Range;
 use tch::{Kind, TchError, Tensor};
 
+use crate::LabError;
 use crate::kernels::{AdamwStep, fused_adamw};
 use crate::network::{Network, Parameter};
 use crate::seat::{Gradients, Moment, Optimizer};
@@ -101,7 +102,7 @@ impl Optimizer for Adamw {
         parameters: &[Parameter],
         gradients: &Gradients,
         moment: &Moment,
-    ) -> Result<(), TchError> {
+    ) -> Result<(), LabError> {
         let Some(&first_active) = gradients.active.first() else { return Ok(()) };
         // Layers lie in order and `Active` keeps a suffix of them, so one addition counts for all.
         let _ = if first_active == 0 {
@@ -129,14 +130,14 @@ impl Optimizer for Adamw {
         }
         let AdamwSettings { lr, beta1, beta2, eps, weight_decay } = self.settings;
         let step = AdamwStep { lr: lr * moment.lr_factor, beta1, beta2, weight_decay, eps };
-        fused_adamw(&tensors, &moved, &first, &second, &steps, step)
+        Ok(fused_adamw(&tensors, &moved, &first, &second, &steps, step)?)
     }
 
     fn momentum(&mut self, parameter: usize) -> Option<&mut Tensor> {
         self.moments.get_mut(parameter)?.as_mut().map(|[first, _]| first)
     }
 
-    fn reset(&mut self) -> Result<(), TchError> {
+    fn reset(&mut self) -> Result<(), LabError> {
         let _ = self.steps.f_zero_()?;
         for moment in self.moments.iter_mut().flatten().flatten() {
             let _ = moment.f_zero_()?;

@@ -99,7 +99,7 @@ impl Optimizer for MatrixDecay {
         parameters: &[Parameter],
         gradients: &Gradients,
         moment: &Moment,
-    ) -> Result<(), TchError> {
+    ) -> Result<(), LabError> {
         self.matrices.update(parameters, gradients, moment)?;
         self.vectors.update(parameters, gradients, moment)
     }
@@ -108,7 +108,7 @@ impl Optimizer for MatrixDecay {
         self.matrices.momentum(parameter).or_else(|| self.vectors.momentum(parameter))
     }
 
-    fn reset(&mut self) -> Result<(), TchError> {
+    fn reset(&mut self) -> Result<(), LabError> {
         self.matrices.reset()?;
         self.vectors.reset()
     }

@@ -5,6 +5,7 @@ use ledger::{choice, settings};
 use tch::{TchError, Tensor};
 
 use super::adamw::{Adamw, AdamwSettings};
+use crate::LabError;
 use crate::network::{Network, Parameter, Role};
 use crate::seat::{Gradients, Moment, Optimizer};
 
@@ -141,7 +142,7 @@ impl Optimizer for Muon {
         parameters: &[Parameter],
         gradients: &Gradients,
         moment: &Moment,
-    ) -> Result<(), TchError> {
+    ) -> Result<(), LabError> {
         let MuonSettings { momentum: beta, nesterov, ns_steps, weight_decay, .. } = self.settings;
         let lr = self.settings.lr * moment.lr_factor;
         for (&index, gradient) in gradients.active.iter().zip(&gradients.tensors) {
@@ -166,7 +167,7 @@ impl Optimizer for Muon {
         }
     }
 
-    fn reset(&mut self) -> Result<(), TchError> {
+    fn reset(&mut self) -> Result<(), LabError> {
         for momentum in self.momenta.iter_mut().flatten() {
             let _ = momentum.f_zero_()?;
         }

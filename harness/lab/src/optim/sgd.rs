@@ -4,6 +4,7 @@ use ledger::settings;
 use ledger::settings::Range;
 use tch::{TchError, Tensor};
 
+use crate::LabError;
 use crate::kernels::{SgdStep, fused_sgd};
 use crate::network::{Network, Parameter};
 use crate::seat::{Gradients, Moment, Optimizer};
@@ -88,11 +89,11 @@ impl Optimizer for Sgd {
         parameters: &[Parameter],
         gradients: &Gradients,
         moment: &Moment,
-    ) -> Result<(), TchError> {
+    ) -> Result<(), LabError> {
         let active = &gradients.active;
         let tensors: Vec<_> = active.iter().map(|&index| &parameters[index].tensor).collect();
         if self.settings.momentum == 0.0 {
-            return self.plain(&tensors, gradients, moment);
+            return Ok(self.plain(&tensors, gradients, moment)?);
         }
         let momenta: Vec<_> = active.iter().map(|&index| &self.momenta[index]).collect();
         let step = SgdStep {
@@ -103,14 +104,14 @@ impl Optimizer for Sgd {
             nesterov: self.settings.nesterov && self.settings.momentum > 0.0,
             first: !std::mem::replace(&mut self.started, true),
         };
-        fused_sgd(&tensors, &gradients.tensors, &momenta, step)
+        Ok(fused_sgd(&tensors, &gradients.tensors, &momenta, step)?)
     }
 
     fn momentum(&mut self, parameter: usize) -> Option<&mut Tensor> {
         self.momenta.get_mut(parameter)
     }
 
-    fn reset(&mut self) -> Result<(), TchError> {
+    fn reset(&mut self) -> Result<(), LabError> {
         self.started = false;
         for momentum in &mut self.momenta {
             let _ = momentum.f_zero_()?;
