@@ -1,7 +1,7 @@
 //! Generation by a small GPT and a step of GRPO on what it generated.
 
 use lab::generate::{Choice, Generated, Options, generate};
-use lab::models::gpt::{Shape, gpt};
+use lab::models::gpt::{Gpt, Shape, gpt};
 use lab::network::Network;
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::seat::{Gradients, Moment, Optimizer as _};
@@ -83,7 +83,7 @@ impl Rollouts {
         let advantages = centred / (rewards.std_dim(1, false, true) + 1e-4);
         let advantages = advantages.view([-1, 1]);
         let tokens = generated.joined(prompts.into()).unwrap();
-        let model = self.network.gpt().unwrap();
+        let model = Gpt::of(&self.network).unwrap();
         let inputs = tokens.narrow(1, 0, PROMPT + RESPONSE - 1);
         let hidden = model.hidden(&self.network, &inputs).unwrap();
         let logits = model.logits(&self.network, &hidden.narrow(1, PROMPT - 1, RESPONSE)).unwrap();

@@ -25,7 +25,7 @@ pub mod verify_certificate;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use ledger::catalogue::Listing;
+use ledger::catalogue::listing::Listing;
 use provenance::Provenance;
 
 /// A bench for training methods: time-to-accuracy, committed data orders, honest verdicts.

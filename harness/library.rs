@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use ledger::catalogue::{Listing, hint};
+use ledger::catalogue::hint;
+use ledger::catalogue::listing::Listing;
 use serde::{Deserialize, Serialize};
 
 /// Suites compiled in: name and text.

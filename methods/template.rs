@@ -14,7 +14,7 @@
 
 use lab::method::Method;
 use lab::optim::base::BaseSettings;
-use lab::seat::Recipe;
+use lab::recipe::Recipe;
 use lab::offers;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;

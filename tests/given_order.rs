@@ -3,7 +3,7 @@
 use data::columns::write_npy;
 use ledger::order::OrderLaw;
 use ledger::record::RunRecord;
-use ledger::transcript::read_ids;
+use ledger::transcript::replay::read_ids;
 
 use crate::support::Bench;
 

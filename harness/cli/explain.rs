@@ -1,7 +1,8 @@
 //! `palimpsest explain`
 
 use anyhow::bail;
-use ledger::catalogue::{Listing, MetricInfo, hint, nearest};
+use ledger::catalogue::listing::Listing;
+use ledger::catalogue::{MetricInfo, hint, nearest};
 use ledger::settings::SettingInfo;
 use serde_json::json;
 

@@ -2,7 +2,7 @@
 
 use analysis::summary::summarise::status_name;
 use clap::ValueEnum;
-use ledger::catalogue::Listing;
+use ledger::catalogue::listing::Listing;
 use serde_json::json;
 
 use super::suite_options::Places;

@@ -7,7 +7,8 @@ use ledger::digest::Digest;
 use ledger::merkle::{inclusion_proof, verify_inclusion};
 use ledger::record::format::OrderSection;
 use ledger::record::{RunRecord, Store};
-use ledger::transcript::{EpochOrder, read_ids};
+use ledger::transcript::EpochOrder;
+use ledger::transcript::replay::read_ids;
 use serde::{Deserialize, Serialize};
 
 use super::Exit;

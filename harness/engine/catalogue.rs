@@ -2,6 +2,7 @@
 
 use anyhow::bail;
 use ledger::catalogue::Catalogue;
+use ledger::catalogue::listing::Listing;
 use palimpsest::cli::Exit;
 use palimpsest::library::{BUILD_BOTH, Carried, FRONT_DIGEST, build_digest};
 use palimpsest::voice::print_json;
@@ -16,7 +17,7 @@ pub fn catalogue() -> Catalogue {
 
 /// `palimpsest-engine catalogue`: the rows as JSON.
 pub fn run() -> anyhow::Result<Exit> {
-    let listing = catalogue().listing();
+    let listing = Listing::from(&catalogue());
     print_json(&Carried { build_digest: build_digest().to_owned(), listing })?;
     Ok(Exit::Fine)
 }

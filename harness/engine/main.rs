@@ -18,6 +18,7 @@ mod suite_run;
 
 use std::process::ExitCode;
 
+use ledger::catalogue::listing::Listing;
 use palimpsest::cli::{Exit, Training, Verb};
 
 fn main() -> ExitCode {
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
 fn dispatch(verb: Verb) -> anyhow::Result<Exit> {
     catalogue::check_front()?;
     match verb {
-        Verb::Reading(verb) => verb.run(&|| Ok(catalogue::catalogue().listing())),
+        Verb::Reading(verb) => verb.run(&|| Ok(Listing::from(&catalogue::catalogue()))),
         Verb::Training(Training::Run(args)) => run::run(&args),
         Verb::Training(Training::Plan(args)) => plan::run(&args),
         Verb::Training(Training::Commit(args)) => commit::run(&args),

@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use ledger::catalogue::Listing;
+use ledger::catalogue::listing::Listing;
 use palimpsest::library::{BUILD_BOTH, Carried, FRONT_DIGEST, build_digest};
 
 /// Why the engine does not answer.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ::data::Sources;
-use ledger::catalogue::Listing;
+use ledger::catalogue::listing::Listing;
 use ledger::record::writer::write_atomic;
 use palimpsest::library::{Carried, build_digest};
 

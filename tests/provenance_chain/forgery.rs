@@ -6,7 +6,8 @@ use ledger::order::uniform_order;
 use ledger::record::identity::CellKey;
 use ledger::record::{Event, RunRecord};
 use ledger::seed::Seed;
-use ledger::transcript::{Transcript, read_ids};
+use ledger::transcript::Transcript;
+use ledger::transcript::replay::read_ids;
 
 use super::*;
 

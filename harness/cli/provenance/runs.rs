@@ -13,7 +13,7 @@ use analysis::verify::Verifier;
 use anyhow::{Context as _, bail};
 use ledger::order::Unit;
 use ledger::record::{RunRecord, Store};
-use ledger::transcript::read_ids;
+use ledger::transcript::replay::read_ids;
 use stats::provenance::audit::{Audit, Order, Places};
 use stats::provenance::order_list::Resolution;
 use stats::provenance::template::{Shadow, Template};

@@ -1,6 +1,6 @@
 //! The data sets: where their files live, how they are fetched and checked, and how they load.
 //!
-//! Pure Rust, no libtorch: a [`load::Loaded`] is plain vectors, from which `lab` makes tensors.
+//! Pure Rust, no libtorch: a [`Loaded`] is plain vectors, from which `lab` makes tensors.
 //! Nothing here prints or reads a clock; what a person should see comes back as values.
 
 pub mod attr;
@@ -16,6 +16,7 @@ pub mod fetch;
 mod files;
 pub mod idx;
 pub mod load;
+pub mod loaded;
 pub mod markov;
 pub mod planar;
 pub mod puzzles;
@@ -31,7 +32,8 @@ pub mod templates;
 pub mod text;
 
 pub use error::DataError;
-pub use load::{Loaded, Origin, Samples, load};
+pub use load::load;
+pub use loaded::{Loaded, Origin, Samples};
 pub use raw::{Floats, Images};
 pub use sources::Sources;
 pub use split::Split;

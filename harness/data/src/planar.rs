@@ -12,7 +12,8 @@ use ledger::order;
 use ledger::streams::{normal, unit_f64};
 use rand_core::Rng as _;
 
-use crate::load::{Loaded, Samples, generated};
+use crate::load::generated;
+use crate::loaded::{Loaded, Samples};
 use crate::raw::Floats;
 use crate::split::Split;
 

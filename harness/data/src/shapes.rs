@@ -11,7 +11,8 @@ use ledger::order;
 use ledger::streams::unit_f64;
 use rand_core::Rng as _;
 
-use crate::load::{Loaded, Samples, generated};
+use crate::load::generated;
+use crate::loaded::{Loaded, Samples};
 use crate::raw::Images;
 use crate::split::Split;
 

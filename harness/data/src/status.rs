@@ -7,7 +7,8 @@ use serde::Serialize;
 use crate::catalogue::{self, CATALOGUE, CifarLayout, DataSet, Kind};
 use crate::error::DataError;
 use crate::files::{self, FILE_CAP};
-use crate::load::{Origin, load};
+use crate::load::load;
+use crate::loaded::Origin;
 use crate::sources::Sources;
 use crate::{cifar, text};
 

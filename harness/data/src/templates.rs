@@ -11,7 +11,8 @@ use ledger::streams::{normal_f64, unit_f64};
 use rand_pcg::Pcg64;
 
 use crate::error::DataError;
-use crate::load::{Loaded, Samples, generated};
+use crate::load::generated;
+use crate::loaded::{Loaded, Samples};
 use crate::raw::Floats;
 use crate::split::Split;
 

@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use crate::catalogue;
 use crate::error::DataError;
-use crate::load::{Origin, Reader};
+use crate::load::Reader;
+use crate::loaded::Origin;
 use crate::sources::Sources;
 
 /// A text and where it came from.

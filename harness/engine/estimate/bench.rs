@@ -19,7 +19,8 @@ use stats::estimates::results::{FORMAT, Items, Source};
 use stats::estimates::validity::{Band, GatePilot, Validity, Verdict, band, gate};
 use stats::estimates::{ItemOrder, Purpose, orders};
 use tch::Tensor;
-use training::artefacts::{Artefacts, Kept, Unkept};
+use training::artefacts::kept::Kept;
+use training::artefacts::{Artefacts, Unkept};
 
 use super::estimator::{Estimator, Predicted};
 use crate::provenance::recorded;

@@ -5,7 +5,7 @@ use inspect::replay::Replay;
 use lab::orders::replayed::Replayed;
 use ledger::record::format::OrderSection;
 use ledger::record::{RunRecord, Store};
-use ledger::transcript::read_ids;
+use ledger::transcript::replay::read_ids;
 use palimpsest::library::cell_code;
 
 /// The ids that a run consumed, epoch by epoch.

@@ -9,7 +9,7 @@ use ledger::given::GivenOrder;
 use ledger::record::{RunRecord, Store};
 use ledger::seed::{Seed, parse_beacon};
 use ledger::streams::Streams;
-use ledger::transcript::read_ids;
+use ledger::transcript::replay::read_ids;
 use training::workload::Ready;
 
 use super::{NamedSeed, Session, known};

@@ -20,7 +20,7 @@ use ledger::record::writer::RunWriter;
 use ledger::seed::hex;
 use palimpsest::library::{cell_code, start_code};
 use palimpsest::machine;
-use training::artefacts::Kept;
+use training::artefacts::kept::Kept;
 use training::cell::{CellSetup, Commitment, Outcome};
 use training::checkpoint::{self, FINAL, Weights};
 use training::clock::Clocks;

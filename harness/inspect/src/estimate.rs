@@ -17,6 +17,7 @@ pub mod problem;
 pub mod read_out;
 pub mod reference;
 pub mod registry;
+pub mod rule;
 pub mod set_up;
 pub mod trained;
 pub mod window;

@@ -137,7 +137,7 @@ struct Places {
 }
 
 impl Places {
-    fn read(network: &Network, split: &Split, start: i64, length: i64) -> Result<Self, TchError> {
+    fn read(network: &Network, split: &Split, start: i64, length: i64) -> Result<Self, LabError> {
         let (inputs, labels) = split.rows(start, length)?;
         let labels = labels.f_reshape([length, -1])?;
         let columns = labels.size().last().copied().unwrap_or(0);

@@ -8,10 +8,12 @@ use ledger::transcript::Transcript;
 use tch::{TchError, Tensor};
 
 use crate::estimate::Course;
+use crate::estimate::rule::{inspectable, inspectable_mut};
 use lab::LabError;
 use lab::network::Network;
 use lab::orders::replayed::Replayed;
-use lab::seat::{Moment, OrderSource, Recipe, Step};
+use lab::recipe::{Recipe, Step};
+use lab::seat::{Moment, OrderSource};
 use training::cell::{Built, CellSetup};
 use training::clock::{Clock, Monotonic};
 use training::judge::Judge;
@@ -92,7 +94,17 @@ impl<'a> Replay<'a> {
     /// What of the method a step has beside the gradient of a loss and the update rule.
     #[must_use]
     pub fn beyond_gradients(&self) -> Option<&'static str> {
-        let Recipe { view, step, adapter, averaging, .. } = &self.built.recipe;
+        let Recipe {
+            batch_size: _,
+            schedule: _,
+            order: _,
+            view,
+            step,
+            clip_norm: _,
+            adapter,
+            averaging,
+            sampler: _,
+        } = &self.built.recipe;
         if matches!(step, Step::Learner(_)) {
             return Some("a learner of its own");
         }
@@ -180,13 +192,25 @@ impl<'a> Replay<'a> {
     /// else of the method is known to keep one; what an objective keeps is not seen.
     #[must_use]
     pub fn between(&self) -> Option<Between> {
-        let recipe = &self.built.recipe;
-        if recipe.adapter.is_some() || recipe.averaging.is_some() {
+        // A view is a function of example and epoch; an order is asked for its ids anew.
+        let Recipe {
+            batch_size: _,
+            schedule: _,
+            order: _,
+            view: _,
+            step,
+            clip_norm: _,
+            adapter,
+            averaging,
+            sampler: _,
+        } = &self.built.recipe;
+        if adapter.is_some() || averaging.is_some() {
             return None;
         }
-        match &recipe.step {
+        match step {
             Step::Gradient { optimizer, .. } => {
-                Some(Between { weights: self.built.network.snapshot(), rule: optimizer.state()? })
+                let rule = inspectable(optimizer.as_ref())?.state();
+                Some(Between { weights: self.built.network.snapshot(), rule })
             }
             Step::Learner(_) => None,
         }
@@ -196,10 +220,11 @@ impl<'a> Replay<'a> {
     ///
     /// # Errors
     /// When it is of another cell.
-    pub fn resume(&mut self, between: &Between) -> Result<(), TchError> {
+    pub fn resume(&mut self, between: &Between) -> Result<(), LabError> {
         self.built.network.restore(&between.weights)?;
         match &mut self.built.recipe.step {
-            Step::Gradient { optimizer, .. } => optimizer.restore(&between.rule),
+            Step::Gradient { optimizer, .. } => inspectable_mut(optimizer.as_mut())
+                .map_or(Ok(()), |rule| rule.restore(&between.rule)),
             Step::Learner(_) => Ok(()),
         }
     }
@@ -216,7 +241,7 @@ impl<'a> Replay<'a> {
     ///
     /// # Errors
     /// When libtorch refuses an operation.
-    pub fn finish(mut self) -> Result<Network, TchError> {
+    pub fn finish(mut self) -> Result<Network, LabError> {
         if let Some(averaging) = &self.built.recipe.averaging
             && let Some(weights) = averaging.weights()?
         {

@@ -10,7 +10,8 @@ use tch::{Kind, Tensor};
 
 use lab::LabError;
 use lab::generate::{Choice, Options, generate};
-use lab::network::{Body, Network};
+use lab::models::gpt::Gpt;
+use lab::network::Network;
 use lab::objectives::{IGNORED, Natural};
 use training::workload::Ready;
 
@@ -114,7 +115,7 @@ pub fn documents(
             let drawn = usize::try_from(bounded(random, examples.len() as u64)).unwrap_or(0);
             rows.push(examples[drawn].iter().take(form.given).copied().collect());
         }
-        if let Body::Gpt(_) = network.body {
+        if Gpt::of(network).is_ok() {
             let flat: Vec<i64> = rows.concat();
             let shape = [rows.len() as i64, form.given as i64];
             let prompts =

@@ -21,6 +21,8 @@ mod tests;
 use tch::{Kind, TchError, Tensor};
 
 use grade::Grade;
+use lab::LabError;
+use lab::models::gpt::Gpt;
 use lab::network::{Body, Layer, Network, Role};
 use lab::objectives::Natural;
 use layers::Trail;
@@ -51,7 +53,7 @@ pub fn fits(network: &Network) -> bool {
         Body::Layers(list) => layers::all(list, &|layer| {
             !matches!(layer, Layer::BatchNorm { .. } | Layer::Gru { .. })
         }),
-        Body::Gpt(_) => true,
+        Body::Own(_) => Gpt::of(network).is_ok(),
         Body::Denoiser(_) | Body::Table => false,
     }
 }
@@ -60,10 +62,10 @@ pub fn fits(network: &Network) -> bool {
 ///
 /// # Errors
 /// When libtorch cannot allocate.
-pub fn flat(network: &Network) -> Result<Tensor, TchError> {
+pub fn flat(network: &Network) -> Result<Tensor, LabError> {
     let parts: Result<Vec<_>, _> =
         network.parameters.iter().map(|p| p.tensor.detach().f_reshape([-1])).collect();
-    Tensor::f_cat(&parts?, 0)
+    Ok(Tensor::f_cat(&parts?, 0)?)
 }
 
 /// Outputs E × B × … of copies with parameters `rows` (E × p) on `inputs` (E × B × … or 1 × B × …),
@@ -76,7 +78,7 @@ pub fn forward(
     network: &Network,
     rows: &Tensor,
     inputs: &Tensor,
-) -> Result<Option<Tensor>, TchError> {
+) -> Result<Option<Tensor>, LabError> {
     if !fits(network) {
         return Ok(None);
     }
@@ -92,20 +94,21 @@ pub fn losses(
     network: &Network,
     rows: &Tensor,
     examples: Examples<'_>,
-) -> Result<Option<Tensor>, TchError> {
+) -> Result<Option<Tensor>, LabError> {
     if !fits(network) {
         return Ok(None);
     }
     let groups = groups(network, rows, examples)?;
-    let each: Result<Vec<_>, TchError> = tch::no_grad(|| {
+    let each: Result<Vec<_>, LabError> = tch::no_grad(|| {
         let one = |(start, length)| {
             let (rows, examples) = part(rows, &examples, start, length)?;
             let weights = split(network, &rows)?;
-            Grade::new(&examples, &outputs(network, &weights, examples.inputs())?)?.losses()
+            let outputs = outputs(network, &weights, examples.inputs())?;
+            Ok(Grade::new(&examples, &outputs)?.losses()?)
         };
         groups.into_iter().map(one).collect()
     });
-    Tensor::f_cat(&each?, 0).map(Some)
+    Ok(Tensor::f_cat(&each?, 0).map(Some)?)
 }
 
 /// Gradients of each copy's mean loss by its own parameters, E × p, detached.
@@ -116,19 +119,19 @@ pub fn gradients(
     network: &Network,
     rows: &Tensor,
     examples: Examples<'_>,
-) -> Result<Option<Tensor>, TchError> {
+) -> Result<Option<Tensor>, LabError> {
     if !fits(network) {
         return Ok(None);
     }
     let rows = rows.detach();
-    let each: Result<Vec<_>, TchError> = groups(network, &rows, examples)?
+    let each: Result<Vec<_>, LabError> = groups(network, &rows, examples)?
         .into_iter()
         .map(|(start, length)| {
             let (rows, examples) = part(&rows, &examples, start, length)?;
             group_gradients(network, &split(network, &rows)?, &examples)
         })
         .collect();
-    Tensor::f_cat(&each?, 0).map(Some)
+    Ok(Tensor::f_cat(&each?, 0).map(Some)?)
 }
 
 /// Mean loss of each copy over a whole split, shared by all (1 × N × …), in groups of copies and
@@ -140,7 +143,7 @@ pub fn held_out(
     network: &Network,
     rows: &Tensor,
     split_examples: Examples<'_>,
-) -> Result<Option<Vec<f64>>, TchError> {
+) -> Result<Option<Vec<f64>>, LabError> {
     if !fits(network) {
         return Ok(None);
     }
@@ -149,7 +152,7 @@ pub fn held_out(
     if inputs.size().first() != Some(&1) || labels.size().get(..2) != Some(&[1, count]) {
         let (inputs, labels) = (inputs.size(), labels.size());
         let message = format!("a shared split is 1 × N × …, not {inputs:?} with labels {labels:?}");
-        return Err(TchError::Shape(message));
+        return Err(LabError::Network(message));
     }
     let per_example = activations(network, rows, inputs) / count.max(1);
     let stretch = (STRETCH / per_example.max(1)).clamp(1, count.max(1));
@@ -178,7 +181,7 @@ pub fn held_out(
             }
             start += length;
         }
-        Ok::<_, TchError>(())
+        Ok::<_, LabError>(())
     })?;
     Ok(Some(sums.iter().zip(&counts).map(|(sum, count)| sum / count).collect()))
 }
@@ -260,33 +263,33 @@ fn check_copies(what: &str, copies: i64, tensor: &Tensor) -> Result<(), TchError
 }
 
 /// The parameters of all copies, each E × its shape.
-fn split(network: &Network, rows: &Tensor) -> Result<Vec<Tensor>, TchError> {
+fn split(network: &Network, rows: &Tensor) -> Result<Vec<Tensor>, LabError> {
     let (copies, columns) = rows.size2()?;
     let count = |tensor: &Tensor| i64::try_from(tensor.numel()).unwrap_or(i64::MAX);
     let total: i64 = network.parameters.iter().map(|p| count(&p.tensor)).sum();
     if total != columns {
         let message = format!("rows of {columns} values for a network of {total} parameters");
-        return Err(TchError::Shape(message));
+        return Err(LabError::Network(message));
     }
     let mut start = 0;
     let parts = network.parameters.iter().map(|parameter| {
         let length = count(&parameter.tensor);
         let part = rows.f_narrow(1, start, length)?;
         start += length;
-        part.f_reshape([vec![copies], parameter.tensor.size()].concat())
+        Ok(part.f_reshape([vec![copies], parameter.tensor.size()].concat())?)
     });
     parts.collect()
 }
 
-fn outputs(network: &Network, weights: &[Tensor], inputs: &Tensor) -> Result<Tensor, TchError> {
+fn outputs(network: &Network, weights: &[Tensor], inputs: &Tensor) -> Result<Tensor, LabError> {
     match &network.body {
         Body::Layers(list) => {
             let mut trail = None;
-            layers::forward(list, weights, &cast(inputs, weights)?, &mut trail)
+            Ok(layers::forward(list, weights, &cast(inputs, weights)?, &mut trail)?)
         }
-        Body::Gpt(gpt) => gpt::forward(gpt, weights, inputs),
+        Body::Own(_) => Ok(gpt::forward(Gpt::of(network)?, weights, inputs)?),
         Body::Denoiser(_) | Body::Table => {
-            Err(TchError::Kind("the network has no stacked form".to_owned()))
+            Err(LabError::Network("the network has no stacked form".to_owned()))
         }
     }
 }
@@ -303,7 +306,7 @@ fn group_gradients(
     network: &Network,
     weights: &[Tensor],
     examples: &Group,
-) -> Result<Tensor, TchError> {
+) -> Result<Tensor, LabError> {
     let gradients = match &network.body {
         Body::Layers(list) if layers::all(list, &layers::explicit) => tch::no_grad(|| {
             let mut trail = Some(Trail::default());
@@ -313,7 +316,7 @@ fn group_gradients(
             let mut gradients = none(weights);
             let trail = trail.unwrap_or_default();
             layers::reverse(list, weights, &trail, slope, &mut gradients, false)?;
-            Ok::<_, TchError>(gradients)
+            Ok::<_, LabError>(gradients)
         })?,
         _ => {
             // Leaves of their own: the graph would otherwise fill E × p with zeros for each part.
@@ -325,7 +328,7 @@ fn group_gradients(
             Tensor::f_run_backward(&[dot], &leaves, false, false)?.into_iter().map(Some).collect()
         }
     };
-    join(weights, gradients)
+    Ok(join(weights, gradients)?)
 }
 
 /// No gradient yet for any parameter.

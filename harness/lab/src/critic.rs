@@ -5,6 +5,7 @@ use ledger::settings::Range;
 use tch::{Kind, TchError, Tensor};
 
 use crate::LabError;
+use crate::models::gpt::Gpt;
 use crate::network::{Network, Parameter, Role};
 use crate::optim::adamw::{Adamw, AdamwSettings};
 use crate::rollout::Rollouts;
@@ -37,7 +38,7 @@ impl Critic {
     /// When the policy is no transformer.
     pub fn new(settings: &CriticSettings, policy: &Network) -> Result<Self, LabError> {
         let mut network = policy.duplicate();
-        let gpt = *network.gpt()?;
+        let gpt = *Gpt::of(&network)?;
         let options = (Kind::Float, network.device());
         let width = gpt.shape.width as i64;
         for (name, role, shape) in
@@ -59,11 +60,11 @@ impl Critic {
     ///
     /// # Errors
     /// When libtorch refuses an operation.
-    pub fn values(&self, rollouts: &Rollouts) -> Result<Tensor, TchError> {
+    pub fn values(&self, rollouts: &Rollouts) -> Result<Tensor, LabError> {
         let states = rollouts.states(&self.network)?;
         let count = self.network.parameters.len();
         let [weight, bias] = [count - 2, count - 1].map(|index| self.network.at(index));
-        states.f_linear(weight, Some(bias))?.f_squeeze_dim(-1)
+        Ok(states.f_linear(weight, Some(bias))?.f_squeeze_dim(-1)?)
     }
 
     /// One update towards `returns`, with `old` the values at sampling, each N × R: on
@@ -77,7 +78,7 @@ impl Critic {
         old: &Tensor,
         returns: &Tensor,
         moment: &Moment,
-    ) -> Result<(), TchError> {
+    ) -> Result<(), LabError> {
         let losses = value_losses(&self.values(rollouts)?, old, returns, self.value_clip)?;
         let mask = &rollouts.mask;
         let loss = losses.f_mul(mask)?.f_sum(Kind::Float)?.f_div(&mask.f_sum(Kind::Float)?)?;

@@ -97,17 +97,17 @@ impl Denoise<'_> {
     ///
     /// # Errors
     /// When libtorch refuses an operation.
-    pub fn rows(&self, x: &Tensor, sigmas: &[f64]) -> Result<Tensor, TchError> {
+    pub fn rows(&self, x: &Tensor, sigmas: &[f64]) -> Result<Tensor, LabError> {
         let Levels { skip, out, scale, noise } = self.levels(x, sigmas)?;
         let output = self.network.denoise(&x.f_mul(&scale)?, &noise)?;
-        x.f_mul(&skip)?.f_addcmul(&out, &output)
+        Ok(x.f_mul(&skip)?.f_addcmul(&out, &output)?)
     }
 
     /// The denoised x at one noise level for all rows, in pieces: for use without gradients.
     ///
     /// # Errors
     /// When libtorch refuses an operation.
-    pub fn at(&self, x: &Tensor, sigma: f64) -> Result<Tensor, TchError> {
+    pub fn at(&self, x: &Tensor, sigma: f64) -> Result<Tensor, LabError> {
         let rows = x.size().first().copied().unwrap_or(0);
         if rows <= CHUNK {
             return self.rows(x, &[sigma]);
@@ -115,7 +115,7 @@ impl Denoise<'_> {
         let starts = (0..rows).step_by(CHUNK as usize);
         let piece =
             |start: i64| self.rows(&x.f_narrow(0, start, CHUNK.min(rows - start))?, &[sigma]);
-        Tensor::f_cat(&starts.map(piece).collect::<Result<Vec<_>, _>>()?, 0)
+        Ok(Tensor::f_cat(&starts.map(piece).collect::<Result<Vec<_>, _>>()?, 0)?)
     }
 
     fn levels(&self, x: &Tensor, sigmas: &[f64]) -> Result<Levels, TchError> {

@@ -38,6 +38,13 @@ pub enum LabError {
         /// What does not fit.
         reason: String,
     },
+    /// A network was asked for what it has not, or was given what it does not take.
+    #[error("{0}")]
+    Network(String),
+    /// A part of a method was called out of turn, or its parts do not fit together: a fault of the
+    /// method.
+    #[error("{0}")]
+    Method(String),
     /// An order gave ids or steps that cannot be consumed: a fault of the method.
     #[error("{0}")]
     Order(String),

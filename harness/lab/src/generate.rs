@@ -10,6 +10,7 @@ use ledger::streams;
 use rand_pcg::Pcg64;
 use tch::{Kind, TchError, Tensor};
 
+use crate::LabError;
 use crate::kernels::gpt::{Decoder, Loops, fits};
 use crate::models::gpt::Gpt;
 use crate::network::Network;
@@ -84,11 +85,11 @@ impl Generated {
     ///
     /// # Errors
     /// When these are other prompts.
-    pub fn joined(&self, prompts: Prompts<'_>) -> Result<Tensor, TchError> {
+    pub fn joined(&self, prompts: Prompts<'_>) -> Result<Tensor, LabError> {
         let (rows, width) = prompts.tokens.size2()?;
         let (_, longest) = self.tokens.size2()?;
         if prompts.lengths.is_none() {
-            return Tensor::f_cat(&[prompts.tokens, &self.tokens], 1);
+            return Ok(Tensor::f_cat(&[prompts.tokens, &self.tokens], 1)?);
         }
         let (table, lengths) = read(prompts)?;
         let continuations = Vec::<i64>::try_from(self.tokens.f_reshape([-1])?)?;
@@ -101,9 +102,9 @@ impl Generated {
             row[..length].copy_from_slice(&prompt[..length]);
             row[length..length + longest].copy_from_slice(continuation);
         }
-        Tensor::f_from_slice(&joined)?
+        Ok(Tensor::f_from_slice(&joined)?
             .f_view([rows, (width + longest) as i64])?
-            .f_to_device(self.tokens.device())
+            .f_to_device(self.tokens.device())?)
     }
 }
 
@@ -117,8 +118,8 @@ pub fn generate(
     prompts: Prompts<'_>,
     options: &Options,
     mut choice: Choice<'_>,
-) -> Result<Generated, TchError> {
-    let gpt = network.gpt()?;
+) -> Result<Generated, LabError> {
+    let gpt = Gpt::of(network)?;
     let (table, lengths) = read(prompts)?;
     let width = table.len() / lengths.len().max(1);
     check(gpt, lengths.len(), width, &lengths, options, &choice)?;
@@ -158,17 +159,17 @@ pub fn generate(
             }
         }
     }
-    rows.finish(network)
+    Ok(rows.finish(network)?)
 }
 
 /// Tokens and lengths on the host.
-fn read(prompts: Prompts<'_>) -> Result<(Vec<i64>, Vec<usize>), TchError> {
+fn read(prompts: Prompts<'_>) -> Result<(Vec<i64>, Vec<usize>), LabError> {
     let (rows, width) = prompts.tokens.size2()?;
     let tokens = prompts.tokens.f_to_kind(Kind::Int64)?.f_reshape([-1])?;
     let lengths =
         prompts.lengths.map_or_else(|| vec![width as usize; rows as usize], <[usize]>::to_vec);
     if lengths.len() != rows as usize {
-        return Err(TchError::Shape(format!("{} lengths for {rows} prompts", lengths.len())));
+        return Err(LabError::Network(format!("{} lengths for {rows} prompts", lengths.len())));
     }
     Ok((Vec::try_from(tokens.f_to_device(tch::Device::Cpu)?)?, lengths))
 }
@@ -180,8 +181,8 @@ fn check(
     lengths: &[usize],
     options: &Options,
     choice: &Choice<'_>,
-) -> Result<(), TchError> {
-    let refuse = |reason: String| Err(TchError::Shape(reason));
+) -> Result<(), LabError> {
+    let refuse = |reason: String| Err(LabError::Network(reason));
     let (context, vocabulary) = (gpt.shape.context, gpt.shape.vocabulary);
     if !gpt.causal {
         return refuse("a network that sees both directions does not generate".to_owned());
@@ -473,7 +474,7 @@ mod tests {
     fn log_probabilities_are_those_of_a_whole_forward_pass() {
         for width in [32, 16] {
             let network = network(width);
-            let gpt = *network.gpt().unwrap();
+            let gpt = *Gpt::of(&network).unwrap();
             let prompts = prompts(6, 3);
             let mut options = options(8);
             options.banned = vec![2, 7];

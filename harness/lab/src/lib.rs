@@ -23,6 +23,7 @@ pub mod offers;
 pub mod optim;
 pub mod orders;
 pub mod policy;
+pub mod recipe;
 pub mod rollout;
 pub mod samplers;
 pub mod seat;

@@ -6,7 +6,8 @@ use tch::Tensor;
 
 use crate::LabError;
 use crate::objectives::Natural;
-use crate::seat::{Outcome, Step, Task};
+use crate::recipe::Step;
+use crate::seat::{Outcome, Task};
 
 /// What methods may know of a workload's training data.
 #[derive(Debug, Clone, Default)]

@@ -4,7 +4,8 @@ use ledger::catalogue::{MethodInfo, Paper, PaperClaim};
 use ledger::settings::{SettingError, SettingInfo, Values};
 
 use crate::LabError;
-use crate::seat::{Recipe, Task};
+use crate::recipe::Recipe;
+use crate::seat::Task;
 
 /// A training method. Its id is the file's name with dashes, its family the folder's, its card the
 /// file's doc comment: the registry fills these in.

@@ -3,13 +3,13 @@
 //! Convolutions keep their weights and activations in channels-last memory: the CPU kernels are
 //! faster that way, and shapes stay N × C × H × W.
 
+use crate::LabError;
+use std::any::Any;
 use std::sync::Arc;
 
 use ledger::digest::Digest;
 use sha2::{Digest as _, Sha256};
 use tch::{Device, Kind, TchError, Tensor};
-
-use crate::models::gpt::Gpt;
 
 /// What a parameter is to its layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,12 +106,21 @@ pub enum Layer {
 pub enum Body {
     /// One layer after another.
     Layers(Vec<Layer>),
-    /// A transformer over tokens.
-    Gpt(Gpt),
+    /// A forward pass of its own.
+    Own(Arc<dyn Forward>),
     /// Takes a noise level beside its inputs.
     Denoiser(Arc<dyn Denoiser>),
     /// No forward pass: a table of numbers that a learner of its own keeps.
     Table,
+}
+
+/// A forward pass that is no list of layers. Which one it is, is for its module to ask ([`Any`]).
+pub trait Forward: Any + std::fmt::Debug + Send + Sync {
+    /// Outputs of a batch, as [`Network::forward`] gives them.
+    ///
+    /// # Errors
+    /// When the inputs do not fit.
+    fn forward(&self, network: &Network, inputs: &Tensor, train: bool) -> Result<Tensor, LabError>;
 }
 
 /// The forward pass of a network that takes a noise level.
@@ -121,7 +130,7 @@ pub trait Denoiser: std::fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// When the inputs do not fit.
-    fn run(&self, network: &Network, inputs: &Tensor, noise: &Tensor) -> Result<Tensor, TchError>;
+    fn run(&self, network: &Network, inputs: &Tensor, noise: &Tensor) -> Result<Tensor, LabError>;
 }
 
 /// A network: parameters, buffers and the body that uses them.
@@ -171,25 +180,14 @@ impl Network {
     ///
     /// # Errors
     /// When the input does not fit the first layer, or the body asks for more than inputs.
-    pub fn forward(&self, inputs: &Tensor, train: bool) -> Result<Tensor, TchError> {
+    pub fn forward(&self, inputs: &Tensor, train: bool) -> Result<Tensor, LabError> {
         match &self.body {
-            Body::Layers(layers) => self.run(layers, inputs, train),
-            Body::Gpt(gpt) => gpt.forward(self, inputs),
-            Body::Denoiser(_) => {
-                Err(TchError::Kind("a denoiser takes a noise level beside its inputs".to_owned()))
-            }
-            Body::Table => Err(TchError::Kind("a table has no forward pass".to_owned())),
-        }
-    }
-
-    /// The transformer, for what needs more of it than logits.
-    ///
-    /// # Errors
-    /// When this is another network.
-    pub fn gpt(&self) -> Result<&Gpt, TchError> {
-        match &self.body {
-            Body::Gpt(gpt) => Ok(gpt),
-            _ => Err(TchError::Kind("the network is no transformer".to_owned())),
+            Body::Layers(layers) => Ok(self.run(layers, inputs, train)?),
+            Body::Own(body) => body.forward(self, inputs, train),
+            Body::Denoiser(_) => Err(LabError::Network(
+                "a denoiser takes a noise level beside its inputs".to_owned(),
+            )),
+            Body::Table => Err(LabError::Network("a table has no forward pass".to_owned())),
         }
     }
 
@@ -199,10 +197,10 @@ impl Network {
     ///
     /// # Errors
     /// When the inputs do not fit, or the network takes no noise level.
-    pub fn denoise(&self, inputs: &Tensor, noise: &Tensor) -> Result<Tensor, TchError> {
+    pub fn denoise(&self, inputs: &Tensor, noise: &Tensor) -> Result<Tensor, LabError> {
         match &self.body {
             Body::Denoiser(body) => body.run(self, inputs, noise),
-            _ => Err(TchError::Kind("the network takes no noise level".to_owned())),
+            _ => Err(LabError::Network("the network takes no noise level".to_owned())),
         }
     }
 

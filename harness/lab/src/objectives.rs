@@ -6,6 +6,7 @@ pub mod halving;
 
 use tch::{Reduction, TchError, Tensor};
 
+use crate::LabError;
 use crate::network::Network;
 use crate::seat::{Batch, Moment, Objective};
 
@@ -58,8 +59,8 @@ pub fn token_losses(logits: &Tensor, labels: &Tensor) -> Result<Tensor, TchError
 }
 
 impl Objective for Natural {
-    fn losses(&mut self, network: &Network, batch: &Batch, _: &Moment) -> Result<Tensor, TchError> {
-        self.of_outputs(&network.forward(&batch.inputs, true)?, &batch.labels)
+    fn losses(&mut self, network: &Network, batch: &Batch, _: &Moment) -> Result<Tensor, LabError> {
+        Ok(self.of_outputs(&network.forward(&batch.inputs, true)?, &batch.labels)?)
     }
 
     /// One kernel where the mean over examples is the mean over classes; for tokens the mean runs
@@ -69,16 +70,22 @@ impl Objective for Natural {
         network: &Network,
         batch: &Batch,
         moment: &Moment,
-    ) -> Result<Tensor, TchError> {
+    ) -> Result<Tensor, LabError> {
         match self {
             Self::Classes => CrossEntropy { smoothing: 0.0 }.loss(network, batch, moment),
             Self::Tokens => {
                 let logits = network.forward(&batch.inputs, true)?;
                 let flat = logits.f_flatten(0, -2)?;
                 let labels = batch.labels.f_reshape([-1])?;
-                flat.f_cross_entropy_loss::<Tensor>(&labels, None, Reduction::Mean, IGNORED, 0.0)
+                Ok(flat.f_cross_entropy_loss::<Tensor>(
+                    &labels,
+                    None,
+                    Reduction::Mean,
+                    IGNORED,
+                    0.0,
+                )?)
             }
-            Self::Squares => self.losses(network, batch, moment)?.f_mean(None),
+            Self::Squares => Ok(self.losses(network, batch, moment)?.f_mean(None)?),
         }
     }
 }
@@ -96,25 +103,25 @@ impl CrossEntropy {
         network: &Network,
         batch: &Batch,
         reduction: Reduction,
-    ) -> Result<Tensor, TchError> {
+    ) -> Result<Tensor, LabError> {
         let logits = network.forward(&batch.inputs, true)?;
-        logits.f_cross_entropy_loss::<Tensor>(
+        Ok(logits.f_cross_entropy_loss::<Tensor>(
             &batch.labels,
             None,
             reduction,
             IGNORED,
             self.smoothing,
-        )
+        )?)
     }
 }
 
 impl Objective for CrossEntropy {
-    fn losses(&mut self, network: &Network, batch: &Batch, _: &Moment) -> Result<Tensor, TchError> {
-        self.reduced(network, batch, Reduction::None)
+    fn losses(&mut self, network: &Network, batch: &Batch, _: &Moment) -> Result<Tensor, LabError> {
+        Ok(self.reduced(network, batch, Reduction::None)?)
     }
 
-    fn loss(&mut self, network: &Network, batch: &Batch, _: &Moment) -> Result<Tensor, TchError> {
-        self.reduced(network, batch, Reduction::Mean)
+    fn loss(&mut self, network: &Network, batch: &Batch, _: &Moment) -> Result<Tensor, LabError> {
+        Ok(self.reduced(network, batch, Reduction::Mean)?)
     }
 }
 

@@ -1,47 +1,16 @@
-//! The default data order, and what orders over a share of the data have in common.
+//! Data orders, and what those over a share of the data have in common.
 
 pub mod mixture;
 pub mod replayed;
 pub mod scored;
 pub mod skills;
+pub mod uniform;
 
 use ledger::order::{self, OrderLaw};
 use ledger::streams;
 use rand_pcg::Pcg64;
 
 use crate::seat::{EpochPlan, Order, OrderSource};
-
-/// A fresh uniform shuffle of all examples in every epoch (contract, section 5).
-#[derive(Debug, Clone, Copy)]
-pub struct Uniform;
-
-impl Order for Uniform {
-    fn law(&self) -> OrderLaw {
-        OrderLaw::Uniform
-    }
-
-    fn epoch(&mut self, epoch: u32, source: &OrderSource<'_>) -> EpochPlan {
-        EpochPlan { ids: source.uniform(epoch), block: epoch }
-    }
-}
-
-/// Nothing at all: a run without a step.
-#[derive(Debug, Clone, Copy)]
-pub struct Nothing;
-
-impl Order for Nothing {
-    fn law(&self) -> OrderLaw {
-        OrderLaw::Sorted
-    }
-
-    fn rounds(&self, _: u32, _: u64) -> Vec<u32> {
-        Vec::new()
-    }
-
-    fn epoch(&mut self, epoch: u32, _: &OrderSource<'_>) -> EpochPlan {
-        EpochPlan { ids: Vec::new(), block: epoch }
-    }
-}
 
 /// r·N rounded to the nearest number, at least 1.
 #[must_use]

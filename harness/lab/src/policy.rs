@@ -3,7 +3,7 @@
 
 use ledger::settings;
 use ledger::settings::Range;
-use tch::{TchError, Tensor};
+use tch::Tensor;
 
 use crate::LabError;
 use crate::advantage::{AdvantageSettings, k3, surrogate};
@@ -116,9 +116,9 @@ impl Objective for PolicyGradient {
         self.settings.passes
     }
 
-    fn losses(&mut self, network: &Network, _: &Batch, _: &Moment) -> Result<Tensor, TchError> {
+    fn losses(&mut self, network: &Network, _: &Batch, _: &Moment) -> Result<Tensor, LabError> {
         let Some(prepared) = &mut self.prepared else {
-            return Err(TchError::Kind("no roll-outs were made for this step".to_owned()));
+            return Err(LabError::Method("no roll-outs were made for this step".to_owned()));
         };
         let own = prepared.rollouts.log_probabilities(network)?;
         let old = prepared.old.get_or_insert_with(|| own.detach());
@@ -129,11 +129,11 @@ impl Objective for PolicyGradient {
             losses = losses.f_add(&k3(&own, reference)?.f_mul_scalar(beta)?)?;
         }
         let responses = self.roller.responses() as i64;
-        losses
+        Ok(losses
             .f_mul(&prepared.weights)?
             .f_sum_dim_intlist(1, false, losses.kind())?
             .f_view([-1, responses])?
-            .f_mean_dim(1, false, losses.kind())
+            .f_mean_dim(1, false, losses.kind())?)
     }
 
     fn scores(&self) -> Option<&[f64]> {

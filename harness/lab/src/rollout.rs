@@ -12,8 +12,9 @@ use tch::{Device, Kind, TchError, Tensor};
 use crate::LabError;
 use crate::generate::{Choice, Generated, Options, Prompts, generate};
 use crate::material::{Tokens, Verifier};
+use crate::models::gpt::Gpt;
 use crate::network::Network;
-use crate::seat::{Batch, Facts, Moment, Outcome, Reward, Task};
+use crate::seat::{Batch, Facts, Moment, Outcome, Task};
 
 choice! {
     /// What a response is rewarded for.
@@ -36,6 +37,12 @@ settings! {
         /// Reward of a response that has the form that was asked for, beside 1 for a right one.
         form_reward: f64 = 0.0, range Range::of(0.0..), from "none: the verifier's word alone";
     }
+}
+
+/// What a verified response is worth to the learner.
+pub trait Reward {
+    /// The reward of a response that the verifier gave `outcome`, of `tokens` tokens.
+    fn score(&self, moment: &Moment, outcome: Outcome, tokens: usize) -> f64;
 }
 
 /// 1 for a right response, and a bonus for form.
@@ -102,22 +109,22 @@ impl Rollouts {
     ///
     /// # Errors
     /// When the network is no transformer.
-    pub fn log_probabilities(&self, network: &Network) -> Result<Tensor, TchError> {
-        let logits = network.gpt()?.logits(network, &self.states(network)?)?;
+    pub fn log_probabilities(&self, network: &Network) -> Result<Tensor, LabError> {
+        let logits = Gpt::of(network)?.logits(network, &self.states(network)?)?;
         let (_, longest) = self.mask.size2()?;
         let responses = self.tokens.f_narrow(1, self.prompt, longest)?.f_unsqueeze(-1)?;
         let chosen = logits.f_gather(-1, &responses, false)?.f_squeeze_dim(-1)?;
-        chosen.f_sub(&logits.f_logsumexp([-1], false)?)
+        Ok(chosen.f_sub(&logits.f_logsumexp([-1], false)?)?)
     }
 
     /// Hidden states that the tokens of the responses are predicted from: N × R × d.
     ///
     /// # Errors
     /// When the network is no transformer.
-    pub fn states(&self, network: &Network) -> Result<Tensor, TchError> {
+    pub fn states(&self, network: &Network) -> Result<Tensor, LabError> {
         let (_, longest) = self.mask.size2()?;
         let seen = self.tokens.f_narrow(1, 0, self.prompt + longest - 1)?;
-        network.gpt()?.hidden(network, &seen)?.f_narrow(1, self.prompt - 1, longest)
+        Ok(Gpt::of(network)?.hidden(network, &seen)?.f_narrow(1, self.prompt - 1, longest)?)
     }
 
     /// The rows at `places`, as roll-outs of their own.

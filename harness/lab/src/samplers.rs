@@ -67,10 +67,11 @@ impl Setup {
 
 #[cfg(test)]
 mod tests {
+    use crate::LabError;
     use std::sync::Arc;
 
     use rand_pcg::Pcg64;
-    use tch::{Device, Kind, TchError, Tensor};
+    use tch::{Device, Kind, Tensor};
 
     use super::*;
     use crate::network::{Body, Denoiser, Network, values};
@@ -81,8 +82,8 @@ mod tests {
     struct Zero;
 
     impl Denoiser for Zero {
-        fn run(&self, _: &Network, inputs: &Tensor, _: &Tensor) -> Result<Tensor, TchError> {
-            inputs.f_zeros_like()
+        fn run(&self, _: &Network, inputs: &Tensor, _: &Tensor) -> Result<Tensor, LabError> {
+            Ok(inputs.f_zeros_like()?)
         }
     }
 

@@ -5,26 +5,25 @@
 //! | [`Order`] | which example ids come next |
 //! | [`View`] | how an example is rendered before the network sees it |
 //! | [`Objective`] | the loss, per sample before reduction; what it generates; its phases |
-//! | [`Optimizer`] | the update rule and which layers move this step |
+//! | [`Optimizer`] | the update rule, which layers move this step, where its gradient is taken |
 //! | [`Adapter`] | how parameters are restricted, at the start and after every update |
 //! | [`Averaging`] | which weights are evaluated, when they are not those trained |
 //! | [`Sampler`] | how a generative model becomes samples |
-//! | [`Reward`] | what a verified response is worth |
 //! | [`Learner`] | the whole step, for what none of the above can say |
 //!
-//! No seat reads a clock or prints, and none sees an evaluation result: evaluations are made by a
+//! A [`Recipe`](crate::recipe::Recipe) seats them. No seat reads a clock or prints, and none sees an evaluation result: evaluations are made by a
 //! [`training::judge::Judge`], which no type of this module can reach. What an order may adapt to
 //! is [`Shown`]: scores of its own training steps and losses on the probe split. Randomness comes
 //! from named streams. All run inside the train clock.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 
-use ledger::catalogue::Schedule;
 use ledger::order::OrderLaw;
 use ledger::streams::Streams;
 use rand_pcg::Pcg64;
 use serde_json::Value;
-use tch::{Device, TchError, Tensor};
+use tch::{Device, Tensor};
 
 use crate::LabError;
 use crate::material::Material;
@@ -194,7 +193,7 @@ pub trait View {
         batch: &mut Batch,
         moment: &Moment,
         streams: &Streams,
-    ) -> Result<(), TchError>;
+    ) -> Result<(), LabError>;
 
     /// Facts for the record.
     fn facts(&self) -> Facts {
@@ -254,7 +253,7 @@ pub trait Objective {
         network: &Network,
         batch: &Batch,
         moment: &Moment,
-    ) -> Result<Tensor, TchError>;
+    ) -> Result<Tensor, LabError>;
 
     /// What is differentiated: the mean of [`Objective::losses`]; overridden where another
     /// reduction is the method's, or where one kernel gives the same gradient.
@@ -266,8 +265,8 @@ pub trait Objective {
         network: &Network,
         batch: &Batch,
         moment: &Moment,
-    ) -> Result<Tensor, TchError> {
-        self.losses(network, batch, moment)?.f_mean(None)
+    ) -> Result<Tensor, LabError> {
+        Ok(self.losses(network, batch, moment)?.f_mean(None)?)
     }
 
     /// Called after the last update of a step, without gradients.
@@ -279,7 +278,7 @@ pub trait Objective {
         _network: &Network,
         _batch: &Batch,
         _moment: &Moment,
-    ) -> Result<(), TchError> {
+    ) -> Result<(), LabError> {
         Ok(())
     }
 
@@ -313,11 +312,29 @@ pub struct Gradients {
     pub tensors: Vec<Tensor>,
 }
 
-/// The update rule.
-pub trait Optimizer {
+/// The update rule. Which one it is, and so the state in it, is for inspection to ask ([`Any`]); the
+/// loop does not.
+pub trait Optimizer: Any {
     /// Which layers the coming step trains; asked before the forward pass.
     fn active(&mut self, _moment: &Moment) -> Active {
         Active::All
+    }
+
+    /// Where the gradient of the update is taken, when not where the parameters are: one value for
+    /// each active parameter, given the gradients here. The loop holds them to what the adapter allows,
+    /// takes the gradient of the same loss on the same batch there, and brings the parameters back
+    /// before it clips and updates; running statistics stay those of the first pass. Gradient
+    /// recording is off.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn elsewhere(
+        &mut self,
+        _parameters: &[Parameter],
+        _gradients: &Gradients,
+        _moment: &Moment,
+    ) -> Result<Option<Vec<Tensor>>, LabError> {
+        Ok(None)
     }
 
     /// Moves the active parameters in place. Gradient recording is off.
@@ -329,7 +346,7 @@ pub trait Optimizer {
         parameters: &[Parameter],
         gradients: &Gradients,
         moment: &Moment,
-    ) -> Result<(), TchError>;
+    ) -> Result<(), LabError>;
 
     /// The momentum buffer of a parameter, where the rule keeps one.
     fn momentum(&mut self, _parameter: usize) -> Option<&mut Tensor> {
@@ -340,61 +357,12 @@ pub trait Optimizer {
     ///
     /// # Errors
     /// When libtorch refuses an operation.
-    fn reset(&mut self) -> Result<(), TchError>;
-
-    /// A copy of all state, where the rule can tell it: put back by [`Optimizer::restore`], the
-    /// coming updates are the same bit for bit.
-    fn state(&self) -> Option<Vec<Tensor>> {
-        None
-    }
-
-    /// Puts back what [`Optimizer::state`] told of a rule with the same settings.
-    ///
-    /// # Errors
-    /// When it is the state of another rule, or this one cannot tell its own.
-    fn restore(&mut self, _state: &[Tensor]) -> Result<(), TchError> {
-        Err(TchError::Kind("the update rule cannot put state back".to_owned()))
-    }
-
-    /// The same rule in its present state for one parameter of shape M × p, whose rows are M copies
-    /// of all parameters, flattened in their order: runs that go on from here in M orders move by
-    /// one kernel. `None` where the rule does not treat every value alike.
-    fn for_rows(&self, _rows: i64) -> Option<Box<dyn Optimizer>> {
-        None
-    }
-
-    /// What an update in the present state takes off the parameters, Γ, and the first-order change
-    /// of that, dΓ; the state stays. For one parameter of shape 1 × p, as [`Optimizer::for_rows`]
-    /// makes it. `None` where the rule cannot be expanded.
-    fn expanded(&self, _at: &Expansion<'_>, _moment: &Moment) -> Option<Expanded> {
-        None
-    }
-
-    /// The settings, where the rule is SGD.
-    fn sgd(&self) -> Option<&crate::optim::sgd::SgdSettings> {
-        None
-    }
+    fn reset(&mut self) -> Result<(), LabError>;
 
     /// Facts for the record.
     fn facts(&self) -> Facts {
         Facts::new()
     }
-}
-
-/// Γ and dΓ, each M × p.
-pub type Expanded = Result<[Tensor; 2], TchError>;
-
-/// Where an update is expanded, and in which direction.
-#[derive(Debug, Clone, Copy)]
-pub struct Expansion<'a> {
-    /// θ, shape p.
-    pub theta: &'a Tensor,
-    /// The gradient there, M × p.
-    pub gradient: &'a Tensor,
-    /// δ, how far the parameters are away from θ, M × p.
-    pub away: &'a Tensor,
-    /// How much the gradient changes on the way, M × p.
-    pub change: &'a Tensor,
 }
 
 /// Restricts parameters.
@@ -411,6 +379,14 @@ pub trait Adapter {
         probe: &Batch,
     ) -> Result<(), LabError>;
 
+    /// Brings parameters that are not to stay where they are within the restriction as it stands,
+    /// which is left as it is: where [`Optimizer::elsewhere`] takes a gradient. Gradient recording is
+    /// off.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn hold(&self, parameters: &mut [Parameter]) -> Result<(), LabError>;
+
     /// Called after every update. Gradient recording is off; `gradients` are those of the step.
     ///
     /// # Errors
@@ -421,7 +397,7 @@ pub trait Adapter {
         gradients: &Gradients,
         optimizer: &mut dyn Optimizer,
         moment: &Moment,
-    ) -> Result<(), TchError>;
+    ) -> Result<(), LabError>;
 
     /// Facts for the record.
     fn facts(&self) -> Facts {
@@ -435,19 +411,19 @@ pub trait Averaging {
     ///
     /// # Errors
     /// When libtorch refuses an operation.
-    fn after_update(&mut self, parameters: &[Parameter], moment: &Moment) -> Result<(), TchError>;
+    fn after_update(&mut self, parameters: &[Parameter], moment: &Moment) -> Result<(), LabError>;
 
     /// One tensor per parameter, or `None` while the trained weights stand for themselves.
     ///
     /// # Errors
     /// When libtorch refuses an operation.
-    fn weights(&self) -> Result<Option<Vec<Tensor>>, TchError>;
+    fn weights(&self) -> Result<Option<Vec<Tensor>>, LabError>;
 
     /// Starts afresh from `parameters`: a new stage begins.
     ///
     /// # Errors
     /// When libtorch refuses an operation.
-    fn reset(&mut self, parameters: &[Parameter]) -> Result<(), TchError>;
+    fn reset(&mut self, parameters: &[Parameter]) -> Result<(), LabError>;
 
     /// Facts for the record.
     fn facts(&self) -> Facts {
@@ -468,16 +444,10 @@ pub trait Sampler {
         noise: &Tensor,
         evaluations: u32,
         random: &mut Pcg64,
-    ) -> Result<Tensor, TchError>;
+    ) -> Result<Tensor, LabError>;
 
     /// Evaluations of the network that the method's own claim is about.
     fn evaluations(&self) -> u32;
-}
-
-/// What a verified response is worth to the learner.
-pub trait Reward {
-    /// The reward of a response that the verifier gave `outcome`, of `tokens` tokens.
-    fn score(&self, moment: &Moment, outcome: Outcome, tokens: usize) -> f64;
 }
 
 /// What a verifier says of a response.
@@ -510,87 +480,5 @@ pub trait Learner {
     /// Facts for the record.
     fn facts(&self) -> Facts {
         Facts::new()
-    }
-}
-
-/// How a step moves the network.
-pub enum Step {
-    /// By gradients of an objective.
-    Gradient {
-        /// The loss.
-        objective: Box<dyn Objective>,
-        /// The update rule.
-        optimizer: Box<dyn Optimizer>,
-    },
-    /// In its own way.
-    Learner(Box<dyn Learner>),
-}
-
-/// What a method composes: its seats, and how batches and learning rate go.
-pub struct Recipe {
-    /// Examples per step.
-    pub batch_size: u32,
-    /// Learning-rate factor over the run.
-    pub schedule: Schedule,
-    /// Which ids come next.
-    pub order: Box<dyn Order>,
-    /// How examples are rendered, when not as they are stored.
-    pub view: Option<Box<dyn View>>,
-    /// How a step moves the network.
-    pub step: Step,
-    /// Largest norm of the gradient over all parameters; longer ones are scaled down to it.
-    pub clip_norm: Option<f64>,
-    /// Restriction of parameters, if any.
-    pub adapter: Option<Box<dyn Adapter>>,
-    /// Weights to evaluate, when not those trained.
-    pub averaging: Option<Box<dyn Averaging>>,
-    /// How samples are drawn, for workloads that ask for them.
-    pub sampler: Option<Box<dyn Sampler>>,
-}
-
-impl Recipe {
-    /// Uniform shuffles and the workload's own loss, nothing restricted, rendered or averaged.
-    ///
-    /// # Errors
-    /// When the workload has no loss of its own to minimise.
-    pub fn plain(
-        batch_size: u32,
-        schedule: Schedule,
-        optimizer: Box<dyn Optimizer>,
-        task: &Task<'_>,
-    ) -> Result<Self, LabError> {
-        let objective = task.material.loss.ok_or_else(|| LabError::Unfit {
-            method: "plain training".to_owned(),
-            workload: task.workload.to_owned(),
-            reason: "the workload has no loss of its own".to_owned(),
-        })?;
-        let step = Step::Gradient { objective: Box::new(objective), optimizer };
-        Ok(Self::of(batch_size, schedule, step))
-    }
-
-    /// Uniform shuffles and this step, nothing else.
-    #[must_use]
-    pub fn of(batch_size: u32, schedule: Schedule, step: Step) -> Self {
-        Self {
-            batch_size,
-            schedule,
-            order: Box::new(crate::orders::Uniform),
-            view: None,
-            step,
-            clip_norm: None,
-            adapter: None,
-            averaging: None,
-            sampler: None,
-        }
-    }
-}
-
-impl std::fmt::Debug for Recipe {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Recipe")
-            .field("batch_size", &self.batch_size)
-            .field("schedule", &self.schedule)
-            .field("law", &self.order.law())
-            .finish_non_exhaustive()
     }
 }

@@ -37,6 +37,9 @@ pub enum SparsityError {
     /// libtorch refused an operation.
     #[error("libtorch: {0}")]
     Torch(#[from] TchError),
+    /// The network could not be run.
+    #[error(transparent)]
+    Lab(#[from] LabError),
 }
 
 impl SparsityError {
@@ -45,6 +48,7 @@ impl SparsityError {
     pub fn of(self, method: &str, workload: &str) -> LabError {
         match self {
             Self::Torch(error) => LabError::Torch(error),
+            Self::Lab(error) => error,
             other => LabError::Unfit {
                 method: method.to_owned(),
                 workload: workload.to_owned(),

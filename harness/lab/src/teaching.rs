@@ -19,7 +19,8 @@ use rand_pcg::Pcg64;
 
 use crate::LabError;
 use crate::material::Points;
-use crate::seat::{EpochPlan, Facts, Order, OrderSource, Recipe, Shown, Task};
+use crate::recipe::Recipe;
+use crate::seat::{EpochPlan, Facts, Order, OrderSource, Shown, Task};
 
 settings! {
     /// Settings that all teachers share.

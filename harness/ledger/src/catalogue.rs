@@ -3,10 +3,9 @@
 //! The composition root hands a [`Catalogue`] to the planner, so that a suite is checked before
 //! anything is built or trained; a [`Listing`] of it goes to whoever only prints.
 
-mod listing;
+pub mod listing;
 mod schedule;
 
-pub use listing::{Listing, MethodRow, WorkloadRow};
 pub use schedule::{Decay, Schedule};
 use serde::{Deserialize, Serialize};
 

@@ -14,7 +14,7 @@ use crate::catalogue::{Schedule, hint};
 /// Values by setting name, in canonical order.
 pub type Values = BTreeMap<String, Value>;
 
-/// One row of a settings table; `S` is `String` in a [`crate::catalogue::Listing`].
+/// One row of a settings table; `S` is `String` in a [`crate::catalogue::listing::Listing`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SettingInfo<S = &'static str> {
     /// Key in `with:`.

@@ -4,7 +4,7 @@
 //! Recording a step copies its ids and nothing else; hashing waits for [`Transcript::chain`], which
 //! the trainer calls at evaluations and checkpoints, outside the train clock.
 
-mod replay;
+pub mod replay;
 
 use std::io::{self, Write};
 
@@ -14,8 +14,6 @@ use sha2::{Digest as _, Sha256};
 use crate::digest::Digest;
 use crate::merkle::{Leaves, MerkleBuilder};
 use crate::order::{order_hash, update_with_ids};
-
-pub use replay::{ReplayError, read_ids, replay};
 
 /// Ids written at a time: 16 KiB.
 const WRITTEN_AT_ONCE: usize = 4096;
@@ -137,7 +135,7 @@ impl Transcript {
     }
 
     /// Takes up a transcript again where a checkpoint left it, inside its last epoch; the chain
-    /// goes on from there. What comes from a file must have passed [`replay`] before.
+    /// goes on from there. What comes from a file must have passed [`replay::replay`] before.
     #[must_use]
     pub fn resume(checkpoint: FinishedTranscript) -> Self {
         let FinishedTranscript { ids, epochs, chain } = checkpoint;

@@ -21,7 +21,8 @@ use lab::LabError;
 use lab::method::Entry;
 use lab::network::Network;
 use lab::orders::replayed::Replayed;
-use lab::seat::{Facts, OrderSource, Recipe, Step, Task};
+use lab::recipe::Recipe;
+use lab::seat::{Facts, OrderSource, Task};
 use lab::split::Split;
 
 /// Steps of the untimed warm-up.
@@ -272,7 +273,7 @@ impl CellSetup<'_> {
         let parameter_count = network.parameters.iter().map(|p| p.tensor.numel() as u64).sum();
         let clocks = clock.read();
         let law = recipe.order.law();
-        gathered.extend(facts(&recipe));
+        gathered.extend(recipe.facts());
         gathered.extend(self.ready.judge.facts());
         Ok(Outcome {
             ending,
@@ -341,21 +342,4 @@ impl CellSetup<'_> {
         .train(&mut |_, _| Ok(()))?;
         Ok(())
     }
-}
-
-/// The facts of all seats.
-pub fn facts(recipe: &Recipe) -> Facts {
-    let Recipe { order, view, step, adapter, averaging, .. } = recipe;
-    let mut all = order.facts();
-    all.extend(view.iter().flat_map(|view| view.facts()));
-    match step {
-        Step::Gradient { objective, optimizer } => {
-            all.extend(objective.facts());
-            all.extend(optimizer.facts());
-        }
-        Step::Learner(learner) => all.extend(learner.facts()),
-    }
-    all.extend(adapter.iter().flat_map(|adapter| adapter.facts()));
-    all.extend(averaging.iter().flat_map(|averaging| averaging.facts()));
-    all
 }

@@ -19,7 +19,10 @@ use crate::splits::Splits;
 use lab::LabError;
 use lab::network::{Network, values};
 use lab::objectives::Natural;
-use lab::seat::{Active, Batch, Gradients, Moment, OrderSource, Recipe, Sampler, Shown, Step};
+use lab::recipe::{Recipe, Step};
+use lab::seat::{
+    Active, Adapter, Batch, Gradients, Moment, Objective, OrderSource, Sampler, Shown,
+};
 use lab::split::Split;
 
 /// How long to train and when to look.
@@ -209,7 +212,17 @@ impl<T: Time> Run<'_, T> {
         trained: &mut Trained,
         mut moment: Moment,
     ) -> Result<Option<Tensor>, LabError> {
-        let Recipe { view, step, clip_norm, adapter, averaging, order, .. } = &mut *self.recipe;
+        let Recipe {
+            batch_size: _,
+            schedule: _,
+            order,
+            view,
+            step,
+            clip_norm,
+            adapter,
+            averaging,
+            sampler: _,
+        } = &mut *self.recipe;
         if let Some(view) = view {
             view.render(&mut batch, &moment, self.source.streams)?;
         }
@@ -237,18 +250,22 @@ impl<T: Time> Run<'_, T> {
         let mut last = None;
         for pass in 0..objective.passes() {
             moment.pass = pass;
-            let loss = objective.loss(self.network, &batch, &moment)?;
-            let inputs: Vec<_> = trained
-                .parameters
-                .iter()
-                .map(|&index| &self.network.parameters[index].tensor)
-                .collect();
-            let mut tensors = Tensor::f_run_backward(&[&loss], &inputs, false, false)?;
+            let active = trained.parameters.clone();
+            let (loss, tensors) =
+                differentiate(objective.as_mut(), self.network, &batch, &moment, &active)?;
+            let mut gradients = Gradients { active, tensors };
+            let parameters = &self.network.parameters;
+            let point = tch::no_grad(|| optimizer.elsewhere(parameters, &gradients, &moment))?;
+            if let Some(point) = point {
+                let place = Place { point, adapter: adapter.as_deref() };
+                let active = &gradients.active;
+                gradients.tensors =
+                    place.gradients(objective.as_mut(), self.network, &batch, &moment, active)?;
+            }
             let _guard = tch::no_grad_guard();
             if let Some(longest) = clip_norm {
-                clip(&mut tensors, *longest)?;
+                clip(&mut gradients.tensors, *longest)?;
             }
-            let gradients = Gradients { active: trained.parameters.clone(), tensors };
             optimizer.update(&self.network.parameters, &gradients, &moment)?;
             if let Some(adapter) = adapter {
                 let parameters = &mut self.network.parameters;
@@ -369,6 +386,50 @@ impl<T: Time> Run<'_, T> {
         observe(&evaluation, &self.clock.read())?;
         self.clock.enter(Phase::Other);
         Ok(if finite { Ending::Completed } else { Ending::Diverged })
+    }
+}
+
+/// The loss, and its gradients by the parameters at `active`.
+fn differentiate(
+    objective: &mut dyn Objective,
+    network: &Network,
+    batch: &Batch,
+    moment: &Moment,
+    active: &[usize],
+) -> Result<(Tensor, Vec<Tensor>), LabError> {
+    let loss = objective.loss(network, batch, moment)?;
+    let inputs: Vec<_> = active.iter().map(|&index| &network.parameters[index].tensor).collect();
+    let tensors = Tensor::f_run_backward(&[&loss], &inputs, false, false)?;
+    Ok((loss, tensors))
+}
+
+/// Where an update rule asks for the gradient: values of the active parameters, and what they are
+/// held to.
+struct Place<'a> {
+    point: Vec<Tensor>,
+    adapter: Option<&'a dyn Adapter>,
+}
+
+impl Place<'_> {
+    /// The gradients there; parameters and running statistics are left as they were, bit for bit.
+    fn gradients(
+        &self,
+        objective: &mut dyn Objective,
+        network: &mut Network,
+        batch: &Batch,
+        moment: &Moment,
+        active: &[usize],
+    ) -> Result<Vec<Tensor>, LabError> {
+        let before = network.snapshot();
+        tch::no_grad(|| {
+            for (&index, value) in active.iter().zip(&self.point) {
+                network.parameters[index].tensor.f_copy_(value)?;
+            }
+            self.adapter.map_or(Ok(()), |adapter| adapter.hold(&mut network.parameters))
+        })?;
+        let (_, tensors) = differentiate(objective, network, batch, moment, active)?;
+        network.restore(&before)?;
+        Ok(tensors)
     }
 }
 

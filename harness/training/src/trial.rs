@@ -14,7 +14,6 @@ use ledger::transcript::{FinishedTranscript, Transcript};
 use tch::{Device, TchError, Tensor};
 
 use crate::artefacts::Unkept;
-use crate::cell::facts;
 use crate::clock::{Clock, Monotonic};
 use crate::run::{Budget, Run, Target, WHOLE};
 use crate::splits::Splits;
@@ -192,7 +191,7 @@ impl Bench<'_> {
         .train(&mut |_, _| Ok(()))?;
         let order = transcript.finish(&self.identity).map_err(std::io::Error::other)?;
         let (digest, law) = (network.digest()?, recipe.order.law());
-        Ok(Trace { digest, law, order, facts: facts(&recipe), network })
+        Ok(Trace { digest, law, order, facts: recipe.facts(), network })
     }
 }
 

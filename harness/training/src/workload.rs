@@ -14,7 +14,7 @@ use lab::seat::Facts;
 use ledger::catalogue::WorkloadInfo;
 use ledger::settings::Values;
 use ledger::streams::Streams;
-use tch::{Device, TchError};
+use tch::Device;
 
 use crate::artefacts::Artefacts;
 use crate::judge::Judge;
@@ -27,7 +27,7 @@ pub struct Workload {
     /// Loads or generates the data and puts them on the device.
     pub load: fn(&Values, &Sources, Device) -> Result<Ready, LabError>,
     /// Builds the network from the `init` stream.
-    pub network: fn(&Values, &Material, &Streams, Device) -> Result<Network, TchError>,
+    pub network: fn(&Values, &Material, &Streams, Device) -> Result<Network, LabError>,
     /// Brings the network to where every method starts from, when that is not its initialisation.
     pub start: Option<Start>,
 }

@@ -23,7 +23,8 @@ use lab::network::Network;
 use lab::objectives::{IGNORED, Natural};
 use lab::offers;
 use lab::optim::adamw::{Adamw, AdamwSettings};
-use lab::seat::{Batch, Moment, Objective, Recipe, Step};
+use lab::recipe::{Recipe, Step};
+use lab::seat::{Batch, Moment, Objective};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::Range;
 use ledger::{choice, settings};
@@ -133,7 +134,7 @@ impl Objective for Taught {
         Ok(())
     }
 
-    fn losses(&mut self, network: &Network, batch: &Batch, _: &Moment) -> Result<Tensor, TchError> {
+    fn losses(&mut self, network: &Network, batch: &Batch, _: &Moment) -> Result<Tensor, LabError> {
         let said = match self.said.take() {
             Some(said) => said,
             None => tch::no_grad(|| self.teacher.forward(&batch.inputs, false))?,
@@ -143,7 +144,7 @@ impl Objective for Taught {
         let each = each.f_reshape([rows, -1])?;
         let asked = batch.labels.f_reshape([rows, -1])?.f_ne(IGNORED)?.f_to_kind(Kind::Float)?;
         let counts = asked.f_sum_dim_intlist(1, false, Kind::Float)?.f_clamp_min(1.0)?;
-        each.f_mul(&asked)?.f_sum_dim_intlist(1, false, Kind::Float)?.f_div(&counts)
+        Ok(each.f_mul(&asked)?.f_sum_dim_intlist(1, false, Kind::Float)?.f_div(&counts)?)
     }
 }
 

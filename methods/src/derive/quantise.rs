@@ -22,9 +22,9 @@ use lab::LabError;
 use lab::method::Method;
 use lab::network::{Network, Parameter, Role};
 use lab::offers;
-use lab::orders::Nothing;
-use lab::seat::{Adapter, Batch, Facts, Gradients, Learner, Moment, Optimizer, Recipe, Step};
-use ledger::catalogue::{Paper, PaperClaim, Schedule};
+use lab::recipe::Recipe;
+use lab::seat::{Adapter, Batch, Facts, Gradients, Moment, Optimizer};
+use ledger::catalogue::{Paper, PaperClaim};
 use ledger::settings::Range;
 use ledger::streams::Streams;
 use ledger::{choice, settings};
@@ -71,20 +71,10 @@ pub static METHOD: Method = Method {
     resolve: Settings::resolve,
     build: |values, _| {
         let Settings { bits, per } = Settings::read(values)?;
-        let plain = Recipe::of(1, Schedule::Constant, Step::Learner(Box::new(Still)));
         let adapter = Round { bits, per, error: 0.0 };
-        Ok(Recipe { order: Box::new(Nothing), adapter: Some(Box::new(adapter)), ..plain })
+        Ok(Recipe { adapter: Some(Box::new(adapter)), ..Recipe::idle() })
     },
 };
-
-/// Learns nothing.
-struct Still;
-
-impl Learner for Still {
-    fn step(&mut self, _: &mut Network, _: &Batch, _: &Moment) -> Result<Option<f64>, LabError> {
-        Ok(None)
-    }
-}
 
 #[derive(Debug)]
 struct Round {
@@ -125,13 +115,18 @@ impl Adapter for Round {
         Ok(())
     }
 
+    /// No step is taken.
+    fn hold(&self, _: &mut [Parameter]) -> Result<(), LabError> {
+        Ok(())
+    }
+
     fn project(
         &mut self,
         _: &mut [Parameter],
         _: &Gradients,
         _: &mut dyn Optimizer,
         _: &Moment,
-    ) -> Result<(), TchError> {
+    ) -> Result<(), LabError> {
         Ok(())
     }
 

@@ -20,12 +20,13 @@ use lab::method::Method;
 use lab::network::{Network, Parameter};
 use lab::offers;
 use lab::optim::adamw::{Adamw, AdamwSettings};
-use lab::seat::{Adapter, Batch, Gradients, Moment, Optimizer, Recipe};
+use lab::recipe::Recipe;
+use lab::seat::{Adapter, Batch, Gradients, Moment, Optimizer};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
 use ledger::streams::Streams;
-use tch::{TchError, Tensor};
+use tch::Tensor;
 
 settings! {
     /// Settings of `soup`.
@@ -82,13 +83,18 @@ impl Adapter for Mix {
         Ok(())
     }
 
+    /// Only the end is restricted.
+    fn hold(&self, _: &mut [Parameter]) -> Result<(), LabError> {
+        Ok(())
+    }
+
     fn project(
         &mut self,
         parameters: &mut [Parameter],
         _: &Gradients,
         _: &mut dyn Optimizer,
         moment: &Moment,
-    ) -> Result<(), TchError> {
+    ) -> Result<(), LabError> {
         let is_last = moment.step + 1 == moment.total_steps;
         // x + 1·(y − x) need not be y to the last bit.
         if !is_last || self.weight >= 1.0 {

@@ -22,7 +22,7 @@ use lab::method::Method;
 use lab::objectives::CrossEntropy;
 use lab::offers;
 use lab::optim::base::BaseSettings;
-use lab::seat::{Recipe, Step};
+use lab::recipe::{Recipe, Step};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;

@@ -23,11 +23,13 @@
 //! - The code reports the best checkpoint by *test* error; here the last, and targets on validation.
 //! - No augmentation (the code: crop and flip). `T` is the budget of the suite, not 300.
 
+use lab::LabError;
 use lab::method::Method;
 use lab::network::Network;
 use lab::offers;
 use lab::optim::base::BaseSettings;
-use lab::seat::{Batch, Moment, Objective, Recipe, Step, Task};
+use lab::recipe::{Recipe, Step};
+use lab::seat::{Batch, Moment, Objective, Task};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -137,16 +139,16 @@ impl Objective for OwnPredictions {
         network: &Network,
         batch: &Batch,
         moment: &Moment,
-    ) -> Result<Tensor, TchError> {
+    ) -> Result<Tensor, LabError> {
         let logits = network.forward(&batch.inputs, true)?;
         let losses = self.against_targets(batch, &logits, moment)?;
         self.logits = Some(logits.f_detach()?);
         Ok(losses)
     }
 
-    fn after_step(&mut self, _: &Network, batch: &Batch, _: &Moment) -> Result<(), TchError> {
+    fn after_step(&mut self, _: &Network, batch: &Batch, _: &Moment) -> Result<(), LabError> {
         match self.logits.take() {
-            Some(logits) => self.remember(batch, &logits),
+            Some(logits) => Ok(self.remember(batch, &logits)?),
             None => Ok(()),
         }
     }

@@ -29,8 +29,8 @@ use lab::objectives::consistency::{
 };
 use lab::offers;
 use lab::optim::radam::{Adaptive, AdaptiveSettings};
+use lab::recipe::{Recipe, Step};
 use lab::samplers::SamplerKind;
-use lab::seat::{Recipe, Step};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::{Range, SettingError, Values};

@@ -20,12 +20,14 @@
 //! - The code draws how many tokens are hidden and then which; hiding each by itself is the same law.
 //! - `hide: prompt` hides tokens of the prompt instead: a control.
 
+use lab::LabError;
 use lab::material::Tokens;
 use lab::method::Method;
 use lab::objectives::IGNORED;
 use lab::offers;
 use lab::optim::lm::LmSettings;
-use lab::seat::{Batch, Facts, Moment, Recipe, View};
+use lab::recipe::Recipe;
+use lab::seat::{Batch, Facts, Moment, View};
 use ledger::catalogue::{Paper, PaperClaim};
 use ledger::order::bounded;
 use ledger::settings::Range;
@@ -143,7 +145,7 @@ impl View for Hidden {
         batch: &mut Batch,
         moment: &Moment,
         streams: &Streams,
-    ) -> Result<(), TchError> {
+    ) -> Result<(), LabError> {
         let rate = self.rate(moment.step, moment.total_steps);
         if rate <= 0.0 {
             return Ok(());

@@ -21,7 +21,7 @@ use lab::method::Method;
 use lab::offers;
 use lab::optim::lm::LmSettings;
 use lab::orders::mixture::{Fixed, Mixture};
-use lab::seat::Recipe;
+use lab::recipe::Recipe;
 use ledger::catalogue::{Paper, PaperClaim};
 use ledger::settings;
 use ledger::settings::Range;

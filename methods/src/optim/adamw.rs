@@ -21,7 +21,7 @@
 use lab::method::Method;
 use lab::offers;
 use lab::optim::adamw::{Adamw, AdamwSettings};
-use lab::seat::Recipe;
+use lab::recipe::Recipe;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;

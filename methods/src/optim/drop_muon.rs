@@ -25,17 +25,19 @@
 //! - Biases and, by settings, head and first convolution follow AdamW, dropped with their layer.
 //! - Assumed: batch size, schedule, and all settings of Muon.
 
+use lab::LabError;
 use lab::method::Method;
 use lab::network::Parameter;
 use lab::offers;
 use lab::optim::muon::{Muon, MuonSettings};
-use lab::seat::{Active, Facts, Gradients, Moment, Optimizer, Recipe};
+use lab::recipe::Recipe;
+use lab::seat::{Active, Facts, Gradients, Moment, Optimizer};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::Range;
 use ledger::streams::unit_f64;
 use ledger::{choice, settings};
 use rand_pcg::Pcg64;
-use tch::{TchError, Tensor};
+use tch::Tensor;
 
 choice! {
     /// How the cut-off is drawn.
@@ -156,7 +158,7 @@ impl Optimizer for DropMuon {
         parameters: &[Parameter],
         gradients: &Gradients,
         moment: &Moment,
-    ) -> Result<(), TchError> {
+    ) -> Result<(), LabError> {
         self.muon.update(parameters, gradients, moment)
     }
 
@@ -164,7 +166,7 @@ impl Optimizer for DropMuon {
         self.muon.momentum(parameter)
     }
 
-    fn reset(&mut self) -> Result<(), TchError> {
+    fn reset(&mut self) -> Result<(), LabError> {
         self.muon.reset()
     }
 

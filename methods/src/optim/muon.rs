@@ -28,7 +28,7 @@
 use lab::method::Method;
 use lab::offers;
 use lab::optim::muon::{Muon, MuonSettings};
-use lab::seat::Recipe;
+use lab::recipe::Recipe;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;

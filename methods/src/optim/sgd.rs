@@ -18,7 +18,7 @@
 use lab::method::Method;
 use lab::offers;
 use lab::optim::sgd::{Sgd, SgdSettings};
-use lab::seat::Recipe;
+use lab::recipe::Recipe;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;

@@ -19,12 +19,12 @@ use lab::diffusion::generation;
 use lab::method::Method;
 use lab::network::Network;
 use lab::offers;
-use lab::orders::Nothing;
-use lab::seat::{Batch, Learner, Moment, Recipe, Sampler, Step};
-use ledger::catalogue::{Paper, PaperClaim, Schedule};
+use lab::recipe::Recipe;
+use lab::seat::Sampler;
+use ledger::catalogue::{Paper, PaperClaim};
 use ledger::settings;
 use rand_pcg::Pcg64;
-use tch::{TchError, Tensor};
+use tch::Tensor;
 
 settings! {
     /// No settings.
@@ -46,8 +46,7 @@ pub static METHOD: Method = Method {
     resolve: Settings::resolve,
     build: |_, task| {
         let fresh = generation(task, "real-data")?.fresh.shallow_clone();
-        let plain = Recipe::of(1, Schedule::Constant, Step::Learner(Box::new(Still)));
-        Ok(Recipe { order: Box::new(Nothing), sampler: Some(Box::new(Fresh(fresh))), ..plain })
+        Ok(Recipe { sampler: Some(Box::new(Fresh(fresh))), ..Recipe::idle() })
     },
 };
 
@@ -60,21 +59,12 @@ impl Sampler for Fresh {
         noise: &Tensor,
         _: u32,
         _: &mut Pcg64,
-    ) -> Result<Tensor, TchError> {
-        self.0.f_narrow(0, 0, noise.size().first().copied().unwrap_or(0))
+    ) -> Result<Tensor, LabError> {
+        Ok(self.0.f_narrow(0, 0, noise.size().first().copied().unwrap_or(0))?)
     }
 
     fn evaluations(&self) -> u32 {
         0
-    }
-}
-
-/// Learns nothing.
-struct Still;
-
-impl Learner for Still {
-    fn step(&mut self, _: &mut Network, _: &Batch, _: &Moment) -> Result<Option<f64>, LabError> {
-        Ok(None)
     }
 }
 

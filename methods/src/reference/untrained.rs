@@ -13,14 +13,11 @@
 //! ## Differences
 //! None.
 
-use lab::LabError;
 use lab::diffusion::Preconditioning;
 use lab::method::Method;
-use lab::network::Network;
-use lab::orders::Nothing;
+use lab::recipe::Recipe;
 use lab::samplers::SamplerKind;
-use lab::seat::{Batch, Learner, Moment, Recipe, Step};
-use ledger::catalogue::{Paper, PaperClaim, Schedule};
+use ledger::catalogue::{Paper, PaperClaim};
 use ledger::settings;
 
 settings! {
@@ -42,22 +39,12 @@ pub static METHOD: Method = Method {
     settings: Settings::table,
     resolve: Settings::resolve,
     build: |_, task| {
-        let plain = Recipe::of(1, Schedule::Constant, Step::Learner(Box::new(Still)));
         let sampler = task.material.generation.as_ref().map(|generation| {
             SamplerKind::OneStep.build(Preconditioning::Diffusion, generation.sigma_data, 1)
         });
-        Ok(Recipe { order: Box::new(Nothing), sampler, ..plain })
+        Ok(Recipe { sampler, ..Recipe::idle() })
     },
 };
-
-/// Learns nothing.
-struct Still;
-
-impl Learner for Still {
-    fn step(&mut self, _: &mut Network, _: &Batch, _: &Moment) -> Result<Option<f64>, LabError> {
-        Ok(None)
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -28,8 +28,9 @@ use lab::network::Network;
 use lab::offers;
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::orders::Eligible;
+use lab::recipe::{Recipe, Step};
 use lab::rollout::{Roller, RolloutSettings, Rollouts};
-use lab::seat::{Batch, Facts, Moment, Objective, Recipe, Step, Task};
+use lab::seat::{Batch, Facts, Moment, Objective, Task};
 use lab::split::Split;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
@@ -128,16 +129,16 @@ impl Preferences {
 }
 
 /// log π of every response: the sum over its tokens, N.
-fn summed(rollouts: &Rollouts, network: &Network) -> Result<Tensor, TchError> {
+fn summed(rollouts: &Rollouts, network: &Network) -> Result<Tensor, LabError> {
     let each = rollouts.log_probabilities(network)?.f_mul(&rollouts.mask)?;
-    each.f_sum_dim_intlist(1, false, each.kind())
+    Ok(each.f_sum_dim_intlist(1, false, each.kind())?)
 }
 
 /// −log σ(β(m_w − m_l)) of margins log π_θ − log π_ref: solved ones first, then unsolved, 2B → B.
-fn preference_losses(margins: &Tensor, beta: f64) -> Result<Tensor, TchError> {
+fn preference_losses(margins: &Tensor, beta: f64) -> Result<Tensor, LabError> {
     let [won, lost] = <[Tensor; 2]>::try_from(margins.f_chunk(2, 0)?)
-        .map_err(|_| TchError::Shape("pairs have two sides".to_owned()))?;
-    won.f_sub(&lost)?.f_mul_scalar(beta)?.f_log_sigmoid()?.f_neg()
+        .map_err(|_| LabError::Method("pairs have two sides".to_owned()))?;
+    Ok(won.f_sub(&lost)?.f_mul_scalar(beta)?.f_log_sigmoid()?.f_neg()?)
 }
 
 impl Objective for Preferences {
@@ -178,11 +179,12 @@ impl Objective for Preferences {
         Ok(())
     }
 
-    fn losses(&mut self, network: &Network, _: &Batch, _: &Moment) -> Result<Tensor, TchError> {
+    fn losses(&mut self, network: &Network, _: &Batch, _: &Moment) -> Result<Tensor, LabError> {
         let Some((rows, reference, paired)) = &self.prepared else {
-            return Err(TchError::Kind("no pairs were prepared for this step".to_owned()));
+            return Err(LabError::Method("no pairs were prepared for this step".to_owned()));
         };
-        preference_losses(&summed(rows, network)?.f_sub(reference)?, self.beta)?.f_mul(paired)
+        Ok(preference_losses(&summed(rows, network)?.f_sub(reference)?, self.beta)?
+            .f_mul(paired)?)
     }
 
     fn facts(&self) -> Facts {

@@ -32,9 +32,11 @@
 use lab::method::Method;
 use lab::offers;
 use lab::optim::adamw::{Adamw, AdamwSettings};
-use lab::orders::{Replacement, Sources, Uniform};
+use lab::orders::uniform::Uniform;
+use lab::orders::{Replacement, Sources};
 use lab::policy::{PolicyGradient, PolicySettings};
-use lab::seat::{Order, Recipe, Step};
+use lab::recipe::{Recipe, Step};
+use lab::seat::Order;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::Range;
 use ledger::{choice, settings};

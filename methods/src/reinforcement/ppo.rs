@@ -31,8 +31,9 @@ use lab::method::Method;
 use lab::network::{Network, values};
 use lab::offers;
 use lab::optim::adamw::{Adamw, AdamwSettings};
+use lab::recipe::{Recipe, Step};
 use lab::rollout::{Roller, RolloutSettings, Rollouts};
-use lab::seat::{Batch, Facts, Moment, Objective, Recipe, Step, Task};
+use lab::seat::{Batch, Facts, Moment, Objective, Task};
 use lab::split::Split;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
@@ -235,8 +236,8 @@ impl Objective for Proximal {
         network: &Network,
         _: &Batch,
         moment: &Moment,
-    ) -> Result<Tensor, TchError> {
-        let absent = || TchError::Kind("no roll-outs were made for this step".to_owned());
+    ) -> Result<Tensor, LabError> {
+        let absent = || LabError::Method("no roll-outs were made for this step".to_owned());
         let prepared = self.prepared.as_ref().ok_or_else(absent)?;
         let part = match self.places(prepared.rollouts.lengths.len(), moment) {
             Some(places) => Some(prepared.select(&places)?),
@@ -250,7 +251,7 @@ impl Objective for Proximal {
         let clip = Some((self.settings.clip, self.settings.clip));
         let weights = Aggregate::TokenMean.weights(&rollouts.mask, self.roller.longest())?;
         let losses = surrogate(&own, old, advantages, clip)?.f_mul(&weights)?;
-        losses.f_sum_dim_intlist(1, false, losses.kind())
+        Ok(losses.f_sum_dim_intlist(1, false, losses.kind())?)
     }
 
     fn facts(&self) -> Facts {

@@ -37,7 +37,8 @@ use lab::method::Method;
 use lab::network::{Network, Parameter};
 use lab::offers;
 use lab::optim::base::BaseSettings;
-use lab::seat::{Adapter, Batch, Facts, Gradients, Moment, Optimizer, Recipe};
+use lab::recipe::Recipe;
+use lab::seat::{Adapter, Batch, Facts, Gradients, Moment, Optimizer};
 use lab::sparsity::densities::erdos_renyi_kernel;
 use lab::sparsity::masks::Masks;
 use lab::sparsity::{shapes, surgery};
@@ -46,7 +47,6 @@ use ledger::settings::{Range, SettingError, Values};
 use ledger::streams::Streams;
 use ledger::{choice, settings};
 use serde_json::json;
-use tch::TchError;
 
 /// ρ at the end of the run.
 const LAST_PRUNE_RATE: f64 = 0.005;
@@ -161,13 +161,17 @@ impl Adapter for Granet {
         Ok(())
     }
 
+    fn hold(&self, parameters: &mut [Parameter]) -> Result<(), LabError> {
+        Ok(self.masks.apply(parameters)?)
+    }
+
     fn project(
         &mut self,
         parameters: &mut [Parameter],
         gradients: &Gradients,
         optimizer: &mut dyn Optimizer,
         moment: &Moment,
-    ) -> Result<(), TchError> {
+    ) -> Result<(), LabError> {
         self.masks.apply_with_momentum(parameters, optimizer)?;
         let Settings { mode, init_density, final_density, prune_rate: rate, .. } = self.settings;
         let (taken, interval) = (moment.step + 1, u64::from(self.settings.interval));

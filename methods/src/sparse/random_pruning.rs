@@ -41,7 +41,8 @@ use lab::method::Method;
 use lab::network::{Network, Parameter, Role};
 use lab::offers;
 use lab::optim::base::BaseSettings;
-use lab::seat::{Adapter, Batch, Facts, Gradients, Moment, Optimizer, Recipe};
+use lab::recipe::Recipe;
+use lab::seat::{Adapter, Batch, Facts, Gradients, Moment, Optimizer};
 use lab::sparsity::masks::Masks;
 use lab::sparsity::{self, SparsityError, densities};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
@@ -206,14 +207,18 @@ impl Adapter for RandomPruning {
         Ok(())
     }
 
+    fn hold(&self, parameters: &mut [Parameter]) -> Result<(), LabError> {
+        Ok(self.masks.apply(parameters)?)
+    }
+
     fn project(
         &mut self,
         parameters: &mut [Parameter],
         _: &Gradients,
         _: &mut dyn Optimizer,
         _: &Moment,
-    ) -> Result<(), TchError> {
-        self.masks.apply(parameters)
+    ) -> Result<(), LabError> {
+        Ok(self.masks.apply(parameters)?)
     }
 
     fn facts(&self) -> Facts {

@@ -13,7 +13,7 @@ use ledger::record::format::{OrderSection, RunRecord};
 use ledger::record::identity::Config;
 use ledger::record::store::Store;
 use ledger::seed::{Randomness, Seed};
-use ledger::transcript::{read_ids, replay};
+use ledger::transcript::replay::{read_ids, replay};
 
 pub(super) fn check(store: &Store, record: &RunRecord, order: &OrderSection) -> Vec<Check> {
     let folder = store.folder(&record.cell);

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::DataError;
 use crate::files::{self, FILE_CAP};
-use crate::load::Origin;
+use crate::loaded::Origin;
 use crate::sequences::{Part, Sequence};
 use crate::sources::Sources;
 use crate::split::{Split, sample_id};

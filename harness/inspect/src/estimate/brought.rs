@@ -5,6 +5,7 @@ use analysis::rule_file::{Adam as AdamFile, MovedBy as By, Muon as MuonFile, Rul
 use tch::{Device, Kind, Tensor};
 
 use super::Course;
+use super::rule::Inspectable;
 use lab::LabError;
 use lab::network::{Body, Network, Parameter, Role};
 use lab::optim::adam::Adam;

@@ -6,10 +6,11 @@ use tch::Tensor;
 
 use super::Oracle;
 use super::reference::Reference;
+use super::rule::{self, Expansion, Inspectable, inspectable, inspectable_mut};
 use lab::LabError;
 use lab::network::{Network, Parameter};
 use lab::optim::sgd::{Sgd, SgdSettings};
-use lab::seat::{Active, Expansion, Gradients, Moment, Optimizer};
+use lab::seat::{Active, Gradients, Moment, Optimizer};
 
 /// Rows that are moved at once.
 pub const ROWS: usize = 512;
@@ -44,9 +45,7 @@ impl Course {
         moments: Vec<Moment>,
         clip_norm: Option<f64>,
     ) -> Result<Self, LabError> {
-        let state = rule.state().ok_or_else(|| {
-            LabError::Order("the update rule of this method cannot tell its state".to_owned())
-        })?;
+        let state = inspectable(rule.as_ref()).ok_or_else(untold)?.state();
         Ok(Self { shapes: network.duplicate().parameters, rule, state, moments, clip_norm })
     }
 
@@ -66,17 +65,18 @@ impl Course {
             body: lab::network::Body::Table,
         };
         let settings = SgdSettings { lr: 1.0, momentum: 0.0, nesterov: false, weight_decay: 0.0 };
-        let rule: Box<dyn Optimizer> = Box::new(Sgd::new(settings, &network));
-        let state = rule.state().unwrap_or_default();
+        let rule = Sgd::new(settings, &network);
+        let state = rule.state();
         let moments =
             self.moments.iter().map(|moment| Moment { lr_factor: 1.0, ..*moment }).collect();
-        Self { shapes: network.parameters, rule, state, moments, clip_norm: None }
+        let shapes = network.parameters;
+        Self { shapes, rule: Box::new(rule), state, moments, clip_norm: None }
     }
 
     /// The settings of the update rule, where it is SGD.
     #[must_use]
     pub fn sgd(&self) -> Option<&SgdSettings> {
-        self.rule.sgd()
+        rule::sgd(self.rule.as_ref())
     }
 
     /// Whether gradients are clipped.
@@ -105,7 +105,7 @@ impl Course {
         if found > steps {
             return Err(LabError::Order(format!("a reference of {found} steps, not {steps}")));
         }
-        let mut rule = self.rule.for_rows(1).ok_or_else(not_expanded)?;
+        let mut rule = self.for_rows(1).ok_or_else(not_expanded)?;
         let mut rules = Vec::new();
         for (step, moment) in self.moments.iter().take(found).enumerate() {
             rules.push(rule.for_rows(1).ok_or_else(not_expanded)?);
@@ -121,6 +121,10 @@ impl Course {
             })?;
         }
         Ok(RulesAlong { rules, moments: self.moments.clone(), clip_norm: self.clip_norm })
+    }
+
+    fn for_rows(&self, rows: i64) -> Option<Box<dyn Inspectable>> {
+        inspectable(self.rule.as_ref())?.for_rows(rows)
     }
 
     /// One parameter whose rows are runs.
@@ -167,7 +171,7 @@ impl Course {
         }
         let all: Vec<usize> = (0..orders.len()).collect();
         let mut ends = Vec::new();
-        if self.rule.for_rows(1).is_some() {
+        if self.for_rows(1).is_some() {
             for numbers in all.chunks(ROWS) {
                 ends.push(self.together(oracle, orders, numbers, start, each)?);
             }
@@ -189,7 +193,7 @@ impl Course {
         each: &mut Each<'_>,
     ) -> Result<Tensor, LabError> {
         let rows = numbers.len() as i64;
-        let Some(mut rule) = self.rule.for_rows(rows) else {
+        let Some(mut rule) = self.for_rows(rows) else {
             return Err(LabError::Order("the rule does not move orders together".to_owned()));
         };
         let theta = start.f_unsqueeze(0)?.f_repeat([rows, 1])?;
@@ -221,7 +225,7 @@ impl Course {
         start: &Tensor,
         each: &mut Each<'_>,
     ) -> Result<Tensor, LabError> {
-        self.rule.restore(&self.state)?;
+        inspectable_mut(self.rule.as_mut()).ok_or_else(untold)?.restore(&self.state)?;
         let theta = start.f_unsqueeze(0)?.copy();
         let views = |flat: &Tensor| -> Result<Vec<Tensor>, LabError> {
             let mut offset = 0;
@@ -267,7 +271,7 @@ impl Course {
 
 /// An update rule in its states along a run.
 pub struct RulesAlong {
-    rules: Vec<Box<dyn Optimizer>>,
+    rules: Vec<Box<dyn Inspectable>>,
     moments: Vec<Moment>,
     /// Largest norm of a gradient, where the course clips.
     pub clip_norm: Option<f64>,
@@ -292,6 +296,10 @@ impl RulesAlong {
         let expanded = tch::no_grad(|| rule.expanded(at, moment));
         Ok(expanded.ok_or_else(not_expanded)??)
     }
+}
+
+fn untold() -> LabError {
+    LabError::Order("the update rule of this method cannot tell its state".to_owned())
 }
 
 fn not_expanded() -> LabError {

@@ -5,7 +5,8 @@ use tch::{Kind, TchError, Tensor};
 use super::Problem;
 use crate::stacked::{self, Examples};
 use lab::LabError;
-use lab::network::{Body, Network};
+use lab::models::gpt::Gpt;
+use lab::network::Network;
 use lab::objectives::Natural;
 use lab::seat::Batch;
 use lab::split::Split;
@@ -123,17 +124,16 @@ impl<'a> TrainedProblem<'a> {
     }
 
     /// Outputs with derivatives of every order, of a network whose parameters are `leaves`.
-    fn outputs(&self, leaves: &[Tensor], inputs: &Tensor) -> Result<Tensor, TchError> {
-        match &self.network.body {
-            Body::Gpt(gpt) => {
+    fn outputs(&self, leaves: &[Tensor], inputs: &Tensor) -> Result<Tensor, LabError> {
+        match Gpt::of(&self.network) {
+            Ok(gpt) => {
                 let weights: Vec<_> = leaves.iter().collect();
                 let [weight, bias] = gpt.head();
                 let hidden = gpt.smooth(&weights, inputs)?;
-                hidden.f_linear(weights[weight], Some(weights[bias]))
+                Ok(hidden.f_linear(weights[weight], Some(weights[bias]))?)
             }
-            body => {
+            Err(_) => {
                 let mut network = self.network.duplicate();
-                network.body = body.clone();
                 for (parameter, leaf) in network.parameters.iter_mut().zip(leaves) {
                     parameter.tensor = leaf.shallow_clone();
                 }

@@ -5,6 +5,7 @@ use tch::{TchError, Tensor};
 use super::layers::{self, Trail};
 use super::tangents::{Moves, Point};
 use super::{Examples, cast, fits, gradients, groups, join, none, part, split};
+use lab::LabError;
 use lab::network::{Body, Network};
 
 /// Columns whose two gradients are held at once.
@@ -32,17 +33,17 @@ pub fn secants(
     centre: &Tensor,
     basis: &Tensor,
     steps: &[f64],
-) -> Result<Option<Tensor>, TchError> {
+) -> Result<Option<Tensor>, LabError> {
     let columns = check(centre, basis, examples)?;
     if steps.len() as i64 != columns {
         let message = format!("{} steps for {columns} columns", steps.len());
-        return Err(TchError::Shape(message));
+        return Err(LabError::Network(message));
     }
     if let Some((index, step)) =
         steps.iter().enumerate().find(|(_, step)| !(step.is_finite() && **step > 0.0))
     {
         let message = format!("step {step} of column {index} is not a number above 0");
-        return Err(TchError::Shape(message));
+        return Err(LabError::Network(message));
     }
     if !fits(network) {
         return Ok(None);
@@ -64,9 +65,9 @@ pub fn secants(
         parts.push(change.f_div(&steps.f_mul_scalar(2.0)?)?);
     }
     if parts.is_empty() {
-        return basis.f_zeros_like().map(Some);
+        return Ok(basis.f_zeros_like().map(Some)?);
     }
-    Tensor::f_cat(&parts, 0)?.f_tr().map(Some)
+    Ok(Tensor::f_cat(&parts, 0)?.f_tr().map(Some)?)
 }
 
 /// H Q exactly, p × k, with the arguments of [`secants`] but for the steps. `None` where the
@@ -79,14 +80,14 @@ pub fn curvatures(
     examples: Examples<'_>,
     centre: &Tensor,
     basis: &Tensor,
-) -> Result<Option<Tensor>, TchError> {
+) -> Result<Option<Tensor>, LabError> {
     let columns = check(centre, basis, examples)?;
     let list = match &network.body {
         Body::Layers(list) if layers::all(list, &layers::explicit) => list,
         _ => return Ok(None),
     };
     if columns == 0 {
-        return basis.f_zeros_like().map(Some);
+        return Ok(basis.f_zeros_like().map(Some)?);
     }
     tch::no_grad(|| {
         let row = centre.detach().f_unsqueeze(0)?;
@@ -111,7 +112,7 @@ pub fn curvatures(
             }
             parts.push(join(&directions, changes)?);
         }
-        Tensor::f_cat(&parts, 0)?.f_tr().map(Some)
+        Ok(Some(Tensor::f_cat(&parts, 0)?.f_tr()?))
     })
 }
 

@@ -1,7 +1,8 @@
 //! Exponential moving average of the weights.
 
-use tch::{TchError, Tensor};
+use tch::Tensor;
 
+use crate::LabError;
 use crate::network::Parameter;
 use crate::seat::{Averaging, Moment};
 
@@ -31,18 +32,18 @@ fn copies(parameters: &[Parameter]) -> Vec<Tensor> {
 }
 
 impl Averaging for Ema {
-    fn after_update(&mut self, parameters: &[Parameter], _: &Moment) -> Result<(), TchError> {
+    fn after_update(&mut self, parameters: &[Parameter], _: &Moment) -> Result<(), LabError> {
         for (average, parameter) in self.average.iter_mut().zip(parameters) {
             let _ = average.f_lerp_(&parameter.tensor.f_detach()?, 1.0 - self.decay)?;
         }
         Ok(())
     }
 
-    fn weights(&self) -> Result<Option<Vec<Tensor>>, TchError> {
+    fn weights(&self) -> Result<Option<Vec<Tensor>>, LabError> {
         Ok(Some(self.average.iter().map(Tensor::shallow_clone).collect()))
     }
 
-    fn reset(&mut self, parameters: &[Parameter]) -> Result<(), TchError> {
+    fn reset(&mut self, parameters: &[Parameter]) -> Result<(), LabError> {
         for (average, parameter) in self.average.iter_mut().zip(parameters) {
             average.f_copy_(&parameter.tensor.f_detach()?)?;
         }

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 
 use ledger::choice;
-use tch::{TchError, Tensor};
+use tch::Tensor;
 
+use crate::LabError;
 use crate::network::Parameter;
 use crate::seat::{Averaging, Moment};
 
@@ -68,7 +69,7 @@ impl Ring {
 }
 
 impl Averaging for Ring {
-    fn after_update(&mut self, parameters: &[Parameter], moment: &Moment) -> Result<(), TchError> {
+    fn after_update(&mut self, parameters: &[Parameter], moment: &Moment) -> Result<(), LabError> {
         if !self.is_due(moment) {
             return Ok(());
         }
@@ -82,7 +83,7 @@ impl Averaging for Ring {
         Ok(())
     }
 
-    fn weights(&self) -> Result<Option<Vec<Tensor>>, TchError> {
+    fn weights(&self) -> Result<Option<Vec<Tensor>>, LabError> {
         let Some((_, oldest)) = self.kept.front() else { return Ok(None) };
         let shares = coefficients(self.blend, self.alpha, self.kept.len());
         let mut average = oldest.iter().map(Tensor::f_zeros_like).collect::<Result<Vec<_>, _>>()?;
@@ -94,7 +95,7 @@ impl Averaging for Ring {
         Ok(Some(average))
     }
 
-    fn reset(&mut self, _: &[Parameter]) -> Result<(), TchError> {
+    fn reset(&mut self, _: &[Parameter]) -> Result<(), LabError> {
         self.kept.clear();
         Ok(())
     }

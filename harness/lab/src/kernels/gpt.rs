@@ -336,14 +336,14 @@ mod tests {
 
     fn plain(network: &Network, tokens: &Tensor, head: bool) -> Tensor {
         let weights: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
-        let gpt = network.gpt().unwrap();
+        let gpt = Gpt::of(network).unwrap();
         let hidden = gpt.plain(&weights, tokens).unwrap();
         if head { gpt.logits(network, &hidden).unwrap() } else { hidden }
     }
 
     fn fused(network: &Network, tokens: &Tensor, head: bool, loops: Loops) -> Tensor {
         let weights: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
-        forward(loops, network.gpt().unwrap(), &weights, tokens, head).unwrap()
+        forward(loops, Gpt::of(network).unwrap(), &weights, tokens, head).unwrap()
     }
 
     /// Largest difference over the largest value.
@@ -395,7 +395,7 @@ mod tests {
     fn a_cache_gives_the_logits_of_the_forward_pass_bit_for_bit() {
         let (network, tokens) = (network(true), tokens(5, 40));
         let weights: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
-        let gpt = network.gpt().unwrap();
+        let gpt = Gpt::of(&network).unwrap();
         for loops in Loops::all() {
             let expected = values(&fused(&network, &tokens, true, loops)).unwrap();
             let mut decoder = Decoder::new(loops, gpt, &weights, 6, 40).unwrap();
@@ -443,7 +443,7 @@ mod tests {
         assert!(network.forward(&(tokens(2, 4) - 21), false).is_err(), "a negative token");
         assert!(network.forward(&tokens(2, 41), false).is_err(), "beyond the context");
         let weights: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
-        let gpt = network.gpt().unwrap();
+        let gpt = Gpt::of(&network).unwrap();
         assert!(Decoder::new(Loops::best(), gpt, &weights, 2, 41).is_err());
         let mut decoder = Decoder::new(Loops::best(), gpt, &weights, 2, 8).unwrap();
         assert!(decoder.step(&[2], &[0], 0, true).is_err(), "a row outside");

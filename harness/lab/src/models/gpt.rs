@@ -15,12 +15,16 @@
 //! Rows of a batch are independent and the mask is causal, so that a shorter row is padded on its
 //! right with any valid token: what stands before the padding does not depend on it.
 
+use std::any::Any;
+use std::sync::Arc;
+
 use ledger::streams::{self, Streams};
 use rand_pcg::Pcg64;
 use tch::{Device, Kind, TchError, Tensor};
 
+use crate::LabError;
 use crate::kernels::gpt as fused;
-use crate::network::{Body, Network, Parameter, Role};
+use crate::network::{Body, Forward, Network, Parameter, Role};
 
 /// ε of the layer normalisations.
 pub const EPSILON: f64 = 1e-5;
@@ -107,11 +111,29 @@ pub struct Gpt {
     pub causal: bool,
 }
 
+impl Forward for Gpt {
+    fn forward(&self, network: &Network, tokens: &Tensor, _: bool) -> Result<Tensor, LabError> {
+        Ok(self.forward(network, tokens)?)
+    }
+}
+
 impl Gpt {
     /// Index of the table of tokens, V × d.
     pub const TOKENS: usize = 0;
     /// Index of the table of positions, context × d.
     pub const POSITIONS: usize = 1;
+
+    /// The transformer of `network`, for what needs more of it than logits.
+    ///
+    /// # Errors
+    /// When this is another network.
+    pub fn of(network: &Network) -> Result<&Self, LabError> {
+        let gpt = match &network.body {
+            Body::Own(body) => (body.as_ref() as &dyn Any).downcast_ref(),
+            _ => None,
+        };
+        gpt.ok_or_else(|| LabError::Network("the network is no transformer".to_owned()))
+    }
 
     /// Number of parameter tensors.
     #[must_use]
@@ -355,7 +377,7 @@ fn joined(outputs: Tensor, tokens: &Tensor) -> Result<Tensor, TchError> {
 ///
 /// # Errors
 /// When the width is no multiple of the number of heads, or libtorch cannot allocate.
-pub fn gpt(shape: Shape, streams: &Streams, device: Device) -> Result<Network, TchError> {
+pub fn gpt(shape: Shape, streams: &Streams, device: Device) -> Result<Network, LabError> {
     build(Gpt { shape, causal: true }, streams, device)
 }
 
@@ -363,15 +385,15 @@ pub fn gpt(shape: Shape, streams: &Streams, device: Device) -> Result<Network, T
 ///
 /// # Errors
 /// When the width is no multiple of the number of heads, or libtorch cannot allocate.
-pub fn bidirectional(shape: Shape, streams: &Streams, device: Device) -> Result<Network, TchError> {
+pub fn bidirectional(shape: Shape, streams: &Streams, device: Device) -> Result<Network, LabError> {
     build(Gpt { shape, causal: false }, streams, device)
 }
 
-fn build(gpt: Gpt, streams: &Streams, device: Device) -> Result<Network, TchError> {
+fn build(gpt: Gpt, streams: &Streams, device: Device) -> Result<Network, LabError> {
     let Shape { vocabulary, context, width, depth, heads, hidden } = gpt.shape;
     if heads == 0 || width % heads != 0 {
         let message = format!("width {width} is no multiple of {heads} heads");
-        return Err(TchError::Kind(message));
+        return Err(LabError::Network(message));
     }
     let mut parameters =
         Parameters { stream: streams.generator("init"), device, layer: 0, list: Vec::new() };
@@ -391,7 +413,7 @@ fn build(gpt: Gpt, streams: &Streams, device: Device) -> Result<Network, TchErro
     parameters.layer += 1;
     parameters.norm("norm", width)?;
     parameters.linear("head", width, vocabulary, DEVIATION)?;
-    Ok(Network { parameters: parameters.list, buffers: Vec::new(), body: Body::Gpt(gpt) })
+    Ok(Network { parameters: parameters.list, buffers: Vec::new(), body: Body::Own(Arc::new(gpt)) })
 }
 
 /// Parameters under construction.
@@ -483,7 +505,7 @@ mod tests {
     #[test]
     fn names_roles_and_layers_follow_the_indices() {
         let network = network();
-        let gpt = *network.gpt().unwrap();
+        let gpt = *Gpt::of(&network).unwrap();
         assert_eq!(network.parameters.len(), gpt.parameters());
         assert_eq!(network.depth(), 4);
         let named = |index: usize| {
@@ -513,7 +535,7 @@ mod tests {
     #[test]
     fn initial_values_have_the_deviations_of_gpt_2() {
         let network = gpt(Shape::m(32, 48), &trial::streams(), Device::Cpu).unwrap();
-        let gpt = *network.gpt().unwrap();
+        let gpt = *Gpt::of(&network).unwrap();
         let deviation = |index: usize| network.at(index).std(true).double_value(&[]);
         for index in [Gpt::TOKENS, gpt.block(3).qkv[0], gpt.block(0).up[0], gpt.head()[0]] {
             assert!((deviation(index) / 0.02 - 1.0).abs() < 0.05, "{index}");
@@ -553,7 +575,7 @@ mod tests {
         let packed = network.forward(&pack, true).unwrap();
         assert_eq!(packed.size(), [2, 18, 11]);
         assert_eq!(values(&packed).unwrap(), values(&apart).unwrap());
-        let gpt = network.gpt().unwrap();
+        let gpt = Gpt::of(&network).unwrap();
         let hidden = gpt.hidden(&network, &pack).unwrap();
         assert_eq!(distance(&gpt.logits(&network, &hidden).unwrap(), &packed), 0.0);
         for length in [10, 17, 19] {
@@ -574,7 +596,7 @@ mod tests {
     #[test]
     fn logits_of_selected_states_are_those_of_the_whole_batch() {
         let network = network();
-        let gpt = *network.gpt().unwrap();
+        let gpt = *Gpt::of(&network).unwrap();
         let hidden = gpt.hidden(&network, &tokens(2, 6)).unwrap();
         let some = gpt.logits(&network, &hidden.select(1, 4)).unwrap();
         let all = network.forward(&tokens(2, 6), false).unwrap();

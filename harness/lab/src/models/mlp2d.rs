@@ -6,6 +6,7 @@ use ledger::streams::Streams;
 use tch::{Device, TchError, Tensor};
 
 use super::{Builder, NOISE_FEATURES, noise_features};
+use crate::LabError;
 use crate::network::{Body, Denoiser, Layer, Network};
 
 #[derive(Debug)]
@@ -44,7 +45,7 @@ pub fn mlp2d(
 }
 
 impl Denoiser for Points {
-    fn run(&self, network: &Network, inputs: &Tensor, noise: &Tensor) -> Result<Tensor, TchError> {
+    fn run(&self, network: &Network, inputs: &Tensor, noise: &Tensor) -> Result<Tensor, LabError> {
         let linear = |place: usize, x: &Tensor| {
             let [weight, bias] = self.layers[place];
             x.f_linear(network.at(weight), Some(network.at(bias)))
@@ -53,7 +54,7 @@ impl Denoiser for Points {
         let hidden = linear(0, inputs)?.f_add(&linear(1, &features)?)?.f_silu()?;
         let hidden = linear(2, &hidden)?.f_silu()?;
         let hidden = linear(3, &hidden)?.f_silu()?;
-        linear(4, &hidden)
+        Ok(linear(4, &hidden)?)
     }
 }
 

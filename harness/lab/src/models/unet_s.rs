@@ -11,6 +11,7 @@ use ledger::streams::Streams;
 use tch::{Device, TchError, Tensor};
 
 use super::{Builder, NOISE_FEATURES, noise_features};
+use crate::LabError;
 use crate::network::{Body, Denoiser, Layer, Network};
 
 /// Channels of a group of the normalisation.
@@ -151,7 +152,7 @@ impl Block {
 }
 
 impl Denoiser for Images {
-    fn run(&self, network: &Network, inputs: &Tensor, noise: &Tensor) -> Result<Tensor, TchError> {
+    fn run(&self, network: &Network, inputs: &Tensor, noise: &Tensor) -> Result<Tensor, LabError> {
         let features = noise_features(&network.buffers[self.frequencies], noise)?;
         let embedding = linear(network, self.embedding, &features)?.f_silu()?;
         let top = convolve(network, self.into, inputs, 1)?;
@@ -168,7 +169,7 @@ impl Denoiser for Images {
         let half = self.blocks[2].run(network, &half, &embedding)?;
         let top = rise(self.up[1], &half, &top)?;
         let top = norm_silu(network, self.norm, self.width, &top)?;
-        convolve(network, self.out, &top, 1)
+        Ok(convolve(network, self.out, &top, 1)?)
     }
 }
 

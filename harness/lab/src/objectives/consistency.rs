@@ -262,7 +262,7 @@ impl Objective for Consistency {
         network: &Network,
         batch: &Batch,
         moment: &Moment,
-    ) -> Result<Tensor, TchError> {
+    ) -> Result<Tensor, LabError> {
         self.refresh(self.rules.levels(moment.step, moment.total_steps))?;
         let x = &batch.inputs;
         let noise = noise_like(x, &mut self.noise)?;
@@ -281,7 +281,7 @@ impl Objective for Consistency {
             Weighting::InverseGap => {
                 let weights: Vec<f64> =
                     drawn.iter().map(|&interval| self.table.weights[interval]).collect();
-                losses.f_mul(&column(&weights, &losses)?)
+                Ok(losses.f_mul(&column(&weights, &losses)?)?)
             }
         }
     }
@@ -291,7 +291,7 @@ impl Objective for Consistency {
         network: &Network,
         _: &Batch,
         moment: &Moment,
-    ) -> Result<(), TchError> {
+    ) -> Result<(), LabError> {
         let Some(teacher) = &mut self.teacher else { return Ok(()) };
         let weight = 1.0 - self.rules.decay(self.rules.levels(moment.step, moment.total_steps));
         for (average, parameter) in teacher.parameters.iter_mut().zip(&network.parameters) {

@@ -2,8 +2,9 @@
 
 use ledger::streams::{self, Streams};
 use rand_pcg::Pcg64;
-use tch::{TchError, Tensor};
+use tch::Tensor;
 
+use crate::LabError;
 use crate::diffusion::{Denoise, Preconditioning, column, noise_like, noised, squared_distance};
 use crate::network::Network;
 use crate::seat::{Batch, Facts, Moment, Objective};
@@ -43,7 +44,7 @@ impl Denoising {
 }
 
 impl Objective for Denoising {
-    fn losses(&mut self, network: &Network, batch: &Batch, _: &Moment) -> Result<Tensor, TchError> {
+    fn losses(&mut self, network: &Network, batch: &Batch, _: &Moment) -> Result<Tensor, LabError> {
         let x = &batch.inputs;
         let sigmas: Vec<f64> = streams::normal(&mut self.levels, batch.ids.len())
             .into_iter()
@@ -57,7 +58,7 @@ impl Objective for Denoising {
         let coordinates = (x.numel() / batch.ids.len().max(1)) as f64;
         let weights: Vec<f64> =
             sigmas.iter().map(|&sigma| self.weight(sigma) / coordinates).collect();
-        distances.f_mul(&column(&weights, &distances)?)
+        Ok(distances.f_mul(&column(&weights, &distances)?)?)
     }
 
     fn facts(&self) -> Facts {

@@ -4,7 +4,7 @@
 
 use ledger::{choice, order};
 use rand_pcg::Pcg64;
-use tch::{TchError, Tensor};
+use tch::Tensor;
 
 use super::denoising::Denoising;
 use crate::LabError;
@@ -151,18 +151,18 @@ impl Halving {
 }
 
 /// One DDIM step of each row from its level to the next.
-fn step(map: &Denoise<'_>, x: &Tensor, from: &[f64], to: &[f64]) -> Result<Tensor, TchError> {
+fn step(map: &Denoise<'_>, x: &Tensor, from: &[f64], to: &[f64]) -> Result<Tensor, LabError> {
     let factors: Vec<f64> = from.iter().zip(to).map(|(from, to)| (to - from) / from).collect();
-    x.f_addcmul(&x.f_sub(&map.rows(x, from)?)?, &column(&factors, x)?)
+    Ok(x.f_addcmul(&x.f_sub(&map.rows(x, from)?)?, &column(&factors, x)?)?)
 }
 
 /// The denoised x whose single step t → t″ ends where two steps of the teacher do:
 /// x_t − t·(x_t″ − x_t)/(t″ − t).
-fn target(teacher: &Denoise<'_>, x: &Tensor, at: &Intervals) -> Result<Tensor, TchError> {
+fn target(teacher: &Denoise<'_>, x: &Tensor, at: &Intervals) -> Result<Tensor, LabError> {
     let halfway = step(teacher, x, &at.begin, &at.middle)?;
     let ahead = step(teacher, &halfway, &at.middle, &at.end)?;
     let factors: Vec<f64> = at.begin.iter().zip(&at.end).map(|(t, end)| -t / (end - t)).collect();
-    x.f_addcmul(&ahead.f_sub(x)?, &column(&factors, x)?)
+    Ok(x.f_addcmul(&ahead.f_sub(x)?, &column(&factors, x)?)?)
 }
 
 impl Objective for Halving {
@@ -189,7 +189,7 @@ impl Objective for Halving {
         network: &Network,
         batch: &Batch,
         moment: &Moment,
-    ) -> Result<Tensor, TchError> {
+    ) -> Result<Tensor, LabError> {
         let rows = batch.ids.len();
         if self.teacher.is_none() {
             self.evaluations += rows as u64;
@@ -204,7 +204,7 @@ impl Objective for Halving {
         self.evaluations += 3 * rows as u64;
         // The larger of the errors of x and of ε.
         let weights: Vec<f64> = at.begin.iter().map(|t| f64::max(1.0, 1.0 / (t * t))).collect();
-        distances.f_mul(&column(&weights, &distances)?)
+        Ok(distances.f_mul(&column(&weights, &distances)?)?)
     }
 
     fn facts(&self) -> Facts {

@@ -1,28 +1,36 @@
 //! Adam (Kingma & Ba, arXiv:1412.6980) with weight decay in the gradient, as `torch.optim.Adam`.
 
-use tch::{TchError, Tensor};
+use tch::Tensor;
 
+use crate::LabError;
 use crate::network::Parameter;
 use crate::optim::adamw::Adamw;
 use crate::seat::{Gradients, Moment, Optimizer};
 
 /// AdamW without its own decay, given g + decay·w.
+#[derive(Debug)]
 pub struct Adam {
-    rule: Box<dyn Optimizer>,
+    rule: Adamw,
     weight_decay: f64,
-}
-
-impl std::fmt::Debug for Adam {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Adam").field("weight_decay", &self.weight_decay).finish_non_exhaustive()
-    }
 }
 
 impl Adam {
     /// Adam whose moments and steps are those of `rule`, which decays nothing itself.
     #[must_use]
     pub fn new(rule: Adamw, weight_decay: f64) -> Self {
-        Self { rule: Box::new(rule), weight_decay }
+        Self { rule, weight_decay }
+    }
+
+    /// The rule that is given g + decay·w.
+    #[must_use]
+    pub fn rule(&self) -> &Adamw {
+        &self.rule
+    }
+
+    /// The decay.
+    #[must_use]
+    pub fn weight_decay(&self) -> f64 {
+        self.weight_decay
     }
 }
 
@@ -32,7 +40,7 @@ impl Optimizer for Adam {
         parameters: &[Parameter],
         gradients: &Gradients,
         moment: &Moment,
-    ) -> Result<(), TchError> {
+    ) -> Result<(), LabError> {
         if self.weight_decay == 0.0 {
             return self.rule.update(parameters, gradients, moment);
         }
@@ -49,20 +57,7 @@ impl Optimizer for Adam {
         self.rule.momentum(parameter)
     }
 
-    fn reset(&mut self) -> Result<(), TchError> {
+    fn reset(&mut self) -> Result<(), LabError> {
         self.rule.reset()
-    }
-
-    fn state(&self) -> Option<Vec<Tensor>> {
-        self.rule.state()
-    }
-
-    fn restore(&mut self, state: &[Tensor]) -> Result<(), TchError> {
-        self.rule.restore(state)
-    }
-
-    fn for_rows(&self, rows: i64) -> Option<Box<dyn Optimizer>> {
-        let rule = self.rule.for_rows(rows)?;
-        Some(Box::new(Self { rule, weight_decay: self.weight_decay }))
     }
 }

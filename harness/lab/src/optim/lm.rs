@@ -9,7 +9,8 @@ use tch::TchError;
 use super::adamw::{Adamw, AdamwSettings};
 use crate::LabError;
 use crate::network::{Network, Parameter};
-use crate::seat::{Gradients, Moment, Optimizer, Recipe, Task};
+use crate::recipe::Recipe;
+use crate::seat::{Gradients, Moment, Optimizer, Task};
 
 settings! {
     /// Settings of the training of language models.
@@ -84,13 +85,21 @@ pub struct MatrixDecay {
     vectors: Adamw,
 }
 
+impl MatrixDecay {
+    /// The rules of matrices and of vectors.
+    #[must_use]
+    pub fn rules(&self) -> [&Adamw; 2] {
+        [&self.matrices, &self.vectors]
+    }
+}
+
 impl Optimizer for MatrixDecay {
     fn update(
         &mut self,
         parameters: &[Parameter],
         gradients: &Gradients,
         moment: &Moment,
-    ) -> Result<(), TchError> {
+    ) -> Result<(), LabError> {
         self.matrices.update(parameters, gradients, moment)?;
         self.vectors.update(parameters, gradients, moment)
     }
@@ -99,22 +108,8 @@ impl Optimizer for MatrixDecay {
         self.matrices.momentum(parameter).or_else(|| self.vectors.momentum(parameter))
     }
 
-    fn reset(&mut self) -> Result<(), TchError> {
+    fn reset(&mut self) -> Result<(), LabError> {
         self.matrices.reset()?;
         self.vectors.reset()
-    }
-
-    /// The state of both rules, matrices first.
-    fn state(&self) -> Option<Vec<tch::Tensor>> {
-        let (mut all, vectors) = (self.matrices.state()?, self.vectors.state()?);
-        all.extend(vectors);
-        Some(all)
-    }
-
-    fn restore(&mut self, state: &[tch::Tensor]) -> Result<(), TchError> {
-        let own = self.matrices.state().map_or(0, |own| own.len()).min(state.len());
-        let (matrices, vectors) = state.split_at(own);
-        self.matrices.restore(matrices)?;
-        self.vectors.restore(vectors)
     }
 }

@@ -5,8 +5,8 @@ use ledger::{choice, settings};
 use tch::{TchError, Tensor};
 
 use super::adamw::{Adamw, AdamwSettings};
+use crate::LabError;
 use crate::network::{Network, Parameter, Role};
-use crate::optim::put_back;
 use crate::seat::{Gradients, Moment, Optimizer};
 
 choice! {
@@ -122,6 +122,18 @@ impl Muon {
         let auxiliary = Adamw::new(rule, network, |_, parameter| !by_muon(parameter))?;
         Ok(Self { settings, momenta, auxiliary })
     }
+
+    /// The momentum of each parameter that Muon moves.
+    #[must_use]
+    pub fn momenta(&self) -> &[Option<Tensor>] {
+        &self.momenta
+    }
+
+    /// The rule of the others.
+    #[must_use]
+    pub fn auxiliary(&self) -> &Adamw {
+        &self.auxiliary
+    }
 }
 
 impl Optimizer for Muon {
@@ -130,7 +142,7 @@ impl Optimizer for Muon {
         parameters: &[Parameter],
         gradients: &Gradients,
         moment: &Moment,
-    ) -> Result<(), TchError> {
+    ) -> Result<(), LabError> {
         let MuonSettings { momentum: beta, nesterov, ns_steps, weight_decay, .. } = self.settings;
         let lr = self.settings.lr * moment.lr_factor;
         for (&index, gradient) in gradients.active.iter().zip(&gradients.tensors) {
@@ -155,23 +167,10 @@ impl Optimizer for Muon {
         }
     }
 
-    fn reset(&mut self) -> Result<(), TchError> {
+    fn reset(&mut self) -> Result<(), LabError> {
         for momentum in self.momenta.iter_mut().flatten() {
             let _ = momentum.f_zero_()?;
         }
         self.auxiliary.reset()
-    }
-
-    /// The momenta, then the state of the auxiliary rule.
-    fn state(&self) -> Option<Vec<Tensor>> {
-        let momenta = self.momenta.iter().flatten().map(Tensor::copy);
-        Some(momenta.chain(self.auxiliary.state()?).collect())
-    }
-
-    fn restore(&mut self, state: &[Tensor]) -> Result<(), TchError> {
-        let own = self.momenta.iter().flatten().count().min(state.len());
-        let (momenta, rest) = state.split_at(own);
-        put_back(self.momenta.iter_mut().flatten(), momenta)?;
-        self.auxiliary.restore(rest)
     }
 }

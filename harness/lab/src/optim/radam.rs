@@ -91,7 +91,7 @@ impl Optimizer for Radam {
         parameters: &[Parameter],
         gradients: &Gradients,
         moment: &Moment,
-    ) -> Result<(), TchError> {
+    ) -> Result<(), LabError> {
         self.steps += 1;
         let AdamwSettings { lr, beta1, beta2, eps, .. } = self.settings;
         let correction = (1.0 - beta2.powi(self.steps)).sqrt();
@@ -116,7 +116,7 @@ impl Optimizer for Radam {
         self.adam.momentum(parameter)
     }
 
-    fn reset(&mut self) -> Result<(), TchError> {
+    fn reset(&mut self) -> Result<(), LabError> {
         self.steps = 0;
         self.adam.reset()
     }

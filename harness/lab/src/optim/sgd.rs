@@ -4,10 +4,10 @@ use ledger::settings;
 use ledger::settings::Range;
 use tch::{TchError, Tensor};
 
+use crate::LabError;
 use crate::kernels::{SgdStep, fused_sgd};
 use crate::network::{Network, Parameter};
-use crate::optim::{put_back, repeated};
-use crate::seat::{Expanded, Expansion, Gradients, Moment, Optimizer};
+use crate::seat::{Gradients, Moment, Optimizer};
 
 settings! {
     /// Settings of SGD.
@@ -37,11 +37,33 @@ impl Sgd {
     #[must_use]
     pub fn new(settings: SgdSettings, network: &Network) -> Self {
         let momenta = network.parameters.iter().map(|p| p.tensor.detach().zeros_like()).collect();
-        Self { settings, momenta, started: false }
+        Self::of(settings, momenta, false)
     }
-}
 
-impl Sgd {
+    /// With these momenta; whether they are of steps that were taken.
+    #[must_use]
+    pub fn of(settings: SgdSettings, momenta: Vec<Tensor>, started: bool) -> Self {
+        Self { settings, momenta, started }
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn settings(&self) -> &SgdSettings {
+        &self.settings
+    }
+
+    /// The buffer of each parameter.
+    #[must_use]
+    pub fn momenta(&self) -> &[Tensor] {
+        &self.momenta
+    }
+
+    /// Whether a step was taken: the first one sets the buffers.
+    #[must_use]
+    pub fn started(&self) -> bool {
+        self.started
+    }
+
     /// w ← w − lr·(g + decay·w): the kernel takes no buffers where there is no momentum.
     fn plain(
         &self,
@@ -67,11 +89,11 @@ impl Optimizer for Sgd {
         parameters: &[Parameter],
         gradients: &Gradients,
         moment: &Moment,
-    ) -> Result<(), TchError> {
+    ) -> Result<(), LabError> {
         let active = &gradients.active;
         let tensors: Vec<_> = active.iter().map(|&index| &parameters[index].tensor).collect();
         if self.settings.momentum == 0.0 {
-            return self.plain(&tensors, gradients, moment);
+            return Ok(self.plain(&tensors, gradients, moment)?);
         }
         let momenta: Vec<_> = active.iter().map(|&index| &self.momenta[index]).collect();
         let step = SgdStep {
@@ -82,59 +104,18 @@ impl Optimizer for Sgd {
             nesterov: self.settings.nesterov && self.settings.momentum > 0.0,
             first: !std::mem::replace(&mut self.started, true),
         };
-        fused_sgd(&tensors, &gradients.tensors, &momenta, step)
+        Ok(fused_sgd(&tensors, &gradients.tensors, &momenta, step)?)
     }
 
     fn momentum(&mut self, parameter: usize) -> Option<&mut Tensor> {
         self.momenta.get_mut(parameter)
     }
 
-    fn reset(&mut self) -> Result<(), TchError> {
+    fn reset(&mut self) -> Result<(), LabError> {
         self.started = false;
         for momentum in &mut self.momenta {
             let _ = momentum.f_zero_()?;
         }
         Ok(())
-    }
-
-    /// Whether it has started, as 0 or 1, then the momenta.
-    fn state(&self) -> Option<Vec<Tensor>> {
-        let started = Tensor::from(i64::from(self.started));
-        Some([started].into_iter().chain(self.momenta.iter().map(Tensor::copy)).collect())
-    }
-
-    fn restore(&mut self, state: &[Tensor]) -> Result<(), TchError> {
-        let mut started = Tensor::from(0_i64);
-        put_back([&mut started].into_iter().chain(&mut self.momenta), state)?;
-        self.started = i64::try_from(&started)? != 0;
-        Ok(())
-    }
-
-    fn for_rows(&self, rows: i64) -> Option<Box<dyn Optimizer>> {
-        let momenta = vec![repeated(self.momenta.iter(), rows)];
-        Some(Box::new(Self { settings: self.settings.clone(), momenta, started: self.started }))
-    }
-
-    /// Γ is linear in gradient and parameters: dΓ has the same factors, without the buffer.
-    fn expanded(&self, at: &Expansion<'_>, moment: &Moment) -> Option<Expanded> {
-        let [buffer] = self.momenta.as_slice() else { return None };
-        let SgdSettings { lr, momentum, nesterov, weight_decay } = self.settings;
-        let rate = lr * moment.lr_factor;
-        // On the first step the buffer is 0 and becomes the gradient.
-        let weight = if nesterov { 1.0 + momentum } else { 1.0 };
-        let rest = if nesterov { momentum * momentum } else { momentum };
-        let both = || {
-            let slope = |gradient: &Tensor, theta: &Tensor| {
-                gradient.f_add(&theta.f_mul_scalar(weight_decay)?)?.f_mul_scalar(rate * weight)
-            };
-            let own = slope(at.gradient, at.theta)?;
-            let update = own.f_add(&buffer.f_mul_scalar(rate * rest)?)?;
-            Ok([update, slope(at.change, at.away)?])
-        };
-        Some(both())
-    }
-
-    fn sgd(&self) -> Option<&SgdSettings> {
-        Some(&self.settings)
     }
 }

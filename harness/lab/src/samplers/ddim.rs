@@ -2,9 +2,10 @@
 //! ends at the smallest noise level, as students of progressive distillation are trained.
 
 use rand_pcg::Pcg64;
-use tch::{TchError, Tensor};
+use tch::Tensor;
 
 use super::Setup;
+use crate::LabError;
 use crate::diffusion::{Denoise, SIGMA_MAX, grid};
 use crate::network::Network;
 use crate::seat::Sampler;
@@ -17,9 +18,9 @@ pub struct Ddim(pub Setup);
 ///
 /// # Errors
 /// When libtorch refuses an operation.
-pub fn step(map: &Denoise<'_>, x: &Tensor, from: f64, to: f64) -> Result<Tensor, TchError> {
+pub fn step(map: &Denoise<'_>, x: &Tensor, from: f64, to: f64) -> Result<Tensor, LabError> {
     let slope = x.f_sub(&map.at(x, from)?)?;
-    x.f_add(&slope.f_mul_scalar((to - from) / from)?)
+    Ok(x.f_add(&slope.f_mul_scalar((to - from) / from)?)?)
 }
 
 impl Sampler for Ddim {
@@ -29,7 +30,7 @@ impl Sampler for Ddim {
         noise: &Tensor,
         evaluations: u32,
         _: &mut Pcg64,
-    ) -> Result<Tensor, TchError> {
+    ) -> Result<Tensor, LabError> {
         let map = self.0.denoise(network);
         let levels: Vec<f64> = grid(evaluations.max(1) as usize + 1).into_iter().rev().collect();
         let mut x = noise.f_mul_scalar(SIGMA_MAX)?;

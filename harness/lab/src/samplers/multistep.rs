@@ -1,9 +1,10 @@
 //! Multistep consistency sampling (arXiv:2303.01469, algorithm 1).
 
 use rand_pcg::Pcg64;
-use tch::{TchError, Tensor};
+use tch::Tensor;
 
 use super::Setup;
+use crate::LabError;
 use crate::diffusion::{SIGMA_MAX, SIGMA_MIN, grid, noise_like};
 use crate::network::Network;
 use crate::seat::Sampler;
@@ -32,7 +33,7 @@ impl Sampler for Multistep {
         noise: &Tensor,
         evaluations: u32,
         random: &mut Pcg64,
-    ) -> Result<Tensor, TchError> {
+    ) -> Result<Tensor, LabError> {
         let map = self.0.denoise(network);
         let mut x = map.at(&noise.f_mul_scalar(SIGMA_MAX)?, SIGMA_MAX)?;
         for level in levels(evaluations).into_iter().skip(1) {

@@ -2,9 +2,10 @@
 //! (arXiv:2206.00364, algorithm 1 without churn).
 
 use rand_pcg::Pcg64;
-use tch::{TchError, Tensor};
+use tch::Tensor;
 
 use super::Setup;
+use crate::LabError;
 use crate::diffusion::{SIGMA_MAX, grid};
 use crate::network::Network;
 use crate::seat::Sampler;
@@ -32,7 +33,7 @@ impl Sampler for Ode {
         noise: &Tensor,
         evaluations: u32,
         _: &mut Pcg64,
-    ) -> Result<Tensor, TchError> {
+    ) -> Result<Tensor, LabError> {
         let map = self.setup.denoise(network);
         let mut levels: Vec<f64> = match self.steps(evaluations) {
             1 => vec![SIGMA_MAX],

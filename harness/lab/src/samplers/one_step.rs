@@ -1,9 +1,10 @@
 //! One evaluation at the largest noise level, whatever is allowed.
 
 use rand_pcg::Pcg64;
-use tch::{TchError, Tensor};
+use tch::Tensor;
 
 use super::Setup;
+use crate::LabError;
 use crate::diffusion::SIGMA_MAX;
 use crate::network::Network;
 use crate::seat::Sampler;
@@ -19,8 +20,8 @@ impl Sampler for OneStep {
         noise: &Tensor,
         _: u32,
         _: &mut Pcg64,
-    ) -> Result<Tensor, TchError> {
-        self.0.denoise(network).at(&noise.f_mul_scalar(SIGMA_MAX)?, SIGMA_MAX)
+    ) -> Result<Tensor, LabError> {
+        Ok(self.0.denoise(network).at(&noise.f_mul_scalar(SIGMA_MAX)?, SIGMA_MAX)?)
     }
 
     fn evaluations(&self) -> u32 {

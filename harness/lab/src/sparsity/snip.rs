@@ -1,9 +1,10 @@
 //! Shares of SNIP's scores (Lee et al., arXiv:1810.02340), as Random Pruning takes them.
 
 use rand_pcg::Pcg64;
-use tch::{Reduction, TchError, Tensor};
+use tch::{Reduction, Tensor};
 
 use super::{SparsityError, count, threshold, weights};
+use crate::LabError;
 use crate::init;
 use crate::network::Network;
 use crate::seat::Batch;
@@ -26,7 +27,7 @@ pub fn shares(
 }
 
 /// |w·∂L/∂w| per weight, after re-drawing all weights.
-fn scores(network: &Network, stream: &mut Pcg64, probe: &Batch) -> Result<Vec<Tensor>, TchError> {
+fn scores(network: &Network, stream: &mut Pcg64, probe: &Batch) -> Result<Vec<Tensor>, LabError> {
     let mut weights: Vec<Tensor> = weights(&network.parameters)
         .map(|(_, parameter)| parameter.tensor.shallow_clone())
         .collect();
@@ -43,7 +44,7 @@ fn scores(network: &Network, stream: &mut Pcg64, probe: &Batch) -> Result<Vec<Te
     )?;
     let gradients = Tensor::f_run_backward(&[&loss], &weights, false, false)?;
     let pairs = weights.iter().zip(&gradients);
-    pairs.map(|(weight, gradient)| weight.detach().f_mul(gradient)?.f_abs()).collect()
+    pairs.map(|(weight, gradient)| Ok(weight.detach().f_mul(gradient)?.f_abs()?)).collect()
 }
 
 /// Share of each tensor among the int(`density`·N) largest `scores` of all; ties at the threshold

@@ -101,13 +101,11 @@ impl Listing {
     }
 }
 
-impl Catalogue {
-    /// The rows of this catalogue.
-    #[must_use]
-    pub fn listing(&self) -> Listing {
-        Listing {
-            methods: self.methods.iter().map(MethodRow::from).collect(),
-            workloads: self.workloads.iter().map(WorkloadRow::from).collect(),
+impl From<&Catalogue> for Listing {
+    fn from(catalogue: &Catalogue) -> Self {
+        Self {
+            methods: catalogue.methods.iter().map(MethodRow::from).collect(),
+            workloads: catalogue.workloads.iter().map(WorkloadRow::from).collect(),
         }
     }
 }
@@ -216,14 +214,14 @@ mod tests {
 
     #[test]
     fn rows_survive_json() {
-        let listing = catalogue().listing();
+        let listing = Listing::from(&catalogue());
         let text = serde_json::to_string(&listing).unwrap();
         assert_eq!(serde_json::from_str::<Listing>(&text).unwrap(), listing);
     }
 
     #[test]
     fn a_row_says_what_the_catalogue_says() {
-        let listing = catalogue().listing();
+        let listing = Listing::from(&catalogue());
         let muon = listing.method("muon").unwrap();
         assert_eq!((muon.paper.year, muon.baseline.as_deref()), (2025, Some("sgd")));
         assert_eq!(muon.settings[0].source, "paper §3, \"main.py\"");

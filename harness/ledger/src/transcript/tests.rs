@@ -90,7 +90,7 @@ fn order_bin_holds_the_ids_as_little_endian_words() {
     transcript.write_to(&mut bytes).unwrap();
     assert_eq!(bytes.len(), 20_000);
     assert_eq!(bytes[4..8], [1, 0, 0, 0]);
-    assert_eq!(read_ids(&bytes).unwrap(), transcript.ids);
+    assert_eq!(replay::read_ids(&bytes).unwrap(), transcript.ids);
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use tch::{Kind, TchError};
+use tch::Kind;
 
+use lab::LabError;
 use lab::network::{Network, values};
 use lab::split::Split;
 
@@ -17,7 +18,7 @@ const BINS: usize = 10;
 ///
 /// # Errors
 /// When libtorch refuses an operation.
-pub fn evaluate(network: &Network, split: &Split) -> Result<BTreeMap<String, f64>, TchError> {
+pub fn evaluate(network: &Network, split: &Split) -> Result<BTreeMap<String, f64>, LabError> {
     tch::no_grad(|| {
         let count = split.len();
         let (mut confidences, mut correct, mut nll) = (Vec::new(), Vec::new(), 0.0);

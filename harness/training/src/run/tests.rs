@@ -6,13 +6,13 @@ use ledger::catalogue::Schedule;
 use ledger::digest::Digest;
 use ledger::order::OrderLaw;
 use ledger::streams::Streams;
-use tch::{Device, TchError};
+use tch::Device;
 
 use super::*;
 use lab::models::mlp::mlp;
 use lab::network::Parameter;
 use lab::optim::sgd::{Sgd, SgdSettings};
-use lab::seat::{Averaging, EpochPlan, Learner, Objective, Order, Stage, View};
+use lab::seat::{Adapter, Averaging, EpochPlan, Learner, Objective, Optimizer, Order, Stage, View};
 use lab::trial;
 
 /// A clock that only moves when the code under test says so.
@@ -71,13 +71,13 @@ impl Objective for Slow {
         network: &Network,
         batch: &Batch,
         moment: &Moment,
-    ) -> Result<Tensor, TchError> {
+    ) -> Result<Tensor, LabError> {
         self.hand.pass(10);
         self.diary.borrow_mut().push(format!("step {} pass {}", moment.step, moment.pass));
         Natural::Classes.losses(network, batch, moment)
     }
 
-    fn after_step(&mut self, _: &Network, _: &Batch, _: &Moment) -> Result<(), TchError> {
+    fn after_step(&mut self, _: &Network, _: &Batch, _: &Moment) -> Result<(), LabError> {
         self.hand.pass(1);
         Ok(())
     }
@@ -229,7 +229,7 @@ impl View for Scaling {
         batch: &mut Batch,
         moment: &Moment,
         streams: &Streams,
-    ) -> Result<(), TchError> {
+    ) -> Result<(), LabError> {
         let drawn = batch.ids.iter().map(|id| {
             ledger::streams::uniform(&mut streams.keyed("view", *id, moment.epoch), 1, 0.0, 1.0)[0]
         });
@@ -256,13 +256,13 @@ fn a_view_changes_what_the_network_sees_and_not_the_stored_split() {
 struct Seven(u32, Vec<Vec<i64>>);
 
 impl Averaging for Seven {
-    fn after_update(&mut self, parameters: &[Parameter], _: &Moment) -> Result<(), TchError> {
+    fn after_update(&mut self, parameters: &[Parameter], _: &Moment) -> Result<(), LabError> {
         self.0 += 1;
         self.1 = parameters.iter().map(|parameter| parameter.tensor.size()).collect();
         Ok(())
     }
 
-    fn weights(&self) -> Result<Option<Vec<Tensor>>, TchError> {
+    fn weights(&self) -> Result<Option<Vec<Tensor>>, LabError> {
         let sevens = self
             .1
             .iter()
@@ -270,7 +270,7 @@ impl Averaging for Seven {
         if self.0 < 2 { Ok(None) } else { Ok(Some(sevens.collect::<Result<_, _>>()?)) }
     }
 
-    fn reset(&mut self, _: &[Parameter]) -> Result<(), TchError> {
+    fn reset(&mut self, _: &[Parameter]) -> Result<(), LabError> {
         self.0 = 0;
         Ok(())
     }
@@ -310,6 +310,83 @@ fn a_clipped_gradient_keeps_its_direction_and_takes_the_given_norm() {
     assert_eq!(gradients[1].double_value(&[0]), b);
 }
 
+/// Asks for the gradient one further in every parameter, and moves nothing; the largest gradient
+/// that it was handed.
+struct Further(Rc<Cell<f64>>);
+
+impl Optimizer for Further {
+    fn elsewhere(
+        &mut self,
+        parameters: &[Parameter],
+        _: &Gradients,
+        _: &Moment,
+    ) -> Result<Option<Vec<Tensor>>, LabError> {
+        let further = parameters.iter().map(|p| p.tensor.detach().f_add_scalar(1.0));
+        Ok(Some(further.collect::<Result<_, _>>()?))
+    }
+
+    fn update(
+        &mut self,
+        _: &[Parameter],
+        gradients: &Gradients,
+        _: &Moment,
+    ) -> Result<(), LabError> {
+        let largest = gradients.tensors.iter().map(|g| g.abs().max().double_value(&[]));
+        self.0.set(largest.fold(0.0, f64::max));
+        Ok(())
+    }
+
+    fn reset(&mut self) -> Result<(), LabError> {
+        Ok(())
+    }
+}
+
+/// Holds every parameter at 0, where it is allowed to.
+struct Zeros;
+
+impl Adapter for Zeros {
+    fn prepare(&mut self, _: &mut Network, _: &Streams, _: &Batch) -> Result<(), LabError> {
+        Ok(())
+    }
+
+    fn hold(&self, parameters: &mut [Parameter]) -> Result<(), LabError> {
+        for parameter in parameters {
+            let _ = parameter.tensor.f_zero_()?;
+        }
+        Ok(())
+    }
+
+    fn project(
+        &mut self,
+        _: &mut [Parameter],
+        _: &Gradients,
+        _: &mut dyn Optimizer,
+        _: &Moment,
+    ) -> Result<(), LabError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_gradient_elsewhere_is_paid_for_held_to_the_restriction_and_moves_no_parameter() {
+    let largest = |adapter: Option<Box<dyn Adapter>>| {
+        let mut setting = Setting::new(1, 1);
+        let seen = Rc::new(Cell::new(0.0));
+        if let Step::Gradient { optimizer, .. } = &mut setting.recipe.step {
+            *optimizer = Box::new(Further(Rc::clone(&seen)));
+        }
+        setting.recipe.adapter = adapter;
+        let before = setting.network.digest().unwrap();
+        let clocks = setting.train(16).unwrap();
+        assert_eq!(clocks.train, 1000.0 + 2.0 * 10_000.0 + 2.0 * 121.0);
+        assert_eq!(setting.network.digest().unwrap(), before);
+        seen.get()
+    };
+    // Of a network of zeros the output's bias alone has a gradient, of two examples in each class.
+    let (free, held) = (largest(None), largest(Some(Box::new(Zeros))));
+    assert!(held < 1e-6 && free > 0.01, "{held} {free}");
+}
+
 /// Adds one to every parameter.
 struct Counting;
 
@@ -333,7 +410,7 @@ impl Learner for Counting {
 fn a_learner_takes_the_whole_step() {
     let mut setting = Setting::new(1, 1);
     setting.recipe.step = Step::Learner(Box::new(Counting));
-    setting.recipe.order = Box::new(lab::orders::Uniform);
+    setting.recipe.order = Box::new(lab::orders::uniform::Uniform);
     let before = setting.network.parameters[0].tensor.double_value(&[0, 0]);
     setting.train(32).unwrap();
     let after = setting.network.parameters[0].tensor.double_value(&[0, 0]);

@@ -50,7 +50,7 @@ pub static WORKLOAD: Workload = Workload {
     },
     load: |_, sources, device| LAYOUT.load(sources, device),
     network: |values, _, streams, device| {
-        resnet9(crate::shared::settings::scaled(16, values), 10, streams, device)
+        Ok(resnet9(crate::shared::settings::scaled(16, values), 10, streams, device)?)
     },
     start: None,
 };

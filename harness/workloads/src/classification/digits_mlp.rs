@@ -51,7 +51,7 @@ pub static WORKLOAD: Workload = Workload {
     load: |_, sources, device| LAYOUT.load(sources, device),
     network: |values, _, streams, device| {
         let width = crate::shared::settings::scaled(128, values);
-        mlp(&[64, width, width, 10], streams, device)
+        Ok(mlp(&[64, width, width, 10], streams, device)?)
     },
     start: None,
 };

@@ -57,7 +57,7 @@ pub static WORKLOAD: Workload = Workload {
             classes: 10,
             norm: crate::shared::settings::flag(values, "norm"),
         };
-        cnn(shape, streams, device)
+        Ok(cnn(shape, streams, device)?)
     },
     start: None,
 };

@@ -34,7 +34,7 @@ pub static WORKLOAD: Workload = Workload {
     load: |values, _, device| load(values, true, device),
     network: |values, _, streams, device| {
         let Settings { hidden, images } = Settings::read(values).unwrap_or_default();
-        mlp(&[144, hidden as usize, 10], &images.initial.streams(streams), device)
+        Ok(mlp(&[144, hidden as usize, 10], &images.initial.streams(streams), device)?)
     },
     start: None,
 };

@@ -62,7 +62,7 @@ pub static WORKLOAD: Workload = Workload {
     },
     load: |_, sources, device| load(sources, device),
     network: |values, _, streams, device| {
-        unet_s(crate::shared::settings::scaled(8, values), streams, device)
+        Ok(unet_s(crate::shared::settings::scaled(8, values), streams, device)?)
     },
     start: None,
 };

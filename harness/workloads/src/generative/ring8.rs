@@ -89,7 +89,7 @@ pub static WORKLOAD: Workload = Workload {
         source.ready(&loaded.split.train, device)
     },
     network: |values, _, streams, device| {
-        mlp2d(2, crate::shared::settings::scaled(128, values), streams, device)
+        Ok(mlp2d(2, crate::shared::settings::scaled(128, values), streams, device)?)
     },
     start: None,
 };

@@ -90,7 +90,7 @@ pub static WORKLOAD: Workload = Workload {
         source.ready(&loaded.split.train, device)
     },
     network: |values, _, streams, device| {
-        unet_s(crate::shared::settings::scaled(8, values), streams, device)
+        Ok(unet_s(crate::shared::settings::scaled(8, values), streams, device)?)
     },
     start: None,
 };

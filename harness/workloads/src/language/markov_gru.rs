@@ -32,7 +32,7 @@ pub static WORKLOAD: Workload = Workload {
     load: |values, _, device| load(values, device),
     network: |values, _, streams, device| {
         let Settings { width, text } = Settings::read(values).unwrap_or_default();
-        gru(SYMBOLS, VECTORS, width as usize, &text.initial.streams(streams), device)
+        Ok(gru(SYMBOLS, VECTORS, width as usize, &text.initial.streams(streams), device)?)
     },
     start: None,
 };

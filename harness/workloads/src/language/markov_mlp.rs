@@ -41,7 +41,7 @@ pub static WORKLOAD: Workload = Workload {
     network: |values, _, streams, device| {
         let Settings { hidden, text } = Settings::read(values).unwrap_or_default();
         let shape = Shape::six(SYMBOLS, hidden as usize);
-        ngram(shape, &text.initial.streams(streams), device)
+        Ok(ngram(shape, &text.initial.streams(streams), device)?)
     },
     start: None,
 };

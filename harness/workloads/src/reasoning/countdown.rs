@@ -61,7 +61,7 @@ pub static WORKLOAD: Workload = Workload {
     },
     load: |values, _, device| set(&Settings::read(values)?).load(device),
     network: |values, _, streams, device| {
-        set(&Settings::read(values).unwrap_or_default()).network(streams, device)
+        Ok(set(&Settings::read(values).unwrap_or_default()).network(streams, device)?)
     },
     start: Some(|network, _, values, streams, artefacts| {
         let settings = Settings::read(values)?;

@@ -6,6 +6,7 @@ use data::slp::Alphabet;
 use ledger::choice;
 use tch::{Device, Kind, TchError, Tensor};
 
+use lab::LabError;
 use lab::generate::{Choice, Generated, Options, Prompts, generate};
 use lab::models::gpt::Shape;
 use lab::network::{Network, Parameter, Role, values};
@@ -115,7 +116,7 @@ impl Scores {
     ///
     /// # Errors
     /// When libtorch refuses an operation.
-    pub fn of(network: &Network, split: &Split) -> Result<Self, TchError> {
+    pub fn of(network: &Network, split: &Split) -> Result<Self, LabError> {
         let mut rows = Vec::with_capacity(split.groups.len());
         let mut start = 0;
         while start < split.len() {
@@ -192,7 +193,7 @@ pub fn complete(
     prompts: &[&[u16]],
     longest: usize,
     end: u16,
-) -> Result<Vec<Vec<u16>>, TchError> {
+) -> Result<Vec<Vec<u16>>, LabError> {
     let lengths: Vec<usize> = prompts.iter().map(|prompt| prompt.len()).collect();
     let width = lengths.iter().copied().max().unwrap_or(0);
     let mut table = vec![i64::from(Alphabet::PAD); prompts.len() * width];

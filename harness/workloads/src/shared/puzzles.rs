@@ -116,7 +116,7 @@ impl PuzzleSet {
     ///
     /// # Errors
     /// When libtorch cannot allocate.
-    pub fn network(&self, streams: &Streams, device: Device) -> Result<Network, TchError> {
+    pub fn network(&self, streams: &Streams, device: Device) -> Result<Network, LabError> {
         let context = self.kind.prompt_length() + self.kind.longest_response();
         gpt(Shape::xs(self.kind.alphabet().into(), context), streams, device)
     }
@@ -296,7 +296,7 @@ struct Answer {
 
 impl Checker {
     /// The most likely answers to all prompts of `split`, which holds the same puzzles.
-    fn answers(&self, network: &Network, split: &Split) -> Result<Vec<Answer>, TchError> {
+    fn answers(&self, network: &Network, split: &Split) -> Result<Vec<Answer>, LabError> {
         let prompts = split.stored.f_narrow(1, 0, size(self.kind.prompt_length()))?;
         let longest = self.kind.longest_response();
         let options = Options { longest, end: Some(END), banned: Vec::new() };
@@ -400,7 +400,7 @@ mod tests {
     use super::*;
     use data::puzzles::chain_sum::ChainSum;
     use lab::trial;
-    use training::artefacts::Kept as Folder;
+    use training::artefacts::kept::Kept as Folder;
 
     fn set() -> PuzzleSet {
         let kind = Arc::new(ChainSum { modulus: 5, longest: 5 });

@@ -32,7 +32,7 @@ use crate::shared::tasks::{OFFERS, Tasks, no_settings};
 use lab::LabError;
 use lab::network::{Body, Layer, Network, Parameter, Role};
 use lab::optim::adamw::{Adamw, AdamwSettings};
-use lab::seat::Step;
+use lab::recipe::Step;
 use lab::teaching::Lattice;
 use training::judge::{Judge, Judged, Look};
 use training::workload::Workload;

@@ -15,9 +15,9 @@ use super::taylor::curvatures;
 use super::{Oracle, mean_over_items};
 use crate::estimate::course::RulesAlong;
 use crate::estimate::reference::Reference;
+use crate::estimate::rule::Expansion;
 use crate::estimate::{Course, Problem};
 use lab::LabError;
-use lab::seat::Expansion;
 
 /// Where the change of a gradient comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,8 +17,8 @@ const STAGES: Stages =
 struct Known(Option<f64>);
 
 impl Denoiser for Known {
-    fn run(&self, _: &Network, inputs: &Tensor, noise: &Tensor) -> Result<Tensor, TchError> {
-        let Some(constant) = self.0 else { return inputs.f_zeros_like() };
+    fn run(&self, _: &Network, inputs: &Tensor, noise: &Tensor) -> Result<Tensor, LabError> {
+        let Some(constant) = self.0 else { return Ok(inputs.f_zeros_like()?) };
         let sigma = (noise * 4.0).exp().unsqueeze(1);
         let variance = &sigma * &sigma + 0.25;
         let x = inputs * variance.sqrt();

@@ -159,7 +159,7 @@ impl Samplewise {
         sampler: &dyn Sampler,
         ground: &Ground,
         all: &mut Found,
-    ) -> Result<(), TchError> {
+    ) -> Result<(), LabError> {
         for evaluations in CURVE {
             let samples = draw(look, sampler, ground, evaluations)?;
             all.extend([named(&format!("sw2@{evaluations}"), self.sw2(ground, &samples)?)]);
@@ -185,7 +185,7 @@ fn draw(
     sampler: &dyn Sampler,
     ground: &Ground,
     evaluations: u32,
-) -> Result<Tensor, TchError> {
+) -> Result<Tensor, LabError> {
     let mut random = ground.random.clone();
     sampler.sample(look.model.network, &ground.noise, evaluations, &mut random)
 }

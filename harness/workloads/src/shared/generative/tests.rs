@@ -24,10 +24,10 @@ impl Sampler for Known {
         noise: &Tensor,
         evaluations: u32,
         _: &mut Pcg64,
-    ) -> Result<Tensor, TchError> {
+    ) -> Result<Tensor, LabError> {
         match &self.0 {
-            Some(fresh) => fresh.f_narrow(0, 0, noise.size()[0]),
-            None => noise.f_mul_scalar(SIGMA_DATA / f64::from(evaluations)),
+            Some(fresh) => Ok(fresh.f_narrow(0, 0, noise.size()[0])?),
+            None => Ok(noise.f_mul_scalar(SIGMA_DATA / f64::from(evaluations))?),
         }
     }
 

@@ -83,9 +83,9 @@ impl Objective for Reinforce {
         Ok(())
     }
 
-    fn losses(&mut self, network: &Network, batch: &Batch, _: &Moment) -> Result<Tensor, TchError> {
+    fn losses(&mut self, network: &Network, batch: &Batch, _: &Moment) -> Result<Tensor, LabError> {
         let Some(Driven { senses, actions, returns, episodes }) = &self.driven else {
-            return Err(TchError::Kind("a step must be driven before its loss".to_owned()));
+            return Err(LabError::Method("a step must be driven before its loss".to_owned()));
         };
         let means = network.forward(senses, true)?.f_tanh()?.f_view([-1])?;
         // −log of a normal density, up to a constant.
@@ -93,7 +93,7 @@ impl Objective for Reinforce {
         let weighted = surprises.f_mul(returns)?;
         let size = batch.ids.len() as i64;
         let zeros = Tensor::f_zeros([size], (Kind::Float, weighted.device()))?;
-        zeros.f_index_add(0, episodes, &weighted)
+        Ok(zeros.f_index_add(0, episodes, &weighted)?)
     }
 
     fn scores(&self) -> Option<&[f64]> {

@@ -1,0 +1,155 @@
+//! What a method composes: a recipe of seats.
+
+use ledger::catalogue::Schedule;
+use ledger::order::OrderLaw;
+
+use crate::LabError;
+use crate::network::Network;
+use crate::orders::uniform::Uniform;
+use crate::seat::{
+    Adapter, Averaging, Batch, EpochPlan, Facts, Learner, Moment, Objective, Optimizer, Order,
+    OrderSource, Sampler, Task, View,
+};
+
+/// How a step moves the network.
+pub enum Step {
+    /// By gradients of an objective.
+    Gradient {
+        /// The loss.
+        objective: Box<dyn Objective>,
+        /// The update rule.
+        optimizer: Box<dyn Optimizer>,
+    },
+    /// In its own way.
+    Learner(Box<dyn Learner>),
+}
+
+/// What a method composes: its seats, and how batches and learning rate go.
+pub struct Recipe {
+    /// Examples per step.
+    pub batch_size: u32,
+    /// Learning-rate factor over the run.
+    pub schedule: Schedule,
+    /// Which ids come next.
+    pub order: Box<dyn Order>,
+    /// How examples are rendered, when not as they are stored.
+    pub view: Option<Box<dyn View>>,
+    /// How a step moves the network.
+    pub step: Step,
+    /// Largest norm of the gradient over all parameters; longer ones are scaled down to it.
+    pub clip_norm: Option<f64>,
+    /// Restriction of parameters, if any.
+    pub adapter: Option<Box<dyn Adapter>>,
+    /// Weights to evaluate, when not those trained.
+    pub averaging: Option<Box<dyn Averaging>>,
+    /// How samples are drawn, for workloads that ask for them.
+    pub sampler: Option<Box<dyn Sampler>>,
+}
+
+impl Recipe {
+    /// Uniform shuffles and the workload's own loss, nothing restricted, rendered or averaged.
+    ///
+    /// # Errors
+    /// When the workload has no loss of its own to minimise.
+    pub fn plain(
+        batch_size: u32,
+        schedule: Schedule,
+        optimizer: Box<dyn Optimizer>,
+        task: &Task<'_>,
+    ) -> Result<Self, LabError> {
+        let objective = task.material.loss.ok_or_else(|| LabError::Unfit {
+            method: "plain training".to_owned(),
+            workload: task.workload.to_owned(),
+            reason: "the workload has no loss of its own".to_owned(),
+        })?;
+        let step = Step::Gradient { objective: Box::new(objective), optimizer };
+        Ok(Self::of(batch_size, schedule, step))
+    }
+
+    /// No step at all: for what only sets a mark, or changes the weights it starts from in one go.
+    #[must_use]
+    pub fn idle() -> Self {
+        let plain = Self::of(1, Schedule::Constant, Step::Learner(Box::new(Still)));
+        Self { order: Box::new(Nothing), ..plain }
+    }
+
+    /// The facts of all seats.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        let Self {
+            batch_size: _,
+            schedule: _,
+            order,
+            view,
+            step,
+            clip_norm: _,
+            adapter,
+            averaging,
+            sampler: _,
+        } = self;
+        let mut all = order.facts();
+        all.extend(view.iter().flat_map(|view| view.facts()));
+        match step {
+            Step::Gradient { objective, optimizer } => {
+                all.extend(objective.facts());
+                all.extend(optimizer.facts());
+            }
+            Step::Learner(learner) => all.extend(learner.facts()),
+        }
+        all.extend(adapter.iter().flat_map(|adapter| adapter.facts()));
+        all.extend(averaging.iter().flat_map(|averaging| averaging.facts()));
+        all
+    }
+
+    /// Uniform shuffles and this step, nothing else.
+    #[must_use]
+    pub fn of(batch_size: u32, schedule: Schedule, step: Step) -> Self {
+        Self {
+            batch_size,
+            schedule,
+            order: Box::new(Uniform),
+            view: None,
+            step,
+            clip_norm: None,
+            adapter: None,
+            averaging: None,
+            sampler: None,
+        }
+    }
+}
+
+/// Learns nothing.
+struct Still;
+
+impl Learner for Still {
+    fn step(&mut self, _: &mut Network, _: &Batch, _: &Moment) -> Result<Option<f64>, LabError> {
+        Ok(None)
+    }
+}
+
+/// An order without a step.
+struct Nothing;
+
+impl Order for Nothing {
+    fn law(&self) -> OrderLaw {
+        OrderLaw::Sorted
+    }
+
+    fn rounds(&self, _: u32, _: u64) -> Vec<u32> {
+        Vec::new()
+    }
+
+    fn epoch(&mut self, epoch: u32, _: &OrderSource<'_>) -> EpochPlan {
+        EpochPlan { ids: Vec::new(), block: epoch }
+    }
+}
+
+impl std::fmt::Debug for Recipe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recipe")
+            .field("batch_size", &self.batch_size)
+            .field("schedule", &self.schedule)
+            .field("law", &self.order.law())
+            .finish_non_exhaustive()
+    }
+}
