@@ -5,11 +5,17 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
+use lab::LabError;
+use lab::material::Material;
 use lab::method::Entry;
+use lab::trial;
+use ledger::catalogue::DataName;
 use ledger::digest::Digest;
 use ledger::settings::Values;
 use methods::REGISTRY;
 use serde_json::json;
+use tch::Device;
+use training::splits::Splits;
 use training::trial::{Stage, Trace, Trial};
 
 use crate::style::code_lines;
@@ -51,7 +57,7 @@ fn stage(entry: &Entry) -> Option<Stage> {
     let needs = entry.method.needs;
     let lacks = |id: &str| {
         let workload = workloads::find(id).unwrap_or_else(|| panic!("no workload {id}"));
-        (workload.info)().lacks(needs)
+        workload.info().lacks(needs)
     };
     lacks("blobs-cnn")?;
     let found = STAGES.iter().find(|(id, _)| lacks(id).is_none());
@@ -70,7 +76,7 @@ struct Smoke {
 
 fn smoke(entry: &Entry, seed: u64) -> Smoke {
     let settings = smoke_settings(entry);
-    let fails = |error: lab::LabError| -> ! { panic!("{}: {error}", entry.id) };
+    let fails = |error: LabError| -> ! { panic!("{}: {error}", entry.id) };
     match stage(entry) {
         None => {
             let trial = Trial { seed, ..IMAGES };
@@ -170,7 +176,9 @@ fn every_baseline_is_a_method_and_the_way_there_ends() {
     for entry in REGISTRY {
         let mut at = entry;
         for _ in 0..REGISTRY.len() {
-            let Some(baseline) = at.method.baseline else { break };
+            let Some(baseline) = at.method.baseline else {
+                break;
+            };
             at = methods::find(baseline)
                 .unwrap_or_else(|| panic!("{}: no method {baseline}", at.id));
         }
@@ -194,14 +202,16 @@ fn every_setting_says_what_it_does_and_where_its_default_comes_from() {
 #[test]
 fn every_need_is_a_word_that_some_workload_offers_and_some_workload_offers_them_all() {
     for entry in REGISTRY {
-        let fits = |workload: &&&training::workload::Workload| {
-            (workload.info)().lacks(entry.method.needs).is_none()
+        let fits = |workload: &&training::workload::Entry| {
+            workload.info().lacks(entry.method.needs).is_none()
         };
         assert!(workloads::REGISTRY.iter().any(|workload| fits(&workload)), "{}", entry.id);
         // A baseline that could not run where the method does would be no baseline.
-        let Some(baseline) = entry.method.baseline.and_then(methods::find) else { continue };
+        let Some(baseline) = entry.method.baseline.and_then(methods::find) else {
+            continue;
+        };
         for workload in workloads::REGISTRY.iter().filter(fits) {
-            let info = (workload.info)();
+            let info = workload.info();
             let lacking = info.lacks(baseline.method.needs);
             assert_eq!(lacking, None, "{} against {} on {}", entry.id, baseline.id, info.id);
         }
@@ -211,11 +221,74 @@ fn every_need_is_a_word_that_some_workload_offers_and_some_workload_offers_them_
 #[test]
 fn every_workload_lists_its_target_metric_and_no_metric_twice() {
     for workload in workloads::REGISTRY {
-        let info = (workload.info)();
+        let info = workload.info();
         assert!(info.metric(info.metric).is_some(), "{}: {} is not listed", info.id, info.metric);
         let names: BTreeSet<_> = info.metrics.iter().map(|metric| metric.name).collect();
         assert_eq!(names.len(), info.metrics.len(), "{}", info.id);
-        assert!(info.card.starts_with("//! # "), "{}", info.id);
+        assert!(info.card.starts_with("# ") && !info.card.contains("//!"), "{}", info.id);
+    }
+}
+
+#[test]
+fn every_workload_declares_all_that_shared_constants_leave_open() {
+    for entry in workloads::REGISTRY {
+        let info = entry.info();
+        assert!(!info.title.is_empty() && info.title.len() <= 100, "{}", info.id);
+        assert!(!info.offers.is_empty() && !info.target_origin.is_empty(), "{}", info.id);
+        let durations = [info.budget_epochs, info.evaluate_every_epochs];
+        assert!(durations.iter().all(|epochs| *epochs > 0.0), "{}: {durations:?}", info.id);
+        assert!(info.split_sizes.iter().all(|size| *size > 0), "{}", info.id);
+        let same = |other: &&training::workload::Entry| other.workload.title == info.title;
+        assert_eq!(workloads::REGISTRY.iter().filter(same).count(), 1, "{}", info.title);
+        let file = format!("{}.rs", info.id.replace('-', "_"));
+        let file = root().join("harness/workloads/src").join(info.family).join(file);
+        assert!(file.is_file(), "{}", file.display());
+    }
+}
+
+#[test]
+fn every_workload_names_data_of_the_list_or_says_that_it_generates_them() {
+    for entry in workloads::REGISTRY {
+        if let DataName::Set(name) = entry.workload.data {
+            data::catalogue::find(name).unwrap_or_else(|error| panic!("{}: {error}", entry.id));
+        }
+    }
+}
+
+#[test]
+fn what_a_workload_offers_is_what_its_data_hold_and_its_sizes_are_theirs() {
+    for entry in workloads::REGISTRY {
+        let files = match entry.workload.data {
+            DataName::Set(name) => data::catalogue::find(name).unwrap().files,
+            DataName::Generated => &[],
+        };
+        if !files.is_empty() {
+            continue;
+        }
+        let stage = Stage::generated(entry, &Values::new()).unwrap();
+        let found: BTreeSet<_> = stage.ready().offers().into_iter().collect();
+        let said: BTreeSet<_> = entry.workload.offers.iter().copied().collect();
+        assert_eq!(said, found, "{}", entry.id);
+        let Splits { train, validation, test, .. } = &stage.ready().splits;
+        let sizes = [train, validation, test].map(|split| u32::try_from(split.len()).unwrap());
+        assert_eq!(sizes, entry.workload.split_sizes, "{}", entry.id);
+    }
+}
+
+#[test]
+fn no_network_is_built_from_settings_that_cannot_be_read() {
+    for entry in workloads::REGISTRY {
+        let settings = (entry.workload.settings)();
+        let values: Values =
+            settings.iter().map(|setting| (setting.name.to_owned(), json!([{}]))).collect();
+        assert_eq!((entry.workload.resolve)(&values).is_err(), !values.is_empty(), "{}", entry.id);
+        // Of these the network has no setting; those of `quad` are of its data.
+        if values.is_empty() || entry.id == "quad" {
+            continue;
+        }
+        let (material, streams) = (Material::default(), trial::streams());
+        let network = (entry.workload.network)(&values, &material, &streams, Device::Cpu);
+        assert!(matches!(network, Err(LabError::Setting(_))), "{}: {network:?}", entry.id);
     }
 }
 

@@ -88,7 +88,7 @@ impl Session {
         let ready = self.ready_of(&record.planned().0)?;
         let streams = Streams::new(seed.effective(&ready.identity.train_root));
         let mut network =
-            (workload.network)(&record.workload_settings, &ready.material, &streams, device)?;
+            (workload.workload.network)(&record.workload_settings, &ready.material, &streams, device)?;
         weights.put_into(&mut network)?;
         body(&network, ready)
     }

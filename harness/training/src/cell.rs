@@ -16,7 +16,7 @@ use crate::checkpoint::Weights;
 use crate::clock::{Clock, Clocks, Monotonic, Phase};
 use crate::run::{Budget, Ending, Observe, Run, Target, WHOLE, rounds};
 use crate::splits::Splits;
-use crate::workload::{Ready, Workload};
+use crate::workload::{self, Ready};
 use lab::LabError;
 use lab::method::Entry;
 use lab::network::Network;
@@ -30,7 +30,7 @@ const WARM_UP_STEPS: i64 = 3;
 /// What a cell is made of.
 pub struct CellSetup<'a> {
     /// The workload.
-    pub workload: &'static Workload,
+    pub workload: &'static workload::Entry,
     /// Its resolved settings.
     pub workload_settings: &'a Values,
     /// Its data.
@@ -60,7 +60,7 @@ pub struct CellSetup<'a> {
 impl std::fmt::Debug for CellSetup<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CellSetup")
-            .field("workload", &(self.workload.info)().id)
+            .field("workload", &self.workload.id)
             .field("method", &self.method.id)
             .finish_non_exhaustive()
     }
@@ -156,7 +156,7 @@ impl CellSetup<'_> {
 
     fn network(&self, streams: &Streams) -> Result<Network, LabError> {
         let Self { workload, workload_settings, ready, device, .. } = *self;
-        Ok((workload.network)(workload_settings, &ready.material, streams, device)?)
+        (workload.workload.network)(workload_settings, &ready.material, streams, device)
     }
 
     fn recipe(&self, network: &Network, streams: &Streams) -> Result<Recipe, LabError> {
@@ -169,7 +169,7 @@ impl CellSetup<'_> {
             None => None,
         };
         let task = Task {
-            workload: (self.workload.info)().id,
+            workload: self.workload.id,
             network,
             examples: self.examples(),
             material: &self.ready.material,
@@ -204,7 +204,7 @@ impl CellSetup<'_> {
     /// The network where every method starts, and what getting there left.
     pub fn start(&self, network: &mut Network, streams: &Streams) -> Result<Facts, LabError> {
         let Self { workload, workload_settings, ready, artefacts, .. } = *self;
-        match workload.start {
+        match workload.workload.start {
             // A parent's weights are a start of their own.
             Some(start) if self.parents.from.is_none() => {
                 start(network, ready, workload_settings, streams, artefacts)
