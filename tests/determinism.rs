@@ -182,6 +182,7 @@ fn without_warm_up(cell: &Cell, method: &str, seed: u64) -> Digest {
         (cell.workload.workload.network)(settings, &cell.ready.material, &streams, Device::Cpu)
             .unwrap();
     let task = Task {
+        method,
         workload: "digits-mlp",
         network: &network,
         examples,

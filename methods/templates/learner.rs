@@ -54,7 +54,7 @@ pub static METHOD: Method = Method {
     resolve: Settings::resolve,
     build: |values, task| {
         let Settings { lr, batch_size, schedule } = Settings::read(values)?;
-        let unfit = || task.unfit("@NAME@", "the workload has no loss of its own");
+        let unfit = || task.unfit("the workload has no loss of its own");
         let loss = task.material.loss.ok_or_else(unfit)?;
         Ok(Recipe::of(batch_size, schedule, Step::Learner(Box::new(Own { lr, loss }))))
     },

@@ -169,6 +169,7 @@ impl CellSetup<'_> {
             None => None,
         };
         let task = Task {
+            method: self.method.id,
             workload: self.workload.id,
             network,
             examples: self.examples(),
@@ -187,16 +188,14 @@ impl CellSetup<'_> {
                     given.file,
                     serde_json::to_string(&law).unwrap_or_default().trim_matches('"')
                 );
-                return Err(task.unfit(self.method.id, reason));
+                return Err(task.unfit(reason));
             }
             let epochs = given.epochs(task.examples, task.budget_samples);
-            let epochs = epochs.map_err(|error| task.unfit(self.method.id, error.to_string()))?;
+            let epochs = epochs.map_err(|error| task.unfit(error.to_string()))?;
             recipe.order = Box::new(Replayed::new(OrderLaw::Sorted, epochs));
         }
         if task.material.generation.is_some() && recipe.sampler.is_none() {
-            return Err(
-                task.unfit(self.method.id, "the workload judges samples; the method draws none")
-            );
+            return Err(task.unfit("the workload judges samples; the method draws none"));
         }
         Ok(recipe)
     }

@@ -160,6 +160,7 @@ impl Bench<'_> {
         let streams = Streams::new(effective_seed);
         let examples = u32::try_from(self.identity.len()).unwrap_or(u32::MAX);
         let task = Task {
+            method: "the method",
             workload: self.workload,
             network: &network,
             examples,

@@ -45,7 +45,7 @@ pub static METHOD: Method = Method {
     settings: Settings::table,
     resolve: Settings::resolve,
     build: |_, task| {
-        let fresh = generation(task, "real-data")?.fresh.shallow_clone();
+        let fresh = generation(task)?.fresh.shallow_clone();
         let plain = Recipe::of(1, Schedule::Constant, Step::Learner(Box::new(Still)));
         Ok(Recipe { order: Box::new(Nothing), sampler: Some(Box::new(Fresh(fresh))), ..plain })
     },
