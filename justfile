@@ -48,6 +48,7 @@ palimpsest := "cargo run --quiet --release --bin palimpsest --"
 [no-exit-message]
 test *ARGS: _ready
     python3 scripts/test_setup.py
+    python3 scripts/test_new.py
     @if cargo nextest --version >/dev/null 2>&1; then \
         set -x; cargo nextest run --workspace "$@"; \
     else \
@@ -78,17 +79,10 @@ micro *ARGS: _ready
 micro-peer *ARGS: _ready
     @python=$(python3 scripts/setup.py peer); "$python" benches/peer.py "$@"
 
-# start a method file from the template, e.g. `just new optim drop-muon`
+# start a method, workload or suite: `just new optim my-method`, `just new workload tasks my-task`, `just new suite my-question`
 [no-exit-message]
-@new FAMILY NAME:
-    case "$1/$2" in *[!a-z0-9/-]* | /* | */ | */*/*) echo "new: family and name are lower-case words joined by -" >&2; exit 2 ;; esac; \
-    file=methods/src/$1/$(echo "$2" | tr - _).rs; \
-    if [ -e "$file" ]; then echo "new: $file exists already" >&2; exit 2; fi; \
-    if [ ! -f methods/template.rs ]; then echo "new: methods/template.rs is missing" >&2; exit 2; fi; \
-    mkdir -p "methods/src/$1"; \
-    sed -e "s/@FAMILY@/$1/g" -e "s/@NAME@/$2/g" methods/template.rs > "$file.tmp"; \
-    mv "$file.tmp" "$file"; \
-    echo "$file"
+@new *ARGS:
+    python3 scripts/new.py "$@"
 
 # remove what set-up put into the cache
 [confirm("Remove libtorch, the digits data and the tools that set-up fetched? [y/N]")]

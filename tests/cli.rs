@@ -42,8 +42,7 @@ fn the_lists_name_the_whole_registry() {
     let ids: Vec<_> = methods::REGISTRY.iter().map(|entry| entry.id.to_owned()).collect();
     assert_eq!(strings(&methods, "id"), ids);
     let workloads = bench.run(&["list", "workloads", "--json"]).ends(0).json();
-    let ids: Vec<_> =
-        workloads::REGISTRY.iter().map(|workload| (workload.info)().id.to_owned()).collect();
+    let ids: Vec<_> = workloads::REGISTRY.iter().map(|entry| entry.id.to_owned()).collect();
     assert_eq!(strings(&workloads, "id"), ids);
     let suites = strings(&bench.run(&["list", "suites", "--json"]).ends(0).json(), "suite");
     assert!(suites.iter().any(|suite| suite == "digits"), "{suites:?}");
@@ -68,8 +67,8 @@ fn explain_prints_the_card_of_every_method() {
 #[test]
 fn explain_prints_the_goal_of_every_workload() {
     let bench = Bench::new();
-    for workload in workloads::REGISTRY {
-        let info = (workload.info)();
+    for entry in workloads::REGISTRY {
+        let info = entry.info();
         let text = bench.run(&["explain", info.id]).ends(0).stdout;
         assert!(text.starts_with(&format!("# {}", info.id)), "{text}");
         assert!(text.contains("## Goal") && text.contains("## Settings"), "{text}");

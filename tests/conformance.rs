@@ -1,19 +1,27 @@
-//! What every method of the registry must keep to, whoever writes it: a new file is checked without
-//! a new test.
+//! What every method and every workload of the registries must keep to, whoever writes it, and the
+//! templates that new ones start from: a new file is checked without a new test.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
+use lab::LabError;
+use lab::material::Material;
 use lab::method::Entry;
+use lab::trial;
+use ledger::catalogue::DataName;
 use ledger::digest::Digest;
 use ledger::settings::Values;
 use methods::REGISTRY;
 use serde_json::json;
+use tch::Device;
+use training::splits::Splits;
 use training::trial::{Stage, Trace, Trial};
+use training::workload;
 
 use crate::style::code_lines;
 use crate::support::{root, sources};
+use crate::templates;
 
 /// Images in classes, on which a method that needs no more takes milliseconds.
 const IMAGES: Trial = Trial { examples: 96, epochs: 3, seed: 5 };
@@ -29,8 +37,19 @@ const STAGES: &[(&str, &str)] = &[
     ("slp-trace", "{}"),
 ];
 
+/// Every method, and the templates of methods.
+fn entries() -> impl Iterator<Item = &'static Entry> {
+    REGISTRY.iter().chain(templates::METHODS.iter())
+}
+
+/// Every workload, and the template of workloads.
+fn all_workloads() -> impl Iterator<Item = &'static workload::Entry> {
+    workloads::REGISTRY.iter().chain([&*templates::WORKLOAD])
+}
+
 fn file(entry: &Entry) -> PathBuf {
-    root().join("methods/src").join(entry.family).join(format!("{}.rs", entry.id.replace('-', "_")))
+    let folder = if entry.family == templates::FAMILY { "methods" } else { "methods/src" };
+    root().join(folder).join(entry.family).join(format!("{}.rs", entry.id.replace('-', "_")))
 }
 
 fn resolved(entry: &Entry, values: &Values) -> Values {
@@ -51,7 +70,7 @@ fn stage(entry: &Entry) -> Option<Stage> {
     let needs = entry.method.needs;
     let lacks = |id: &str| {
         let workload = workloads::find(id).unwrap_or_else(|| panic!("no workload {id}"));
-        (workload.info)().lacks(needs)
+        workload.info().lacks(needs)
     };
     lacks("blobs-cnn")?;
     let found = STAGES.iter().find(|(id, _)| lacks(id).is_none());
@@ -70,7 +89,7 @@ struct Smoke {
 
 fn smoke(entry: &Entry, seed: u64) -> Smoke {
     let settings = smoke_settings(entry);
-    let fails = |error: lab::LabError| -> ! { panic!("{}: {error}", entry.id) };
+    let fails = |error: LabError| -> ! { panic!("{}: {error}", entry.id) };
     match stage(entry) {
         None => {
             let trial = Trial { seed, ..IMAGES };
@@ -119,16 +138,8 @@ fn the_registry_lists_every_file_once_and_sorted() {
 }
 
 #[test]
-fn the_smoke_suite_runs_every_method() {
-    let text = fs::read_to_string(root().join("suites/smoke.yaml")).unwrap();
-    let suite = analysis::suite::parse("smoke.yaml", &text).unwrap();
-    let run: BTreeSet<_> = suite.arms.iter().map(|arm| arm.method.as_str()).collect();
-    assert_eq!(run, REGISTRY.iter().map(|entry| entry.id).collect());
-}
-
-#[test]
 fn every_card_has_its_parts_in_order() {
-    for entry in REGISTRY {
+    for entry in entries() {
         let mut rest = entry.card;
         for heading in ["# ", "## Mechanism\n", "## Claim\n", "## Sources\n", "## Differences\n"] {
             let at = rest.find(heading);
@@ -147,7 +158,7 @@ fn every_card_has_its_parts_in_order() {
 
 #[test]
 fn every_paper_and_claim_name_their_source() {
-    for entry in REGISTRY {
+    for entry in entries() {
         let (paper, claim) = (entry.method.paper, entry.method.claim);
         for text in [paper.title, paper.authors, paper.reference, paper.code, claim.statement] {
             assert!(!text.trim().is_empty(), "{}: an empty field of paper or claim", entry.id);
@@ -167,7 +178,7 @@ fn every_paper_and_claim_name_their_source() {
 
 #[test]
 fn every_baseline_is_a_method_and_the_way_there_ends() {
-    for entry in REGISTRY {
+    for entry in entries() {
         let mut at = entry;
         for _ in 0..REGISTRY.len() {
             let Some(baseline) = at.method.baseline else { break };
@@ -180,7 +191,7 @@ fn every_baseline_is_a_method_and_the_way_there_ends() {
 
 #[test]
 fn every_setting_says_what_it_does_and_where_its_default_comes_from() {
-    for entry in REGISTRY {
+    for entry in entries() {
         let table = (entry.method.settings)();
         let names: BTreeSet<_> = table.iter().map(|setting| setting.name).collect();
         assert_eq!(names.len(), table.len(), "{}: a setting is declared twice", entry.id);
@@ -193,15 +204,14 @@ fn every_setting_says_what_it_does_and_where_its_default_comes_from() {
 
 #[test]
 fn every_need_is_a_word_that_some_workload_offers_and_some_workload_offers_them_all() {
-    for entry in REGISTRY {
-        let fits = |workload: &&&training::workload::Workload| {
-            (workload.info)().lacks(entry.method.needs).is_none()
-        };
+    for entry in entries() {
+        let fits =
+            |workload: &&workload::Entry| workload.info().lacks(entry.method.needs).is_none();
         assert!(workloads::REGISTRY.iter().any(|workload| fits(&workload)), "{}", entry.id);
         // A baseline that could not run where the method does would be no baseline.
         let Some(baseline) = entry.method.baseline.and_then(methods::find) else { continue };
         for workload in workloads::REGISTRY.iter().filter(fits) {
-            let info = (workload.info)();
+            let info = workload.info();
             let lacking = info.lacks(baseline.method.needs);
             assert_eq!(lacking, None, "{} against {} on {}", entry.id, baseline.id, info.id);
         }
@@ -210,18 +220,83 @@ fn every_need_is_a_word_that_some_workload_offers_and_some_workload_offers_them_
 
 #[test]
 fn every_workload_lists_its_target_metric_and_no_metric_twice() {
-    for workload in workloads::REGISTRY {
-        let info = (workload.info)();
+    for workload in all_workloads() {
+        let info = workload.info();
         assert!(info.metric(info.metric).is_some(), "{}: {} is not listed", info.id, info.metric);
         let names: BTreeSet<_> = info.metrics.iter().map(|metric| metric.name).collect();
         assert_eq!(names.len(), info.metrics.len(), "{}", info.id);
-        assert!(info.card.starts_with("//! # "), "{}", info.id);
+        assert!(info.card.starts_with("# ") && !info.card.contains("//!"), "{}", info.id);
+    }
+}
+
+#[test]
+fn every_workload_declares_all_that_shared_constants_leave_open() {
+    for entry in all_workloads() {
+        let info = entry.info();
+        assert!(!info.title.is_empty() && info.title.len() <= 100, "{}", info.id);
+        assert!(!info.offers.is_empty() && !info.target_origin.is_empty(), "{}", info.id);
+        let durations = [info.budget_epochs, info.evaluate_every_epochs];
+        assert!(durations.iter().all(|epochs| *epochs > 0.0), "{}: {durations:?}", info.id);
+        assert!(info.split_sizes.iter().all(|size| *size > 0), "{}", info.id);
+        let same = |other: &&workload::Entry| other.workload.title == info.title;
+        assert_eq!(all_workloads().filter(same).count(), 1, "{}", info.title);
+    }
+    for entry in workloads::REGISTRY {
+        let file = format!("{}.rs", entry.id.replace('-', "_"));
+        let file = root().join("harness/workloads/src").join(entry.family).join(file);
+        assert!(file.is_file(), "{}", file.display());
+    }
+}
+
+#[test]
+fn every_workload_names_data_of_the_list_or_says_that_it_generates_them() {
+    for entry in all_workloads() {
+        if let DataName::Set(name) = entry.workload.data {
+            data::catalogue::find(name).unwrap_or_else(|error| panic!("{}: {error}", entry.id));
+        }
+    }
+}
+
+#[test]
+fn what_a_workload_offers_is_what_its_data_hold_and_its_sizes_are_theirs() {
+    for entry in all_workloads() {
+        let files = match entry.workload.data {
+            DataName::Set(name) => data::catalogue::find(name).unwrap().files,
+            DataName::Generated => &[],
+        };
+        if !files.is_empty() {
+            continue;
+        }
+        let stage = Stage::generated(entry, &Values::new()).unwrap();
+        let found: BTreeSet<_> = stage.ready().offers().into_iter().collect();
+        let said: BTreeSet<_> = entry.workload.offers.iter().copied().collect();
+        assert_eq!(said, found, "{}", entry.id);
+        let Splits { train, validation, test, .. } = &stage.ready().splits;
+        let sizes = [train, validation, test].map(|split| u32::try_from(split.len()).unwrap());
+        assert_eq!(sizes, entry.workload.split_sizes, "{}", entry.id);
+    }
+}
+
+#[test]
+fn no_network_is_built_from_settings_that_cannot_be_read() {
+    for entry in all_workloads() {
+        let settings = (entry.workload.settings)();
+        let values: Values =
+            settings.iter().map(|setting| (setting.name.to_owned(), json!([{}]))).collect();
+        assert_eq!((entry.workload.resolve)(&values).is_err(), !values.is_empty(), "{}", entry.id);
+        // Of these the network has no setting; those of `quad` are of its data.
+        if values.is_empty() || entry.id == "quad" {
+            continue;
+        }
+        let (material, streams) = (Material::default(), trial::streams());
+        let network = (entry.workload.network)(&values, &material, &streams, Device::Cpu);
+        assert!(matches!(network, Err(LabError::Setting(_))), "{}: {network:?}", entry.id);
     }
 }
 
 #[test]
 fn settings_survive_being_resolved_again() {
-    for entry in REGISTRY {
+    for entry in entries() {
         let defaults = resolved(entry, &Values::new());
         assert_eq!(resolved(entry, &defaults), defaults, "{}", entry.id);
         let text = serde_json::to_string(&defaults).unwrap();
@@ -238,7 +313,7 @@ fn settings_survive_being_resolved_again() {
 
 #[test]
 fn an_unknown_setting_is_refused_with_the_nearest_name() {
-    for entry in REGISTRY {
+    for entry in entries() {
         let table = (entry.method.settings)();
         let slip = format!("{}z", table.first().map_or("setting", |setting| setting.name));
         let values = Values::from([(slip.clone(), json!(1))]);
@@ -251,7 +326,7 @@ fn an_unknown_setting_is_refused_with_the_nearest_name() {
 
 #[test]
 fn a_value_of_another_kind_is_refused_by_every_setting() {
-    for entry in REGISTRY {
+    for entry in entries() {
         for setting in (entry.method.settings)() {
             let values = Values::from([(setting.name.to_owned(), json!([{}]))]);
             let message = (entry.method.resolve)(&values).unwrap_err().to_string();
@@ -262,7 +337,7 @@ fn a_value_of_another_kind_is_refused_by_every_setting() {
 
 #[test]
 fn a_few_steps_leave_finite_parameters_and_a_whole_order() {
-    for entry in REGISTRY {
+    for entry in entries() {
         let Smoke { trace, start, examples } = smoke(entry, IMAGES.seed);
         for parameter in &trace.network.parameters {
             let finite = parameter.tensor.isfinite().all();
@@ -284,7 +359,7 @@ fn a_few_steps_leave_finite_parameters_and_a_whole_order() {
 
 #[test]
 fn the_same_seed_gives_the_same_bits_and_another_seed_another_order() {
-    for entry in REGISTRY.iter().filter(|entry| trains(entry)) {
+    for entry in entries().filter(|entry| trains(entry)) {
         let [first, second, other] = [5, 5, 6].map(|seed| smoke(entry, seed).trace);
         assert_eq!(first.digest, second.digest, "{}: parameters", entry.id);
         assert_eq!(first.order, second.order, "{}: order", entry.id);
@@ -297,7 +372,7 @@ fn the_same_seed_gives_the_same_bits_and_another_seed_another_order() {
 
 #[test]
 fn a_method_is_one_file_of_at_most_300_lines() {
-    for entry in REGISTRY {
+    for entry in entries() {
         let lines = fs::read_to_string(file(entry)).unwrap().lines().count();
         assert!(lines <= 300, "{}: {lines} lines", entry.id);
     }
@@ -306,7 +381,7 @@ fn a_method_is_one_file_of_at_most_300_lines() {
 #[test]
 fn methods_never_import_each_other() {
     let families: BTreeSet<_> = REGISTRY.iter().map(|entry| entry.family).collect();
-    for entry in REGISTRY {
+    for entry in entries() {
         for (number, line) in code_lines(&file(entry)) {
             let foreign =
                 ["crate::", "super::", "methods::"].iter().any(|path| line.contains(path))
@@ -338,7 +413,7 @@ fn methods_touch_nothing_but_their_seats() {
         "unsafe",
         "static mut",
     ];
-    for entry in REGISTRY {
+    for entry in entries() {
         for (number, line) in code_lines(&file(entry)) {
             let found = forbidden.iter().find(|word| line.contains(**word));
             assert!(found.is_none(), "{}:{number}: {found:?}", entry.id);

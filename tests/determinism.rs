@@ -21,7 +21,7 @@ use tch::Device;
 use training::cell::CellSetup;
 use training::clock::{Clock, Monotonic};
 use training::run::{Budget, Run, Target, WHOLE};
-use training::workload::{Ready, Workload};
+use training::workload::{Entry, Ready};
 
 use crate::support::{Bench, output, python, root, sources};
 
@@ -108,7 +108,7 @@ fn arms_of_one_seed_start_with_the_same_epoch() {
 struct Cell {
     plan: Plan,
     arm: usize,
-    workload: &'static Workload,
+    workload: &'static Entry,
     ready: Ready,
     target: Target,
 }
@@ -118,11 +118,12 @@ impl Cell {
         lab::device::prepare_process(1);
         let catalogue = Catalogue {
             methods: methods::REGISTRY.iter().map(lab::method::Entry::info).collect(),
-            workloads: workloads::REGISTRY.iter().map(|workload| (workload.info)()).collect(),
+            workloads: workloads::REGISTRY.iter().map(training::workload::Entry::info).collect(),
         };
         let plan = plan("suite.yaml", SUITE, &catalogue, &Overrides::default()).unwrap();
         let workload = workloads::find("digits-mlp").unwrap();
-        let ready = (workload.load)(&plan.workloads[0].settings, sources(), Device::Cpu).unwrap();
+        let ready =
+            (workload.workload.load)(&plan.workloads[0].settings, sources(), Device::Cpu).unwrap();
         let planned = &plan.workloads[0];
         let target = Target {
             metric: planned.metric.clone(),
@@ -178,8 +179,10 @@ fn without_warm_up(cell: &Cell, method: &str, seed: u64) -> Digest {
     let streams = Streams::new(effective_seed);
     let settings = &cell.plan.workloads[0].settings;
     let mut network =
-        (cell.workload.network)(settings, &cell.ready.material, &streams, Device::Cpu).unwrap();
+        (cell.workload.workload.network)(settings, &cell.ready.material, &streams, Device::Cpu)
+            .unwrap();
     let task = Task {
+        method,
         workload: "digits-mlp",
         network: &network,
         examples,

@@ -14,3 +14,8 @@ mod provenance_chain;
 mod provenance_engine;
 mod style;
 mod support;
+mod templates;
+
+// What the templates name in their own crates.
+use methods::find;
+use workloads::shared;

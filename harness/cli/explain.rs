@@ -53,14 +53,10 @@ pub fn run(args: &Args, listing: &Listing) -> anyhow::Result<Exit> {
         return Ok(Exit::Fine);
     }
     if let Some(workload) = listing.workload(&args.name) {
-        let card: Vec<_> =
-            workload.card.lines().take_while(|line| line.starts_with("//!")).collect();
-        let card: Vec<_> =
-            card.iter().map(|line| line.trim_start_matches("//!").trim_start()).collect();
         let [train, validation, test] = workload.split_sizes;
         let text = format!(
             "{}\n\n## Goal\n{} {} on the validation split, origin: {}\nBudget {} epochs, evaluated every {} epochs\n{train} train, {validation} validation, {test} test examples\nOffers: {}\n{}{}",
-            card.join("\n").trim_end(),
+            workload.card.trim_end(),
             workload.metric,
             workload.target,
             workload.target_origin,
@@ -72,7 +68,7 @@ pub fn run(args: &Args, listing: &Listing) -> anyhow::Result<Exit> {
         );
         if args.json {
             print_json(&json!({
-                "id": workload.id, "card": card.join("\n"), "offers": workload.offers,
+                "id": workload.id, "family": workload.family, "card": workload.card, "offers": workload.offers,
                 "metrics": workload.metrics, "settings": workload.settings,
             }))?;
         } else {

@@ -69,7 +69,7 @@ fn workloads(listing: &Listing, as_json: bool) -> anyhow::Result<()> {
     if as_json {
         let rows = listing.workloads.iter().map(|workload| {
             json!({
-                "id": workload.id, "title": workload.title, "data": workload.data, "metric": workload.metric,
+                "id": workload.id, "family": workload.family, "title": workload.title, "data": workload.data, "metric": workload.metric,
                 "offers": workload.offers, "metrics": workload.metrics,
                 "higher_is_better": workload.higher_is_better, "target": workload.target,
                 "target_origin": workload.target_origin, "budget_epochs": workload.budget_epochs,
@@ -82,9 +82,9 @@ fn workloads(listing: &Listing, as_json: bool) -> anyhow::Result<()> {
     let rows = listing.workloads.iter().map(|workload| {
         let goal =
             format!("{} {} in {} epochs", workload.metric, workload.target, workload.budget_epochs);
-        [workload.id.clone(), workload.title.clone(), goal, workload.data.clone()]
+        [&workload.id, &workload.family, &workload.title, &goal, &workload.data].map(Clone::clone)
     });
-    print_table(["workload", "data and model", "default goal", "data set"], rows)
+    print_table(["workload", "family", "data and model", "default goal", "data set"], rows)
 }
 
 fn suites(as_json: bool) -> anyhow::Result<()> {

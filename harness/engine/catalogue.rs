@@ -11,7 +11,7 @@ use palimpsest::voice::print_json;
 pub fn catalogue() -> Catalogue {
     Catalogue {
         methods: methods::REGISTRY.iter().map(lab::method::Entry::info).collect(),
-        workloads: workloads::REGISTRY.iter().map(|workload| (workload.info)()).collect(),
+        workloads: workloads::REGISTRY.iter().map(training::workload::Entry::info).collect(),
     }
 }
 

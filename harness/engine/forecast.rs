@@ -21,7 +21,7 @@ pub fn forecast<'a>(
     let mut names: Vec<&str> = plan
         .workloads
         .iter()
-        .filter_map(|workload| Some(catalogue.workload(&workload.id)?.data))
+        .filter_map(|workload| Some(catalogue.workload(&workload.id)?.data.as_str()))
         .collect();
     names.sort_unstable();
     names.dedup();

@@ -15,7 +15,7 @@ use ledger::seed::Seed;
 use palimpsest::machine;
 use tch::Device;
 use training::splits::DataIdentity;
-use training::workload::{Ready, Workload};
+use training::workload::{Entry, Ready};
 use workloads::find;
 
 use crate::inventory::Inventory;
@@ -106,7 +106,7 @@ impl Session {
     }
 
     /// The workload at `index` of the plan.
-    pub fn workload(&self, index: usize) -> anyhow::Result<&'static Workload> {
+    pub fn workload(&self, index: usize) -> anyhow::Result<&'static Entry> {
         known(&self.plan.workloads[index].id)
     }
 
@@ -121,7 +121,7 @@ impl Session {
         let workload = known(&planned.id)?;
         let key = Self::data_key(planned)?;
         if !self.ready.contains_key(&key) {
-            let loaded = (workload.load)(&planned.settings, &self.sources, self.device)?;
+            let loaded = (workload.workload.load)(&planned.settings, &self.sources, self.device)?;
             self.ready.insert(key.clone(), loaded);
         }
         self.ready.get(&key).ok_or_else(|| anyhow::anyhow!("{key} was not loaded"))
@@ -138,6 +138,6 @@ impl Session {
     }
 }
 
-fn known(id: &str) -> anyhow::Result<&'static Workload> {
+fn known(id: &str) -> anyhow::Result<&'static Entry> {
     find(id).ok_or_else(|| anyhow::anyhow!("unknown workload {id}"))
 }

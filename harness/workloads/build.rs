@@ -1,7 +1,7 @@
 //! Writes the registry: every `src/<family>/<id>.rs` is a workload, and nothing else names it.
 //!
-//! The id is the file's name with dashes. What several workloads share lies in `src/shared/`, which
-//! is no family. Checked here, so that a mistake is reported against the workload's file and not
+//! The id is the file's name with dashes; the card is the file's `//!` comment. What several
+//! workloads share lies in `src/shared/`, which is no family. Checked here, so that a mistake is reported against the workload's file and not
 //! against generated code.
 
 use std::fmt::Write as _;
@@ -24,17 +24,26 @@ fn main() -> Outcome<()> {
         {
             println!("cargo:rerun-if-changed={}", file.display());
             let name = stem(file)?;
-            if !fs::read_to_string(file)?.contains("pub static WORKLOAD: Workload") {
+            let text = fs::read_to_string(file)?;
+            if !text.contains("pub static WORKLOAD: Workload") {
                 return Err(
                     format!("{}: missing `pub static WORKLOAD: Workload`", file.display()).into()
                 );
+            }
+            let card = card(&text);
+            if !card.starts_with("# ") {
+                return Err(format!(
+                    "{}: the doc comment must start with `//! # Title`",
+                    file.display()
+                )
+                .into());
             }
             writeln!(
                 modules,
                 "    #[path = {:?}]\n    pub mod {name};",
                 file.display().to_string()
             )?;
-            entries.push((name.replace('_', "-"), family_name.clone(), name));
+            entries.push((name.replace('_', "-"), family_name.clone(), name, card));
         }
         modules.push_str("}\n");
     }
@@ -44,10 +53,13 @@ fn main() -> Outcome<()> {
     }
     writeln!(
         modules,
-        "/// Every workload, sorted by id.\npub static REGISTRY: &[&training::workload::Workload] = &["
+        "/// Every workload, sorted by id.\npub static REGISTRY: &[training::workload::Entry] = &["
     )?;
-    for (_, family, name) in &entries {
-        writeln!(modules, "    &{family}::{name}::WORKLOAD,")?;
+    for (id, family, name, card) in &entries {
+        writeln!(
+            modules,
+            "    training::workload::Entry {{ id: {id:?}, family: {family:?}, card: {card:?}, workload: &{family}::{name}::WORKLOAD }},"
+        )?;
     }
     modules.push_str("];\n");
     fs::write(PathBuf::from(env::var("OUT_DIR")?).join("registry.rs"), modules)?;
@@ -64,4 +76,11 @@ fn sorted(folder: &Path) -> Outcome<Vec<PathBuf>> {
 fn stem(path: &Path) -> Outcome<String> {
     let stem = path.file_stem().and_then(|stem| stem.to_str());
     Ok(stem.ok_or_else(|| format!("{}: not a UTF-8 name", path.display()))?.to_owned())
+}
+
+/// The file's leading `//!` lines as Markdown.
+fn card(text: &str) -> String {
+    let lines = text.lines().take_while(|line| line.starts_with("//!"));
+    let lines = lines.map(|line| line.strip_prefix("//! ").unwrap_or_default());
+    lines.collect::<Vec<_>>().join("\n")
 }

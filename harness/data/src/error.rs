@@ -24,6 +24,12 @@ pub enum DataError {
         /// What it is instead.
         kind: &'static str,
     },
+    /// The catalogue has the data set, but nothing here reads it.
+    #[error("{name:?} is listed, but has no loader; add one to `load` in harness/data/src/load.rs")]
+    NoLoader {
+        /// The name as given.
+        name: String,
+    },
     /// None of the places where the file may be holds it.
     #[error("{file} is missing; looked in {}; {remedy}", list(.looked))]
     Missing {

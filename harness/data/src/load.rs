@@ -29,10 +29,11 @@ pub fn load(name: &str, sources: &Sources) -> Result<Loaded, DataError> {
         (Kind::Generated, "checker") => Ok(planar::load(Density::Checker)),
         (Kind::Generated, "ring8") => Ok(planar::load(Density::Ring8)),
         (Kind::Generated, "shapes16") => Ok(shapes::load()),
-        (Kind::Generated, _) => blobs(&Blobs::default()),
+        (Kind::Generated, "blobs") => blobs(&Blobs::default()),
         (Kind::Images, "digits") => load_digits(set, sources, digits::SAMPLES, [240, 360]),
         (Kind::Images, "cifar10") => load_cifar(sources, cifar::RECORDS, 5000),
-        (Kind::Images, _) => load_idx(set, sources, [28, 28], 6000),
+        (Kind::Images, "mnist" | "fashion-mnist") => load_idx(set, sources, [28, 28], 6000),
+        (Kind::Generated | Kind::Images, _) => Err(DataError::NoLoader { name: name.to_owned() }),
     }
 }
 
@@ -190,6 +191,21 @@ mod tests {
         }
         assert!(matches!(load("gsm8k", &sources), Err(DataError::NotSamples { .. })));
         assert!(matches!(load("none", &sources), Err(DataError::UnknownName { .. })));
+    }
+
+    #[test]
+    fn every_listed_set_has_a_loader_of_its_own_or_is_text() {
+        let folder = tempfile::tempdir().unwrap();
+        for set in catalogue::CATALOGUE {
+            match (set.kind, load(set.name, &sources(folder.path()))) {
+                (Kind::Generated, Ok(loaded)) => assert_eq!(loaded.name, set.name),
+                (Kind::Images, Err(DataError::Missing { file, .. })) => {
+                    assert!(set.files.iter().any(|own| own.path.ends_with(&file)), "{file}");
+                }
+                (Kind::Text, Err(DataError::NotSamples { .. })) => {}
+                (_, other) => panic!("{}: {:?}", set.name, other.map(|loaded| loaded.name)),
+            }
+        }
     }
 
     #[test]

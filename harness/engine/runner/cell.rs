@@ -332,7 +332,6 @@ impl<'a> Attempt<'a> {
         let planned = &plan.workloads[self.cell.workload];
         let arm = &plan.arms[self.cell.arm];
         let identity = &setup.ready.identity;
-        let info = (setup.workload.info)();
         RunRecord {
             version: RECORD_VERSION,
             cell: self.id.to_owned(),
@@ -346,7 +345,7 @@ impl<'a> Attempt<'a> {
             status: Status::Failed,
             error: None,
             data: Some(DataSection {
-                name: info.data.to_owned(),
+                name: setup.workload.workload.data.as_str().to_owned(),
                 origin: identity.origin.to_string(),
                 classes: setup.ready.material.classes,
                 train_root: identity.train_root,

@@ -50,9 +50,9 @@ impl Preconditioning {
 ///
 /// # Errors
 /// When the workload has nothing to generate.
-pub fn generation<'t>(task: &'t Task<'_>, method: &str) -> Result<&'t Generation, LabError> {
+pub fn generation<'t>(task: &'t Task<'_>) -> Result<&'t Generation, LabError> {
     let generation = task.material.generation.as_ref();
-    generation.ok_or_else(|| task.unfit(method, "the workload has nothing to generate"))
+    generation.ok_or_else(|| task.unfit("the workload has nothing to generate"))
 }
 
 /// `count` levels from [`SIGMA_MIN`] up to [`SIGMA_MAX`], evenly spaced in σ^(1/7); at least 2.

@@ -178,10 +178,10 @@ impl Roller {
         let (Some(verifier), Some(Tokens { end: Some(end), .. })) =
             (&material.verifier, material.tokens)
         else {
-            return Err(task.unfit("learning from reward", "there is no verifier of responses"));
+            return Err(task.unfit("there is no verifier of responses"));
         };
         let Some(prompt) = verifier.prompt_length() else {
-            return Err(task.unfit("learning from reward", "prompts are of different lengths"));
+            return Err(task.unfit("prompts are of different lengths"));
         };
         Ok(Self {
             verifier: verifier.clone(),

@@ -63,6 +63,8 @@ pub struct Batch {
 /// What a method may know of the task when it is built.
 #[derive(Debug)]
 pub struct Task<'a> {
+    /// Method id, for messages.
+    pub method: &'a str,
     /// Workload id, for messages.
     pub workload: &'a str,
     /// The network, as initialised.
@@ -87,11 +89,11 @@ impl Task<'_> {
         self.network.device()
     }
 
-    /// The error of a method that asks for what the workload does not offer.
+    /// The error of the method that asks for what the workload does not offer.
     #[must_use]
-    pub fn unfit(&self, method: &str, reason: impl Into<String>) -> LabError {
+    pub fn unfit(&self, reason: impl Into<String>) -> LabError {
         LabError::Unfit {
-            method: method.to_owned(),
+            method: self.method.to_owned(),
             workload: self.workload.to_owned(),
             reason: reason.into(),
         }

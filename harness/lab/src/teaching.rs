@@ -59,8 +59,8 @@ impl Lattice {
     ///
     /// # Errors
     /// When the workload has no tasks, or they are no lattice.
-    pub fn of(task: &Task<'_>, method: &str) -> Result<Self, LabError> {
-        let unfit = || task.unfit(method, "its examples are not a lattice of tasks");
+    pub fn of(task: &Task<'_>) -> Result<Self, LabError> {
+        let unfit = || task.unfit("its examples are not a lattice of tasks");
         let points = task.material.points.as_ref().ok_or_else(unfit)?;
         let dimensions = u32::try_from(points.dimensions).map_err(|_| unfit())?;
         let sides = (1..=task.examples).take_while(|side| {
@@ -181,7 +181,7 @@ pub fn recipe<T: Teacher + 'static>(
     let student = task
         .material
         .student
-        .ok_or_else(|| task.unfit("teaching", "the workload has no student of its own"))?;
+        .ok_or_else(|| task.unfit("the workload has no student of its own"))?;
     let order = Box::new(Lessons { teacher, lattice, round, law, pending: VecDeque::new() });
     let plain = Recipe::of(settings.batch_size, Schedule::Constant, student(task)?);
     Ok(Recipe { order, ..plain })

@@ -67,10 +67,12 @@ pub struct PaperClaim<S = &'static str> {
 pub struct WorkloadInfo {
     /// Name in suites, for example `digits-mlp`.
     pub id: &'static str,
+    /// Family: the folder of its file.
+    pub family: &'static str,
     /// One line for people.
     pub title: &'static str,
-    /// Name of the data it needs, as `data list` shows it.
-    pub data: &'static str,
+    /// The data it needs.
+    pub data: DataName,
     /// What it offers methods, in words that their `needs` use.
     pub offers: &'static [&'static str],
     /// Every metric it reports.
@@ -91,8 +93,28 @@ pub struct WorkloadInfo {
     pub settings: Vec<SettingInfo>,
     /// Resolves given values against the settings.
     pub resolve: fn(&Values) -> Result<Values, crate::settings::SettingError>,
-    /// Markdown for `explain`.
+    /// The card: the doc comment of the workload's file, as Markdown.
     pub card: &'static str,
+}
+
+/// What a workload's data are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataName {
+    /// The data set of that name, as `data list` shows it.
+    Set(&'static str),
+    /// Made by the workload itself, from its settings and fixed numbers; there is no file.
+    Generated,
+}
+
+impl DataName {
+    /// The name in records and lists; `generated` where there is none.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Set(name) => name,
+            Self::Generated => "generated",
+        }
+    }
 }
 
 /// A metric of a workload; `S` is `String` in a [`Listing`].

@@ -16,7 +16,7 @@ use crate::checkpoint::Weights;
 use crate::clock::{Clock, Clocks, Monotonic, Phase};
 use crate::run::{Budget, Ending, Observe, Run, Target, WHOLE, rounds};
 use crate::splits::Splits;
-use crate::workload::{Ready, Workload};
+use crate::workload::{self, Ready};
 use lab::LabError;
 use lab::method::Entry;
 use lab::network::Network;
@@ -31,7 +31,7 @@ const WARM_UP_STEPS: i64 = 3;
 /// What a cell is made of.
 pub struct CellSetup<'a> {
     /// The workload.
-    pub workload: &'static Workload,
+    pub workload: &'static workload::Entry,
     /// Its resolved settings.
     pub workload_settings: &'a Values,
     /// Its data.
@@ -61,7 +61,7 @@ pub struct CellSetup<'a> {
 impl std::fmt::Debug for CellSetup<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CellSetup")
-            .field("workload", &(self.workload.info)().id)
+            .field("workload", &self.workload.id)
             .field("method", &self.method.id)
             .finish_non_exhaustive()
     }
@@ -157,7 +157,7 @@ impl CellSetup<'_> {
 
     fn network(&self, streams: &Streams) -> Result<Network, LabError> {
         let Self { workload, workload_settings, ready, device, .. } = *self;
-        Ok((workload.network)(workload_settings, &ready.material, streams, device)?)
+        (workload.workload.network)(workload_settings, &ready.material, streams, device)
     }
 
     fn recipe(&self, network: &Network, streams: &Streams) -> Result<Recipe, LabError> {
@@ -170,7 +170,8 @@ impl CellSetup<'_> {
             None => None,
         };
         let task = Task {
-            workload: (self.workload.info)().id,
+            method: self.method.id,
+            workload: self.workload.id,
             network,
             examples: self.examples(),
             material: &self.ready.material,
@@ -188,16 +189,14 @@ impl CellSetup<'_> {
                     given.file,
                     serde_json::to_string(&law).unwrap_or_default().trim_matches('"')
                 );
-                return Err(task.unfit(self.method.id, reason));
+                return Err(task.unfit(reason));
             }
             let epochs = given.epochs(task.examples, task.budget_samples);
-            let epochs = epochs.map_err(|error| task.unfit(self.method.id, error.to_string()))?;
+            let epochs = epochs.map_err(|error| task.unfit(error.to_string()))?;
             recipe.order = Box::new(Replayed::new(OrderLaw::Sorted, epochs));
         }
         if task.material.generation.is_some() && recipe.sampler.is_none() {
-            return Err(
-                task.unfit(self.method.id, "the workload judges samples; the method draws none")
-            );
+            return Err(task.unfit("the workload judges samples; the method draws none"));
         }
         Ok(recipe)
     }
@@ -205,7 +204,7 @@ impl CellSetup<'_> {
     /// The network where every method starts, and what getting there left.
     pub fn start(&self, network: &mut Network, streams: &Streams) -> Result<Facts, LabError> {
         let Self { workload, workload_settings, ready, artefacts, .. } = *self;
-        match workload.start {
+        match workload.workload.start {
             // A parent's weights are a start of their own.
             Some(start) if self.parents.from.is_none() => {
                 start(network, ready, workload_settings, streams, artefacts)

@@ -16,6 +16,17 @@ pub enum Judged {
     Test,
 }
 
+impl Judged {
+    /// What belongs to this split, of what belongs to each.
+    #[must_use]
+    pub fn pick<T>(self, validation: T, test: T) -> T {
+        match self {
+            Self::Validation => validation,
+            Self::Test => test,
+        }
+    }
+}
+
 /// A trained model as it is judged.
 #[derive(Clone, Copy)]
 pub struct Model<'a> {

@@ -17,7 +17,7 @@ use crate::artefacts::Unkept;
 use crate::clock::{Clock, Monotonic};
 use crate::run::{Budget, Run, Target, WHOLE};
 use crate::splits::Splits;
-use crate::workload::{Ready, Workload};
+use crate::workload::{Entry, Ready};
 use lab::LabError;
 use lab::material::{Generation, Material};
 use lab::method::Method;
@@ -159,6 +159,7 @@ impl Bench<'_> {
         let streams = Streams::new(effective_seed);
         let examples = u32::try_from(self.identity.len()).unwrap_or(u32::MAX);
         let task = Task {
+            method: "the method",
             workload: self.workload,
             network: &network,
             examples,
@@ -217,33 +218,33 @@ pub struct Parents<'a> {
 /// A workload with its data, on which methods are tried without a suite or a store.
 #[derive(Debug)]
 pub struct Stage {
-    workload: &'static Workload,
+    entry: &'static Entry,
     settings: Values,
     ready: Ready,
 }
 
 impl Stage {
-    /// Loads the data of `workload` under `settings` over its defaults.
+    /// Loads the data of a workload under `settings` over its defaults.
     ///
     /// # Errors
     /// When a setting is not valid or data are missing.
     pub fn new(
-        workload: &'static Workload,
+        entry: &'static Entry,
         settings: &Values,
         sources: &Sources,
     ) -> Result<Self, LabError> {
-        let settings = ((workload.info)().resolve)(settings)?;
-        let ready = (workload.load)(&settings, sources, Device::Cpu)?;
-        Ok(Self { workload, settings, ready })
+        let settings = (entry.workload.resolve)(settings)?;
+        let ready = (entry.workload.load)(&settings, sources, Device::Cpu)?;
+        Ok(Self { entry, settings, ready })
     }
 
     /// The same of a workload whose data need no file.
     ///
     /// # Errors
     /// When a setting is not valid or data are missing.
-    pub fn generated(workload: &'static Workload, settings: &Values) -> Result<Self, LabError> {
+    pub fn generated(entry: &'static Entry, settings: &Values) -> Result<Self, LabError> {
         let [data_dir, cache_dir] = [PathBuf::new(), PathBuf::new()];
-        Self::new(workload, settings, &Sources { data_dir, cache_dir })
+        Self::new(entry, settings, &Sources { data_dir, cache_dir })
     }
 
     /// The network as every method starts from it.
@@ -252,9 +253,10 @@ impl Stage {
     /// When libtorch refuses an operation.
     pub fn network(&self, seed: u64) -> Result<Network, LabError> {
         let streams = Streams::new(Seed::from_integer(seed).bytes);
-        let Self { workload, settings, ready } = self;
-        let mut network = (workload.network)(settings, &ready.material, &streams, Device::Cpu)?;
-        if let Some(start) = workload.start {
+        let Self { entry, settings, ready } = self;
+        let mut network =
+            (entry.workload.network)(settings, &ready.material, &streams, Device::Cpu)?;
+        if let Some(start) = entry.workload.start {
             start(&mut network, ready, settings, &streams, &Unkept)?;
         }
         Ok(network)
@@ -276,7 +278,7 @@ impl Stage {
 
     fn bench(&self, seed: u64) -> Bench<'_> {
         Bench {
-            workload: (self.workload.info)().id,
+            workload: self.entry.id,
             splits: &self.ready.splits,
             material: &self.ready.material,
             identity: self.ready.identity.sample_ids.clone(),

@@ -10,26 +10,118 @@ use data::Sources;
 use lab::LabError;
 use lab::material::Material;
 use lab::network::Network;
+use lab::offers;
 use lab::seat::Facts;
-use ledger::catalogue::WorkloadInfo;
-use ledger::settings::Values;
+use ledger::catalogue::{DataName, MetricInfo, WorkloadInfo};
+use ledger::settings::{SettingError, SettingInfo, Values, refuse_unknown};
 use ledger::streams::Streams;
 use tch::Device;
 
 use crate::artefacts::Artefacts;
 use crate::judge::Judge;
 
-/// A workload: its row, and how its data and network are made.
-#[derive(Debug)]
+/// A workload. Its id is the file's name with dashes, its family the folder's, its card the file's
+/// doc comment: the registry fills these in. What workloads have in common is a constant of their
+/// shared module, from which they take the rest: `..templates::WORKLOAD`.
+#[derive(Debug, Clone, Copy)]
 pub struct Workload {
-    /// The row that planner, `list` and `explain` see.
-    pub info: fn() -> WorkloadInfo,
+    /// One line for people.
+    pub title: &'static str,
+    /// What the data are.
+    pub data: DataName,
+    /// What it offers methods: words of [`lab::offers`]; all that [`Ready::offers`] finds.
+    pub offers: &'static [&'static str],
+    /// Every metric it reports.
+    pub metrics: &'static [MetricInfo],
+    /// Metric the target is set on, one of `metrics`.
+    pub metric: &'static str,
+    /// Default target, on the validation split.
+    pub target: f64,
+    /// Where the default target comes from.
+    pub target_origin: &'static str,
+    /// Default budget in epochs of the training split.
+    pub budget_epochs: f64,
+    /// Default distance between evaluations, in epochs of the training split.
+    pub evaluate_every_epochs: f64,
+    /// Number of training, validation and test examples.
+    pub split_sizes: [u32; 3],
+    /// Settings table.
+    pub settings: fn() -> Vec<SettingInfo>,
+    /// Checks and completes settings.
+    pub resolve: fn(&Values) -> Result<Values, SettingError>,
     /// Loads or generates the data and puts them on the device.
     pub load: fn(&Values, &Sources, Device) -> Result<Ready, LabError>,
     /// Builds the network from the `init` stream.
     pub network: fn(&Values, &Material, &Streams, Device) -> Result<Network, LabError>,
     /// Brings the network to where every method starts from, when that is not its initialisation.
     pub start: Option<Start>,
+}
+
+impl Workload {
+    /// Nothing yet: no settings, no start, and an error where data or a network are asked for. What
+    /// shared constants begin with.
+    pub const BLANK: Self = Self {
+        title: "",
+        data: DataName::Generated,
+        offers: &[],
+        metrics: &[],
+        metric: "",
+        target: 0.0,
+        target_origin: "",
+        budget_epochs: 0.0,
+        evaluate_every_epochs: 0.0,
+        split_sizes: [0; 3],
+        settings: Vec::new,
+        resolve: |values| refuse_unknown(values, &[]).map(|()| Values::new()),
+        load: |_, _, _| Err(undeclared("data")),
+        network: |_, _, _, _| Err(undeclared("network")),
+        start: None,
+    };
+}
+
+fn undeclared(what: &str) -> LabError {
+    std::io::Error::other(format!("the workload's file declares no {what}")).into()
+}
+
+/// A workload with what the folder scan knows of it.
+#[derive(Debug)]
+pub struct Entry {
+    /// Name in suites.
+    pub id: &'static str,
+    /// Folder of its file.
+    pub family: &'static str,
+    /// The file's doc comment, as Markdown.
+    pub card: &'static str,
+    /// What the file declares.
+    pub workload: &'static Workload,
+}
+
+impl Entry {
+    /// The row that planner, `list` and `explain` see.
+    #[must_use]
+    pub fn info(&self) -> WorkloadInfo {
+        let Workload { settings, resolve, .. } = *self.workload;
+        let Workload { title, data, offers, metrics, metric, .. } = *self.workload;
+        let Workload { target, target_origin, split_sizes, .. } = *self.workload;
+        let Workload { budget_epochs, evaluate_every_epochs, .. } = *self.workload;
+        WorkloadInfo {
+            id: self.id,
+            family: self.family,
+            title,
+            data,
+            offers,
+            metrics,
+            metric,
+            target,
+            target_origin,
+            budget_epochs,
+            evaluate_every_epochs,
+            split_sizes,
+            settings: settings(),
+            resolve,
+            card: self.card,
+        }
+    }
 }
 
 /// Trains the common start of all methods of one seed; what it cost and its digest are facts.
@@ -47,4 +139,28 @@ pub struct Ready {
     pub material: Material,
     /// What judges a model.
     pub judge: Box<dyn Judge>,
+}
+
+impl Ready {
+    /// What methods find here, in the words of [`Workload::offers`].
+    #[must_use]
+    pub fn offers(&self) -> Vec<&'static str> {
+        let Material { loss, classes, tokens, groups, scores, verifier, generation, .. } =
+            &self.material;
+        let Material { points, student, .. } = &self.material;
+        let prompts = verifier.as_ref().and_then(|verifier| verifier.prompt_length());
+        let words = [
+            (loss.is_some(), offers::LOSS),
+            (classes.is_some(), offers::CLASSES),
+            (tokens.is_some(), offers::TOKENS),
+            (tokens.is_some_and(|tokens| tokens.end.is_some()), offers::RESPONSES),
+            (!groups.is_empty() && self.splits.probe.is_some(), offers::GROUPS),
+            (!scores.is_empty(), offers::SCORES),
+            (verifier.is_some(), offers::VERIFIER),
+            (prompts.is_some(), offers::PROMPTS),
+            (generation.is_some(), offers::DENOISING),
+            (points.is_some() && student.is_some(), offers::TASKS),
+        ];
+        words.into_iter().filter_map(|(found, word)| found.then_some(word)).collect()
+    }
 }

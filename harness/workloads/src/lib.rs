@@ -8,14 +8,14 @@ pub mod shared;
 use lab::LabError;
 use ledger::settings::Values;
 use training::trial::Stage;
-use training::workload::Workload;
+use training::workload::Entry;
 
 include!(concat!(env!("OUT_DIR"), "/registry.rs"));
 
 /// The workload called `id`.
 #[must_use]
-pub fn find(id: &str) -> Option<&'static Workload> {
-    REGISTRY.iter().copied().find(|workload| (workload.info)().id == id)
+pub fn find(id: &str) -> Option<&'static Entry> {
+    REGISTRY.iter().find(|entry| entry.id == id)
 }
 
 /// The workload called `id` with its data, which need no file: what tests try methods on.
@@ -23,10 +23,10 @@ pub fn find(id: &str) -> Option<&'static Workload> {
 /// # Errors
 /// When there is no such workload, a setting is not valid or data are missing.
 pub fn stage(id: &str, settings: &Values) -> Result<Stage, LabError> {
-    let workload = find(id).ok_or_else(|| LabError::Unfit {
+    let entry = find(id).ok_or_else(|| LabError::Unfit {
         method: "a trial".to_owned(),
         workload: id.to_owned(),
         reason: "there is no such workload".to_owned(),
     })?;
-    Stage::generated(workload, settings)
+    Stage::generated(entry, settings)
 }

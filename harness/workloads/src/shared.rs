@@ -1,8 +1,10 @@
 //! What several workloads have in common.
 
 pub mod classification;
+pub mod generated;
 pub mod generative;
 pub mod hurdles;
+pub mod idx;
 pub mod initial;
 pub mod language;
 pub mod markov;

@@ -78,10 +78,10 @@ pub static METHOD: Method = Method {
         let Settings { labels, temperature, batch_size, schedule, adamw } = Settings::read(values)?;
         let Some(teacher) = task.teacher else {
             let reason = "learns from another run; name it in the arm, `teacher: WORKLOAD/ARM`";
-            return Err(task.unfit("distil", reason));
+            return Err(task.unfit(reason));
         };
         if !matches!(task.material.loss, Some(Natural::Classes | Natural::Tokens)) {
-            return Err(task.unfit("distil", "the workload predicts neither classes nor tokens"));
+            return Err(task.unfit("the workload predicts neither classes nor tokens"));
         }
         let teacher = frozen(teacher);
         let objective = Box::new(Taught { teacher, labels, temperature, said: None });
@@ -167,6 +167,7 @@ mod tests {
     fn without_a_teacher_it_refuses_and_says_how_to_name_one() {
         let network = Trial { examples: 3, epochs: 1, seed: 0 }.network().unwrap();
         let task = Task {
+            method: "distil",
             workload: "trial",
             network: &network,
             examples: 3,

@@ -89,7 +89,7 @@ pub static METHOD: Method = Method {
             lr,
             adaptive,
         } = settings;
-        let sigma_data = generation(task, "edm")?.sigma_data;
+        let sigma_data = generation(task)?.sigma_data;
         let objective = Box::new(Denoising::new(p_mean, p_std, sigma_data, task.streams));
         let step =
             Step::Gradient { objective, optimizer: adaptive.build(optimizer, lr, task.network)? };

@@ -133,7 +133,7 @@ pub static METHOD: Method = Method {
     resolve,
     build: |values, task| {
         let settings = Settings::read(values)?;
-        let sigma_data = generation(task, "ict")?.sigma_data;
+        let sigma_data = generation(task)?.sigma_data;
         let objective = Box::new(Consistency::new(settings.rules(), sigma_data, task));
         let Settings {
             sampler,

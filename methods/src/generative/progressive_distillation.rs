@@ -97,7 +97,7 @@ pub static METHOD: Method = Method {
     resolve,
     build: |values, task| {
         let settings = Settings::read(values)?;
-        let sigma_data = generation(task, "progressive-distillation")?.sigma_data;
+        let sigma_data = generation(task)?.sigma_data;
         let Settings { start, until, teacher_share, lengths, student_lr, .. } = settings;
         let Settings { p_mean, p_std, clip_norm, batch_size, optimizer, lr, adaptive, .. } =
             settings;

@@ -91,12 +91,12 @@ pub static METHOD: Method = Method {
     resolve: Settings::resolve,
     build: |values, task| {
         let Settings { rate, rho, replace, hide, lm } = Settings::read(values)?;
-        let unfit = || task.unfit("masked-thought", "the workload has no tokens");
+        let unfit = || task.unfit("the workload has no tokens");
         let tokens = task.material.tokens.ok_or_else(unfit)?;
         let mask = match replace {
             Replace::Random => None,
             Replace::Mask => {
-                let unfit = || task.unfit("masked-thought", "the workload has no mask token");
+                let unfit = || task.unfit("the workload has no mask token");
                 Some(tokens.mask.ok_or_else(unfit)?)
             }
         };

@@ -85,9 +85,9 @@ pub static METHOD: Method = Method {
     build: |values, task| {
         let Settings { eta, rounds, window, variant, graph, lm } = Settings::read(values)?;
         let skills = task.material.group_names.len();
-        let graph = graph.matrix(skills, task.streams).ok_or_else(|| {
-            task.unfit("skill-it", "the graph of the LEGO script is of five skills")
-        })?;
+        let graph = graph
+            .matrix(skills, task.streams)
+            .ok_or_else(|| task.unfit("the graph of the LEGO script is of five skills"))?;
         let slices = if variant == Variant::Code { EVALUATIONS } else { 1 };
         let weights = Losses { graph, eta, window, variant, seen: Vec::new() };
         let order = Mixture::new(Box::new(weights), rounds, slices, lm.batch_size, task);

@@ -63,7 +63,7 @@ pub static METHOD: Method = Method {
         let total: f64 = weights.iter().sum();
         if weights.len() != skills || total <= 0.0 {
             let reason = format!("{skills} skills need as many weights with a positive sum");
-            return Err(task.unfit("skill-stratified", reason));
+            return Err(task.unfit(reason));
         }
         let shares = weights.into_iter().map(|weight| weight / total).collect();
         let order = Mixture::new(Box::new(Fixed(shares)), rounds, 1, lm.batch_size, task);

@@ -45,7 +45,7 @@ pub static METHOD: Method = Method {
     settings: Settings::table,
     resolve: Settings::resolve,
     build: |_, task| {
-        let fresh = generation(task, "real-data")?.fresh.shallow_clone();
+        let fresh = generation(task)?.fresh.shallow_clone();
         Ok(Recipe { sampler: Some(Box::new(Fresh(fresh))), ..Recipe::idle() })
     },
 };

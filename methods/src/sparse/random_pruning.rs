@@ -113,7 +113,7 @@ pub static METHOD: Method = Method {
         let shapes = sparsity::shapes(&task.network.parameters);
         // Densities that cannot be had are refused before anything is committed to.
         layer_densities(&settings, &shapes)
-            .map_err(|error| error.of("random-pruning", task.workload))?;
+            .map_err(|error| error.of(task.method, task.workload))?;
         let optimizer = settings.base.build(task.network)?;
         let schedule = settings.schedule.clone();
         let mut recipe = Recipe::plain(settings.batch_size, schedule, optimizer, task)?;

@@ -81,7 +81,7 @@ pub static METHOD: Method = Method {
     resolve: Settings::resolve,
     build: |values, task| {
         let Settings { signal, mixture, teaching } = Settings::read(values)?;
-        let lattice = Lattice::of(task, "alp-gmm")?;
+        let lattice = Lattice::of(task)?;
         let round = mixture.fit_rate;
         let teacher = AlpGmm::new(signal, mixture, lattice, task);
         recipe(&teaching, task, lattice, round, OrderLaw::Adaptive, teacher)

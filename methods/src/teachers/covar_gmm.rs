@@ -62,7 +62,7 @@ pub static METHOD: Method = Method {
     resolve: Settings::resolve,
     build: |values, task| {
         let Settings { absolute, mixture, teaching } = Settings::read(values)?;
-        let lattice = Lattice::of(task, "covar-gmm")?;
+        let lattice = Lattice::of(task)?;
         let round = mixture.fit_rate;
         let teacher = CovarGmm::new(absolute, mixture, lattice, task);
         recipe(&teaching, task, lattice, round, OrderLaw::Adaptive, teacher)

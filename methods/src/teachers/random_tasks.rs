@@ -54,7 +54,7 @@ pub static METHOD: Method = Method {
     resolve: Settings::resolve,
     build: |values, task| {
         let Settings { round, teaching } = Settings::read(values)?;
-        let lattice = Lattice::of(task, "random-tasks")?;
+        let lattice = Lattice::of(task)?;
         let teacher = Uniform::new(lattice, task);
         recipe(&teaching, task, lattice, round, OrderLaw::Replacement, teacher)
     },

@@ -80,7 +80,7 @@ pub static METHOD: Method = Method {
     build: |values, task| {
         let Settings { variant, region_size, attempts, smallest_side, round, teaching } =
             Settings::read(values)?;
-        let lattice = Lattice::of(task, "riac")?;
+        let lattice = Lattice::of(task)?;
         let capacity = region_size as usize;
         let splitting = Splitting { capacity, attempts, smallest_side, variant };
         let teacher = Riac {

@@ -1,5 +1,5 @@
 use super::*;
-use ledger::catalogue::{MethodInfo, MetricInfo, Paper, PaperClaim, WorkloadInfo};
+use ledger::catalogue::{DataName, MethodInfo, MetricInfo, Paper, PaperClaim, WorkloadInfo};
 use ledger::settings;
 use ledger::settings::Range;
 
@@ -36,8 +36,9 @@ fn catalogue() -> Catalogue {
     };
     let workload = WorkloadInfo {
         id: "digits-mlp",
+        family: "classification",
         title: "",
-        data: "digits",
+        data: DataName::Set("digits"),
         offers: &["classes"],
         metrics: const { &[MetricInfo::share("accuracy", 0.1), MetricInfo::error("nll")] },
         metric: "accuracy",

@@ -45,9 +45,11 @@ pub struct MethodRow {
 pub struct WorkloadRow {
     /// Name in suites.
     pub id: String,
+    /// Family.
+    pub family: String,
     /// One line for people.
     pub title: String,
-    /// Name of the data it needs.
+    /// Name of the data it needs, as `data list` shows it, or `generated`.
     pub data: String,
     /// What it offers methods.
     pub offers: Vec<String>,
@@ -142,8 +144,9 @@ impl From<&WorkloadInfo> for WorkloadRow {
     fn from(info: &WorkloadInfo) -> Self {
         Self {
             id: info.id.to_owned(),
+            family: info.family.to_owned(),
             title: info.title.to_owned(),
-            data: info.data.to_owned(),
+            data: info.data.as_str().to_owned(),
             metric: info.metric.to_owned(),
             offers: info.offers.iter().copied().map(str::to_owned).collect(),
             metrics: info.metrics.iter().map(|metric| metric.owned()).collect(),
@@ -171,6 +174,7 @@ fn owned(setting: &SettingInfo) -> SettingInfo<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::DataName;
     use super::*;
 
     fn catalogue() -> Catalogue {
@@ -195,8 +199,9 @@ mod tests {
         };
         let workload = WorkloadInfo {
             id: "digits-mlp",
+            family: "classification",
             title: "digits",
-            data: "digits",
+            data: DataName::Set("digits"),
             offers: &["classes"],
             metrics: const { &[MetricInfo::share("accuracy", 0.1)] },
             metric: "accuracy",
@@ -207,7 +212,7 @@ mod tests {
             split_sizes: [1149, 288, 360],
             settings,
             resolve: |values| Ok(values.clone()),
-            card: "//! # Digits",
+            card: "# Digits",
         };
         Catalogue { methods: vec![method], workloads: vec![workload] }
     }

@@ -7,11 +7,12 @@
 //! `norm: true` puts batch normalisation behind every convolution: without it every random mask
 //! collapses, because the signal shrinks by the root of the density in each layer.
 
-use ledger::catalogue::WorkloadInfo;
+use ledger::catalogue::DataName;
 use ledger::settings;
 use ledger::settings::Range;
 
-use crate::shared::classification::{Layout, METRICS, Normalisation, OFFERS};
+use crate::shared::classification::{self, Layout, Normalisation};
+use crate::shared::settings::scaled;
 use lab::models::cnn::{Shape, cnn};
 use training::workload::Workload;
 
@@ -33,33 +34,20 @@ const LAYOUT: Layout = Layout {
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
-    info: || WorkloadInfo {
-        id: "blobs-cnn",
-        title: "procedural 16×16 blobs, CNN 8–16–32",
-        data: LAYOUT.data,
-        offers: OFFERS,
-        metrics: METRICS,
-        metric: "accuracy",
-        target: 0.90,
-        target_origin: "assumed",
-        budget_epochs: 6.0,
-        evaluate_every_epochs: 0.25,
-        split_sizes: [8_192, 1_024, 2_048],
-        settings: Settings::table(),
-        resolve: Settings::resolve,
-        card: include_str!("blobs_cnn.rs"),
-    },
+    title: "procedural 16×16 blobs, CNN 8–16–32",
+    data: DataName::Set(LAYOUT.data),
+    target: 0.90,
+    budget_epochs: 6.0,
+    evaluate_every_epochs: 0.25,
+    split_sizes: [8_192, 1_024, 2_048],
+    settings: Settings::table,
+    resolve: Settings::resolve,
     load: |_, sources, device| LAYOUT.load(sources, device),
     network: |values, _, streams, device| {
-        let widths = [8, 16, 32].map(|channels| crate::shared::settings::scaled(channels, values));
-        let shape = Shape {
-            channels: 1,
-            side: 16,
-            widths,
-            classes: 10,
-            norm: crate::shared::settings::flag(values, "norm"),
-        };
+        let Settings { width, norm } = Settings::read(values)?;
+        let widths = [8, 16, 32].map(|channels| scaled(channels, width));
+        let shape = Shape { channels: 1, side: 16, widths, classes: 10, norm };
         Ok(cnn(shape, streams, device)?)
     },
-    start: None,
+    ..classification::WORKLOAD
 };

@@ -4,11 +4,12 @@
 //! official 10,000 test) and a small ResNet-9 of base width 16 (a quarter of the common one). No
 //! augmentation. The files are the user's: `palimpsest data fetch cifar10`, or `--data-dir`.
 
-use ledger::catalogue::WorkloadInfo;
+use ledger::catalogue::DataName;
 use ledger::settings;
 use ledger::settings::Range;
 
-use crate::shared::classification::{Layout, METRICS, Normalisation, OFFERS};
+use crate::shared::classification::{self, Layout, Normalisation};
+use crate::shared::settings::scaled;
 use lab::models::resnet9::resnet9;
 use training::workload::Workload;
 
@@ -32,25 +33,18 @@ const LAYOUT: Layout = Layout {
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
-    info: || WorkloadInfo {
-        id: "cifar10-resnet",
-        title: "CIFAR-10, ResNet-9 of width 16",
-        data: LAYOUT.data,
-        offers: OFFERS,
-        metrics: METRICS,
-        metric: "accuracy",
-        target: 0.60,
-        target_origin: "assumed",
-        budget_epochs: 3.0,
-        evaluate_every_epochs: 0.25,
-        split_sizes: [45_000, 5_000, 10_000],
-        settings: Settings::table(),
-        resolve: Settings::resolve,
-        card: include_str!("cifar10_resnet.rs"),
-    },
+    title: "CIFAR-10, ResNet-9 of width 16",
+    data: DataName::Set(LAYOUT.data),
+    target: 0.60,
+    budget_epochs: 3.0,
+    evaluate_every_epochs: 0.25,
+    split_sizes: [45_000, 5_000, 10_000],
+    settings: Settings::table,
+    resolve: Settings::resolve,
     load: |_, sources, device| LAYOUT.load(sources, device),
     network: |values, _, streams, device| {
-        Ok(resnet9(crate::shared::settings::scaled(16, values), 10, streams, device)?)
+        let Settings { width } = Settings::read(values)?;
+        Ok(resnet9(scaled(16, width), 10, streams, device)?)
     },
-    start: None,
+    ..classification::WORKLOAD
 };

@@ -10,19 +10,20 @@
 //! centres; labels are drawn anew there too.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use data::clusters::{CENTRES, CLASSES, Clusters, DIMENSION, Pack};
 use data::sequences::{Place, Sizes, distinct};
-use ledger::catalogue::{MetricInfo, WorkloadInfo};
+use ledger::catalogue::{DataName, MetricInfo};
 use ledger::choice;
 use ledger::digest::Digest;
 use ledger::settings;
 use ledger::settings::{Range, Values};
 use tch::{Device, TchError, Tensor};
 
+use crate::shared::generated;
 use crate::shared::initial::Initial;
-use crate::shared::language::{Scores, identity};
+use crate::shared::language::Scores;
+use crate::shared::settings::scaled;
 use lab::LabError;
 use lab::material::Material;
 use lab::models::Builder;
@@ -31,7 +32,6 @@ use lab::objectives::Natural;
 use lab::offers;
 use lab::split::Split;
 use training::judge::{Judge, Look};
-use training::splits::Splits;
 use training::workload::{Ready, Workload};
 
 choice! {
@@ -75,26 +75,22 @@ const SIZES: [u32; 3] = [80, 16, 32];
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
-    info: || WorkloadInfo {
-        id: "clusters-mlp",
-        title: "packs of points around 16 centres, MLP 16–64–8",
-        data: "generated",
-        offers: &[offers::LOSS],
-        metrics: METRICS,
-        metric: "nll",
-        target: 1.2,
-        target_origin: "assumed",
-        budget_epochs: 1.0,
-        evaluate_every_epochs: 0.5,
-        split_sizes: SIZES,
-        settings: Settings::table(),
-        resolve: Settings::resolve,
-        card: include_str!("clusters_mlp.rs"),
-    },
+    title: "packs of points around 16 centres, MLP 16–64–8",
+    data: DataName::Generated,
+    offers: &[offers::LOSS],
+    metrics: METRICS,
+    metric: "nll",
+    target: 1.2,
+    target_origin: "assumed",
+    budget_epochs: 1.0,
+    evaluate_every_epochs: 0.5,
+    split_sizes: SIZES,
+    settings: Settings::table,
+    resolve: Settings::resolve,
     load: |values, _, device| load(values, device),
     network: |values, _, streams, device| {
-        let Settings { activation, initial, .. } = Settings::read(values).unwrap_or_default();
-        let hidden = crate::shared::settings::scaled(64, values);
+        let Settings { width, activation, initial, .. } = Settings::read(values)?;
+        let hidden = scaled(64, width);
         let mut builder = Builder::new(&initial.streams(streams), device);
         // Points stay side by side in their pack: a linear layer maps the last dimension.
         let layers = vec![
@@ -108,7 +104,7 @@ pub static WORKLOAD: Workload = Workload {
         ];
         Ok(builder.finish(layers))
     },
-    start: None,
+    ..Workload::BLANK
 };
 
 fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
@@ -125,15 +121,8 @@ fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
         clusters.draw(pack, centres, &mut random)
     };
     let parts = distinct(sizes, draw, Pack::id)?;
-    let place = |packs: &[Pack]| split(packs, pack, device);
-    let splits = Splits {
-        train: place(&parts.train.examples)?,
-        probe: None,
-        validation: place(&parts.validation.examples)?,
-        test: place(&parts.test.examples)?,
-    };
+    let (splits, identity) = generated::placed(&parts, |packs| split(packs, pack, device))?;
     let material = Material { loss: Some(Natural::Tokens), ..Material::default() };
-    let identity = Arc::new(identity(&parts));
     Ok(Ready { splits, identity, material, judge: Box::new(PerPoint) })
 }
 
@@ -173,6 +162,7 @@ mod tests {
     use super::*;
     use lab::network::values;
     use lab::trial::with;
+    use training::splits::Splits;
     use training::trial::Stage;
 
     fn stage<const N: usize>(pairs: [(&str, Value); N]) -> Stage {

@@ -7,11 +7,12 @@
 //! The quick workload: a step is overhead-bound (about 0.2 ms), so it measures the harness as
 //! much as the method.
 
-use ledger::catalogue::WorkloadInfo;
+use ledger::catalogue::DataName;
 use ledger::settings;
 use ledger::settings::Range;
 
-use crate::shared::classification::{Layout, METRICS, Normalisation, OFFERS};
+use crate::shared::classification::{self, Layout, Normalisation};
+use crate::shared::settings::scaled;
 use lab::models::mlp::mlp;
 use training::workload::Workload;
 
@@ -32,26 +33,19 @@ const LAYOUT: Layout = Layout {
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
-    info: || WorkloadInfo {
-        id: "digits-mlp",
-        title: "8×8 handwritten digits, MLP 64–128–128–10",
-        data: LAYOUT.data,
-        offers: OFFERS,
-        metrics: METRICS,
-        metric: "accuracy",
-        target: 0.96,
-        target_origin: "assumed",
-        budget_epochs: 20.0,
-        evaluate_every_epochs: 0.5,
-        split_sizes: [1_197, 240, 360],
-        settings: Settings::table(),
-        resolve: Settings::resolve,
-        card: include_str!("digits_mlp.rs"),
-    },
+    title: "8×8 handwritten digits, MLP 64–128–128–10",
+    data: DataName::Set(LAYOUT.data),
+    target: 0.96,
+    budget_epochs: 20.0,
+    evaluate_every_epochs: 0.5,
+    split_sizes: [1_197, 240, 360],
+    settings: Settings::table,
+    resolve: Settings::resolve,
     load: |_, sources, device| LAYOUT.load(sources, device),
     network: |values, _, streams, device| {
-        let width = crate::shared::settings::scaled(128, values);
-        Ok(mlp(&[64, width, width, 10], streams, device)?)
+        let Settings { width } = Settings::read(values)?;
+        let hidden = scaled(128, width);
+        Ok(mlp(&[64, hidden, hidden, 10], streams, device)?)
     },
-    start: None,
+    ..classification::WORKLOAD
 };

@@ -9,7 +9,8 @@
 use ledger::settings;
 use ledger::settings::Range;
 
-use crate::shared::templates::{Images, info, load};
+use crate::shared::settings::scaled;
+use crate::shared::templates::{self, Images};
 use lab::models::Builder;
 use lab::network::Layer;
 use training::workload::Workload;
@@ -25,16 +26,13 @@ settings! {
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
-    info: || {
-        let title = "12×12 templates, a fifth under a wrong label, CNN 32–64";
-        let (table, card) = (Settings::table(), include_str!("templates_cnn.rs"));
-        info("templates-cnn", title, table, Settings::resolve, card)
-    },
-    load: |values, _, device| load(values, false, device),
+    title: "12×12 templates, a fifth under a wrong label, CNN 32–64",
+    settings: Settings::table,
+    resolve: Settings::resolve,
+    load: |values, _, device| templates::load(values, false, device),
     network: |values, _, streams, device| {
-        let Settings { images, .. } = Settings::read(values).unwrap_or_default();
-        let [first, second] =
-            [32, 64].map(|channels| crate::shared::settings::scaled(channels, values));
+        let Settings { width, images } = Settings::read(values)?;
+        let [first, second] = [32, 64].map(|channels| scaled(channels, width));
         let mut builder = Builder::new(&images.initial.streams(streams), device);
         let layers = vec![
             builder.conv("conv1", 1, first, 3)?,
@@ -48,5 +46,5 @@ pub static WORKLOAD: Workload = Workload {
         ];
         Ok(builder.finish(layers))
     },
-    start: None,
+    ..templates::WORKLOAD
 };

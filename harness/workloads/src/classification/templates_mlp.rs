@@ -11,7 +11,7 @@
 use ledger::settings;
 use ledger::settings::Range;
 
-use crate::shared::templates::{Images, info, load};
+use crate::shared::templates::{self, Images};
 use lab::models::mlp::mlp;
 use training::workload::Workload;
 
@@ -26,15 +26,14 @@ settings! {
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
-    info: || {
-        let title = "12×12 templates, a fifth under a wrong label, MLP 144–256–10";
-        let (table, card) = (Settings::table(), include_str!("templates_mlp.rs"));
-        info("templates-mlp", title, table, Settings::resolve, card)
-    },
-    load: |values, _, device| load(values, true, device),
+    title: "12×12 templates, a fifth under a wrong label, MLP 144–256–10",
+    settings: Settings::table,
+    resolve: Settings::resolve,
+    load: |values, _, device| templates::load(values, true, device),
     network: |values, _, streams, device| {
-        let Settings { hidden, images } = Settings::read(values).unwrap_or_default();
-        Ok(mlp(&[144, hidden as usize, 10], &images.initial.streams(streams), device)?)
+        let Settings { hidden, images } = Settings::read(values)?;
+        let widths = [144, hidden as usize, 10];
+        Ok(mlp(&widths, &images.initial.streams(streams), device)?)
     },
-    start: None,
+    ..templates::WORKLOAD
 };

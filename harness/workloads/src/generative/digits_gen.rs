@@ -13,13 +13,14 @@
 //! them only with each other and with the row of real data.
 
 use data::Sources;
-use ledger::catalogue::WorkloadInfo;
+use ledger::catalogue::DataName;
 use ledger::settings;
 use ledger::settings::Range;
 use tch::Device;
 
 use crate::shared::classification::{Layout, Normalisation};
-use crate::shared::generative::{IMAGES, Kind, OFFERS, Source, split_of};
+use crate::shared::generative::{self, Kind, Source, split_of};
+use crate::shared::settings::scaled;
 use lab::LabError;
 use lab::models::unet_s::unet_s;
 use training::workload::{Ready, Workload};
@@ -44,27 +45,19 @@ const LAYOUT: Layout = Layout {
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
-    info: || WorkloadInfo {
-        id: "digits-gen",
-        title: "8×8 handwritten digits to generate, U-net 8–16–32",
-        data: LAYOUT.data,
-        offers: OFFERS,
-        metrics: IMAGES,
-        metric: "sw2",
-        target: 0.1,
-        target_origin: "assumed",
-        budget_epochs: 80.0,
-        evaluate_every_epochs: 20.0,
-        split_sizes: [837, 240, 360],
-        settings: Settings::table(),
-        resolve: Settings::resolve,
-        card: include_str!("digits_gen.rs"),
-    },
+    title: "8×8 handwritten digits to generate, U-net 8–16–32",
+    data: DataName::Set(LAYOUT.data),
+    budget_epochs: 80.0,
+    evaluate_every_epochs: 20.0,
+    split_sizes: [837, 240, 360],
+    settings: Settings::table,
+    resolve: Settings::resolve,
     load: |_, sources, device| load(sources, device),
     network: |values, _, streams, device| {
-        Ok(unet_s(crate::shared::settings::scaled(8, values), streams, device)?)
+        let Settings { width } = Settings::read(values)?;
+        Ok(unet_s(scaled(8, width), streams, device)?)
     },
-    start: None,
+    ..generative::WORKLOAD
 };
 
 fn load(sources: &Sources, device: Device) -> Result<Ready, LabError> {

@@ -12,13 +12,14 @@
 //! `…@n`: the same model sampled with n evaluations of the network.
 
 use data::Sources;
-use ledger::catalogue::WorkloadInfo;
+use ledger::catalogue::DataName;
 use ledger::settings;
 use ledger::settings::Range;
 use tch::Device;
 
 use crate::shared::classification::{Layout, Normalisation};
-use crate::shared::generative::{IMAGES, Kind, OFFERS, Source, split_of};
+use crate::shared::generative::{self, Kind, Source, split_of};
+use crate::shared::settings::scaled;
 use lab::LabError;
 use lab::models::unet_s::unet_s;
 use training::workload::{Ready, Workload};
@@ -43,27 +44,19 @@ const LAYOUT: Layout = Layout {
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
-    info: || WorkloadInfo {
-        id: "mnist-gen",
-        title: "MNIST to generate, U-net 16–32–64",
-        data: LAYOUT.data,
-        offers: OFFERS,
-        metrics: IMAGES,
-        metric: "sw2",
-        target: 0.1,
-        target_origin: "assumed",
-        budget_epochs: 4.0,
-        evaluate_every_epochs: 1.0,
-        split_sizes: [52_000, 6_000, 10_000],
-        settings: Settings::table(),
-        resolve: Settings::resolve,
-        card: include_str!("mnist_gen.rs"),
-    },
+    title: "MNIST to generate, U-net 16–32–64",
+    data: DataName::Set(LAYOUT.data),
+    budget_epochs: 4.0,
+    evaluate_every_epochs: 1.0,
+    split_sizes: [52_000, 6_000, 10_000],
+    settings: Settings::table,
+    resolve: Settings::resolve,
     load: |_, sources, device| load(sources, device),
     network: |values, _, streams, device| {
-        Ok(unet_s(crate::shared::settings::scaled(16, values), streams, device)?)
+        let Settings { width } = Settings::read(values)?;
+        Ok(unet_s(scaled(16, width), streams, device)?)
     },
-    start: None,
+    ..generative::WORKLOAD
 };
 
 fn load(sources: &Sources, device: Device) -> Result<Ready, LabError> {

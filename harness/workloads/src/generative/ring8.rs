@@ -13,12 +13,13 @@
 
 use data::Samples;
 use data::planar::{self, Density};
-use ledger::catalogue::{MetricInfo, WorkloadInfo};
+use ledger::catalogue::{DataName, MetricInfo};
 use ledger::settings::Range;
 use ledger::{choice, settings};
 
 use crate::shared::classification::{Layout, Normalisation};
-use crate::shared::generative::{Kind, OFFERS, Source, share, smaller, split_of};
+use crate::shared::generative::{self, Kind, Source, share, smaller, split_of};
+use crate::shared::settings::scaled;
 use lab::models::mlp2d::mlp2d;
 use training::workload::Workload;
 
@@ -57,22 +58,14 @@ const METRICS: &[MetricInfo] = &[
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
-    info: || WorkloadInfo {
-        id: "ring8",
-        title: "eight normals in the plane, MLP 3×128",
-        data: "ring8",
-        offers: OFFERS,
-        metrics: METRICS,
-        metric: "sw2",
-        target: 0.1,
-        target_origin: "assumed",
-        budget_epochs: 62.5,
-        evaluate_every_epochs: 12.5,
-        split_sizes: [planar::TRAIN, planar::HELD_OUT, planar::HELD_OUT],
-        settings: Settings::table(),
-        resolve: Settings::resolve,
-        card: include_str!("ring8.rs"),
-    },
+    title: "eight normals in the plane, MLP 3×128",
+    data: DataName::Set("ring8"),
+    metrics: METRICS,
+    budget_epochs: 62.5,
+    evaluate_every_epochs: 12.5,
+    split_sizes: [planar::TRAIN, planar::HELD_OUT, planar::HELD_OUT],
+    settings: Settings::table,
+    resolve: Settings::resolve,
     load: |values, _, device| {
         let density = match Settings::read(values)?.density {
             Points::Ring8 => Density::Ring8,
@@ -89,7 +82,8 @@ pub static WORKLOAD: Workload = Workload {
         source.ready(&loaded.split.train, device)
     },
     network: |values, _, streams, device| {
-        Ok(mlp2d(2, crate::shared::settings::scaled(128, values), streams, device)?)
+        let Settings { width, .. } = Settings::read(values)?;
+        Ok(mlp2d(2, scaled(128, width), streams, device)?)
     },
-    start: None,
+    ..generative::WORKLOAD
 };

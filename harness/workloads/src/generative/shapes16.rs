@@ -14,12 +14,13 @@
 //! pixels, and `…@n`: the same model sampled with n evaluations of the network.
 
 use data::{Samples, shapes};
-use ledger::catalogue::{MetricInfo, WorkloadInfo};
+use ledger::catalogue::{DataName, MetricInfo};
 use ledger::settings;
 use ledger::settings::Range;
 
 use crate::shared::classification::{Layout, Normalisation};
-use crate::shared::generative::{Kind, OFFERS, Source, share, smaller, split_of};
+use crate::shared::generative::{self, Kind, Source, share, smaller, split_of};
+use crate::shared::settings::scaled;
 use lab::models::unet_s::unet_s;
 use training::workload::Workload;
 
@@ -64,22 +65,14 @@ const LAYOUT: Layout = Layout {
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
-    info: || WorkloadInfo {
-        id: "shapes16",
-        title: "16×16 shapes to generate, U-net 8–16–32",
-        data: LAYOUT.data,
-        offers: OFFERS,
-        metrics: METRICS,
-        metric: "sw2",
-        target: 0.1,
-        target_origin: "assumed",
-        budget_epochs: 10.0,
-        evaluate_every_epochs: 2.5,
-        split_sizes: [shapes::TRAIN, shapes::HELD_OUT, shapes::HELD_OUT],
-        settings: Settings::table(),
-        resolve: Settings::resolve,
-        card: include_str!("shapes16.rs"),
-    },
+    title: "16×16 shapes to generate, U-net 8–16–32",
+    data: DataName::Set(LAYOUT.data),
+    metrics: METRICS,
+    budget_epochs: 10.0,
+    evaluate_every_epochs: 2.5,
+    split_sizes: [shapes::TRAIN, shapes::HELD_OUT, shapes::HELD_OUT],
+    settings: Settings::table,
+    resolve: Settings::resolve,
     load: |_, _, device| {
         let loaded = shapes::load();
         let positions: Vec<u32> = (0..shapes::HELD_OUT).collect();
@@ -90,7 +83,8 @@ pub static WORKLOAD: Workload = Workload {
         source.ready(&loaded.split.train, device)
     },
     network: |values, _, streams, device| {
-        Ok(unet_s(crate::shared::settings::scaled(8, values), streams, device)?)
+        let Settings { width } = Settings::read(values)?;
+        Ok(unet_s(scaled(8, width), streams, device)?)
     },
-    start: None,
+    ..generative::WORKLOAD
 };

@@ -10,23 +10,22 @@
 //! algorithm gives the truth's exactly, so that 0 is the optimum.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use data::attr::{Grammar, LEVELS, quality};
 use data::sequences::{Place, Sequence, Sizes, distinct};
-use ledger::catalogue::{MetricInfo, WorkloadInfo};
+use ledger::catalogue::{DataName, MetricInfo};
 use ledger::digest::Digest;
 use ledger::settings;
 use tch::Device;
 
-use crate::shared::language::{Scores, Size, identity, mean, split};
+use crate::shared::generated;
+use crate::shared::language::{Scores, Size, mean, split};
 use lab::LabError;
 use lab::material::{Material, Tokens};
 use lab::models::gpt::gpt;
 use lab::objectives::Natural;
 use lab::offers;
-use training::judge::{Judge, Judged, Look};
-use training::splits::Splits;
+use training::judge::{Judge, Look};
 use training::workload::{Ready, Workload};
 
 settings! {
@@ -48,28 +47,24 @@ const LENGTH: usize = 33;
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
-    info: || WorkloadInfo {
-        id: "attr",
-        title: "grammar text of graded quality, small transformer",
-        data: "generated",
-        offers: &[offers::LOSS, offers::TOKENS, offers::SCORES],
-        metrics: METRICS,
-        metric: "excess",
-        target: 0.1,
-        target_origin: "assumed",
-        budget_epochs: 1.0,
-        evaluate_every_epochs: 0.125,
-        split_sizes: SIZES,
-        settings: Settings::table(),
-        resolve: Settings::resolve,
-        card: include_str!("attr.rs"),
-    },
+    title: "grammar text of graded quality, small transformer",
+    data: DataName::Generated,
+    offers: &[offers::LOSS, offers::TOKENS, offers::SCORES],
+    metrics: METRICS,
+    metric: "excess",
+    target: 0.1,
+    target_origin: "assumed",
+    budget_epochs: 1.0,
+    evaluate_every_epochs: 0.125,
+    split_sizes: SIZES,
+    settings: Settings::table,
+    resolve: Settings::resolve,
     load: |_, _, device| load(device),
     network: |values, material, streams, device| {
-        let Settings { size } = Settings::read(values).unwrap_or_default();
-        gpt(size.shape(material.vocabulary(), material.context()), streams, device)
+        let Settings { size } = Settings::read(values)?;
+        Ok(gpt(size.shape(material.vocabulary(), material.context()), streams, device)?)
     },
-    start: None,
+    ..Workload::BLANK
 };
 
 fn load(device: Device) -> Result<Ready, LabError> {
@@ -82,13 +77,8 @@ fn load(device: Device) -> Result<Ready, LabError> {
         grammar.draw(LENGTH, level, &mut random)
     };
     let parts = distinct(sizes, draw, Sequence::id)?;
-    let place = |examples: &[Sequence]| split(examples.iter(), LENGTH, device);
-    let splits = Splits {
-        train: place(&parts.train.examples)?,
-        probe: None,
-        validation: place(&parts.validation.examples)?,
-        test: place(&parts.test.examples)?,
-    };
+    let place = |texts: &[Sequence]| split(texts.iter(), LENGTH, device);
+    let (splits, identity) = generated::placed(&parts, place)?;
     let material = Material {
         loss: Some(Natural::Tokens),
         scores: splits.train.groups.iter().map(|&level| quality(level)).collect(),
@@ -107,7 +97,6 @@ fn load(device: Device) -> Result<Ready, LabError> {
     };
     let judge =
         Excess { validation: truth(&parts.validation.examples), test: truth(&parts.test.examples) };
-    let identity = Arc::new(identity(&parts));
     Ok(Ready { splits, identity, material, judge: Box::new(judge) })
 }
 
@@ -121,10 +110,7 @@ struct Excess {
 impl Judge for Excess {
     fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
         let nll = Scores::of(look.model.network, look.split)?.nll();
-        let truth = match look.judged {
-            Judged::Validation => self.validation,
-            Judged::Test => self.test,
-        };
+        let truth = look.judged.pick(self.validation, self.test);
         Ok(BTreeMap::from([("nll".to_owned(), nll), ("excess".to_owned(), nll - truth)]))
     }
 }
@@ -133,7 +119,7 @@ impl Judge for Excess {
 mod tests {
     use super::*;
     use ledger::settings::Values;
-    use training::judge::Model;
+    use training::judge::{Judged, Model};
 
     #[test]
     fn a_fresh_network_exceeds_the_truth_by_what_the_truth_knows() {

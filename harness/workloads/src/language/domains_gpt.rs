@@ -11,19 +11,18 @@
 //!
 //! Initial values have the deviations of PyTorch's layers, tables N(0, 1), as in `markov-gpt`.
 
-use std::sync::Arc;
-
 use data::domains::Domains;
 use data::sequences::{Place, Sequence, Sizes, distinct};
-use ledger::catalogue::{MetricInfo, WorkloadInfo};
+use ledger::catalogue::{DataName, MetricInfo};
 use ledger::digest::Digest;
 use ledger::order::bounded;
 use ledger::settings;
 use ledger::settings::{Range, SettingError, Values};
 use tch::{Device, TchError, Tensor};
 
+use crate::shared::generated;
 use crate::shared::initial::Initial;
-use crate::shared::language::{identity, spread};
+use crate::shared::language::spread;
 use crate::shared::markov::Excess;
 use lab::LabError;
 use lab::material::{Material, Tokens};
@@ -31,7 +30,6 @@ use lab::models::gpt::{Shape, gpt};
 use lab::objectives::Natural;
 use lab::offers;
 use lab::split::Split;
-use training::splits::Splits;
 use training::workload::{Ready, Workload};
 
 settings! {
@@ -72,25 +70,21 @@ const HEADS: u32 = 2;
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
-    info: || WorkloadInfo {
-        id: "domains-gpt",
-        title: "packs of Markov text from 6 domains, transformer of one block",
-        data: "generated",
-        offers: &[offers::LOSS, offers::TOKENS],
-        metrics: METRICS,
-        metric: "nll",
-        target: 2.95,
-        target_origin: "assumed",
-        budget_epochs: 1.0,
-        evaluate_every_epochs: 0.5,
-        split_sizes: SIZES,
-        settings: Settings::table(),
-        resolve,
-        card: include_str!("domains_gpt.rs"),
-    },
+    title: "packs of Markov text from 6 domains, transformer of one block",
+    data: DataName::Generated,
+    offers: &[offers::LOSS, offers::TOKENS],
+    metrics: METRICS,
+    metric: "nll",
+    target: 2.95,
+    target_origin: "assumed",
+    budget_epochs: 1.0,
+    evaluate_every_epochs: 0.5,
+    split_sizes: SIZES,
+    settings: Settings::table,
+    resolve,
     load: |values, _, device| load(values, device),
     network: |values, material, streams, device| {
-        let Settings { width, depth, initial, .. } = Settings::read(values).unwrap_or_default();
+        let Settings { width, depth, initial, .. } = Settings::read(values)?;
         let [width, depth, heads] = [width, depth, HEADS].map(|size| size as usize);
         let (vocabulary, context) = (material.vocabulary(), material.context());
         let shape = Shape { vocabulary, context, width, depth, heads, hidden: 2 * width };
@@ -98,7 +92,7 @@ pub static WORKLOAD: Workload = Workload {
         spread(&network)?;
         Ok(network)
     },
-    start: None,
+    ..Workload::BLANK
 };
 
 fn resolve(values: &Values) -> Result<Values, SettingError> {
@@ -130,13 +124,7 @@ fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
         Sequence { tokens: (0..sequences).flat_map(sequence).collect(), prompt: 1, group }
     };
     let parts = distinct(sizes, draw, Sequence::id)?;
-    let place = |packs: &[Sequence]| split(packs, sequences, device);
-    let splits = Splits {
-        train: place(&parts.train.examples)?,
-        probe: None,
-        validation: place(&parts.validation.examples)?,
-        test: place(&parts.test.examples)?,
-    };
+    let (splits, identity) = generated::placed(&parts, |packs| split(packs, sequences, device))?;
     let material = Material {
         loss: Some(Natural::Tokens),
         group_names: (1..=domains).map(|domain| format!("domain {domain}")).collect(),
@@ -160,7 +148,6 @@ fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
     };
     let judge =
         Excess { validation: truth(&parts.validation.examples), test: truth(&parts.test.examples) };
-    let identity = Arc::new(identity(&parts));
     Ok(Ready { splits, identity, material, judge: Box::new(judge) })
 }
 

@@ -8,7 +8,7 @@ use ledger::settings;
 use ledger::settings::{Range, SettingError};
 
 use crate::shared::language::spread;
-use crate::shared::markov::{Text, info, load};
+use crate::shared::markov::{self, Text};
 use lab::models::gpt::{Shape, gpt};
 use training::workload::Workload;
 
@@ -28,29 +28,20 @@ const HEADS: u32 = 4;
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
-    info: || {
-        let title = "order-2 Markov text, transformer of one block";
-        let card = include_str!("markov_gpt.rs");
-        info(
-            "markov-gpt",
-            title,
-            Settings::table(),
-            |values| {
-                let resolved = Settings::resolve(values)?;
-                let Settings { width, .. } = Settings::read(&resolved)?;
-                if width % HEADS != 0 {
-                    let expected = format!("a multiple of its {HEADS} attention heads");
-                    let (key, value) = ("width".to_owned(), width.to_string());
-                    return Err(SettingError::Invalid { key, value, expected });
-                }
-                Ok(resolved)
-            },
-            card,
-        )
+    title: "order-2 Markov text, transformer of one block",
+    settings: Settings::table,
+    resolve: |values| {
+        let resolved = Settings::resolve(values)?;
+        let Settings { width, .. } = Settings::read(&resolved)?;
+        if width % HEADS != 0 {
+            let expected = format!("a multiple of its {HEADS} attention heads");
+            let (key, value) = ("width".to_owned(), width.to_string());
+            return Err(SettingError::Invalid { key, value, expected });
+        }
+        Ok(resolved)
     },
-    load: |values, _, device| load(values, device),
     network: |values, material, streams, device| {
-        let Settings { width, depth, text } = Settings::read(values).unwrap_or_default();
+        let Settings { width, depth, text } = Settings::read(values)?;
         let (vocabulary, context) = (material.vocabulary(), material.context());
         let [width, depth, heads] = [width, depth, HEADS].map(|size| size as usize);
         let shape = Shape { vocabulary, context, width, depth, heads, hidden: 4 * width };
@@ -58,5 +49,5 @@ pub static WORKLOAD: Workload = Workload {
         spread(&network)?;
         Ok(network)
     },
-    start: None,
+    ..markov::WORKLOAD
 };

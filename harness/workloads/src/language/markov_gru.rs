@@ -6,7 +6,7 @@
 use ledger::settings;
 use ledger::settings::Range;
 
-use crate::shared::markov::{SYMBOLS, Text, info, load};
+use crate::shared::markov::{self, SYMBOLS, Text};
 use lab::models::gru::gru;
 use training::workload::Workload;
 
@@ -24,15 +24,13 @@ const VECTORS: usize = 24;
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
-    info: || {
-        let title = "order-2 Markov text, gated recurrent units";
-        let (table, card) = (Settings::table(), include_str!("markov_gru.rs"));
-        info("markov-gru", title, table, Settings::resolve, card)
-    },
-    load: |values, _, device| load(values, device),
+    title: "order-2 Markov text, gated recurrent units",
+    settings: Settings::table,
+    resolve: Settings::resolve,
     network: |values, _, streams, device| {
-        let Settings { width, text } = Settings::read(values).unwrap_or_default();
-        Ok(gru(SYMBOLS, VECTORS, width as usize, &text.initial.streams(streams), device)?)
+        let Settings { width, text } = Settings::read(values)?;
+        let streams = text.initial.streams(streams);
+        Ok(gru(SYMBOLS, VECTORS, width as usize, &streams, device)?)
     },
-    start: None,
+    ..markov::WORKLOAD
 };

@@ -17,7 +17,7 @@
 use ledger::settings;
 use ledger::settings::Range;
 
-use crate::shared::markov::{SYMBOLS, Text, info, load};
+use crate::shared::markov::{self, SYMBOLS, Text};
 use lab::models::ngram::{Shape, ngram};
 use training::workload::Workload;
 
@@ -32,16 +32,13 @@ settings! {
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
-    info: || {
-        let title = "order-2 Markov text, neural 6-gram model";
-        let (table, card) = (Settings::table(), include_str!("markov_mlp.rs"));
-        info("markov-mlp", title, table, Settings::resolve, card)
-    },
-    load: |values, _, device| load(values, device),
+    title: "order-2 Markov text, neural 6-gram model",
+    settings: Settings::table,
+    resolve: Settings::resolve,
     network: |values, _, streams, device| {
-        let Settings { hidden, text } = Settings::read(values).unwrap_or_default();
+        let Settings { hidden, text } = Settings::read(values)?;
         let shape = Shape::six(SYMBOLS, hidden as usize);
         Ok(ngram(shape, &text.initial.streams(streams), device)?)
     },
-    start: None,
+    ..markov::WORKLOAD
 };

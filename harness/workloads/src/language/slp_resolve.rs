@@ -13,22 +13,21 @@
 use data::sequences::{Place, Sequence, Sizes, distinct};
 use data::slp::Alphabet;
 use data::slp::resolve::Resolve;
-use ledger::catalogue::{MetricInfo, WorkloadInfo};
+use ledger::catalogue::{DataName, MetricInfo};
 use ledger::digest::Digest;
 use ledger::settings::{Range, SettingError, Values};
 use ledger::{choice, settings};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use tch::Device;
 
-use crate::shared::language::{self, Scores, Size, identity, split};
+use crate::shared::generated;
+use crate::shared::language::{self, Scores, Size, split};
 use lab::LabError;
 use lab::material::{Material, Tokens};
 use lab::models::gpt::{bidirectional, gpt};
 use lab::objectives::Natural;
 use lab::offers;
 use training::judge::{Judge, Look};
-use training::splits::Splits;
 use training::workload::{Ready, Workload};
 
 choice! {
@@ -75,35 +74,31 @@ const PROBE: u32 = 128;
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
-    info: || WorkloadInfo {
-        id: "slp-resolve",
-        title: "registers to resolve, small transformer",
-        data: "generated",
-        offers: &[offers::LOSS, offers::TOKENS, offers::GROUPS],
-        metrics: METRICS,
-        metric: "accuracy",
-        target: 0.95,
-        target_origin: "assumed",
-        budget_epochs: 2.0,
-        evaluate_every_epochs: 0.0625,
-        split_sizes: SIZES,
-        settings: Settings::table(),
-        resolve: |values| {
-            let resolved = Settings::resolve(values)?;
-            let Resolve { names, .. } = Settings::read(values)?.rendering();
-            let registers = Settings::read(values)?.rendering().registers();
-            if registers > usize::from(names) {
-                return Err(SettingError::Joint(format!(
-                    "names is {names}, but {registers} registers need as many"
-                )));
-            }
-            Ok(resolved)
-        },
-        card: include_str!("slp_resolve.rs"),
+    title: "registers to resolve, small transformer",
+    data: DataName::Generated,
+    offers: &[offers::LOSS, offers::TOKENS, offers::GROUPS],
+    metrics: METRICS,
+    metric: "accuracy",
+    target: 0.95,
+    target_origin: "assumed",
+    budget_epochs: 2.0,
+    evaluate_every_epochs: 0.0625,
+    split_sizes: SIZES,
+    settings: Settings::table,
+    resolve: |values| {
+        let resolved = Settings::resolve(values)?;
+        let Resolve { names, .. } = Settings::read(values)?.rendering();
+        let registers = Settings::read(values)?.rendering().registers();
+        if registers > usize::from(names) {
+            return Err(SettingError::Joint(format!(
+                "names is {names}, but {registers} registers need as many"
+            )));
+        }
+        Ok(resolved)
     },
     load: |values, _, device| load(values, device),
     network: |values, material, streams, device| {
-        let Settings { size, causal, .. } = Settings::read(values).unwrap_or_default();
+        let Settings { size, causal, .. } = Settings::read(values)?;
         let shape = size.shape(material.vocabulary(), material.context());
         let network = match causal {
             true => gpt(shape, streams, device),
@@ -112,7 +107,7 @@ pub static WORKLOAD: Workload = Workload {
         language::spread(&network)?;
         Ok(network)
     },
-    start: None,
+    ..Workload::BLANK
 };
 
 impl Settings {
@@ -137,12 +132,7 @@ fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
     let draw = |place: Place| rendering.draw(place.index % rendering.chain, &mut random);
     let parts = distinct(sizes, draw, Sequence::id)?;
     let place = |examples: &[Sequence]| split(examples.iter(), rendering.length(), device);
-    let splits = Splits {
-        train: place(&parts.train.examples)?,
-        probe: Some(place(&parts.probe.examples)?),
-        validation: place(&parts.validation.examples)?,
-        test: place(&parts.test.examples)?,
-    };
+    let (splits, identity) = generated::placed(&parts, place)?;
     let material = Material {
         loss: Some(Natural::Tokens),
         group_names: (1..=skills).map(|skill| format!("position {skill}")).collect(),
@@ -157,7 +147,7 @@ fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
         ..Material::default()
     };
     let judge = Box::new(Skills { skills });
-    Ok(Ready { splits, identity: Arc::new(identity(&parts)), material, judge })
+    Ok(Ready { splits, identity, material, judge })
 }
 
 /// Accuracy of the answer, overall and by skill.

@@ -13,20 +13,20 @@ use std::sync::Arc;
 use data::sequences::{Place, Sequence, Sizes, distinct};
 use data::slp::Alphabet;
 use data::slp::synth::Synth;
-use ledger::catalogue::{MetricInfo, WorkloadInfo};
+use ledger::catalogue::{DataName, MetricInfo};
 use ledger::digest::Digest;
 use ledger::settings;
 use tch::Device;
 
-use crate::shared::language::{Scores, Size, complete, identity, mean, split};
+use crate::shared::generated;
+use crate::shared::language::{Scores, Size, complete, mean, split};
 use lab::LabError;
 use lab::material::{Material, Tokens, Verifier};
 use lab::models::gpt::gpt;
 use lab::objectives::Natural;
 use lab::offers;
 use lab::seat::Outcome;
-use training::judge::{Judge, Judged, Look};
-use training::splits::Splits;
+use training::judge::{Judge, Look};
 use training::workload::{Ready, Workload};
 
 settings! {
@@ -52,34 +52,24 @@ const SYNTH: Synth = Synth { modulus: 7, shown: 4, statements: 3 };
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
-    info: || WorkloadInfo {
-        id: "slp-synth",
-        title: "programs from inputs and outputs, small transformer",
-        data: "generated",
-        offers: &[
-            offers::LOSS,
-            offers::TOKENS,
-            offers::RESPONSES,
-            offers::GROUPS,
-            offers::VERIFIER,
-        ],
-        metrics: METRICS,
-        metric: "nll",
-        target: 1.3,
-        target_origin: "assumed",
-        budget_epochs: 4.0,
-        evaluate_every_epochs: 0.25,
-        split_sizes: SIZES,
-        settings: Settings::table(),
-        resolve: Settings::resolve,
-        card: include_str!("slp_synth.rs"),
-    },
+    title: "programs from inputs and outputs, small transformer",
+    data: DataName::Generated,
+    offers: &[offers::LOSS, offers::TOKENS, offers::RESPONSES, offers::GROUPS, offers::VERIFIER],
+    metrics: METRICS,
+    metric: "nll",
+    target: 1.3,
+    target_origin: "assumed",
+    budget_epochs: 4.0,
+    evaluate_every_epochs: 0.25,
+    split_sizes: SIZES,
+    settings: Settings::table,
+    resolve: Settings::resolve,
     load: |_, _, device| load(device),
     network: |values, material, streams, device| {
-        let Settings { size } = Settings::read(values).unwrap_or_default();
-        gpt(size.shape(material.vocabulary(), material.context()), streams, device)
+        let Settings { size } = Settings::read(values)?;
+        Ok(gpt(size.shape(material.vocabulary(), material.context()), streams, device)?)
     },
-    start: None,
+    ..Workload::BLANK
 };
 
 fn load(device: Device) -> Result<Ready, LabError> {
@@ -89,12 +79,7 @@ fn load(device: Device) -> Result<Ready, LabError> {
     let draw = |place: Place| SYNTH.draw(place.index % SYNTH.statements, &mut random);
     let parts = distinct(sizes, draw, Sequence::id)?;
     let place = |examples: &[Sequence]| split(examples.iter(), SYNTH.length(), device);
-    let splits = Splits {
-        train: place(&parts.train.examples)?,
-        probe: Some(place(&parts.probe.examples)?),
-        validation: place(&parts.validation.examples)?,
-        test: place(&parts.test.examples)?,
-    };
+    let (splits, identity) = generated::placed(&parts, place)?;
     let material = Material {
         loss: Some(Natural::Tokens),
         group_names: (1..=SYNTH.statements).map(|count| format!("{count} statements")).collect(),
@@ -109,7 +94,6 @@ fn load(device: Device) -> Result<Ready, LabError> {
         verifier: Some(Arc::new(Checker { prompts: prompts(&parts.train.examples) })),
         ..Material::default()
     };
-    let identity = Arc::new(identity(&parts));
     let [validation, test] = [parts.validation.examples, parts.test.examples];
     Ok(Ready { splits, identity, material, judge: Box::new(Programs { validation, test }) })
 }
@@ -152,10 +136,7 @@ impl Judge for Programs {
             ("nll".to_owned(), scores.nll()),
         ]);
         if look.last {
-            let examples = match look.judged {
-                Judged::Validation => &self.validation,
-                Judged::Test => &self.test,
-            };
+            let examples = look.judged.pick(&self.validation, &self.test);
             let prompts: Vec<_> =
                 examples.iter().map(|example| &example.tokens[..example.prompt]).collect();
             let longest = SYNTH.longest_response();

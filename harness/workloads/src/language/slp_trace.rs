@@ -15,21 +15,21 @@ use std::sync::Arc;
 use data::sequences::{Place, Sequence, Sizes, distinct};
 use data::slp::trace::{Trace, Traced};
 use data::slp::{Alphabet, Program};
-use ledger::catalogue::{MetricInfo, WorkloadInfo};
+use ledger::catalogue::{DataName, MetricInfo};
 use ledger::digest::Digest;
 use ledger::settings;
 use ledger::settings::{Range, Values};
 use tch::Device;
 
-use crate::shared::language::{Scores, Size, complete, identity, mean, split};
+use crate::shared::generated;
+use crate::shared::language::{Scores, Size, complete, mean, split};
 use lab::LabError;
 use lab::material::{Material, Tokens, Verifier};
 use lab::models::gpt::gpt;
 use lab::objectives::Natural;
 use lab::offers;
 use lab::seat::Outcome;
-use training::judge::{Judge, Judged, Look};
-use training::splits::Splits;
+use training::judge::{Judge, Look};
 use training::workload::{Ready, Workload};
 
 settings! {
@@ -64,43 +64,33 @@ const NAMES: u16 = 10;
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
-    info: || WorkloadInfo {
-        id: "slp-trace",
-        title: "worked answers to questions modulo 13, small transformer",
-        data: "generated",
-        offers: &[
-            offers::LOSS,
-            offers::TOKENS,
-            offers::RESPONSES,
-            offers::GROUPS,
-            offers::VERIFIER,
-        ],
-        metrics: METRICS,
-        metric: "steps",
-        target: 0.7,
-        target_origin: "assumed",
-        budget_epochs: 10.0,
-        evaluate_every_epochs: 1.0,
-        split_sizes: SIZES,
-        settings: Settings::table(),
-        resolve: |values| {
-            let resolved = Settings::resolve(values)?;
-            let Settings { fewest, most, .. } = Settings::read(values)?;
-            if fewest > most {
-                return Err(ledger::settings::SettingError::Joint(format!(
-                    "fewest is {fewest}, but must be at most most, which is {most}"
-                )));
-            }
-            Ok(resolved)
-        },
-        card: include_str!("slp_trace.rs"),
+    title: "worked answers to questions modulo 13, small transformer",
+    data: DataName::Generated,
+    offers: &[offers::LOSS, offers::TOKENS, offers::RESPONSES, offers::GROUPS, offers::VERIFIER],
+    metrics: METRICS,
+    metric: "steps",
+    target: 0.7,
+    target_origin: "assumed",
+    budget_epochs: 10.0,
+    evaluate_every_epochs: 1.0,
+    split_sizes: SIZES,
+    settings: Settings::table,
+    resolve: |values| {
+        let resolved = Settings::resolve(values)?;
+        let Settings { fewest, most, .. } = Settings::read(values)?;
+        if fewest > most {
+            return Err(ledger::settings::SettingError::Joint(format!(
+                "fewest is {fewest}, but must be at most most, which is {most}"
+            )));
+        }
+        Ok(resolved)
     },
     load: |values, _, device| load(values, device),
     network: |values, material, streams, device| {
-        let Settings { size, .. } = Settings::read(values).unwrap_or_default();
-        gpt(size.shape(material.vocabulary(), material.context()), streams, device)
+        let Settings { size, .. } = Settings::read(values)?;
+        Ok(gpt(size.shape(material.vocabulary(), material.context()), streams, device)?)
     },
-    start: None,
+    ..Workload::BLANK
 };
 
 fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
@@ -121,12 +111,7 @@ fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
         let sequences: Vec<&Sequence> = examples.iter().map(|traced| &traced.sequence).collect();
         split(sequences.into_iter(), trace.length(), device)
     };
-    let splits = Splits {
-        train: place(&parts.train.examples)?,
-        probe: Some(place(&parts.probe.examples)?),
-        validation: place(&parts.validation.examples)?,
-        test: place(&parts.test.examples)?,
-    };
+    let (splits, identity) = generated::placed(&parts, place)?;
     let programs = parts.train.examples.iter().map(|traced| traced.program.clone()).collect();
     let material = Material {
         loss: Some(Natural::Tokens),
@@ -142,7 +127,6 @@ fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
         verifier: Some(Arc::new(Checker { trace: trace.clone(), programs })),
         ..Material::default()
     };
-    let identity = Arc::new(identity(&parts));
     let judge = Box::new(Answers {
         trace,
         validation: parts.validation.examples,
@@ -200,10 +184,7 @@ impl Judge for Answers {
             ("nll".to_owned(), scores.nll()),
         ]);
         if look.last {
-            let examples = match look.judged {
-                Judged::Validation => &self.validation,
-                Judged::Test => &self.test,
-            };
+            let examples = look.judged.pick(&self.validation, &self.test);
             let prompts: Vec<_> = examples
                 .iter()
                 .map(|Traced { sequence, .. }| &sequence.tokens[..sequence.prompt])
@@ -222,7 +203,7 @@ impl Judge for Answers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use training::judge::Model;
+    use training::judge::{Judged, Model};
     use training::trial::Stage;
 
     fn stage() -> Stage {

@@ -15,7 +15,8 @@ use crate::shared::text;
 use training::workload::Workload;
 
 /// The workload.
-pub static WORKLOAD: Workload = text::workload(
-    || text::info("text-byte", "bytes of a text, small transformer", include_str!("text_byte.rs")),
-    |values, sources, device| text::load(values, Unit::Byte, sources, device),
-);
+pub static WORKLOAD: Workload = Workload {
+    title: "bytes of a text, small transformer",
+    load: |values, sources, device| text::load(values, Unit::Byte, sources, device),
+    ..text::WORKLOAD
+};

@@ -15,13 +15,8 @@ use crate::shared::text;
 use training::workload::Workload;
 
 /// The workload.
-pub static WORKLOAD: Workload = text::workload(
-    || {
-        text::info(
-            "text-char",
-            "characters of a text, small transformer",
-            include_str!("text_char.rs"),
-        )
-    },
-    |values, sources, device| text::load(values, Unit::Character, sources, device),
-);
+pub static WORKLOAD: Workload = Workload {
+    title: "characters of a text, small transformer",
+    load: |values, sources, device| text::load(values, Unit::Character, sources, device),
+    ..text::WORKLOAD
+};

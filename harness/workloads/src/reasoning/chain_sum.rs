@@ -17,11 +17,11 @@ use std::sync::Arc;
 
 use data::puzzles::Sizes;
 use data::puzzles::chain_sum::ChainSum;
-use ledger::catalogue::{MetricInfo, WorkloadInfo};
+use ledger::catalogue::MetricInfo;
 use ledger::settings;
 use ledger::settings::Range;
 
-use crate::shared::puzzles::{OFFERS, PuzzleSet, accuracy};
+use crate::shared::puzzles::{self, PuzzleSet, accuracy};
 use training::workload::Workload;
 
 settings! {
@@ -51,30 +51,23 @@ const METRICS: &[MetricInfo] = &[
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
-    info: || WorkloadInfo {
-        id: "chain-sum",
-        title: "running sums modulo 5, answers checked by a verifier, GPT of 2 blocks",
-        data: "chain-sum",
-        offers: OFFERS,
-        metrics: METRICS,
-        metric: "accuracy",
-        target: 0.9,
-        target_origin: "assumed",
-        budget_epochs: 1.6,
-        evaluate_every_epochs: 0.16,
-        split_sizes: [1_800, 300, 960],
-        settings: Settings::table(),
-        resolve: Settings::resolve,
-        card: include_str!("chain_sum.rs"),
-    },
+    title: "running sums modulo 5, answers checked by a verifier, GPT of 2 blocks",
+    metrics: METRICS,
+    target: 0.9,
+    budget_epochs: 1.6,
+    evaluate_every_epochs: 0.16,
+    split_sizes: [1_800, 300, 960],
+    settings: Settings::table,
+    resolve: Settings::resolve,
     load: |values, _, device| set(&Settings::read(values)?).load(device),
     network: |values, _, streams, device| {
-        Ok(set(&Settings::read(values).unwrap_or_default()).network(streams, device)?)
+        Ok(set(&Settings::read(values)?).network(streams, device)?)
     },
     start: Some(|network, _, values, streams, artefacts| {
         let settings = Settings::read(values)?;
         set(&settings).start(network, settings.start_accuracy, values, streams, artefacts)
     }),
+    ..puzzles::WORKLOAD
 };
 
 fn set(settings: &Settings) -> PuzzleSet {

@@ -14,11 +14,11 @@ use std::sync::Arc;
 
 use data::puzzles::Sizes;
 use data::puzzles::countdown::Countdown;
-use ledger::catalogue::{MetricInfo, WorkloadInfo};
+use ledger::catalogue::MetricInfo;
 use ledger::settings;
 use ledger::settings::Range;
 
-use crate::shared::puzzles::{OFFERS, PuzzleSet, accuracy};
+use crate::shared::puzzles::{self, PuzzleSet, accuracy};
 use training::workload::Workload;
 
 settings! {
@@ -43,30 +43,23 @@ const METRICS: &[MetricInfo] = &[
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
-    info: || WorkloadInfo {
-        id: "countdown",
-        title: "expressions that make a target, checked by a verifier, GPT of 2 blocks",
-        data: "countdown",
-        offers: OFFERS,
-        metrics: METRICS,
-        metric: "accuracy",
-        target: 0.6,
-        target_origin: "assumed",
-        budget_epochs: 3.2,
-        evaluate_every_epochs: 0.32,
-        split_sizes: [900, 180, 450],
-        settings: Settings::table(),
-        resolve: Settings::resolve,
-        card: include_str!("countdown.rs"),
-    },
+    title: "expressions that make a target, checked by a verifier, GPT of 2 blocks",
+    metrics: METRICS,
+    target: 0.6,
+    budget_epochs: 3.2,
+    evaluate_every_epochs: 0.32,
+    split_sizes: [900, 180, 450],
+    settings: Settings::table,
+    resolve: Settings::resolve,
     load: |values, _, device| set(&Settings::read(values)?).load(device),
     network: |values, _, streams, device| {
-        Ok(set(&Settings::read(values).unwrap_or_default()).network(streams, device)?)
+        Ok(set(&Settings::read(values)?).network(streams, device)?)
     },
     start: Some(|network, _, values, streams, artefacts| {
         let settings = Settings::read(values)?;
         set(&settings).start(network, settings.start_accuracy, values, streams, artefacts)
     }),
+    ..puzzles::WORKLOAD
 };
 
 fn set(_: &Settings) -> PuzzleSet {

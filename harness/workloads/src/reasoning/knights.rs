@@ -15,11 +15,11 @@ use std::sync::Arc;
 
 use data::puzzles::Sizes;
 use data::puzzles::knights::Knights;
-use ledger::catalogue::{MetricInfo, WorkloadInfo};
+use ledger::catalogue::MetricInfo;
 use ledger::settings;
 use ledger::settings::Range;
 
-use crate::shared::puzzles::{OFFERS, PuzzleSet, accuracy};
+use crate::shared::puzzles::{self, PuzzleSet, accuracy};
 use training::workload::Workload;
 
 settings! {
@@ -45,30 +45,23 @@ const METRICS: &[MetricInfo] = &[
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
-    info: || WorkloadInfo {
-        id: "knights",
-        title: "knights and knaves, answers checked by a verifier, GPT of 2 blocks",
-        data: "knights",
-        offers: OFFERS,
-        metrics: METRICS,
-        metric: "accuracy",
-        target: 0.4,
-        target_origin: "assumed",
-        budget_epochs: 6.0,
-        evaluate_every_epochs: 0.6,
-        split_sizes: [480, 160, 400],
-        settings: Settings::table(),
-        resolve: Settings::resolve,
-        card: include_str!("knights.rs"),
-    },
+    title: "knights and knaves, answers checked by a verifier, GPT of 2 blocks",
+    metrics: METRICS,
+    target: 0.4,
+    budget_epochs: 6.0,
+    evaluate_every_epochs: 0.6,
+    split_sizes: [480, 160, 400],
+    settings: Settings::table,
+    resolve: Settings::resolve,
     load: |values, _, device| set(&Settings::read(values)?).load(device),
     network: |values, _, streams, device| {
-        Ok(set(&Settings::read(values).unwrap_or_default()).network(streams, device)?)
+        Ok(set(&Settings::read(values)?).network(streams, device)?)
     },
     start: Some(|network, _, values, streams, artefacts| {
         let settings = Settings::read(values)?;
         set(&settings).start(network, settings.start_accuracy, values, streams, artefacts)
     }),
+    ..puzzles::WORKLOAD
 };
 
 fn set(_: &Settings) -> PuzzleSet {

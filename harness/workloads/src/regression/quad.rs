@@ -11,17 +11,16 @@
 //! seeds: a seed draws the order, or the ties of a sorted one.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use data::quad::{DIMENSION, Equation};
 pub use data::quad::{Quad, excess_risk};
 use data::sequences::{Sizes, distinct};
-use ledger::catalogue::{MetricInfo, WorkloadInfo};
+use ledger::catalogue::{DataName, MetricInfo};
 use ledger::settings;
 use ledger::settings::{Range, Values};
 use tch::{Device, TchError, Tensor};
 
-use crate::shared::language::identity;
+use crate::shared::generated;
 use lab::LabError;
 use lab::material::Material;
 use lab::models::Builder;
@@ -30,7 +29,6 @@ use lab::objectives::Natural;
 use lab::offers;
 use lab::split::Split;
 use training::judge::{Judge, Look};
-use training::splits::Splits;
 use training::workload::{Ready, Workload};
 
 settings! {
@@ -52,29 +50,25 @@ const SIZES: [u32; 3] = [3_000, 1, 1];
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
-    info: || WorkloadInfo {
-        id: "quad",
-        title: "noisy least squares with a power-law spectrum",
-        data: "generated",
-        offers: &[offers::LOSS, offers::SCORES],
-        metrics: METRICS,
-        metric: "excess",
-        target: 0.05,
-        target_origin: "assumed",
-        budget_epochs: 1.0,
-        evaluate_every_epochs: 0.1,
-        split_sizes: SIZES,
-        settings: Settings::table(),
-        resolve: Settings::resolve,
-        card: include_str!("quad.rs"),
-    },
+    title: "noisy least squares with a power-law spectrum",
+    data: DataName::Generated,
+    offers: &[offers::LOSS, offers::SCORES],
+    metrics: METRICS,
+    metric: "excess",
+    target: 0.05,
+    target_origin: "assumed",
+    budget_epochs: 1.0,
+    evaluate_every_epochs: 0.1,
+    split_sizes: SIZES,
+    settings: Settings::table,
+    resolve: Settings::resolve,
     load: |values, _, device| load(values, device),
     network: |_, _, streams, device| {
         let mut builder = Builder::new(streams, device);
         let layer = builder.zeros("weights", DIMENSION, 1)?;
         Ok(builder.finish(vec![layer]))
     },
-    start: None,
+    ..Workload::BLANK
 };
 
 fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
@@ -84,18 +78,12 @@ fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
     let [train, validation, test] = SIZES;
     let sizes = Sizes { train, probe: 0, validation, test };
     let parts = distinct(sizes, |_| quad.draw(&mut random), Equation::id)?;
-    let splits = Splits {
-        train: split(&parts.train.examples, device)?,
-        probe: None,
-        validation: split(&parts.validation.examples, device)?,
-        test: split(&parts.test.examples, device)?,
-    };
+    let (splits, identity) = generated::placed(&parts, |equations| split(equations, device))?;
     let material = Material {
         loss: Some(Natural::Squares),
         scores: parts.train.examples.iter().map(|equation| equation.quality).collect(),
         ..Material::default()
     };
-    let identity = Arc::new(identity(&parts));
     Ok(Ready { splits, identity, material, judge: Box::new(Risk) })
 }
 

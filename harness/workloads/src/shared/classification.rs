@@ -15,18 +15,24 @@ use lab::split::Split;
 use training::judge::{Judge, Look};
 use training::metrics::classification::evaluate;
 use training::splits::{DataIdentity, Splits};
-use training::workload::Ready;
-
-/// What classification offers methods.
-pub const OFFERS: &[&str] = &[offers::LOSS, offers::CLASSES];
+use training::workload::{Ready, Workload};
 
 /// Metrics of a classifier of ten balanced classes.
-pub const METRICS: &[MetricInfo] = &[
+const METRICS: &[MetricInfo] = &[
     MetricInfo::share("accuracy", 0.1),
     MetricInfo::error("nll"),
     MetricInfo::error("ece"),
     MetricInfo::error("aurc"),
 ];
+
+/// What every classifier of ten classes declares alike.
+pub const WORKLOAD: Workload = Workload {
+    offers: &[offers::LOSS, offers::CLASSES],
+    metrics: METRICS,
+    metric: "accuracy",
+    target_origin: "assumed",
+    ..Workload::BLANK
+};
 
 /// How stored images become inputs.
 #[derive(Debug, Clone, Copy)]

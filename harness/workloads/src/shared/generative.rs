@@ -21,10 +21,7 @@ use lab::split::Split;
 use training::metrics::features::Features;
 use training::metrics::sliced_wasserstein::Projections;
 use training::splits::{DataIdentity, Splits};
-use training::workload::Ready;
-
-/// What these workloads offer methods.
-pub const OFFERS: &[&str] = &[offers::DENOISING];
+use training::workload::{Ready, Workload};
 
 /// Standard deviation of the data per coordinate after [`Layout::normalisation`].
 pub const SIGMA_DATA: f64 = 0.5;
@@ -40,7 +37,7 @@ pub const fn share(name: &'static str) -> MetricInfo {
 }
 
 /// Metrics of images without known factors.
-pub const IMAGES: &[MetricInfo] = &[
+const IMAGES: &[MetricInfo] = &[
     MetricInfo::error("sw2"),
     smaller("mmd2"),
     MetricInfo::error("fd_random"),
@@ -56,6 +53,16 @@ pub const IMAGES: &[MetricInfo] = &[
     MetricInfo::error("fd_classifier@4"),
     MetricInfo::error("fd_classifier@8"),
 ];
+
+/// What these workloads declare alike; the metrics are those of images without known factors.
+pub const WORKLOAD: Workload = Workload {
+    offers: &[offers::DENOISING],
+    metrics: IMAGES,
+    metric: "sw2",
+    target: 0.1,
+    target_origin: "assumed",
+    ..Workload::BLANK
+};
 
 /// What samples are, beside vectors.
 #[derive(Debug, Clone, Copy, PartialEq)]

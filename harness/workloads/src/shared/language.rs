@@ -1,7 +1,7 @@
 //! What workloads of token sequences have in common: sizes of the transformer, splits from
 //! sequences, scores token by token, and greedy completion.
 
-use data::sequences::{Parts, Sequence};
+use data::sequences::Sequence;
 use data::slp::Alphabet;
 use ledger::choice;
 use tch::{Device, Kind, TchError, Tensor};
@@ -12,7 +12,6 @@ use lab::models::gpt::Shape;
 use lab::network::{Network, Parameter, Role, values};
 use lab::objectives::{IGNORED, token_losses};
 use lab::split::Split;
-use training::splits::DataIdentity;
 
 choice! {
     /// Size of the transformer.
@@ -88,17 +87,6 @@ pub fn split<'a>(
     let shape = [rows as i64, columns as i64];
     let place = |values: &[i64]| Tensor::f_from_slice(values)?.f_view(shape)?.f_to_device(device);
     Ok(Split { stored: place(&inputs)?, labels: place(&labels)?, groups })
-}
-
-/// The identity of generated splits.
-#[must_use]
-pub fn identity<T>(parts: &Parts<T>) -> DataIdentity {
-    DataIdentity::new(
-        parts.train.ids.clone(),
-        &parts.validation.ids,
-        &parts.test.ids,
-        data::Origin::Generated,
-    )
 }
 
 /// Scores of every position that a loss is asked at, row by row.

@@ -2,27 +2,26 @@
 //! and how a model of it is judged.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use data::markov::{CONCENTRATION, LEVELS, Markov};
 use data::sequences::{Place, Sequence, Sizes, distinct};
-use ledger::catalogue::{MetricInfo, WorkloadInfo};
+use ledger::catalogue::{DataName, MetricInfo};
 use ledger::digest::Digest;
 use ledger::order::bounded;
 use ledger::settings;
-use ledger::settings::{Range, SettingError, SettingInfo, Values};
+use ledger::settings::{Range, Values};
 use tch::{Device, Kind, TchError, Tensor};
 
+use super::generated;
 use super::initial::Initial;
-use super::language::{Scores, identity, split};
+use super::language::{Scores, split};
 use lab::LabError;
 use lab::material::{Material, Tokens};
 use lab::objectives::{IGNORED, Natural};
 use lab::offers;
 use lab::split::Split;
-use training::judge::{Judge, Judged, Look};
-use training::splits::Splits;
-use training::workload::Ready;
+use training::judge::{Judge, Look};
+use training::workload::{Ready, Workload};
 
 settings! {
     /// Settings of the text.
@@ -57,37 +56,23 @@ const LENGTH: usize = 32;
 /// Symbols at the start of a document that are given.
 const GIVEN: usize = 2;
 
-/// The row of a workload of Markov text.
-pub fn info(
-    id: &'static str,
-    title: &'static str,
-    settings: Vec<SettingInfo>,
-    resolve: fn(&Values) -> Result<Values, SettingError>,
-    card: &'static str,
-) -> WorkloadInfo {
-    WorkloadInfo {
-        id,
-        title,
-        data: "generated",
-        offers: &[offers::LOSS, offers::TOKENS, offers::SCORES],
-        metrics: METRICS,
-        metric: "excess",
-        target: 1.0,
-        target_origin: "assumed",
-        budget_epochs: 1.0,
-        evaluate_every_epochs: 0.5,
-        split_sizes: SIZES,
-        settings,
-        resolve,
-        card,
-    }
-}
+/// All but the title, the settings and the network.
+pub const WORKLOAD: Workload = Workload {
+    data: DataName::Generated,
+    offers: &[offers::LOSS, offers::TOKENS, offers::SCORES],
+    metrics: METRICS,
+    metric: "excess",
+    target: 1.0,
+    target_origin: "assumed",
+    budget_epochs: 1.0,
+    evaluate_every_epochs: 0.5,
+    split_sizes: SIZES,
+    load: |values, _, device| load(values, device),
+    ..Workload::BLANK
+};
 
 /// Generates the text and puts it on the device.
-///
-/// # Errors
-/// When a setting is not valid or the device has no room.
-pub fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
+fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
     let Text { source, sample, examples, pack, .. } = Text::read(values)?;
     let chain = Markov::new(SYMBOLS, CONCENTRATION, u64::from(source))?;
     let [_, validation, test] = SIZES;
@@ -105,12 +90,7 @@ pub fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
     };
     let parts = distinct(sizes, draw, Sequence::id)?;
     let place = |examples: &[Sequence]| place(examples, pack as usize, device);
-    let splits = Splits {
-        train: place(&parts.train.examples)?,
-        probe: None,
-        validation: place(&parts.validation.examples)?,
-        test: place(&parts.test.examples)?,
-    };
+    let (splits, identity) = generated::placed(&parts, place)?;
     let truth = |example: &Sequence| -> f64 {
         let documents = example.tokens.chunks(LENGTH);
         documents.map(|document| chain.log_probability(document, example.group)).sum()
@@ -134,7 +114,6 @@ pub fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
     };
     let judge =
         Excess { validation: loss(&parts.validation.examples), test: loss(&parts.test.examples) };
-    let identity = Arc::new(identity(&parts));
     Ok(Ready { splits, identity, material, judge: Box::new(judge) })
 }
 
@@ -159,10 +138,7 @@ pub struct Excess {
 impl Judge for Excess {
     fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
         let scores = Scores::of(look.model.network, look.split)?;
-        let truth = match look.judged {
-            Judged::Validation => self.validation,
-            Judged::Test => self.test,
-        };
+        let truth = look.judged.pick(self.validation, self.test);
         Ok(BTreeMap::from([
             ("nll".to_owned(), scores.nll()),
             ("excess".to_owned(), scores.nll() - truth),
@@ -175,6 +151,7 @@ impl Judge for Excess {
 mod tests {
     use super::*;
     use lab::trial::with;
+    use training::judge::Judged;
     use training::trial::Stage;
 
     fn stage(pairs: [(&str, u32); 2]) -> Stage {

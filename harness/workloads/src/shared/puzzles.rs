@@ -12,7 +12,7 @@ use std::sync::Arc;
 use data::Origin;
 use data::puzzles::{self, Kind, Parts, Puzzle, Sizes};
 use data::split::sample_id;
-use ledger::catalogue::MetricInfo;
+use ledger::catalogue::{DataName, MetricInfo};
 use ledger::digest::Digest;
 use ledger::settings::Values;
 use ledger::streams::Streams;
@@ -30,19 +30,25 @@ use lab::rollout::{rows_of, verified};
 use lab::seat::{Facts, Gradients, Moment, Objective, Optimizer, Outcome};
 use lab::split::Split;
 use training::artefacts::Artefacts;
-use training::judge::{Judge, Judged, Look};
+use training::judge::{Judge, Look};
 use training::splits::{DataIdentity, Splits};
-use training::workload::Ready;
+use training::workload::{Ready, Workload};
 
-/// What puzzles offer methods.
-pub const OFFERS: &[&str] = &[
-    offers::LOSS,
-    offers::TOKENS,
-    offers::RESPONSES,
-    offers::GROUPS,
-    offers::VERIFIER,
-    offers::PROMPTS,
-];
+/// What puzzles declare alike.
+pub const WORKLOAD: Workload = Workload {
+    data: DataName::Generated,
+    offers: &[
+        offers::LOSS,
+        offers::TOKENS,
+        offers::RESPONSES,
+        offers::GROUPS,
+        offers::VERIFIER,
+        offers::PROMPTS,
+    ],
+    metric: "accuracy",
+    target_origin: "assumed",
+    ..Workload::BLANK
+};
 
 /// The end of a response, as a token.
 const END: i64 = puzzles::END as i64;
@@ -348,10 +354,7 @@ struct Solver {
 
 impl Judge for Solver {
     fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
-        let checker = match look.judged {
-            Judged::Validation => &self.validation,
-            Judged::Test => &self.test,
-        };
+        let checker = look.judged.pick(&self.validation, &self.test);
         let answers = checker.answers(look.model.network, look.split)?;
         let accuracies = by_group(&answers, self.difficulties.len());
         let mut metrics = BTreeMap::from([("accuracy".to_owned(), mean(&accuracies))]);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use data::Origin;
+use ledger::catalogue::DataName;
 use ledger::digest::Digest;
-use ledger::settings::{SettingError, Values, refuse_unknown};
 use tch::{Device, Kind, TchError, Tensor};
 
 use lab::LabError;
@@ -16,15 +16,16 @@ use lab::split::Split;
 use lab::teaching::Lattice;
 use training::judge::Judge;
 use training::splits::{DataIdentity, Splits};
-use training::workload::Ready;
+use training::workload::{Ready, Workload};
 
-/// What a workload of tasks offers methods.
-pub const OFFERS: &[&str] = &[offers::TASKS];
-
-/// The values of a workload that has no settings.
-pub fn no_settings(values: &Values) -> Result<Values, SettingError> {
-    refuse_unknown(values, &[]).map(|()| Values::new())
-}
+/// What workloads of tasks declare alike.
+pub const WORKLOAD: Workload = Workload {
+    data: DataName::Generated,
+    offers: &[offers::TASKS],
+    metric: "mastered",
+    target_origin: "assumed",
+    ..Workload::BLANK
+};
 
 /// A workload of tasks.
 pub struct Tasks {

@@ -2,15 +2,15 @@
 //! wrong label.
 
 use data::templates::Templates;
-use ledger::catalogue::WorkloadInfo;
+use ledger::catalogue::DataName;
 use ledger::settings;
-use ledger::settings::{Range, SettingError, SettingInfo, Values};
+use ledger::settings::{Range, Values};
 use tch::Device;
 
-use super::classification::{Layout, METRICS, Normalisation, OFFERS};
+use super::classification::{self, Layout, Normalisation};
 use super::initial::Initial;
 use lab::LabError;
-use training::workload::Ready;
+use training::workload::{Ready, Workload};
 
 settings! {
     /// Settings of the images.
@@ -32,31 +32,15 @@ settings! {
 /// Images to train on by default, to validate and to test on.
 const SIZES: [u32; 3] = [10_000, 1_000, 2_000];
 
-/// The row of a workload of templates.
-pub fn info(
-    id: &'static str,
-    title: &'static str,
-    settings: Vec<SettingInfo>,
-    resolve: fn(&Values) -> Result<Values, SettingError>,
-    card: &'static str,
-) -> WorkloadInfo {
-    WorkloadInfo {
-        id,
-        title,
-        data: "generated",
-        offers: OFFERS,
-        metrics: METRICS,
-        metric: "accuracy",
-        target: 0.9,
-        target_origin: "assumed",
-        budget_epochs: 1.0,
-        evaluate_every_epochs: 0.5,
-        split_sizes: SIZES,
-        settings,
-        resolve,
-        card,
-    }
-}
+/// All but the title, the settings and the network.
+pub const WORKLOAD: Workload = Workload {
+    data: DataName::Generated,
+    target: 0.9,
+    budget_epochs: 1.0,
+    evaluate_every_epochs: 0.5,
+    split_sizes: SIZES,
+    ..classification::WORKLOAD
+};
 
 /// Generates the images and puts them on the device, as rows of numbers where `flat`.
 ///

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use data::Sources;
 use data::text::windows::{self, SIZES, Unit, WINDOW};
-use ledger::catalogue::{MetricInfo, WorkloadInfo};
+use ledger::catalogue::{DataName, MetricInfo};
 use ledger::settings;
 use ledger::settings::Values;
 use tch::Device;
@@ -17,7 +17,7 @@ use lab::material::{Material, Tokens};
 use lab::models::gpt::gpt;
 use lab::objectives::Natural;
 use lab::offers;
-use training::judge::{Judge, Judged, Look};
+use training::judge::{Judge, Look};
 use training::splits::{DataIdentity, Splits};
 use training::workload::{Ready, Workload};
 
@@ -37,41 +37,25 @@ const METRICS: &[MetricInfo] = &[
     MetricInfo::share("accuracy", 0.0),
 ];
 
-/// A workload of text, in this unit.
-pub const fn workload(row: fn() -> WorkloadInfo, unit: Loader) -> Workload {
-    Workload {
-        info: row,
-        load: unit,
-        network: |values, material, streams, device| {
-            let Settings { size, .. } = Settings::read(values).unwrap_or_default();
-            gpt(size.shape(material.vocabulary(), material.context()), streams, device)
-        },
-        start: None,
-    }
-}
-
-/// Loads a text.
-type Loader = fn(&Values, &Sources, Device) -> Result<Ready, LabError>;
-
-/// The row of a workload of text.
-pub fn info(id: &'static str, title: &'static str, card: &'static str) -> WorkloadInfo {
-    WorkloadInfo {
-        id,
-        title,
-        data: "tinyshakespeare",
-        offers: &[offers::LOSS, offers::TOKENS],
-        metrics: METRICS,
-        metric: "bits_per_byte",
-        target: 3.0,
-        target_origin: "assumed",
-        budget_epochs: 1.0,
-        evaluate_every_epochs: 0.125,
-        split_sizes: SIZES,
-        settings: Settings::table(),
-        resolve: Settings::resolve,
-        card,
-    }
-}
+/// All but the title and the unit that the text is loaded in.
+pub const WORKLOAD: Workload = Workload {
+    data: DataName::Set("tinyshakespeare"),
+    offers: &[offers::LOSS, offers::TOKENS],
+    metrics: METRICS,
+    metric: "bits_per_byte",
+    target: 3.0,
+    target_origin: "assumed",
+    budget_epochs: 1.0,
+    evaluate_every_epochs: 0.125,
+    split_sizes: SIZES,
+    settings: Settings::table,
+    resolve: Settings::resolve,
+    network: |values, material, streams, device| {
+        let Settings { size, .. } = Settings::read(values)?;
+        Ok(gpt(size.shape(material.vocabulary(), material.context()), streams, device)?)
+    },
+    ..Workload::BLANK
+};
 
 /// Loads the text and cuts it into windows of tokens.
 ///
@@ -125,10 +109,7 @@ struct Compression {
 impl Judge for Compression {
     fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
         let scores = Scores::of(look.model.network, look.split)?;
-        let per_byte = match look.judged {
-            Judged::Validation => self.validation,
-            Judged::Test => self.test,
-        };
+        let per_byte = look.judged.pick(self.validation, self.test);
         Ok(BTreeMap::from([
             ("nll".to_owned(), scores.nll()),
             ("bits_per_byte".to_owned(), scores.nll() * per_byte),
@@ -140,17 +121,16 @@ impl Judge for Compression {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::language::{text_byte, text_char};
     use lab::trial::with;
     use std::path::PathBuf;
-    use training::judge::Model;
+    use training::judge::{Judged, Model};
     use training::trial::Stage;
 
-    fn metrics(workload: &'static Workload) -> (usize, BTreeMap<String, f64>) {
+    fn metrics(id: &str) -> (usize, BTreeMap<String, f64>) {
         let sources = Sources { data_dir: PathBuf::new(), cache_dir: PathBuf::new() };
         let folder = std::env::temp_dir().join(format!("palimpsest-text-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        let file = folder.join(format!("{}.txt", (workload.info)().id));
+        let file = folder.join(format!("{}.txt", id));
         // Four characters of nine bytes.
         let mut random = lab::trial::streams().generator("text");
         let text: String = (0..40_000)
@@ -158,7 +138,7 @@ mod tests {
             .collect();
         std::fs::write(&file, text).unwrap();
         let settings = with([("file", file.display().to_string().into()), ("size", "xs".into())]);
-        let stage = Stage::new(workload, &settings, &sources).unwrap();
+        let stage = Stage::new(crate::find(id).unwrap(), &settings, &sources).unwrap();
         std::fs::remove_file(&file).unwrap();
         let network = stage.network(1).unwrap();
         let Ready { splits, judge, material, .. } = stage.ready();
@@ -169,13 +149,13 @@ mod tests {
 
     #[test]
     fn a_fresh_network_needs_two_bits_for_one_of_four_characters_and_eight_for_a_byte() {
-        let (vocabulary, of_characters) = metrics(&text_char::WORKLOAD);
+        let (vocabulary, of_characters) = metrics("text-char");
         assert_eq!(vocabulary, 4);
         assert!((of_characters["nll"] - 4_f64.ln()).abs() < 0.1, "{of_characters:?}");
         // Nine bytes for four characters, within two deviations of some 1,250 of them.
         let ratio = of_characters["bits_per_byte"] / of_characters["nll"];
         assert!((ratio * 9.0 / 4.0 * 2_f64.ln() - 1.0).abs() < 0.06, "{ratio}");
-        let (vocabulary, of_bytes) = metrics(&text_byte::WORKLOAD);
+        let (vocabulary, of_bytes) = metrics("text-byte");
         assert_eq!(vocabulary, 256);
         assert!((of_bytes["bits_per_byte"] - 8.0).abs() < 0.2, "{of_bytes:?}");
     }

@@ -20,7 +20,7 @@
 
 use std::collections::BTreeMap;
 
-use ledger::catalogue::{MetricInfo, WorkloadInfo};
+use ledger::catalogue::MetricInfo;
 use ledger::seed::Seed;
 use ledger::streams::{Streams, unit_f64};
 use rand_pcg::Pcg64;
@@ -28,13 +28,13 @@ use tch::{Kind, TchError, Tensor};
 
 use crate::shared::hurdles::student::{Reinforce, policy};
 use crate::shared::hurdles::track::{HURDLES, SENSES, Track, drive, passed};
-use crate::shared::tasks::{OFFERS, Tasks, no_settings};
+use crate::shared::tasks::{self, Tasks};
 use lab::LabError;
 use lab::network::{Body, Layer, Network, Parameter, Role};
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::recipe::Step;
 use lab::teaching::Lattice;
-use training::judge::{Judge, Judged, Look};
+use training::judge::{Judge, Look};
 use training::workload::Workload;
 
 /// Seed of the fixed tasks that the student is judged on.
@@ -48,22 +48,12 @@ const METRICS: &[MetricInfo] = &[
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
-    info: || WorkloadInfo {
-        id: "hurdle-car",
-        title: "car through gaps of given width and distance, linear-tanh policy by REINFORCE",
-        data: "hurdle-car",
-        offers: OFFERS,
-        metrics: METRICS,
-        metric: "mastered",
-        target: 0.35,
-        target_origin: "assumed",
-        budget_epochs: 1.2,
-        evaluate_every_epochs: 0.1,
-        split_sizes: [2_500, 200, 400],
-        settings: Vec::new(),
-        resolve: no_settings,
-        card: include_str!("hurdle_car.rs"),
-    },
+    title: "car through gaps of given width and distance, linear-tanh policy by REINFORCE",
+    metrics: METRICS,
+    target: 0.35,
+    budget_epochs: 1.2,
+    evaluate_every_epochs: 0.1,
+    split_sizes: [2_500, 200, 400],
     load: |_, _, device| {
         let mut random = Streams::new(Seed::from_integer(JUDGED_SEED).bytes).generator("judged");
         let (validation, on_validation) = judged_tasks(200, &mut random);
@@ -94,7 +84,7 @@ pub static WORKLOAD: Workload = Workload {
         let body = Body::Layers(vec![Layer::Linear { weight: 0, bias: 1 }]);
         Ok(Network { parameters: vec![weight, bias], buffers: Vec::new(), body })
     },
-    start: None,
+    ..tasks::WORKLOAD
 };
 
 /// `count` tasks and a track of each; the first coordinate is stratified, so that exactly half of
@@ -115,10 +105,7 @@ struct Drives {
 
 impl Judge for Drives {
     fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
-        let tracks = match look.judged {
-            Judged::Validation => &self.on_validation,
-            Judged::Test => &self.on_test,
-        };
+        let tracks = look.judged.pick(&self.on_validation, &self.on_test);
         let policy = policy(look.model.network)?;
         let (mut mastered, mut share) = (0.0, 0.0);
         for track in tracks {

@@ -18,10 +18,10 @@
 
 use std::collections::BTreeMap;
 
-use ledger::catalogue::{MetricInfo, WorkloadInfo};
+use ledger::catalogue::MetricInfo;
 use tch::{Kind, TchError, Tensor};
 
-use crate::shared::tasks::{OFFERS, Tasks, no_settings};
+use crate::shared::tasks::{self, Tasks};
 use lab::LabError;
 use lab::network::{Body, Network, values};
 use lab::recipe::Step;
@@ -42,22 +42,12 @@ const METRICS: &[MetricInfo] =
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
-    info: || WorkloadInfo {
-        id: "task-grid",
-        title: "task space of 10 × 10 cells that open one after another, table of competences",
-        data: "task-grid",
-        offers: OFFERS,
-        metrics: METRICS,
-        metric: "mastered",
-        target: 0.2,
-        target_origin: "assumed",
-        budget_epochs: 2.0,
-        evaluate_every_epochs: 0.1,
-        split_sizes: [10_000, 100, 100],
-        settings: Vec::new(),
-        resolve: no_settings,
-        card: include_str!("task_grid.rs"),
-    },
+    title: "task space of 10 × 10 cells that open one after another, table of competences",
+    metrics: METRICS,
+    target: 0.2,
+    budget_epochs: 2.0,
+    evaluate_every_epochs: 0.1,
+    split_sizes: [10_000, 100, 100],
     load: |_, _, device| {
         let tasks = Tasks {
             id: "task-grid",
@@ -73,7 +63,7 @@ pub static WORKLOAD: Workload = Workload {
         let table = Tensor::f_zeros([SIDE as i64, SIDE as i64], (Kind::Float, device))?;
         Ok(Network { parameters: Vec::new(), buffers: vec![table], body: Body::Table })
     },
-    start: None,
+    ..tasks::WORKLOAD
 };
 
 /// Coordinates of one task per cell, `offset` from the cell's corner.

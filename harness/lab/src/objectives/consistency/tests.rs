@@ -116,6 +116,7 @@ fn trained(rules: Rules, steps: u64) -> (Network, f64) {
     let network = mlp2d(2, 64, &streams, Device::Cpu).unwrap();
     let material = Material::default();
     let task = Task {
+        method: "trial",
         workload: "trial",
         network: &network,
         examples: 64,

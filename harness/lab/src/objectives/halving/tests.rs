@@ -82,6 +82,7 @@ fn a_student_starts_as_its_teacher_and_the_teacher_stays() {
     let network = mlp2d(2, 8, &streams, Device::Cpu).unwrap();
     let material = Material::default();
     let task = Task {
+        method: "trial",
         workload: "trial",
         network: &network,
         examples: 8,
@@ -119,6 +120,7 @@ fn a_student_step_takes_three_evaluations_and_a_teachers_step_one() {
     let network = mlp2d(2, 8, &streams, Device::Cpu).unwrap();
     let material = Material::default();
     let task = Task {
+        method: "trial",
         workload: "trial",
         network: &network,
         examples: 8,

@@ -199,10 +199,7 @@ impl Judge for Samplewise {
             workload: "a workload of samples".to_owned(),
             reason: "no sampler".to_owned(),
         })?;
-        let ground = match look.judged {
-            Judged::Validation => &self.validation,
-            Judged::Test => &self.test,
-        };
+        let ground = look.judged.pick(&self.validation, &self.test);
         let samples = draw(look, sampler, ground, sampler.evaluations())?;
         let mut all = Found::from([named("sw2", self.sw2(ground, &samples)?)]);
         self.known(ground, &samples, &mut all)?;
