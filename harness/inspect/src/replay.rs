@@ -223,8 +223,10 @@ impl<'a> Replay<'a> {
     pub fn resume(&mut self, between: &Between) -> Result<(), LabError> {
         self.built.network.restore(&between.weights)?;
         match &mut self.built.recipe.step {
-            Step::Gradient { optimizer, .. } => inspectable_mut(optimizer.as_mut())
-                .map_or(Ok(()), |rule| rule.restore(&between.rule)),
+            Step::Gradient { optimizer, .. } => match inspectable_mut(optimizer.as_mut()) {
+                Some(rule) => rule.restore(&between.rule),
+                None => Err(LabError::Order("the update rule cannot put state back".to_owned())),
+            },
             Step::Learner(_) => Ok(()),
         }
     }
