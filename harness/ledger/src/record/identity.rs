@@ -61,3 +61,6 @@ impl Config<'_> {
         Digest::of_json(self)
     }
 }
+
+#[cfg(test)]
+mod tests;
