@@ -467,3 +467,30 @@ fn a_claim_without_workloads_is_about_those_where_both_arms_run() {
     let claims = made.analysis().claims;
     assert_eq!(claims.iter().map(|c| c.workload.as_str()).collect::<Vec<_>>(), ["w0"]);
 }
+
+#[test]
+fn the_json_of_a_suite_run_and_of_its_analysis_keeps_its_bytes() {
+    let mut made = Made::on_one(
+        &times(&[4.0, 6.0, 5.0]),
+        &times(&[2.0, 3.0, 2.5]),
+        vec![claim("time-to-target", 1.5), claim("test/nll", 0.05), claim("test/ece", 0.0)],
+    );
+    made.change = |record| {
+        if record.cell.ends_with('2') {
+            record.status = Status::Diverged;
+        }
+    };
+    let (suite, mut cells) = made.left();
+    cells[0].left = None;
+    let analysis = summarise(&suite, &cells);
+    let record = &cells[1].left.as_ref().unwrap().record;
+    insta::assert_snapshot!("suite_run", serde_json::to_string_pretty(&suite).unwrap());
+    insta::assert_snapshot!("analysis", serde_json::to_string_pretty(&analysis).unwrap());
+    insta::assert_snapshot!("record", serde_json::to_string_pretty(record).unwrap());
+    let again: SuiteRun = serde_json::from_value(serde_json::to_value(&suite).unwrap()).unwrap();
+    assert_eq!(again, suite);
+    let again: Analysis = serde_json::from_value(serde_json::to_value(&analysis).unwrap()).unwrap();
+    assert_eq!(again, analysis);
+    let again: RunRecord = serde_json::from_value(serde_json::to_value(record).unwrap()).unwrap();
+    assert_eq!(again, *record);
+}
