@@ -11,6 +11,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use analysis::plan::Plan;
+use ledger::goal::Goal;
 use serde::Serialize;
 
 use crate::cli::Exit;
@@ -143,7 +144,7 @@ pub fn print_plan(plan: &Plan, cost: &cost::Cost, json: bool) -> anyhow::Result<
                 "method": plan.arms[cell.arm].method,
                 "settings": plan.arms[cell.arm].settings,
                 "seed": cell.seed,
-                "budget_samples": plan.workloads[cell.workload].budget_samples,
+                "budget_samples": plan.workloads[cell.workload].goal.budget.samples,
             })
         });
         return print_json(&serde_json::json!({
@@ -165,14 +166,15 @@ pub fn print_plan(plan: &Plan, cost: &cost::Cost, json: bool) -> anyhow::Result<
     }
     print_text(&headline(plan, cost))?;
     for (index, workload) in plan.workloads.iter().enumerate() {
+        let Goal { target, budget } = &workload.goal;
         print_text(&format!(
             "\n{}  {} {} on validation ({}), budget {} samples, evaluated every {}\n",
             workload.label,
-            workload.metric,
-            workload.target,
-            workload.target_origin,
-            workload.budget_samples,
-            workload.evaluate_every_samples
+            target.metric,
+            target.value,
+            target.origin,
+            budget.samples,
+            budget.evaluate_every
         ))?;
         let costs = cost.per_run[index].iter();
         let rows = plan.arms_on(workload).zip(costs).map(|(planned, seconds)| {

@@ -121,7 +121,7 @@ fn suites(a: &Analysis, b: &Analysis, args: &Args) -> anyhow::Result<()> {
                 time.map_or_else(|| "not reached".to_owned(), |seconds| format!("{seconds:.3} s"))
             };
             let metric = |arm: &ArmAnalysis| {
-                let value = arm.at_budget.get(&format!("test/{}", workload.metric));
+                let value = arm.at_budget.get(&workload.target.test_key());
                 value.map_or_else(|| "–".to_owned(), |estimate| format!("{:.4}", estimate.value))
             };
             let absent = || "–".to_owned();

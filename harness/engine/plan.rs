@@ -5,6 +5,7 @@ use analysis::suite::{ClaimKind, ClaimUse, CompareBy, PaperNumber, When};
 use analysis::suite_run::SuiteRun;
 use analysis::summary::seeds_needed::{SeedsNeeded, Wish, plan as plan_seeds};
 use anyhow::{Context as _, bail};
+use ledger::goal::Goal;
 use ledger::record::Store;
 use palimpsest::cli::Exit;
 use palimpsest::cli::plan::Args;
@@ -113,9 +114,10 @@ fn change(plan: &Plan, stored: &SuiteRun) -> Option<String> {
     for workload in &plan.workloads {
         let found = stored.workloads.iter().find(|other| other.label == workload.label);
         let same = found.is_some_and(|other| {
-            other.budget_samples == workload.budget_samples
-                && other.target.to_bits() == workload.target.to_bits()
-                && other.metric == workload.metric
+            let Goal { target, budget } = &workload.goal;
+            other.budget_samples == budget.samples
+                && other.target.value.to_bits() == target.value.to_bits()
+                && other.target.metric == target.metric
         });
         if !same {
             return Some(format!("workload \"{}\"", workload.label));

@@ -34,11 +34,11 @@ pub fn estimate(plan: &Plan, store: &Store) -> Cost {
     let mut rates: BTreeMap<(String, String), Vec<f64>> = BTreeMap::new();
     for cell in store.cells().unwrap_or_default() {
         if let Ok(record) = store.record(&cell)
-            && record.goal.budget_samples > 0
+            && record.goal.budget.samples > 0
             && record.clocks.total > 0.0
         {
             #[expect(clippy::cast_precision_loss, reason = "sample counts stay far below 2^52")]
-            let rate = record.clocks.total / record.goal.budget_samples as f64;
+            let rate = record.clocks.total / record.goal.budget.samples as f64;
             rates.entry((record.workload, record.method)).or_default().push(rate);
         }
     }
@@ -49,7 +49,7 @@ pub fn estimate(plan: &Plan, store: &Store) -> Cost {
         let arms = plan.arms_on(workload).map(|arm| {
             let rates = rates.get(&(workload.id.clone(), arm.method.clone()))?;
             #[expect(clippy::cast_precision_loss, reason = "sample counts stay far below 2^52")]
-            let samples = workload.budget_samples as f64;
+            let samples = workload.goal.budget.samples as f64;
             Some(rates.get(rates.len() / 2)? * samples)
         });
         arms.collect()

@@ -179,12 +179,12 @@ impl<'a> Workload<'a> {
             raw.arms.iter().flat_map(|arm| arm.at_budget.keys().cloned()).collect();
         metrics.sort();
         metrics.dedup();
-        let main = format!("/{}", raw.metric);
+        let main = format!("/{}", raw.target.metric);
         metrics.retain(|name| !name.ends_with(&main));
         Ok(Self {
             raw,
             anchor: format!("workload-{}", index + 1),
-            target: text::significant(raw.target, 3),
+            target: text::significant(raw.target.value, 3),
             budget: text::fixed(raw.budget_samples as f64, 0),
             examples: text::fixed(raw.train_examples as f64, 0),
             root: text::short_hash(&raw.dataset_root),

@@ -12,6 +12,7 @@ use crate::suite::{
 use ledger::catalogue::{Catalogue, MetricInfo, hint};
 use ledger::digest::Digest;
 use ledger::given::GivenOrder;
+use ledger::goal::{self, Budget, Direction, Goal, Target};
 use ledger::lineage::Parents;
 use ledger::record::identity::CellKey;
 use ledger::record::planned::{PlannedArm, PlannedWorkload};
@@ -413,14 +414,14 @@ fn workload(
         let message = format!("evaluate_every is {every} epochs, more than the budget of {epochs}");
         return Err(Problem(path("evaluate_every"), message));
     }
-    let (target, target_origin) = match &used.target {
+    let (value, origin) = match &used.target {
         Some(target) => (target.value, target.origin.clone()),
         None => (info.target, info.target_origin.to_owned()),
     };
-    if !target.is_finite() {
+    if !value.is_finite() {
         return Err(Problem(
             path("target"),
-            format!("target is {target}, but must be a finite number"),
+            format!("target is {value}, but must be a finite number"),
         ));
     }
     Ok(PlannedWorkload {
@@ -428,12 +429,15 @@ fn workload(
         id: info.id.to_owned(),
         settings,
         metrics: info.metrics.iter().map(|metric| metric.owned()).collect(),
-        metric: info.metric.to_owned(),
-        higher_is_better: info.higher_is_better(),
-        target,
-        target_origin,
-        budget_samples: samples(epochs),
-        evaluate_every_samples: samples(every),
+        goal: Goal {
+            target: Target {
+                metric: info.metric.to_owned(),
+                direction: Direction::of(info.higher_is_better()),
+                value,
+                origin,
+            },
+            budget: Budget { samples: samples(epochs), evaluate_every: samples(every) },
+        },
     })
 }
 
@@ -539,7 +543,7 @@ fn check_claim(
     let judged = labels.workloads.iter().zip(&labels.metrics).filter(|(label, _)| named(label));
     let mut comparisons: Vec<String> = RATIOS.iter().map(|ratio| (*ratio).to_owned()).collect();
     for metric in judged.flat_map(|(_, metrics)| metrics.iter()) {
-        let splits = ["validation", "test"].map(|split| format!("{split}/{}", metric.name));
+        let splits = [goal::VALIDATION, goal::TEST].map(|split| goal::key(split, &metric.name));
         comparisons.extend(
             splits.into_iter().filter(|name| !comparisons.contains(name)).collect::<Vec<_>>(),
         );

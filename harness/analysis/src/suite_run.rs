@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::suite::{ClaimUse, EstimateUse, MembershipUse};
 use ledger::catalogue::MetricInfo;
+use ledger::goal::Target;
 use ledger::record::format::RecordError;
 use ledger::record::store::Store;
 use ledger::record::writer::write_atomic;
@@ -92,14 +93,9 @@ pub struct RunWorkload {
     /// Every metric it reports; none in files of before metrics were listed.
     #[serde(default)]
     pub metrics: Vec<MetricInfo<String>>,
-    /// Metric the target is set on.
-    pub metric: String,
-    /// Whether larger is better.
-    pub higher_is_better: bool,
-    /// Target on the validation split.
-    pub target: f64,
-    /// Where the target comes from.
-    pub target_origin: String,
+    /// What its runs were to reach.
+    #[serde(flatten)]
+    pub target: Target,
     /// Budget in samples.
     pub budget_samples: u64,
     /// Number of training examples.

@@ -16,7 +16,9 @@ pub mod summarise;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use ledger::goal::Target;
+use serde::ser::SerializeStruct as _;
+use serde::{Deserialize, Serialize, Serializer};
 
 use self::membership::MembershipAnalysis;
 use self::order_estimates::OrderEstimate;
@@ -75,24 +77,19 @@ pub struct StoppingAnalysis {
 }
 
 /// One workload's arms side by side.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct WorkloadAnalysis {
     /// Workload id, for example `digits-mlp`.
     pub workload: String,
     /// One line for people: data and model.
     pub title: String,
-    /// The metric that the target is set on, for example `accuracy`.
-    pub metric: String,
     /// Split on which the target is crossed, for example `validation`.
     pub split: String,
-    /// True when larger values of the metric are better.
-    pub higher_is_better: bool,
     /// The value of the metric that cannot be passed, where there is one.
     pub best: Option<f64>,
-    /// Target value of the metric.
-    pub target: f64,
-    /// Where the target comes from.
-    pub target_origin: String,
+    /// What the runs were to reach.
+    #[serde(flatten)]
+    pub target: Target,
     /// Budget in samples seen (τ of the restricted mean is its time analogue, per arm).
     pub budget_samples: u64,
     /// Number of training examples.
@@ -103,6 +100,40 @@ pub struct WorkloadAnalysis {
     pub baseline: Option<String>,
     /// One entry per arm, in the suite's order.
     pub arms: Vec<ArmAnalysis>,
+}
+
+/// The target's parts lie flat among the others, in an order that readers have known from the start.
+impl Serialize for WorkloadAnalysis {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self {
+            workload,
+            title,
+            split,
+            best,
+            target,
+            budget_samples,
+            train_examples,
+            dataset_root,
+            baseline,
+            arms,
+        } = self;
+        let Target { metric, direction, value, origin } = target;
+        let mut out = serializer.serialize_struct("WorkloadAnalysis", 13)?;
+        out.serialize_field("workload", workload)?;
+        out.serialize_field("title", title)?;
+        out.serialize_field("metric", metric)?;
+        out.serialize_field("split", split)?;
+        out.serialize_field("higher_is_better", &direction.is_higher())?;
+        out.serialize_field("best", best)?;
+        out.serialize_field("target", value)?;
+        out.serialize_field("target_origin", origin)?;
+        out.serialize_field("budget_samples", budget_samples)?;
+        out.serialize_field("train_examples", train_examples)?;
+        out.serialize_field("dataset_root", dataset_root)?;
+        out.serialize_field("baseline", baseline)?;
+        out.serialize_field("arms", arms)?;
+        out.end()
+    }
 }
 
 /// One arm on one workload, over its seeds.

@@ -7,13 +7,14 @@ use analysis::plan::descent::Parent;
 use anyhow::Context as _;
 use lab::LabError;
 use ledger::commitment::CommitmentEntry;
-use ledger::crossing::{Crossing, Direction, EvalPoint, crossing};
+use ledger::crossing::{Crossing, EvalPoint, crossing};
 use ledger::digest::Digest;
+use ledger::goal::{self, Target};
 use ledger::lineage::{Ancestor, Lineage, Parents};
 use ledger::order::Unit;
 use ledger::record::format::{
-    ClockSeconds, DISTURBED, DataSection, Event, GoalSection, IndexPlace, OrderSection,
-    RECORD_VERSION, RecordError, RunRecord, Status,
+    ClockSeconds, DISTURBED, DataSection, Event, IndexPlace, OrderSection, RECORD_VERSION,
+    RecordError, RunRecord, Status,
 };
 use ledger::record::identity::Config;
 use ledger::record::writer::RunWriter;
@@ -24,7 +25,7 @@ use training::artefacts::Kept;
 use training::cell::{CellSetup, Commitment, Outcome};
 use training::checkpoint::{self, FINAL, Weights};
 use training::clock::Clocks;
-use training::run::{Budget, Ending, Evaluation, Target};
+use training::run::{Ending, Evaluation};
 
 use super::{NamedSeed, Session};
 use crate::environment::environment;
@@ -94,11 +95,6 @@ impl Session {
         let workload = self.workload(cell.workload)?;
         let method = methods::find(&arm.method)
             .ok_or_else(|| anyhow::anyhow!("unknown method {}", arm.method))?;
-        let target = Target {
-            metric: planned.metric.clone(),
-            value: planned.target,
-            higher_is_better: planned.higher_is_better,
-        };
         let ready = self
             .ready
             .get(&Self::data_key(planned)?)
@@ -119,11 +115,7 @@ impl Session {
             settings: &arm.settings,
             seed: &seed.seed,
             config_hash: self.config_hash(cell, &parents)?,
-            budget: Budget {
-                samples: planned.budget_samples,
-                evaluate_every: planned.evaluate_every_samples,
-            },
-            target: &target,
+            goal: &planned.goal,
             device: self.device,
             artefacts: &artefacts,
             parents: weights,
@@ -328,14 +320,7 @@ impl<'a> Attempt<'a> {
                 validation_root: identity.validation_root,
                 test_root: identity.test_root,
             }),
-            goal: GoalSection {
-                metric: planned.metric.clone(),
-                higher_is_better: planned.higher_is_better,
-                target: planned.target,
-                target_origin: planned.target_origin.clone(),
-                budget_samples: planned.budget_samples,
-                evaluate_every_samples: planned.evaluate_every_samples,
-            },
+            goal: planned.goal.clone(),
             clocks: ClockSeconds::default(),
             time_to_target: None,
             last: std::collections::BTreeMap::new(),
@@ -366,7 +351,8 @@ impl<'a> Attempt<'a> {
             let save = |path: &std::path::Path| Ok(checkpoint::save(&outcome.network, path)?);
             self.writer.add::<anyhow::Error>(FINAL, save)?;
         }
-        let crossing = self.crossing(setup.target);
+        let target = &setup.goal.target;
+        let crossing = self.crossing(target);
         record.status =
             match (outcome.ending, crossing.as_ref().and_then(|crossing| crossing.isotonic)) {
                 (Ending::Diverged, _) => Status::Diverged,
@@ -381,18 +367,11 @@ impl<'a> Attempt<'a> {
             record.samples = last.samples;
         }
         // The first look at the test split is at the target; the last look is at the end.
-        let tested = |evaluation: &&Evaluation| {
-            evaluation.metrics.keys().any(|name| name.starts_with("test/"))
-        };
-        let metric = format!("validation/{}", setup.target.metric);
+        let tested =
+            |evaluation: &&Evaluation| evaluation.metrics.keys().any(|name| goal::is_test(name));
+        let metric = target.validation_key();
         let met = |evaluation: &Evaluation| {
-            evaluation.metrics.get(&metric).is_some_and(|value| {
-                if setup.target.higher_is_better {
-                    *value >= setup.target.value
-                } else {
-                    *value <= setup.target.value
-                }
-            })
+            evaluation.metrics.get(&metric).is_some_and(|value| target.is_met(*value))
         };
         if let Some(first) =
             self.evaluations.iter().find(tested).filter(|evaluation| met(evaluation))
@@ -440,7 +419,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn crossing(&self, target: &Target) -> Option<Crossing> {
-        let name = format!("validation/{}", target.metric);
+        let name = target.validation_key();
         let points: Vec<EvalPoint> = self
             .evaluations
             .iter()
@@ -451,12 +430,7 @@ impl<'a> Attempt<'a> {
                 value: evaluation.metrics.get(&name).copied().unwrap_or(f64::NAN),
             })
             .collect();
-        let direction = if target.higher_is_better {
-            Direction::HigherIsBetter
-        } else {
-            Direction::LowerIsBetter
-        };
-        crossing(&points, target.value, direction).ok()
+        crossing(&points, target.value, target.direction).ok()
     }
 }
 

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use ledger::digest::Digest;
+use ledger::goal::Budget;
 use ledger::transcript::Transcript;
 use tch::{TchError, Tensor};
 
@@ -15,7 +16,7 @@ use lab::seat::{Moment, OrderSource, Recipe, Step};
 use training::cell::{Built, CellSetup};
 use training::clock::{Clock, Monotonic};
 use training::judge::Judge;
-use training::run::{Budget, Run, rounds};
+use training::run::{Run, rounds};
 use training::workload::Ready;
 
 /// A cell at some step of its training.
@@ -73,7 +74,7 @@ impl<'a> Replay<'a> {
     #[must_use]
     pub fn moments(&self, order: &Replayed) -> Vec<(Moment, Vec<u32>)> {
         let recipe = &self.built.recipe;
-        let rounds = rounds(recipe, self.setup.examples(), self.setup.budget);
+        let rounds = rounds(recipe, self.setup.examples(), self.setup.goal.budget);
         let batch = recipe.batch_size.max(1);
         let total_steps = rounds.iter().map(|n| u64::from(n.div_ceil(batch))).sum();
         let total_epochs = u32::try_from(rounds.len()).unwrap_or(u32::MAX);
@@ -133,7 +134,7 @@ impl<'a> Replay<'a> {
     /// Steps of the whole run.
     #[must_use]
     pub fn steps(&self) -> u64 {
-        let rounds = rounds(&self.built.recipe, self.setup.examples(), self.setup.budget);
+        let rounds = rounds(&self.built.recipe, self.setup.examples(), self.setup.goal.budget);
         rounds.iter().map(|n| u64::from(n.div_ceil(self.batch_size().max(1)))).sum()
     }
 
@@ -147,9 +148,9 @@ impl<'a> Replay<'a> {
         part: Range<u64>,
         watch: Option<Watch<'_>>,
     ) -> Result<Vec<u64>, LabError> {
-        let CellSetup { ready, budget, target, device, .. } = *self.setup;
+        let CellSetup { ready, goal, device, .. } = *self.setup;
         let Built { streams, effective_seed, network, recipe, .. } = &mut self.built;
-        let every = watch.map_or(budget.evaluate_every, |watch| watch.every.max(1));
+        let every = watch.map_or(goal.budget.evaluate_every, |watch| watch.every.max(1));
         let mut looks = Vec::new();
         let _ = Run {
             network,
@@ -163,8 +164,8 @@ impl<'a> Replay<'a> {
                 examples: self.setup.examples(),
                 eligible: None,
             },
-            budget: Budget { evaluate_every: every, ..budget },
-            target,
+            budget: Budget { evaluate_every: every, ..goal.budget },
+            target: &goal.target,
             transcript: &mut Transcript::start(Digest::of(b"replay")),
             clock: &mut Clock::start(Monotonic::start(), device),
             part,

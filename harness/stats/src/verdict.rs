@@ -16,7 +16,7 @@ use super::error::all_finite;
 use super::interval::Interval;
 use super::paired::{IntervalMethod, mean_effect};
 use super::sign_flip::sign_flip;
-use ledger::crossing::Direction;
+use ledger::goal::Direction;
 
 /// Pairs below which no verdict is given.
 const LEAST_PAIRS: usize = 3;

@@ -3,6 +3,7 @@
 use ledger::commitment;
 use ledger::digest::Digest;
 use ledger::given::GivenOrder;
+use ledger::goal::{Budget, Goal};
 use ledger::lineage::Parents;
 use ledger::order::OrderLaw;
 use ledger::seed::Seed;
@@ -14,7 +15,7 @@ use tch::{Device, Tensor};
 use crate::artefacts::Artefacts;
 use crate::checkpoint::Weights;
 use crate::clock::{Clock, Clocks, Monotonic, Phase};
-use crate::run::{Budget, Ending, Observe, Run, Target, WHOLE, rounds};
+use crate::run::{Ending, Observe, Run, WHOLE, rounds};
 use crate::splits::Splits;
 use crate::workload::{Ready, Workload};
 use lab::LabError;
@@ -43,10 +44,8 @@ pub struct CellSetup<'a> {
     pub seed: &'a Seed,
     /// Digest of the resolved cell, for the commitment.
     pub config_hash: Digest,
-    /// How long.
-    pub budget: Budget,
-    /// What to reach.
-    pub target: &'a Target,
+    /// What to reach, and how long to train for it.
+    pub goal: &'a Goal,
     /// Where.
     pub device: Device,
     /// Where weights that several cells start from are kept.
@@ -141,7 +140,7 @@ impl CellSetup<'_> {
         let recipe = self.recipe(&network, &streams)?;
         let examples = self.examples();
         let epochs =
-            u32::try_from(rounds(&recipe, examples, self.budget).len()).unwrap_or(u32::MAX);
+            u32::try_from(rounds(&recipe, examples, self.goal.budget).len()).unwrap_or(u32::MAX);
         let seed_commit = self.seed.commit();
         let digest = commitment::run_commitment(
             &identity.train_root,
@@ -174,7 +173,7 @@ impl CellSetup<'_> {
             examples: self.examples(),
             material: &self.ready.material,
             teacher: teacher.as_ref(),
-            budget_samples: self.budget.samples,
+            budget_samples: self.goal.budget.samples,
             streams,
         };
         let mut recipe = (self.method.method.build)(self.settings, &task)?;
@@ -250,8 +249,8 @@ impl CellSetup<'_> {
             loss: self.ready.material.loss,
             judge: Some(self.ready.judge.as_ref()),
             source,
-            budget: self.budget,
-            target: self.target,
+            budget: self.goal.budget,
+            target: &self.goal.target,
             transcript: &mut transcript,
             clock: &mut clock,
             part: WHOLE,
@@ -333,7 +332,7 @@ impl CellSetup<'_> {
             judge: None,
             source,
             budget,
-            target: self.target,
+            target: &self.goal.target,
             transcript: &mut Transcript::start(Digest::of(b"warm-up")),
             clock: &mut clock,
             part: WHOLE,

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use ledger::goal::{self, Budget, Target};
 use ledger::transcript::{ChainPoint, Transcript};
 use tch::{Kind, Tensor};
 
@@ -21,32 +22,6 @@ use lab::network::{Network, values};
 use lab::objectives::Natural;
 use lab::seat::{Active, Batch, Gradients, Moment, OrderSource, Recipe, Sampler, Shown, Step};
 use lab::split::Split;
-
-/// How long to train and when to look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Budget {
-    /// Samples to see at most.
-    pub samples: u64,
-    /// Distance of the evaluation grid, in samples.
-    pub evaluate_every: u64,
-}
-
-/// When a metric counts as at the target.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Target {
-    /// Metric on the validation split.
-    pub metric: String,
-    /// Value.
-    pub value: f64,
-    /// True when larger is better.
-    pub higher_is_better: bool,
-}
-
-impl Target {
-    fn is_met(&self, value: f64) -> bool {
-        if self.higher_is_better { value >= self.value } else { value <= self.value }
-    }
-}
 
 /// One look at the model.
 #[derive(Debug, Clone, PartialEq)]
@@ -347,8 +322,7 @@ impl<T: Time> Run<'_, T> {
         };
         let sampler = self.recipe.sampler.as_deref();
         let mut all = judged(judge, self.network, sampler, self.splits, Judged::Validation, last)?;
-        let value =
-            all.get(&format!("validation/{}", self.target.metric)).copied().unwrap_or(f64::NAN);
+        let value = all.get(&self.target.validation_key()).copied().unwrap_or(f64::NAN);
         let first = !progress.target_met && self.target.is_met(value);
         progress.target_met |= first;
         let finite =
@@ -382,12 +356,12 @@ fn judged(
     last: bool,
 ) -> Result<BTreeMap<String, f64>, LabError> {
     let (name, split): (_, &Split) = match judged {
-        Judged::Validation => ("validation", &splits.validation),
-        Judged::Test => ("test", &splits.test),
+        Judged::Validation => (goal::VALIDATION, &splits.validation),
+        Judged::Test => (goal::TEST, &splits.test),
     };
     let look = Look { model: Model { network, sampler }, split, judged, last };
     let metrics = tch::no_grad(|| judge.metrics(&look))?.into_iter();
-    Ok(metrics.map(|(metric, value)| (format!("{name}/{metric}"), value)).collect())
+    Ok(metrics.map(|(metric, value)| (goal::key(name, &metric), value)).collect())
 }
 
 /// Scales gradients down to a joint norm of at most `longest`, as

@@ -6,6 +6,7 @@ use analysis::summary::{
     ANALYSIS_VERSION, Analysis, ArmAnalysis, ClaimOutcome, CurvePoint, Estimate, Outcomes, RunRow,
     SpeedUp, ToTarget, WorkloadAnalysis,
 };
+use ledger::goal::{Direction, Target};
 use stats::interval::Interval;
 
 // Named, because this file is a module of three crates.
@@ -203,12 +204,14 @@ fn workload(name: &str, shapes: &[Shape], seeds: usize) -> WorkloadAnalysis {
     WorkloadAnalysis {
         workload: name.to_owned(),
         title: "scikit-learn digits (8×8), two-layer perceptron, 64-128-10".to_owned(),
-        metric: "accuracy".to_owned(),
         split: "validation".to_owned(),
-        higher_is_better: true,
         best: Some(1.0),
-        target: 0.95,
-        target_origin: "95 % of the tuned baseline's plateau, fixed before the run".to_owned(),
+        target: Target {
+            metric: "accuracy".to_owned(),
+            direction: Direction::HigherIsBetter,
+            value: 0.95,
+            origin: "95 % of the tuned baseline's plateau, fixed before the run".to_owned(),
+        },
         budget_samples: 43_110,
         train_examples: 1437,
         dataset_root: "8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4".to_owned(),
@@ -363,10 +366,10 @@ pub fn loss() -> Analysis {
     let mut workload = workload("char-lm", &SHAPES[..6], 5);
     let loss = |accuracy: f64| 1.2 + 2.0 * (1.0 - accuracy);
     workload.title = "Tiny Shakespeare, two-layer transformer".to_owned();
-    workload.metric = "nll".to_owned();
-    workload.higher_is_better = false;
+    workload.target.metric = "nll".to_owned();
+    workload.target.direction = Direction::LowerIsBetter;
     workload.best = Some(0.0);
-    workload.target = loss(workload.target);
+    workload.target.value = loss(workload.target.value);
     for arm in &mut workload.arms {
         for point in arm.by_time.iter_mut().chain(&mut arm.by_samples) {
             let (low, high) = (loss(point.high), loss(point.low));

@@ -6,12 +6,12 @@ use std::error::Error;
 
 use ledger::commitment::{CommitmentEntry, run_commitment};
 use ledger::digest::Digest;
+use ledger::goal::{Budget, Direction, Goal, Target};
 use ledger::lineage::Parents;
 use ledger::merkle;
 use ledger::order::{OrderLaw, Unit, uniform_order};
 use ledger::record::format::{
-    ClockSeconds, DataSection, Environment, Event, GoalSection, IndexPlace, OrderSection,
-    RECORD_VERSION,
+    ClockSeconds, DataSection, Environment, Event, IndexPlace, OrderSection, RECORD_VERSION,
 };
 use ledger::record::identity::{CellKey, Config};
 use ledger::record::{RunRecord, Status, Store};
@@ -147,13 +147,14 @@ fn record(seed: u64, train_root: Digest) -> RunRecord {
             validation_root: Digest::of(b"validation"),
             test_root: Digest::of(b"test"),
         }),
-        goal: GoalSection {
-            metric: "loss".to_owned(),
-            higher_is_better: false,
-            target: 0.1,
-            target_origin: "assumed".to_owned(),
-            budget_samples: 1,
-            evaluate_every_samples: 1,
+        goal: Goal {
+            target: Target {
+                metric: "loss".to_owned(),
+                direction: Direction::LowerIsBetter,
+                value: 0.1,
+                origin: "assumed".to_owned(),
+            },
+            budget: Budget { samples: 1, evaluate_every: 1 },
         },
         clocks: ClockSeconds { total: 1.0, ..ClockSeconds::default() },
         time_to_target: None,

@@ -94,7 +94,10 @@ fn a_suite_becomes_cells_seed_by_seed_with_everything_resolved() {
     );
     assert_eq!(plan.workloads[1].label, "digits-mlp[width=2]");
     assert_eq!(
-        (plan.workloads[1].budget_samples, plan.workloads[1].evaluate_every_samples),
+        {
+            let budget = plan.workloads[1].goal.budget;
+            (budget.samples, budget.evaluate_every)
+        },
         (300, 50)
     );
     assert_eq!(plan.arms[1].label, "muon[lr=0.02]");

@@ -9,7 +9,7 @@ use crate::plan::RATIOS;
 use crate::suite::{self, ArmPair, ClaimUse, CompareBy, When};
 use crate::suite_run::{RunStopping, RunWorkload, SuiteRun};
 use ledger::catalogue::MetricInfo;
-use ledger::crossing::Direction;
+use ledger::goal::Direction;
 use ledger::record::format::Event;
 use stats::bootstrap::Resampling;
 use stats::paired::{differences, log_ratios};
@@ -230,11 +230,11 @@ fn effects(suite: &SuiteRun, cells: &[CellRun], claim: &ClaimUse, workload: usiz
     let (ours, theirs) = (arm.by_seed_left(number), baseline.by_seed_left(number));
     let paired = pairs(&theirs, &ours);
     // Of times, samples and errors the smaller is better; log-ratios are baseline over treatment.
-    let higher_is_better = metric.is_some_and(|metric| metric.higher_is_better);
+    let direction = metric.map_or(Direction::LowerIsBetter, MetricInfo::direction);
     let (values, sign) = if is_ratio(claim) {
-        (log_ratios(&paired), if higher_is_better { -1.0 } else { 1.0 })
+        (log_ratios(&paired), direction.orient(-1.0))
     } else {
-        (differences(&paired), if higher_is_better { 1.0 } else { -1.0 })
+        (differences(&paired), direction.orient(1.0))
     };
     let refused = values.as_ref().err().map(ToString::to_string);
     let seeds =

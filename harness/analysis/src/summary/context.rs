@@ -90,11 +90,11 @@ pub(super) fn warnings(
             warnings.push(format!(
                 "{}: not every run reached the target {} within the budget: {}; raise `epochs` or lower the target",
                 workload.workload,
-                workload.target,
+                workload.target.value,
                 short.join(", ")
             ));
         }
-        if workload.target_origin == "assumed" {
+        if workload.target.origin == "assumed" {
             warnings.push(format!(
                 "{}: the target is assumed, not derived from tuned baseline runs",
                 workload.workload

@@ -10,6 +10,7 @@ use super::{
     stopping,
 };
 use crate::suite_run::{RunCell, RunWorkload, SuiteRun};
+use ledger::goal::VALIDATION;
 use ledger::record::format::{Event, RunRecord, Status};
 use stats::bootstrap::Resampling;
 use stats::paired::{Pair, speed_up};
@@ -121,17 +122,8 @@ pub fn summarise(suite: &SuiteRun, cells: &[CellRun]) -> Analysis {
 }
 
 fn workload(suite: &SuiteRun, cells: &[CellRun], index: usize) -> WorkloadAnalysis {
-    let RunWorkload {
-        label,
-        title,
-        metrics,
-        metric,
-        higher_is_better,
-        target,
-        target_origin,
-        budget_samples,
-        train_examples,
-    } = suite.workloads[index].clone();
+    let RunWorkload { label, title, metrics, target, budget_samples, train_examples } =
+        suite.workloads[index].clone();
     let baseline = suite
         .baseline
         .as_ref()
@@ -156,12 +148,9 @@ fn workload(suite: &SuiteRun, cells: &[CellRun], index: usize) -> WorkloadAnalys
     WorkloadAnalysis {
         workload: label,
         title,
-        split: "validation".to_owned(),
-        best: metrics.iter().find(|row| row.name == metric).and_then(|row| row.best),
-        metric,
-        higher_is_better,
+        split: VALIDATION.to_owned(),
+        best: metrics.iter().find(|row| row.name == target.metric).and_then(|row| row.best),
         target,
-        target_origin,
         budget_samples,
         train_examples,
         dataset_root: dataset_root.unwrap_or_default(),
@@ -232,7 +221,8 @@ fn arm_analysis(
             runs.records().filter_map(|record| record.last.get(&metric).copied()).collect();
         (metric, estimate(values))
     });
-    let tested = format!("test/{}", suite.workloads[workload].metric);
+    let target = &suite.workloads[workload].target;
+    let tested = target.test_key();
     let at_target: Vec<f64> =
         runs.records().filter_map(|record| record.at_target.get(&tested).copied()).collect();
     #[expect(clippy::cast_precision_loss, reason = "step counts stay far below 2^52")]
@@ -241,11 +231,8 @@ fn arm_analysis(
         .filter(|record| record.steps > 0)
         .map(|r| 1e3 * r.clocks.train / r.steps as f64);
     let steps: Vec<f64> = steps.collect();
-    let curves: Vec<Vec<Point>> = runs
-        .runs
-        .iter()
-        .map(|(_, left)| curve(&left.events, &suite.workloads[workload].metric))
-        .collect();
+    let curves: Vec<Vec<Point>> =
+        runs.runs.iter().map(|(_, left)| curve(&left.events, target)).collect();
     let laws: BTreeSet<String> = runs.records().filter_map(law_name).collect();
     ArmAnalysis {
         label: planned.label.clone(),
@@ -320,7 +307,7 @@ fn row(suite: &SuiteRun, run: &CellRun) -> RunRow {
     let left = run.left.as_ref();
     let record = left.map(|left| &left.record);
     let workload = &suite.workloads[run.cell.workload];
-    let metric = format!("validation/{}", workload.metric);
+    let metric = workload.target.validation_key();
     let order = record.and_then(|record| record.order.as_ref());
     RunRow {
         cell: run.cell.cell.clone(),

@@ -8,8 +8,9 @@ use crate::suite_run::{RunArm, RunCell, RunStopping, RunWorkload};
 use ledger::catalogue::MetricInfo;
 use ledger::crossing::Crossing;
 use ledger::digest::Digest;
+use ledger::goal::{Budget, Direction, Goal, Target};
 use ledger::record::format::{
-    ClockSeconds, DataSection, Environment, Event, GoalSection, RECORD_VERSION, RunRecord, Status,
+    ClockSeconds, DataSection, Environment, Event, RECORD_VERSION, RunRecord, Status,
 };
 use ledger::transcript::ChainPoint;
 
@@ -46,13 +47,14 @@ pub(super) fn record(seed: usize, (time, accuracy, nll): Ending) -> RunRecord {
             validation_root: root,
             test_root: root,
         }),
-        goal: GoalSection {
-            metric: "accuracy".into(),
-            higher_is_better: true,
-            target: 0.9,
-            target_origin: "assumed".into(),
-            budget_samples: 1000,
-            evaluate_every_samples: 100,
+        goal: Goal {
+            target: Target {
+                metric: "accuracy".into(),
+                direction: Direction::HigherIsBetter,
+                value: 0.9,
+                origin: "assumed".into(),
+            },
+            budget: Budget { samples: 1000, evaluate_every: 100 },
         },
         clocks: ClockSeconds { train: 10.0, eval: 1.0, io: 0.1, total: 11.1 },
         time_to_target: Some(crossing(time)),
@@ -165,10 +167,12 @@ impl Made {
                 .into_iter()
                 .chain([MetricInfo::share("accuracy", 0.1).owned()])
                 .collect(),
-            metric: "accuracy".into(),
-            higher_is_better: true,
-            target: 0.9,
-            target_origin: "measured".into(),
+            target: Target {
+                metric: "accuracy".into(),
+                direction: Direction::HigherIsBetter,
+                value: 0.9,
+                origin: "measured".into(),
+            },
             budget_samples: 1000,
             train_examples: 100,
         };

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::crossing::Crossing;
 use crate::digest::Digest;
 use crate::given::GivenOrder;
+use crate::goal::Goal;
 use crate::lineage::{Lineage, Origin, Parents};
 use crate::order::{OrderLaw, Unit};
 use crate::record::planned::{PlannedArm, PlannedWorkload};
@@ -109,23 +110,6 @@ pub struct DataSection {
     pub test_root: Digest,
 }
 
-/// Target and budget of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct GoalSection {
-    /// Metric, on the validation split.
-    pub metric: String,
-    /// Whether larger is better.
-    pub higher_is_better: bool,
-    /// Target value.
-    pub target: f64,
-    /// Where the target comes from.
-    pub target_origin: String,
-    /// Budget in samples.
-    pub budget_samples: u64,
-    /// Distance of the evaluation grid.
-    pub evaluate_every_samples: u64,
-}
-
 /// What a reader needs to rerun.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
@@ -197,7 +181,7 @@ pub struct RunRecord {
     /// Data.
     pub data: Option<DataSection>,
     /// Target and budget.
-    pub goal: GoalSection,
+    pub goal: Goal,
     /// Clocks.
     pub clocks: ClockSeconds,
     /// Crossing of the target.
@@ -239,18 +223,12 @@ impl RunRecord {
     /// The workload and the arm as they were planned, labelled by their ids.
     #[must_use]
     pub fn planned(&self) -> (PlannedWorkload, PlannedArm) {
-        let goal = &self.goal;
         let workload = PlannedWorkload {
             label: self.workload.clone(),
             id: self.workload.clone(),
             settings: self.workload_settings.clone(),
             metrics: Vec::new(),
-            metric: goal.metric.clone(),
-            higher_is_better: goal.higher_is_better,
-            target: goal.target,
-            target_origin: goal.target_origin.clone(),
-            budget_samples: goal.budget_samples,
-            evaluate_every_samples: goal.evaluate_every_samples,
+            goal: self.goal.clone(),
         };
         let arm = PlannedArm {
             label: self.method.clone(),

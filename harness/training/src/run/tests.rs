@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ledger::catalogue::Schedule;
 use ledger::digest::Digest;
+use ledger::goal::{Budget, Direction, Target};
 use ledger::order::OrderLaw;
 use ledger::streams::Streams;
 use tch::{Device, TchError};
@@ -168,7 +169,12 @@ impl Setting {
         let streams = trial::streams();
         let mut clock = Clock::start(self.hand.clone(), Device::Cpu);
         let judge = Watch(self.hand.clone(), Rc::clone(&self.seen));
-        let target = Target { metric: "first".into(), value: 1e9, higher_is_better: true };
+        let target = Target {
+            metric: "first".into(),
+            direction: Direction::HigherIsBetter,
+            value: 1e9,
+            origin: String::new(),
+        };
         Run {
             network: &mut self.network,
             recipe: &mut self.recipe,

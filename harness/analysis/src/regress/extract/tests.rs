@@ -4,8 +4,9 @@ use crate::regress::{Report, Rule, Verdict};
 use crate::suite_run::{RunArm, RunWorkload};
 use ledger::catalogue::MetricInfo;
 use ledger::crossing::Crossing;
+use ledger::goal::{Budget, Goal, Target};
 use ledger::order::{OrderLaw, Unit};
-use ledger::record::format::{ClockSeconds, DataSection, Environment, GoalSection, RECORD_VERSION};
+use ledger::record::format::{ClockSeconds, DataSection, Environment, RECORD_VERSION};
 use ledger::seed::Randomness;
 use ledger::transcript::EpochOrder;
 
@@ -26,10 +27,12 @@ fn suite() -> SuiteRun {
             label: "digits".into(),
             title: String::new(),
             metrics: vec![metric("accuracy", true), metric("nll", false)],
-            metric: "accuracy".into(),
-            higher_is_better: true,
-            target: 0.9,
-            target_origin: "assumed".into(),
+            target: Target {
+                metric: "accuracy".into(),
+                direction: Direction::HigherIsBetter,
+                value: 0.9,
+                origin: "assumed".into(),
+            },
             budget_samples: 1000,
             train_examples: 100,
         }],
@@ -98,13 +101,14 @@ fn record() -> RunRecord {
             validation_root: root,
             test_root: root,
         }),
-        goal: GoalSection {
-            metric: "accuracy".into(),
-            higher_is_better: true,
-            target: 0.9,
-            target_origin: "assumed".into(),
-            budget_samples: 1000,
-            evaluate_every_samples: 100,
+        goal: Goal {
+            target: Target {
+                metric: "accuracy".into(),
+                direction: Direction::HigherIsBetter,
+                value: 0.9,
+                origin: "assumed".into(),
+            },
+            budget: Budget { samples: 1000, evaluate_every: 100 },
         },
         clocks: ClockSeconds { train: 10.0, eval: 1.0, io: 0.25, total: 11.5 },
         time_to_target: Some(Crossing {
@@ -381,8 +385,8 @@ fn the_config_is_what_the_suite_sets_and_not_what_the_code_made_of_it() {
     assert_eq!(plain, config(|record| record.environment.code_digest = "other".into()));
     assert_eq!(plain, config(|record| record.order = None));
     assert_eq!(plain, config(|record| record.clocks.train = 99.0));
-    assert_ne!(plain, config(|record| record.goal.target = 0.95));
-    assert_ne!(plain, config(|record| record.goal.budget_samples = 2000));
+    assert_ne!(plain, config(|record| record.goal.target.value = 0.95));
+    assert_ne!(plain, config(|record| record.goal.budget.samples = 2000));
     assert_ne!(plain, config(|record| record.seed = "1".into()));
     assert_ne!(plain, config(|record| record.method = "other".into()));
 }

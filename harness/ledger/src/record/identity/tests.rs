@@ -6,9 +6,8 @@ use serde_json::json;
 
 use super::*;
 use crate::catalogue::MetricInfo;
-use crate::given::GivenOrder;
+use crate::goal::Direction;
 use crate::lineage::Origin;
-use crate::settings::Values;
 
 fn values(pairs: &[(&str, serde_json::Value)]) -> Values {
     let pairs = pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
@@ -22,12 +21,15 @@ fn planned() -> (PlannedWorkload, PlannedArm) {
         id: "markov-mlp".to_owned(),
         settings: values(&[("examples", json!(600)), ("variant", json!("plain"))]),
         metrics: vec![MetricInfo::error("nll").owned(), MetricInfo::share("accuracy", 0.1).owned()],
-        metric: "nll".to_owned(),
-        higher_is_better: false,
-        target: 0.625,
-        target_origin: "measured".to_owned(),
-        budget_samples: 1200,
-        evaluate_every_samples: 300,
+        goal: Goal {
+            target: Target {
+                metric: "nll".to_owned(),
+                direction: Direction::LowerIsBetter,
+                value: 0.625,
+                origin: "measured".to_owned(),
+            },
+            budget: Budget { samples: 1200, evaluate_every: 300 },
+        },
     };
     let arm = PlannedArm {
         label: "drop-muon[cutoff=uniform]".to_owned(),

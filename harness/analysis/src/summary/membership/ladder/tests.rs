@@ -4,6 +4,7 @@ use crate::suite_run::{RunArm, RunCell, RunWorkload};
 use crate::summary::membership::{ScoreKind, TestOutcome, judge};
 use crate::summary::tests::record;
 use ledger::digest::Digest;
+use ledger::goal::{Direction, Target};
 use ledger::lineage::CellName;
 use ledger::order::{OrderLaw, Unit, order_hash, uniform_order};
 use ledger::record::format::OrderSection;
@@ -75,10 +76,12 @@ fn made(tests: Vec<MembershipUse>) -> Made {
             label: "w".into(),
             title: String::new(),
             metrics: Vec::new(),
-            metric: "accuracy".into(),
-            higher_is_better: true,
-            target: 0.9,
-            target_origin: "measured".into(),
+            target: Target {
+                metric: "accuracy".into(),
+                direction: Direction::HigherIsBetter,
+                value: 0.9,
+                origin: "measured".into(),
+            },
             budget_samples: 600,
             train_examples: 600,
         }],
