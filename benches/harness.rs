@@ -73,8 +73,8 @@ impl Harness {
             clock: &mut clock,
             part: WHOLE,
         }
-        .train(&mut |evaluation, _| {
-            seconds = evaluation.train_seconds;
+        .train(&mut |evaluation| {
+            seconds = evaluation.clocks.train;
             Ok(())
         })
         .unwrap();

@@ -14,7 +14,7 @@ use analysis::plan::Plan;
 use ledger::goal::Goal;
 use serde::Serialize;
 
-use crate::cli::Exit;
+use crate::exit::Exit;
 pub use finding::print_finding;
 pub use seeds_needed::print_seeds_needed;
 pub use steps::Steps;

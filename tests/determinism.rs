@@ -151,7 +151,7 @@ fn this_process_gives_the_bits_of_another() {
             order: None,
             artefacts: &training::artefacts::Unkept,
         };
-        let outcome = setup.run(&mut |_| Ok(()), &mut |_, _| Ok(())).unwrap();
+        let outcome = setup.run(&mut |_| Ok(()), &mut |_| Ok(())).unwrap();
         assert_eq!(outcome.commitment.digest, recorded.commitment, "{arm}");
         assert_eq!(outcome.order.epochs, recorded.epochs, "{arm}");
         assert_eq!(Some(&outcome.order.chain), recorded.chain.last(), "{arm}");
@@ -197,7 +197,7 @@ fn without_warm_up(cell: &Cell, method: &str, seed: u64) -> Digest {
         clock: &mut Clock::start(Monotonic::start(), Device::Cpu),
         part: WHOLE,
     }
-    .train(&mut |_, _| Ok(()))
+    .train(&mut |_| Ok(()))
     .unwrap();
     network.digest().unwrap()
 }

@@ -9,8 +9,8 @@ use anyhow::Context as _;
 use ledger::record::{RunRecord, Store};
 use serde_json::{Value, json};
 
-use super::Exit;
 use super::suite_options::Places;
+use crate::exit::Exit;
 use crate::voice::{print_json, print_table, print_text};
 
 /// Options of `palimpsest compare`.

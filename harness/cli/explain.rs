@@ -5,7 +5,7 @@ use ledger::catalogue::{Listing, MetricInfo, hint, nearest};
 use ledger::settings::SettingInfo;
 use serde_json::json;
 
-use super::Exit;
+use crate::exit::Exit;
 use crate::voice::{print_json, print_text};
 
 /// Options of `palimpsest explain`.

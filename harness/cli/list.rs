@@ -5,8 +5,9 @@ use clap::ValueEnum;
 use ledger::catalogue::Listing;
 use serde_json::json;
 
+use super::Rows;
 use super::suite_options::Places;
-use super::{Exit, Rows};
+use crate::exit::Exit;
 use crate::library;
 use crate::voice::{print_json, print_table};
 

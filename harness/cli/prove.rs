@@ -10,8 +10,8 @@ use ledger::record::{RunRecord, Store};
 use ledger::transcript::{EpochOrder, read_ids};
 use serde::{Deserialize, Serialize};
 
-use super::Exit;
 use super::suite_options::Places;
+use crate::exit::Exit;
 use crate::voice::{print_json, print_text};
 
 /// Options of `palimpsest prove`.

@@ -11,9 +11,9 @@ use anyhow::Context as _;
 use ledger::record::Store;
 use reports::Format;
 
-use super::Exit;
 use super::provenance::runs::{StoreEvidence, by_cell};
 use super::suite_options::Places;
+use crate::exit::Exit;
 use crate::voice::{print_json, print_text};
 
 /// Options of `palimpsest report`.

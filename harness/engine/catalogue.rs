@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use ledger::catalogue::Catalogue;
-use palimpsest::cli::Exit;
+use palimpsest::exit::Exit;
 use palimpsest::library::{BUILD_BOTH, Carried, FRONT_DIGEST, code_digest};
 use palimpsest::voice::print_json;
 

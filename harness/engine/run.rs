@@ -6,9 +6,9 @@ use analysis::summary::Analysis;
 use analysis::summary::claims::{Standing, standing};
 use anyhow::bail;
 use ledger::record::format::Status;
-use palimpsest::cli::Exit;
 use palimpsest::cli::report::analyse;
 use palimpsest::cli::run::Args;
+use palimpsest::exit::Exit;
 use palimpsest::machine;
 use palimpsest::voice::{cost, print_analysis, print_json, print_plan, strict, warn};
 

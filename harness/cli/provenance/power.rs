@@ -10,9 +10,9 @@ use anyhow::{Context as _, bail};
 use ledger::record::{RunRecord, Store};
 
 use super::runs::{StoreEvidence, by_cell};
-use crate::cli::Exit;
 use crate::cli::report::suite_name;
 use crate::cli::suite_options::Places;
+use crate::exit::Exit;
 use crate::voice::{print_json, print_table, print_text, warn};
 
 /// Seed of the draw of the examples that are queried.

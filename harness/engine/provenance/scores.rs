@@ -12,8 +12,8 @@ use ledger::lineage::CellName;
 use ledger::record::RunRecord;
 use ledger::record::writer::write_atomic;
 use ledger::streams::Streams;
-use palimpsest::cli::Exit;
 use palimpsest::cli::provenance::scores::Args;
+use palimpsest::exit::Exit;
 use palimpsest::voice::{print_json, print_text};
 
 use crate::runner::{NamedSeed, Session};

@@ -7,25 +7,22 @@ use analysis::plan::descent::Parent;
 use anyhow::Context as _;
 use lab::LabError;
 use ledger::commitment::CommitmentEntry;
-use ledger::crossing::{Crossing, EvalPoint, crossing};
+use ledger::crossing::{Crossing, crossing};
 use ledger::digest::Digest;
 use ledger::goal::{self, Target};
 use ledger::lineage::{Ancestor, Lineage, Parents};
-use ledger::order::Unit;
 use ledger::record::format::{
-    ClockSeconds, DISTURBED, DataSection, Event, IndexPlace, OrderSection, RECORD_VERSION,
-    RecordError, RunRecord, Status,
+    ClockSeconds, Committed, DISTURBED, DataSection, Evaluation, Event, IndexPlace, OrderSection,
+    RECORD_VERSION, RecordError, RunRecord, Status,
 };
 use ledger::record::identity::Config;
 use ledger::record::writer::RunWriter;
-use ledger::seed::hex;
 use palimpsest::library::code_digest;
 use palimpsest::machine;
 use training::artefacts::Kept;
 use training::cell::{CellSetup, Commitment, Outcome};
 use training::checkpoint::{self, FINAL, Weights};
-use training::clock::Clocks;
-use training::run::{Ending, Evaluation};
+use training::run::Ending;
 
 use super::{NamedSeed, Session};
 use crate::environment::environment;
@@ -46,9 +43,19 @@ pub struct CellReport {
 impl Session {
     /// The id of a cell under a seed.
     pub fn cell_id(&mut self, cell: Cell, seed: &NamedSeed) -> anyhow::Result<String> {
-        let root = self.identity(cell.workload)?.train_root;
         let parents = self.parents(cell, seed)?;
-        Ok(self.plan.cell_id(cell, &parents, &seed.name, &root, code_digest())?)
+        self.id_under(cell, seed, &parents)
+    }
+
+    /// The same, of a cell whose parents are known.
+    fn id_under(
+        &mut self,
+        cell: Cell,
+        seed: &NamedSeed,
+        parents: &Parents<String>,
+    ) -> anyhow::Result<String> {
+        let root = self.identity(cell.workload)?.train_root;
+        Ok(self.plan.cell_id(cell, parents, &seed.name, &root, code_digest())?)
     }
 
     /// Whether all parents of a cell have left their models.
@@ -86,8 +93,19 @@ impl Session {
         seed: &NamedSeed,
         body: impl FnOnce(&Self, &CellSetup<'_>) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        self.ready(cell.workload)?;
         let parents = self.parents(cell, seed)?;
+        self.with_setup_under(cell, seed, &parents, body)
+    }
+
+    /// The same, of a cell whose parents are known.
+    fn with_setup_under<T>(
+        &mut self,
+        cell: Cell,
+        seed: &NamedSeed,
+        parents: &Parents<String>,
+        body: impl FnOnce(&Self, &CellSetup<'_>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        self.ready(cell.workload)?;
         let weights = parents.try_map(|parent| self.weights(parent))?;
         let order = self.given_order(cell)?;
         let planned = &self.plan.workloads[cell.workload];
@@ -114,7 +132,7 @@ impl Session {
             method,
             settings: &arm.settings,
             seed: &seed.seed,
-            config_hash: self.config_hash(cell, &parents)?,
+            config_hash: self.config_hash(cell, parents)?,
             goal: &planned.goal,
             device: self.device,
             artefacts: &artefacts,
@@ -125,8 +143,7 @@ impl Session {
     }
 
     /// What the record says of a cell's parents, whose records must be there.
-    fn lineage(&mut self, cell: Cell, seed: &NamedSeed) -> anyhow::Result<Option<Lineage>> {
-        let parents = self.parents(cell, seed)?;
+    fn lineage(&self, parents: &Parents<String>) -> anyhow::Result<Option<Lineage>> {
         let lineage = parents.try_map(|id| {
             let missing = || format!("its parent, run {id}, has no record");
             let record = self.parents_in.record(id).with_context(missing)?;
@@ -153,7 +170,8 @@ impl Session {
     /// Runs a cell, or keeps its record. Errors are of the store or the data; what goes wrong in
     /// training is recorded as a failed run.
     pub fn run_cell(&mut self, cell: Cell, seed: &NamedSeed) -> anyhow::Result<CellReport> {
-        let id = self.cell_id(cell, seed)?;
+        let parents = self.parents(cell, seed)?;
+        let id = self.id_under(cell, seed, &parents)?;
         // Another process may be running it: then wait, and keep what it leaves.
         let lock = match self.store.try_lock(&id)? {
             Some(lock) => lock,
@@ -162,14 +180,14 @@ impl Session {
         if let Some(kept) = self.kept(&id, self.plan.keeps_model(cell))? {
             return Ok(kept);
         }
-        let lineage = match self.lineage(cell, seed) {
+        let lineage = match self.lineage(&parents) {
             Ok(lineage) => lineage,
             Err(error) => {
                 let error = Some(format!("{error:#}"));
                 return Ok(CellReport { cell: id, status: Status::Failed, kept: false, error });
             }
         };
-        self.with_setup(cell, seed, |session, setup| {
+        self.with_setup_under(cell, seed, &parents, |session, setup| {
             let writer = session.store.start(&id, &lock)?;
             Attempt::new(session, cell, seed, &id, writer, lineage).make(setup)
         })
@@ -278,17 +296,9 @@ impl<'a> Attempt<'a> {
                 .event(&Event::Committed { commitment: commitment.digest })
                 .map_err(other)
         };
-        let mut observe = |evaluation: &Evaluation, clocks: &Clocks| {
-            let event = Event::Evaluated {
-                samples: evaluation.samples,
-                steps: evaluation.steps,
-                clocks: ClockSeconds { train: evaluation.train_seconds, ..clock_seconds(*clocks) },
-                train_loss: evaluation.train_loss,
-                metrics: evaluation.metrics.clone(),
-                chain: evaluation.chain,
-            };
+        let mut observe = |evaluation: &Evaluation| {
             evaluations.push(evaluation.clone());
-            writer.borrow_mut().event(&event).map_err(other)
+            writer.borrow_mut().event(&Event::Evaluated(evaluation.clone())).map_err(other)
         };
         setup.run(&mut commit, &mut observe)
     }
@@ -360,7 +370,7 @@ impl<'a> Attempt<'a> {
                 (Ending::Completed, None) => Status::Censored,
             };
         record.time_to_target = crossing;
-        record.clocks = clock_seconds(outcome.clocks);
+        record.clocks = outcome.clocks;
         record.steps = outcome.steps;
         if let Some(last) = self.evaluations.last() {
             record.last.clone_from(&last.metrics);
@@ -386,25 +396,17 @@ impl<'a> Attempt<'a> {
             self.evaluations.iter().map(|evaluation| evaluation.chain).collect();
         chain.push(outcome.order.chain);
         chain.dedup();
-        let seed = &self.seed.seed;
-        record.order = Some(OrderSection {
-            version: 1,
+        let committed = Committed {
             law: outcome.law,
-            unit: Unit::Sample,
-            randomness: seed.randomness,
+            seed: &self.seed.seed,
             examples: identity.sample_ids.len() as u64,
-            seed_hex: Digest(seed.bytes).to_string(),
-            nonce_hex: Digest(seed.nonce).to_string(),
-            beacon: seed.beacon.as_deref().map(hex),
-            seed_commit: outcome.commitment.seed_commit,
             dataset_root: identity.train_root,
             config_hash: setup.config_hash,
-            epochs_planned: outcome.commitment.epochs,
+            epochs: outcome.commitment.epochs,
             commitment: outcome.commitment.digest,
             index: self.index,
-            chain,
-            epochs: outcome.order.epochs.clone(),
-        });
+        };
+        record.order = Some(OrderSection::of(&committed, chain, outcome.order.epochs.clone()));
         let unaccounted = outcome.clocks.unaccounted();
         if unaccounted > 0.01 {
             record.warnings.push(format!(
@@ -420,22 +422,10 @@ impl<'a> Attempt<'a> {
 
     fn crossing(&self, target: &Target) -> Option<Crossing> {
         let name = target.validation_key();
-        let points: Vec<EvalPoint> = self
-            .evaluations
-            .iter()
-            .map(|evaluation| EvalPoint {
-                train_seconds: evaluation.train_seconds,
-                samples: evaluation.samples,
-                steps: evaluation.steps,
-                value: evaluation.metrics.get(&name).copied().unwrap_or(f64::NAN),
-            })
-            .collect();
+        let points: Vec<_> =
+            self.evaluations.iter().map(|evaluation| evaluation.point(&name)).collect();
         crossing(&points, target.value, target.direction).ok()
     }
-}
-
-fn clock_seconds(Clocks { train, eval, io, total }: Clocks) -> ClockSeconds {
-    ClockSeconds { train, eval, io, total }
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

@@ -12,11 +12,11 @@ use crate::estimate::Course;
 use lab::LabError;
 use lab::network::Network;
 use lab::orders::replayed::Replayed;
-use lab::seat::{Moment, OrderSource, Recipe, Step};
+use lab::seat::{Moment, Recipe, Step};
 use training::cell::{Built, CellSetup};
 use training::clock::{Clock, Monotonic};
 use training::judge::Judge;
-use training::run::{Run, rounds};
+use training::run::{Extent, Run};
 use training::workload::Ready;
 
 /// A cell at some step of its training.
@@ -74,10 +74,8 @@ impl<'a> Replay<'a> {
     #[must_use]
     pub fn moments(&self, order: &Replayed) -> Vec<(Moment, Vec<u32>)> {
         let recipe = &self.built.recipe;
-        let rounds = rounds(recipe, self.setup.examples(), self.setup.goal.budget);
+        let Extent { rounds, epochs: total_epochs, steps: total_steps } = self.extent();
         let batch = recipe.batch_size.max(1);
-        let total_steps = rounds.iter().map(|n| u64::from(n.div_ceil(batch))).sum();
-        let total_epochs = u32::try_from(rounds.len()).unwrap_or(u32::MAX);
         let epochs = (0_u32..).zip(order.epochs()).zip(&rounds);
         let steps = epochs.flat_map(|((epoch, ids), n)| {
             let ids = &ids[..ids.len().min(*n as usize)];
@@ -134,8 +132,11 @@ impl<'a> Replay<'a> {
     /// Steps of the whole run.
     #[must_use]
     pub fn steps(&self) -> u64 {
-        let rounds = rounds(&self.built.recipe, self.setup.examples(), self.setup.goal.budget);
-        rounds.iter().map(|n| u64::from(n.div_ceil(self.batch_size().max(1)))).sum()
+        self.extent().steps
+    }
+
+    fn extent(&self) -> Extent {
+        Extent::of(&self.built.recipe, self.setup.examples(), self.setup.goal.budget)
     }
 
     /// Takes the steps of `part`, counted from 0 over the whole run; those before it are passed
@@ -148,29 +149,20 @@ impl<'a> Replay<'a> {
         part: Range<u64>,
         watch: Option<Watch<'_>>,
     ) -> Result<Vec<u64>, LabError> {
-        let CellSetup { ready, goal, device, .. } = *self.setup;
+        let budget = self.setup.goal.budget;
         let Built { streams, effective_seed, network, recipe, .. } = &mut self.built;
-        let every = watch.map_or(goal.budget.evaluate_every, |watch| watch.every.max(1));
+        let evaluate_every = watch.map_or(budget.evaluate_every, |watch| watch.every.max(1));
+        let mut transcript = Transcript::start(Digest::of(b"replay"));
+        let mut clock = Clock::start(Monotonic::start(), self.setup.device);
+        let drawn = (&*streams, &*effective_seed);
         let mut looks = Vec::new();
         let _ = Run {
-            network,
-            recipe,
-            splits: &ready.splits,
-            loss: ready.material.loss,
             judge: watch.map(|watch| watch.judge),
-            source: OrderSource {
-                effective_seed,
-                streams,
-                examples: self.setup.examples(),
-                eligible: None,
-            },
-            budget: Budget { evaluate_every: every, ..goal.budget },
-            target: &goal.target,
-            transcript: &mut Transcript::start(Digest::of(b"replay")),
-            clock: &mut Clock::start(Monotonic::start(), device),
+            budget: Budget { evaluate_every, ..budget },
             part,
+            ..self.setup.training(network, recipe, drawn, &mut transcript, &mut clock)
         }
-        .train(&mut |evaluation, _| {
+        .train(&mut |evaluation| {
             looks.push(evaluation.steps);
             Ok(())
         })?;

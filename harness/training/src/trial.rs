@@ -195,7 +195,7 @@ impl Bench<'_> {
             clock: &mut Clock::start(Monotonic::start(), Device::Cpu),
             part: WHOLE,
         }
-        .train(&mut |_, _| Ok(()))?;
+        .train(&mut |_| Ok(()))?;
         let order = transcript.finish(&self.identity).map_err(std::io::Error::other)?;
         let (digest, law) = (network.digest()?, recipe.order.law());
         Ok(Trace { digest, law, order, facts: facts(&recipe), network })

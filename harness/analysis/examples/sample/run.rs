@@ -9,9 +9,10 @@ use ledger::digest::Digest;
 use ledger::goal::{Budget, Direction, Goal, Target};
 use ledger::lineage::Parents;
 use ledger::merkle;
-use ledger::order::{OrderLaw, Unit, uniform_order};
+use ledger::order::{OrderLaw, uniform_order};
 use ledger::record::format::{
-    ClockSeconds, DataSection, Environment, Event, IndexPlace, OrderSection, RECORD_VERSION,
+    ClockSeconds, Committed, DataSection, Environment, Evaluation, Event, IndexPlace, OrderSection,
+    RECORD_VERSION,
 };
 use ledger::record::identity::{CellKey, Config};
 use ledger::record::{RunRecord, Status, Store};
@@ -90,36 +91,29 @@ pub fn write(store: &Store, shape: Shape) -> Result<String, Box<dyn Error>> {
         }
     }
     let chain = transcript.chain();
-    let evaluated = Event::Evaluated {
+    let evaluated = Event::Evaluated(Evaluation {
         samples: u64::from(examples) * u64::from(epochs),
         steps: chain.step,
         clocks: record.clocks,
         train_loss: Some(0.5),
         metrics: BTreeMap::new(),
         chain,
-    };
+    });
     writer.event(&evaluated)?;
     let finished = transcript.finish(&sample_ids)?;
     writer.order(&finished, &sample_ids)?;
     record.steps = chain.step;
-    record.order = Some(OrderSection {
-        version: 1,
+    let committed = Committed {
         law: OrderLaw::Uniform,
-        unit: Unit::Sample,
-        randomness: seed.randomness,
+        seed: &seed,
         examples: u64::from(examples),
-        seed_hex: Digest(seed.bytes).to_string(),
-        nonce_hex: Digest(seed.nonce).to_string(),
-        beacon: None,
-        seed_commit: seed.commit(),
         dataset_root,
         config_hash,
-        epochs_planned: epochs,
+        epochs,
         commitment,
         index: Some(IndexPlace { sequence: line.sequence, digest: line.digest }),
-        chain: vec![chain],
-        epochs: finished.epochs,
-    });
+    };
+    record.order = Some(OrderSection::of(&committed, vec![chain], finished.epochs));
     writer.event(&Event::Ended { status: record.status })?;
     writer.finish(&record, "suite: sample\n")?;
     Ok(record.cell)

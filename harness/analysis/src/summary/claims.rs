@@ -283,7 +283,7 @@ fn metric<'a>(workload: &'a RunWorkload, compare: &str) -> Option<&'a MetricInfo
 fn value(left: &CellLeft, name: &str, when: When) -> Option<f64> {
     let looks = || {
         left.events.iter().filter_map(|event| match event {
-            Event::Evaluated { samples, metrics, .. } => Some((*samples, *metrics.get(name)?)),
+            Event::Evaluated(look) => Some((look.samples, *look.metrics.get(name)?)),
             _ => None,
         })
     };

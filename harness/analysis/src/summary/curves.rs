@@ -20,10 +20,10 @@ pub(super) struct Point {
 pub(super) fn curve(events: &[Event], target: &Target) -> Vec<Point> {
     let name = target.validation_key();
     let point = |event: &Event| match event {
-        Event::Evaluated { samples, clocks, metrics, .. } => Some(Point {
-            samples: *samples as f64,
-            seconds: clocks.train,
-            value: *metrics.get(&name)?,
+        Event::Evaluated(look) => Some(Point {
+            samples: look.samples as f64,
+            seconds: look.clocks.train,
+            value: *look.metrics.get(&name)?,
         }),
         _ => None,
     };

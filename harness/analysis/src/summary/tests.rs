@@ -10,7 +10,7 @@ use ledger::crossing::Crossing;
 use ledger::digest::Digest;
 use ledger::goal::{Budget, Direction, Goal, Target};
 use ledger::record::format::{
-    ClockSeconds, DataSection, Environment, Event, RECORD_VERSION, RunRecord, Status,
+    ClockSeconds, DataSection, Environment, Evaluation, Event, RECORD_VERSION, RunRecord, Status,
 };
 use ledger::transcript::ChainPoint;
 
@@ -84,13 +84,15 @@ pub(super) fn record(seed: usize, (time, accuracy, nll): Ending) -> RunRecord {
 }
 
 fn events(accuracy: f64) -> Vec<Event> {
-    let at = |share: f64| Event::Evaluated {
-        samples: (1000.0 * share) as u64,
-        steps: (100.0 * share) as u64,
-        clocks: ClockSeconds { train: 10.0 * share, ..ClockSeconds::default() },
-        train_loss: None,
-        metrics: BTreeMap::from([("validation/accuracy".to_owned(), accuracy * share)]),
-        chain: ChainPoint { step: 0, chain: Digest::of(b"") },
+    let at = |share: f64| {
+        Event::Evaluated(Evaluation {
+            samples: (1000.0 * share) as u64,
+            steps: (100.0 * share) as u64,
+            clocks: ClockSeconds { train: 10.0 * share, ..ClockSeconds::default() },
+            train_loss: None,
+            metrics: BTreeMap::from([("validation/accuracy".to_owned(), accuracy * share)]),
+            chain: ChainPoint { step: 0, chain: Digest::of(b"") },
+        })
     };
     vec![at(0.0), at(0.5), at(1.0)]
 }

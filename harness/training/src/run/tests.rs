@@ -6,6 +6,7 @@ use ledger::catalogue::Schedule;
 use ledger::digest::Digest;
 use ledger::goal::{Budget, Direction, Target};
 use ledger::order::OrderLaw;
+use ledger::record::format::ClockSeconds;
 use ledger::streams::Streams;
 use tch::{Device, TchError};
 
@@ -158,7 +159,7 @@ impl Setting {
         Self { network, recipe, hand, diary, seen: Rc::default() }
     }
 
-    fn train(&mut self, samples: u64) -> Result<Clocks, LabError> {
+    fn train(&mut self, samples: u64) -> Result<ClockSeconds, LabError> {
         let split = |groups: Vec<u32>| Split { groups, ..trial::split(&[6]).unwrap() };
         let splits = Splits {
             train: split(Vec::new()),
@@ -193,7 +194,7 @@ impl Setting {
             clock: &mut clock,
             part: WHOLE,
         }
-        .train(&mut |_, _| Ok(()))?;
+        .train(&mut |_| Ok(()))?;
         Ok(clock.read())
     }
 }
