@@ -5,6 +5,7 @@
 //! which `palimpsest list` need not wait for.
 
 pub mod cli;
+pub mod evidence;
 pub mod exit;
 pub mod git;
 pub mod library;

@@ -10,6 +10,7 @@ use ledger::record::{RunRecord, Store};
 use serde_json::{Value, json};
 
 use super::suite_options::Places;
+use crate::evidence::StoreEvidence;
 use crate::exit::Exit;
 use crate::voice::{print_json, print_table, print_text};
 
@@ -61,7 +62,8 @@ fn side(store: &Store, name: &str) -> anyhow::Result<Side> {
         return Ok(Side::Suite(Box::new(analysis)));
     }
     if store.suite_file(name).is_file() {
-        let analysis = super::report::analyse(store, &SuiteRun::load(store, name)?)?;
+        let analysis =
+            Analysis::of(&SuiteRun::load(store, name)?, store, &StoreEvidence { store })?;
         return Ok(Side::Suite(Box::new(analysis)));
     }
     Ok(Side::Run(Box::new(store.record(&store.find(name)?)?)))

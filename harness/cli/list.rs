@@ -1,6 +1,5 @@
 //! `palimpsest list`
 
-use analysis::summary::summarise::status_name;
 use clap::ValueEnum;
 use ledger::catalogue::Listing;
 use serde_json::json;
@@ -109,7 +108,7 @@ fn runs(args: &Args) -> anyhow::Result<()> {
             Ok(record) => {
                 let time = record.time_to_target.and_then(|crossing| crossing.isotonic);
                 let time = time.map_or_else(|| "–".to_owned(), |seconds| format!("{seconds:.3} s"));
-                let status = status_name(record.status).to_owned();
+                let status = record.status.name().to_owned();
                 [
                     cell,
                     record.suite,

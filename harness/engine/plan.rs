@@ -3,12 +3,12 @@
 use analysis::plan::{Plan, RATIOS};
 use analysis::suite::{ClaimKind, ClaimUse, CompareBy, PaperNumber, When};
 use analysis::suite_run::SuiteRun;
+use analysis::summary::read_cells;
 use analysis::summary::seeds_needed::{SeedsNeeded, Wish, plan as plan_seeds};
 use anyhow::{Context as _, bail};
 use ledger::goal::Goal;
 use ledger::record::Store;
 use palimpsest::cli::plan::Args;
-use palimpsest::cli::report::read_cells;
 use palimpsest::exit::Exit;
 use palimpsest::voice::{cost, print_json, print_plan, print_seeds_needed, warn};
 

@@ -1,8 +1,10 @@
 //! What a run ends with: one line per arm, claims, membership tests, warnings.
 
+use analysis::suite::CompareBy;
 use analysis::summary::{Analysis, ArmAnalysis, ClaimOutcome, Estimate, WorkloadAnalysis};
 use reports::membership::Test;
 use reports::order_estimates::{COLUMNS, Row, counts};
+use stats::verdict::Verdict;
 
 use super::{print_table, print_text, warn};
 
@@ -153,12 +155,16 @@ fn with_margin(estimate: &Estimate) -> String {
 
 fn claim(claim: &ClaimOutcome) -> [String; 6] {
     let number = |value: f64| {
-        if claim.scale == "ratio" { format!("{value:.2}×") } else { format!("{value:+.4}") }
+        if claim.scale == CompareBy::Ratio {
+            format!("{value:.2}×")
+        } else {
+            format!("{value:+.4}")
+        }
     };
     [
         claim.id.clone(),
-        if claim.verdict == claim.expected || claim.expected == "reproduced" {
-            claim.verdict.clone()
+        if claim.verdict == claim.expected || claim.expected == Verdict::Reproduced {
+            claim.verdict.to_string()
         } else {
             format!("{} (expected {})", claim.verdict, claim.expected)
         },

@@ -98,7 +98,7 @@ fn claims(tex: &mut String, claims: &[ClaimOutcome]) {
             claim.paper_number.clone(),
             text::effect(claim),
             claim.n.to_string(),
-            claim.verdict.clone(),
+            claim.verdict.to_string(),
         ];
         let cells: Vec<String> = cells.iter().map(|cell| escape(cell)).collect();
         tex.push_str(&cells.join(" & "));

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::plan::descent::Parent;
 use crate::suite::{
-    ClaimUse, CompareBy, EstimateUse, Expected, MembershipUse, Seeds, Step, StoppingUse, Suite,
-    SuiteError, When, WorkloadUse, locate, parse,
+    ClaimUse, CompareBy, EstimateUse, MembershipUse, Seeds, Step, StoppingUse, Suite, SuiteError,
+    When, WorkloadUse, locate, parse,
 };
 use ledger::catalogue::{Catalogue, MetricInfo, hint};
 use ledger::digest::Digest;
@@ -18,6 +18,7 @@ use ledger::record::identity::CellKey;
 use ledger::record::planned::{PlannedArm, PlannedWorkload};
 use ledger::settings::{SettingError, Values};
 use stats::sequential::Stopping;
+use stats::verdict::Verdict;
 
 /// Most cells a plan may have.
 const MOST_CELLS: usize = 1_000_000;
@@ -563,7 +564,7 @@ fn check_claim(
             format!("at_least is {}, but a {noun} must be at least {least}", claim.at_least);
         return Err(Problem(path("at_least"), message));
     }
-    if let (Some(reason), Some(expect @ (Expected::Reproduced | Expected::NotReproduced))) =
+    if let (Some(reason), Some(expect @ (Verdict::Reproduced | Verdict::NotReproduced))) =
         (&claim.cannot_decide, claim.expect)
     {
         let message = format!(

@@ -4,7 +4,6 @@
 //! asks [`locate`] where in the text an offending value stands.
 
 pub mod estimates;
-mod expected;
 mod locate;
 pub mod membership;
 pub mod regress;
@@ -17,7 +16,6 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 pub use estimates::EstimateUse;
-pub use expected::Expected;
 use ledger::catalogue::nearest;
 use ledger::lineage::{Origin, Parents};
 use ledger::settings::Values;
@@ -25,6 +23,7 @@ pub use locate::{Step, locate};
 pub use membership::MembershipUse;
 pub use regress::RegressUse;
 pub use seeds::Seeds;
+use stats::verdict::Verdict;
 pub use stopping::StoppingUse;
 
 /// A suite as written.
@@ -204,20 +203,16 @@ pub struct ClaimUse {
     /// The verdict that it gets here, as far as is known: `run --strict` holds it to that. Not
     /// written where it is not given, so that files of other suites stay as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expect: Option<Expected>,
+    pub expect: Option<Verdict>,
 }
 
 impl ClaimUse {
     /// The verdict that it is expected to get: what it says, or `inconclusive` where nothing else
     /// can be said at this scale, or `reproduced`.
     #[must_use]
-    pub fn expected(&self) -> Expected {
+    pub fn expected(&self) -> Verdict {
         let undecidable = self.cannot_decide.is_some();
-        self.expect.unwrap_or(if undecidable {
-            Expected::Inconclusive
-        } else {
-            Expected::Reproduced
-        })
+        self.expect.unwrap_or(if undecidable { Verdict::Inconclusive } else { Verdict::Reproduced })
     }
 }
 

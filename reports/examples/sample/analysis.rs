@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use analysis::suite::CompareBy;
 use analysis::summary::{
     ANALYSIS_VERSION, Analysis, ArmAnalysis, ClaimOutcome, CurvePoint, Estimate, Outcomes, RunRow,
     SpeedUp, ToTarget, WorkloadAnalysis,
 };
 use ledger::goal::{Direction, Target};
+use ledger::record::format::Status;
 use stats::interval::Interval;
+use stats::verdict::Verdict;
 
 // Named, because this file is a module of three crates.
 #[path = "membership.rs"]
@@ -225,9 +228,9 @@ fn runs(workload: &WorkloadAnalysis) -> Vec<RunRow> {
     for (i, arm) in workload.arms.iter().enumerate() {
         for (seed, time) in arm.time_to_target.values.iter().enumerate() {
             let status = match time {
-                Some(_) => "reached",
-                None if arm.outcomes.diverged > 0 => "diverged",
-                None => "censored",
+                Some(_) => Status::Reached,
+                None if arm.outcomes.diverged > 0 => Status::Diverged,
+                None => Status::Censored,
             };
             let digest = |salt: usize| {
                 Some(format!("{:016x}", (i * 97 + seed * 31 + salt) * 0x9e37_79b9_7f4a).repeat(4))
@@ -237,7 +240,7 @@ fn runs(workload: &WorkloadAnalysis) -> Vec<RunRow> {
                 workload: workload.workload.clone(),
                 arm: arm.label.clone(),
                 seed: seed.to_string(),
-                status: status.to_owned(),
+                status: Some(status),
                 time_to_target: *time,
                 at_budget: arm
                     .at_budget
@@ -254,7 +257,14 @@ fn runs(workload: &WorkloadAnalysis) -> Vec<RunRow> {
     rows
 }
 
-fn claim(id: &str, arm: &str, effect: f64, half: f64, verdict: &str, reason: &str) -> ClaimOutcome {
+fn claim(
+    id: &str,
+    arm: &str,
+    effect: f64,
+    half: f64,
+    verdict: Verdict,
+    reason: &str,
+) -> ClaimOutcome {
     ClaimOutcome {
         id: id.to_owned(),
         statement: format!("{arm} reaches the target sooner than sgd in train time"),
@@ -264,15 +274,15 @@ fn claim(id: &str, arm: &str, effect: f64, half: f64, verdict: &str, reason: &st
         arm: arm.to_owned(),
         baseline: "sgd".to_owned(),
         metric: "time-to-target".to_owned(),
-        scale: "ratio".to_owned(),
+        scale: CompareBy::Ratio,
         smallest_effect: 1.05,
         effect: Some(effect),
         interval: interval(effect - half, effect + half),
         p_sign_flip: Some(0.0625),
         n: 5,
-        expected: "reproduced".to_owned(),
+        expected: Verdict::Reproduced,
         sequence: Vec::new(),
-        verdict: verdict.to_owned(),
+        verdict,
         reason: reason.to_owned(),
     }
 }
@@ -311,7 +321,7 @@ pub fn full() -> Analysis {
             "drop-muon",
             1.62,
             0.12,
-            "reproduced",
+            Verdict::Reproduced,
             "lower bound 1.50 exceeds 1 and the mean reaches 1.05",
         ),
         claim(
@@ -319,7 +329,7 @@ pub fn full() -> Analysis {
             "random-pruning-erk",
             0.78,
             0.07,
-            "not reproduced",
+            Verdict::NotReproduced,
             "upper bound 0.85 is below 1.05",
         ),
         claim(
@@ -327,7 +337,7 @@ pub fn full() -> Analysis {
             "rs2",
             1.06,
             0.19,
-            "inconclusive",
+            Verdict::Inconclusive,
             "interval holds both 1 and 1.05; more seeds would narrow it",
         ),
     ];
@@ -402,10 +412,10 @@ pub fn loss() -> Analysis {
         (arm.time_to_target.geometric_mean, arm.time_to_target.median) = (None, None);
         (arm.time_to_target.interval, arm.speed_up) = (None, None);
     }
-    let mut claim = claim("d", "ps-kd", 0.012, 0.009, "reproduced", "lower bound exceeds 0");
+    let mut claim = claim("d", "ps-kd", 0.012, 0.009, Verdict::Reproduced, "lower bound exceeds 0");
     claim.statement = "ps-kd ends with a lower test loss than sgd".to_owned();
     claim.metric = "test/nll".to_owned();
-    claim.scale = "difference".to_owned();
+    claim.scale = CompareBy::Difference;
     claim.smallest_effect = 0.005;
     analysis(vec![workload], vec![claim])
 }

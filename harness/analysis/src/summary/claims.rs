@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::estimates::BOOTSTRAP_SEED;
-use super::summarise::{ArmRuns, CellLeft, CellRun, pairs, samples, seconds};
-use super::{ClaimOutcome, stopping};
+use super::summarise::{ArmRuns, pairs, samples, seconds};
+use super::{CellLeft, CellRun, ClaimOutcome, stopping};
 use crate::plan::RATIOS;
 use crate::suite::{self, ArmPair, ClaimUse, CompareBy, When};
 use crate::suite_run::{RunStopping, RunWorkload, SuiteRun};
@@ -29,9 +29,9 @@ pub enum Standing {
 /// Holds a claim's verdict to the expected one.
 #[must_use]
 pub fn standing(outcome: &ClaimOutcome) -> Standing {
-    match outcome.verdict.as_str() {
+    match outcome.verdict {
         verdict if verdict == outcome.expected => Standing::Holds,
-        "inconclusive" => Standing::Undecided,
+        Verdict::Inconclusive => Standing::Undecided,
         _ => Standing::Broken,
     }
 }
@@ -100,6 +100,11 @@ pub(super) fn is_ratio(claim: &ClaimUse) -> bool {
     RATIOS.contains(&claim.compare.as_str()) || claim.by == CompareBy::Ratio
 }
 
+/// How a claim's effect is told.
+pub(super) fn scale(claim: &ClaimUse) -> CompareBy {
+    if is_ratio(claim) { CompareBy::Ratio } else { CompareBy::Difference }
+}
+
 /// The effects of a claim on a workload, with what is taken off them.
 pub(super) fn found(
     suite: &SuiteRun,
@@ -164,15 +169,15 @@ fn outcome(suite: &SuiteRun, cells: &[CellRun], claim: &ClaimUse, workload: usiz
         arm: claim.arm.clone(),
         baseline: claim.baseline.clone(),
         metric: compared(claim),
-        scale: if ratio { "ratio" } else { "difference" }.to_owned(),
+        scale: scale(claim),
         smallest_effect: claim.at_least,
         effect: None,
         interval: None,
         p_sign_flip: None,
         n: u32::try_from(test.effects.len()).unwrap_or(u32::MAX),
-        expected: claim.expected().words().to_owned(),
+        expected: claim.expected(),
         sequence: Vec::new(),
-        verdict: "inconclusive".to_owned(),
+        verdict: Verdict::Inconclusive,
         reason: String::new(),
     };
     if let Some(RunStopping { settings, .. }) = &suite.stopping {
@@ -184,12 +189,7 @@ fn outcome(suite: &SuiteRun, cells: &[CellRun], claim: &ClaimUse, workload: usiz
             outcome.effect = judgement.mean.map(shown);
             outcome.interval = judgement.interval.map(|interval| interval.map(shown));
             outcome.p_sign_flip = judgement.p_sign_flip;
-            outcome.verdict = match judgement.verdict {
-                Verdict::Reproduced => "reproduced",
-                Verdict::NotReproduced => "not reproduced",
-                Verdict::Inconclusive => "inconclusive",
-            }
-            .to_owned();
+            outcome.verdict = judgement.verdict;
             outcome.reason = judgement.reason;
         }
         Err(error) => outcome.reason = error.to_string(),

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use super::CellRun;
 use super::WorkloadAnalysis;
-use super::summarise::{CellRun, status_name};
 use crate::suite_run::SuiteRun;
 use ledger::record::format::{DISTURBED, Environment, Status};
 
@@ -72,11 +72,7 @@ pub(super) fn warnings(
     ] {
         let n = count(status);
         if n > 0 {
-            warnings.push(format!(
-                "{n} of {} cells {}: {remedy}",
-                cells.len(),
-                status_name(status)
-            ));
+            warnings.push(format!("{n} of {} cells {}: {remedy}", cells.len(), status.name()));
         }
     }
     for workload in workloads {

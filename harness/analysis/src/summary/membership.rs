@@ -160,6 +160,14 @@ pub fn independent(run: &RunRecord, model: Recorded<'_>) -> Result<(), Refusal> 
     require_independent(&run.cell, &own_orders(run), &ancestry(model.name, model.record))
 }
 
+/// Records by cell id, as tests of a suite look them up.
+#[must_use]
+pub fn by_cell<'a>(
+    records: impl Iterator<Item = &'a RunRecord>,
+) -> BTreeMap<&'a str, &'a RunRecord> {
+    records.map(|record| (record.cell.as_str(), record)).collect()
+}
+
 /// Makes every test of a suite; `records` are its cells that have run.
 #[must_use]
 pub fn judge(

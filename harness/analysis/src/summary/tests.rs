@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use super::summarise::{CellLeft, CellRun, summarise};
-use super::{Analysis, ArmAnalysis};
+use super::summarise::summarise;
+use super::{Analysis, ArmAnalysis, CellLeft, CellRun};
 use crate::suite::{ArmPair, ClaimKind, ClaimUse, CompareBy, PaperNumber, When};
 use crate::suite_run::SuiteRun;
 use crate::suite_run::{RunArm, RunCell, RunStopping, RunWorkload};
@@ -13,6 +13,7 @@ use ledger::record::format::{
     ClockSeconds, DataSection, Environment, Evaluation, Event, RECORD_VERSION, RunRecord, Status,
 };
 use ledger::transcript::ChainPoint;
+use stats::verdict::Verdict;
 
 /// What a made-up run ends with: seconds to the target (or none), test accuracy, test NLL.
 pub(super) type Ending = (Option<f64>, f64, f64);
@@ -218,7 +219,7 @@ fn a_method_twice_as_fast_has_a_paired_speed_up_of_two() {
     let speed_up = arm(&analysis, "new").speed_up.as_ref().unwrap();
     assert!((speed_up.ratio - 2.0).abs() < 1e-12 && speed_up.n == 3);
     assert!(arm(&analysis, "old").speed_up.is_none());
-    assert_eq!(analysis.claims[0].verdict, "reproduced");
+    assert_eq!(analysis.claims[0].verdict.words(), "reproduced");
     assert!((analysis.claims[0].effect.unwrap() - 2.0).abs() < 1e-12);
 }
 
@@ -229,7 +230,7 @@ fn a_slower_method_does_not_reproduce_the_claim_of_speed() {
         &times(&[4.4, 6.1, 5.3]),
         vec![claim("time-to-target", 1.5)],
     );
-    assert_eq!(made.analysis().claims[0].verdict, "not reproduced");
+    assert_eq!(made.analysis().claims[0].verdict.words(), "not reproduced");
 }
 
 #[test]
@@ -238,7 +239,7 @@ fn a_censored_pair_withholds_the_ratio_and_is_never_dropped() {
     new[1].0 = None;
     let analysis =
         Made::on_one(&times(&[4.0, 6.0, 5.0]), &new, vec![claim("time-to-target", 1.1)]).analysis();
-    assert_eq!(analysis.claims[0].verdict, "inconclusive");
+    assert_eq!(analysis.claims[0].verdict.words(), "inconclusive");
     assert!(
         analysis.claims[0].reason.contains("1 of 3 pairs have a run that never reached"),
         "{}",
@@ -271,13 +272,13 @@ fn timed_verdicts_are_withheld_when_the_machine_was_busy_and_others_are_not() {
         record.environment.cpu_share = Some(0.6);
     };
     let analysis = made.analysis();
-    assert_eq!(analysis.claims[0].verdict, "inconclusive");
+    assert_eq!(analysis.claims[0].verdict.words(), "inconclusive");
     assert!(analysis.claims[0].reason.contains("busier than its cores"));
-    assert_eq!(analysis.claims[1].verdict, "reproduced");
+    assert_eq!(analysis.claims[1].verdict.words(), "reproduced");
     assert!(arm(&analysis, "new").speed_up.is_none());
     // A high load average alone is the echo of a build that has ended: the run had its core.
     made.change = |record| record.environment.load_at_start = Some(5.0);
-    assert_eq!(made.analysis().claims[0].verdict, "reproduced");
+    assert_eq!(made.analysis().claims[0].verdict.words(), "reproduced");
 }
 
 #[test]
@@ -289,14 +290,14 @@ fn a_lower_nll_speaks_for_the_method_and_a_higher_one_against_it() {
         vec![claim("test/nll", 0.05)],
     );
     let outcome = &better.analysis().claims[0];
-    assert_eq!((outcome.verdict.as_str(), outcome.scale.as_str()), ("reproduced", "difference"));
+    assert_eq!((outcome.verdict, outcome.scale), (Verdict::Reproduced, CompareBy::Difference));
     assert!((outcome.effect.unwrap() - 0.1).abs() < 1e-12);
     let worse = Made::on_one(
         &endings([0.2, 0.23, 0.2]),
         &endings([0.30, 0.32, 0.31]),
         vec![claim("test/nll", 0.05)],
     );
-    assert_eq!(worse.analysis().claims[0].verdict, "not reproduced");
+    assert_eq!(worse.analysis().claims[0].verdict.words(), "not reproduced");
 }
 
 #[test]
@@ -314,7 +315,7 @@ fn no_verdict_is_given_at_the_ceiling_or_at_chance() {
     );
     for made in [ceiling, floor] {
         let outcome = &made.analysis().claims[0];
-        assert_eq!(outcome.verdict, "inconclusive", "{}", outcome.reason);
+        assert_eq!(outcome.verdict.words(), "inconclusive", "{}", outcome.reason);
     }
 }
 
@@ -334,7 +335,7 @@ fn a_claim_of_growth_compares_effects_between_workloads() {
     assert_eq!(analysis.claims.len(), 1);
     let expected = ((-0.04 + 0.20) + (-0.05 + 0.18) + (-0.03 + 0.22)) / 3.0;
     assert!((analysis.claims[0].effect.unwrap() - expected).abs() < 1e-12);
-    assert_eq!(analysis.claims[0].verdict, "reproduced");
+    assert_eq!(analysis.claims[0].verdict.words(), "reproduced");
     assert_eq!(analysis.claims[0].workload, "w1 against w0");
 }
 
@@ -377,7 +378,7 @@ fn an_analysis_survives_json() {
             .analysis();
     let text = serde_json::to_string(&analysis).unwrap();
     assert_eq!(serde_json::from_str::<Analysis>(&text).unwrap(), analysis);
-    assert_eq!(analysis.claims[0].verdict, "inconclusive");
+    assert_eq!(analysis.claims[0].verdict.words(), "inconclusive");
     assert!(analysis.warnings.iter().any(|warning| warning.contains("fewer than 3 seeds")));
 }
 
@@ -390,7 +391,7 @@ fn an_error_halved_is_a_ratio_of_two() {
     let by_ratio = ClaimUse { by: CompareBy::Ratio, ..claim("test/nll", 1.5) };
     let made = Made::on_one(&ends([0.4, 0.6, 0.5]), &ends([0.2, 0.3, 0.25]), vec![by_ratio]);
     let outcome = &made.analysis().claims[0];
-    assert_eq!((outcome.verdict.as_str(), outcome.scale.as_str()), ("reproduced", "ratio"));
+    assert_eq!((outcome.verdict, outcome.scale), (Verdict::Reproduced, CompareBy::Ratio));
     assert!((outcome.effect.unwrap() - 2.0).abs() < 1e-12);
 }
 
@@ -428,7 +429,7 @@ fn an_interaction_is_the_difference_of_two_differences() {
     // An effect less itself.
     let outcome = &made.analysis().claims[0];
     assert_eq!(outcome.effect, Some(0.0));
-    assert_ne!(outcome.verdict, "reproduced");
+    assert_ne!(outcome.verdict.words(), "reproduced");
     assert_eq!(outcome.metric, "test/nll, less that of new against old");
 }
 
@@ -437,9 +438,9 @@ fn without_room_above_the_floor_arm_nothing_is_decided() {
     let floor = |arm: &str| ClaimUse { floor: Some(arm.into()), ..claim("test/nll", 0.01) };
     // The method itself as floor: the baseline is three deviations and more above it.
     let wide = Made::on_one(&ends([0.50, 0.51, 0.52]), &ends([0.2, 0.2, 0.21]), vec![floor("new")]);
-    assert_eq!(wide.analysis().claims[0].verdict, "reproduced");
+    assert_eq!(wide.analysis().claims[0].verdict.words(), "reproduced");
     let narrow = Made::on_one(&ends([0.2, 0.6, 0.4]), &ends([0.15, 0.5, 0.3]), vec![floor("new")]);
-    assert_eq!(narrow.analysis().claims[0].verdict, "inconclusive");
+    assert_eq!(narrow.analysis().claims[0].verdict.words(), "inconclusive");
 }
 
 #[test]
@@ -461,7 +462,7 @@ fn a_run_that_consumes_nothing_is_a_row_to_compare_with_and_has_no_time() {
     assert!(new.time_to_target.values.is_empty() && new.speed_up.is_none());
     assert_eq!((new.order_paired, new.at_budget["test/nll"].n), (None, 3));
     assert_eq!(old.time_to_target.values.len(), 3);
-    assert_eq!(analysis.claims[0].verdict, "inconclusive");
+    assert_eq!(analysis.claims[0].verdict.words(), "inconclusive");
     assert!(old.time_to_target.horizon > 0.0 && old.time_to_target.horizon.is_finite());
 }
 

@@ -33,6 +33,19 @@ pub enum Status {
     Failed,
 }
 
+impl Status {
+    /// The status as people read it, and as JSON has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reached => "reached",
+            Self::Censored => "censored",
+            Self::Diverged => "diverged",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// The four clocks in seconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClockSeconds {
