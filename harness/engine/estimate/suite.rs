@@ -3,22 +3,20 @@
 use std::path::Path;
 
 use analysis::plan::Cell;
-use analysis::suite::estimates::{EstimateUse, HeldOut, Kind};
+use analysis::suite::estimates::{EstimateUse, Kind};
 use analysis::suite_run::RunEstimate;
 use analysis::summary::order_estimates::{EstimateFound, Numbers};
 use anyhow::Context as _;
 use ledger::digest::Digest;
 use ledger::record::format::Status;
 use ledger::record::writer::write_atomic;
-use palimpsest::cli::estimate::fit::{self, Fit};
 use palimpsest::cli::suite_options::Places;
 use palimpsest::library::code_digest;
 use palimpsest::machine;
 use palimpsest::voice::{note, warn};
-use stats::estimates::results::Items;
 use stats::estimates::search::Search;
 
-use super::bench::with_bench;
+use super::bench::{Asked, with_bench};
 use super::validate;
 use crate::runner::cell::CellReport;
 use crate::runner::{NamedSeed, Session};
@@ -110,30 +108,11 @@ fn made(
     cell: &str,
     places: &Places,
 ) -> anyhow::Result<EstimateFound> {
-    let fit = Fit {
-        run: cell.to_owned(),
-        last: wanted.last,
-        items: match wanted.items {
-            Items::Batches => fit::Items::Batches,
-            Items::Examples => fit::Items::Examples,
-        },
-        estimator: wanted.estimator.clone(),
-        directions: wanted.k,
-        pilots: wanted.pilots,
-        gate: wanted.gate,
-        passes: wanted.passes,
-        seed: wanted.seed,
-        held_out: match wanted.held_out {
-            HeldOut::Validation => fit::HeldOut::Validation,
-            HeldOut::Test => fit::HeldOut::Test,
-        },
-        memory_limit: None,
-        fresh: session.force,
-        places: places.clone(),
-    };
+    let asked =
+        Asked { run: cell, fit: wanted.fit(), memory_limit: None, fresh: session.force, places };
     let (load, clock, before) =
         (machine::load(), training::clock::Monotonic::start(), machine::usage());
-    let numbers = with_bench(&fit, |bench| {
+    let numbers = with_bench(asked, |bench| {
         Ok(match (wanted.kind(), &wanted.search, &wanted.position) {
             (Kind::Search, Some(search), _) => {
                 let settings = Search {

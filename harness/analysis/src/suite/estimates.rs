@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Step;
 use ledger::catalogue::hint;
 use ledger::lineage::CellName;
-use stats::estimates::results::Items;
+use stats::estimates::settings::{FitSettings, HeldOut, Items};
 use stats::estimates::validity::Verdict;
 
 /// Names of the estimators that a suite may ask for.
@@ -24,17 +24,6 @@ pub const ESTIMATORS: [&str; 12] = [
     "bracket",
     "score",
 ];
-
-/// Split whose loss is predicted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum HeldOut {
-    /// The validation split.
-    #[default]
-    Validation,
-    /// The test split.
-    Test,
-}
 
 /// An order estimate in a suite, made once per seed.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -277,6 +266,22 @@ impl EstimateUse {
     #[must_use]
     pub fn test_orders(&self) -> u32 {
         self.orders.unwrap_or(64)
+    }
+
+    /// What it asks of the estimator.
+    #[must_use]
+    pub fn fit(&self) -> FitSettings {
+        FitSettings {
+            last: self.last,
+            items: self.items,
+            estimator: self.estimator.clone(),
+            directions: self.k,
+            pilots: self.pilots,
+            gate: self.gate,
+            passes: self.passes,
+            seed: self.seed,
+            held_out: self.held_out,
+        }
     }
 
     /// What decides the numbers: the entry without its name and its bars.
