@@ -116,11 +116,7 @@ impl SuiteOptions {
             methods: self.methods.clone(),
             workloads: self.workloads.clone(),
             seeds: self.seeds.clone(),
-            set: self
-                .set
-                .iter()
-                .map(|Assignment(arm, key, value)| (arm.clone(), key.clone(), value.clone()))
-                .collect(),
+            set: self.set.clone(),
             keep_models: self.keep_models,
             stop_early: self.stop_early,
         };

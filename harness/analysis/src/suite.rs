@@ -253,6 +253,30 @@ fn place(file: &str, line: usize, column: usize) -> String {
     }
 }
 
+/// What a suite cannot say, and where; nowhere when an option of the command line is at fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem(pub Vec<Step>, pub String);
+
+impl Problem {
+    /// A problem of a field.
+    #[must_use]
+    pub fn at(field: &str, message: impl Into<String>) -> Self {
+        Self(vec![key(field)], message.into())
+    }
+
+    /// The same, seen from further up.
+    #[must_use]
+    pub fn below<const N: usize>(self, above: [Step; N]) -> Self {
+        Self(above.into_iter().chain(self.0).collect(), self.1)
+    }
+}
+
+/// The step to a key.
+#[must_use]
+pub fn key(name: &str) -> Step {
+    Step::Key(name.to_owned())
+}
+
 /// Reads a suite from YAML; `file` is only for messages.
 ///
 /// # Errors

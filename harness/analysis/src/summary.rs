@@ -374,4 +374,4 @@ fn from_word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Status
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

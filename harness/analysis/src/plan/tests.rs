@@ -189,7 +189,7 @@ fn the_command_line_filters_and_sets() {
         methods: vec!["sgd".into()],
         workloads: Vec::new(),
         seeds: Some(Seeds(vec![7])),
-        set: vec![("sgd".into(), "lr".into(), 0.5.into())],
+        set: vec![Assignment("sgd".into(), "lr".into(), 0.5.into())],
         ..Overrides::default()
     };
     let plan = plan("x.yaml", TEXT, &catalogue(), &overrides).unwrap();

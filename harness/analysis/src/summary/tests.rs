@@ -5,12 +5,13 @@ use super::{Analysis, ArmAnalysis, CellLeft, CellRun};
 use crate::suite::{ArmPair, ClaimKind, ClaimUse, CompareBy, PaperNumber, When};
 use crate::suite_run::SuiteRun;
 use crate::suite_run::{RunArm, RunCell, RunStopping, RunWorkload};
+use crate::verify::tests::sample;
 use ledger::catalogue::MetricInfo;
 use ledger::crossing::Crossing;
 use ledger::digest::Digest;
 use ledger::goal::{Budget, Direction, Goal, Target};
 use ledger::record::format::{
-    ClockSeconds, DataSection, Environment, Evaluation, Event, RECORD_VERSION, RunRecord, Status,
+    ClockSeconds, DataSection, Environment, Evaluation, Event, RunRecord, Status,
 };
 use ledger::transcript::ChainPoint;
 use stats::verdict::Verdict;
@@ -18,7 +19,7 @@ use stats::verdict::Verdict;
 /// What a made-up run ends with: seconds to the target (or none), test accuracy, test NLL.
 pub(super) type Ending = (Option<f64>, f64, f64);
 
-pub(super) fn record(seed: usize, (time, accuracy, nll): Ending) -> RunRecord {
+pub(crate) fn record(seed: usize, (time, accuracy, nll): Ending) -> RunRecord {
     let crossing = |at: Option<f64>| Crossing {
         isotonic: at,
         first: at,
@@ -29,17 +30,13 @@ pub(super) fn record(seed: usize, (time, accuracy, nll): Ending) -> RunRecord {
     };
     let root = Digest::of(b"data");
     RunRecord {
-        version: RECORD_VERSION,
         cell: format!("{seed:016x}"),
         suite: "made-up".into(),
         suite_digest: root,
         workload: "w".into(),
-        workload_settings: BTreeMap::new(),
         method: "m".into(),
-        settings: BTreeMap::new(),
         seed: seed.to_string(),
         status: if time.is_some() { Status::Reached } else { Status::Censored },
-        error: None,
         data: Some(DataSection {
             name: "d".into(),
             origin: "official".into(),
@@ -64,23 +61,17 @@ pub(super) fn record(seed: usize, (time, accuracy, nll): Ending) -> RunRecord {
             ("test/accuracy".to_owned(), accuracy),
             ("test/nll".to_owned(), nll),
         ]),
-        at_target: BTreeMap::new(),
         steps: 100,
         samples: 1000,
-        parameter_count: 1,
         parameters_sha256: None,
         streams: Vec::new(),
-        order: None,
-        lineage: None,
-        given_order: None,
-        facts: BTreeMap::new(),
-        warnings: Vec::new(),
         environment: Environment {
             cpus: 2,
             load_at_start: Some(1.0),
             cpu_share: Some(1.0),
             ..Environment::default()
         },
+        ..sample::record(0, root)
     }
 }
 

@@ -2,11 +2,12 @@ use super::*;
 use crate::regress::decide::{Decision, FloorAt, decide};
 use crate::regress::{Report, Rule, Verdict};
 use crate::suite_run::{RunArm, RunWorkload};
+use crate::summary;
 use ledger::catalogue::MetricInfo;
 use ledger::crossing::Crossing;
-use ledger::goal::{Budget, Goal, Target};
+use ledger::goal::Target;
 use ledger::order::{OrderLaw, Unit};
-use ledger::record::format::{ClockSeconds, DataSection, Environment, RECORD_VERSION};
+use ledger::record::format::{ClockSeconds, Environment};
 use ledger::seed::Randomness;
 use ledger::transcript::EpochOrder;
 
@@ -82,34 +83,7 @@ fn order_of(epochs: &[&str]) -> OrderSection {
 fn record() -> RunRecord {
     let root = Digest::of(b"data");
     RunRecord {
-        version: RECORD_VERSION,
         cell: "00".into(),
-        suite: "made-up".into(),
-        suite_digest: root,
-        workload: "w".into(),
-        workload_settings: BTreeMap::new(),
-        method: "m".into(),
-        settings: BTreeMap::new(),
-        seed: "0".into(),
-        status: Status::Reached,
-        error: None,
-        data: Some(DataSection {
-            name: "d".into(),
-            origin: "official".into(),
-            classes: Some(10),
-            train_root: root,
-            validation_root: root,
-            test_root: root,
-        }),
-        goal: Goal {
-            target: Target {
-                metric: "accuracy".into(),
-                direction: Direction::HigherIsBetter,
-                value: 0.9,
-                origin: "assumed".into(),
-            },
-            budget: Budget { samples: 1000, evaluate_every: 100 },
-        },
         clocks: ClockSeconds { train: 10.0, eval: 1.0, io: 0.25, total: 11.5 },
         time_to_target: Some(Crossing {
             isotonic: Some(7.5),
@@ -124,17 +98,8 @@ fn record() -> RunRecord {
             ("train-loss".to_owned(), 0.5),
             ("validation/accuracy".to_owned(), 0.9375),
         ]),
-        at_target: BTreeMap::new(),
-        steps: 100,
-        samples: 1000,
-        parameter_count: 1,
         parameters_sha256: Some(root),
-        streams: Vec::new(),
         order: Some(order_of(&["one", "two"])),
-        lineage: None,
-        given_order: None,
-        facts: BTreeMap::new(),
-        warnings: Vec::new(),
         environment: Environment {
             device: "cpu".into(),
             cpu: "made-up".into(),
@@ -146,6 +111,7 @@ fn record() -> RunRecord {
             git_commit: Some("abc".into()),
             ..Environment::default()
         },
+        ..summary::tests::record(0, (Some(7.5), 0.9375, 0.125))
     }
 }
 
