@@ -153,7 +153,7 @@ pub fn print_plan(plan: &Plan, cost: &cost::Cost, json: bool) -> anyhow::Result<
             "suite_digest": plan.suite_digest,
             "estimated_seconds": cost.total(),
             "cells": cells.collect::<Vec<_>>(),
-            "estimates": plan.estimates.iter().zip(&cost.estimates).map(|(entry, seconds)| {
+            "estimates": plan.sections.estimates.iter().zip(&cost.estimates).map(|(entry, seconds)| {
                 serde_json::json!({
                     "name": entry.name,
                     "run": entry.run,
@@ -191,9 +191,9 @@ pub fn print_plan(plan: &Plan, cost: &cost::Cost, json: bool) -> anyhow::Result<
         });
         print_table(["  arm", "method", "seeds", "cost, from the store"], rows)?;
     }
-    if !plan.estimates.is_empty() {
+    if !plan.sections.estimates.is_empty() {
         print_text("\n")?;
-        let rows = plan.estimates.iter().zip(&cost.estimates).map(|(entry, seconds)| {
+        let rows = plan.sections.estimates.iter().zip(&cost.estimates).map(|(entry, seconds)| {
             [
                 format!("  {}", entry.name),
                 entry.run.to_string(),

@@ -1,7 +1,7 @@
 //! `palimpsest plan`
 
 use analysis::plan::{Plan, RATIOS};
-use analysis::suite::{ClaimKind, ClaimUse, CompareBy, PaperNumber, When};
+use analysis::suite::{ClaimKind, ClaimUse, CompareBy, PaperNumber, Sections, When};
 use analysis::suite_run::SuiteRun;
 use analysis::summary::read_cells;
 use analysis::summary::seeds_needed::{SeedsNeeded, Wish, plan as plan_seeds};
@@ -36,7 +36,7 @@ fn power(args: &Args, plan: &Plan, store: &Store) -> anyhow::Result<Exit> {
     if let Some(effect) = wish.effect.filter(|effect| !(effect.is_finite() && *effect > 0.0)) {
         bail!("--effect is {effect}, but must be a finite number above 0 (a ratio: above 1)");
     }
-    let mut claims = plan.claims.clone();
+    let mut claims = plan.sections.claims.clone();
     if args.arms {
         claims.extend(speed_ups(plan)?);
     }
@@ -60,7 +60,7 @@ fn power(args: &Args, plan: &Plan, store: &Store) -> anyhow::Result<Exit> {
         return Ok(Exit::NotJudged);
     }
     let cells = read_cells(store, &stored)?;
-    let stored = SuiteRun { claims, ..stored };
+    let stored = SuiteRun { sections: Sections { claims, ..stored.sections }, ..stored };
     let plans = plan_seeds(&stored, &cells, wish);
     if args.json {
         print_json(&serde_json::json!({

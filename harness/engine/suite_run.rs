@@ -48,9 +48,7 @@ pub fn suite_run(
         baseline: plan.baseline.clone(),
         workloads: workloads.collect(),
         arms: arms.collect(),
-        claims: plan.claims.clone(),
-        provenance: plan.provenance.clone(),
-        estimates: plan.estimates.clone(),
+        sections: plan.sections.clone(),
         estimated,
         stopping: plan.stopping.map(|settings| RunStopping {
             settings,

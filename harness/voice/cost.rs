@@ -55,11 +55,11 @@ pub fn estimate(plan: &Plan, store: &Store) -> Cost {
         arms.collect()
     });
     let last = SuiteRun::load(store, &plan.suite).ok();
-    let estimates = plan.estimates.iter().map(|wanted| {
+    let estimates = plan.sections.estimates.iter().map(|wanted| {
         let last = last.as_ref()?;
         let same =
             |other: &EstimateUse| other.run == wanted.run && other.settings() == wanted.settings();
-        let entry = last.estimates.iter().position(same)?;
+        let entry = last.sections.estimates.iter().position(same)?;
         let made = last.estimated.iter().filter(|one| one.entry == entry);
         let seconds: Vec<f64> = made.filter_map(|one| one.seconds).collect();
         #[expect(clippy::cast_precision_loss, reason = "seed counts stay far below 2^52")]

@@ -8,8 +8,8 @@ use serde_json::Value;
 use crate::plan::descent::Parent;
 use crate::plan::sections::{Named, known, unique};
 use crate::suite::{
-    ClaimUse, EstimateUse, MembershipUse, Problem, Seeds, Step, StoppingUse, Suite, SuiteError,
-    WorkloadUse, key, locate, parse,
+    ClaimUse, Problem, Sections, Seeds, Step, StoppingUse, Suite, SuiteError, WorkloadUse, key,
+    locate, parse,
 };
 use ledger::catalogue::{Catalogue, hint};
 use ledger::digest::Digest;
@@ -58,12 +58,8 @@ pub struct Plan {
     /// speed falls on all arms alike; but children behind all that descend from nothing. With
     /// `stopping`, all cells of a seed before those of the next.
     pub cells: Vec<Cell>,
-    /// Claims whose arms and workloads are in the plan.
-    pub claims: Vec<ClaimUse>,
-    /// Membership tests whose cells are in the plan.
-    pub provenance: Vec<MembershipUse>,
-    /// Order estimates whose runs are in the plan.
-    pub estimates: Vec<EstimateUse>,
+    /// Claims, tests and estimates that are about cells of the plan.
+    pub sections: Sections,
     /// When seeds end early; none where all of them run.
     pub stopping: Option<Stopping>,
     /// Keep the final weights of every run.
@@ -158,9 +154,11 @@ fn resolve(
 
     let Chosen { workloads, arms, pairs } = chosen(whole, overrides)?;
     let part = Named { workloads: &workloads, arms: &arms };
-    let claims = sections::narrowed(suite.claims, part);
-    let provenance = sections::narrowed(suite.provenance, part);
-    let estimates = sections::narrowed(suite.estimates, part);
+    let sections = Sections {
+        claims: sections::narrowed(suite.claims, part),
+        provenance: sections::narrowed(suite.provenance, part),
+        estimates: sections::narrowed(suite.estimates, part),
+    };
     let baseline = suite.baseline.filter(|label| part.has_arm(label));
     let seeds = overrides.seeds.clone().unwrap_or(suite.seeds).0;
     let count = pairs.len().saturating_mul(seeds.len());
@@ -170,7 +168,7 @@ fn resolve(
             format!("{count} cells are more than {MOST_CELLS}; split the suite"),
         ));
     }
-    let stopping = stopping(suite.stopping, &claims, seeds.len(), overrides)?;
+    let stopping = stopping(suite.stopping, &sections.claims, seeds.len(), overrides)?;
     let cells = cells(&pairs, &seeds, stopping.is_some());
     Ok(Plan {
         suite: suite.suite,
@@ -182,9 +180,7 @@ fn resolve(
         arms,
         seeds,
         cells,
-        claims,
-        provenance,
-        estimates,
+        sections,
         stopping,
         keep_models: suite.keep_models || overrides.keep_models,
     })
@@ -513,8 +509,7 @@ impl Plan {
             }
         }
         let cells = self.cells.iter().copied().filter(|cell| wanted.contains(cell)).collect();
-        let (claims, provenance, estimates) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { cells, claims, provenance, estimates, ..self })
+        Ok(Self { cells, sections: Sections::default(), ..self })
     }
 
     /// The id of a cell: 16 hexadecimal characters. `seed` is the seed's text: the integer, or the

@@ -67,6 +67,20 @@ pub struct Suite {
     pub keep_models: bool,
 }
 
+/// What a suite asks of its runs beside the runs themselves: all of it, or what is left of it in a
+/// plan.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize)]
+pub struct Sections {
+    /// Claims to judge.
+    pub claims: Vec<ClaimUse>,
+    /// Membership tests to make.
+    #[serde(default)]
+    pub provenance: Vec<MembershipUse>,
+    /// Order estimates.
+    #[serde(default)]
+    pub estimates: Vec<EstimateUse>,
+}
+
 /// A workload in a suite.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct WorkloadUse {

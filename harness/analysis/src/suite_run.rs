@@ -4,7 +4,7 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
-use crate::suite::{ClaimUse, EstimateUse, MembershipUse};
+use crate::suite::Sections;
 use ledger::catalogue::MetricInfo;
 use ledger::goal::Target;
 use ledger::record::format::RecordError;
@@ -35,15 +35,10 @@ pub struct SuiteRun {
     pub workloads: Vec<RunWorkload>,
     /// Arms in order.
     pub arms: Vec<RunArm>,
-    /// Claims to judge.
-    pub claims: Vec<ClaimUse>,
-    /// Membership tests to make.
-    #[serde(default)]
-    pub provenance: Vec<MembershipUse>,
-    /// Order estimates.
-    #[serde(default)]
-    pub estimates: Vec<EstimateUse>,
-    /// What came of them, entry by entry and seed by seed.
+    /// What is asked of its runs.
+    #[serde(flatten)]
+    pub sections: Sections,
+    /// What came of its order estimates, entry by entry and seed by seed.
     #[serde(default)]
     pub estimated: Vec<RunEstimate>,
     /// When its seeds could end, and what that saved; none where all of them had to run.

@@ -360,7 +360,6 @@ impl RunRow {
     }
 }
 
-#[expect(clippy::ref_option, reason = "serde hands out references")]
 fn to_word<S: Serializer>(status: &Option<Status>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(status.map_or(MISSING, Status::name))
 }

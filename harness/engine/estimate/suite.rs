@@ -33,7 +33,7 @@ pub fn all(
     places: &Places,
 ) -> Vec<RunEstimate> {
     let mut made = Vec::new();
-    for (entry, wanted) in session.plan.estimates.iter().enumerate() {
+    for (entry, wanted) in session.plan.sections.estimates.iter().enumerate() {
         for place in 0..session.plan.seeds.len() {
             let Ok(cell) = session.plan.tested(&wanted.run, place) else { continue };
             let index = cells.iter().position(|(other, _)| *other == cell);

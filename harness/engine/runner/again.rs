@@ -2,6 +2,7 @@
 
 use ::data::Sources;
 use analysis::plan::{Cell, Plan};
+use analysis::suite::Sections;
 use anyhow::Context as _;
 use lab::network::Network;
 use ledger::given::GivenOrder;
@@ -43,9 +44,7 @@ impl Session {
             arms: vec![arm],
             seeds: vec![0],
             cells: vec![Cell { workload: 0, arm: 0, seed: 0 }],
-            claims: Vec::new(),
-            provenance: Vec::new(),
-            estimates: Vec::new(),
+            sections: Sections::default(),
             stopping: None,
             keep_models: false,
         };

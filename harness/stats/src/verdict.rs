@@ -65,7 +65,6 @@ pub mod words {
     ///
     /// # Errors
     /// Those of the writer.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
     pub fn serialize<S: Serializer>(verdict: &Verdict, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(verdict.words())
     }

@@ -175,6 +175,8 @@ impl Plan {
                     .is_ok_and(|pair| pair == (cell.workload, cell.arm))
             })
         };
-        self.keep_models || self.provenance.iter().any(tested) || self.cells.iter().any(descends)
+        self.keep_models
+            || self.sections.provenance.iter().any(tested)
+            || self.cells.iter().any(descends)
     }
 }

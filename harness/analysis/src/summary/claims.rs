@@ -45,7 +45,7 @@ pub(super) fn judge_all(suite: &SuiteRun, cells: &[CellRun]) -> Vec<ClaimOutcome
 /// Every claim with each workload that it is about, in the suite's order.
 pub(super) fn applied<'a>(suite: &'a SuiteRun, cells: &[CellRun]) -> Vec<(&'a ClaimUse, usize)> {
     let mut all = Vec::new();
-    for claim in &suite.claims {
+    for claim in &suite.sections.claims {
         for (index, workload) in suite.workloads.iter().enumerate() {
             let named = claim.workloads.contains(&workload.label);
             let planned = |label: &String| {

@@ -176,7 +176,7 @@ pub fn judge(
     evidence: &dyn Evidence,
 ) -> Vec<MembershipAnalysis> {
     let seeds = seeds(suite);
-    let tests = suite.provenance.iter().map(|test| {
+    let tests = suite.sections.provenance.iter().map(|test| {
         let rows = (0..seeds.len()).map(|at| {
             let bench = Bench { suite, seeds: &seeds, at, records, evidence };
             let outcome = bench.outcome(test);
@@ -204,7 +204,7 @@ pub fn judge(
     });
     let mut tests: Vec<MembershipAnalysis> = tests.collect();
     correct(&mut tests);
-    for (analysis, test) in tests.iter_mut().zip(&suite.provenance) {
+    for (analysis, test) in tests.iter_mut().zip(&suite.sections.provenance) {
         conclude(analysis, &test.expect);
     }
     tests

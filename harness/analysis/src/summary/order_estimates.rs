@@ -209,7 +209,7 @@ pub fn judge(
     suite: &SuiteRun,
     read: &mut dyn FnMut(&str) -> Result<EstimateFound, String>,
 ) -> Vec<OrderEstimate> {
-    let entries = suite.estimates.iter().enumerate();
+    let entries = suite.sections.estimates.iter().enumerate();
     let entries = entries.map(|(number, wanted)| {
         let runs = suite.estimated.iter().filter(|one| one.entry == number);
         let seeds: Vec<EstimateSeed> = runs

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::summarise::summarise;
 use super::{Analysis, ArmAnalysis, CellLeft, CellRun};
-use crate::suite::{ArmPair, ClaimKind, ClaimUse, CompareBy, PaperNumber, When};
+use crate::suite::{ArmPair, ClaimKind, ClaimUse, CompareBy, PaperNumber, Sections, When};
 use crate::suite_run::SuiteRun;
 use crate::suite_run::{RunArm, RunCell, RunStopping, RunWorkload};
 use crate::verify::tests::sample;
@@ -179,11 +179,9 @@ impl Made {
             baseline: Some("old".into()),
             workloads: (0..self.endings.len()).map(workload).collect(),
             arms: vec![arm("old"), arm("new")],
-            provenance: Vec::new(),
-            estimates: Vec::new(),
             estimated: Vec::new(),
             stopping: self.stopping.clone(),
-            claims: self.claims.clone(),
+            sections: Sections { claims: self.claims.clone(), ..Sections::default() },
             cells: cells.iter().map(|run| run.cell.clone()).collect(),
             argv: Vec::new(),
         };

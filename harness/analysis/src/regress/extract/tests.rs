@@ -1,6 +1,7 @@
 use super::*;
 use crate::regress::decide::{Decision, FloorAt, decide};
 use crate::regress::{Report, Rule, Verdict};
+use crate::suite::Sections;
 use crate::suite_run::{RunArm, RunWorkload};
 use crate::summary;
 use ledger::catalogue::MetricInfo;
@@ -38,9 +39,7 @@ fn suite() -> SuiteRun {
             train_examples: 100,
         }],
         arms: vec![RunArm { label: "sgd".into(), method: "m".into(), settings: BTreeMap::new() }],
-        claims: Vec::new(),
-        provenance: Vec::new(),
-        estimates: Vec::new(),
+        sections: Sections::default(),
         estimated: Vec::new(),
         stopping: None,
         cells: Vec::new(),

@@ -46,12 +46,12 @@ fn noise_goes_on_and_what_can_never_be_settled_holds_nothing_up() {
     assert!(!over(&suite, &cells).unwrap());
 
     let (mut suite, cells) = made(&CLEAR, 0.05, 20).left();
-    let mut second = suite.claims[0].clone();
+    let mut second = suite.sections.claims[0].clone();
     second.cannot_decide = Some("too small".into());
-    suite.claims.push(second);
+    suite.sections.claims.push(second);
     assert!(over(&suite, &cells).unwrap());
     // Nothing that could be settled: all seeds run.
-    suite.claims.remove(0);
+    suite.sections.claims.remove(0);
     assert!(!over(&suite, &cells).unwrap());
 }
 
@@ -113,13 +113,13 @@ fn a_verdict_is_held_to_the_expected_one() {
         let mut made = made(&gains, 0.05, 20);
         made.stopping = None;
         let (mut suite, cells) = made.left();
-        suite.claims[0].expect = expect;
+        suite.sections.claims[0].expect = expect;
         let outcome = claims::judge_all(&suite, &cells).remove(0);
         assert_eq!(standing(&outcome), is, "{expect:?}: {outcome:?}");
     }
     let (mut suite, cells) = made(&CLEAR[..2], 0.05, 20).left();
     let mut is = |expect| {
-        suite.claims[0].expect = expect;
+        suite.sections.claims[0].expect = expect;
         standing(&claims::judge_all(&suite, &cells)[0])
     };
     assert_eq!(is(None), Standing::Undecided);
