@@ -9,11 +9,12 @@ use lab::recipe::{Recipe, Step};
 use lab::seat::OrderSource;
 use ledger::catalogue::Schedule;
 use ledger::digest::Digest;
+use ledger::goal::{Budget, Direction, Target};
 use ledger::transcript::Transcript;
 use tch::Device;
 use training::clock::{Clock, Monotonic};
 use training::judge::{Judge, Look};
-use training::run::{Budget, Run, Target, WHOLE};
+use training::run::{Run, WHOLE};
 use training::splits::Splits;
 
 use crate::task::Task;
@@ -63,13 +64,18 @@ impl Harness {
                 eligible: None,
             },
             budget: Budget { samples, evaluate_every: samples },
-            target: &Target { metric: "accuracy".into(), value: 2.0, higher_is_better: true },
+            target: &Target {
+                metric: "accuracy".into(),
+                direction: Direction::HigherIsBetter,
+                value: 2.0,
+                origin: String::new(),
+            },
             transcript: &mut transcript,
             clock: &mut clock,
             part: WHOLE,
         }
-        .train(&mut |evaluation, _| {
-            seconds = evaluation.train_seconds;
+        .train(&mut |evaluation| {
+            seconds = evaluation.clocks.train;
             Ok(())
         })
         .unwrap();

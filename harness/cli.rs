@@ -22,11 +22,11 @@ pub mod suite_options;
 pub mod verify;
 pub mod verify_certificate;
 
-use std::process::ExitCode;
-
 use clap::{Parser, Subcommand};
 use ledger::catalogue::listing::Listing;
 use provenance::Provenance;
+
+use crate::exit::Exit;
 
 /// A bench for training methods: time-to-accuracy, committed data orders, honest verdicts.
 #[derive(Debug, Parser)]
@@ -126,29 +126,5 @@ impl Reading {
             Self::Data(args) => data::run(args),
             Self::Completions(args) => completions::run(args),
         }
-    }
-}
-
-/// How the process ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
-    /// Fine.
-    Fine = 0,
-    /// A check failed.
-    CheckFailed = 1,
-    /// The user's mistake.
-    Mistake = 2,
-    /// Could not judge.
-    NotJudged = 3,
-    /// Some cells failed.
-    CellsFailed = 4,
-    /// A bug.
-    Bug = 70,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
     }
 }

@@ -6,7 +6,8 @@ mod listing;
 use palimpsest::cli::doctor::{self, Finding};
 use palimpsest::cli::provenance::Provenance;
 use palimpsest::cli::provenance::text::{Text, partition};
-use palimpsest::cli::{Exit, Training, Verb};
+use palimpsest::cli::{Training, Verb};
+use palimpsest::exit::Exit;
 
 /// Runs the verb, or becomes the engine.
 pub fn dispatch(verb: Verb) -> anyhow::Result<Exit> {

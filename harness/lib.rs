@@ -5,6 +5,8 @@
 //! which `palimpsest list` need not wait for.
 
 pub mod cli;
+pub mod evidence;
+pub mod exit;
 pub mod git;
 pub mod library;
 pub mod machine;
@@ -15,11 +17,11 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 /// Parses the command line and dispatches; says how the process ends.
-pub fn start(dispatch: fn(cli::Verb) -> anyhow::Result<cli::Exit>) -> ExitCode {
+pub fn start(dispatch: fn(cli::Verb) -> anyhow::Result<exit::Exit>) -> ExitCode {
     voice::prepare();
     let outcome = std::panic::catch_unwind(|| match cli::Cli::try_parse() {
         Ok(cli) => dispatch(cli.verb).map_or_else(|error| voice::refuse(&error), Into::into),
         Err(error) => voice::usage(&error),
     });
-    outcome.unwrap_or_else(|_| cli::Exit::Bug.into())
+    outcome.unwrap_or_else(|_| exit::Exit::Bug.into())
 }

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::cli::Exit;
+use crate::exit::Exit;
 pub use finding::print_finding;
 pub use seeds_needed::print_seeds_needed;
 pub use steps::Steps;

@@ -10,6 +10,7 @@ use analysis::plan::{Overrides, Plan, plan};
 use lab::seat::{OrderSource, Task};
 use ledger::catalogue::Catalogue;
 use ledger::digest::Digest;
+use ledger::goal::Goal;
 use ledger::lineage::Parents;
 use ledger::order::OrderLaw;
 use ledger::record::RunRecord;
@@ -20,7 +21,7 @@ use serde_json::Value;
 use tch::Device;
 use training::cell::CellSetup;
 use training::clock::{Clock, Monotonic};
-use training::run::{Budget, Run, Target, WHOLE};
+use training::run::{Run, WHOLE};
 use training::workload::{Entry, Ready};
 
 use crate::support::{Bench, output, python, root, sources};
@@ -110,7 +111,7 @@ struct Cell {
     arm: usize,
     workload: &'static Entry,
     ready: Ready,
-    target: Target,
+    goal: Goal,
 }
 
 impl Cell {
@@ -124,20 +125,9 @@ impl Cell {
         let workload = workloads::find("digits-mlp").unwrap();
         let ready =
             (workload.workload.load)(&plan.workloads[0].settings, sources(), Device::Cpu).unwrap();
-        let planned = &plan.workloads[0];
-        let target = Target {
-            metric: planned.metric.clone(),
-            value: planned.target,
-            higher_is_better: planned.higher_is_better,
-        };
+        let goal = plan.workloads[0].goal.clone();
         let arm = plan.arms.iter().position(|planned| planned.label == arm).unwrap();
-        Self { plan, arm, workload, ready, target }
-    }
-
-    fn budget(&self) -> Budget {
-        let planned = &self.plan.workloads[0];
-        let evaluate_every = planned.evaluate_every_samples;
-        Budget { samples: planned.budget_samples, evaluate_every }
+        Self { plan, arm, workload, ready, goal }
     }
 }
 
@@ -156,14 +146,13 @@ fn this_process_gives_the_bits_of_another() {
             settings: &cell.plan.arms[cell.arm].settings,
             seed: &Seed::from_integer(1),
             config_hash: recorded.config_hash,
-            budget: cell.budget(),
-            target: &cell.target,
+            goal: &cell.goal,
             device: Device::Cpu,
             parents: Parents::default(),
             order: None,
             artefacts: &training::artefacts::Unkept,
         };
-        let outcome = setup.run(&mut |_| Ok(()), &mut |_, _| Ok(())).unwrap();
+        let outcome = setup.run(&mut |_| Ok(()), &mut |_| Ok(())).unwrap();
         assert_eq!(outcome.commitment.digest, recorded.commitment, "{arm}");
         assert_eq!(outcome.order.epochs, recorded.epochs, "{arm}");
         assert_eq!(Some(&outcome.order.chain), recorded.chain.last(), "{arm}");
@@ -188,7 +177,7 @@ fn without_warm_up(cell: &Cell, method: &str, seed: u64) -> Digest {
         examples,
         material: &cell.ready.material,
         teacher: None,
-        budget_samples: cell.budget().samples,
+        budget_samples: cell.goal.budget.samples,
         streams: &streams,
     };
     let method = methods::find(method).unwrap().method;
@@ -205,13 +194,13 @@ fn without_warm_up(cell: &Cell, method: &str, seed: u64) -> Digest {
             examples,
             eligible: None,
         },
-        budget: cell.budget(),
-        target: &cell.target,
+        budget: cell.goal.budget,
+        target: &cell.goal.target,
         transcript: &mut Transcript::start(Digest::of(b"test")),
         clock: &mut Clock::start(Monotonic::start(), Device::Cpu),
         part: WHOLE,
     }
-    .train(&mut |_, _| Ok(()))
+    .train(&mut |_| Ok(()))
     .unwrap();
     network.digest().unwrap()
 }

@@ -9,8 +9,9 @@ use anyhow::Context as _;
 use ledger::record::{RunRecord, Store};
 use serde_json::{Value, json};
 
-use super::Exit;
 use super::suite_options::Places;
+use crate::evidence::StoreEvidence;
+use crate::exit::Exit;
 use crate::voice::{print_json, print_table, print_text};
 
 /// Options of `palimpsest compare`.
@@ -61,7 +62,8 @@ fn side(store: &Store, name: &str) -> anyhow::Result<Side> {
         return Ok(Side::Suite(Box::new(analysis)));
     }
     if store.suite_file(name).is_file() {
-        let analysis = super::report::analyse(store, &SuiteRun::load(store, name)?)?;
+        let analysis =
+            Analysis::of(&SuiteRun::load(store, name)?, store, &StoreEvidence { store })?;
         return Ok(Side::Suite(Box::new(analysis)));
     }
     Ok(Side::Run(Box::new(store.record(&store.find(name)?)?)))
@@ -121,7 +123,7 @@ fn suites(a: &Analysis, b: &Analysis, args: &Args) -> anyhow::Result<()> {
                 time.map_or_else(|| "not reached".to_owned(), |seconds| format!("{seconds:.3} s"))
             };
             let metric = |arm: &ArmAnalysis| {
-                let value = arm.at_budget.get(&format!("test/{}", workload.metric));
+                let value = arm.at_budget.get(&workload.target.test_key());
                 value.map_or_else(|| "–".to_owned(), |estimate| format!("{:.4}", estimate.value))
             };
             let absent = || "–".to_owned();

@@ -3,7 +3,7 @@
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use super::Exit;
+use crate::exit::Exit;
 use crate::voice::print_text;
 
 /// Options of `palimpsest completions`.

@@ -5,8 +5,8 @@ use ::data::fetch::{Event, Fetcher};
 use ::data::status::{self, SetStatus, State};
 use clap::Subcommand;
 
-use super::Exit;
 use super::suite_options::Places;
+use crate::exit::Exit;
 use crate::voice::{note, print_json, print_table};
 
 /// Options of `palimpsest data`.

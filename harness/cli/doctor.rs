@@ -3,8 +3,8 @@
 use ::data::status::{self, State};
 use serde::Serialize;
 
-use super::Exit;
 use super::suite_options::Places;
+use crate::exit::Exit;
 use crate::machine;
 use crate::voice::{print_json, print_text};
 

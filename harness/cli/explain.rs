@@ -6,7 +6,7 @@ use ledger::catalogue::{MetricInfo, hint, nearest};
 use ledger::settings::SettingInfo;
 use serde_json::json;
 
-use super::Exit;
+use crate::exit::Exit;
 use crate::voice::{print_json, print_text};
 
 /// Options of `palimpsest explain`.

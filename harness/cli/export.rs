@@ -10,8 +10,8 @@ use ledger::record::Store;
 use ledger::record::writer::write_atomic;
 use serde_json::Value;
 
-use super::Exit;
 use super::suite_options::Places;
+use crate::exit::Exit;
 use crate::voice::{print_json, print_text};
 
 /// Options of `palimpsest export`.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use analysis::evidence::SecretKey;
 use anyhow::Context as _;
 
-use super::Exit;
+use crate::exit::Exit;
 use crate::machine;
 use crate::voice::{print_json, print_text};
 

@@ -1,12 +1,12 @@
 //! `palimpsest list`
 
-use analysis::summary::summarise::status_name;
 use clap::ValueEnum;
 use ledger::catalogue::listing::Listing;
 use serde_json::json;
 
+use super::Rows;
 use super::suite_options::Places;
-use super::{Exit, Rows};
+use crate::exit::Exit;
 use crate::library;
 use crate::voice::{print_json, print_table, short_program};
 
@@ -108,7 +108,7 @@ fn runs(args: &Args) -> anyhow::Result<()> {
             Ok(record) => {
                 let time = record.time_to_target.and_then(|crossing| crossing.isotonic);
                 let time = time.map_or_else(|| "–".to_owned(), |seconds| format!("{seconds:.3} s"));
-                let status = status_name(record.status).to_owned();
+                let status = record.status.name().to_owned();
                 let here = record.environment.code_digest
                     == library::cell_code(&record.method, &record.workload);
                 let program = record.environment.program();

@@ -11,8 +11,8 @@ use ledger::transcript::EpochOrder;
 use ledger::transcript::replay::read_ids;
 use serde::{Deserialize, Serialize};
 
-use super::Exit;
 use super::suite_options::Places;
+use crate::exit::Exit;
 use crate::voice::{print_json, print_text};
 
 /// Options of `palimpsest prove`.

@@ -20,7 +20,7 @@ use std::ffi::OsString;
 
 use clap::Subcommand;
 
-use super::Exit;
+use crate::exit::Exit;
 use text::Text;
 
 /// All verbs of `palimpsest provenance`.

@@ -16,7 +16,7 @@ pub mod turns;
 
 use clap::Subcommand;
 
-use super::Exit;
+use crate::exit::Exit;
 
 /// Options of `palimpsest regress`.
 #[derive(Debug, clap::Args)]

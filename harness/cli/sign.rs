@@ -9,8 +9,8 @@ use anyhow::{Context as _, bail};
 use ledger::digest::of_reader;
 use ledger::record::writer::{SIGNATURES, write_atomic};
 
-use super::Exit;
 use super::suite_options::Places;
+use crate::exit::Exit;
 use crate::voice::{print_json, print_text};
 
 /// Options of `palimpsest sign`.

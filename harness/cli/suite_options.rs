@@ -79,7 +79,7 @@ fn check_orders(plan: &Plan, catalogue: &Catalogue) -> anyhow::Result<()> {
             let set = set.and_then(|examples| u32::try_from(examples).ok());
             let examples = set.unwrap_or(info.split_sizes[0]);
             order
-                .epochs(examples, workload.budget_samples)
+                .epochs(examples, workload.goal.budget.samples)
                 .with_context(|| format!("arm \"{}\" on {}", arm.label, workload.label))?;
         }
     }
@@ -116,11 +116,7 @@ impl SuiteOptions {
             methods: self.methods.clone(),
             workloads: self.workloads.clone(),
             seeds: self.seeds.clone(),
-            set: self
-                .set
-                .iter()
-                .map(|Assignment(arm, key, value)| (arm.clone(), key.clone(), value.clone()))
-                .collect(),
+            set: self.set.clone(),
             keep_models: self.keep_models,
             stop_early: self.stop_early,
         };

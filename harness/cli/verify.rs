@@ -8,8 +8,8 @@ use analysis::verify::{Check, IndexSummary, Known, Verifier};
 use anyhow::Context as _;
 use ledger::digest::{Digest, of_reader};
 
-use super::Exit;
 use super::suite_options::Places;
+use crate::exit::Exit;
 use crate::voice::{print_json, print_text};
 
 /// Options of `palimpsest verify`.

@@ -11,7 +11,7 @@ use analysis::verify::Check;
 use anyhow::Context as _;
 use ledger::record::Store;
 
-use super::Exit;
+use crate::exit::Exit;
 use crate::voice::{print_json, print_text};
 
 /// Largest certificate that is read: one of 10,000 epochs has about 1 MB.

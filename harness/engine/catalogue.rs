@@ -3,7 +3,7 @@
 use anyhow::bail;
 use ledger::catalogue::Catalogue;
 use ledger::catalogue::listing::Listing;
-use palimpsest::cli::Exit;
+use palimpsest::exit::Exit;
 use palimpsest::library::{BUILD_BOTH, Carried, FRONT_DIGEST, build_digest};
 use palimpsest::voice::print_json;
 

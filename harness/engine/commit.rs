@@ -1,7 +1,7 @@
 //! `palimpsest commit`
 
-use palimpsest::cli::Exit;
 use palimpsest::cli::commit::Args;
+use palimpsest::exit::Exit;
 use palimpsest::voice::{print_json, print_table};
 use serde_json::json;
 

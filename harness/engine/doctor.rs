@@ -1,7 +1,7 @@
 //! `palimpsest doctor`: libtorch and CUDA, then what needs neither.
 
-use palimpsest::cli::Exit;
 use palimpsest::cli::doctor::{Args, Finding, conclude, findings};
+use palimpsest::exit::Exit;
 use palimpsest::machine;
 
 pub fn run(args: &Args) -> anyhow::Result<Exit> {

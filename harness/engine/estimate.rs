@@ -11,8 +11,8 @@ mod search;
 pub mod suite;
 mod validate;
 
-use palimpsest::cli::Exit;
 use palimpsest::cli::estimate::{Args, Estimate};
+use palimpsest::exit::Exit;
 
 /// Runs the verb.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {

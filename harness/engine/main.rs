@@ -19,7 +19,8 @@ mod suite_run;
 use std::process::ExitCode;
 
 use ledger::catalogue::listing::Listing;
-use palimpsest::cli::{Exit, Training, Verb};
+use palimpsest::cli::{Training, Verb};
+use palimpsest::exit::Exit;
 
 fn main() -> ExitCode {
     palimpsest::start(dispatch)

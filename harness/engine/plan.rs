@@ -1,14 +1,15 @@
 //! `palimpsest plan`
 
 use analysis::plan::{Plan, RATIOS};
-use analysis::suite::{ClaimKind, ClaimUse, CompareBy, PaperNumber, When};
+use analysis::suite::{ClaimKind, ClaimUse, CompareBy, PaperNumber, Sections, When};
 use analysis::suite_run::SuiteRun;
+use analysis::summary::read_cells;
 use analysis::summary::seeds_needed::{SeedsNeeded, Wish, plan as plan_seeds};
 use anyhow::{Context as _, bail};
+use ledger::goal::Goal;
 use ledger::record::Store;
-use palimpsest::cli::Exit;
 use palimpsest::cli::plan::Args;
-use palimpsest::cli::report::read_cells;
+use palimpsest::exit::Exit;
 use palimpsest::voice::{print_json, print_seeds_needed, warn};
 
 use crate::catalogue::catalogue;
@@ -36,7 +37,7 @@ fn power(args: &Args, plan: &Plan, store: &Store) -> anyhow::Result<Exit> {
     if let Some(effect) = wish.effect.filter(|effect| !(effect.is_finite() && *effect > 0.0)) {
         bail!("--effect is {effect}, but must be a finite number above 0 (a ratio: above 1)");
     }
-    let mut claims = plan.claims.clone();
+    let mut claims = plan.sections.claims.clone();
     if args.arms {
         claims.extend(speed_ups(plan)?);
     }
@@ -60,7 +61,7 @@ fn power(args: &Args, plan: &Plan, store: &Store) -> anyhow::Result<Exit> {
         return Ok(Exit::NotJudged);
     }
     let cells = read_cells(store, &stored)?;
-    let stored = SuiteRun { claims, ..stored };
+    let stored = SuiteRun { sections: Sections { claims, ..stored.sections }, ..stored };
     let plans = plan_seeds(&stored, &cells, wish);
     if args.json {
         print_json(&serde_json::json!({
@@ -114,9 +115,10 @@ fn change(plan: &Plan, stored: &SuiteRun) -> Option<String> {
     for workload in &plan.workloads {
         let found = stored.workloads.iter().find(|other| other.label == workload.label);
         let same = found.is_some_and(|other| {
-            other.budget_samples == workload.budget_samples
-                && other.target.to_bits() == workload.target.to_bits()
-                && other.metric == workload.metric
+            let Goal { target, budget } = &workload.goal;
+            other.budget_samples == budget.samples
+                && other.target.value.to_bits() == target.value.to_bits()
+                && other.target.metric == target.metric
         });
         if !same {
             return Some(format!("workload \"{}\"", workload.label));

@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal as _;
 
-use analysis::summary::summarise::status_name;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use palimpsest::voice::note;
@@ -63,7 +62,7 @@ impl Progress {
                 bar.inc(1);
             }
             None => {
-                let how = if report.kept { "kept" } else { status_name(report.status) };
+                let how = if report.kept { "kept" } else { report.status.name() };
                 let error =
                     report.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
                 note(&format!("  [{}/{}] {name}  {how}{error}", index + 1, self.names.len()));

@@ -12,9 +12,9 @@ mod scores;
 use std::ffi::OsString;
 use std::process::{Command, Stdio};
 
-use palimpsest::cli::Exit;
 use palimpsest::cli::provenance::text::{Text, partition};
 use palimpsest::cli::provenance::{Provenance, Training};
+use palimpsest::exit::Exit;
 
 /// Runs the verb.
 pub fn run(verb: &Provenance) -> anyhow::Result<Exit> {

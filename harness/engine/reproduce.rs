@@ -2,8 +2,8 @@
 
 use ledger::digest::Digest;
 use ledger::record::{RunRecord, Store};
-use palimpsest::cli::Exit;
 use palimpsest::cli::reproduce::Args;
+use palimpsest::exit::Exit;
 use palimpsest::library::cell_code;
 use palimpsest::voice::{print_json, print_text};
 use serde_json::json;

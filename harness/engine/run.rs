@@ -6,9 +6,9 @@ use analysis::summary::Analysis;
 use analysis::summary::claims::{Standing, standing};
 use anyhow::bail;
 use ledger::record::format::Status;
-use palimpsest::cli::Exit;
-use palimpsest::cli::report::analyse;
 use palimpsest::cli::run::Args;
+use palimpsest::evidence::StoreEvidence;
+use palimpsest::exit::Exit;
 use palimpsest::machine;
 use palimpsest::voice::{print_analysis, print_json, strict, warn};
 
@@ -146,7 +146,7 @@ fn conclude(
     let mut left = suite_run(session, &args.options.suite, seeds, reports, estimated);
     stopping::tell_saved(session, &mut left)?;
     left.save(&session.store)?;
-    let analysis = analyse(&session.store, &left)?;
+    let analysis = Analysis::of(&left, &session.store, &StoreEvidence { store: &session.store })?;
     if args.json {
         print_json(&analysis)?;
     } else {

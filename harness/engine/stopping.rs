@@ -1,8 +1,7 @@
 //! Ends the seeds of a run once its claims are settled.
 
 use analysis::suite_run::SuiteRun;
-use analysis::summary::stopping;
-use palimpsest::cli::report::read_cells;
+use analysis::summary::{read_cells, stopping};
 use palimpsest::voice::note;
 
 use crate::runner::cell::CellReport;

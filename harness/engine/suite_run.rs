@@ -23,11 +23,8 @@ pub fn suite_run(
             label: workload.label.clone(),
             title: info.map_or_else(String::new, |info| info.title.to_owned()),
             metrics: workload.metrics.clone(),
-            metric: workload.metric.clone(),
-            higher_is_better: workload.higher_is_better,
-            target: workload.target,
-            target_origin: workload.target_origin.clone(),
-            budget_samples: workload.budget_samples,
+            target: workload.goal.target.clone(),
+            budget_samples: workload.goal.budget.samples,
             train_examples: info.map_or(0, |info| u64::from(info.split_sizes[0])),
         }
     });
@@ -51,9 +48,7 @@ pub fn suite_run(
         baseline: plan.baseline.clone(),
         workloads: workloads.collect(),
         arms: arms.collect(),
-        claims: plan.claims.clone(),
-        provenance: plan.provenance.clone(),
-        estimates: plan.estimates.clone(),
+        sections: plan.sections.clone(),
         estimated,
         stopping: plan.stopping.map(|settings| RunStopping {
             settings,

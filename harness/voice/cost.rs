@@ -43,11 +43,11 @@ pub fn estimate(plan: &Plan, store: &Store) -> Cost {
     let mut rates: BTreeMap<(String, String), Vec<f64>> = BTreeMap::new();
     for cell in store.cells().unwrap_or_default() {
         if let Ok(record) = store.record(&cell)
-            && record.goal.budget_samples > 0
+            && record.goal.budget.samples > 0
             && record.clocks.total > 0.0
         {
             #[expect(clippy::cast_precision_loss, reason = "sample counts stay far below 2^52")]
-            let rate = record.clocks.total / record.goal.budget_samples as f64;
+            let rate = record.clocks.total / record.goal.budget.samples as f64;
             rates.entry((record.workload, record.method)).or_default().push(rate);
         }
     }
@@ -58,17 +58,17 @@ pub fn estimate(plan: &Plan, store: &Store) -> Cost {
         let arms = plan.arms_on(workload).map(|arm| {
             let rates = rates.get(&(workload.id.clone(), arm.method.clone()))?;
             #[expect(clippy::cast_precision_loss, reason = "sample counts stay far below 2^52")]
-            let samples = workload.budget_samples as f64;
+            let samples = workload.goal.budget.samples as f64;
             Some(rates.get(rates.len() / 2)? * samples)
         });
         arms.collect()
     });
     let last = SuiteRun::load(store, &plan.suite).ok();
-    let estimates = plan.estimates.iter().map(|wanted| {
+    let estimates = plan.sections.estimates.iter().map(|wanted| {
         let last = last.as_ref()?;
         let same =
             |other: &EstimateUse| other.run == wanted.run && other.settings() == wanted.settings();
-        let entry = last.estimates.iter().position(same)?;
+        let entry = last.sections.estimates.iter().position(same)?;
         let made = last.estimated.iter().filter(|one| one.entry == entry);
         let seconds: Vec<f64> = made.filter_map(|one| one.seconds).collect();
         #[expect(clippy::cast_precision_loss, reason = "seed counts stay far below 2^52")]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use analysis::plan::Plan;
+use ledger::goal::Goal;
 
 use super::cost::Cost;
 use super::{duration, print_json, print_table, print_text, warn};
@@ -139,14 +140,15 @@ impl Forecast<'_> {
         }
         print_text(&self.headline())?;
         for (index, workload) in plan.workloads.iter().enumerate() {
+            let Goal { target, budget } = &workload.goal;
             print_text(&format!(
                 "\n{}  {} {} on validation ({}), budget {} samples, evaluated every {}\n",
                 workload.label,
-                workload.metric,
-                workload.target,
-                workload.target_origin,
-                workload.budget_samples,
-                workload.evaluate_every_samples
+                target.metric,
+                target.value,
+                target.origin,
+                budget.samples,
+                budget.evaluate_every
             ))?;
             let costs = cost.per_run[index].iter();
             let rows = plan.arms_on(workload).zip(costs).map(|(planned, seconds)| {
@@ -175,11 +177,11 @@ impl Forecast<'_> {
 
     fn print_estimates(&self) -> anyhow::Result<()> {
         let plan = self.plan;
-        if plan.estimates.is_empty() {
+        if plan.sections.estimates.is_empty() {
             return Ok(());
         }
         print_text("\n")?;
-        let rows = plan.estimates.iter().zip(&self.cost.estimates).map(|(entry, seconds)| {
+        let rows = plan.sections.estimates.iter().zip(&self.cost.estimates).map(|(entry, seconds)| {
             [
                 format!("  {}", entry.name),
                 entry.run.to_string(),
@@ -204,7 +206,7 @@ impl Forecast<'_> {
                 "method": plan.arms[cell.arm].method,
                 "settings": plan.arms[cell.arm].settings,
                 "seed": cell.seed,
-                "budget_samples": plan.workloads[cell.workload].budget_samples,
+                "budget_samples": plan.workloads[cell.workload].goal.budget.samples,
                 "in_store": match stock {
                     Stock::Kept => "this build",
                     Stock::OtherBuild => "another build",
@@ -223,7 +225,7 @@ impl Forecast<'_> {
             },
             "data_absent": self.absent.iter().map(|(name, _)| name).collect::<Vec<_>>(),
             "cells": cells.collect::<Vec<_>>(),
-            "estimates": plan.estimates.iter().zip(&cost.estimates).map(|(entry, seconds)| {
+            "estimates": plan.sections.estimates.iter().zip(&cost.estimates).map(|(entry, seconds)| {
                 serde_json::json!({
                     "name": entry.name,
                     "run": entry.run,

@@ -1,5 +1,6 @@
 //! How many seeds and minutes claims need.
 
+use analysis::suite::CompareBy;
 use analysis::summary::seeds_needed::{Need, SeedsNeeded, Wish};
 
 use super::{duration, print_table, print_text};
@@ -43,7 +44,11 @@ pub fn print_seeds_needed(plans: &[SeedsNeeded], wish: Wish) -> anyhow::Result<(
 fn row(plan: &SeedsNeeded) -> [String; 11] {
     let dash = || "–".to_owned();
     let number = |value: f64| {
-        if plan.scale == "ratio" { format!("{value:.3}×") } else { format!("{value:+.4}") }
+        if plan.scale == CompareBy::Ratio {
+            format!("{value:.3}×")
+        } else {
+            format!("{value:+.4}")
+        }
     };
     let seeds = |need: Option<Need>| need.map_or_else(dash, |need| need.seeds.to_string());
     let minutes = |need: Need| {

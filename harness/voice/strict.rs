@@ -1,5 +1,6 @@
 //! What `run --strict` says of claims that did not come to what the suite expects.
 
+use analysis::suite::CompareBy;
 use analysis::summary::ClaimOutcome;
 
 use super::warn;
@@ -8,7 +9,7 @@ use super::warn;
 pub fn warn_broken(claim: &ClaimOutcome) {
     let remedy = format!(
         "look for what changed since it held (`palimpsest compare`); if this is the true result, say `expect: {}` in the suite",
-        claim.verdict.replace(' ', "-")
+        claim.verdict.words().replace(' ', "-")
     );
     warn(&format!("{} no longer holds: {}; {remedy}", name(claim), numbers(claim)));
 }
@@ -28,7 +29,11 @@ fn name(claim: &ClaimOutcome) -> String {
 
 fn numbers(claim: &ClaimOutcome) -> String {
     let number = |value: f64| {
-        if claim.scale == "ratio" { format!("{value:.3}×") } else { format!("{value:+.4}") }
+        if claim.scale == CompareBy::Ratio {
+            format!("{value:.3}×")
+        } else {
+            format!("{value:+.4}")
+        }
     };
     let effect = claim.effect.map_or_else(|| "no effect measured".to_owned(), number);
     let interval = claim.interval.map_or_else(

@@ -1,8 +1,10 @@
 //! What a run ends with: one line per arm, claims, membership tests, warnings.
 
+use analysis::suite::CompareBy;
 use analysis::summary::{Analysis, ArmAnalysis, ClaimOutcome, Estimate, WorkloadAnalysis};
 use reports::membership::Test;
 use reports::order_estimates::{COLUMNS, Row, counts};
+use stats::verdict::Verdict;
 
 use super::{print_table, print_text, warn};
 
@@ -14,15 +16,15 @@ pub fn print_analysis(analysis: &Analysis) -> anyhow::Result<()> {
     for workload in &analysis.workloads {
         let share = |value: f64| format!("{:.1} %", 100.0 * value);
         let target = if workload.best == Some(1.0) {
-            share(workload.target)
+            share(workload.target.value)
         } else {
-            workload.target.to_string()
+            workload.target.value.to_string()
         };
         print_text(&format!(
             "\n{}   {} {target} on {}\n",
-            workload.workload, workload.metric, workload.split
+            workload.workload, workload.target.metric, workload.split
         ))?;
-        let test = format!("test {}", workload.metric);
+        let test = format!("test {}", workload.target.metric);
         let header =
             ["  arm", "time to target", "95 % interval", "reached", &test, "speed-up", "ms/step"];
         print_table(header, workload.arms.iter().map(|arm| row(workload, arm)))?;
@@ -110,8 +112,7 @@ fn row(workload: &WorkloadAnalysis, arm: &ArmAnalysis) -> [String; 7] {
     let shown = time.geometric_mean.or(time.median);
     let interval =
         time.interval.map_or_else(dash, |i| format!("{} … {}", seconds(i.low), seconds(i.high)));
-    let test =
-        arm.at_budget.get(&format!("test/{}", workload.metric)).map_or_else(dash, with_margin);
+    let test = arm.at_budget.get(&workload.target.test_key()).map_or_else(dash, with_margin);
     let speed_up = arm.speed_up.as_ref().map_or_else(dash, |speed_up| {
         let interval = speed_up
             .interval
@@ -154,12 +155,16 @@ fn with_margin(estimate: &Estimate) -> String {
 
 fn claim(claim: &ClaimOutcome) -> [String; 6] {
     let number = |value: f64| {
-        if claim.scale == "ratio" { format!("{value:.2}×") } else { format!("{value:+.4}") }
+        if claim.scale == CompareBy::Ratio {
+            format!("{value:.2}×")
+        } else {
+            format!("{value:+.4}")
+        }
     };
     [
         claim.id.clone(),
-        if claim.verdict == claim.expected || claim.expected == "reproduced" {
-            claim.verdict.clone()
+        if claim.verdict == claim.expected || claim.expected == Verdict::Reproduced {
+            claim.verdict.to_string()
         } else {
             format!("{} (expected {})", claim.verdict, claim.expected)
         },

@@ -18,7 +18,7 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series]) -> Figure {
     if let Some(left_out) = Series::left_out(workload) {
         explanation.push_str(&format!("; {left_out}"));
     }
-    let title = format!("{}: {} at the budget", workload.workload, workload.metric);
+    let title = format!("{}: {} at the budget", workload.workload, workload.target.metric);
     let mut figure = Figure::new(title, &explanation);
     figure.name = "at-budget".to_owned();
     let bottom = TOP + ROW * series.len().max(1) as f64 + 4.0;
@@ -38,14 +38,14 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series]) -> Figure {
         let from = left + i as f64 * (panel + GAP);
         let x = Axis::new(range, Scale::Linear, from, from + panel);
         grid(&mut figure, &x, TOP, bottom);
-        let name = format!("{split} {}", workload.metric);
+        let name = format!("{split} {}", workload.target.metric);
         x_axis(&mut figure, &x, (from, from + panel, bottom), &text::one_line(&name));
         if *split == workload.split {
-            target_line(&mut figure, workload.target, &x, bottom);
+            target_line(&mut figure, workload.target.value, &x, bottom);
         }
         for (j, (arm, series)) in workload.arms.iter().zip(series).enumerate() {
             let y = TOP + ROW * (j as f64 + 0.5);
-            if let Some(estimate) = arm.at_budget.get(&format!("{split}/{}", workload.metric)) {
+            if let Some(estimate) = arm.at_budget.get(&workload.target.key(split)) {
                 dot(&mut figure, estimate, series, &x, y);
             }
         }
@@ -59,7 +59,7 @@ fn splits(workload: &WorkloadAnalysis) -> Vec<String> {
     for arm in &workload.arms {
         for name in arm.at_budget.keys() {
             if let Some((split, metric)) = name.split_once('/')
-                && metric == workload.metric
+                && metric == workload.target.metric
                 && !splits.iter().any(|known| known == split)
             {
                 splits.push(split.to_owned());
@@ -75,7 +75,7 @@ fn splits(workload: &WorkloadAnalysis) -> Vec<String> {
 /// One range for all panels, so that they compare.
 fn range(workload: &WorkloadAnalysis, splits: &[String]) -> (f64, f64) {
     let estimates = splits.iter().flat_map(|split| {
-        let name = format!("{split}/{}", workload.metric);
+        let name = workload.target.key(split);
         workload.arms.iter().filter_map(move |arm| arm.at_budget.get(&name))
     });
     let values: Vec<f64> = estimates
@@ -84,7 +84,7 @@ fn range(workload: &WorkloadAnalysis, splits: &[String]) -> (f64, f64) {
             [estimate.value, ends[0], ends[1]]
         })
         .collect();
-    zoom(&values, &[workload.target])
+    zoom(&values, &[workload.target.value])
 }
 
 fn target_line(figure: &mut Figure, target: f64, x: &Axis, bottom: f64) {

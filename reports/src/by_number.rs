@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use analysis::summary::{ArmAnalysis, CurvePoint, WorkloadAnalysis};
+use ledger::goal;
 
 use crate::axis::Scale;
 use crate::curve::{Axes, Curve};
@@ -23,11 +24,10 @@ pub(crate) fn figures(workload: &WorkloadAnalysis, series: &[Series]) -> Vec<Fig
         }
     }
     names.retain(|_, numbers| numbers.len() > 1);
-    let reported: Vec<String> =
-        names.keys().filter(|stem| stem.starts_with("test/")).cloned().collect();
+    let reported: Vec<String> = names.keys().filter(|stem| goal::is_test(stem)).cloned().collect();
     let shown = names.keys().filter(|stem| {
         let metric = stem.split_once('/').map_or("", |(_, metric)| metric);
-        stem.starts_with("test/") || !reported.contains(&format!("test/{metric}"))
+        goal::is_test(stem) || !reported.contains(&goal::key(goal::TEST, metric))
     });
     shown.map(|stem| figure(workload, series, stem)).collect()
 }

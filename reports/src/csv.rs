@@ -113,7 +113,7 @@ pub(crate) fn runs(analysis: &Analysis) -> String {
         "run_digest",
     ]);
     for run in &analysis.runs {
-        for field in [&run.workload, &run.arm, &run.seed, &run.status, &run.cell] {
+        for field in [&run.workload, &run.arm, &run.seed, run.status_name(), &run.cell] {
             table.text(field);
         }
         for number in [run.time_to_target, run.at_budget, run.train_seconds] {

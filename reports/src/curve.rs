@@ -86,7 +86,7 @@ struct Kind {
 
 impl Kind {
     fn figure(&self, workload: &WorkloadAnalysis, series: &[Series]) -> Figure {
-        let metric = format!("{} {}", workload.split, workload.metric);
+        let metric = format!("{} {}", workload.split, workload.target.metric);
         let lone = workload.arms.iter().all(|arm| (self.points)(arm).iter().all(|p| p.n < 2));
         let seeds =
             if lone { "one seed, no interval" } else { "mean over seeds; shaded: 95 % interval" };
@@ -114,7 +114,7 @@ impl Kind {
             unit: &self.unit,
             y: shown,
             height: Scale::Linear,
-            target: Some(workload.target),
+            target: Some(workload.target.value),
         };
         axes.plot(&mut figure, &curves);
         figure
@@ -229,10 +229,10 @@ fn visible_metric(workload: &WorkloadAnalysis, curves: &[Vec<CurvePoint>]) -> (f
         points.iter().filter(move |p| p.x >= from)
     });
     let values: Vec<f64> = settled.flat_map(|p| [p.mean, p.low, p.high]).collect();
-    let (low, high) = zoom(&values, &[workload.target]);
+    let (low, high) = zoom(&values, &[workload.target.value]);
     // A Student-t interval knows no best value; the axis does.
     match workload.best {
-        Some(best) if workload.higher_is_better => (low, high.min(best)),
+        Some(best) if workload.target.direction.is_higher() => (low, high.min(best)),
         Some(best) => (low.max(best), high),
         None => (low, high),
     }

@@ -7,6 +7,7 @@ use analysis::summary::{
     Analysis, ClaimOutcome, Outcomes, RunRow, SequencePoint, WorkloadAnalysis,
 };
 use askama::Template;
+use stats::verdict::Verdict;
 
 use crate::figure::Figure;
 use crate::html::arm::Arm;
@@ -58,7 +59,7 @@ struct Page<'a> {
     question: String,
     digest: String,
     full_digest: &'a str,
-    tally: Vec<(&'static Verdict, usize)>,
+    tally: Vec<(Look, usize)>,
     claims: Vec<Claim<'a>>,
     stopped: Option<&'a str>,
     warnings: &'a [String],
@@ -72,22 +73,27 @@ struct Page<'a> {
 }
 
 /// How a verdict looks: never by colour alone.
-#[derive(PartialEq)]
-struct Verdict {
+struct Look {
     words: &'static str,
     class: &'static str,
     symbol: &'static str,
 }
 
-const VERDICTS: [Verdict; 3] = [
-    Verdict { words: "reproduced", class: "yes", symbol: "✓" },
-    Verdict { words: "not reproduced", class: "no", symbol: "✗" },
-    Verdict { words: "inconclusive", class: "open", symbol: "?" },
-];
+impl Look {
+    const fn of(verdict: Verdict) -> Self {
+        let (class, symbol) = match verdict {
+            Verdict::Reproduced => ("yes", "✓"),
+            Verdict::NotReproduced => ("no", "✗"),
+            Verdict::Inconclusive => ("open", "?"),
+        };
+        Self { words: verdict.words(), class, symbol }
+    }
+}
 
-fn tally(analysis: &Analysis) -> Vec<(&'static Verdict, usize)> {
-    let count = |words| analysis.claims.iter().filter(|claim| claim.verdict == words).count();
-    VERDICTS.iter().map(|v| (v, count(v.words))).filter(|(_, n)| *n > 0).collect()
+fn tally(analysis: &Analysis) -> Vec<(Look, usize)> {
+    let count = |verdict| analysis.claims.iter().filter(|claim| claim.verdict == verdict).count();
+    let all = Verdict::ALL.into_iter();
+    all.map(|verdict| (Look::of(verdict), count(verdict))).filter(|(_, n)| *n > 0).collect()
 }
 
 /// One row of the verdict table.
@@ -99,22 +105,22 @@ struct Claim<'a> {
     interval: Option<String>,
     needed: String,
     p: Option<String>,
-    expected: Option<&'a str>,
+    expected: Option<Verdict>,
     sequence: Vec<String>,
 }
 
 impl<'a> Claim<'a> {
     fn new(raw: &'a ClaimOutcome) -> Self {
-        let look = VERDICTS.iter().find(|verdict| verdict.words == raw.verdict);
+        let Look { class, symbol, .. } = Look::of(raw.verdict);
         Self {
             raw,
-            class: look.map_or("open", |verdict| verdict.class),
-            symbol: look.map_or("?", |verdict| verdict.symbol),
+            class,
+            symbol,
             effect: raw.effect.map_or(text::ABSENT.to_owned(), |v| text::on_scale(raw, v)),
             interval: raw.interval.map(|i| text::interval(&i, 1.0)),
             needed: text::on_scale(raw, raw.smallest_effect),
             p: raw.p_sign_flip.map(text::p_value),
-            expected: (raw.expected != "reproduced").then_some(raw.expected.as_str()),
+            expected: (raw.expected != Verdict::Reproduced).then_some(raw.expected),
             sequence: raw.sequence.iter().map(|point| point_line(raw, point)).collect(),
         }
     }
@@ -179,12 +185,12 @@ impl<'a> Workload<'a> {
             raw.arms.iter().flat_map(|arm| arm.at_budget.keys().cloned()).collect();
         metrics.sort();
         metrics.dedup();
-        let main = format!("/{}", raw.metric);
+        let main = format!("/{}", raw.target.metric);
         metrics.retain(|name| !name.ends_with(&main));
         Ok(Self {
             raw,
             anchor: format!("workload-{}", index + 1),
-            target: text::significant(raw.target, 3),
+            target: text::significant(raw.target.value, 3),
             budget: text::fixed(raw.budget_samples as f64, 0),
             examples: text::fixed(raw.train_examples as f64, 0),
             root: text::short_hash(&raw.dataset_root),

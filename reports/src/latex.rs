@@ -1,6 +1,7 @@
 //! Tables for a paper: one of arms per workload, one of claims, one of membership tests; needs the `booktabs` package.
 
 use analysis::summary::{Analysis, ArmAnalysis, ClaimOutcome, WorkloadAnalysis};
+use ledger::goal;
 
 use crate::membership::Test;
 use crate::order_estimates::Row;
@@ -37,9 +38,9 @@ fn arms(tex: &mut String, workload: &WorkloadAnalysis) {
         "{}: train time to {} {} {} and {} at the budget, up to {seeds} seeds; 95 % intervals.",
         workload.workload,
         workload.split,
-        workload.metric,
-        text::significant(workload.target, 3),
-        workload.metric,
+        workload.target.metric,
+        text::significant(workload.target.value, 3),
+        workload.target.metric,
     );
     tex.push_str("\n\\begin{table}\n\\centering\n");
     tex.push_str(&format!("\\caption{{{}}}\n", escape(&caption)));
@@ -72,21 +73,18 @@ fn arm_cells(workload: &WorkloadAnalysis, arm: &ArmAnalysis) -> [String; 6] {
     let is_baseline = workload.baseline.as_ref() == Some(&arm.label);
     let speed = speed.unwrap_or(if is_baseline { "baseline" } else { text::ABSENT }.to_owned());
     let metric = |split: &str| {
-        arm.at_budget.get(&format!("{split}/{}", workload.metric)).map_or(
-            text::ABSENT.to_owned(),
-            |estimate| {
-                let (value, spread) = text::estimate(estimate);
-                format!("{value} {spread}")
-            },
-        )
+        arm.at_budget.get(&workload.target.key(split)).map_or(text::ABSENT.to_owned(), |estimate| {
+            let (value, spread) = text::estimate(estimate);
+            format!("{value} {spread}")
+        })
     };
     [
         arm.label.clone(),
         format!("{}/{ran}", outcomes.reached),
         time.trim_end().to_owned(),
         speed.trim_end().to_owned(),
-        metric("validation"),
-        metric("test"),
+        metric(goal::VALIDATION),
+        metric(goal::TEST),
     ]
 }
 
@@ -100,7 +98,7 @@ fn claims(tex: &mut String, claims: &[ClaimOutcome]) {
             claim.paper_number.clone(),
             text::effect(claim),
             claim.n.to_string(),
-            claim.verdict.clone(),
+            claim.verdict.to_string(),
         ];
         let cells: Vec<String> = cells.iter().map(|cell| escape(cell)).collect();
         tex.push_str(&cells.join(" & "));

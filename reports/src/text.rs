@@ -1,5 +1,6 @@
 //! How numbers and labels read: units, sensible digits, and labels that can't break a line.
 
+use analysis::suite::CompareBy;
 use analysis::summary::{ClaimOutcome, CurvePoint, Estimate, ToTarget};
 use stats::interval::Interval;
 
@@ -159,7 +160,7 @@ pub(crate) fn effect(claim: &ClaimOutcome) -> String {
 
 /// `value` on the scale of `claim`: `1.21×` or `+0.012`.
 pub(crate) fn on_scale(claim: &ClaimOutcome, value: f64) -> String {
-    if claim.scale == "ratio" {
+    if claim.scale == CompareBy::Ratio {
         ratio(value)
     } else {
         let sign = if value > 0.0 { "+" } else { "" };

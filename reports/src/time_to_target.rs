@@ -15,8 +15,12 @@ pub(crate) const ROW: f64 = 27.0;
 
 /// The figure.
 pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series]) -> Figure {
-    let goal =
-        format!("{} {} {}", workload.split, workload.metric, text::significant(workload.target, 3));
+    let goal = format!(
+        "{} {} {}",
+        workload.split,
+        workload.target.metric,
+        text::significant(workload.target.value, 3)
+    );
     let mut explanation =
         "geometric mean (or median) and 95 % interval; small dots are seeds".to_owned();
     let rows: Vec<(&ArmAnalysis, &Series)> = workload.arms.iter().zip(series).collect();

@@ -3,6 +3,7 @@
 
 use ledger::commitment::{CommitmentIndex, run_commitment};
 use ledger::order::uniform_order;
+use ledger::record::format::Evaluation;
 use ledger::record::identity::CellKey;
 use ledger::record::{Event, RunRecord};
 use ledger::seed::Seed;
@@ -61,7 +62,7 @@ fn retell(folder: &Path, record: &mut RunRecord, ids: &[u32], samples: &[Digest]
         let mut event: Event = serde_json::from_str(line).unwrap();
         match &mut event {
             Event::Committed { commitment } => *commitment = order.commitment,
-            Event::Evaluated { chain, .. } => {
+            Event::Evaluated(Evaluation { chain, .. }) => {
                 let Some(point) = points.get(usize::try_from(chain.step).unwrap()) else {
                     continue;
                 };

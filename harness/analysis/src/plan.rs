@@ -1,17 +1,20 @@
 //! A suite checked against the catalogue: what will run, before anything runs.
 
 pub mod descent;
+mod sections;
 
 use serde_json::Value;
 
 use crate::plan::descent::Parent;
+use crate::plan::sections::{Named, known, unique};
 use crate::suite::{
-    ClaimUse, CompareBy, EstimateUse, Expected, MembershipUse, Seeds, Step, StoppingUse, Suite,
-    SuiteError, When, WorkloadUse, locate, parse,
+    ClaimUse, Problem, Sections, Seeds, Step, StoppingUse, Suite, SuiteError, WorkloadUse, key,
+    locate, parse,
 };
-use ledger::catalogue::{Catalogue, MetricInfo, hint};
+use ledger::catalogue::{Catalogue, hint};
 use ledger::digest::Digest;
 use ledger::given::GivenOrder;
+use ledger::goal::{Budget, Direction, Goal, Target};
 use ledger::lineage::Parents;
 use ledger::record::identity::CellKey;
 use ledger::record::planned::{PlannedArm, PlannedWorkload};
@@ -55,12 +58,8 @@ pub struct Plan {
     /// speed falls on all arms alike; but children behind all that descend from nothing. With
     /// `stopping`, all cells of a seed before those of the next.
     pub cells: Vec<Cell>,
-    /// Claims whose arms and workloads are in the plan.
-    pub claims: Vec<ClaimUse>,
-    /// Membership tests whose cells are in the plan.
-    pub provenance: Vec<MembershipUse>,
-    /// Order estimates whose runs are in the plan.
-    pub estimates: Vec<EstimateUse>,
+    /// Claims, tests and estimates that are about cells of the plan.
+    pub sections: Sections,
     /// When seeds end early; none where all of them run.
     pub stopping: Option<Stopping>,
     /// Keep the final weights of every run.
@@ -77,7 +76,7 @@ pub struct Overrides {
     /// Other seeds.
     pub seeds: Option<Seeds>,
     /// `arm.key=value` settings.
-    pub set: Vec<(String, String, Value)>,
+    pub set: Vec<Assignment>,
     /// Keep the final weights of every run.
     pub keep_models: bool,
     /// End the seeds once the claims are settled, with the suite's settings or the usual ones.
@@ -102,13 +101,6 @@ impl std::str::FromStr for Assignment {
 /// One `--set` of the command line.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assignment(pub String, pub String, pub Value);
-
-/// Where in the suite a problem is, and what it is; nowhere when an option is at fault.
-struct Problem(Vec<Step>, String);
-
-fn key(name: &str) -> Step {
-    Step::Key(name.to_owned())
-}
 
 /// Reads and checks a suite; `file` is only for messages.
 ///
@@ -144,148 +136,40 @@ fn resolve(
     let arms = arms.collect::<Result<Vec<_>, _>>()?;
     unique(workloads.iter().map(|workload| workload.label.as_str()), "workloads", "workload")?;
     unique(arms.iter().map(|arm| arm.label.as_str()), "arms", "arm")?;
-    let labels = Labels {
-        arms: arms.iter().map(|arm| arm.label.as_str()).collect(),
-        workloads: workloads.iter().map(|workload| workload.label.as_str()).collect(),
-        metrics: workloads.iter().map(|workload| workload.metrics.as_slice()).collect(),
-    };
+    let whole = Named { workloads: &workloads, arms: &arms };
     for (index, arm) in arms.iter().enumerate() {
         check_fit(index, arm, &workloads, catalogue)?;
     }
     if let Some(baseline) = &suite.baseline {
-        known("arm", baseline, &labels.arms, vec![key("baseline")])?;
+        known("arm", baseline, &whole.arm_labels(), vec![key("baseline")])?;
     }
-    for (index, claim) in suite.claims.iter().enumerate() {
-        check_claim(claim, &labels, |field| vec![key("claims"), Step::Index(index), key(field)])?;
-    }
-    unique(suite.claims.iter().map(|claim| claim.id.as_str()), "claims", "claim")?;
-    unique(suite.provenance.iter().map(|test| test.id.as_str()), "provenance", "test")?;
+    sections::check(&suite.claims, whole)?;
     check_stopping(&suite)?;
-    for (index, test) in suite.provenance.iter().enumerate() {
-        descent::check_test(test, &workloads, &arms).map_err(|(field, message)| {
-            Problem(vec![key("provenance"), Step::Index(index), key(field)], message)
-        })?;
+    sections::check(&suite.provenance, whole)?;
+    sections::check(&suite.estimates, whole)?;
+    if let Some(problem) = suite.regress.problem() {
+        return Err(problem.below([key("regress")]));
     }
-    unique(suite.estimates.iter().map(|entry| entry.name.as_str()), "estimates", "estimate")?;
-    for (index, entry) in suite.estimates.iter().enumerate() {
-        let at = |path: Vec<Step>| [vec![key("estimates"), Step::Index(index)], path].concat();
-        if let Some((path, message)) = entry.problem() {
-            return Err(Problem(at(path), message));
-        }
-        descent::check_estimated(entry, &workloads, &arms)
-            .map_err(|message| Problem(at(vec![key("run")]), message))?;
-    }
-    if let Some((path, message)) = suite.regress.problem() {
-        return Err(Problem([vec![key("regress")], path].concat(), message));
-    }
+    check_filters(whole, overrides)?;
 
-    let keeps = |wanted: &[String], names: [&str; 2]| {
-        wanted.is_empty() || names.iter().any(|name| wanted.iter().any(|wanted| wanted == name))
+    let Chosen { workloads, arms, pairs } = chosen(whole, overrides)?;
+    let part = Named { workloads: &workloads, arms: &arms };
+    let sections = Sections {
+        claims: sections::narrowed(suite.claims, part),
+        provenance: sections::narrowed(suite.provenance, part),
+        estimates: sections::narrowed(suite.estimates, part),
     };
-    let filtered = |wanted: &[String], names: &[[&str; 2]], option: &str| {
-        wanted
-            .iter()
-            .find(|wanted| !names.iter().any(|pair| pair.contains(&wanted.as_str())))
-            .map_or(Ok(()), |missing| {
-                let valid: Vec<_> = names.iter().map(|pair| pair[1]).collect();
-                Err(Problem(
-                    Vec::new(),
-                    format!(
-                        "{option} {missing}: the suite has no such name{}",
-                        hint(missing, valid)
-                    ),
-                ))
-            })
-    };
-    let arm_names: Vec<_> =
-        arms.iter().map(|arm| [arm.method.as_str(), arm.label.as_str()]).collect();
-    let workload_names: Vec<_> =
-        workloads.iter().map(|w| [w.id.as_str(), w.label.as_str()]).collect();
-    filtered(&overrides.methods, &arm_names, "--methods")?;
-    filtered(&overrides.workloads, &workload_names, "--workloads")?;
-    for (arm, ..) in &overrides.set {
-        filtered(std::slice::from_ref(arm), &arm_names, "--set")?;
-    }
-
-    let (workloads, arms, mut cells) = {
-        let family = descent::Family::new(&workloads, &arms)?;
-        let pairs = family.with_parents(|workload, arm| {
-            let (workload, arm) = (&workloads[workload], &arms[arm]);
-            keeps(&overrides.workloads, [&workload.id, &workload.label])
-                && keeps(&overrides.methods, [&arm.method, &arm.label])
-        })?;
-        let of = |count: usize, used: &dyn Fn(usize) -> bool| -> Vec<usize> {
-            (0..count).filter(|index| used(*index)).collect()
-        };
-        let used_workloads = of(workloads.len(), &|i| pairs.iter().any(|pair| pair.0 == i));
-        let used_arms = of(arms.len(), &|i| pairs.iter().any(|pair| pair.1 == i));
-        let place = |indices: &[usize], index: usize| indices.partition_point(|&i| i < index);
-        let cells = pairs.iter().map(|&(workload, arm)| {
-            let cell = (place(&used_workloads, workload), place(&used_arms, arm));
-            (cell, family.depth((workload, arm)))
-        });
-        let cells: Vec<_> = cells.collect();
-        let workloads: Vec<_> = used_workloads.iter().map(|&i| workloads[i].clone()).collect();
-        let arms: Vec<_> = used_arms.iter().map(|&i| arms[i].clone()).collect();
-        (workloads, arms, cells)
-    };
-    cells.sort_by_key(|((workload, _), depth)| (*depth, *workload));
-    let claims = suite.claims.into_iter().filter_map(|claim| {
-        let has_arm = |label: &str| arms.iter().any(|arm| arm.label == label);
-        let mut claim = has_arm(&claim.arm).then_some(claim)?;
-        let has_workload =
-            |label: &String| workloads.iter().any(|workload| workload.label == *label);
-        let others = claim.minus.iter().flat_map(|pair| [&pair.arm, &pair.baseline]);
-        let others = others.chain(&claim.floor).chain([&claim.baseline]);
-        let complete = others.map(String::as_str).all(has_arm);
-        if !complete || !claim.grows_from.iter().all(has_workload) {
-            return None;
-        }
-        let restricted = !claim.workloads.is_empty();
-        claim.workloads.retain(|label| has_workload(label));
-        (!restricted || !claim.workloads.is_empty()).then_some(claim)
-    });
-    let claims: Vec<ClaimUse> = claims.collect();
+    let baseline = suite.baseline.filter(|label| part.has_arm(label));
     let seeds = overrides.seeds.clone().unwrap_or(suite.seeds).0;
-    let count = cells.len().saturating_mul(seeds.len());
+    let count = pairs.len().saturating_mul(seeds.len());
     if count > MOST_CELLS {
         return Err(Problem(
             vec![key("arms")],
             format!("{count} cells are more than {MOST_CELLS}; split the suite"),
         ));
     }
-    let usual = overrides.stop_early.then(StoppingUse::default);
-    let stopping = suite.stopping.or(usual).filter(|_| !claims.is_empty());
-    let stopping = stopping.and_then(|stopping| stopping.planned(seeds.len()));
-    if overrides.stop_early && stopping.is_none() {
-        let least = suite.stopping.unwrap_or_default().least;
-        let message = if claims.is_empty() {
-            "--stop-early: no claim is in the plan, so nothing says when to stop".to_owned()
-        } else {
-            format!(
-                "--stop-early: {} seeds are planned, but none stops before {least}; give --seeds more",
-                seeds.len()
-            )
-        };
-        return Err(Problem(Vec::new(), message));
-    }
-    // Seed by seed within a workload and a generation.
-    let blocks = cells.chunk_by(|a, b| (a.0.0, a.1) == (b.0.0, b.1)).flat_map(|block| {
-        let of_seed = |&seed: &u64| {
-            block.iter().map(move |&((workload, arm), _)| Cell { workload, arm, seed })
-        };
-        seeds.iter().flat_map(of_seed)
-    });
-    let mut cells: Vec<Cell> = blocks.collect();
-    if stopping.is_some() {
-        let place = |cell: &Cell| seeds.iter().position(|&seed| seed == cell.seed);
-        cells.sort_by_cached_key(place);
-    }
-    let here = |test: &MembershipUse| descent::check_test(test, &workloads, &arms).is_ok();
-    let provenance = suite.provenance.into_iter().filter(here).collect();
-    let here = |entry: &EstimateUse| descent::check_estimated(entry, &workloads, &arms).is_ok();
-    let estimates = suite.estimates.into_iter().filter(here).collect();
-    let baseline = suite.baseline.filter(|label| arms.iter().any(|arm| arm.label == *label));
+    let stopping = stopping(suite.stopping, &sections.claims, seeds.len(), overrides)?;
+    let cells = cells(&pairs, &seeds, stopping.is_some());
     Ok(Plan {
         suite: suite.suite,
         question: suite.question,
@@ -296,19 +180,110 @@ fn resolve(
         arms,
         seeds,
         cells,
-        claims,
-        provenance,
-        estimates,
+        sections,
         stopping,
         keep_models: suite.keep_models || overrides.keep_models,
     })
 }
 
-struct Labels<'a> {
-    arms: Vec<&'a str>,
-    workloads: Vec<&'a str>,
-    /// Metrics of each workload.
-    metrics: Vec<&'a [MetricInfo<String>]>,
+/// Every name that an option gives must be one of the suite's.
+fn check_filters(whole: Named<'_>, overrides: &Overrides) -> Result<(), Problem> {
+    let filtered = |wanted: &[String], names: &[[&str; 2]], option: &str| {
+        let missing = |wanted: &&String| !names.iter().any(|pair| pair.contains(&wanted.as_str()));
+        let Some(missing) = wanted.iter().find(missing) else { return Ok(()) };
+        let valid: Vec<_> = names.iter().map(|pair| pair[1]).collect();
+        let message =
+            format!("{option} {missing}: the suite has no such name{}", hint(missing, valid));
+        Err(Problem(Vec::new(), message))
+    };
+    let arms = whole.arms.iter().map(|arm| [arm.method.as_str(), arm.label.as_str()]);
+    let arms: Vec<_> = arms.collect();
+    let workloads = whole.workloads.iter().map(|w| [w.id.as_str(), w.label.as_str()]);
+    filtered(&overrides.methods, &arms, "--methods")?;
+    filtered(&overrides.workloads, &workloads.collect::<Vec<_>>(), "--workloads")?;
+    for Assignment(arm, ..) in &overrides.set {
+        filtered(std::slice::from_ref(arm), &arms, "--set")?;
+    }
+    Ok(())
+}
+
+/// What of a suite runs.
+struct Chosen {
+    workloads: Vec<PlannedWorkload>,
+    arms: Vec<PlannedArm>,
+    /// Places of workload and arm, with the generations before them, in the order of running.
+    pairs: Vec<(descent::Pair, usize)>,
+}
+
+/// What the options leave of a suite, with all that it descends from.
+fn chosen(whole: Named<'_>, overrides: &Overrides) -> Result<Chosen, Problem> {
+    let Named { workloads, arms } = whole;
+    let keeps = |wanted: &[String], names: [&str; 2]| {
+        wanted.is_empty() || names.iter().any(|name| wanted.iter().any(|wanted| wanted == name))
+    };
+    let family = descent::Family::new(workloads, arms)?;
+    let pairs = family.with_parents(|workload, arm| {
+        let (workload, arm) = (&workloads[workload], &arms[arm]);
+        keeps(&overrides.workloads, [&workload.id, &workload.label])
+            && keeps(&overrides.methods, [&arm.method, &arm.label])
+    })?;
+    let of = |count: usize, used: &dyn Fn(usize) -> bool| -> Vec<usize> {
+        (0..count).filter(|index| used(*index)).collect()
+    };
+    let used_workloads = of(workloads.len(), &|i| pairs.iter().any(|pair| pair.0 == i));
+    let used_arms = of(arms.len(), &|i| pairs.iter().any(|pair| pair.1 == i));
+    let place = |indices: &[usize], index: usize| indices.partition_point(|&i| i < index);
+    let placed = pairs.iter().map(|&(workload, arm)| {
+        let pair = (place(&used_workloads, workload), place(&used_arms, arm));
+        (pair, family.depth((workload, arm)))
+    });
+    let mut placed: Vec<_> = placed.collect();
+    placed.sort_by_key(|((workload, _), depth)| (*depth, *workload));
+    Ok(Chosen {
+        workloads: used_workloads.iter().map(|&i| workloads[i].clone()).collect(),
+        arms: used_arms.iter().map(|&i| arms[i].clone()).collect(),
+        pairs: placed,
+    })
+}
+
+/// Seed by seed within a workload and a generation; over all of them where seeds can end early.
+fn cells(pairs: &[(descent::Pair, usize)], seeds: &[u64], stopping: bool) -> Vec<Cell> {
+    let blocks = pairs.chunk_by(|a, b| (a.0.0, a.1) == (b.0.0, b.1)).flat_map(|block| {
+        let of_seed = |&seed: &u64| {
+            block.iter().map(move |&((workload, arm), _)| Cell { workload, arm, seed })
+        };
+        seeds.iter().flat_map(of_seed)
+    });
+    let mut cells: Vec<Cell> = blocks.collect();
+    if stopping {
+        let place = |cell: &Cell| seeds.iter().position(|&seed| seed == cell.seed);
+        cells.sort_by_cached_key(place);
+    }
+    cells
+}
+
+/// When seeds end early: by the suite, or by the usual settings where an option asks for it.
+fn stopping(
+    given: Option<StoppingUse>,
+    claims: &[ClaimUse],
+    seeds: usize,
+    overrides: &Overrides,
+) -> Result<Option<Stopping>, Problem> {
+    let usual = overrides.stop_early.then(StoppingUse::default);
+    let planned = given.or(usual).filter(|_| !claims.is_empty());
+    let planned = planned.and_then(|stopping| stopping.planned(seeds));
+    if !overrides.stop_early || planned.is_some() {
+        return Ok(planned);
+    }
+    let least = given.unwrap_or_default().least;
+    let message = if claims.is_empty() {
+        "--stop-early: no claim is in the plan, so nothing says when to stop".to_owned()
+    } else {
+        format!(
+            "--stop-early: {seeds} seeds are planned, but none stops before {least}; give --seeds more"
+        )
+    };
+    Err(Problem(Vec::new(), message))
 }
 
 /// Every workload that an arm runs on must offer what its method needs.
@@ -346,29 +321,6 @@ fn check_name(name: &str) -> Result<(), Problem> {
         "suite name {name:?} must be 1 to 64 letters, digits, '-', '_' or '.', not starting with '.'"
     );
     Err(Problem(vec![key("suite")], message))
-}
-
-fn known(noun: &str, name: &str, names: &[&str], path: Vec<Step>) -> Result<(), Problem> {
-    if names.contains(&name) {
-        return Ok(());
-    }
-    Err(Problem(path, format!("unknown {noun} \"{name}\"{}", hint(name, names.to_vec()))))
-}
-
-fn unique<'a>(names: impl Iterator<Item = &'a str>, list: &str, noun: &str) -> Result<(), Problem> {
-    let mut seen: Vec<&str> = Vec::new();
-    for (index, name) in names.enumerate() {
-        if seen.contains(&name) {
-            let message =
-                format!("two {noun}s are called \"{name}\"; give one another name with `as:`");
-            return Err(Problem(vec![key(list), Step::Index(index)], message));
-        }
-        seen.push(name);
-    }
-    if seen.is_empty() && ["workloads", "arms"].contains(&list) {
-        return Err(Problem(vec![key(list)], format!("no {noun}s are given")));
-    }
-    Ok(())
 }
 
 #[expect(
@@ -413,14 +365,14 @@ fn workload(
         let message = format!("evaluate_every is {every} epochs, more than the budget of {epochs}");
         return Err(Problem(path("evaluate_every"), message));
     }
-    let (target, target_origin) = match &used.target {
+    let (value, origin) = match &used.target {
         Some(target) => (target.value, target.origin.clone()),
         None => (info.target, info.target_origin.to_owned()),
     };
-    if !target.is_finite() {
+    if !value.is_finite() {
         return Err(Problem(
             path("target"),
-            format!("target is {target}, but must be a finite number"),
+            format!("target is {value}, but must be a finite number"),
         ));
     }
     Ok(PlannedWorkload {
@@ -428,12 +380,15 @@ fn workload(
         id: info.id.to_owned(),
         settings,
         metrics: info.metrics.iter().map(|metric| metric.owned()).collect(),
-        metric: info.metric.to_owned(),
-        higher_is_better: info.higher_is_better(),
-        target,
-        target_origin,
-        budget_samples: samples(epochs),
-        evaluate_every_samples: samples(every),
+        goal: Goal {
+            target: Target {
+                metric: info.metric.to_owned(),
+                direction: Direction::of(info.higher_is_better()),
+                value,
+                origin,
+            },
+            budget: Budget { samples: samples(epochs), evaluate_every: samples(every) },
+        },
     })
 }
 
@@ -454,13 +409,16 @@ fn arm(
     let label = used.label.clone().unwrap_or_else(|| label(info.id, &used.with));
     let mut values = suite.settings.clone();
     values.extend(used.with.clone());
-    let assigned = || overrides.set.iter().filter(|(arm, ..)| *arm == label || *arm == info.id);
-    for (_, name, value) in assigned() {
+    let assigned =
+        || overrides.set.iter().filter(|Assignment(arm, ..)| *arm == label || *arm == info.id);
+    for Assignment(_, name, value) in assigned() {
         values.insert(name.clone(), value.clone());
     }
     let settings = (info.resolve)(&values).map_err(|error| {
         // A value may come from the arm, from the suite's common settings or from the command line.
-        if let Some((arm, name, _)) = assigned().find(|(_, name, _)| error.key() == Some(name)) {
+        if let Some(Assignment(arm, name, _)) =
+            assigned().find(|Assignment(_, name, _)| error.key() == Some(name))
+        {
             return Problem(Vec::new(), format!("--set {arm}.{name}: {error}"));
         }
         let common = error
@@ -500,8 +458,8 @@ pub const RATIOS: [&str; 2] = ["time-to-target", "samples-to-target"];
 fn check_stopping(suite: &Suite) -> Result<(), Problem> {
     let Some(stopping) = &suite.stopping else { return Ok(()) };
     let at = |field: &str| vec![key("stopping"), key(field)];
-    if let Some((field, message)) = stopping.problem() {
-        return Err(Problem(at(field), message));
+    if let Some(problem) = stopping.problem() {
+        return Err(problem.below([key("stopping")]));
     }
     if suite.claims.is_empty() {
         let message = "stopping: the suite has no claims, so nothing says when to stop";
@@ -514,65 +472,6 @@ fn check_stopping(suite: &Suite) -> Result<(), Problem> {
             stopping.least
         );
         return Err(Problem(at("least"), message));
-    }
-    Ok(())
-}
-
-fn check_claim(
-    claim: &ClaimUse,
-    labels: &Labels<'_>,
-    path: impl Fn(&str) -> Vec<Step>,
-) -> Result<(), Problem> {
-    known("arm", &claim.arm, &labels.arms, path("arm"))?;
-    known("arm", &claim.baseline, &labels.arms, path("baseline"))?;
-    for workload in claim.workloads.iter().chain(&claim.grows_from) {
-        known("workload", workload, &labels.workloads, path("workloads"))?;
-    }
-    let others = claim.minus.iter().flat_map(|pair| [&pair.arm, &pair.baseline]);
-    for (field, arm) in
-        others.map(|arm| ("minus", arm)).chain(claim.floor.iter().map(|f| ("floor", f)))
-    {
-        known("arm", arm, &labels.arms, path(field))?;
-    }
-    let named =
-        |label: &&str| claim.workloads.is_empty() || claim.workloads.iter().any(|w| w == label);
-    let judged = labels.workloads.iter().zip(&labels.metrics).filter(|(label, _)| named(label));
-    let mut comparisons: Vec<String> = RATIOS.iter().map(|ratio| (*ratio).to_owned()).collect();
-    for metric in judged.flat_map(|(_, metrics)| metrics.iter()) {
-        let splits = ["validation", "test"].map(|split| format!("{split}/{}", metric.name));
-        comparisons.extend(
-            splits.into_iter().filter(|name| !comparisons.contains(name)).collect::<Vec<_>>(),
-        );
-    }
-    let names: Vec<&str> = comparisons.iter().map(String::as_str).collect();
-    known("comparison", &claim.compare, &names, path("compare"))?;
-    let timed = RATIOS.contains(&claim.compare.as_str());
-    let ratio = timed || claim.by == CompareBy::Ratio;
-    if timed && claim.when != When::End {
-        let message = format!("{} is of the whole run; leave out `when`", claim.compare);
-        return Err(Problem(path("when"), message));
-    }
-    let noun = if ratio { "ratio" } else { "difference" };
-    let least = if ratio { 1.0 } else { 0.0 };
-    if claim.at_least < least || !claim.at_least.is_finite() {
-        let message =
-            format!("at_least is {}, but a {noun} must be at least {least}", claim.at_least);
-        return Err(Problem(path("at_least"), message));
-    }
-    if let (Some(reason), Some(expect @ (Expected::Reproduced | Expected::NotReproduced))) =
-        (&claim.cannot_decide, claim.expect)
-    {
-        let message = format!(
-            "\"{}\" is expected, but `cannot_decide` says that nothing can be said: {reason}; leave one of them out",
-            expect.words()
-        );
-        return Err(Problem(path("expect"), message));
-    }
-    if claim.arm == claim.baseline {
-        return Err(Problem(
-            path("baseline"),
-            format!("arm and baseline are both \"{}\"", claim.arm),
-        ));
     }
     Ok(())
 }
@@ -610,8 +509,7 @@ impl Plan {
             }
         }
         let cells = self.cells.iter().copied().filter(|cell| wanted.contains(cell)).collect();
-        let (claims, provenance, estimates) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { cells, claims, provenance, estimates, ..self })
+        Ok(Self { cells, sections: Sections::default(), ..self })
     }
 
     /// The id of a cell: 16 hexadecimal characters. `seed` is the seed's text: the integer, or the

@@ -4,7 +4,6 @@
 //! asks [`locate`] where in the text an offending value stands.
 
 pub mod estimates;
-mod expected;
 mod locate;
 pub mod membership;
 pub mod regress;
@@ -17,7 +16,6 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 pub use estimates::EstimateUse;
-pub use expected::Expected;
 use ledger::catalogue::nearest;
 use ledger::lineage::{Origin, Parents};
 use ledger::settings::Values;
@@ -25,6 +23,7 @@ pub use locate::{Step, locate};
 pub use membership::MembershipUse;
 pub use regress::RegressUse;
 pub use seeds::Seeds;
+use stats::verdict::Verdict;
 pub use stopping::StoppingUse;
 
 /// A suite as written.
@@ -66,6 +65,20 @@ pub struct Suite {
     /// Keep the final weights of every run; those of parents are kept anyway.
     #[serde(default)]
     pub keep_models: bool,
+}
+
+/// What a suite asks of its runs beside the runs themselves: all of it, or what is left of it in a
+/// plan.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize)]
+pub struct Sections {
+    /// Claims to judge.
+    pub claims: Vec<ClaimUse>,
+    /// Membership tests to make.
+    #[serde(default)]
+    pub provenance: Vec<MembershipUse>,
+    /// Order estimates.
+    #[serde(default)]
+    pub estimates: Vec<EstimateUse>,
 }
 
 /// A workload in a suite.
@@ -204,20 +217,16 @@ pub struct ClaimUse {
     /// The verdict that it gets here, as far as is known: `run --strict` holds it to that. Not
     /// written where it is not given, so that files of other suites stay as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expect: Option<Expected>,
+    pub expect: Option<Verdict>,
 }
 
 impl ClaimUse {
     /// The verdict that it is expected to get: what it says, or `inconclusive` where nothing else
     /// can be said at this scale, or `reproduced`.
     #[must_use]
-    pub fn expected(&self) -> Expected {
+    pub fn expected(&self) -> Verdict {
         let undecidable = self.cannot_decide.is_some();
-        self.expect.unwrap_or(if undecidable {
-            Expected::Inconclusive
-        } else {
-            Expected::Reproduced
-        })
+        self.expect.unwrap_or(if undecidable { Verdict::Inconclusive } else { Verdict::Reproduced })
     }
 }
 
@@ -256,6 +265,30 @@ fn place(file: &str, line: usize, column: usize) -> String {
         (_, 0) => format!("{file}: "),
         _ => format!("{file}:{line}:{column}: "),
     }
+}
+
+/// What a suite cannot say, and where; nowhere when an option of the command line is at fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem(pub Vec<Step>, pub String);
+
+impl Problem {
+    /// A problem of a field.
+    #[must_use]
+    pub fn at(field: &str, message: impl Into<String>) -> Self {
+        Self(vec![key(field)], message.into())
+    }
+
+    /// The same, seen from further up.
+    #[must_use]
+    pub fn below<const N: usize>(self, above: [Step; N]) -> Self {
+        Self(above.into_iter().chain(self.0).collect(), self.1)
+    }
+}
+
+/// The step to a key.
+#[must_use]
+pub fn key(name: &str) -> Step {
+    Step::Key(name.to_owned())
 }
 
 /// Reads a suite from YAML; `file` is only for messages.

@@ -4,8 +4,9 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
-use crate::suite::{ClaimUse, EstimateUse, MembershipUse};
+use crate::suite::Sections;
 use ledger::catalogue::MetricInfo;
+use ledger::goal::Target;
 use ledger::record::format::RecordError;
 use ledger::record::store::Store;
 use ledger::record::writer::write_atomic;
@@ -34,15 +35,10 @@ pub struct SuiteRun {
     pub workloads: Vec<RunWorkload>,
     /// Arms in order.
     pub arms: Vec<RunArm>,
-    /// Claims to judge.
-    pub claims: Vec<ClaimUse>,
-    /// Membership tests to make.
-    #[serde(default)]
-    pub provenance: Vec<MembershipUse>,
-    /// Order estimates.
-    #[serde(default)]
-    pub estimates: Vec<EstimateUse>,
-    /// What came of them, entry by entry and seed by seed.
+    /// What is asked of its runs.
+    #[serde(flatten)]
+    pub sections: Sections,
+    /// What came of its order estimates, entry by entry and seed by seed.
     #[serde(default)]
     pub estimated: Vec<RunEstimate>,
     /// When its seeds could end, and what that saved; none where all of them had to run.
@@ -95,14 +91,9 @@ pub struct RunWorkload {
     /// Every metric it reports; none in files of before metrics were listed.
     #[serde(default)]
     pub metrics: Vec<MetricInfo<String>>,
-    /// Metric the target is set on.
-    pub metric: String,
-    /// Whether larger is better.
-    pub higher_is_better: bool,
-    /// Target on the validation split.
-    pub target: f64,
-    /// Where the target comes from.
-    pub target_origin: String,
+    /// What its runs were to reach.
+    #[serde(flatten)]
+    pub target: Target,
     /// Budget in samples.
     pub budget_samples: u64,
     /// Number of training examples.

@@ -1,8 +1,9 @@
 //! What a set of records says: the only thing that reports, `--json` and `compare` see.
 //!
-//! Plain data, no methods that compute: [`summarise`] is the one place where records become
-//! numbers, so every output agrees.
+//! Plain data: [`Analysis::of`] is the one place where records become numbers, so every output
+//! agrees.
 
+mod cells;
 pub mod claims;
 mod context;
 mod curves;
@@ -16,13 +17,19 @@ pub mod summarise;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use ledger::goal::Target;
+use ledger::record::format::Status;
+use serde::de::IntoDeserializer as _;
+use serde::ser::SerializeStruct as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use self::cells::{CellLeft, CellRun, ReadError, read_cells};
 use self::membership::MembershipAnalysis;
 use self::order_estimates::OrderEstimate;
-use crate::suite::Expected;
+use crate::suite::CompareBy;
 use stats::interval::Interval;
 use stats::sequential::Stopping;
+use stats::verdict::Verdict;
 
 /// Version of the JSON form of [`Analysis`].
 pub const ANALYSIS_VERSION: u32 = 1;
@@ -75,24 +82,19 @@ pub struct StoppingAnalysis {
 }
 
 /// One workload's arms side by side.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct WorkloadAnalysis {
     /// Workload id, for example `digits-mlp`.
     pub workload: String,
     /// One line for people: data and model.
     pub title: String,
-    /// The metric that the target is set on, for example `accuracy`.
-    pub metric: String,
     /// Split on which the target is crossed, for example `validation`.
     pub split: String,
-    /// True when larger values of the metric are better.
-    pub higher_is_better: bool,
     /// The value of the metric that cannot be passed, where there is one.
     pub best: Option<f64>,
-    /// Target value of the metric.
-    pub target: f64,
-    /// Where the target comes from.
-    pub target_origin: String,
+    /// What the runs were to reach.
+    #[serde(flatten)]
+    pub target: Target,
     /// Budget in samples seen (τ of the restricted mean is its time analogue, per arm).
     pub budget_samples: u64,
     /// Number of training examples.
@@ -103,6 +105,40 @@ pub struct WorkloadAnalysis {
     pub baseline: Option<String>,
     /// One entry per arm, in the suite's order.
     pub arms: Vec<ArmAnalysis>,
+}
+
+/// The target's parts lie flat among the others, in an order that readers have known from the start.
+impl Serialize for WorkloadAnalysis {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self {
+            workload,
+            title,
+            split,
+            best,
+            target,
+            budget_samples,
+            train_examples,
+            dataset_root,
+            baseline,
+            arms,
+        } = self;
+        let Target { metric, direction, value, origin } = target;
+        let mut out = serializer.serialize_struct("WorkloadAnalysis", 13)?;
+        out.serialize_field("workload", workload)?;
+        out.serialize_field("title", title)?;
+        out.serialize_field("metric", metric)?;
+        out.serialize_field("split", split)?;
+        out.serialize_field("higher_is_better", &direction.is_higher())?;
+        out.serialize_field("best", best)?;
+        out.serialize_field("target", value)?;
+        out.serialize_field("target_origin", origin)?;
+        out.serialize_field("budget_samples", budget_samples)?;
+        out.serialize_field("train_examples", train_examples)?;
+        out.serialize_field("dataset_root", dataset_root)?;
+        out.serialize_field("baseline", baseline)?;
+        out.serialize_field("arms", arms)?;
+        out.end()
+    }
 }
 
 /// One arm on one workload, over its seeds.
@@ -241,8 +277,8 @@ pub struct ClaimOutcome {
     pub baseline: String,
     /// What is compared, for example `time-to-target` (a ratio) or `test/nll` (a difference).
     pub metric: String,
-    /// `ratio` or `difference`.
-    pub scale: String,
+    /// Whether the effect is a ratio or a difference.
+    pub scale: CompareBy,
     /// Smallest effect (or margin), on that scale, in the claimed direction.
     pub smallest_effect: f64,
     /// Measured effect on that scale, in the claimed direction (positive or above 1 favours it).
@@ -254,20 +290,21 @@ pub struct ClaimOutcome {
     /// Number of pairs.
     pub n: u32,
     /// The verdict that the suite expects.
-    #[serde(default = "reproduced")]
-    pub expected: String,
+    #[serde(default = "reproduced", with = "stats::verdict::words")]
+    pub expected: Verdict,
     /// After each seed, where seeds could end early.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sequence: Vec<SequencePoint>,
-    /// `reproduced`, `not reproduced` or `inconclusive`.
-    pub verdict: String,
+    /// What these runs say.
+    #[serde(with = "stats::verdict::words")]
+    pub verdict: Verdict,
     /// Why, in words.
     pub reason: String,
 }
 
 /// Serde's default of a claim without expectation.
-fn reproduced() -> String {
-    Expected::Reproduced.words().to_owned()
+fn reproduced() -> Verdict {
+    Verdict::Reproduced
 }
 
 /// A claim's confidence sequence after some seeds, on the claim's scale.
@@ -294,8 +331,9 @@ pub struct RunRow {
     pub arm: String,
     /// Seed as the user wrote it (an integer, or `attested`).
     pub seed: String,
-    /// `reached`, `censored`, `diverged`, `failed` or `missing`.
-    pub status: String,
+    /// How it ended; `missing` in JSON where it has not run.
+    #[serde(serialize_with = "to_word", deserialize_with = "from_word")]
+    pub status: Option<Status>,
     /// Train seconds to the target (isotonic crossing).
     pub time_to_target: Option<f64>,
     /// Metric at the budget, on the target's split.
@@ -312,5 +350,27 @@ pub struct RunRow {
     pub run_digest: Option<String>,
 }
 
+const MISSING: &str = "missing";
+
+impl RunRow {
+    /// How it ended, as people read it.
+    #[must_use]
+    pub fn status_name(&self) -> &'static str {
+        self.status.map_or(MISSING, Status::name)
+    }
+}
+
+fn to_word<S: Serializer>(status: &Option<Status>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(status.map_or(MISSING, Status::name))
+}
+
+fn from_word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Status>, D::Error> {
+    let word = String::deserialize(deserializer)?;
+    if word == MISSING {
+        return Ok(None);
+    }
+    Status::deserialize(word.into_deserializer()).map(Some)
+}
+
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -153,4 +153,4 @@ fn check_cell_id(record: &RunRecord, cell: &str) -> Result<(), String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -16,8 +16,8 @@ use analysis::regress::rule::Test;
 use analysis::regress::snapshot::{Cell, Snapshot};
 use analysis::regress::{NoiseFloor, RegressError, Rule, Verdict};
 use clocks::{Design, NOW};
-use ledger::crossing::Direction;
 use ledger::digest::Digest;
+use ledger::goal::Direction;
 use stats::bootstrap::Resampling;
 
 fn rule() -> Rule {

@@ -1,6 +1,7 @@
 //! Options that every verb of `palimpsest estimate` on a recorded run takes.
 
 use clap::ValueEnum;
+use stats::estimates::settings::{self, FitSettings};
 
 use crate::cli::suite_options::Places;
 
@@ -63,6 +64,30 @@ pub enum HeldOut {
     Validation,
     /// The test split
     Test,
+}
+
+impl Fit {
+    /// What is asked of the estimator.
+    #[must_use]
+    pub fn settings(&self) -> FitSettings {
+        FitSettings {
+            last: self.last,
+            items: match self.items {
+                Items::Batches => settings::Items::Batches,
+                Items::Examples => settings::Items::Examples,
+            },
+            estimator: self.estimator.clone(),
+            directions: self.directions,
+            pilots: self.pilots,
+            gate: self.gate,
+            passes: self.passes,
+            seed: self.seed,
+            held_out: match self.held_out {
+                HeldOut::Validation => settings::HeldOut::Validation,
+                HeldOut::Test => settings::HeldOut::Test,
+            },
+        }
+    }
 }
 
 fn positive(text: &str) -> Result<f64, String> {

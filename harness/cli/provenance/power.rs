@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 
 use analysis::suite_run::SuiteRun;
-use analysis::summary::membership::judge;
 use analysis::summary::membership::ladder::ladder;
+use analysis::summary::membership::{by_cell, judge};
 use analysis::summary::power::{Power, curves, merge};
 use anyhow::{Context as _, bail};
 use ledger::record::{RunRecord, Store};
 
-use super::runs::{StoreEvidence, by_cell};
-use crate::cli::Exit;
 use crate::cli::report::suite_name;
 use crate::cli::suite_options::Places;
+use crate::evidence::StoreEvidence;
+use crate::exit::Exit;
 use crate::voice::{print_json, print_table, print_text, warn};
 
 /// Seed of the draw of the examples that are queried.

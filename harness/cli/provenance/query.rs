@@ -20,8 +20,8 @@ use super::files::{Drawn, Files};
 use super::question::{Asked, Choices, Question};
 use super::runs::Runs;
 use super::{Ask, files, runs};
-use crate::cli::Exit;
 use crate::cli::suite_options::Places;
+use crate::exit::Exit;
 use crate::library::build_digest;
 use crate::voice::{note, print_finding, print_json, print_table};
 

@@ -1,9 +1,7 @@
 //! Membership questions about runs of the store.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use ::data::columns::{ColumnSource, numbers};
 use analysis::evidence::certificate::{InputRun, Origin, Role, Tested};
 use analysis::suite::membership::{Access, Documents};
 use analysis::summary::membership::{
@@ -13,7 +11,6 @@ use analysis::verify::Verifier;
 use anyhow::{Context as _, bail};
 use ledger::order::Unit;
 use ledger::record::{RunRecord, Store};
-use ledger::transcript::replay::read_ids;
 use stats::provenance::audit::{Audit, Order, Places};
 use stats::provenance::order_list::Resolution;
 use stats::provenance::template::{Shadow, Template};
@@ -22,44 +19,7 @@ use stats::provenance::{Adjust, Kind};
 use super::Ask;
 use super::question::{Choices, Question, Scores};
 use crate::cli::suite_options::Places as StorePlaces;
-
-/// What a store holds of runs and of the scores of their models.
-#[derive(Debug)]
-pub struct StoreEvidence<'a> {
-    /// The store.
-    pub store: &'a Store,
-}
-
-impl Evidence for StoreEvidence<'_> {
-    fn order(&self, run: &str) -> Result<Vec<u32>, String> {
-        let path = self.store.folder(run).join("order.bin");
-        let bytes = std::fs::read(&path)
-            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-        read_ids(&bytes).map_err(|error| format!("{}: {error}", path.display()))
-    }
-
-    fn scores(&self, model: &str, on: &RunRecord, what: ScoreKind) -> Result<Vec<f64>, String> {
-        let root = on.order.as_ref().map(|order| order.dataset_root);
-        let root = root.ok_or_else(|| format!("run {} failed and has no order", on.cell))?;
-        let name = match (what.documents, what.access) {
-            (false, Access::LogProbs) => "loss",
-            (false, Access::TopOne) => "top1",
-            (false, Access::Sampled) => "sampled",
-            (true, Access::LogProbs) => "documents",
-            (true, _) => return Err("documents are scored by their losses only".to_owned()),
-        };
-        let path = self.store.score_file(&root, model, name);
-        if !path.is_file() {
-            return Err(format!(
-                "run {model} has no scores on the examples of run {}; `palimpsest provenance scores \
-                 --model {model} --on {}` makes them",
-                on.cell, on.cell
-            ));
-        }
-        let column = numbers(&ColumnSource { path, column: None });
-        column.and_then(|column| column.as_f64()).map_err(|error| error.to_string())
-    }
-}
+use crate::evidence::StoreEvidence;
 
 /// The runs of a question, by id or unique prefix, and what is asked of their models.
 #[derive(Debug, Clone, Copy)]
@@ -281,12 +241,4 @@ impl Desk<'_> {
             head: index.head,
         })
     }
-}
-
-/// Records by cell id, as tests of a suite look them up.
-#[must_use]
-pub fn by_cell<'a>(
-    records: impl Iterator<Item = &'a RunRecord>,
-) -> BTreeMap<&'a str, &'a RunRecord> {
-    records.map(|record| (record.cell.as_str(), record)).collect()
 }

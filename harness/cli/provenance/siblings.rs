@@ -6,8 +6,8 @@ use analysis::evidence::certificate::odds;
 use serde::Serialize;
 use stats::provenance::siblings::{Layer, Siblings, siblings};
 
-use crate::cli::Exit;
 use crate::cli::suite_options::Places;
+use crate::exit::Exit;
 use crate::voice::{print_json, print_table, print_text};
 use weights::Weights;
 

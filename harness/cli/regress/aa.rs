@@ -10,7 +10,7 @@ use super::floors;
 use super::gate::{Measuring, program};
 use super::scratch::Scratch;
 use super::turns::{Builds, Selection, rounds_for, session};
-use crate::cli::Exit;
+use crate::exit::Exit;
 use crate::voice::{note, print_json, print_table, print_text};
 
 /// Options of `palimpsest regress aa`.

@@ -5,8 +5,8 @@ use analysis::history::{Accepted, Entry};
 use super::history::only_machine;
 use super::place::Place;
 use super::record::{append, short};
-use crate::cli::Exit;
 use crate::cli::report::suite_name;
+use crate::exit::Exit;
 use crate::voice::print_text;
 
 /// Options of `palimpsest regress accept`.

@@ -16,8 +16,8 @@ use super::place::Place;
 use super::scratch::Scratch;
 use super::turns::{Builds, Measured, Selection, Wanted, rounds_for, session, told};
 use super::{floors, reference};
-use crate::cli::Exit;
 use crate::cli::suite_options::Places;
+use crate::exit::Exit;
 use crate::library;
 use crate::voice::{note, print_text, warn};
 

@@ -9,8 +9,8 @@ use anyhow::{Context as _, bail};
 
 use super::place::Place;
 use super::record::file_name;
-use crate::cli::Exit;
 use crate::cli::report::suite_name;
+use crate::exit::Exit;
 use crate::git::HistoryBranch;
 use crate::voice::{print_json, print_text};
 

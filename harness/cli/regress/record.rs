@@ -14,9 +14,9 @@ use ledger::record::writer::write_atomic;
 use ledger::record::{RunRecord, Store};
 
 use super::place::Place;
-use crate::cli::Exit;
 use crate::cli::report::suite_name;
 use crate::cli::suite_options::Places;
+use crate::exit::Exit;
 use crate::git::{Beside, HistoryBranch};
 use crate::voice::{print_text, warn};
 use crate::{library, machine};

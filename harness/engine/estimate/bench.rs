@@ -11,11 +11,13 @@ use inspect::replay::Replay;
 use ledger::digest::Digest;
 use ledger::order::OrderLaw;
 use ledger::record::RunRecord;
-use palimpsest::cli::estimate::fit::{self, Fit};
+use palimpsest::cli::estimate::fit::Fit;
+use palimpsest::cli::suite_options::Places;
 use palimpsest::library::{cell_code, estimate_code};
 use palimpsest::voice::note;
 use stats::estimates::cost::Cost;
-use stats::estimates::results::{FORMAT, Items, Source};
+use stats::estimates::results::{FORMAT, Source};
+use stats::estimates::settings::{FitSettings, HeldOut, Items};
 use stats::estimates::validity::{Band, GatePilot, Validity, Verdict, band, gate};
 use stats::estimates::{ItemOrder, Purpose, orders};
 use tch::Tensor;
@@ -59,17 +61,41 @@ pub struct Bench<'s> {
     warnings: Vec<String>,
 }
 
+/// A run to open, and what is asked of the estimator.
+pub struct Asked<'a> {
+    /// The run, by id or unique prefix.
+    pub run: &'a str,
+    /// What is asked of the estimator.
+    pub fit: FitSettings,
+    /// Refuse a set-up that needs more memory than this, in GB.
+    pub memory_limit: Option<f64>,
+    /// Make the set-up again, even where it is kept.
+    pub fresh: bool,
+    /// Where data and runs are.
+    pub places: &'a Places,
+}
+
+impl<'a> From<&'a Fit> for Asked<'a> {
+    fn from(options: &'a Fit) -> Self {
+        let Fit { run, memory_limit, fresh, places, .. } = options;
+        let fit = options.settings();
+        Self { run, fit, memory_limit: *memory_limit, fresh: *fresh, places }
+    }
+}
+
 /// Opens a run and calls `body` with it.
-pub fn with_bench<T>(
-    fit: &Fit,
+pub fn with_bench<'a, T>(
+    asked: impl Into<Asked<'a>>,
     body: impl FnOnce(&mut Bench<'_>) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let store = fit.places.store();
-    let record = store.record(&store.find(&fit.run)?)?;
+    let asked = asked.into();
+    let fit = &asked.fit;
+    let store = asked.places.store();
+    let record = store.record(&store.find(asked.run)?)?;
     check(&record)?;
     let order = recorded::order(&store, &record)?;
     let device = &record.environment.device;
-    let artefacts: Box<dyn Artefacts> = if fit.fresh {
+    let artefacts: Box<dyn Artefacts> = if asked.fresh {
         Box::new(Unkept)
     } else {
         let context = Digest::of_parts(&[
@@ -80,28 +106,24 @@ pub fn with_bench<T>(
         ]);
         Box::new(Kept::new(store.root().join("estimates").join(&record.cell), context))
     };
-    let mut session = Session::again(&record, store, fit.places.sources(), device)?;
+    let mut session = Session::again(&record, store, asked.places.sources(), device)?;
     let seed = NamedSeed::recorded(&record)?;
     let cell = session.plan.cells[0];
     session.with_setup(cell, &seed, |_, setup| {
         let mut replay = Replay::new(setup)?;
         let last = fit.last.unwrap_or_else(|| replay.steps());
-        let items = match fit.items {
-            fit::Items::Batches => inspect::estimate::Items::Batches,
-            fit::Items::Examples => inspect::estimate::Items::Examples,
-        };
         let clock = training::clock::Monotonic::start();
-        let window = Window::open(&mut replay, order, last, items)?;
+        let window = Window::open(&mut replay, order, last, fit.items)?;
         let replay_seconds = training::clock::Time::now(&clock).as_secs_f64();
         let splits = &setup.ready.splits;
         let held_out = match fit.held_out {
-            fit::HeldOut::Validation => &splits.validation,
-            fit::HeldOut::Test => &splits.test,
+            HeldOut::Validation => &splits.validation,
+            HeldOut::Test => &splits.test,
         };
         let problem = window.problem(&replay, held_out)?;
         let fitted = Fitted::new(window, problem, replay, Replay::new(setup)?)?;
         recorded::check(&record, fitted.replay())?;
-        let mut bench = Bench::fit(fit, &record, fitted, artefacts.as_ref(), replay_seconds)?;
+        let mut bench = Bench::fit(&asked, &record, fitted, artefacts.as_ref(), replay_seconds)?;
         body(&mut bench)
     })
 }
@@ -124,12 +146,13 @@ fn check(record: &RunRecord) -> anyhow::Result<()> {
 
 impl<'s> Bench<'s> {
     fn fit(
-        fit: &Fit,
+        asked: &Asked<'_>,
         record: &RunRecord,
         mut fitted: Fitted<'s>,
         artefacts: &dyn Artefacts,
         replay_seconds: f64,
     ) -> anyhow::Result<Self> {
+        let fit = &asked.fit;
         let window = fitted.window.orders.clone();
         let (items, steps) = (fitted.problem.items(), window.steps());
         let directions = fit.directions.map_or_else(
@@ -151,7 +174,7 @@ impl<'s> Bench<'s> {
         };
         let snapshots = (pilots.len() + simulated.len()) * (steps + 1);
         let k = directions.min(snapshots) as i64;
-        needs(fit, items, fitted.problem.parameters(), k, snapshots)?;
+        needs(asked.memory_limit, items, fitted.problem.parameters(), k, snapshots)?;
         let recipe = fitting::Recipe { pilots, simulated, k, key: key(fit, record, &fitted) };
         let Fitted { window, problem, course, .. } = &mut fitted;
         let fitting =
@@ -328,14 +351,14 @@ fn unjudged() -> Validity {
 }
 
 /// Prints what the set-up needs, and refuses it beyond the limit.
-fn needs(fit: &Fit, items: usize, p: i64, k: i64, snapshots: usize) -> anyhow::Result<()> {
+fn needs(limit: Option<f64>, items: usize, p: i64, k: i64, snapshots: usize) -> anyhow::Result<()> {
     let bytes = fitting::bytes(items, p, k, snapshots) as f64;
     let megabytes = bytes / 1e6;
     note(&format!(
         "set-up: {items} items, {p} parameters, {k} directions: {megabytes:.1} MB in memory, and on \
          disk unless --fresh"
     ));
-    if let Some(limit) = fit.memory_limit
+    if let Some(limit) = limit
         && bytes > limit * 1e9
     {
         bail!(
@@ -348,8 +371,8 @@ fn needs(fit: &Fit, items: usize, p: i64, k: i64, snapshots: usize) -> anyhow::R
 }
 
 /// What the stages of a set-up are kept under.
-fn key(fit: &Fit, record: &RunRecord, fitted: &Fitted<'_>) -> Digest {
-    let Fit { directions, pilots, passes, seed, items, held_out, .. } = fit;
+fn key(fit: &FitSettings, record: &RunRecord, fitted: &Fitted<'_>) -> Digest {
+    let FitSettings { directions, pilots, passes, seed, items, held_out, .. } = fit;
     let settings = format!("{directions:?} {pilots} {passes} {seed} {items:?} {held_out:?}");
     let window = format!("{} {}", fitted.window.first, fitted.window.steps());
     Digest::of_parts(&[

@@ -1,7 +1,7 @@
 //! `palimpsest estimate estimators`: what there is to choose from.
 
 use inspect::estimate::registry::{Gives, REGISTRY};
-use palimpsest::cli::Exit;
+use palimpsest::exit::Exit;
 use palimpsest::voice::print_table;
 
 pub fn run() -> anyhow::Result<Exit> {

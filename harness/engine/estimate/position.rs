@@ -2,8 +2,8 @@
 
 use anyhow::{Context as _, bail};
 use inspect::estimate::Problem as _;
-use palimpsest::cli::Exit;
 use palimpsest::cli::estimate::position::Args;
+use palimpsest::exit::Exit;
 use palimpsest::voice::{print_json, print_table, print_text};
 use stats::estimates::results::{Attribution, RecencyCurves};
 use stats::estimates::{ItemOrder, attribution, curves};

@@ -1,6 +1,6 @@
 //! What all verbs of `palimpsest estimate` say of their estimator.
 
-use palimpsest::cli::Exit;
+use palimpsest::exit::Exit;
 use palimpsest::voice::print_text;
 use stats::estimates::results::Source;
 

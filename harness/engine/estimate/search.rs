@@ -2,8 +2,8 @@
 
 use inspect::estimate::Problem as _;
 use ledger::record::writer::write_atomic;
-use palimpsest::cli::Exit;
 use palimpsest::cli::estimate::search::Args;
+use palimpsest::exit::Exit;
 use palimpsest::voice::{print_json, print_table, print_text};
 use stats::estimates::results::SearchResult;
 use stats::estimates::search::{self, Scored, Search, SearchError, Verified};

@@ -3,22 +3,20 @@
 use std::path::Path;
 
 use analysis::plan::Cell;
-use analysis::suite::estimates::{EstimateUse, HeldOut, Kind};
+use analysis::suite::estimates::{EstimateUse, Kind};
 use analysis::suite_run::RunEstimate;
 use analysis::summary::order_estimates::{EstimateFound, Numbers};
 use anyhow::Context as _;
 use ledger::digest::Digest;
 use ledger::record::format::Status;
 use ledger::record::writer::write_atomic;
-use palimpsest::cli::estimate::fit::{self, Fit};
 use palimpsest::cli::suite_options::Places;
 use palimpsest::library::{cell_code, estimate_code};
 use palimpsest::machine;
 use palimpsest::voice::{note, warn};
-use stats::estimates::results::Items;
 use stats::estimates::search::Search;
 
-use super::bench::with_bench;
+use super::bench::{Asked, with_bench};
 use super::validate;
 use crate::runner::cell::CellReport;
 use crate::runner::{NamedSeed, Session};
@@ -35,7 +33,7 @@ pub fn all(
     places: &Places,
 ) -> Vec<RunEstimate> {
     let mut made = Vec::new();
-    for (entry, wanted) in session.plan.estimates.iter().enumerate() {
+    for (entry, wanted) in session.plan.sections.estimates.iter().enumerate() {
         for place in 0..session.plan.seeds.len() {
             let Ok(cell) = session.plan.tested(&wanted.run, place) else { continue };
             let index = cells.iter().position(|(other, _)| *other == cell);
@@ -111,30 +109,11 @@ fn made(
     cell: &str,
     places: &Places,
 ) -> anyhow::Result<EstimateFound> {
-    let fit = Fit {
-        run: cell.to_owned(),
-        last: wanted.last,
-        items: match wanted.items {
-            Items::Batches => fit::Items::Batches,
-            Items::Examples => fit::Items::Examples,
-        },
-        estimator: wanted.estimator.clone(),
-        directions: wanted.k,
-        pilots: wanted.pilots,
-        gate: wanted.gate,
-        passes: wanted.passes,
-        seed: wanted.seed,
-        held_out: match wanted.held_out {
-            HeldOut::Validation => fit::HeldOut::Validation,
-            HeldOut::Test => fit::HeldOut::Test,
-        },
-        memory_limit: None,
-        fresh: session.force,
-        places: places.clone(),
-    };
+    let asked =
+        Asked { run: cell, fit: wanted.fit(), memory_limit: None, fresh: session.force, places };
     let (load, clock, before) =
         (machine::load(), training::clock::Monotonic::start(), machine::usage());
-    let numbers = with_bench(&fit, |bench| {
+    let numbers = with_bench(asked, |bench| {
         Ok(match (wanted.kind(), &wanted.search, &wanted.position) {
             (Kind::Search, Some(search), _) => {
                 let settings = Search {

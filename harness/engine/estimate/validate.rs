@@ -3,8 +3,8 @@
 use anyhow::bail;
 use inspect::estimate::Problem as _;
 use inspect::estimate::registry::{Fits, REGISTRY};
-use palimpsest::cli::Exit;
 use palimpsest::cli::estimate::validate::Args;
+use palimpsest::exit::Exit;
 use palimpsest::voice::{print_json, print_table, print_text};
 use stats::estimates::agreement::{Agreement, Compared, Parameters, Signal};
 use stats::estimates::results::{Point, Validation};

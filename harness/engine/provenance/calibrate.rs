@@ -5,8 +5,8 @@ use analysis::plan::{Overrides, Plan, plan};
 use inspect::probe::{Reading, scores};
 use inspect::replay::Replay;
 use ledger::streams::Streams;
-use palimpsest::cli::Exit;
 use palimpsest::cli::provenance::calibrate::Args;
+use palimpsest::exit::Exit;
 use palimpsest::voice::{print_json, print_table, print_text};
 use stats::provenance::calibration::public::{
     PublicCalibration, UniformityCheck, public_calibration,

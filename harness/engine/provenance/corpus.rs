@@ -3,8 +3,8 @@
 use ::data::columns::{write_npy, write_npy_table};
 use anyhow::Context as _;
 use ledger::record::writer::write_atomic;
-use palimpsest::cli::Exit;
 use palimpsest::cli::provenance::corpus::Args;
+use palimpsest::exit::Exit;
 use palimpsest::voice::print_text;
 
 use super::recorded;

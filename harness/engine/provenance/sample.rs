@@ -6,8 +6,8 @@ use inspect::sample::{Form, documents};
 use ledger::record::writer::write_atomic;
 use ledger::seed::Seed;
 use ledger::streams::Streams;
-use palimpsest::cli::Exit;
 use palimpsest::cli::provenance::sample::Args;
+use palimpsest::exit::Exit;
 use palimpsest::voice::print_text;
 
 use crate::runner::Session;

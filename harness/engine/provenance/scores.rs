@@ -12,8 +12,8 @@ use ledger::lineage::CellName;
 use ledger::record::RunRecord;
 use ledger::record::writer::write_atomic;
 use ledger::streams::Streams;
-use palimpsest::cli::Exit;
 use palimpsest::cli::provenance::scores::Args;
+use palimpsest::exit::Exit;
 use palimpsest::voice::{print_json, print_text};
 
 use crate::runner::{NamedSeed, Session};
@@ -159,7 +159,7 @@ fn root(record: &RunRecord) -> anyhow::Result<Digest> {
 /// For each test and seed of the plan, the (model, data) pairs of cell ids that it asks for.
 fn wanted(plan: &Plan, cells: &[(Cell, String)]) -> anyhow::Result<Vec<Vec<[String; 2]>>> {
     let mut all = Vec::new();
-    for test in &plan.provenance {
+    for test in &plan.sections.provenance {
         for place in 0..plan.seeds.len() {
             let id = |name: &CellName| {
                 let cell = plan.tested(name, place).map_err(anyhow::Error::msg)?;

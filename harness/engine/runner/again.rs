@@ -2,12 +2,11 @@
 
 use ::data::Sources;
 use analysis::plan::{Cell, Plan};
+use analysis::suite::Sections;
 use anyhow::Context as _;
 use lab::network::Network;
-use ledger::digest::parse_hex32;
 use ledger::given::GivenOrder;
 use ledger::record::{RunRecord, Store};
-use ledger::seed::{Seed, parse_beacon};
 use ledger::streams::Streams;
 use ledger::transcript::replay::read_ids;
 use training::workload::Ready;
@@ -21,14 +20,7 @@ impl NamedSeed {
             .order
             .as_ref()
             .with_context(|| format!("{} failed before it had an order", record.cell))?;
-        let beacon =
-            order.beacon.as_deref().map(parse_beacon).transpose().map_err(anyhow::Error::msg)?;
-        let seed = Seed {
-            bytes: parse_hex32(&order.seed_hex)?,
-            nonce: parse_hex32(&order.nonce_hex)?,
-            randomness: order.randomness,
-            beacon,
-        };
+        let seed = order.seed().map_err(anyhow::Error::msg)?;
         Ok(Self { name: record.seed.clone(), seed })
     }
 }
@@ -52,9 +44,7 @@ impl Session {
             arms: vec![arm],
             seeds: vec![0],
             cells: vec![Cell { workload: 0, arm: 0, seed: 0 }],
-            claims: Vec::new(),
-            provenance: Vec::new(),
-            estimates: Vec::new(),
+            sections: Sections::default(),
             stopping: None,
             keep_models: false,
         };

@@ -7,24 +7,22 @@ use analysis::plan::descent::Parent;
 use anyhow::Context as _;
 use lab::LabError;
 use ledger::commitment::CommitmentEntry;
-use ledger::crossing::{Crossing, Direction, EvalPoint, crossing};
+use ledger::crossing::{Crossing, crossing};
 use ledger::digest::Digest;
+use ledger::goal::{self, Target};
 use ledger::lineage::{Ancestor, Lineage, Parents};
-use ledger::order::Unit;
 use ledger::record::format::{
-    ClockSeconds, DISTURBED, DataSection, Event, GoalSection, IndexPlace, OrderSection,
+    ClockSeconds, Committed, DISTURBED, DataSection, Evaluation, Event, IndexPlace, OrderSection,
     RECORD_VERSION, RecordError, RunRecord, Status,
 };
 use ledger::record::identity::Config;
 use ledger::record::writer::RunWriter;
-use ledger::seed::hex;
 use palimpsest::library::{cell_code, start_code};
 use palimpsest::machine;
 use training::artefacts::kept::Kept;
 use training::cell::{CellSetup, Commitment, Outcome};
 use training::checkpoint::{self, FINAL, Weights};
-use training::clock::Clocks;
-use training::run::{Budget, Ending, Evaluation, Target};
+use training::run::Ending;
 
 use super::{NamedSeed, Session};
 use crate::environment::environment;
@@ -46,9 +44,19 @@ impl Session {
     /// The id of a cell under a seed: that of this build, or that of a record of another build where
     /// these are accepted and this one has left none.
     pub fn cell_id(&mut self, cell: Cell, seed: &NamedSeed) -> anyhow::Result<String> {
-        let root = self.identity(cell.workload)?.train_root;
         let parents = self.parents(cell, seed)?;
-        let under = |code: &str| Ok(self.plan.cell_id(cell, &parents, &seed.name, &root, code)?);
+        self.id_under(cell, seed, &parents)
+    }
+
+    /// The same, of a cell whose parents are known.
+    fn id_under(
+        &mut self,
+        cell: Cell,
+        seed: &NamedSeed,
+        parents: &Parents<String>,
+    ) -> anyhow::Result<String> {
+        let root = self.identity(cell.workload)?.train_root;
+        let under = |code: &str| Ok(self.plan.cell_id(cell, parents, &seed.name, &root, code)?);
         let own = under(self.code(cell))?;
         let Some(others) = self.others.as_ref().filter(|_| !self.store.has(&own)) else {
             return Ok(own);
@@ -110,8 +118,19 @@ impl Session {
         seed: &NamedSeed,
         body: impl FnOnce(&Self, &CellSetup<'_>) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        self.ready(cell.workload)?;
         let parents = self.parents(cell, seed)?;
+        self.with_setup_under(cell, seed, &parents, body)
+    }
+
+    /// The same, of a cell whose parents are known.
+    fn with_setup_under<T>(
+        &mut self,
+        cell: Cell,
+        seed: &NamedSeed,
+        parents: &Parents<String>,
+        body: impl FnOnce(&Self, &CellSetup<'_>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        self.ready(cell.workload)?;
         let weights = parents.try_map(|parent| self.weights(parent))?;
         let order = self.given_order(cell)?;
         let planned = &self.plan.workloads[cell.workload];
@@ -119,11 +138,6 @@ impl Session {
         let workload = self.workload(cell.workload)?;
         let method = methods::find(&arm.method)
             .ok_or_else(|| anyhow::anyhow!("unknown method {}", arm.method))?;
-        let target = Target {
-            metric: planned.metric.clone(),
-            value: planned.target,
-            higher_is_better: planned.higher_is_better,
-        };
         let ready = self
             .ready
             .get(&Self::data_key(planned)?)
@@ -143,12 +157,8 @@ impl Session {
             method,
             settings: &arm.settings,
             seed: &seed.seed,
-            config_hash: self.config_hash(cell, &parents)?,
-            budget: Budget {
-                samples: planned.budget_samples,
-                evaluate_every: planned.evaluate_every_samples,
-            },
-            target: &target,
+            config_hash: self.config_hash(cell, parents)?,
+            goal: &planned.goal,
             device: self.device,
             artefacts: &artefacts,
             parents: weights,
@@ -158,8 +168,7 @@ impl Session {
     }
 
     /// What the record says of a cell's parents, whose records must be there.
-    fn lineage(&mut self, cell: Cell, seed: &NamedSeed) -> anyhow::Result<Option<Lineage>> {
-        let parents = self.parents(cell, seed)?;
+    fn lineage(&self, parents: &Parents<String>) -> anyhow::Result<Option<Lineage>> {
         let lineage = parents.try_map(|id| {
             let missing = || format!("its parent, run {id}, has no record");
             let record = self.parents_in.record(id).with_context(missing)?;
@@ -186,7 +195,8 @@ impl Session {
     /// Runs a cell, or keeps its record. Errors are of the store or the data; what goes wrong in
     /// training is recorded as a failed run.
     pub fn run_cell(&mut self, cell: Cell, seed: &NamedSeed) -> anyhow::Result<CellReport> {
-        let id = self.cell_id(cell, seed)?;
+        let parents = self.parents(cell, seed)?;
+        let id = self.id_under(cell, seed, &parents)?;
         // Another process may be running it: then wait, and keep what it leaves.
         let lock = match self.store.try_lock(&id)? {
             Some(lock) => lock,
@@ -195,14 +205,14 @@ impl Session {
         if let Some(kept) = self.kept(&id, self.plan.keeps_model(cell))? {
             return Ok(kept);
         }
-        let lineage = match self.lineage(cell, seed) {
+        let lineage = match self.lineage(&parents) {
             Ok(lineage) => lineage,
             Err(error) => {
                 let error = Some(format!("{error:#}"));
                 return Ok(CellReport { cell: id, status: Status::Failed, kept: false, error });
             }
         };
-        self.with_setup(cell, seed, |session, setup| {
+        self.with_setup_under(cell, seed, &parents, |session, setup| {
             let writer = session.store.start(&id, &lock)?;
             Attempt::new(session, cell, seed, &id, writer, lineage).make(setup)
         })
@@ -311,17 +321,9 @@ impl<'a> Attempt<'a> {
                 .event(&Event::Committed { commitment: commitment.digest })
                 .map_err(other)
         };
-        let mut observe = |evaluation: &Evaluation, clocks: &Clocks| {
-            let event = Event::Evaluated {
-                samples: evaluation.samples,
-                steps: evaluation.steps,
-                clocks: ClockSeconds { train: evaluation.train_seconds, ..clock_seconds(*clocks) },
-                train_loss: evaluation.train_loss,
-                metrics: evaluation.metrics.clone(),
-                chain: evaluation.chain,
-            };
+        let mut observe = |evaluation: &Evaluation| {
             evaluations.push(evaluation.clone());
-            writer.borrow_mut().event(&event).map_err(other)
+            writer.borrow_mut().event(&Event::Evaluated(evaluation.clone())).map_err(other)
         };
         setup.run(&mut commit, &mut observe)
     }
@@ -352,14 +354,7 @@ impl<'a> Attempt<'a> {
                 validation_root: identity.validation_root,
                 test_root: identity.test_root,
             }),
-            goal: GoalSection {
-                metric: planned.metric.clone(),
-                higher_is_better: planned.higher_is_better,
-                target: planned.target,
-                target_origin: planned.target_origin.clone(),
-                budget_samples: planned.budget_samples,
-                evaluate_every_samples: planned.evaluate_every_samples,
-            },
+            goal: planned.goal.clone(),
             clocks: ClockSeconds::default(),
             time_to_target: None,
             last: std::collections::BTreeMap::new(),
@@ -395,7 +390,8 @@ impl<'a> Attempt<'a> {
             let save = |path: &std::path::Path| Ok(checkpoint::save(&outcome.network, path)?);
             self.writer.add::<anyhow::Error>(FINAL, save)?;
         }
-        let crossing = self.crossing(setup.target);
+        let target = &setup.goal.target;
+        let crossing = self.crossing(target);
         record.status =
             match (outcome.ending, crossing.as_ref().and_then(|crossing| crossing.isotonic)) {
                 (Ending::Diverged, _) => Status::Diverged,
@@ -403,25 +399,18 @@ impl<'a> Attempt<'a> {
                 (Ending::Completed, None) => Status::Censored,
             };
         record.time_to_target = crossing;
-        record.clocks = clock_seconds(outcome.clocks);
+        record.clocks = outcome.clocks;
         record.steps = outcome.steps;
         if let Some(last) = self.evaluations.last() {
             record.last.clone_from(&last.metrics);
             record.samples = last.samples;
         }
         // The first look at the test split is at the target; the last look is at the end.
-        let tested = |evaluation: &&Evaluation| {
-            evaluation.metrics.keys().any(|name| name.starts_with("test/"))
-        };
-        let metric = format!("validation/{}", setup.target.metric);
+        let tested =
+            |evaluation: &&Evaluation| evaluation.metrics.keys().any(|name| goal::is_test(name));
+        let metric = target.validation_key();
         let met = |evaluation: &Evaluation| {
-            evaluation.metrics.get(&metric).is_some_and(|value| {
-                if setup.target.higher_is_better {
-                    *value >= setup.target.value
-                } else {
-                    *value <= setup.target.value
-                }
-            })
+            evaluation.metrics.get(&metric).is_some_and(|value| target.is_met(*value))
         };
         if let Some(first) =
             self.evaluations.iter().find(tested).filter(|evaluation| met(evaluation))
@@ -436,25 +425,17 @@ impl<'a> Attempt<'a> {
             self.evaluations.iter().map(|evaluation| evaluation.chain).collect();
         chain.push(outcome.order.chain);
         chain.dedup();
-        let seed = &self.seed.seed;
-        record.order = Some(OrderSection {
-            version: 1,
+        let committed = Committed {
             law: outcome.law,
-            unit: Unit::Sample,
-            randomness: seed.randomness,
+            seed: &self.seed.seed,
             examples: identity.sample_ids.len() as u64,
-            seed_hex: Digest(seed.bytes).to_string(),
-            nonce_hex: Digest(seed.nonce).to_string(),
-            beacon: seed.beacon.as_deref().map(hex),
-            seed_commit: outcome.commitment.seed_commit,
             dataset_root: identity.train_root,
             config_hash: setup.config_hash,
-            epochs_planned: outcome.commitment.epochs,
+            epochs: outcome.commitment.epochs,
             commitment: outcome.commitment.digest,
             index: self.index,
-            chain,
-            epochs: outcome.order.epochs.clone(),
-        });
+        };
+        record.order = Some(OrderSection::of(&committed, chain, outcome.order.epochs.clone()));
         let unaccounted = outcome.clocks.unaccounted();
         if unaccounted > 0.01 {
             record.warnings.push(format!(
@@ -469,28 +450,11 @@ impl<'a> Attempt<'a> {
     }
 
     fn crossing(&self, target: &Target) -> Option<Crossing> {
-        let name = format!("validation/{}", target.metric);
-        let points: Vec<EvalPoint> = self
-            .evaluations
-            .iter()
-            .map(|evaluation| EvalPoint {
-                train_seconds: evaluation.train_seconds,
-                samples: evaluation.samples,
-                steps: evaluation.steps,
-                value: evaluation.metrics.get(&name).copied().unwrap_or(f64::NAN),
-            })
-            .collect();
-        let direction = if target.higher_is_better {
-            Direction::HigherIsBetter
-        } else {
-            Direction::LowerIsBetter
-        };
-        crossing(&points, target.value, direction).ok()
+        let name = target.validation_key();
+        let points: Vec<_> =
+            self.evaluations.iter().map(|evaluation| evaluation.point(&name)).collect();
+        crossing(&points, target.value, target.direction).ok()
     }
-}
-
-fn clock_seconds(Clocks { train, eval, io, total }: Clocks) -> ClockSeconds {
-    ClockSeconds { train, eval, io, total }
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

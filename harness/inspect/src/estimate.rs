@@ -26,8 +26,9 @@ pub use course::Course;
 pub use oracle::{Exact, Oracle};
 pub use problem::Problem;
 pub use reference::Reference;
+pub use stats::estimates::results::Items;
 pub use trained::TrainedProblem;
-pub use window::{Items, Window};
+pub use window::Window;
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use ledger::digest::Digest;
+use ledger::goal::Budget;
 use ledger::transcript::Transcript;
 use tch::{TchError, Tensor};
 
@@ -13,11 +14,11 @@ use lab::LabError;
 use lab::network::Network;
 use lab::orders::replayed::Replayed;
 use lab::recipe::{Recipe, Step};
-use lab::seat::{Moment, OrderSource};
+use lab::seat::Moment;
 use training::cell::{Built, CellSetup};
 use training::clock::{Clock, Monotonic};
 use training::judge::Judge;
-use training::run::{Budget, Run, rounds};
+use training::run::{Extent, Run};
 use training::workload::Ready;
 
 /// A cell at some step of its training.
@@ -75,10 +76,8 @@ impl<'a> Replay<'a> {
     #[must_use]
     pub fn moments(&self, order: &Replayed) -> Vec<(Moment, Vec<u32>)> {
         let recipe = &self.built.recipe;
-        let rounds = rounds(recipe, self.setup.examples(), self.setup.budget);
+        let Extent { rounds, epochs: total_epochs, steps: total_steps } = self.extent();
         let batch = recipe.batch_size.max(1);
-        let total_steps = rounds.iter().map(|n| u64::from(n.div_ceil(batch))).sum();
-        let total_epochs = u32::try_from(rounds.len()).unwrap_or(u32::MAX);
         let epochs = (0_u32..).zip(order.epochs()).zip(&rounds);
         let steps = epochs.flat_map(|((epoch, ids), n)| {
             let ids = &ids[..ids.len().min(*n as usize)];
@@ -145,8 +144,11 @@ impl<'a> Replay<'a> {
     /// Steps of the whole run.
     #[must_use]
     pub fn steps(&self) -> u64 {
-        let rounds = rounds(&self.built.recipe, self.setup.examples(), self.setup.budget);
-        rounds.iter().map(|n| u64::from(n.div_ceil(self.batch_size().max(1)))).sum()
+        self.extent().steps
+    }
+
+    fn extent(&self) -> Extent {
+        Extent::of(&self.built.recipe, self.setup.examples(), self.setup.goal.budget)
     }
 
     /// Takes the steps of `part`, counted from 0 over the whole run; those before it are passed
@@ -159,29 +161,20 @@ impl<'a> Replay<'a> {
         part: Range<u64>,
         watch: Option<Watch<'_>>,
     ) -> Result<Vec<u64>, LabError> {
-        let CellSetup { ready, budget, target, device, .. } = *self.setup;
+        let budget = self.setup.goal.budget;
         let Built { streams, effective_seed, network, recipe, .. } = &mut self.built;
-        let every = watch.map_or(budget.evaluate_every, |watch| watch.every.max(1));
+        let evaluate_every = watch.map_or(budget.evaluate_every, |watch| watch.every.max(1));
+        let mut transcript = Transcript::start(Digest::of(b"replay"));
+        let mut clock = Clock::start(Monotonic::start(), self.setup.device);
+        let drawn = (&*streams, &*effective_seed);
         let mut looks = Vec::new();
         let _ = Run {
-            network,
-            recipe,
-            splits: &ready.splits,
-            loss: ready.material.loss,
             judge: watch.map(|watch| watch.judge),
-            source: OrderSource {
-                effective_seed,
-                streams,
-                examples: self.setup.examples(),
-                eligible: None,
-            },
-            budget: Budget { evaluate_every: every, ..budget },
-            target,
-            transcript: &mut Transcript::start(Digest::of(b"replay")),
-            clock: &mut Clock::start(Monotonic::start(), device),
+            budget: Budget { evaluate_every, ..budget },
             part,
+            ..self.setup.training(network, recipe, drawn, &mut transcript, &mut clock)
         }
-        .train(&mut |evaluation, _| {
+        .train(&mut |evaluation| {
             looks.push(evaluation.steps);
             Ok(())
         })?;

@@ -9,6 +9,7 @@ mod schedule;
 pub use schedule::{Decay, Schedule};
 use serde::{Deserialize, Serialize};
 
+use crate::goal::Direction;
 use crate::settings::{SettingInfo, Values};
 
 /// A method as the planner and `explain` see it.
@@ -148,6 +149,14 @@ impl MetricInfo {
     pub fn owned(self) -> MetricInfo<String> {
         let Self { name, higher_is_better, best, chance } = self;
         MetricInfo { name: name.to_owned(), higher_is_better, best, chance }
+    }
+}
+
+impl<S> MetricInfo<S> {
+    /// Which way it improves.
+    #[must_use]
+    pub const fn direction(&self) -> Direction {
+        Direction::of(self.higher_is_better)
     }
 }
 

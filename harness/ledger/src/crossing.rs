@@ -21,6 +21,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::goal::Direction;
+
 /// One evaluation of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EvalPoint {
@@ -32,28 +34,6 @@ pub struct EvalPoint {
     pub steps: u64,
     /// The metric.
     pub value: f64,
-}
-
-/// Which way a metric improves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Direction {
-    /// Accuracy, reward.
-    HigherIsBetter,
-    /// Loss, perplexity, time.
-    LowerIsBetter,
-}
-
-impl Direction {
-    /// `value` on a scale where higher is better.
-    #[must_use]
-    pub fn orient(self, value: f64) -> f64 {
-        match self {
-            Self::HigherIsBetter => value,
-            // Subtraction, so that no effect does not become "-0".
-            Self::LowerIsBetter => 0.0 - value,
-        }
-    }
 }
 
 /// Where a curve crosses its target; `None` means not within the curve.

@@ -8,6 +8,7 @@ pub mod commitment;
 pub mod crossing;
 pub mod digest;
 pub mod given;
+pub mod goal;
 pub mod lineage;
 pub mod merkle;
 pub mod order;

@@ -9,7 +9,7 @@
 
 use super::StatsError;
 use super::error::{all_finite, in_range, require};
-use ledger::crossing::Direction;
+use ledger::goal::Direction;
 
 const NAME: &str = "the expected best of k";
 

@@ -4,7 +4,7 @@
 //! [`agreement`] compares predictions with true retraining, [`validity`] decides from held-out
 //! pilots whether predictions may be believed, and [`cost`] when they pay; [`search`] looks for
 //! better orders, [`curves`] and [`attribution`] ask what the place of one item does. [`results`]
-//! holds the documents that reports draw.
+//! holds the documents that reports draw, [`settings`] what is asked for.
 //!
 //! Everything here is a pure function of numbers: nothing trains, reads a file or a clock.
 
@@ -18,6 +18,7 @@ pub mod orders;
 pub mod reduced;
 pub mod results;
 pub mod search;
+pub mod settings;
 pub mod validity;
 
 pub use error::EstimateError;

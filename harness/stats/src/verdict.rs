@@ -16,7 +16,7 @@ use super::error::all_finite;
 use super::interval::Interval;
 use super::paired::{IntervalMethod, mean_effect};
 use super::sign_flip::sign_flip;
-use ledger::crossing::Direction;
+use ledger::goal::Direction;
 
 /// Pairs below which no verdict is given.
 const LEAST_PAIRS: usize = 3;
@@ -31,6 +31,53 @@ pub enum Verdict {
     NotReproduced,
     /// These runs cannot tell.
     Inconclusive,
+}
+
+impl Verdict {
+    /// Every verdict, the clearest first.
+    pub const ALL: [Self; 3] = [Self::Reproduced, Self::NotReproduced, Self::Inconclusive];
+
+    /// The verdict as people read it.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Reproduced => "reproduced",
+            Self::NotReproduced => "not reproduced",
+            Self::Inconclusive => "inconclusive",
+        }
+    }
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.words())
+    }
+}
+
+/// For serde: a verdict written as people read it.
+pub mod words {
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Verdict;
+
+    /// Writes the words.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn serialize<S: Serializer>(verdict: &Verdict, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(verdict.words())
+    }
+
+    /// Reads the words.
+    ///
+    /// # Errors
+    /// When they are no verdict's.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Verdict, D::Error> {
+        let words = String::deserialize(deserializer)?;
+        let found = Verdict::ALL.into_iter().find(|verdict| verdict.words() == words);
+        found.ok_or_else(|| D::Error::custom(format!("\"{words}\" is no verdict")))
+    }
 }
 
 /// What is claimed of the effect, in the unit of the effects (log units for log ratios).

@@ -8,7 +8,7 @@ mod resampled;
 #[path = "statistics/samples.rs"]
 mod samples;
 
-use ledger::crossing::Direction;
+use ledger::goal::Direction;
 use serde_json::Value;
 use stats::best_of::{expected_best, expected_best_curve};
 use stats::equivalence::equivalence;

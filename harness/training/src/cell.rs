@@ -3,8 +3,10 @@
 use ledger::commitment;
 use ledger::digest::Digest;
 use ledger::given::GivenOrder;
+use ledger::goal::{Budget, Goal};
 use ledger::lineage::Parents;
 use ledger::order::OrderLaw;
+use ledger::record::format::ClockSeconds;
 use ledger::seed::Seed;
 use ledger::settings::Values;
 use ledger::streams::Streams;
@@ -13,8 +15,8 @@ use tch::{Device, Tensor};
 
 use crate::artefacts::Artefacts;
 use crate::checkpoint::Weights;
-use crate::clock::{Clock, Clocks, Monotonic, Phase};
-use crate::run::{Budget, Ending, Observe, Run, Target, WHOLE, rounds};
+use crate::clock::{Clock, Monotonic, Phase, Time};
+use crate::run::{Ending, Extent, Observe, Run, WHOLE};
 use crate::splits::Splits;
 use crate::workload::{self, Ready};
 use lab::LabError;
@@ -44,10 +46,8 @@ pub struct CellSetup<'a> {
     pub seed: &'a Seed,
     /// Digest of the resolved cell, for the commitment.
     pub config_hash: Digest,
-    /// How long.
-    pub budget: Budget,
-    /// What to reach.
-    pub target: &'a Target,
+    /// What to reach, and how long to train for it.
+    pub goal: &'a Goal,
     /// Where.
     pub device: Device,
     /// Where weights that several cells start from are kept.
@@ -84,7 +84,7 @@ pub struct Outcome {
     /// How it ended.
     pub ending: Ending,
     /// The four clocks.
-    pub clocks: Clocks,
+    pub clocks: ClockSeconds,
     /// Law of the order.
     pub law: OrderLaw,
     /// What was consumed.
@@ -141,8 +141,7 @@ impl CellSetup<'_> {
         }
         let recipe = self.recipe(&network, &streams)?;
         let examples = self.examples();
-        let epochs =
-            u32::try_from(rounds(&recipe, examples, self.budget).len()).unwrap_or(u32::MAX);
+        let epochs = Extent::of(&recipe, examples, self.goal.budget).epochs;
         let seed_commit = self.seed.commit();
         let digest = commitment::run_commitment(
             &identity.train_root,
@@ -176,7 +175,7 @@ impl CellSetup<'_> {
             examples: self.examples(),
             material: &self.ready.material,
             teacher: teacher.as_ref(),
-            budget_samples: self.budget.samples,
+            budget_samples: self.goal.budget.samples,
             streams,
         };
         let mut recipe = (self.method.method.build)(self.settings, &task)?;
@@ -237,24 +236,15 @@ impl CellSetup<'_> {
 
         let mut transcript = Transcript::start(commitment.digest);
         let mut clock = Clock::start(Monotonic::start(), self.device);
-        let source = OrderSource {
-            effective_seed: &effective_seed,
-            streams: &streams,
-            examples: self.examples(),
-            eligible: None,
-        };
         let ending = Run {
-            network: &mut network,
-            recipe: &mut recipe,
-            splits: &self.ready.splits,
-            loss: self.ready.material.loss,
             judge: Some(self.ready.judge.as_ref()),
-            source,
-            budget: self.budget,
-            target: self.target,
-            transcript: &mut transcript,
-            clock: &mut clock,
-            part: WHOLE,
+            ..self.training(
+                &mut network,
+                &mut recipe,
+                (&streams, &effective_seed),
+                &mut transcript,
+                &mut clock,
+            )
         }
         .train(observe)?;
 
@@ -287,6 +277,35 @@ impl CellSetup<'_> {
             facts: gathered,
             streams: streams.used(),
         })
+    }
+
+    /// This cell as the loop takes it: over its whole budget, and nobody looks.
+    pub fn training<'r, T: Time>(
+        &'r self,
+        network: &'r mut Network,
+        recipe: &'r mut Recipe,
+        (streams, effective_seed): (&'r Streams, &'r [u8; 32]),
+        transcript: &'r mut Transcript,
+        clock: &'r mut Clock<T>,
+    ) -> Run<'r, T> {
+        Run {
+            network,
+            recipe,
+            splits: &self.ready.splits,
+            loss: self.ready.material.loss,
+            judge: None,
+            source: OrderSource {
+                effective_seed,
+                streams,
+                examples: self.examples(),
+                eligible: None,
+            },
+            budget: self.goal.budget,
+            target: &self.goal.target,
+            transcript,
+            clock,
+            part: WHOLE,
+        }
     }
 
     /// A few steps on dummy data with a throw-away model, so that first-use costs of libtorch are
@@ -323,22 +342,14 @@ impl CellSetup<'_> {
         let samples = u64::from(examples);
         let budget = Budget { samples, evaluate_every: samples };
         let mut clock = Clock::start(Monotonic::start(), self.device);
-        let source =
-            OrderSource { effective_seed, streams, examples: self.examples(), eligible: None };
+        let mut transcript = Transcript::start(Digest::of(b"warm-up"));
+        let drawn = (streams, effective_seed);
         Run {
-            network: &mut network,
-            recipe: &mut recipe,
             splits: &splits,
-            loss: self.ready.material.loss,
-            judge: None,
-            source,
             budget,
-            target: self.target,
-            transcript: &mut Transcript::start(Digest::of(b"warm-up")),
-            clock: &mut clock,
-            part: WHOLE,
+            ..self.training(&mut network, &mut recipe, drawn, &mut transcript, &mut clock)
         }
-        .train(&mut |_, _| Ok(()))?;
+        .train(&mut |_| Ok(()))?;
         Ok(())
     }
 }

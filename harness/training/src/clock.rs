@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use serde::{Deserialize, Serialize};
+use ledger::record::format::ClockSeconds;
 use tch::Device;
 
 use lab::device;
@@ -21,27 +21,6 @@ pub enum Phase {
     Io,
     /// None of these.
     Other,
-}
-
-/// Seconds on each clock.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Clocks {
-    /// Train clock: the score.
-    pub train: f64,
-    /// Evaluation clock.
-    pub eval: f64,
-    /// Input and output clock.
-    pub io: f64,
-    /// Wall time from start to end, never paused.
-    pub total: f64,
-}
-
-impl Clocks {
-    /// Share of the total that no clock accounts for.
-    #[must_use]
-    pub fn unaccounted(&self) -> f64 {
-        if self.total > 0.0 { 1.0 - (self.train + self.eval + self.io) / self.total } else { 0.0 }
-    }
 }
 
 /// A source of monotonic time; a test puts its own in place.
@@ -111,9 +90,14 @@ impl<T: Time> Clock<T> {
 
     /// What the clocks show, as of the last [`Clock::enter`].
     #[must_use]
-    pub fn read(&self) -> Clocks {
+    pub fn read(&self) -> ClockSeconds {
         let [train, eval, io] = self.spent.map(|spent| spent.as_secs_f64());
-        Clocks { train, eval, io, total: self.since.saturating_sub(self.started).as_secs_f64() }
+        ClockSeconds {
+            train,
+            eval,
+            io,
+            total: self.since.saturating_sub(self.started).as_secs_f64(),
+        }
     }
 }
 

@@ -10,10 +10,12 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use ledger::transcript::{ChainPoint, Transcript};
+use ledger::goal::{self, Budget, Target};
+use ledger::record::format::Evaluation;
+use ledger::transcript::Transcript;
 use tch::{Kind, Tensor};
 
-use crate::clock::{Clock, Clocks, Phase, Time};
+use crate::clock::{Clock, Phase, Time};
 use crate::judge::{Judge, Judged, Look, Model};
 use crate::splits::Splits;
 use lab::LabError;
@@ -25,50 +27,6 @@ use lab::seat::{
 };
 use lab::split::Split;
 
-/// How long to train and when to look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Budget {
-    /// Samples to see at most.
-    pub samples: u64,
-    /// Distance of the evaluation grid, in samples.
-    pub evaluate_every: u64,
-}
-
-/// When a metric counts as at the target.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Target {
-    /// Metric on the validation split.
-    pub metric: String,
-    /// Value.
-    pub value: f64,
-    /// True when larger is better.
-    pub higher_is_better: bool,
-}
-
-impl Target {
-    fn is_met(&self, value: f64) -> bool {
-        if self.higher_is_better { value >= self.value } else { value <= self.value }
-    }
-}
-
-/// One look at the model.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Evaluation {
-    /// Samples seen.
-    pub samples: u64,
-    /// Steps taken.
-    pub steps: u64,
-    /// Train clock, seconds.
-    pub train_seconds: f64,
-    /// Loss of the last training batch; absent before the first.
-    pub train_loss: Option<f64>,
-    /// `validation/accuracy`, …; `test/…` at the first evaluation at the target and at the end.
-    /// Values that are not finite are left out.
-    pub metrics: BTreeMap<String, f64>,
-    /// Step chain of the transcript at this point.
-    pub chain: ChainPoint,
-}
-
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
@@ -79,7 +37,7 @@ pub enum Ending {
 }
 
 /// Receives every evaluation, in order; its time is charged to the io clock.
-pub type Observe<'a> = dyn FnMut(&Evaluation, &Clocks) -> Result<(), LabError> + 'a;
+pub type Observe<'a> = dyn FnMut(&Evaluation) -> Result<(), LabError> + 'a;
 
 /// A run about to start.
 #[derive(Debug)]
@@ -118,16 +76,33 @@ struct Progress {
     target_met: bool,
 }
 
-/// Ids per round of a recipe under a budget, cut so that their sum is within the budget.
-#[must_use]
-pub fn rounds(recipe: &Recipe, examples: u32, budget: Budget) -> Vec<u32> {
-    let mut left = budget.samples;
-    let rounds = recipe.order.rounds(examples, budget.samples).into_iter().map(|n| {
-        let n = u32::try_from(left).map_or(n, |left| left.min(n));
-        left -= u64::from(n);
-        n
-    });
-    rounds.take_while(|n| *n > 0).collect()
+/// How a budget is spent: rounds, and the steps that they make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extent {
+    /// Ids per round; their sum is within the budget.
+    pub rounds: Vec<u32>,
+    /// Number of rounds.
+    pub epochs: u32,
+    /// Steps of all rounds.
+    pub steps: u64,
+}
+
+impl Extent {
+    /// What `recipe` makes of a budget.
+    #[must_use]
+    pub fn of(recipe: &Recipe, examples: u32, budget: Budget) -> Self {
+        let mut left = budget.samples;
+        let rounds = recipe.order.rounds(examples, budget.samples).into_iter().map(|n| {
+            let n = u32::try_from(left).map_or(n, |left| left.min(n));
+            left -= u64::from(n);
+            n
+        });
+        let rounds: Vec<u32> = rounds.take_while(|n| *n > 0).collect();
+        let batch = recipe.batch_size.max(1);
+        let steps = rounds.iter().map(|n| u64::from(n.div_ceil(batch))).sum();
+        let epochs = u32::try_from(rounds.len()).unwrap_or(u32::MAX);
+        Self { rounds, epochs, steps }
+    }
 }
 
 impl<T: Time> Run<'_, T> {
@@ -136,12 +111,10 @@ impl<T: Time> Run<'_, T> {
     /// # Errors
     /// When libtorch refuses an operation, the order leaves the training split, or `observe` fails.
     pub fn train(&mut self, observe: &mut Observe<'_>) -> Result<Ending, LabError> {
-        let rounds = rounds(self.recipe, self.source.examples, self.budget);
+        let Extent { rounds, epochs: total_epochs, steps: total_steps } =
+            Extent::of(self.recipe, self.source.examples, self.budget);
         let batch_size = self.recipe.batch_size as usize;
-        let total_steps =
-            rounds.iter().map(|n| u64::from(n.div_ceil(self.recipe.batch_size))).sum();
         let total_samples = rounds.iter().copied().map(u64::from).sum();
-        let total_epochs = u32::try_from(rounds.len()).unwrap_or(u32::MAX);
         let mut progress = Progress { samples: 0, total_samples, steps: 0, target_met: false };
         if rounds.is_empty() {
             // Without a step, what a method prepares is all it does: the only look is behind it.
@@ -348,7 +321,6 @@ impl<T: Time> Run<'_, T> {
     ) -> Result<Ending, LabError> {
         let Some(judge) = self.judge else { return Ok(Ending::Completed) };
         self.clock.enter(Phase::Eval);
-        let train_seconds = self.clock.read().train;
         let train_loss = match loss {
             Some(loss) => Some(f64::try_from(&loss.f_to_kind(Kind::Double)?)?),
             None => None,
@@ -364,8 +336,7 @@ impl<T: Time> Run<'_, T> {
         };
         let sampler = self.recipe.sampler.as_deref();
         let mut all = judged(judge, self.network, sampler, self.splits, Judged::Validation, last)?;
-        let value =
-            all.get(&format!("validation/{}", self.target.metric)).copied().unwrap_or(f64::NAN);
+        let value = all.get(&self.target.validation_key()).copied().unwrap_or(f64::NAN);
         let first = !progress.target_met && self.target.is_met(value);
         progress.target_met |= first;
         let finite =
@@ -381,9 +352,9 @@ impl<T: Time> Run<'_, T> {
         all.retain(|_, value| value.is_finite());
         let Progress { samples, steps, .. } = *progress;
         let train_loss = train_loss.filter(|loss| loss.is_finite());
-        let evaluation =
-            Evaluation { samples, steps, train_seconds, train_loss, metrics: all, chain };
-        observe(&evaluation, &self.clock.read())?;
+        let clocks = self.clock.read();
+        let metrics = all;
+        observe(&Evaluation { samples, steps, clocks, train_loss, metrics, chain })?;
         self.clock.enter(Phase::Other);
         Ok(if finite { Ending::Completed } else { Ending::Diverged })
     }
@@ -443,12 +414,12 @@ fn judged(
     last: bool,
 ) -> Result<BTreeMap<String, f64>, LabError> {
     let (name, split): (_, &Split) = match judged {
-        Judged::Validation => ("validation", &splits.validation),
-        Judged::Test => ("test", &splits.test),
+        Judged::Validation => (goal::VALIDATION, &splits.validation),
+        Judged::Test => (goal::TEST, &splits.test),
     };
     let look = Look { model: Model { network, sampler }, split, judged, last };
     let metrics = tch::no_grad(|| judge.metrics(&look))?.into_iter();
-    Ok(metrics.map(|(metric, value)| (format!("{name}/{metric}"), value)).collect())
+    Ok(metrics.map(|(metric, value)| (goal::key(name, &metric), value)).collect())
 }
 
 /// Scales gradients down to a joint norm of at most `longest`, as

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use data::Sources;
 use ledger::digest::Digest;
+use ledger::goal::{Budget, Direction, Target};
 use ledger::order::OrderLaw;
 use ledger::seed::Seed;
 use ledger::settings::Values;
@@ -15,7 +16,7 @@ use tch::{Device, TchError, Tensor};
 
 use crate::artefacts::Unkept;
 use crate::clock::{Clock, Monotonic};
-use crate::run::{Budget, Run, Target, WHOLE};
+use crate::run::{Run, WHOLE};
 use crate::splits::Splits;
 use crate::workload::{Entry, Ready};
 use lab::LabError;
@@ -170,7 +171,12 @@ impl Bench<'_> {
         };
         let mut recipe = (method.build)(&settings, &task)?;
         let mut transcript = Transcript::start(Digest::of(b"trial"));
-        let target = Target { metric: "none".into(), value: 2.0, higher_is_better: true };
+        let target = Target {
+            metric: "none".into(),
+            direction: Direction::HigherIsBetter,
+            value: 2.0,
+            origin: String::new(),
+        };
         Run {
             network: &mut network,
             recipe: &mut recipe,
@@ -189,7 +195,7 @@ impl Bench<'_> {
             clock: &mut Clock::start(Monotonic::start(), Device::Cpu),
             part: WHOLE,
         }
-        .train(&mut |_, _| Ok(()))?;
+        .train(&mut |_| Ok(()))?;
         let order = transcript.finish(&self.identity).map_err(std::io::Error::other)?;
         let (digest, law) = (network.digest()?, recipe.order.law());
         Ok(Trace { digest, law, order, facts: recipe.facts(), network })

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use analysis::suite::CompareBy;
 use analysis::summary::{
     ANALYSIS_VERSION, Analysis, ArmAnalysis, ClaimOutcome, CurvePoint, Estimate, Outcomes, RunRow,
     SpeedUp, ToTarget, WorkloadAnalysis,
 };
+use ledger::goal::{Direction, Target};
+use ledger::record::format::Status;
 use stats::interval::Interval;
+use stats::verdict::Verdict;
 
 // Named, because this file is a module of three crates.
 #[path = "membership.rs"]
@@ -203,12 +207,14 @@ fn workload(name: &str, shapes: &[Shape], seeds: usize) -> WorkloadAnalysis {
     WorkloadAnalysis {
         workload: name.to_owned(),
         title: "scikit-learn digits (8×8), two-layer perceptron, 64-128-10".to_owned(),
-        metric: "accuracy".to_owned(),
         split: "validation".to_owned(),
-        higher_is_better: true,
         best: Some(1.0),
-        target: 0.95,
-        target_origin: "95 % of the tuned baseline's plateau, fixed before the run".to_owned(),
+        target: Target {
+            metric: "accuracy".to_owned(),
+            direction: Direction::HigherIsBetter,
+            value: 0.95,
+            origin: "95 % of the tuned baseline's plateau, fixed before the run".to_owned(),
+        },
         budget_samples: 43_110,
         train_examples: 1437,
         dataset_root: "8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4".to_owned(),
@@ -222,9 +228,9 @@ fn runs(workload: &WorkloadAnalysis) -> Vec<RunRow> {
     for (i, arm) in workload.arms.iter().enumerate() {
         for (seed, time) in arm.time_to_target.values.iter().enumerate() {
             let status = match time {
-                Some(_) => "reached",
-                None if arm.outcomes.diverged > 0 => "diverged",
-                None => "censored",
+                Some(_) => Status::Reached,
+                None if arm.outcomes.diverged > 0 => Status::Diverged,
+                None => Status::Censored,
             };
             let digest = |salt: usize| {
                 Some(format!("{:016x}", (i * 97 + seed * 31 + salt) * 0x9e37_79b9_7f4a).repeat(4))
@@ -234,7 +240,7 @@ fn runs(workload: &WorkloadAnalysis) -> Vec<RunRow> {
                 workload: workload.workload.clone(),
                 arm: arm.label.clone(),
                 seed: seed.to_string(),
-                status: status.to_owned(),
+                status: Some(status),
                 time_to_target: *time,
                 at_budget: arm
                     .at_budget
@@ -251,7 +257,14 @@ fn runs(workload: &WorkloadAnalysis) -> Vec<RunRow> {
     rows
 }
 
-fn claim(id: &str, arm: &str, effect: f64, half: f64, verdict: &str, reason: &str) -> ClaimOutcome {
+fn claim(
+    id: &str,
+    arm: &str,
+    effect: f64,
+    half: f64,
+    verdict: Verdict,
+    reason: &str,
+) -> ClaimOutcome {
     ClaimOutcome {
         id: id.to_owned(),
         statement: format!("{arm} reaches the target sooner than sgd in train time"),
@@ -261,15 +274,15 @@ fn claim(id: &str, arm: &str, effect: f64, half: f64, verdict: &str, reason: &st
         arm: arm.to_owned(),
         baseline: "sgd".to_owned(),
         metric: "time-to-target".to_owned(),
-        scale: "ratio".to_owned(),
+        scale: CompareBy::Ratio,
         smallest_effect: 1.05,
         effect: Some(effect),
         interval: interval(effect - half, effect + half),
         p_sign_flip: Some(0.0625),
         n: 5,
-        expected: "reproduced".to_owned(),
+        expected: Verdict::Reproduced,
         sequence: Vec::new(),
-        verdict: verdict.to_owned(),
+        verdict,
         reason: reason.to_owned(),
     }
 }
@@ -308,7 +321,7 @@ pub fn full() -> Analysis {
             "drop-muon",
             1.62,
             0.12,
-            "reproduced",
+            Verdict::Reproduced,
             "lower bound 1.50 exceeds 1 and the mean reaches 1.05",
         ),
         claim(
@@ -316,7 +329,7 @@ pub fn full() -> Analysis {
             "random-pruning-erk",
             0.78,
             0.07,
-            "not reproduced",
+            Verdict::NotReproduced,
             "upper bound 0.85 is below 1.05",
         ),
         claim(
@@ -324,7 +337,7 @@ pub fn full() -> Analysis {
             "rs2",
             1.06,
             0.19,
-            "inconclusive",
+            Verdict::Inconclusive,
             "interval holds both 1 and 1.05; more seeds would narrow it",
         ),
     ];
@@ -363,10 +376,10 @@ pub fn loss() -> Analysis {
     let mut workload = workload("char-lm", &SHAPES[..6], 5);
     let loss = |accuracy: f64| 1.2 + 2.0 * (1.0 - accuracy);
     workload.title = "Tiny Shakespeare, two-layer transformer".to_owned();
-    workload.metric = "nll".to_owned();
-    workload.higher_is_better = false;
+    workload.target.metric = "nll".to_owned();
+    workload.target.direction = Direction::LowerIsBetter;
     workload.best = Some(0.0);
-    workload.target = loss(workload.target);
+    workload.target.value = loss(workload.target.value);
     for arm in &mut workload.arms {
         for point in arm.by_time.iter_mut().chain(&mut arm.by_samples) {
             let (low, high) = (loss(point.high), loss(point.low));
@@ -399,10 +412,10 @@ pub fn loss() -> Analysis {
         (arm.time_to_target.geometric_mean, arm.time_to_target.median) = (None, None);
         (arm.time_to_target.interval, arm.speed_up) = (None, None);
     }
-    let mut claim = claim("d", "ps-kd", 0.012, 0.009, "reproduced", "lower bound exceeds 0");
+    let mut claim = claim("d", "ps-kd", 0.012, 0.009, Verdict::Reproduced, "lower bound exceeds 0");
     claim.statement = "ps-kd ends with a lower test loss than sgd".to_owned();
     claim.metric = "test/nll".to_owned();
-    claim.scale = "difference".to_owned();
+    claim.scale = CompareBy::Difference;
     claim.smallest_effect = 0.005;
     analysis(vec![workload], vec![claim])
 }

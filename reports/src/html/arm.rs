@@ -51,8 +51,7 @@ impl<'a> Arm<'a> {
         series: Option<&Series>,
         metrics: &[String],
     ) -> Self {
-        let main =
-            |split: &str| estimate(raw.at_budget.get(&format!("{split}/{}", workload.metric)));
+        let main = |split: &str| estimate(raw.at_budget.get(&workload.target.key(split)));
         let (diverged, failed) = (raw.outcomes.diverged, raw.outcomes.failed);
         let mishaps: Vec<String> = [(diverged, "diverged"), (failed, "failed")]
             .into_iter()

@@ -6,11 +6,12 @@ use std::error::Error;
 
 use ledger::commitment::{CommitmentEntry, run_commitment};
 use ledger::digest::Digest;
+use ledger::goal::{Budget, Direction, Goal, Target};
 use ledger::lineage::Parents;
 use ledger::merkle;
-use ledger::order::{OrderLaw, Unit, uniform_order};
+use ledger::order::{OrderLaw, uniform_order};
 use ledger::record::format::{
-    ClockSeconds, DataSection, Environment, Event, GoalSection, IndexPlace, OrderSection,
+    ClockSeconds, Committed, DataSection, Environment, Evaluation, Event, IndexPlace, OrderSection,
     RECORD_VERSION,
 };
 use ledger::record::identity::{CellKey, Config};
@@ -90,43 +91,36 @@ pub fn write(store: &Store, shape: Shape) -> Result<String, Box<dyn Error>> {
         }
     }
     let chain = transcript.chain();
-    let evaluated = Event::Evaluated {
+    let evaluated = Event::Evaluated(Evaluation {
         samples: u64::from(examples) * u64::from(epochs),
         steps: chain.step,
         clocks: record.clocks,
         train_loss: Some(0.5),
         metrics: BTreeMap::new(),
         chain,
-    };
+    });
     writer.event(&evaluated)?;
     let finished = transcript.finish(&sample_ids)?;
     writer.order(&finished, &sample_ids)?;
     record.steps = chain.step;
-    record.order = Some(OrderSection {
-        version: 1,
+    let committed = Committed {
         law: OrderLaw::Uniform,
-        unit: Unit::Sample,
-        randomness: seed.randomness,
+        seed: &seed,
         examples: u64::from(examples),
-        seed_hex: Digest(seed.bytes).to_string(),
-        nonce_hex: Digest(seed.nonce).to_string(),
-        beacon: None,
-        seed_commit: seed.commit(),
         dataset_root,
         config_hash,
-        epochs_planned: epochs,
+        epochs,
         commitment,
         index: Some(IndexPlace { sequence: line.sequence, digest: line.digest }),
-        chain: vec![chain],
-        epochs: finished.epochs,
-    });
+    };
+    record.order = Some(OrderSection::of(&committed, vec![chain], finished.epochs));
     writer.event(&Event::Ended { status: record.status })?;
     writer.finish(&record, "suite: sample\n")?;
     Ok(record.cell)
 }
 
-/// A record of a run that nobody trained.
-fn record(seed: u64, train_root: Digest) -> RunRecord {
+/// A record of a run that nobody trained: the one literal that tests and benches begin with.
+pub fn record(seed: u64, train_root: Digest) -> RunRecord {
     RunRecord {
         version: RECORD_VERSION,
         cell: String::new(),
@@ -147,13 +141,14 @@ fn record(seed: u64, train_root: Digest) -> RunRecord {
             validation_root: Digest::of(b"validation"),
             test_root: Digest::of(b"test"),
         }),
-        goal: GoalSection {
-            metric: "loss".to_owned(),
-            higher_is_better: false,
-            target: 0.1,
-            target_origin: "assumed".to_owned(),
-            budget_samples: 1,
-            evaluate_every_samples: 1,
+        goal: Goal {
+            target: Target {
+                metric: "loss".to_owned(),
+                direction: Direction::LowerIsBetter,
+                value: 0.1,
+                origin: "assumed".to_owned(),
+            },
+            budget: Budget { samples: 1, evaluate_every: 1 },
         },
         clocks: ClockSeconds { total: 1.0, ..ClockSeconds::default() },
         time_to_target: None,

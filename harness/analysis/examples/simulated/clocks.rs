@@ -12,8 +12,8 @@ use analysis::regress::metric::{Class, Metric, Value};
 use analysis::regress::report::Verdict;
 use analysis::regress::snapshot::{Cell, Snapshot};
 use analysis::regress::{NoiseFloor, Report, Rule};
-use ledger::crossing::Direction;
 use ledger::digest::Digest;
+use ledger::goal::Direction;
 use ledger::seed::Seed;
 use ledger::streams::{Streams, normal_f64};
 

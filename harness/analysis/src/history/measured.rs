@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::entry::{Better, Measured, Metric};
 use crate::regress::Snapshot;
 use crate::regress::metric::Class;
-use ledger::crossing::Direction;
 use ledger::digest::Digest;
+use ledger::goal::Direction;
 
 /// What a snapshot gives a history.
 #[derive(Debug, Clone, PartialEq)]

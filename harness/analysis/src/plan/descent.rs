@@ -1,11 +1,10 @@
 //! Which cells of a plan descend from which: parents are checked, kept in the plan, and run first.
 
-use super::{Cell, Plan, Problem, key};
-use crate::suite::{EstimateUse, MembershipUse, Step};
+use super::{Cell, Plan};
+use crate::suite::{MembershipUse, Problem, Step, key};
 use ledger::catalogue::hint;
 use ledger::lineage::{CellName, Origin, Parents};
 use ledger::record::planned::{PlannedArm, PlannedWorkload};
-use stats::provenance::Adjust;
 
 /// A parent of a cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,53 +134,6 @@ pub(super) fn find(
     Ok((workload, arm))
 }
 
-/// Checks that a test's cells are in the plan and that it can be judged; names the field at fault.
-pub(super) fn check_test(
-    test: &MembershipUse,
-    workloads: &[PlannedWorkload],
-    arms: &[PlannedArm],
-) -> Result<(), (&'static str, String)> {
-    let fields = [("run", Some(&test.run)), ("suspect", Some(&test.suspect))];
-    let fields = fields.into_iter().chain([("reference", test.reference.as_ref())]);
-    for (field, name) in fields.chain(test.template.iter().map(|name| ("template", Some(name)))) {
-        let Some(name) = name else { continue };
-        if name.workload.is_none() {
-            return Err((field, format!("{name}: name the workload too, as in workload/{name}")));
-        }
-        find(workloads, arms, 0, name).map_err(|message| (field, message))?;
-    }
-    if test.run.seeds_ahead > 0 {
-        let message = format!("{}: seeds are counted from the run's; leave out the +", test.run);
-        return Err(("run", message));
-    }
-    if test.adjust.is_some_and(|adjust| (adjust == Adjust::None) == test.reference.is_some()) {
-        return Err((
-            "adjust",
-            "a reference needs difference or residual, and none needs none".into(),
-        ));
-    }
-    match test.expect.problem() {
-        Some(problem) => Err(("expect", problem.to_owned())),
-        None => Ok(()),
-    }
-}
-
-/// Checks that the run of an order estimate is in the plan.
-pub(super) fn check_estimated(
-    entry: &EstimateUse,
-    workloads: &[PlannedWorkload],
-    arms: &[PlannedArm],
-) -> Result<(), String> {
-    let name = &entry.run;
-    if name.workload.is_none() {
-        return Err(format!("{name}: name the workload too, as in workload/{name}"));
-    }
-    if name.seeds_ahead > 0 {
-        return Err(format!("{name}: every seed is estimated; leave out the +"));
-    }
-    find(workloads, arms, 0, name).map(|_| ())
-}
-
 impl Plan {
     /// The parents of a cell.
     ///
@@ -223,6 +175,8 @@ impl Plan {
                     .is_ok_and(|pair| pair == (cell.workload, cell.arm))
             })
         };
-        self.keep_models || self.provenance.iter().any(tested) || self.cells.iter().any(descends)
+        self.keep_models
+            || self.sections.provenance.iter().any(tested)
+            || self.cells.iter().any(descends)
     }
 }

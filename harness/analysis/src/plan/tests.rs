@@ -95,7 +95,10 @@ fn a_suite_becomes_cells_seed_by_seed_with_everything_resolved() {
     );
     assert_eq!(plan.workloads[1].label, "digits-mlp[width=2]");
     assert_eq!(
-        (plan.workloads[1].budget_samples, plan.workloads[1].evaluate_every_samples),
+        {
+            let budget = plan.workloads[1].goal.budget;
+            (budget.samples, budget.evaluate_every)
+        },
         (300, 50)
     );
     assert_eq!(plan.arms[1].label, "muon[lr=0.02]");
@@ -154,7 +157,7 @@ fn an_arm_runs_only_on_the_workloads_it_names() {
         Overrides { workloads: vec!["digits-mlp[width=2]".into()], ..Overrides::default() };
     let text = TEXT.replace("{ method: muon,", "{ method: muon, on: [digits-mlp],");
     let plan = super::plan("x.yaml", &text, &catalogue(), &overrides).unwrap();
-    assert_eq!((plan.arms.len(), plan.claims.len()), (1, 0));
+    assert_eq!((plan.arms.len(), plan.sections.claims.len()), (1, 0));
 }
 
 #[test]
@@ -187,11 +190,11 @@ fn the_command_line_filters_and_sets() {
         methods: vec!["sgd".into()],
         workloads: Vec::new(),
         seeds: Some(Seeds(vec![7])),
-        set: vec![("sgd".into(), "lr".into(), 0.5.into())],
+        set: vec![Assignment("sgd".into(), "lr".into(), 0.5.into())],
         ..Overrides::default()
     };
     let plan = plan("x.yaml", TEXT, &catalogue(), &overrides).unwrap();
-    assert_eq!((plan.cells.len(), plan.claims.len()), (2, 0));
+    assert_eq!((plan.cells.len(), plan.sections.claims.len()), (2, 0));
     assert_eq!((plan.arms[0].settings["lr"].as_f64(), plan.cells[0].seed), (Some(0.5), 7));
     let wrong = Overrides { methods: vec!["sdg".into()], ..Overrides::default() };
     let error = super::plan("x.yaml", TEXT, &catalogue(), &wrong).unwrap_err();
@@ -331,7 +334,7 @@ fn wrong_order_estimates_have_file_line_column_and_remedy() {
 #[test]
 fn order_estimates_stay_where_their_run_does() {
     let text = format!("{TEXT}estimates:\n  - {{ name: e, run: digits-mlp/sgd, last: 4 }}\n");
-    assert_eq!(planned(&text).unwrap().estimates.len(), 1);
+    assert_eq!(planned(&text).unwrap().sections.estimates.len(), 1);
     let only = Overrides { methods: vec!["muon".to_owned()], ..Overrides::default() };
-    assert_eq!(plan("x.yaml", &text, &catalogue(), &only).unwrap().estimates.len(), 0);
+    assert_eq!(plan("x.yaml", &text, &catalogue(), &only).unwrap().sections.estimates.len(), 0);
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::RegressError;
 use super::metric::{CellName, Class, Metric, MetricName, Tolerance, Value};
 use super::snapshot::Snapshot;
-use ledger::crossing::Direction;
 use ledger::digest::Digest;
+use ledger::goal::Direction;
 
 /// What a metric is, the same in all its cells.
 #[derive(Debug, Clone, PartialEq)]

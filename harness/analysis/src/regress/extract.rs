@@ -9,8 +9,8 @@ use super::machine::Machine;
 use super::metric::{CellName, Class, Metric, Tolerance, Value};
 use super::snapshot::{Cell, Snapshot};
 use crate::suite_run::{RunCell, SuiteRun};
-use ledger::crossing::Direction;
 use ledger::digest::Digest;
+use ledger::goal::{Direction, Goal};
 use ledger::record::format::{OrderSection, RunRecord, Status};
 
 /// Metrics of every run beside its workload's own; some only where a run reached its target, or ran on
@@ -107,8 +107,8 @@ pub fn snapshot(
         let directions: BTreeMap<&str, Direction> = workload
             .metrics
             .iter()
-            .map(|metric| (metric.name.as_str(), direction(metric.higher_is_better)))
-            .chain([(workload.metric.as_str(), direction(workload.higher_is_better))])
+            .map(|metric| (metric.name.as_str(), metric.direction()))
+            .chain([(workload.target.metric.as_str(), workload.target.direction)])
             .collect();
         let record = run.record;
         let name = CellName {
@@ -134,24 +134,20 @@ pub fn snapshot(
     Snapshot::new(suite.suite.clone(), machine, commit, context.session.clone(), cells)
 }
 
-fn direction(higher: bool) -> Direction {
-    if higher { Direction::HigherIsBetter } else { Direction::LowerIsBetter }
-}
-
 /// What the suite sets in this cell. Code, data and machine are not part of it: what they change is
 /// what the gate looks for.
 fn config(record: &RunRecord, name: &CellName) -> Result<Digest, RegressError> {
-    let goal = &record.goal;
+    let Goal { target, budget } = &record.goal;
     let set = json!({
         "workload": record.workload,
         "workload_settings": record.workload_settings,
         "method": record.method,
         "settings": record.settings,
         "seed": record.seed,
-        "metric": goal.metric,
-        "target": goal.target,
-        "budget_samples": goal.budget_samples,
-        "evaluate_every_samples": goal.evaluate_every_samples,
+        "metric": target.metric,
+        "target": target.value,
+        "budget_samples": budget.samples,
+        "evaluate_every_samples": budget.evaluate_every,
     });
     Digest::of_json(&set).map_err(|error| RegressError::Form {
         origin: name.to_string(),

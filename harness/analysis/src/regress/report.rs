@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::metric::{CellName, Class, MetricName, Value};
 use super::rule::Rule;
-use ledger::crossing::Direction;
+use ledger::goal::Direction;
 use stats::interval::Interval;
 use stats::verdict::Scale;
 

@@ -3,10 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Step;
+use super::{Problem, Step, key};
 use ledger::catalogue::hint;
 use ledger::lineage::CellName;
-use stats::estimates::results::Items;
+use stats::estimates::settings::{FitSettings, HeldOut, Items};
 use stats::estimates::validity::Verdict;
 
 /// Names of the estimators that a suite may ask for.
@@ -24,17 +24,6 @@ pub const ESTIMATORS: [&str; 12] = [
     "bracket",
     "score",
 ];
-
-/// Split whose loss is predicted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum HeldOut {
-    /// The validation split.
-    #[default]
-    Validation,
-    /// The test split.
-    Test,
-}
 
 /// An order estimate in a suite, made once per seed.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -279,6 +268,22 @@ impl EstimateUse {
         self.orders.unwrap_or(64)
     }
 
+    /// What it asks of the estimator.
+    #[must_use]
+    pub fn fit(&self) -> FitSettings {
+        FitSettings {
+            last: self.last,
+            items: self.items,
+            estimator: self.estimator.clone(),
+            directions: self.k,
+            pilots: self.pilots,
+            gate: self.gate,
+            passes: self.passes,
+            seed: self.seed,
+            held_out: self.held_out,
+        }
+    }
+
     /// What decides the numbers: the entry without its name and its bars.
     #[must_use]
     pub fn settings(&self) -> Self {
@@ -308,10 +313,10 @@ impl EstimateUse {
 
     /// What is wrong with it beside its run, with the place within the entry.
     #[must_use]
-    pub fn problem(&self) -> Option<(Vec<Step>, String)> {
-        let at = |field: &str| vec![Step::Key(field.to_owned())];
+    pub fn problem(&self) -> Option<Problem> {
+        let at = |field: &str| vec![key(field)];
         if self.name.trim().is_empty() {
-            return Some((at("name"), "name is empty: it is what tables show".to_owned()));
+            return Some(Problem::at("name", "name is empty: it is what tables show"));
         }
         let named = std::iter::once((at("estimator"), &self.estimator));
         let beside = self.beside.iter().enumerate();
@@ -319,21 +324,24 @@ impl EstimateUse {
             beside.map(|(place, id)| ([at("beside"), vec![Step::Index(place)]].concat(), id));
         for (path, id) in named.chain(beside) {
             if !ESTIMATORS.contains(&id.as_str()) {
-                return Some((path, format!("unknown estimator \"{id}\"{}", hint(id, ESTIMATORS))));
+                return Some(Problem(
+                    path,
+                    format!("unknown estimator \"{id}\"{}", hint(id, ESTIMATORS)),
+                ));
             }
         }
         if self.search.is_some() && self.position.is_some() {
             let message = "search and position are two entries: give each its own";
-            return Some((at("position"), message.to_owned()));
+            return Some(Problem::at("position", message));
         }
         let kind = self.kind();
         if kind != Kind::Orders && self.orders.is_some() {
             let message = "orders belongs to an entry without search: and position:";
-            return Some((at("orders"), message.to_owned()));
+            return Some(Problem::at("orders", message));
         }
         if kind != Kind::Orders && !self.beside.is_empty() {
             let message = "beside belongs to an entry without search: and position:";
-            return Some((at("beside"), message.to_owned()));
+            return Some(Problem::at("beside", message));
         }
         let search = self.search.unwrap_or_default();
         let ranges = [
@@ -352,13 +360,16 @@ impl EstimateUse {
             if !(low..=high).contains(&value) {
                 let path =
                     if section.is_empty() { at(field) } else { [at(section), at(field)].concat() };
-                return Some((path, format!("{field} is {value}: it must be {low} to {high}")));
+                return Some(Problem(
+                    path,
+                    format!("{field} is {value}: it must be {low} to {high}"),
+                ));
             }
         }
         self.bars
             .numbers()
             .iter()
-            .find_map(|bar| Some(([at("bars"), at(bar.key)].concat(), bar.problem(kind)?)))
+            .find_map(|bar| Some(Problem::at(bar.key, bar.problem(kind)?).below([key("bars")])))
     }
 }
 
@@ -371,7 +382,7 @@ mod tests {
     }
 
     fn refused(more: &str) -> (String, String) {
-        let (path, message) = entry(more).problem().unwrap();
+        let Problem(path, message) = entry(more).problem().unwrap();
         let path: Vec<String> = path
             .iter()
             .map(|step| match step {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Step;
+use super::{Problem, key};
 use crate::regress::Rule;
 use crate::regress::extract::Treatment;
 use crate::regress::metric::{Class, Tolerance};
@@ -99,14 +99,13 @@ impl RegressUse {
 
     /// What cannot be, and where.
     #[must_use]
-    pub fn problem(&self) -> Option<(Vec<Step>, String)> {
-        let at = |field: &str| vec![Step::Key(field.to_owned())];
+    pub fn problem(&self) -> Option<Problem> {
         if let Some(pairs) = self.pairs.filter(|pairs| !(LEAST_PAIRS..=MOST_PAIRS).contains(pairs))
         {
             let message = format!(
                 "pairs is {pairs}: it must be from {LEAST_PAIRS} to {MOST_PAIRS}, such as 8"
             );
-            return Some((at("pairs"), message));
+            return Some(Problem::at("pairs", message));
         }
         let rule = Rule::default();
         for (field, alone) in [
@@ -117,19 +116,19 @@ impl RegressUse {
             }),
         ] {
             if let Err(error) = alone.check() {
-                return Some((at(field), error.to_string()));
+                return Some(Problem::at(field, error.to_string()));
             }
         }
         self.metrics.iter().find_map(|(name, treatment)| {
             let message = treatment.problem()?;
-            Some((vec![Step::Key("metrics".to_owned()), Step::Key(name.clone())], message))
+            Some(Problem::at(name, message).below([key("metrics")]))
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::parse;
+    use super::super::{Step, parse};
     use super::*;
     use crate::regress::metric::{Class, Tolerance};
 
@@ -163,7 +162,7 @@ mod tests {
             ("metrics:\n  m: { class: time, ulps: 1 }", "metrics"),
             ("metrics:\n  m: { class: ulp, relative: 2 }", "metrics"),
         ] {
-            let (path, message) = section(text).problem().unwrap();
+            let Problem(path, message) = section(text).problem().unwrap();
             assert_eq!(path[0], Step::Key(place.to_owned()), "{text}: {message}");
         }
     }

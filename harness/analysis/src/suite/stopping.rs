@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Problem;
 use stats::sequential::Stopping;
 
 /// `stopping:` of a suite: its seeds run one after another, until a confidence sequence has settled
@@ -39,22 +40,22 @@ impl Default for StoppingUse {
 }
 
 impl StoppingUse {
-    /// The key at fault and what is wrong with it.
+    /// What cannot be, and where.
     #[must_use]
-    pub fn problem(&self) -> Option<(&'static str, String)> {
+    pub fn problem(&self) -> Option<Problem> {
         let Self { level, least, prior_variance } = *self;
         if !(0.5..=0.9999).contains(&level) {
             let message = format!("level is {level}, but must be from 0.5 to 0.9999, such as 0.95");
-            return Some(("level", message));
+            return Some(Problem::at("level", message));
         }
         if least < 3 {
             let message = format!("least is {least}, but no claim is judged on fewer than 3 seeds");
-            return Some(("least", message));
+            return Some(Problem::at("least", message));
         }
         if !(prior_variance.is_finite() && prior_variance > 0.0) {
             let message =
                 format!("prior_variance is {prior_variance}, but must be a finite number above 0");
-            return Some(("prior_variance", message));
+            return Some(Problem::at("prior_variance", message));
         }
         None
     }

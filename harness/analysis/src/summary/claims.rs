@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::estimates::BOOTSTRAP_SEED;
-use super::summarise::{ArmRuns, CellLeft, CellRun, pairs, samples, seconds};
-use super::{ClaimOutcome, stopping};
+use super::summarise::{ArmRuns, pairs, samples, seconds};
+use super::{CellLeft, CellRun, ClaimOutcome, stopping};
 use crate::plan::RATIOS;
 use crate::suite::{self, ArmPair, ClaimUse, CompareBy, When};
 use crate::suite_run::{RunStopping, RunWorkload, SuiteRun};
 use ledger::catalogue::MetricInfo;
-use ledger::crossing::Direction;
+use ledger::goal::Direction;
 use ledger::record::format::Event;
 use stats::bootstrap::Resampling;
 use stats::paired::{differences, log_ratios};
@@ -29,9 +29,9 @@ pub enum Standing {
 /// Holds a claim's verdict to the expected one.
 #[must_use]
 pub fn standing(outcome: &ClaimOutcome) -> Standing {
-    match outcome.verdict.as_str() {
+    match outcome.verdict {
         verdict if verdict == outcome.expected => Standing::Holds,
-        "inconclusive" => Standing::Undecided,
+        Verdict::Inconclusive => Standing::Undecided,
         _ => Standing::Broken,
     }
 }
@@ -45,7 +45,7 @@ pub(super) fn judge_all(suite: &SuiteRun, cells: &[CellRun]) -> Vec<ClaimOutcome
 /// Every claim with each workload that it is about, in the suite's order.
 pub(super) fn applied<'a>(suite: &'a SuiteRun, cells: &[CellRun]) -> Vec<(&'a ClaimUse, usize)> {
     let mut all = Vec::new();
-    for claim in &suite.claims {
+    for claim in &suite.sections.claims {
         for (index, workload) in suite.workloads.iter().enumerate() {
             let named = claim.workloads.contains(&workload.label);
             let planned = |label: &String| {
@@ -98,6 +98,11 @@ impl Effects {
 /// Whether a claim's effect is a ratio.
 pub(super) fn is_ratio(claim: &ClaimUse) -> bool {
     RATIOS.contains(&claim.compare.as_str()) || claim.by == CompareBy::Ratio
+}
+
+/// How a claim's effect is told.
+pub(super) fn scale(claim: &ClaimUse) -> CompareBy {
+    if is_ratio(claim) { CompareBy::Ratio } else { CompareBy::Difference }
 }
 
 /// The effects of a claim on a workload, with what is taken off them.
@@ -164,15 +169,15 @@ fn outcome(suite: &SuiteRun, cells: &[CellRun], claim: &ClaimUse, workload: usiz
         arm: claim.arm.clone(),
         baseline: claim.baseline.clone(),
         metric: compared(claim),
-        scale: if ratio { "ratio" } else { "difference" }.to_owned(),
+        scale: scale(claim),
         smallest_effect: claim.at_least,
         effect: None,
         interval: None,
         p_sign_flip: None,
         n: u32::try_from(test.effects.len()).unwrap_or(u32::MAX),
-        expected: claim.expected().words().to_owned(),
+        expected: claim.expected(),
         sequence: Vec::new(),
-        verdict: "inconclusive".to_owned(),
+        verdict: Verdict::Inconclusive,
         reason: String::new(),
     };
     if let Some(RunStopping { settings, .. }) = &suite.stopping {
@@ -184,12 +189,7 @@ fn outcome(suite: &SuiteRun, cells: &[CellRun], claim: &ClaimUse, workload: usiz
             outcome.effect = judgement.mean.map(shown);
             outcome.interval = judgement.interval.map(|interval| interval.map(shown));
             outcome.p_sign_flip = judgement.p_sign_flip;
-            outcome.verdict = match judgement.verdict {
-                Verdict::Reproduced => "reproduced",
-                Verdict::NotReproduced => "not reproduced",
-                Verdict::Inconclusive => "inconclusive",
-            }
-            .to_owned();
+            outcome.verdict = judgement.verdict;
             outcome.reason = judgement.reason;
         }
         Err(error) => outcome.reason = error.to_string(),
@@ -230,11 +230,11 @@ fn effects(suite: &SuiteRun, cells: &[CellRun], claim: &ClaimUse, workload: usiz
     let (ours, theirs) = (arm.by_seed_left(number), baseline.by_seed_left(number));
     let paired = pairs(&theirs, &ours);
     // Of times, samples and errors the smaller is better; log-ratios are baseline over treatment.
-    let higher_is_better = metric.is_some_and(|metric| metric.higher_is_better);
+    let direction = metric.map_or(Direction::LowerIsBetter, MetricInfo::direction);
     let (values, sign) = if is_ratio(claim) {
-        (log_ratios(&paired), if higher_is_better { -1.0 } else { 1.0 })
+        (log_ratios(&paired), direction.orient(-1.0))
     } else {
-        (differences(&paired), if higher_is_better { 1.0 } else { -1.0 })
+        (differences(&paired), direction.orient(1.0))
     };
     let refused = values.as_ref().err().map(ToString::to_string);
     let seeds =
@@ -283,7 +283,7 @@ fn metric<'a>(workload: &'a RunWorkload, compare: &str) -> Option<&'a MetricInfo
 fn value(left: &CellLeft, name: &str, when: When) -> Option<f64> {
     let looks = || {
         left.events.iter().filter_map(|event| match event {
-            Event::Evaluated { samples, metrics, .. } => Some((*samples, *metrics.get(name)?)),
+            Event::Evaluated(look) => Some((look.samples, *look.metrics.get(name)?)),
             _ => None,
         })
     };

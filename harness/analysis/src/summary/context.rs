@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use super::CellRun;
 use super::WorkloadAnalysis;
-use super::summarise::{CellRun, status_name};
 use crate::suite_run::SuiteRun;
 use ledger::record::format::{DISTURBED, Environment, Status};
 
@@ -72,11 +72,7 @@ pub(super) fn warnings(
     ] {
         let n = count(status);
         if n > 0 {
-            warnings.push(format!(
-                "{n} of {} cells {}: {remedy}",
-                cells.len(),
-                status_name(status)
-            ));
+            warnings.push(format!("{n} of {} cells {}: {remedy}", cells.len(), status.name()));
         }
     }
     for workload in workloads {
@@ -90,11 +86,11 @@ pub(super) fn warnings(
             warnings.push(format!(
                 "{}: not every run reached the target {} within the budget: {}; raise `epochs` or lower the target",
                 workload.workload,
-                workload.target,
+                workload.target.value,
                 short.join(", ")
             ));
         }
-        if workload.target_origin == "assumed" {
+        if workload.target.origin == "assumed" {
             warnings.push(format!(
                 "{}: the target is assumed, not derived from tuned baseline runs",
                 workload.workload

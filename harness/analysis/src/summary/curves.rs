@@ -1,6 +1,7 @@
 //! Metric curves over seeds, against samples seen and against train time.
 
 use super::CurvePoint;
+use ledger::goal::Target;
 use ledger::record::format::Event;
 use stats::interval;
 
@@ -16,13 +17,13 @@ pub(super) struct Point {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "sample counts stay far below 2^52")]
-pub(super) fn curve(events: &[Event], metric: &str) -> Vec<Point> {
-    let name = format!("validation/{metric}");
+pub(super) fn curve(events: &[Event], target: &Target) -> Vec<Point> {
+    let name = target.validation_key();
     let point = |event: &Event| match event {
-        Event::Evaluated { samples, clocks, metrics, .. } => Some(Point {
-            samples: *samples as f64,
-            seconds: clocks.train,
-            value: *metrics.get(&name)?,
+        Event::Evaluated(look) => Some(Point {
+            samples: look.samples as f64,
+            seconds: look.clocks.train,
+            value: *look.metrics.get(&name)?,
         }),
         _ => None,
     };

@@ -160,6 +160,14 @@ pub fn independent(run: &RunRecord, model: Recorded<'_>) -> Result<(), Refusal> 
     require_independent(&run.cell, &own_orders(run), &ancestry(model.name, model.record))
 }
 
+/// Records by cell id, as tests of a suite look them up.
+#[must_use]
+pub fn by_cell<'a>(
+    records: impl Iterator<Item = &'a RunRecord>,
+) -> BTreeMap<&'a str, &'a RunRecord> {
+    records.map(|record| (record.cell.as_str(), record)).collect()
+}
+
 /// Makes every test of a suite; `records` are its cells that have run.
 #[must_use]
 pub fn judge(
@@ -168,7 +176,7 @@ pub fn judge(
     evidence: &dyn Evidence,
 ) -> Vec<MembershipAnalysis> {
     let seeds = seeds(suite);
-    let tests = suite.provenance.iter().map(|test| {
+    let tests = suite.sections.provenance.iter().map(|test| {
         let rows = (0..seeds.len()).map(|at| {
             let bench = Bench { suite, seeds: &seeds, at, records, evidence };
             let outcome = bench.outcome(test);
@@ -196,7 +204,7 @@ pub fn judge(
     });
     let mut tests: Vec<MembershipAnalysis> = tests.collect();
     correct(&mut tests);
-    for (analysis, test) in tests.iter_mut().zip(&suite.provenance) {
+    for (analysis, test) in tests.iter_mut().zip(&suite.sections.provenance) {
         conclude(analysis, &test.expect);
     }
     tests

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::suite::estimates::{EstimateUse, Kind};
 use crate::suite_run::SuiteRun;
+use ledger::record::store::Store;
 use stats::estimates::results::{RecencyCurves, SearchResult, Source, Validation};
 
 /// What an entry gave under one seed: the document that a run of the suite keeps.
@@ -193,12 +194,22 @@ pub fn expected(wanted: &EstimateUse) -> String {
     validity.into_iter().chain(numbers).collect::<Vec<_>>().join(", ")
 }
 
+/// Reads a document that a suite run kept; `file` is from the store's folder on.
+pub(super) fn read(store: &Store, file: &str) -> Result<EstimateFound, String> {
+    let path = store.root().join(file);
+    let again = "`palimpsest run` of the suite makes it again";
+    let bytes = std::fs::read(&path)
+        .map_err(|error| format!("cannot read {}: {error}; {again}", path.display()))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| format!("{} is damaged: {error}; {again}", path.display()))
+}
+
 /// Holds every estimate of a suite run to its bars; `read` reads a document that the run kept.
 pub fn judge(
     suite: &SuiteRun,
     read: &mut dyn FnMut(&str) -> Result<EstimateFound, String>,
 ) -> Vec<OrderEstimate> {
-    let entries = suite.estimates.iter().enumerate();
+    let entries = suite.sections.estimates.iter().enumerate();
     let entries = entries.map(|(number, wanted)| {
         let runs = suite.estimated.iter().filter(|one| one.entry == number);
         let seeds: Vec<EstimateSeed> = runs

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::claims;
-use super::summarise::{CellLeft, CellRun};
-use crate::suite::{ArmPair, ClaimUse};
+use super::{CellLeft, CellRun};
+use crate::suite::{ArmPair, ClaimUse, CompareBy};
 use crate::suite_run::SuiteRun;
 use stats::StatsError;
 use stats::power::{Goal, pairs_needed, power_to_reproduce, spread_bound};
@@ -57,8 +57,8 @@ pub struct SeedsNeeded {
     pub baseline: String,
     /// What is compared.
     pub metric: String,
-    /// `ratio` or `difference`.
-    pub scale: String,
+    /// Whether the effect is a ratio or a difference.
+    pub scale: CompareBy,
     /// The true effect that is assumed, on that scale; of a non-inferiority claim its margin, and
     /// no true difference is assumed.
     pub effect: f64,
@@ -117,7 +117,7 @@ fn plan_claim(
         arm: claim.arm.clone(),
         baseline: claim.baseline.clone(),
         metric: claims::compared(claim),
-        scale: if ratio { "ratio" } else { "difference" }.to_owned(),
+        scale: claims::scale(claim),
         effect,
         pairs: test.effects.len(),
         measured: moments.map(|(mean, _)| shown(mean)),
@@ -158,7 +158,7 @@ fn planned(
         ));
     }
     if !(effect.is_finite() && effect > 0.0) {
-        let none = if plan.scale == "ratio" { "above 1" } else { "above 0" };
+        let none = if plan.scale == CompareBy::Ratio { "above 1" } else { "above 0" };
         return Err(format!(
             "an effect of {} can't be shown by any number of seeds; name one {none} with --effect",
             plan.effect

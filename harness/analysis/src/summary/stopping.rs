@@ -4,15 +4,15 @@
 //! suite with `stopping` is judged by a confidence sequence ([`stats::sequential`]), which
 //! holds at every number of seeds at once, and never by the interval of a fixed number.
 
+use super::CellRun;
 use super::claims::{self, Effects};
-use super::summarise::CellRun;
 use super::{ClaimOutcome, SequencePoint, StoppingAnalysis};
 use crate::suite::ClaimUse;
 use crate::suite_run::{RunStopping, SuiteRun};
 use stats::StatsError;
 use stats::interval::Interval;
 use stats::sequential::{Step, Stopped, Stopping, stop};
-use stats::verdict::{ClaimKind, ClaimTest, Scale, in_words, obstacle};
+use stats::verdict::{ClaimKind, ClaimTest, Scale, Verdict, in_words, obstacle};
 
 /// Whether no further seed is needed: at least one claim is settled, and every other one is too or
 /// can't be settled by any number of seeds (its card says so, or a pair is lost or disturbed).
@@ -117,7 +117,7 @@ fn fill(outcome: &mut ClaimOutcome, test: &ClaimTest, stopped: &Stopped) {
             return;
         }
         (None, Some(after), Some(holds)) => {
-            outcome.verdict = if holds { "reproduced" } else { "not reproduced" }.to_owned();
+            outcome.verdict = if holds { Verdict::Reproduced } else { Verdict::NotReproduced };
             let most = stopped.stopping.most;
             format!("settled after {after} of {most} seeds: {}", settling(test, holds))
         }

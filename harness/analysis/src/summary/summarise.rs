@@ -5,36 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::context::{environment, warnings};
 use super::curves::{Point, by_samples, by_time, curve};
 use super::estimates::{BOOTSTRAP_SEED, common_horizon, estimate, reach_rate, to_target};
+use super::membership::{self, Evidence, by_cell};
 use super::{
-    ANALYSIS_VERSION, Analysis, ArmAnalysis, Outcomes, RunRow, SpeedUp, WorkloadAnalysis, claims,
-    stopping,
+    ANALYSIS_VERSION, Analysis, ArmAnalysis, CellLeft, CellRun, Outcomes, ReadError, RunRow,
+    SpeedUp, WorkloadAnalysis, claims, order_estimates, read_cells, stopping,
 };
-use crate::suite_run::{RunCell, RunWorkload, SuiteRun};
-use ledger::record::format::{Event, RunRecord, Status};
+use crate::suite_run::{RunWorkload, SuiteRun};
+use ledger::goal::VALIDATION;
+use ledger::record::format::{RunRecord, Status};
+use ledger::record::store::Store;
 use stats::bootstrap::Resampling;
 use stats::paired::{Pair, speed_up};
 use stats::sign_flip::sign_flip;
 use stats::survival::Outcome;
-
-/// One cell with its record, when there is one.
-#[derive(Debug, Clone)]
-pub struct CellRun {
-    /// Which cell.
-    pub cell: RunCell,
-    /// What it left; absent when it has not run.
-    pub left: Option<CellLeft>,
-}
-
-/// What a cell left.
-#[derive(Debug, Clone)]
-pub struct CellLeft {
-    /// `record.json`.
-    pub record: RunRecord,
-    /// `events.jsonl`.
-    pub events: Vec<Event>,
-    /// Digest of the manifest.
-    pub run_digest: String,
-}
 
 /// The runs of one arm on one workload, in seed order; failed and missing ones left out.
 pub(super) struct ArmRuns<'a> {
@@ -99,9 +82,27 @@ pub(super) fn pairs(
     both.map(|(baseline, treatment)| Pair { baseline, treatment }).collect()
 }
 
-/// Summarises a suite run.
-#[must_use]
-pub fn summarise(suite: &SuiteRun, cells: &[CellRun]) -> Analysis {
+impl Analysis {
+    /// Reads the records of a suite run and says what they say; `evidence` is for its membership
+    /// tests.
+    ///
+    /// # Errors
+    /// When a record is there but cannot be read.
+    pub fn of(suite: &SuiteRun, store: &Store, evidence: &dyn Evidence) -> Result<Self, ReadError> {
+        let cells = read_cells(store, suite)?;
+        let records = cells.iter().filter_map(|run| Some(&run.left.as_ref()?.record));
+        Ok(Self {
+            membership: membership::judge(suite, &by_cell(records), evidence),
+            order_estimates: order_estimates::judge(suite, &mut |file| {
+                order_estimates::read(store, file)
+            }),
+            ..summarise(suite, &cells)
+        })
+    }
+}
+
+/// What the records alone say: all but the tests and the estimates, which read more.
+pub(super) fn summarise(suite: &SuiteRun, cells: &[CellRun]) -> Analysis {
     let workloads: Vec<_> =
         (0..suite.workloads.len()).map(|index| workload(suite, cells, index)).collect();
     Analysis {
@@ -121,17 +122,8 @@ pub fn summarise(suite: &SuiteRun, cells: &[CellRun]) -> Analysis {
 }
 
 fn workload(suite: &SuiteRun, cells: &[CellRun], index: usize) -> WorkloadAnalysis {
-    let RunWorkload {
-        label,
-        title,
-        metrics,
-        metric,
-        higher_is_better,
-        target,
-        target_origin,
-        budget_samples,
-        train_examples,
-    } = suite.workloads[index].clone();
+    let RunWorkload { label, title, metrics, target, budget_samples, train_examples } =
+        suite.workloads[index].clone();
     let baseline = suite
         .baseline
         .as_ref()
@@ -156,12 +148,9 @@ fn workload(suite: &SuiteRun, cells: &[CellRun], index: usize) -> WorkloadAnalys
     WorkloadAnalysis {
         workload: label,
         title,
-        split: "validation".to_owned(),
-        best: metrics.iter().find(|row| row.name == metric).and_then(|row| row.best),
-        metric,
-        higher_is_better,
+        split: VALIDATION.to_owned(),
+        best: metrics.iter().find(|row| row.name == target.metric).and_then(|row| row.best),
         target,
-        target_origin,
         budget_samples,
         train_examples,
         dataset_root: dataset_root.unwrap_or_default(),
@@ -232,7 +221,8 @@ fn arm_analysis(
             runs.records().filter_map(|record| record.last.get(&metric).copied()).collect();
         (metric, estimate(values))
     });
-    let tested = format!("test/{}", suite.workloads[workload].metric);
+    let target = &suite.workloads[workload].target;
+    let tested = target.test_key();
     let at_target: Vec<f64> =
         runs.records().filter_map(|record| record.at_target.get(&tested).copied()).collect();
     #[expect(clippy::cast_precision_loss, reason = "step counts stay far below 2^52")]
@@ -241,11 +231,8 @@ fn arm_analysis(
         .filter(|record| record.steps > 0)
         .map(|r| 1e3 * r.clocks.train / r.steps as f64);
     let steps: Vec<f64> = steps.collect();
-    let curves: Vec<Vec<Point>> = runs
-        .runs
-        .iter()
-        .map(|(_, left)| curve(&left.events, &suite.workloads[workload].metric))
-        .collect();
+    let curves: Vec<Vec<Point>> =
+        runs.runs.iter().map(|(_, left)| curve(&left.events, target)).collect();
     let laws: BTreeSet<String> = runs.records().filter_map(law_name).collect();
     ArmAnalysis {
         label: planned.label.clone(),
@@ -320,14 +307,14 @@ fn row(suite: &SuiteRun, run: &CellRun) -> RunRow {
     let left = run.left.as_ref();
     let record = left.map(|left| &left.record);
     let workload = &suite.workloads[run.cell.workload];
-    let metric = format!("validation/{}", workload.metric);
+    let metric = workload.target.validation_key();
     let order = record.and_then(|record| record.order.as_ref());
     RunRow {
         cell: run.cell.cell.clone(),
         workload: workload.label.clone(),
         arm: suite.arms[run.cell.arm].label.clone(),
         seed: run.cell.seed.clone(),
-        status: record.map_or("missing", |record| status_name(record.status)).to_owned(),
+        status: record.map(|record| record.status),
         time_to_target: record.and_then(seconds),
         at_budget: record.and_then(|record| record.last.get(&metric).copied()),
         train_seconds: record.map(|record| record.clocks.train),
@@ -337,16 +324,5 @@ fn row(suite: &SuiteRun, run: &CellRun) -> RunRow {
             .and_then(|record| record.parameters_sha256)
             .map(|digest| digest.to_string()),
         run_digest: left.map(|left| left.run_digest.clone()),
-    }
-}
-
-/// A status as people read it.
-#[must_use]
-pub fn status_name(status: Status) -> &'static str {
-    match status {
-        Status::Reached => "reached",
-        Status::Censored => "censored",
-        Status::Diverged => "diverged",
-        Status::Failed => "failed",
     }
 }

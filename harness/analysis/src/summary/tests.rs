@@ -1,22 +1,25 @@
 use std::collections::BTreeMap;
 
-use super::summarise::{CellLeft, CellRun, summarise};
-use super::{Analysis, ArmAnalysis};
-use crate::suite::{ArmPair, ClaimKind, ClaimUse, CompareBy, PaperNumber, When};
+use super::summarise::summarise;
+use super::{Analysis, ArmAnalysis, CellLeft, CellRun};
+use crate::suite::{ArmPair, ClaimKind, ClaimUse, CompareBy, PaperNumber, Sections, When};
 use crate::suite_run::SuiteRun;
 use crate::suite_run::{RunArm, RunCell, RunStopping, RunWorkload};
+use crate::verify::tests::sample;
 use ledger::catalogue::MetricInfo;
 use ledger::crossing::Crossing;
 use ledger::digest::Digest;
+use ledger::goal::{Budget, Direction, Goal, Target};
 use ledger::record::format::{
-    ClockSeconds, DataSection, Environment, Event, GoalSection, RECORD_VERSION, RunRecord, Status,
+    ClockSeconds, DataSection, Environment, Evaluation, Event, RunRecord, Status,
 };
 use ledger::transcript::ChainPoint;
+use stats::verdict::Verdict;
 
 /// What a made-up run ends with: seconds to the target (or none), test accuracy, test NLL.
 pub(super) type Ending = (Option<f64>, f64, f64);
 
-pub(super) fn record(seed: usize, (time, accuracy, nll): Ending) -> RunRecord {
+pub(crate) fn record(seed: usize, (time, accuracy, nll): Ending) -> RunRecord {
     let crossing = |at: Option<f64>| Crossing {
         isotonic: at,
         first: at,
@@ -27,17 +30,13 @@ pub(super) fn record(seed: usize, (time, accuracy, nll): Ending) -> RunRecord {
     };
     let root = Digest::of(b"data");
     RunRecord {
-        version: RECORD_VERSION,
         cell: format!("{seed:016x}"),
         suite: "made-up".into(),
         suite_digest: root,
         workload: "w".into(),
-        workload_settings: BTreeMap::new(),
         method: "m".into(),
-        settings: BTreeMap::new(),
         seed: seed.to_string(),
         status: if time.is_some() { Status::Reached } else { Status::Censored },
-        error: None,
         data: Some(DataSection {
             name: "d".into(),
             origin: "official".into(),
@@ -46,13 +45,14 @@ pub(super) fn record(seed: usize, (time, accuracy, nll): Ending) -> RunRecord {
             validation_root: root,
             test_root: root,
         }),
-        goal: GoalSection {
-            metric: "accuracy".into(),
-            higher_is_better: true,
-            target: 0.9,
-            target_origin: "assumed".into(),
-            budget_samples: 1000,
-            evaluate_every_samples: 100,
+        goal: Goal {
+            target: Target {
+                metric: "accuracy".into(),
+                direction: Direction::HigherIsBetter,
+                value: 0.9,
+                origin: "assumed".into(),
+            },
+            budget: Budget { samples: 1000, evaluate_every: 100 },
         },
         clocks: ClockSeconds { train: 10.0, eval: 1.0, io: 0.1, total: 11.1 },
         time_to_target: Some(crossing(time)),
@@ -61,34 +61,30 @@ pub(super) fn record(seed: usize, (time, accuracy, nll): Ending) -> RunRecord {
             ("test/accuracy".to_owned(), accuracy),
             ("test/nll".to_owned(), nll),
         ]),
-        at_target: BTreeMap::new(),
         steps: 100,
         samples: 1000,
-        parameter_count: 1,
         parameters_sha256: None,
         streams: Vec::new(),
-        order: None,
-        lineage: None,
-        given_order: None,
-        facts: BTreeMap::new(),
-        warnings: Vec::new(),
         environment: Environment {
             cpus: 2,
             load_at_start: Some(1.0),
             cpu_share: Some(1.0),
             ..Environment::default()
         },
+        ..sample::record(0, root)
     }
 }
 
 fn events(accuracy: f64) -> Vec<Event> {
-    let at = |share: f64| Event::Evaluated {
-        samples: (1000.0 * share) as u64,
-        steps: (100.0 * share) as u64,
-        clocks: ClockSeconds { train: 10.0 * share, ..ClockSeconds::default() },
-        train_loss: None,
-        metrics: BTreeMap::from([("validation/accuracy".to_owned(), accuracy * share)]),
-        chain: ChainPoint { step: 0, chain: Digest::of(b"") },
+    let at = |share: f64| {
+        Event::Evaluated(Evaluation {
+            samples: (1000.0 * share) as u64,
+            steps: (100.0 * share) as u64,
+            clocks: ClockSeconds { train: 10.0 * share, ..ClockSeconds::default() },
+            train_loss: None,
+            metrics: BTreeMap::from([("validation/accuracy".to_owned(), accuracy * share)]),
+            chain: ChainPoint { step: 0, chain: Digest::of(b"") },
+        })
     };
     vec![at(0.0), at(0.5), at(1.0)]
 }
@@ -165,10 +161,12 @@ impl Made {
                 .into_iter()
                 .chain([MetricInfo::share("accuracy", 0.1).owned()])
                 .collect(),
-            metric: "accuracy".into(),
-            higher_is_better: true,
-            target: 0.9,
-            target_origin: "measured".into(),
+            target: Target {
+                metric: "accuracy".into(),
+                direction: Direction::HigherIsBetter,
+                value: 0.9,
+                origin: "measured".into(),
+            },
             budget_samples: 1000,
             train_examples: 100,
         };
@@ -182,11 +180,9 @@ impl Made {
             baseline: Some("old".into()),
             workloads: (0..self.endings.len()).map(workload).collect(),
             arms: vec![arm("old"), arm("new")],
-            provenance: Vec::new(),
-            estimates: Vec::new(),
             estimated: Vec::new(),
             stopping: self.stopping.clone(),
-            claims: self.claims.clone(),
+            sections: Sections { claims: self.claims.clone(), ..Sections::default() },
             cells: cells.iter().map(|run| run.cell.clone()).collect(),
             argv: Vec::new(),
         };
@@ -213,7 +209,7 @@ fn a_method_twice_as_fast_has_a_paired_speed_up_of_two() {
     let speed_up = arm(&analysis, "new").speed_up.as_ref().unwrap();
     assert!((speed_up.ratio - 2.0).abs() < 1e-12 && speed_up.n == 3);
     assert!(arm(&analysis, "old").speed_up.is_none());
-    assert_eq!(analysis.claims[0].verdict, "reproduced");
+    assert_eq!(analysis.claims[0].verdict.words(), "reproduced");
     assert!((analysis.claims[0].effect.unwrap() - 2.0).abs() < 1e-12);
 }
 
@@ -224,7 +220,7 @@ fn a_slower_method_does_not_reproduce_the_claim_of_speed() {
         &times(&[4.4, 6.1, 5.3]),
         vec![claim("time-to-target", 1.5)],
     );
-    assert_eq!(made.analysis().claims[0].verdict, "not reproduced");
+    assert_eq!(made.analysis().claims[0].verdict.words(), "not reproduced");
 }
 
 #[test]
@@ -233,7 +229,7 @@ fn a_censored_pair_withholds_the_ratio_and_is_never_dropped() {
     new[1].0 = None;
     let analysis =
         Made::on_one(&times(&[4.0, 6.0, 5.0]), &new, vec![claim("time-to-target", 1.1)]).analysis();
-    assert_eq!(analysis.claims[0].verdict, "inconclusive");
+    assert_eq!(analysis.claims[0].verdict.words(), "inconclusive");
     assert!(
         analysis.claims[0].reason.contains("1 of 3 pairs have a run that never reached"),
         "{}",
@@ -266,13 +262,13 @@ fn timed_verdicts_are_withheld_when_the_machine_was_busy_and_others_are_not() {
         record.environment.cpu_share = Some(0.6);
     };
     let analysis = made.analysis();
-    assert_eq!(analysis.claims[0].verdict, "inconclusive");
+    assert_eq!(analysis.claims[0].verdict.words(), "inconclusive");
     assert!(analysis.claims[0].reason.contains("busier than its cores"));
-    assert_eq!(analysis.claims[1].verdict, "reproduced");
+    assert_eq!(analysis.claims[1].verdict.words(), "reproduced");
     assert!(arm(&analysis, "new").speed_up.is_none());
     // A high load average alone is the echo of a build that has ended: the run had its core.
     made.change = |record| record.environment.load_at_start = Some(5.0);
-    assert_eq!(made.analysis().claims[0].verdict, "reproduced");
+    assert_eq!(made.analysis().claims[0].verdict.words(), "reproduced");
 }
 
 #[test]
@@ -284,14 +280,14 @@ fn a_lower_nll_speaks_for_the_method_and_a_higher_one_against_it() {
         vec![claim("test/nll", 0.05)],
     );
     let outcome = &better.analysis().claims[0];
-    assert_eq!((outcome.verdict.as_str(), outcome.scale.as_str()), ("reproduced", "difference"));
+    assert_eq!((outcome.verdict, outcome.scale), (Verdict::Reproduced, CompareBy::Difference));
     assert!((outcome.effect.unwrap() - 0.1).abs() < 1e-12);
     let worse = Made::on_one(
         &endings([0.2, 0.23, 0.2]),
         &endings([0.30, 0.32, 0.31]),
         vec![claim("test/nll", 0.05)],
     );
-    assert_eq!(worse.analysis().claims[0].verdict, "not reproduced");
+    assert_eq!(worse.analysis().claims[0].verdict.words(), "not reproduced");
 }
 
 #[test]
@@ -309,7 +305,7 @@ fn no_verdict_is_given_at_the_ceiling_or_at_chance() {
     );
     for made in [ceiling, floor] {
         let outcome = &made.analysis().claims[0];
-        assert_eq!(outcome.verdict, "inconclusive", "{}", outcome.reason);
+        assert_eq!(outcome.verdict.words(), "inconclusive", "{}", outcome.reason);
     }
 }
 
@@ -329,7 +325,7 @@ fn a_claim_of_growth_compares_effects_between_workloads() {
     assert_eq!(analysis.claims.len(), 1);
     let expected = ((-0.04 + 0.20) + (-0.05 + 0.18) + (-0.03 + 0.22)) / 3.0;
     assert!((analysis.claims[0].effect.unwrap() - expected).abs() < 1e-12);
-    assert_eq!(analysis.claims[0].verdict, "reproduced");
+    assert_eq!(analysis.claims[0].verdict.words(), "reproduced");
     assert_eq!(analysis.claims[0].workload, "w1 against w0");
 }
 
@@ -372,7 +368,7 @@ fn an_analysis_survives_json() {
             .analysis();
     let text = serde_json::to_string(&analysis).unwrap();
     assert_eq!(serde_json::from_str::<Analysis>(&text).unwrap(), analysis);
-    assert_eq!(analysis.claims[0].verdict, "inconclusive");
+    assert_eq!(analysis.claims[0].verdict.words(), "inconclusive");
     assert!(analysis.warnings.iter().any(|warning| warning.contains("fewer than 3 seeds")));
 }
 
@@ -385,7 +381,7 @@ fn an_error_halved_is_a_ratio_of_two() {
     let by_ratio = ClaimUse { by: CompareBy::Ratio, ..claim("test/nll", 1.5) };
     let made = Made::on_one(&ends([0.4, 0.6, 0.5]), &ends([0.2, 0.3, 0.25]), vec![by_ratio]);
     let outcome = &made.analysis().claims[0];
-    assert_eq!((outcome.verdict.as_str(), outcome.scale.as_str()), ("reproduced", "ratio"));
+    assert_eq!((outcome.verdict, outcome.scale), (Verdict::Reproduced, CompareBy::Ratio));
     assert!((outcome.effect.unwrap() - 2.0).abs() < 1e-12);
 }
 
@@ -423,7 +419,7 @@ fn an_interaction_is_the_difference_of_two_differences() {
     // An effect less itself.
     let outcome = &made.analysis().claims[0];
     assert_eq!(outcome.effect, Some(0.0));
-    assert_ne!(outcome.verdict, "reproduced");
+    assert_ne!(outcome.verdict.words(), "reproduced");
     assert_eq!(outcome.metric, "test/nll, less that of new against old");
 }
 
@@ -432,9 +428,9 @@ fn without_room_above_the_floor_arm_nothing_is_decided() {
     let floor = |arm: &str| ClaimUse { floor: Some(arm.into()), ..claim("test/nll", 0.01) };
     // The method itself as floor: the baseline is three deviations and more above it.
     let wide = Made::on_one(&ends([0.50, 0.51, 0.52]), &ends([0.2, 0.2, 0.21]), vec![floor("new")]);
-    assert_eq!(wide.analysis().claims[0].verdict, "reproduced");
+    assert_eq!(wide.analysis().claims[0].verdict.words(), "reproduced");
     let narrow = Made::on_one(&ends([0.2, 0.6, 0.4]), &ends([0.15, 0.5, 0.3]), vec![floor("new")]);
-    assert_eq!(narrow.analysis().claims[0].verdict, "inconclusive");
+    assert_eq!(narrow.analysis().claims[0].verdict.words(), "inconclusive");
 }
 
 #[test]
@@ -456,7 +452,7 @@ fn a_run_that_consumes_nothing_is_a_row_to_compare_with_and_has_no_time() {
     assert!(new.time_to_target.values.is_empty() && new.speed_up.is_none());
     assert_eq!((new.order_paired, new.at_budget["test/nll"].n), (None, 3));
     assert_eq!(old.time_to_target.values.len(), 3);
-    assert_eq!(analysis.claims[0].verdict, "inconclusive");
+    assert_eq!(analysis.claims[0].verdict.words(), "inconclusive");
     assert!(old.time_to_target.horizon > 0.0 && old.time_to_target.horizon.is_finite());
 }
 
@@ -467,4 +463,31 @@ fn a_claim_without_workloads_is_about_those_where_both_arms_run() {
     made.endings.push([ends([0.4, 0.6, 0.5]), Vec::new()]);
     let claims = made.analysis().claims;
     assert_eq!(claims.iter().map(|c| c.workload.as_str()).collect::<Vec<_>>(), ["w0"]);
+}
+
+#[test]
+fn the_json_of_a_suite_run_and_of_its_analysis_keeps_its_bytes() {
+    let mut made = Made::on_one(
+        &times(&[4.0, 6.0, 5.0]),
+        &times(&[2.0, 3.0, 2.5]),
+        vec![claim("time-to-target", 1.5), claim("test/nll", 0.05), claim("test/ece", 0.0)],
+    );
+    made.change = |record| {
+        if record.cell.ends_with('2') {
+            record.status = Status::Diverged;
+        }
+    };
+    let (suite, mut cells) = made.left();
+    cells[0].left = None;
+    let analysis = summarise(&suite, &cells);
+    let record = &cells[1].left.as_ref().unwrap().record;
+    insta::assert_snapshot!("suite_run", serde_json::to_string_pretty(&suite).unwrap());
+    insta::assert_snapshot!("analysis", serde_json::to_string_pretty(&analysis).unwrap());
+    insta::assert_snapshot!("record", serde_json::to_string_pretty(record).unwrap());
+    let again: SuiteRun = serde_json::from_value(serde_json::to_value(&suite).unwrap()).unwrap();
+    assert_eq!(again, suite);
+    let again: Analysis = serde_json::from_value(serde_json::to_value(&analysis).unwrap()).unwrap();
+    assert_eq!(again, analysis);
+    let again: RunRecord = serde_json::from_value(serde_json::to_value(record).unwrap()).unwrap();
+    assert_eq!(again, *record);
 }

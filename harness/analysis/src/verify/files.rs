@@ -1,6 +1,6 @@
 //! The manifest, and the events that a run wrote while it went on.
 
-use ledger::record::format::{Event, OrderSection, RunRecord};
+use ledger::record::format::{Evaluation, Event, OrderSection, RunRecord};
 use ledger::record::store::Store;
 use ledger::record::writer::entries;
 
@@ -49,7 +49,9 @@ pub(super) fn check_events(
     }
     let (mut samples, mut steps) = (0, 0);
     for (number, event) in (1..).zip(&events) {
-        let Event::Evaluated { samples: at, steps: step, chain, .. } = event else { continue };
+        let Event::Evaluated(Evaluation { samples: at, steps: step, chain, .. }) = event else {
+            continue;
+        };
         if *at < samples || *step < steps {
             return Err(format!(
                 "events.jsonl:{number}: an evaluation at {at} samples and {step} steps after one at \

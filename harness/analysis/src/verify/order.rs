@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{Check, same};
 use ledger::commitment::run_commitment;
-use ledger::digest::{Digest, parse_hex32};
+use ledger::digest::Digest;
 use ledger::merkle::Leaves;
 use ledger::order::{OrderLaw, Unit, uniform_order_into};
 use ledger::record::format::{OrderSection, RunRecord};
@@ -17,7 +17,7 @@ use ledger::transcript::replay::{read_ids, replay};
 
 pub(super) fn check(store: &Store, record: &RunRecord, order: &OrderSection) -> Vec<Check> {
     let folder = store.folder(&record.cell);
-    let seed = seed_of(order);
+    let seed = order.seed();
     let leaves = read_leaves(&folder.join("sample_ids.bin"));
     let blob = fs::read(folder.join("order.bin")).map_err(|error| format!("order.bin: {error}"));
 
@@ -145,13 +145,6 @@ fn check_uniform(
         }
     }
     Ok(())
-}
-
-fn seed_of(order: &OrderSection) -> Result<Seed, String> {
-    let hex = |text: &str| parse_hex32(text).map_err(|error| error.to_string());
-    let beacon = order.beacon.as_deref().map(ledger::seed::parse_beacon).transpose()?;
-    let (bytes, nonce) = (hex(&order.seed_hex)?, hex(&order.nonce_hex)?);
-    Ok(Seed { bytes, nonce, beacon, randomness: order.randomness })
 }
 
 /// The leaf hashes of `sample_ids.bin`, without holding the file beside them.

@@ -3,7 +3,7 @@ use crate::evidence::{SecretKey, Signature};
 use ledger::record::writer::SIGNATURES;
 
 #[path = "../../examples/sample/run.rs"]
-mod sample;
+pub(crate) mod sample;
 
 const SHAPE: sample::Shape = sample::Shape { examples: 50, epochs: 2, batch: 16, seed: 0 };
 

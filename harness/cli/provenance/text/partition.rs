@@ -10,7 +10,7 @@ use stats::provenance::index::Index;
 use stats::provenance::partition::{LONGEST, Overlap, Partition, Parts, RARE};
 use stats::provenance::{Finding, Metric, Tail};
 
-use crate::cli::Exit;
+use crate::exit::Exit;
 use crate::voice::{print_json, print_text, warn};
 
 /// Options of `palimpsest provenance text partition`.

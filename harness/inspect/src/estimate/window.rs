@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use stats::estimates::ItemOrder;
+use stats::estimates::results::Items;
 use tch::Tensor;
 
 use super::{Course, TrainedProblem};
@@ -11,15 +12,6 @@ use lab::LabError;
 use lab::orders::replayed::Replayed;
 use lab::seat::Moment;
 use lab::split::Split;
-
-/// What an order permutes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Items {
-    /// The batches that the run took, whole.
-    Batches,
-    /// Single examples; a step takes the mean over those it consumes.
-    Examples,
-}
 
 /// The last steps of a run, and the run at their start.
 #[derive(Debug)]

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::crossing::Crossing;
-use crate::digest::Digest;
+use crate::crossing::{Crossing, EvalPoint};
+use crate::digest::{Digest, parse_hex32};
 use crate::given::GivenOrder;
+use crate::goal::Goal;
 use crate::lineage::{Lineage, Origin, Parents};
 use crate::order::{OrderLaw, Unit};
 use crate::record::planned::{PlannedArm, PlannedWorkload};
-use crate::seed::Randomness;
+use crate::seed::{Randomness, Seed, hex, parse_beacon};
 use crate::settings::Values;
 use crate::transcript::{ChainPoint, EpochOrder};
 
@@ -32,6 +33,19 @@ pub enum Status {
     Failed,
 }
 
+impl Status {
+    /// The status as people read it, and as JSON has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reached => "reached",
+            Self::Censored => "censored",
+            Self::Diverged => "diverged",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// The four clocks in seconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct ClockSeconds {
@@ -43,6 +57,45 @@ pub struct ClockSeconds {
     pub io: f64,
     /// Wall time of the run.
     pub total: f64,
+}
+
+impl ClockSeconds {
+    /// Share of the total that no clock accounts for.
+    #[must_use]
+    pub fn unaccounted(&self) -> f64 {
+        if self.total > 0.0 { 1.0 - (self.train + self.eval + self.io) / self.total } else { 0.0 }
+    }
+}
+
+/// What a run leaves on every look at the model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Samples seen.
+    pub samples: u64,
+    /// Steps taken.
+    pub steps: u64,
+    /// Clocks at this point.
+    pub clocks: ClockSeconds,
+    /// Loss of the last training batch; absent before the first.
+    pub train_loss: Option<f64>,
+    /// `validation/accuracy`, …; `test/…` at the first evaluation at the target and at the end.
+    /// Values that are not finite are left out.
+    pub metrics: BTreeMap<String, f64>,
+    /// Step chain of the transcript at this point.
+    pub chain: ChainPoint,
+}
+
+impl Evaluation {
+    /// One metric of it, as a point of a curve; one that is left out was not finite.
+    #[must_use]
+    pub fn point(&self, metric: &str) -> EvalPoint {
+        EvalPoint {
+            train_seconds: self.clocks.train,
+            samples: self.samples,
+            steps: self.steps,
+            value: self.metrics.get(metric).copied().unwrap_or(f64::NAN),
+        }
+    }
 }
 
 /// The order section.
@@ -82,6 +135,64 @@ pub struct OrderSection {
     pub epochs: Vec<EpochOrder>,
 }
 
+/// What of an order is known before its first step.
+#[derive(Debug, Clone, Copy)]
+pub struct Committed<'a> {
+    /// Law of the order.
+    pub law: OrderLaw,
+    /// The seed.
+    pub seed: &'a Seed,
+    /// Number of training examples.
+    pub examples: u64,
+    /// Merkle root of the training split.
+    pub dataset_root: Digest,
+    /// Digest of the resolved cell.
+    pub config_hash: Digest,
+    /// Epochs committed to.
+    pub epochs: u32,
+    /// h₀.
+    pub commitment: Digest,
+    /// Place and digest of the commitment in the store's index.
+    pub index: Option<IndexPlace>,
+}
+
+impl OrderSection {
+    /// The section of an order of samples: what was committed to, and what was consumed.
+    #[must_use]
+    pub fn of(committed: &Committed<'_>, chain: Vec<ChainPoint>, epochs: Vec<EpochOrder>) -> Self {
+        let Committed { law, seed, examples, dataset_root, config_hash, .. } = *committed;
+        Self {
+            version: 1,
+            law,
+            unit: Unit::Sample,
+            randomness: seed.randomness,
+            examples,
+            seed_hex: Digest(seed.bytes).to_string(),
+            nonce_hex: Digest(seed.nonce).to_string(),
+            beacon: seed.beacon.as_deref().map(hex),
+            seed_commit: seed.commit(),
+            dataset_root,
+            config_hash,
+            epochs_planned: committed.epochs,
+            commitment: committed.commitment,
+            index: committed.index,
+            chain,
+            epochs,
+        }
+    }
+
+    /// The seed.
+    ///
+    /// # Errors
+    /// When seed, nonce or beacon is not what it should be.
+    pub fn seed(&self) -> Result<Seed, String> {
+        let beacon = self.beacon.as_deref().map(parse_beacon).transpose()?;
+        let bytes = |text: &str| parse_hex32(text).map_err(|error| error.to_string());
+        let (bytes, nonce) = (bytes(&self.seed_hex)?, bytes(&self.nonce_hex)?);
+        Ok(Seed { bytes, nonce, beacon, randomness: self.randomness })
+    }
+}
+
 /// A line of the store's commitment index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexPlace {
@@ -107,23 +218,6 @@ pub struct DataSection {
     pub validation_root: Digest,
     /// Merkle root of the test split.
     pub test_root: Digest,
-}
-
-/// Target and budget of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct GoalSection {
-    /// Metric, on the validation split.
-    pub metric: String,
-    /// Whether larger is better.
-    pub higher_is_better: bool,
-    /// Target value.
-    pub target: f64,
-    /// Where the target comes from.
-    pub target_origin: String,
-    /// Budget in samples.
-    pub budget_samples: u64,
-    /// Distance of the evaluation grid.
-    pub evaluate_every_samples: u64,
 }
 
 /// What a reader needs to rerun.
@@ -213,7 +307,7 @@ pub struct RunRecord {
     /// Data.
     pub data: Option<DataSection>,
     /// Target and budget.
-    pub goal: GoalSection,
+    pub goal: Goal,
     /// Clocks.
     pub clocks: ClockSeconds,
     /// Crossing of the target.
@@ -255,18 +349,12 @@ impl RunRecord {
     /// The workload and the arm as they were planned, labelled by their ids.
     #[must_use]
     pub fn planned(&self) -> (PlannedWorkload, PlannedArm) {
-        let goal = &self.goal;
         let workload = PlannedWorkload {
             label: self.workload.clone(),
             id: self.workload.clone(),
             settings: self.workload_settings.clone(),
             metrics: Vec::new(),
-            metric: goal.metric.clone(),
-            higher_is_better: goal.higher_is_better,
-            target: goal.target,
-            target_origin: goal.target_origin.clone(),
-            budget_samples: goal.budget_samples,
-            evaluate_every_samples: goal.evaluate_every_samples,
+            goal: self.goal.clone(),
         };
         let arm = PlannedArm {
             label: self.method.clone(),
@@ -316,20 +404,7 @@ pub enum Event {
         commitment: Digest,
     },
     /// An evaluation.
-    Evaluated {
-        /// Samples seen.
-        samples: u64,
-        /// Steps taken.
-        steps: u64,
-        /// Clocks at this point.
-        clocks: ClockSeconds,
-        /// Loss of the last batch.
-        train_loss: Option<f64>,
-        /// Metrics.
-        metrics: BTreeMap<String, f64>,
-        /// Step chain.
-        chain: ChainPoint,
-    },
+    Evaluated(Evaluation),
     /// The run is over.
     Ended {
         /// How.

@@ -1,17 +1,25 @@
 //! What the id and the commitment of a cell are taken over.
+//!
+//! What of a planned workload and arm decides a run is named field by field below: whoever adds a
+//! field to them is asked by the compiler whether it does.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::digest::Digest;
+use crate::given::GivenOrder;
+use crate::goal::{Budget, Goal, Target};
 use crate::lineage::Parents;
 use crate::record::planned::{PlannedArm, PlannedWorkload};
+use crate::settings::Values;
 
 /// What a cell's id is taken over (contract, section 6).
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct CellKey<'a> {
     /// The workload, resolved.
+    #[serde(serialize_with = "workload")]
     pub workload: &'a PlannedWorkload,
     /// The arm, resolved.
+    #[serde(serialize_with = "arm")]
     pub arm: &'a PlannedArm,
     /// Cell ids of its parents; left out for a run without any.
     #[serde(skip_serializing_if = "Parents::is_empty")]
@@ -28,8 +36,10 @@ pub struct CellKey<'a> {
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Config<'a> {
     /// The workload, resolved.
+    #[serde(serialize_with = "workload")]
     pub workload: &'a PlannedWorkload,
     /// The arm, resolved.
+    #[serde(serialize_with = "arm")]
     pub arm: &'a PlannedArm,
     /// Cell ids of its parents; left out for a run without any.
     #[serde(skip_serializing_if = "Parents::is_empty")]
@@ -40,6 +50,49 @@ pub struct Config<'a> {
     pub code: &'a str,
     /// Name of the device.
     pub device: &'a str,
+}
+
+/// What of a workload decides its runs.
+#[derive(Serialize)]
+struct WorkloadIdentity<'a> {
+    id: &'a str,
+    settings: &'a Values,
+    metric: &'a str,
+    higher_is_better: bool,
+    target: f64,
+    budget_samples: u64,
+    evaluate_every_samples: u64,
+}
+
+/// What of an arm decides its runs. Its parents have their part by their own ids.
+#[derive(Serialize)]
+struct ArmIdentity<'a> {
+    method: &'a str,
+    settings: &'a Values,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order: Option<&'a GivenOrder>,
+}
+
+fn workload<S: Serializer>(planned: &PlannedWorkload, serializer: S) -> Result<S::Ok, S::Error> {
+    let PlannedWorkload { label: _, id, settings, metrics: _, goal } = planned;
+    let Goal { target, budget } = goal;
+    let Target { metric, direction, value, origin: _ } = target;
+    let Budget { samples, evaluate_every } = budget;
+    let identity = WorkloadIdentity {
+        id,
+        settings,
+        metric,
+        higher_is_better: direction.is_higher(),
+        target: *value,
+        budget_samples: *samples,
+        evaluate_every_samples: *evaluate_every,
+    };
+    identity.serialize(serializer)
+}
+
+fn arm<S: Serializer>(planned: &PlannedArm, serializer: S) -> Result<S::Ok, S::Error> {
+    let PlannedArm { label: _, method, settings, on: _, parents: _, order } = planned;
+    ArmIdentity { method, settings, order: order.as_ref() }.serialize(serializer)
 }
 
 impl CellKey<'_> {
@@ -61,3 +114,6 @@ impl Config<'_> {
         Digest::of_json(self)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Confidence sequences, planned power, bounds of a spread, and the best of k.
 
-use ledger::crossing::Direction;
+use ledger::goal::Direction;
 use ledger::streams::{normal_f64, unit_f64};
 use stats::best_of::expected_best;
 use stats::bootstrap::Resampling;

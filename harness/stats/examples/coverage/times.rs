@@ -1,6 +1,7 @@
 //! Reach rates, censored times, and times to target.
 
-use ledger::crossing::{Direction, EvalPoint, crossing};
+use ledger::crossing::{EvalPoint, crossing};
+use ledger::goal::Direction;
 use ledger::streams::{normal_f64, unit_f64};
 use statrs::distribution::{Binomial, Discrete as _};
 use stats::interval::{median, wilson as wilson_interval};

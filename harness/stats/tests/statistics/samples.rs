@@ -1,6 +1,7 @@
 //! Statistics of one sample and of pairs.
 
-use ledger::crossing::{Direction, EvalPoint, crossing, isotonic};
+use ledger::crossing::{EvalPoint, crossing, isotonic};
+use ledger::goal::Direction;
 use serde_json::Value;
 use stats::interval::{geometric_mean, mean, median, wilson};
 use stats::iqm::interquartile_mean;

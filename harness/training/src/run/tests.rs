@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use ledger::catalogue::Schedule;
 use ledger::digest::Digest;
+use ledger::goal::{Budget, Direction, Target};
 use ledger::order::OrderLaw;
+use ledger::record::format::ClockSeconds;
 use ledger::streams::Streams;
 use tch::Device;
 
@@ -157,7 +159,7 @@ impl Setting {
         Self { network, recipe, hand, diary, seen: Rc::default() }
     }
 
-    fn train(&mut self, samples: u64) -> Result<Clocks, LabError> {
+    fn train(&mut self, samples: u64) -> Result<ClockSeconds, LabError> {
         let split = |groups: Vec<u32>| Split { groups, ..trial::split(&[6]).unwrap() };
         let splits = Splits {
             train: split(Vec::new()),
@@ -168,7 +170,12 @@ impl Setting {
         let streams = trial::streams();
         let mut clock = Clock::start(self.hand.clone(), Device::Cpu);
         let judge = Watch(self.hand.clone(), Rc::clone(&self.seen));
-        let target = Target { metric: "first".into(), value: 1e9, higher_is_better: true };
+        let target = Target {
+            metric: "first".into(),
+            direction: Direction::HigherIsBetter,
+            value: 1e9,
+            origin: String::new(),
+        };
         Run {
             network: &mut self.network,
             recipe: &mut self.recipe,
@@ -187,7 +194,7 @@ impl Setting {
             clock: &mut clock,
             part: WHOLE,
         }
-        .train(&mut |_, _| Ok(()))?;
+        .train(&mut |_| Ok(()))?;
         Ok(clock.read())
     }
 }

@@ -1,11 +1,14 @@
 use super::*;
 use crate::regress::decide::{Decision, FloorAt, decide};
 use crate::regress::{Report, Rule, Verdict};
+use crate::suite::Sections;
 use crate::suite_run::{RunArm, RunWorkload};
+use crate::summary;
 use ledger::catalogue::MetricInfo;
 use ledger::crossing::Crossing;
+use ledger::goal::Target;
 use ledger::order::{OrderLaw, Unit};
-use ledger::record::format::{ClockSeconds, DataSection, Environment, GoalSection, RECORD_VERSION};
+use ledger::record::format::{ClockSeconds, Environment};
 use ledger::seed::Randomness;
 use ledger::transcript::EpochOrder;
 
@@ -27,17 +30,17 @@ fn suite() -> SuiteRun {
             label: "digits".into(),
             title: String::new(),
             metrics: vec![metric("accuracy", true), metric("nll", false)],
-            metric: "accuracy".into(),
-            higher_is_better: true,
-            target: 0.9,
-            target_origin: "assumed".into(),
+            target: Target {
+                metric: "accuracy".into(),
+                direction: Direction::HigherIsBetter,
+                value: 0.9,
+                origin: "assumed".into(),
+            },
             budget_samples: 1000,
             train_examples: 100,
         }],
         arms: vec![RunArm { label: "sgd".into(), method: "m".into(), settings: BTreeMap::new() }],
-        claims: Vec::new(),
-        provenance: Vec::new(),
-        estimates: Vec::new(),
+        sections: Sections::default(),
         estimated: Vec::new(),
         stopping: None,
         cells: Vec::new(),
@@ -80,33 +83,7 @@ fn order_of(epochs: &[&str]) -> OrderSection {
 fn record() -> RunRecord {
     let root = Digest::of(b"data");
     RunRecord {
-        version: RECORD_VERSION,
         cell: "00".into(),
-        suite: "made-up".into(),
-        suite_digest: root,
-        workload: "w".into(),
-        workload_settings: BTreeMap::new(),
-        method: "m".into(),
-        settings: BTreeMap::new(),
-        seed: "0".into(),
-        status: Status::Reached,
-        error: None,
-        data: Some(DataSection {
-            name: "d".into(),
-            origin: "official".into(),
-            classes: Some(10),
-            train_root: root,
-            validation_root: root,
-            test_root: root,
-        }),
-        goal: GoalSection {
-            metric: "accuracy".into(),
-            higher_is_better: true,
-            target: 0.9,
-            target_origin: "assumed".into(),
-            budget_samples: 1000,
-            evaluate_every_samples: 100,
-        },
         clocks: ClockSeconds { train: 10.0, eval: 1.0, io: 0.25, total: 11.5 },
         time_to_target: Some(Crossing {
             isotonic: Some(7.5),
@@ -121,17 +98,8 @@ fn record() -> RunRecord {
             ("train-loss".to_owned(), 0.5),
             ("validation/accuracy".to_owned(), 0.9375),
         ]),
-        at_target: BTreeMap::new(),
-        steps: 100,
-        samples: 1000,
-        parameter_count: 1,
         parameters_sha256: Some(root),
-        streams: Vec::new(),
         order: Some(order_of(&["one", "two"])),
-        lineage: None,
-        given_order: None,
-        facts: BTreeMap::new(),
-        warnings: Vec::new(),
         environment: Environment {
             device: "cpu".into(),
             cpu: "made-up".into(),
@@ -143,6 +111,7 @@ fn record() -> RunRecord {
             git_commit: Some("abc".into()),
             ..Environment::default()
         },
+        ..summary::tests::record(0, (Some(7.5), 0.9375, 0.125))
     }
 }
 
@@ -382,8 +351,8 @@ fn the_config_is_what_the_suite_sets_and_not_what_the_code_made_of_it() {
     assert_eq!(plain, config(|record| record.environment.code_digest = "other".into()));
     assert_eq!(plain, config(|record| record.order = None));
     assert_eq!(plain, config(|record| record.clocks.train = 99.0));
-    assert_ne!(plain, config(|record| record.goal.target = 0.95));
-    assert_ne!(plain, config(|record| record.goal.budget_samples = 2000));
+    assert_ne!(plain, config(|record| record.goal.target.value = 0.95));
+    assert_ne!(plain, config(|record| record.goal.budget.samples = 2000));
     assert_ne!(plain, config(|record| record.seed = "1".into()));
     assert_ne!(plain, config(|record| record.method = "other".into()));
 }

@@ -5,7 +5,7 @@ use crate::regress::align::Aligned;
 use crate::regress::metric::{Class, MetricName, Value};
 use crate::regress::report::{Effect, Row, Verdict};
 use crate::regress::rule::{Rule, Test};
-use ledger::crossing::Direction;
+use ledger::goal::Direction;
 use stats::StatsError;
 use stats::equivalence::equivalence;
 use stats::interval::Interval;

@@ -37,7 +37,7 @@ pub fn ladder(
     let barred =
         |test: &&MembershipUse| test.curve.is_none() && test.expect.log10_p_at_most.is_some();
     let mut measured = Vec::new();
-    for test in suite.provenance.iter().filter(barred) {
+    for test in suite.sections.provenance.iter().filter(barred) {
         for (at, seed) in seeds.iter().enumerate() {
             let bench = Bench { suite, seeds: &seeds, at, records, evidence };
             let climbed = bench.prepare(test).and_then(|prepared| {

@@ -1,6 +1,5 @@
 use super::super::tests::{Ending, Made, claim};
 use super::*;
-use crate::suite::Expected;
 
 /// Runs whose new arm lowers the NLL by these gains, one per seed.
 fn made(gains: &[f64], least_gain: f64, most: usize) -> Made {
@@ -20,7 +19,7 @@ fn a_clear_claim_is_over_and_its_numbers_are_those_of_the_seed_that_settled_it()
     let (suite, cells) = made.left();
     assert!(over(&suite, &cells).unwrap());
     let outcome = made.analysis().claims.remove(0);
-    assert_eq!(outcome.verdict, "reproduced");
+    assert_eq!(outcome.verdict.words(), "reproduced");
     let after = stop(&CLEAR, ClaimKind::Superior { smallest_effect: 0.05 }, Stopping::planned(20));
     let after = after.unwrap().settled_after.unwrap();
     assert!(after < CLEAR.len(), "{after}");
@@ -47,12 +46,12 @@ fn noise_goes_on_and_what_can_never_be_settled_holds_nothing_up() {
     assert!(!over(&suite, &cells).unwrap());
 
     let (mut suite, cells) = made(&CLEAR, 0.05, 20).left();
-    let mut second = suite.claims[0].clone();
+    let mut second = suite.sections.claims[0].clone();
     second.cannot_decide = Some("too small".into());
-    suite.claims.push(second);
+    suite.sections.claims.push(second);
     assert!(over(&suite, &cells).unwrap());
     // Nothing that could be settled: all seeds run.
-    suite.claims.remove(0);
+    suite.sections.claims.remove(0);
     assert!(!over(&suite, &cells).unwrap());
 }
 
@@ -71,7 +70,7 @@ fn disturbed_times_are_withheld_as_the_verdict_rules_do() {
     let (suite, cells) = made.left();
     assert!(!over(&suite, &cells).unwrap());
     let outcome = made.analysis().claims.remove(0);
-    assert_eq!(outcome.verdict, "inconclusive");
+    assert_eq!(outcome.verdict.words(), "inconclusive");
     assert!(outcome.reason.contains("busier than its cores"), "{}", outcome.reason);
 }
 
@@ -107,25 +106,25 @@ fn a_verdict_is_held_to_the_expected_one() {
     for (gains, expect, is) in [
         (CLEAR, None, Standing::Holds),
         (against, None, Standing::Broken),
-        (against, Some(Expected::NotReproduced), Standing::Holds),
-        (CLEAR, Some(Expected::NotReproduced), Standing::Broken),
-        (CLEAR, Some(Expected::Inconclusive), Standing::Broken),
+        (against, Some(Verdict::NotReproduced), Standing::Holds),
+        (CLEAR, Some(Verdict::NotReproduced), Standing::Broken),
+        (CLEAR, Some(Verdict::Inconclusive), Standing::Broken),
     ] {
         let mut made = made(&gains, 0.05, 20);
         made.stopping = None;
         let (mut suite, cells) = made.left();
-        suite.claims[0].expect = expect;
+        suite.sections.claims[0].expect = expect;
         let outcome = claims::judge_all(&suite, &cells).remove(0);
         assert_eq!(standing(&outcome), is, "{expect:?}: {outcome:?}");
     }
     let (mut suite, cells) = made(&CLEAR[..2], 0.05, 20).left();
     let mut is = |expect| {
-        suite.claims[0].expect = expect;
+        suite.sections.claims[0].expect = expect;
         standing(&claims::judge_all(&suite, &cells)[0])
     };
     assert_eq!(is(None), Standing::Undecided);
-    assert_eq!(is(Some(Expected::NotReproduced)), Standing::Undecided);
-    assert_eq!(is(Some(Expected::Inconclusive)), Standing::Holds);
+    assert_eq!(is(Some(Verdict::NotReproduced)), Standing::Undecided);
+    assert_eq!(is(Some(Verdict::Inconclusive)), Standing::Holds);
 }
 
 #[test]

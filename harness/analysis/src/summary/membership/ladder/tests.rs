@@ -4,6 +4,7 @@ use crate::suite_run::{RunArm, RunCell, RunWorkload};
 use crate::summary::membership::{ScoreKind, TestOutcome, judge};
 use crate::summary::tests::record;
 use ledger::digest::Digest;
+use ledger::goal::{Direction, Target};
 use ledger::lineage::CellName;
 use ledger::order::{OrderLaw, Unit, order_hash, uniform_order};
 use ledger::record::format::OrderSection;
@@ -76,17 +77,17 @@ fn made(tests: Vec<MembershipUse>) -> Made {
             label: "w".into(),
             title: String::new(),
             metrics: Vec::new(),
-            metric: "accuracy".into(),
-            higher_is_better: true,
-            target: 0.9,
-            target_origin: "measured".into(),
+            target: Target {
+                metric: "accuracy".into(),
+                direction: Direction::HigherIsBetter,
+                value: 0.9,
+                origin: "measured".into(),
+            },
             budget_samples: 600,
             train_examples: 600,
         }],
         arms: vec![RunArm { label: "a".into(), method: "m".into(), settings: BTreeMap::new() }],
-        claims: Vec::new(),
-        provenance: tests,
-        estimates: Vec::new(),
+        sections: crate::suite::Sections { provenance: tests, ..Default::default() },
         estimated: Vec::new(),
         stopping: None,
         cells: cells.collect(),
