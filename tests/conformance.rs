@@ -262,7 +262,7 @@ fn what_a_workload_offers_is_what_its_data_hold_and_its_sizes_are_theirs() {
     for entry in all_workloads() {
         let files = match entry.workload.data {
             DataName::Set(name) => data::catalogue::find(name).unwrap().files,
-            DataName::Generated => &[],
+            DataName::Generated | DataName::GeneratedAs(_) => &[],
         };
         if !files.is_empty() {
             continue;

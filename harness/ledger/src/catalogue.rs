@@ -105,6 +105,8 @@ pub enum DataName {
     Set(&'static str),
     /// Made by the workload itself, from its settings and fixed numbers; there is no file.
     Generated,
+    /// The same, under a name that records give it.
+    GeneratedAs(&'static str),
 }
 
 impl DataName {
@@ -112,7 +114,7 @@ impl DataName {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Set(name) => name,
+            Self::Set(name) | Self::GeneratedAs(name) => name,
             Self::Generated => "generated",
         }
     }

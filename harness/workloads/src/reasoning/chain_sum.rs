@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use data::puzzles::Sizes;
 use data::puzzles::chain_sum::ChainSum;
-use ledger::catalogue::MetricInfo;
+use ledger::catalogue::{DataName, MetricInfo};
 use ledger::settings;
 use ledger::settings::Range;
 
@@ -52,6 +52,7 @@ const METRICS: &[MetricInfo] = &[
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
     title: "running sums modulo 5, answers checked by a verifier, GPT of 2 blocks",
+    data: DataName::GeneratedAs("chain-sum"),
     metrics: METRICS,
     target: 0.9,
     budget_epochs: 1.6,

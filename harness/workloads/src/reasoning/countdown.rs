@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use data::puzzles::Sizes;
 use data::puzzles::countdown::Countdown;
-use ledger::catalogue::MetricInfo;
+use ledger::catalogue::{DataName, MetricInfo};
 use ledger::settings;
 use ledger::settings::Range;
 
@@ -44,6 +44,7 @@ const METRICS: &[MetricInfo] = &[
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
     title: "expressions that make a target, checked by a verifier, GPT of 2 blocks",
+    data: DataName::GeneratedAs("countdown"),
     metrics: METRICS,
     target: 0.6,
     budget_epochs: 3.2,

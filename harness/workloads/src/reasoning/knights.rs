@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use data::puzzles::Sizes;
 use data::puzzles::knights::Knights;
-use ledger::catalogue::MetricInfo;
+use ledger::catalogue::{DataName, MetricInfo};
 use ledger::settings;
 use ledger::settings::Range;
 
@@ -46,6 +46,7 @@ const METRICS: &[MetricInfo] = &[
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
     title: "knights and knaves, answers checked by a verifier, GPT of 2 blocks",
+    data: DataName::GeneratedAs("knights"),
     metrics: METRICS,
     target: 0.4,
     budget_epochs: 6.0,

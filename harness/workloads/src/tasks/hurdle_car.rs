@@ -20,7 +20,7 @@
 
 use std::collections::BTreeMap;
 
-use ledger::catalogue::MetricInfo;
+use ledger::catalogue::{DataName, MetricInfo};
 use ledger::seed::Seed;
 use ledger::streams::{Streams, unit_f64};
 use rand_pcg::Pcg64;
@@ -49,6 +49,7 @@ const METRICS: &[MetricInfo] = &[
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
     title: "car through gaps of given width and distance, linear-tanh policy by REINFORCE",
+    data: DataName::GeneratedAs("hurdle-car"),
     metrics: METRICS,
     target: 0.35,
     budget_epochs: 1.2,

@@ -18,7 +18,7 @@
 
 use std::collections::BTreeMap;
 
-use ledger::catalogue::MetricInfo;
+use ledger::catalogue::{DataName, MetricInfo};
 use tch::{Kind, TchError, Tensor};
 
 use crate::shared::tasks::{self, Tasks};
@@ -43,6 +43,7 @@ const METRICS: &[MetricInfo] =
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
     title: "task space of 10 × 10 cells that open one after another, table of competences",
+    data: DataName::GeneratedAs("task-grid"),
     metrics: METRICS,
     target: 0.2,
     budget_epochs: 2.0,
