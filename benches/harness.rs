@@ -13,7 +13,7 @@ use ledger::goal::{Budget, Direction, Target};
 use ledger::transcript::Transcript;
 use tch::Device;
 use training::clock::{Clock, Monotonic};
-use training::judge::{Judge, Look};
+use training::judge::{EvaluationRequest, Judge};
 use training::run::{Run, WHOLE};
 use training::splits::Splits;
 
@@ -89,7 +89,7 @@ impl Harness {
 struct Nothing;
 
 impl Judge for Nothing {
-    fn metrics(&self, _: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
+    fn metrics(&self, _: &EvaluationRequest<'_>) -> Result<BTreeMap<String, f64>, LabError> {
         Ok(BTreeMap::new())
     }
 }

@@ -4,7 +4,7 @@ use lab::generate::{Choice, Generated, Options, generate};
 use lab::models::gpt::{Gpt, Shape, gpt};
 use lab::network::Network;
 use lab::optim::adamw::{Adamw, AdamwSettings};
-use lab::seat::{Gradients, Moment, Optimizer as _};
+use lab::seat::{Gradients, Optimizer as _, StepInfo};
 use tch::{Device, Kind, Tensor};
 use training::clock::{Monotonic, Time as _};
 
@@ -95,7 +95,7 @@ impl Rollouts {
         let leaves: Vec<_> = self.network.parameters.iter().map(|p| &p.tensor).collect();
         let tensors = Tensor::run_backward(&[loss], &leaves, false, false);
         let gradients = Gradients { active: self.parameters.clone(), tensors };
-        let moment = Moment {
+        let now = StepInfo {
             step: self.round,
             total_steps: u64::MAX,
             epoch: 0,
@@ -104,6 +104,6 @@ impl Rollouts {
             pass: 0,
         };
         let parameters = &self.network.parameters;
-        tch::no_grad(|| self.rule.update(parameters, &gradients, &moment)).unwrap();
+        tch::no_grad(|| self.rule.update(parameters, &gradients, &now)).unwrap();
     }
 }

@@ -4,7 +4,7 @@ use lab::models::cnn::{Shape, cnn};
 use lab::models::gpt::{self, gpt};
 use lab::models::mlp::mlp;
 use lab::network::Network;
-use lab::objectives::Natural;
+use lab::objectives::DefaultLoss;
 use lab::split::Split;
 use ledger::seed::Seed;
 use ledger::streams::{self, Streams};
@@ -21,7 +21,7 @@ pub struct Task {
     /// An example as stored: numbers in a row, H × W × C, or tokens in a row.
     pub shape: &'static [i64],
     /// The loss, which says what the numbers are.
-    pub loss: Natural,
+    pub loss: DefaultLoss,
     /// Builds the network.
     pub network: fn(&Streams) -> Network,
 }
@@ -31,7 +31,7 @@ pub const DIGITS_MLP: Task = Task {
     name: "digits-mlp",
     examples: 1_197,
     shape: &[64],
-    loss: Natural::Classes,
+    loss: DefaultLoss::Classes,
     network: |streams| mlp(&[64, 128, 128, 10], streams, Device::Cpu).unwrap(),
 };
 
@@ -40,7 +40,7 @@ pub const MNIST_CNN: Task = Task {
     name: "mnist-cnn",
     examples: 5_400,
     shape: &[28, 28, 1],
-    loss: Natural::Classes,
+    loss: DefaultLoss::Classes,
     network: |streams| {
         let shape = Shape { channels: 1, side: 28, widths: [16, 32, 64], classes: 10, norm: false };
         cnn(shape, streams, Device::Cpu).unwrap()
@@ -52,7 +52,7 @@ pub const GPT_XS: Task = Task {
     name: "gpt-xs",
     examples: 4_096,
     shape: &[32],
-    loss: Natural::Tokens,
+    loss: DefaultLoss::Tokens,
     network: |streams| gpt(gpt::Shape::xs(TOKENS, 32), streams, Device::Cpu).unwrap(),
 };
 
@@ -61,7 +61,7 @@ pub const GPT_S: Task = Task {
     name: "gpt-s",
     examples: 4_096,
     shape: &[64],
-    loss: Natural::Tokens,
+    loss: DefaultLoss::Tokens,
     network: |streams| gpt(gpt::Shape::s(TOKENS, 64), streams, Device::Cpu).unwrap(),
 };
 
@@ -96,7 +96,7 @@ impl Task {
     #[must_use]
     pub fn split(&self, examples: u32) -> Split {
         let rows = i64::from(examples);
-        if self.loss == Natural::Tokens {
+        if self.loss == DefaultLoss::Tokens {
             let ids = Tensor::arange(rows * self.shape[0], (Kind::Int64, Device::Cpu));
             let stored = (&ids * &ids * 5 + &ids * 3).remainder(TOKENS as i64);
             let labels = ids.remainder(TOKENS as i64);

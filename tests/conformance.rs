@@ -6,8 +6,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use lab::LabError;
-use lab::material::Material;
 use lab::method::Entry;
+use lab::side_info::SideInfo;
 use lab::trial;
 use ledger::catalogue::DataName;
 use ledger::digest::Digest;
@@ -16,7 +16,7 @@ use methods::REGISTRY;
 use serde_json::json;
 use tch::Device;
 use training::splits::Splits;
-use training::trial::{Stage, Trace, Trial};
+use training::trial::{Fixture, Trace, Trial};
 use training::workload;
 
 use crate::style::code_lines;
@@ -66,7 +66,7 @@ fn smoke_settings(entry: &Entry) -> Values {
 }
 
 /// The cheapest place that offers all a method needs; `None` where images in classes do.
-fn stage(entry: &Entry) -> Option<Stage> {
+fn fixture(entry: &Entry) -> Option<Fixture> {
     let needs = entry.method.needs;
     let lacks = |id: &str| {
         let workload = workloads::find(id).unwrap_or_else(|| panic!("no workload {id}"));
@@ -77,7 +77,10 @@ fn stage(entry: &Entry) -> Option<Stage> {
     let (id, settings) = found.unwrap_or_else(|| panic!("{}: nothing offers {needs:?}", entry.id));
     let settings: Values = serde_json::from_str(settings).unwrap();
     let workload = workloads::find(id).unwrap();
-    Some(Stage::new(workload, &settings, sources()).unwrap_or_else(|error| panic!("{id}: {error}")))
+    Some(
+        Fixture::new(workload, &settings, sources())
+            .unwrap_or_else(|error| panic!("{id}: {error}")),
+    )
 }
 
 /// A few steps of a method, with what it started from.
@@ -90,18 +93,18 @@ struct Smoke {
 fn smoke(entry: &Entry, seed: u64) -> Smoke {
     let settings = smoke_settings(entry);
     let fails = |error: LabError| -> ! { panic!("{}: {error}", entry.id) };
-    match stage(entry) {
+    match fixture(entry) {
         None => {
             let trial = Trial { seed, ..IMAGES };
             let trace = trial.run(entry.method, &settings).unwrap_or_else(|error| fails(error));
             let start = trial.network().unwrap().digest().unwrap();
             Smoke { trace, start, examples: IMAGES.examples }
         }
-        Some(stage) => {
+        Some(fixture) => {
             let samples = 4 * batch_size(entry);
-            let trace = stage.run(entry.method, &settings, samples, seed);
-            let start = stage.network(seed).unwrap_or_else(|error| fails(error));
-            let examples = stage.ready().identity.sample_ids.len();
+            let trace = fixture.run(entry.method, &settings, samples, seed);
+            let start = fixture.network(seed).unwrap_or_else(|error| fails(error));
+            let examples = fixture.ready().identity.sample_ids.len();
             Smoke {
                 trace: trace.unwrap_or_else(|error| fails(error)),
                 start: start.digest().unwrap(),
@@ -267,11 +270,11 @@ fn what_a_workload_offers_is_what_its_data_hold_and_its_sizes_are_theirs() {
         if !files.is_empty() {
             continue;
         }
-        let stage = Stage::generated(entry, &Values::new()).unwrap();
-        let found: BTreeSet<_> = stage.ready().offers().into_iter().collect();
+        let fixture = Fixture::generated(entry, &Values::new()).unwrap();
+        let found: BTreeSet<_> = fixture.ready().offers().into_iter().collect();
         let said: BTreeSet<_> = entry.workload.offers.iter().copied().collect();
         assert_eq!(said, found, "{}", entry.id);
-        let Splits { train, validation, test, .. } = &stage.ready().splits;
+        let Splits { train, validation, test, .. } = &fixture.ready().splits;
         let sizes = [train, validation, test].map(|split| u32::try_from(split.len()).unwrap());
         assert_eq!(sizes, entry.workload.split_sizes, "{}", entry.id);
     }
@@ -288,8 +291,8 @@ fn no_network_is_built_from_settings_that_cannot_be_read() {
         if values.is_empty() || entry.id == "quad" {
             continue;
         }
-        let (material, streams) = (Material::default(), trial::streams());
-        let network = (entry.workload.network)(&values, &material, &streams, Device::Cpu);
+        let (side, streams) = (SideInfo::default(), trial::streams());
+        let network = (entry.workload.network)(&values, &side, &streams, Device::Cpu);
         assert!(matches!(network, Err(LabError::Setting(_))), "{}: {network:?}", entry.id);
     }
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use analysis::plan::{Overrides, Plan, plan};
-use lab::seat::{OrderSource, Task};
+use lab::seat::{OrderSource, TaskInfo};
 use ledger::catalogue::Catalogue;
 use ledger::digest::Digest;
 use ledger::goal::Goal;
@@ -168,14 +168,14 @@ fn without_warm_up(cell: &Cell, method: &str, seed: u64) -> Digest {
     let streams = Streams::new(effective_seed);
     let settings = &cell.plan.workloads[0].settings;
     let mut network =
-        (cell.workload.workload.network)(settings, &cell.ready.material, &streams, Device::Cpu)
+        (cell.workload.workload.network)(settings, &cell.ready.side, &streams, Device::Cpu)
             .unwrap();
-    let task = Task {
+    let task = TaskInfo {
         method,
         workload: "digits-mlp",
         network: &network,
         examples,
-        material: &cell.ready.material,
+        side: &cell.ready.side,
         teacher: None,
         budget_samples: cell.goal.budget.samples,
         streams: &streams,
@@ -186,7 +186,7 @@ fn without_warm_up(cell: &Cell, method: &str, seed: u64) -> Digest {
         network: &mut network,
         recipe: &mut recipe,
         splits: &cell.ready.splits,
-        loss: cell.ready.material.loss,
+        loss: cell.ready.side.loss,
         judge: Some(cell.ready.judge.as_ref()),
         source: OrderSource {
             effective_seed: &effective_seed,

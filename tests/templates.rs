@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use lab::method;
 use lab::trial::with;
-use training::trial::Stage;
+use training::trial::Fixture;
 use training::workload;
 
 use crate::support::{Bench, root};
@@ -78,15 +78,15 @@ fn every_template_is_tried_and_names_its_copy() {
 
 #[test]
 fn methods_train_on_the_template_of_workloads_as_it_is() {
-    let stage = Stage::generated(&WORKLOAD, &with([])).unwrap();
+    let fixture = Fixture::generated(&WORKLOAD, &with([])).unwrap();
     let settings = with([("batch_size", 32.into())]);
     for entry in METHODS.iter().chain([methods::find("sgd").unwrap()]) {
-        let trace = stage.run(entry.method, &settings, 20_000, 1);
+        let trace = fixture.run(entry.method, &settings, 20_000, 1);
         let trace = trace.unwrap_or_else(|error| panic!("{}: {error}", entry.id));
         let model = training::judge::Model { network: &trace.network, sampler: None };
-        let (split, judged) = (&stage.ready().splits.test, training::judge::Judged::Test);
-        let look = training::judge::Look { model, split, judged, last: true };
-        let metrics = tch::no_grad(|| stage.ready().judge.metrics(&look)).unwrap();
+        let (split, judged) = (&fixture.ready().splits.test, training::judge::Judged::Test);
+        let request = training::judge::EvaluationRequest { model, split, judged, last: true };
+        let metrics = tch::no_grad(|| fixture.ready().judge.metrics(&request)).unwrap();
         let listed = WORKLOAD.workload.metrics.iter().map(|metric| metric.name.to_owned());
         assert_eq!(metrics.keys().cloned().collect::<BTreeSet<_>>(), listed.collect());
         assert!(metrics.values().all(|value| value.is_finite()), "{}: {metrics:?}", entry.id);

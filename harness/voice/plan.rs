@@ -181,17 +181,21 @@ impl Forecast<'_> {
             return Ok(());
         }
         print_text("\n")?;
-        let rows = plan.sections.estimates.iter().zip(&self.cost.estimates).map(|(entry, seconds)| {
-            [
-                format!("  {}", entry.name),
-                entry.run.to_string(),
-                format!("{} seeds", plan.seeds.len()),
-                entry.last.map_or("the whole run".to_owned(), |last| format!("last {last} steps")),
-                entry.true_runs().map_or("–".to_owned(), |runs| format!("{runs} a seed")),
-                seconds
-                    .map_or("not run yet".to_owned(), |seconds| format!("{seconds:.1} s a seed")),
-            ]
-        });
+        let rows =
+            plan.sections.estimates.iter().zip(&self.cost.estimates).map(|(entry, seconds)| {
+                [
+                    format!("  {}", entry.name),
+                    entry.run.to_string(),
+                    format!("{} seeds", plan.seeds.len()),
+                    entry
+                        .last
+                        .map_or("the whole run".to_owned(), |last| format!("last {last} steps")),
+                    entry.true_runs().map_or("–".to_owned(), |runs| format!("{runs} a seed")),
+                    seconds.map_or("not run yet".to_owned(), |seconds| {
+                        format!("{seconds:.1} s a seed")
+                    }),
+                ]
+            });
         let header =
             ["  order estimate", "run", "seeds", "window", "true runs", "cost, from the store"];
         print_table(header, rows)

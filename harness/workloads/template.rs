@@ -18,10 +18,10 @@ use crate::shared::classification::Classifier;
 use crate::shared::generated;
 use crate::shared::settings::scaled;
 use lab::LabError;
-use lab::material::Material;
 use lab::models::mlp::mlp;
-use lab::objectives::Natural;
+use lab::objectives::DefaultLoss;
 use lab::offers;
+use lab::side_info::SideInfo;
 use lab::split::Split;
 use training::workload::{Ready, Workload};
 
@@ -98,9 +98,9 @@ fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
     let mut random = ledger::order::generator(&Digest::of_parts(&parts));
     let parts = distinct(sizes, |_| Point::draw(|| unit_f64(&mut random)), Point::id)?;
     let (splits, identity) = generated::placed(&parts, |points| split(points, device))?;
-    let material =
-        Material { loss: Some(Natural::Classes), classes: Some(2), ..Material::default() };
-    Ok(Ready { splits, identity, material, judge: Box::new(Classifier) })
+    let side =
+        SideInfo { loss: Some(DefaultLoss::Classes), classes: Some(2), ..SideInfo::default() };
+    Ok(Ready { splits, identity, side, judge: Box::new(Classifier) })
 }
 
 /// Inputs N × 2, labels N.
@@ -131,8 +131,8 @@ mod tests {
 
     #[test]
     fn the_network_has_as_many_parameters_as_the_card_says() {
-        let (settings, material) = (with([]), Material::default());
-        let network = (WORKLOAD.network)(&settings, &material, &streams(), Device::Cpu).unwrap();
+        let (settings, side) = (with([]), SideInfo::default());
+        let network = (WORKLOAD.network)(&settings, &side, &streams(), Device::Cpu).unwrap();
         let count: usize = network.parameters.iter().map(|p| p.tensor.numel()).sum();
         assert_eq!(count, 162);
     }

@@ -18,12 +18,13 @@ use lab::method::Method;
 use lab::network::{Network, Parameter, Role};
 use lab::offers;
 use lab::optim::base::BaseSettings;
-use lab::seat::{Adapter, Batch, Gradients, Moment, Optimizer, Recipe};
+use lab::recipe::Recipe;
+use lab::seat::{Batch, Constraint, Gradients, Optimizer, StepInfo};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
 use ledger::streams::Streams;
-use tch::{TchError, no_grad};
+use tch::no_grad;
 
 settings! {
     /// Settings of `@NAME@`.
@@ -56,7 +57,7 @@ pub static METHOD: Method = Method {
     build: |values, task| {
         let Settings { bound, batch_size, schedule, base } = Settings::read(values)?;
         let plain = Recipe::plain(batch_size, schedule, base.build(task.network)?, task)?;
-        Ok(Recipe { adapter: Some(Box::new(Bounded { bound })), ..plain })
+        Ok(Recipe { constraint: Some(Box::new(Bounded { bound })), ..plain })
     },
 };
 
@@ -66,7 +67,7 @@ struct Bounded {
 }
 
 impl Bounded {
-    fn restrict(&self, parameters: &[Parameter]) -> Result<(), TchError> {
+    fn restrict(&self, parameters: &[Parameter]) -> Result<(), LabError> {
         for parameter in parameters.iter().filter(|parameter| parameter.role == Role::Weight) {
             let _ = parameter.tensor.detach().f_clamp_(-self.bound, self.bound)?;
         }
@@ -74,9 +75,13 @@ impl Bounded {
     }
 }
 
-impl Adapter for Bounded {
+impl Constraint for Bounded {
     fn prepare(&mut self, network: &mut Network, _: &Streams, _: &Batch) -> Result<(), LabError> {
-        Ok(no_grad(|| self.restrict(&network.parameters))?)
+        no_grad(|| self.restrict(&network.parameters))
+    }
+
+    fn hold(&self, parameters: &mut [Parameter]) -> Result<(), LabError> {
+        self.restrict(parameters)
     }
 
     fn project(
@@ -84,8 +89,8 @@ impl Adapter for Bounded {
         parameters: &mut [Parameter],
         _: &Gradients,
         _: &mut dyn Optimizer,
-        _: &Moment,
-    ) -> Result<(), TchError> {
+        _: &StepInfo,
+    ) -> Result<(), LabError> {
         self.restrict(parameters)
     }
 }

@@ -17,9 +17,10 @@
 use lab::LabError;
 use lab::method::Method;
 use lab::network::Network;
-use lab::objectives::Natural;
+use lab::objectives::DefaultLoss;
 use lab::offers;
-use lab::seat::{Batch, Learner, Moment, Objective, Recipe, Step};
+use lab::recipe::{Recipe, Step};
+use lab::seat::{Batch, Learner, Objective, StepInfo};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -55,7 +56,7 @@ pub static METHOD: Method = Method {
     build: |values, task| {
         let Settings { lr, batch_size, schedule } = Settings::read(values)?;
         let unfit = || task.unfit("the workload has no loss of its own");
-        let loss = task.material.loss.ok_or_else(unfit)?;
+        let loss = task.side.loss.ok_or_else(unfit)?;
         Ok(Recipe::of(batch_size, schedule, Step::Learner(Box::new(Own { lr, loss }))))
     },
 };
@@ -63,7 +64,7 @@ pub static METHOD: Method = Method {
 /// The whole step.
 struct Own {
     lr: f64,
-    loss: Natural,
+    loss: DefaultLoss,
 }
 
 impl Learner for Own {
@@ -71,14 +72,14 @@ impl Learner for Own {
         &mut self,
         network: &mut Network,
         batch: &Batch,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<Option<f64>, LabError> {
-        let loss = self.loss.loss(network, batch, moment)?;
+        let loss = self.loss.loss(network, batch, now)?;
         let leaves: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
         let gradients = Tensor::f_run_backward(&[&loss], &leaves, false, false)?;
         no_grad(|| {
             for (parameter, gradient) in network.parameters.iter().zip(&gradients) {
-                let step = gradient.f_mul_scalar(self.lr * moment.lr_factor)?;
+                let step = gradient.f_mul_scalar(self.lr * now.lr_factor)?;
                 let _ = parameter.tensor.detach().f_sub_(&step)?;
             }
             Ok(Some(loss.f_double_value(&[])?))

@@ -13,16 +13,18 @@
 //! none yet: where paper, code and this file differ. Settings that the paper does not give are
 //! `assumed`.
 
+use lab::LabError;
 use lab::method::Method;
 use lab::network::Network;
 use lab::objectives::CrossEntropy;
 use lab::offers;
 use lab::optim::base::BaseSettings;
-use lab::seat::{Batch, Moment, Objective, Recipe, Step};
+use lab::recipe::{Recipe, Step};
+use lab::seat::{Batch, Objective, StepInfo};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
-use tch::{Kind, TchError, Tensor};
+use tch::{Kind, Tensor};
 
 settings! {
     /// Settings of `@NAME@`.
@@ -70,16 +72,16 @@ impl Objective for Penalised {
         &mut self,
         network: &Network,
         batch: &Batch,
-        moment: &Moment,
-    ) -> Result<Tensor, TchError> {
-        let plain = CrossEntropy { smoothing: 0.0 }.losses(network, batch, moment)?;
+        now: &StepInfo,
+    ) -> Result<Tensor, LabError> {
+        let plain = CrossEntropy { smoothing: 0.0 }.losses(network, batch, now)?;
         if self.strength == 0.0 {
             return Ok(plain);
         }
         // A second forward pass, for the shortness of the template.
         let logits = network.forward(&batch.inputs, true)?;
         let squares = logits.f_square()?.f_mean_dim(-1_i64, false, Kind::Float)?;
-        plain.f_add(&squares.f_mul_scalar(self.strength)?)
+        Ok(plain.f_add(&squares.f_mul_scalar(self.strength)?)?)
     }
 }
 

@@ -13,14 +13,15 @@
 //! none yet: where paper, code and this file differ. Settings that the paper does not give are
 //! `assumed`.
 
+use lab::LabError;
 use lab::method::Method;
 use lab::network::Parameter;
 use lab::offers;
-use lab::seat::{Gradients, Moment, Optimizer, Recipe};
+use lab::recipe::Recipe;
+use lab::seat::{Gradients, Optimizer, StepInfo};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
-use tch::TchError;
 
 settings! {
     /// Settings of `@NAME@`.
@@ -65,17 +66,17 @@ impl Optimizer for Rule {
         &mut self,
         parameters: &[Parameter],
         gradients: &Gradients,
-        moment: &Moment,
-    ) -> Result<(), TchError> {
+        now: &StepInfo,
+    ) -> Result<(), LabError> {
         let Gradients { active, tensors } = gradients;
         for (parameter, gradient) in active.iter().zip(tensors) {
-            let step = gradient.f_sign()?.f_mul_scalar(self.lr * moment.lr_factor)?;
+            let step = gradient.f_sign()?.f_mul_scalar(self.lr * now.lr_factor)?;
             let _ = parameters[*parameter].tensor.detach().f_sub_(&step)?;
         }
         Ok(())
     }
 
-    fn reset(&mut self) -> Result<(), TchError> {
+    fn reset(&mut self) -> Result<(), LabError> {
         Ok(())
     }
 }

@@ -17,7 +17,8 @@
 use lab::method::Method;
 use lab::offers;
 use lab::optim::base::BaseSettings;
-use lab::seat::{EpochPlan, Order, OrderSource, Recipe};
+use lab::recipe::Recipe;
+use lab::seat::{EpochPlan, Order, OrderSource};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::order::OrderLaw;
 use ledger::settings;

@@ -13,15 +13,17 @@
 //! none yet: where paper, code and this file differ. Settings that the paper does not give are
 //! `assumed`.
 
+use lab::LabError;
 use lab::method::Method;
 use lab::offers;
 use lab::optim::base::BaseSettings;
-use lab::seat::{Batch, Moment, Recipe, View};
+use lab::recipe::Recipe;
+use lab::seat::{Batch, StepInfo, View};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
 use ledger::streams::{self, Streams};
-use tch::{TchError, Tensor};
+use tch::Tensor;
 
 settings! {
     /// Settings of `@NAME@`.
@@ -68,9 +70,9 @@ impl View for Noisy {
     fn render(
         &mut self,
         batch: &mut Batch,
-        moment: &Moment,
+        now: &StepInfo,
         streams: &Streams,
-    ) -> Result<(), TchError> {
+    ) -> Result<(), LabError> {
         if self.noise == 0.0 {
             return Ok(());
         }
@@ -79,7 +81,7 @@ impl View for Noisy {
         let noise: Vec<f32> = batch
             .ids
             .iter()
-            .flat_map(|&id| streams::normal(&mut streams.keyed("noise", id, moment.epoch), numbers))
+            .flat_map(|&id| streams::normal(&mut streams.keyed("noise", id, now.epoch), numbers))
             .collect();
         let noise = Tensor::f_from_slice(&noise)?.f_view(shape.as_slice())?;
         let noise = noise.f_to_device(batch.inputs.device())?.f_mul_scalar(self.noise)?;

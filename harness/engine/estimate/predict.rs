@@ -114,7 +114,7 @@ fn rows(path: &Path) -> anyhow::Result<Vec<Vec<i64>>> {
 /// what the workload says of its examples.
 fn scores(bench: &Bench<'_>, key: &str) -> anyhow::Result<Vec<f64>> {
     let problem = &bench.fitted.problem;
-    let given = bench.fitted.replay().ready().material.scores.as_slice();
+    let given = bench.fitted.replay().ready().side.scores.as_slice();
     match key {
         "loss" => {
             let start = bench.fitted.window.start().unsqueeze(0);

@@ -70,8 +70,8 @@ fn losses(session: &mut Session, seed: u64) -> anyhow::Result<Vec<f64>> {
         replay.train(0..u64::MAX, None)?;
         let network = replay.finish()?;
         let reading = Reading { samples: 0, ..Reading::default() };
-        let (material, split) = (&setup.ready.material, &setup.ready.splits.train);
-        Ok(scores(&network, material, split, reading, &Streams::new([0; 32]))?.losses)
+        let (side, split) = (&setup.ready.side, &setup.ready.splits.train);
+        Ok(scores(&network, side, split, reading, &Streams::new([0; 32]))?.losses)
     })
 }
 

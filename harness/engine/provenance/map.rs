@@ -13,7 +13,7 @@ use palimpsest::cli::provenance::map::Args;
 use palimpsest::exit::Exit;
 use palimpsest::voice::{print_json, print_text};
 use stats::provenance::imprint::{Checkpoint, ImprintMap, imprint_map};
-use training::judge::{Judge, Judged, Look};
+use training::judge::{EvaluationRequest, Judge, Judged};
 use training::workload::Ready;
 
 use super::recorded;
@@ -83,13 +83,13 @@ struct Scorer<'a> {
 }
 
 impl Judge for Scorer<'_> {
-    fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
-        if look.judged == Judged::Validation {
+    fn metrics(&self, request: &EvaluationRequest<'_>) -> Result<BTreeMap<String, f64>, LabError> {
+        if request.judged == Judged::Validation {
             let reading = Reading { samples: 0, ..Reading::default() };
-            let Ready { material, splits, .. } = self.ready;
+            let Ready { side, splits, .. } = self.ready;
             let none = Streams::new([0; 32]);
-            let network = look.model.network;
-            let scores = probe::scores(network, material, &splits.train, reading, &none)?;
+            let network = request.model.network;
+            let scores = probe::scores(network, side, &splits.train, reading, &none)?;
             self.rows.borrow_mut().push(scores.losses);
         }
         Ok(BTreeMap::new())

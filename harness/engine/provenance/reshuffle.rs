@@ -4,7 +4,7 @@
 use ::data::columns::{ColumnSource, numbers};
 use anyhow::bail;
 use inspect::probe::{Reading, scores};
-use inspect::replay::{Between, Replay};
+use inspect::replay::{Replay, StepState};
 use inspect::sample::Form;
 use lab::network::Network;
 use lab::objectives::IGNORED;
@@ -81,7 +81,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             first_step: start.first,
             documents: text.documents,
             tokens_per_document: text.length,
-            from_checkpoint: start.between.is_some(),
+            from_checkpoint: start.state.is_some(),
         }))
     })?;
     if let Some(answer) = answer {
@@ -128,7 +128,7 @@ impl<'a> Text<'a> {
         let Some(length) = column.columns else {
             bail!("{file} is one list; save it as a table of documents × tokens");
         };
-        let most = setup.ready.material.context();
+        let most = setup.ready.side.context();
         if length <= form.given || length > most {
             bail!(
                 "{file} has documents of {length} tokens; this workload's models read {} to {most}",
@@ -136,7 +136,7 @@ impl<'a> Text<'a> {
             );
         }
         let tokens: Vec<u32> = column.as_ids()?;
-        let vocabulary = setup.ready.material.vocabulary();
+        let vocabulary = setup.ready.side.vocabulary();
         let unknown = |(_, token): &(usize, &u32)| **token as usize >= vocabulary;
         if let Some((place, token)) = tokens.iter().enumerate().find(unknown) {
             bail!(
@@ -167,8 +167,8 @@ impl<'a> Text<'a> {
     /// Mean log-likelihood of a predicted token, in nats.
     fn score(&self, network: &Network) -> anyhow::Result<f64> {
         let reading = Reading { samples: 0, ..Reading::default() };
-        let material = &self.setup.ready.material;
-        let found = scores(network, material, &self.examples, reading, &Streams::new([0; 32]))?;
+        let side = &self.setup.ready.side;
+        let found = scores(network, side, &self.examples, reading, &Streams::new([0; 32]))?;
         Ok(-found.losses.iter().sum::<f64>() / found.losses.len() as f64)
     }
 }
@@ -179,7 +179,7 @@ struct Start {
     first: u64,
     batch: u32,
     /// The model at the first step that is trained again; none where all steps must be.
-    between: Option<Between>,
+    state: Option<StepState>,
     /// The model of the true order.
     network: Network,
 }
@@ -195,13 +195,13 @@ impl Start {
         let (steps, batch) = (replay.steps(), replay.batch_size());
         let first = steps - tail(share, steps);
         replay.train(0..first, None)?;
-        let start = |between, network| Self { steps, first, batch, between, network };
-        if let Some(between) = replay.between() {
+        let start = |state, network| Self { steps, first, batch, state, network };
+        if let Some(state) = replay.step_state() {
             let mut resumed = Replay::new(setup)?.in_order(order.clone());
-            resumed.resume(&between)?;
+            resumed.resume(&state)?;
             resumed.train(first..steps, None)?;
             if recorded::agrees(record, &resumed)? {
-                return Ok(start(Some(between), resumed.finish()?));
+                return Ok(start(Some(state), resumed.finish()?));
             }
         }
         // The method keeps state that a checkpoint does not see, or nothing agrees at all.
@@ -214,9 +214,9 @@ impl Start {
     /// A replay in another order, trained to its end.
     fn train<'a>(&self, setup: &'a CellSetup<'a>, order: Replayed) -> anyhow::Result<Replay<'a>> {
         let mut replay = Replay::new(setup)?.in_order(order);
-        match &self.between {
-            Some(between) => {
-                replay.resume(between)?;
+        match &self.state {
+            Some(state) => {
+                replay.resume(state)?;
                 replay.train(self.first..self.steps, None)?;
             }
             None => {

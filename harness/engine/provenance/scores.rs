@@ -6,7 +6,7 @@ use ::data::columns::write_npy;
 use analysis::plan::{Cell, Plan};
 use anyhow::bail;
 use inspect::probe::{self, Reading};
-use lab::material::Material;
+use lab::side_info::SideInfo;
 use ledger::digest::Digest;
 use ledger::lineage::CellName;
 use ledger::record::RunRecord;
@@ -79,12 +79,11 @@ impl Session {
         let streams = Streams::new(seed.effective(&root(model)?));
         let data = on.planned().0;
         self.ready_of(&data)?;
-        let network = self.with_model(model, |network, own| {
-            Ok((network.duplicate(), Answers::of(&own.material)))
-        });
+        let network = self
+            .with_model(model, |network, own| Ok((network.duplicate(), Answers::of(&own.side))));
         let (network, answers) = network?;
         let ready = self.ready_of(&data)?;
-        if answers != Answers::of(&ready.material) {
+        if answers != Answers::of(&ready.side) {
             bail!(
                 "the model of run {} ({}) does not answer what the examples of run {} ({}) ask: \
                  other tokens or classes",
@@ -96,11 +95,11 @@ impl Session {
         }
         let scores = |reading| {
             let scores =
-                probe::scores(&network, &ready.material, &ready.splits.train, reading, &streams);
+                probe::scores(&network, &ready.side, &ready.splits.train, reading, &streams);
             anyhow::Ok(scores?)
         };
         let whole = scores(Reading::default())?;
-        let documents = if ready.material.documents > 1 {
+        let documents = if ready.side.documents > 1 {
             Some(scores(Reading { documents: true, samples: 0, ..Reading::default() })?.losses)
         } else {
             None
@@ -143,8 +142,8 @@ struct Answers {
 }
 
 impl Answers {
-    fn of(material: &Material) -> Self {
-        Self { vocabulary: material.vocabulary(), classes: material.classes }
+    fn of(side: &SideInfo) -> Self {
+        Self { vocabulary: side.vocabulary(), classes: side.classes }
     }
 }
 

@@ -77,12 +77,8 @@ impl Session {
         let device = self.device;
         let ready = self.ready_of(&record.planned().0)?;
         let streams = Streams::new(seed.effective(&ready.identity.train_root));
-        let mut network = (workload.workload.network)(
-            &record.workload_settings,
-            &ready.material,
-            &streams,
-            device,
-        )?;
+        let mut network =
+            (workload.workload.network)(&record.workload_settings, &ready.side, &streams, device)?;
         weights.put_into(&mut network)?;
         body(&network, ready)
     }

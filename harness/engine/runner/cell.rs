@@ -349,7 +349,7 @@ impl<'a> Attempt<'a> {
             data: Some(DataSection {
                 name: setup.workload.workload.data.as_str().to_owned(),
                 origin: identity.origin.to_string(),
-                classes: setup.ready.material.classes,
+                classes: setup.ready.side.classes,
                 train_root: identity.train_root,
                 validation_root: identity.validation_root,
                 test_root: identity.test_root,

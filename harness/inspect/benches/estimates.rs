@@ -15,7 +15,7 @@ use inspect::estimate::read_out::ReadOut;
 use inspect::stacked;
 use lab::models::Builder;
 use lab::network::{Layer, Network};
-use lab::objectives::Natural;
+use lab::objectives::DefaultLoss;
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::optim::sgd::{Sgd, SgdSettings};
 use lab::seat::{Batch, Gradients, Objective as _, Optimizer};
@@ -51,7 +51,7 @@ fn sgd(network: &Network) -> Box<dyn Optimizer> {
 }
 
 fn course(network: &Network, rule: Box<dyn Optimizer>) -> Course {
-    let moments = (0..u64::from(STEPS)).map(|step| trial::moment(step, u64::from(STEPS)));
+    let moments = (0..u64::from(STEPS)).map(|step| trial::step_info(step, u64::from(STEPS)));
     Course::new(network, rule, moments.collect(), None).unwrap()
 }
 
@@ -77,12 +77,11 @@ impl Training {
     fn run(&mut self) {
         let leaves: Vec<_> = self.network.parameters.iter().map(|p| &p.tensor).collect();
         for (step, batch) in (0..).zip(&self.batches) {
-            let moment = trial::moment(step, u64::from(STEPS));
-            let loss = Natural::Classes.loss(&self.network, batch, &moment).unwrap();
+            let now = trial::step_info(step, u64::from(STEPS));
+            let loss = DefaultLoss::Classes.loss(&self.network, batch, &now).unwrap();
             let tensors = Tensor::run_backward(&[loss], &leaves, false, false);
             let gradients = Gradients { active: (0..tensors.len()).collect(), tensors };
-            tch::no_grad(|| self.rule.update(&self.network.parameters, &gradients, &moment))
-                .unwrap();
+            tch::no_grad(|| self.rule.update(&self.network.parameters, &gradients, &now)).unwrap();
         }
     }
 }

@@ -13,7 +13,7 @@ use inspect::stacked::{self, Examples};
 use lab::models::Builder;
 use lab::models::gpt::{Shape, gpt};
 use lab::network::{Layer, Network};
-use lab::objectives::Natural;
+use lab::objectives::DefaultLoss;
 use lab::seat::{Batch, Objective as _};
 use lab::trial;
 use tch::{Device, Kind, Tensor};
@@ -25,7 +25,7 @@ const LARGEST: i64 = 512;
 struct Case {
     name: &'static str,
     network: Network,
-    natural: Natural,
+    default_loss: DefaultLoss,
     rows: Tensor,
     inputs: Tensor,
     labels: Tensor,
@@ -44,13 +44,13 @@ impl Case {
     fn new(
         name: &'static str,
         network: Network,
-        natural: Natural,
+        default_loss: DefaultLoss,
         inputs: Tensor,
         labels: Tensor,
     ) -> Self {
         let flat = stacked::flat(&network).unwrap();
         let rows = flat.unsqueeze(0) + noise(&[LARGEST, flat.size()[0]]) * 0.01;
-        Self { name, network, natural, rows, inputs, labels }
+        Self { name, network, default_loss, rows, inputs, labels }
     }
 
     /// 16-64-8 with tanh, packs of 32 points.
@@ -66,7 +66,7 @@ impl Case {
         Self::new(
             "mlp 16-64-8, 32 points",
             builder.finish(layers),
-            Natural::Classes,
+            DefaultLoss::Classes,
             inputs,
             labels,
         )
@@ -82,7 +82,7 @@ impl Case {
         Self::new(
             "gpt d 24, 8 x 16 tokens",
             network,
-            Natural::Tokens,
+            DefaultLoss::Tokens,
             inputs.contiguous(),
             labels.contiguous(),
         )
@@ -91,7 +91,8 @@ impl Case {
     fn stacked(&self, copies: i64) -> Tensor {
         let [rows, inputs, labels] =
             [&self.rows, &self.inputs, &self.labels].map(|tensor| tensor.narrow(0, 0, copies));
-        let examples = Examples { natural: self.natural, inputs: &inputs, labels: &labels };
+        let examples =
+            Examples { default_loss: self.default_loss, inputs: &inputs, labels: &labels };
         stacked::gradients(&self.network, &rows, examples).unwrap().unwrap()
     }
 
@@ -104,8 +105,8 @@ impl Case {
 
     /// One gradient at the network's own parameters.
     fn single(&self, batch: &Batch) -> Vec<Tensor> {
-        let mut natural = self.natural;
-        let loss = natural.loss(&self.network, batch, &trial::moment(0, 1)).unwrap();
+        let mut default_loss = self.default_loss;
+        let loss = default_loss.loss(&self.network, batch, &trial::step_info(0, 1)).unwrap();
         let leaves: Vec<_> = self.network.parameters.iter().map(|p| &p.tensor).collect();
         Tensor::run_backward(&[loss], &leaves, false, false)
     }
@@ -155,7 +156,7 @@ fn columns(case: &Case, count: i64, pairs: usize) {
     let centre = case.rows.get(0);
     let basis = noise(&[count, centre.size()[0]]).tr().contiguous() * 0.1;
     let [inputs, labels] = [&case.inputs, &case.labels].map(|tensor| tensor.narrow(0, 0, 1));
-    let examples = Examples { natural: case.natural, inputs: &inputs, labels: &labels };
+    let examples = Examples { default_loss: case.default_loss, inputs: &inputs, labels: &labels };
     let steps = vec![0.05; usize::try_from(count).unwrap()];
     let batch = case.batch(0);
     let single = || drop(case.single(&batch));

@@ -10,9 +10,9 @@ use ledger::streams::{Streams, unit_f64};
 use tch::{Kind, TchError, Tensor};
 
 use lab::LabError;
-use lab::material::Material;
 use lab::network::Network;
-use lab::objectives::{IGNORED, Natural};
+use lab::objectives::{DefaultLoss, IGNORED};
+use lab::side_info::SideInfo;
 use lab::split::Split;
 
 /// How a model is read.
@@ -53,15 +53,15 @@ pub struct Scores {
 /// refuses an operation.
 pub fn scores(
     network: &Network,
-    material: &Material,
+    side: &SideInfo,
     split: &Split,
     reading: Reading,
     streams: &Streams,
 ) -> Result<Scores, LabError> {
-    if !matches!(material.loss, Some(Natural::Classes | Natural::Tokens)) {
+    if !matches!(side.loss, Some(DefaultLoss::Classes | DefaultLoss::Tokens)) {
         return Err(unfit("the workload predicts neither classes nor tokens".to_owned()));
     }
-    let parts = if reading.documents { material.documents.max(1) as usize } else { 1 };
+    let parts = if reading.documents { side.documents.max(1) as usize } else { 1 };
     let expected = parts * usize::try_from(split.len()).unwrap_or(0);
     let mut scores = Scores {
         losses: Vec::with_capacity(expected),
@@ -181,26 +181,26 @@ mod tests {
     use super::*;
     use lab::network::values;
     use lab::trial::{self, with};
-    use training::trial::Stage;
+    use training::trial::Fixture;
 
-    fn read(stage: &Stage, reading: Reading) -> Scores {
-        let network = stage.network(1).unwrap();
-        let ready = stage.ready();
+    fn read(fixture: &Fixture, reading: Reading) -> Scores {
+        let network = fixture.network(1).unwrap();
+        let ready = fixture.ready();
         let split = &ready.splits.validation;
-        scores(&network, &ready.material, split, reading, &trial::streams()).unwrap()
+        scores(&network, &ready.side, split, reading, &trial::streams()).unwrap()
     }
 
     #[test]
     fn losses_are_those_that_training_lowers_for_tokens_and_for_classes() {
         for id in ["markov-mlp", "markov-gru", "markov-gpt", "attr", "blobs-cnn"] {
-            let stage = workloads::stage(id, &with([])).unwrap();
-            let network = stage.network(1).unwrap();
-            let found = read(&stage, Reading { rows: 100, ..Reading::default() });
-            let split = &stage.ready().splits.validation;
+            let fixture = workloads::fixture(id, &with([])).unwrap();
+            let network = fixture.network(1).unwrap();
+            let found = read(&fixture, Reading { rows: 100, ..Reading::default() });
+            let split = &fixture.ready().splits.validation;
             let (inputs, labels) = split.rows(0, split.len()).unwrap();
             let outputs = tch::no_grad(|| network.forward(&inputs, false)).unwrap();
-            let natural = stage.ready().material.loss.unwrap();
-            let losses = values(&natural.of_outputs(&outputs, &labels).unwrap()).unwrap();
+            let default_loss = fixture.ready().side.loss.unwrap();
+            let losses = values(&default_loss.of_outputs(&outputs, &labels).unwrap()).unwrap();
             assert_eq!(losses.len(), found.losses.len(), "{id}");
             for (loss, found) in losses.iter().zip(&found.losses) {
                 assert!((f64::from(*loss) - found).abs() < 1e-5, "{id}: {loss} {found}");
@@ -216,9 +216,9 @@ mod tests {
     #[test]
     fn the_batch_size_changes_no_rank_beyond_the_rounding_of_logits() {
         for id in ["markov-mlp", "markov-gru", "markov-gpt", "blobs-cnn"] {
-            let stage = workloads::stage(id, &with([])).unwrap();
+            let fixture = workloads::fixture(id, &with([])).unwrap();
             let [small, large] =
-                [7, 512].map(|rows| read(&stage, Reading { rows, ..Reading::default() }));
+                [7, 512].map(|rows| read(&fixture, Reading { rows, ..Reading::default() }));
             let mut ids: Vec<usize> = (0..small.losses.len()).collect();
             ids.sort_by(|a, b| small.losses[*a].total_cmp(&small.losses[*b]));
             for pair in ids.windows(2) {
@@ -232,10 +232,10 @@ mod tests {
 
     #[test]
     fn sampled_answers_are_right_as_often_as_the_model_says() {
-        let stage = workloads::stage("markov-mlp", &with([])).unwrap();
-        let found = read(&stage, Reading { samples: 50, ..Reading::default() });
-        let network = stage.network(1).unwrap();
-        let split = &stage.ready().splits.validation;
+        let fixture = workloads::fixture("markov-mlp", &with([])).unwrap();
+        let found = read(&fixture, Reading { samples: 50, ..Reading::default() });
+        let network = fixture.network(1).unwrap();
+        let split = &fixture.ready().splits.validation;
         let (inputs, labels) = split.rows(0, split.len()).unwrap();
         let probabilities = network.forward(&inputs, false).unwrap().softmax(-1, Kind::Double);
         let asked = labels.ne(IGNORED);
@@ -245,16 +245,16 @@ mod tests {
         let mean = found.sampled.iter().sum::<f64>() / found.sampled.len() as f64;
         // 768,000 draws of some 3 %: four deviations are 0.0008.
         assert!((mean - expected).abs() < 8e-4, "{mean} {expected}");
-        let none = read(&stage, Reading { samples: 0, ..Reading::default() });
+        let none = read(&fixture, Reading { samples: 0, ..Reading::default() });
         assert!(none.sampled.is_empty());
     }
 
     #[test]
     fn the_documents_of_a_pack_are_scored_one_by_one() {
         let settings = with([("pack", 8.into()), ("examples", 16.into())]);
-        let stage = workloads::stage("markov-mlp", &settings).unwrap();
-        let rows = read(&stage, Reading::default()).losses;
-        let documents = read(&stage, Reading { documents: true, ..Reading::default() }).losses;
+        let fixture = workloads::fixture("markov-mlp", &settings).unwrap();
+        let rows = read(&fixture, Reading::default()).losses;
+        let documents = read(&fixture, Reading { documents: true, ..Reading::default() }).losses;
         assert_eq!(documents.len(), 8 * rows.len());
         for (row, documents) in rows.iter().zip(documents.chunks(8)) {
             assert!((row - documents.iter().sum::<f64>() / 8.0).abs() < 1e-12);
@@ -264,19 +264,19 @@ mod tests {
 
     #[test]
     fn what_predicts_no_answer_is_refused() {
-        let stage = workloads::stage("ring8", &with([])).unwrap();
-        let network = stage.network(1).unwrap();
-        let ready = stage.ready();
+        let fixture = workloads::fixture("ring8", &with([])).unwrap();
+        let network = fixture.network(1).unwrap();
+        let ready = fixture.ready();
         let (split, reading) = (&ready.splits.test, Reading::default());
-        let error = scores(&network, &ready.material, split, reading, &trial::streams());
+        let error = scores(&network, &ready.side, split, reading, &trial::streams());
         let error = error.unwrap_err().to_string();
         assert!(error.contains("neither classes nor tokens"), "{error}");
 
-        let stage = workloads::stage("markov-mlp", &with([])).unwrap();
-        let network = stage.network(1).unwrap();
-        let split = &stage.ready().splits.test;
+        let fixture = workloads::fixture("markov-mlp", &with([])).unwrap();
+        let network = fixture.network(1).unwrap();
+        let split = &fixture.ready().splits.test;
         let _ = split.labels.get(3).fill_(IGNORED);
-        let error = scores(&network, &stage.ready().material, split, reading, &trial::streams());
+        let error = scores(&network, &fixture.ready().side, split, reading, &trial::streams());
         let error = error.unwrap_err().to_string();
         assert!(error.ends_with("example 3 predicts nothing"), "{error}");
     }

@@ -14,7 +14,7 @@ use lab::LabError;
 use lab::network::Network;
 use lab::orders::replayed::Replayed;
 use lab::recipe::{Recipe, Step};
-use lab::seat::Moment;
+use lab::seat::StepInfo;
 use training::cell::{Built, CellSetup};
 use training::clock::{Clock, Monotonic};
 use training::judge::Judge;
@@ -29,7 +29,7 @@ pub struct Replay<'a> {
 
 /// Weights, buffers and the update rule's state between two steps.
 #[derive(Debug)]
-pub struct Between {
+pub struct StepState {
     weights: Vec<Tensor>,
     rule: Vec<Tensor>,
 }
@@ -74,7 +74,7 @@ impl<'a> Replay<'a> {
 
     /// Where every step of the run in `order` stands, and the ids that it consumes.
     #[must_use]
-    pub fn moments(&self, order: &Replayed) -> Vec<(Moment, Vec<u32>)> {
+    pub fn moments(&self, order: &Replayed) -> Vec<(StepInfo, Vec<u32>)> {
         let recipe = &self.built.recipe;
         let Extent { rounds, epochs: total_epochs, steps: total_steps } = self.extent();
         let batch = recipe.batch_size.max(1);
@@ -85,7 +85,7 @@ impl<'a> Replay<'a> {
         });
         let moments = (0_u64..).zip(steps).map(|(step, (epoch, ids))| {
             let lr_factor = recipe.schedule.factor(step, total_steps);
-            (Moment { step, total_steps, epoch, total_epochs, lr_factor, pass: 0 }, ids)
+            (StepInfo { step, total_steps, epoch, total_epochs, lr_factor, pass: 0 }, ids)
         });
         moments.collect()
     }
@@ -100,7 +100,7 @@ impl<'a> Replay<'a> {
             view,
             step,
             clip_norm: _,
-            adapter,
+            constraint,
             averaging,
             sampler: _,
         } = &self.built.recipe;
@@ -109,7 +109,7 @@ impl<'a> Replay<'a> {
         }
         let parts = [
             (view.is_some(), "a view that renders examples anew"),
-            (adapter.is_some(), "an adapter that restricts parameters"),
+            (constraint.is_some(), "a constraint that restricts parameters"),
             (averaging.is_some(), "averaged weights"),
         ];
         parts.into_iter().find_map(|(present, what)| present.then_some(what))
@@ -119,7 +119,7 @@ impl<'a> Replay<'a> {
     ///
     /// # Errors
     /// When the method has no update rule, or one that cannot tell its state.
-    pub fn into_course(self, moments: Vec<Moment>) -> Result<Course, LabError> {
+    pub fn into_course(self, moments: Vec<StepInfo>) -> Result<Course, LabError> {
         let Built { network, recipe, .. } = self.built;
         match recipe.step {
             Step::Gradient { optimizer, .. } => {
@@ -184,7 +184,7 @@ impl<'a> Replay<'a> {
     /// All that the coming steps depend on, where the update rule can tell its state and nothing
     /// else of the method is known to keep one; what an objective keeps is not seen.
     #[must_use]
-    pub fn between(&self) -> Option<Between> {
+    pub fn step_state(&self) -> Option<StepState> {
         // A view is a function of example and epoch; an order is asked for its ids anew.
         let Recipe {
             batch_size: _,
@@ -193,17 +193,17 @@ impl<'a> Replay<'a> {
             view: _,
             step,
             clip_norm: _,
-            adapter,
+            constraint,
             averaging,
             sampler: _,
         } = &self.built.recipe;
-        if adapter.is_some() || averaging.is_some() {
+        if constraint.is_some() || averaging.is_some() {
             return None;
         }
         match step {
             Step::Gradient { optimizer, .. } => {
                 let rule = inspectable(optimizer.as_ref())?.state();
-                Some(Between { weights: self.built.network.snapshot(), rule })
+                Some(StepState { weights: self.built.network.snapshot(), rule })
             }
             Step::Learner(_) => None,
         }
@@ -213,11 +213,11 @@ impl<'a> Replay<'a> {
     ///
     /// # Errors
     /// When it is of another cell.
-    pub fn resume(&mut self, between: &Between) -> Result<(), LabError> {
-        self.built.network.restore(&between.weights)?;
+    pub fn resume(&mut self, state: &StepState) -> Result<(), LabError> {
+        self.built.network.restore(&state.weights)?;
         match &mut self.built.recipe.step {
             Step::Gradient { optimizer, .. } => match inspectable_mut(optimizer.as_mut()) {
-                Some(rule) => rule.restore(&between.rule),
+                Some(rule) => rule.restore(&state.rule),
                 None => Err(LabError::Order("the update rule cannot put state back".to_owned())),
             },
             Step::Learner(_) => Ok(()),

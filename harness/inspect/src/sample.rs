@@ -12,7 +12,7 @@ use lab::LabError;
 use lab::generate::{Choice, Options, generate};
 use lab::models::gpt::Gpt;
 use lab::network::Network;
-use lab::objectives::{IGNORED, Natural};
+use lab::objectives::{DefaultLoss, IGNORED};
 use training::workload::Ready;
 
 /// Documents that go through the network at once.
@@ -38,7 +38,7 @@ impl Form {
             workload: "this workload".to_owned(),
             reason: reason.to_owned(),
         };
-        if ready.material.loss != Some(Natural::Tokens) {
+        if ready.side.loss != Some(DefaultLoss::Tokens) {
             return Err(unfit("its models do not predict tokens"));
         }
         let (rows, columns) = ready.splits.train.labels.size2()?;
@@ -47,7 +47,7 @@ impl Form {
         }
         let labels = Vec::<i64>::try_from(ready.splits.train.labels.get(0))?;
         let skipped = labels.iter().take_while(|label| **label == IGNORED).count();
-        let documents = i64::from(ready.material.documents.max(1));
+        let documents = i64::from(ready.side.documents.max(1));
         let length = usize::try_from((columns + 1) / documents).unwrap_or(0);
         Ok(Self { length, given: (skipped + 1).min(length) })
     }
@@ -100,7 +100,7 @@ pub fn documents(
     streams: &Streams,
 ) -> Result<Vec<Vec<u32>>, LabError> {
     let form = Form::of(ready)?;
-    let vocabulary = ready.material.vocabulary();
+    let vocabulary = ready.side.vocabulary();
     let validation = &ready.splits.validation.stored;
     let (examples, columns) = validation.size2()?;
     let table = Vec::<i64>::try_from(validation.f_to_device(tch::Device::Cpu)?.f_reshape([-1])?)?;
@@ -176,7 +176,7 @@ mod tests {
     use lab::trial::{self, with};
 
     fn sampled(id: &str, count: u32, temperature: f64) -> Vec<Vec<u32>> {
-        let stage = workloads::stage(id, &with([])).unwrap();
+        let stage = workloads::fixture(id, &with([])).unwrap();
         let network = stage.network(1).unwrap();
         documents(&network, stage.ready(), count, temperature, &trial::streams()).unwrap()
     }
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn tokens_come_as_often_as_the_model_says() {
-        let stage = workloads::stage("markov-mlp", &with([])).unwrap();
+        let stage = workloads::fixture("markov-mlp", &with([])).unwrap();
         let network = stage.network(3).unwrap();
         let law = next(&network, &[vec![4, 9]], 0.5).unwrap();
         let (mut counts, mut random) = (vec![0.0; 32], trial::streams().generator("draws"));
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_cold_model_writes_its_likeliest_token() {
-        let stage = workloads::stage("markov-mlp", &with([])).unwrap();
+        let stage = workloads::fixture("markov-mlp", &with([])).unwrap();
         let network = stage.network(1).unwrap();
         let texts = documents(&network, stage.ready(), 3, 1e-6, &trial::streams()).unwrap();
         for text in texts {
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_model_of_classes_writes_nothing() {
-        let stage = workloads::stage("blobs-cnn", &with([])).unwrap();
+        let stage = workloads::fixture("blobs-cnn", &with([])).unwrap();
         let network = stage.network(1).unwrap();
         let error = documents(&network, stage.ready(), 1, 1.0, &trial::streams()).unwrap_err();
         assert!(error.to_string().contains("do not predict tokens"), "{error}");

@@ -24,7 +24,7 @@ use grade::Grade;
 use lab::LabError;
 use lab::models::gpt::Gpt;
 use lab::network::{Body, Layer, Network, Role};
-use lab::objectives::Natural;
+use lab::objectives::DefaultLoss;
 use layers::Trail;
 pub use secants::{curvatures, secant_steps, secants};
 
@@ -38,8 +38,8 @@ const STRETCH: i64 = 1 << 20;
 #[derive(Debug, Clone, Copy)]
 pub struct Examples<'a> {
     /// The loss; a copy's loss is the mean over its examples (for tokens, over all positions
-    /// whose label is not [`IGNORED`](lab::objectives::IGNORED)), as `Natural::loss` has it.
-    pub natural: Natural,
+    /// whose label is not [`IGNORED`](lab::objectives::IGNORED)), as `DefaultLoss::loss` has it.
+    pub default_loss: DefaultLoss,
     /// Inputs E × B × …, or 1 × B × … when all copies share a batch.
     pub inputs: &'a Tensor,
     /// Labels E × B (× T for tokens), or 1 × B ….
@@ -194,7 +194,7 @@ fn doubles(tensor: &Tensor) -> Result<Vec<f64>, TchError> {
 
 /// [`Examples`] of a group, with tensors of its own.
 struct Group {
-    natural: Natural,
+    default_loss: DefaultLoss,
     inputs: Tensor,
     labels: Tensor,
 }
@@ -217,7 +217,7 @@ fn part(
         _ => tensor.f_narrow(0, start, length),
     };
     let (inputs, labels) = (own(examples.inputs)?, own(examples.labels)?);
-    let group = Group { natural: examples.natural, inputs, labels };
+    let group = Group { default_loss: examples.default_loss, inputs, labels };
     Ok((rows.f_narrow(0, start, length)?, group))
 }
 

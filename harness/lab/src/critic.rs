@@ -9,7 +9,7 @@ use crate::models::gpt::Gpt;
 use crate::network::{Network, Parameter, Role};
 use crate::optim::adamw::{Adamw, AdamwSettings};
 use crate::rollout::Rollouts;
-use crate::seat::{Gradients, Moment, Optimizer};
+use crate::seat::{Gradients, Optimizer, StepInfo};
 
 settings! {
     /// Settings of a critic.
@@ -77,7 +77,7 @@ impl Critic {
         rollouts: &Rollouts,
         old: &Tensor,
         returns: &Tensor,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<(), LabError> {
         let losses = value_losses(&self.values(rollouts)?, old, returns, self.value_clip)?;
         let mask = &rollouts.mask;
@@ -86,7 +86,7 @@ impl Critic {
             self.moved.iter().map(|index| &self.network.parameters[*index].tensor).collect();
         let tensors = Tensor::f_run_backward(&[&loss], &leaves, false, false)?;
         let gradients = Gradients { active: self.moved.clone(), tensors };
-        tch::no_grad(|| self.rule.update(&self.network.parameters, &gradients, moment))
+        tch::no_grad(|| self.rule.update(&self.network.parameters, &gradients, now))
     }
 }
 
@@ -130,8 +130,8 @@ mod tests {
         assert_eq!(old.abs().max().double_value(&[]), 0.0);
         let returns = Tensor::from_slice(&[1.0_f32, 1.0, -1.0, 7.0]).view([2, 2]);
         for step in 0..200 {
-            let moment = Moment { lr_factor: 1.0, ..trial::moment(step, 200) };
-            critic.learn(&rollouts, &old, &returns, &moment).unwrap();
+            let now = StepInfo { lr_factor: 1.0, ..trial::step_info(step, 200) };
+            critic.learn(&rollouts, &old, &returns, &now).unwrap();
         }
         let error = (critic.values(&rollouts).unwrap() - returns) * &rollouts.mask;
         assert!(error.abs().max().double_value(&[]) < 0.05, "{error:?}");

@@ -7,9 +7,9 @@ use rand_pcg::Pcg64;
 use tch::{TchError, Tensor};
 
 use crate::LabError;
-use crate::material::Generation;
 use crate::network::Network;
-use crate::seat::Task;
+use crate::seat::TaskInfo;
+use crate::side_info::Generation;
 
 /// Smallest noise level.
 pub const SIGMA_MIN: f64 = 0.002;
@@ -50,8 +50,8 @@ impl Preconditioning {
 ///
 /// # Errors
 /// When the workload has nothing to generate.
-pub fn generation<'t>(task: &'t Task<'_>) -> Result<&'t Generation, LabError> {
-    let generation = task.material.generation.as_ref();
+pub fn generation<'t>(task: &'t TaskInfo<'_>) -> Result<&'t Generation, LabError> {
+    let generation = task.side.generation.as_ref();
     generation.ok_or_else(|| task.unfit("the workload has nothing to generate"))
 }
 

@@ -5,7 +5,7 @@ use ledger::settings::{SettingError, SettingInfo, Values};
 
 use crate::LabError;
 use crate::recipe::Recipe;
-use crate::seat::Task;
+use crate::seat::TaskInfo;
 
 /// A training method. Its id is the file's name with dashes, its family the folder's, its card the
 /// file's doc comment: the registry fills these in.
@@ -26,7 +26,7 @@ pub struct Method {
     /// Checks and completes settings.
     pub resolve: fn(&Values) -> Result<Values, SettingError>,
     /// Takes its seats for one run.
-    pub build: fn(&Values, &Task<'_>) -> Result<Recipe, LabError>,
+    pub build: fn(&Values, &TaskInfo<'_>) -> Result<Recipe, LabError>,
 }
 
 /// A method with what the folder scan knows of it.

@@ -8,14 +8,14 @@ use tch::{Reduction, TchError, Tensor};
 
 use crate::LabError;
 use crate::network::Network;
-use crate::seat::{Batch, Moment, Objective};
+use crate::seat::{Batch, Objective, StepInfo};
 
 /// Label of a position that no loss is taken at.
 pub const IGNORED: i64 = -100;
 
 /// The loss that a workload's data call for when a method brings none of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Natural {
+pub enum DefaultLoss {
     /// Cross-entropy of one class per example; labels i64 of shape B.
     Classes,
     /// Cross-entropy of tokens, per example the mean over positions whose label is not
@@ -25,7 +25,7 @@ pub enum Natural {
     Squares,
 }
 
-impl Natural {
+impl DefaultLoss {
     /// Losses per example, shape B, from the network's outputs.
     ///
     /// # Errors
@@ -58,8 +58,13 @@ pub fn token_losses(logits: &Tensor, labels: &Tensor) -> Result<Tensor, TchError
     each.f_view([rows, positions])
 }
 
-impl Objective for Natural {
-    fn losses(&mut self, network: &Network, batch: &Batch, _: &Moment) -> Result<Tensor, LabError> {
+impl Objective for DefaultLoss {
+    fn losses(
+        &mut self,
+        network: &Network,
+        batch: &Batch,
+        _: &StepInfo,
+    ) -> Result<Tensor, LabError> {
         Ok(self.of_outputs(&network.forward(&batch.inputs, true)?, &batch.labels)?)
     }
 
@@ -69,10 +74,10 @@ impl Objective for Natural {
         &mut self,
         network: &Network,
         batch: &Batch,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<Tensor, LabError> {
         match self {
-            Self::Classes => CrossEntropy { smoothing: 0.0 }.loss(network, batch, moment),
+            Self::Classes => CrossEntropy { smoothing: 0.0 }.loss(network, batch, now),
             Self::Tokens => {
                 let logits = network.forward(&batch.inputs, true)?;
                 let flat = logits.f_flatten(0, -2)?;
@@ -85,7 +90,7 @@ impl Objective for Natural {
                     0.0,
                 )?)
             }
-            Self::Squares => Ok(self.losses(network, batch, moment)?.f_mean(None)?),
+            Self::Squares => Ok(self.losses(network, batch, now)?.f_mean(None)?),
         }
     }
 }
@@ -116,12 +121,17 @@ impl CrossEntropy {
 }
 
 impl Objective for CrossEntropy {
-    fn losses(&mut self, network: &Network, batch: &Batch, _: &Moment) -> Result<Tensor, LabError> {
-        Ok(self.reduced(network, batch, Reduction::None)?)
+    fn losses(
+        &mut self,
+        network: &Network,
+        batch: &Batch,
+        _: &StepInfo,
+    ) -> Result<Tensor, LabError> {
+        self.reduced(network, batch, Reduction::None)
     }
 
-    fn loss(&mut self, network: &Network, batch: &Batch, _: &Moment) -> Result<Tensor, LabError> {
-        Ok(self.reduced(network, batch, Reduction::Mean)?)
+    fn loss(&mut self, network: &Network, batch: &Batch, _: &StepInfo) -> Result<Tensor, LabError> {
+        self.reduced(network, batch, Reduction::Mean)
     }
 }
 
@@ -130,7 +140,7 @@ mod tests {
     use super::*;
     use crate::models::mlp::mlp;
     use crate::network::values;
-    use crate::trial::{self, batch, moment};
+    use crate::trial::{self, batch, step_info};
     use tch::{Device, Kind, Tensor};
 
     #[test]
@@ -138,11 +148,11 @@ mod tests {
         let network = mlp(&[6, 5, 4], &trial::streams(), Device::Cpu).unwrap();
         let batch = batch(&[6]).unwrap();
         let gradient = |fused: bool| {
-            let mut objective = Natural::Classes;
+            let mut objective = DefaultLoss::Classes;
             let loss = if fused {
-                objective.loss(&network, &batch, &moment(0, 1)).unwrap()
+                objective.loss(&network, &batch, &step_info(0, 1)).unwrap()
             } else {
-                objective.losses(&network, &batch, &moment(0, 1)).unwrap().mean(None)
+                objective.losses(&network, &batch, &step_info(0, 1)).unwrap().mean(None)
             };
             let leaf = &network.parameters[0].tensor;
             values(&Tensor::run_backward(&[loss], &[leaf], false, false)[0]).unwrap()
@@ -158,7 +168,7 @@ mod tests {
         };
         let loss = |labels: [i64; 2]| {
             let labels = Tensor::from_slice(&labels).view([1, 2]);
-            Natural::Tokens.of_outputs(&logits, &labels).unwrap().double_value(&[0])
+            DefaultLoss::Tokens.of_outputs(&logits, &labels).unwrap().double_value(&[0])
         };
         assert!((loss([0, 1]) - f64::midpoint(own(0, 0), own(1, 1))).abs() < 1e-6);
         assert!((loss([IGNORED, 2]) - own(1, 2)).abs() < 1e-6);

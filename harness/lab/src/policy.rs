@@ -9,7 +9,7 @@ use crate::LabError;
 use crate::advantage::{AdvantageSettings, k3, surrogate};
 use crate::network::Network;
 use crate::rollout::{Roller, RolloutSettings, Rollouts, column};
-use crate::seat::{Batch, Facts, Moment, Objective, Task};
+use crate::seat::{Batch, Facts, Objective, StepInfo, TaskInfo};
 use crate::split::Split;
 
 settings! {
@@ -62,7 +62,7 @@ impl PolicyGradient {
     ///
     /// # Errors
     /// When the workload verifies nothing.
-    pub fn new(settings: PolicySettings, task: &Task<'_>) -> Result<Self, LabError> {
+    pub fn new(settings: PolicySettings, task: &TaskInfo<'_>) -> Result<Self, LabError> {
         let roller = Roller::new(&settings.rollouts, task)?;
         Ok(Self {
             settings,
@@ -85,11 +85,11 @@ impl Objective for PolicyGradient {
         &mut self,
         network: &Network,
         batch: &Batch,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<(), LabError> {
-        let step = u32::try_from(moment.step).unwrap_or(u32::MAX);
+        let step = u32::try_from(now.step).unwrap_or(u32::MAX);
         let rollouts = self.roller.sample(network, batch, step)?;
-        let rewards = self.roller.rewards(&rollouts, moment);
+        let rewards = self.roller.rewards(&rollouts, now);
         let norm = self.settings.advantage.norm();
         let groups = rewards.chunks(self.roller.responses()).map(|group| norm.advantages(group));
         let groups: Vec<Vec<f64>> = groups.collect();
@@ -116,7 +116,7 @@ impl Objective for PolicyGradient {
         self.settings.passes
     }
 
-    fn losses(&mut self, network: &Network, _: &Batch, _: &Moment) -> Result<Tensor, LabError> {
+    fn losses(&mut self, network: &Network, _: &Batch, _: &StepInfo) -> Result<Tensor, LabError> {
         let Some(prepared) = &mut self.prepared else {
             return Err(LabError::Method("no roll-outs were made for this step".to_owned()));
         };

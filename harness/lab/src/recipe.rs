@@ -7,8 +7,8 @@ use crate::LabError;
 use crate::network::Network;
 use crate::orders::uniform::Uniform;
 use crate::seat::{
-    Adapter, Averaging, Batch, EpochPlan, Facts, Learner, Moment, Objective, Optimizer, Order,
-    OrderSource, Sampler, Task, View,
+    Averaging, Batch, Constraint, EpochPlan, Facts, Learner, Objective, Optimizer, Order,
+    OrderSource, Sampler, StepInfo, TaskInfo, View,
 };
 
 /// How a step moves the network.
@@ -39,7 +39,7 @@ pub struct Recipe {
     /// Largest norm of the gradient over all parameters; longer ones are scaled down to it.
     pub clip_norm: Option<f64>,
     /// Restriction of parameters, if any.
-    pub adapter: Option<Box<dyn Adapter>>,
+    pub constraint: Option<Box<dyn Constraint>>,
     /// Weights to evaluate, when not those trained.
     pub averaging: Option<Box<dyn Averaging>>,
     /// How samples are drawn, for workloads that ask for them.
@@ -55,9 +55,9 @@ impl Recipe {
         batch_size: u32,
         schedule: Schedule,
         optimizer: Box<dyn Optimizer>,
-        task: &Task<'_>,
+        task: &TaskInfo<'_>,
     ) -> Result<Self, LabError> {
-        let objective = task.material.loss.ok_or_else(|| LabError::Unfit {
+        let objective = task.side.loss.ok_or_else(|| LabError::Unfit {
             method: "plain training".to_owned(),
             workload: task.workload.to_owned(),
             reason: "the workload has no loss of its own".to_owned(),
@@ -83,7 +83,7 @@ impl Recipe {
             view,
             step,
             clip_norm: _,
-            adapter,
+            constraint,
             averaging,
             sampler: _,
         } = self;
@@ -96,7 +96,7 @@ impl Recipe {
             }
             Step::Learner(learner) => all.extend(learner.facts()),
         }
-        all.extend(adapter.iter().flat_map(|adapter| adapter.facts()));
+        all.extend(constraint.iter().flat_map(|constraint| constraint.facts()));
         all.extend(averaging.iter().flat_map(|averaging| averaging.facts()));
         all
     }
@@ -111,7 +111,7 @@ impl Recipe {
             view: None,
             step,
             clip_norm: None,
-            adapter: None,
+            constraint: None,
             averaging: None,
             sampler: None,
         }
@@ -122,7 +122,7 @@ impl Recipe {
 struct Still;
 
 impl Learner for Still {
-    fn step(&mut self, _: &mut Network, _: &Batch, _: &Moment) -> Result<Option<f64>, LabError> {
+    fn step(&mut self, _: &mut Network, _: &Batch, _: &StepInfo) -> Result<Option<f64>, LabError> {
         Ok(None)
     }
 }

@@ -11,10 +11,10 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use crate::LabError;
 use crate::generate::{Choice, Generated, Options, Prompts, generate};
-use crate::material::{Tokens, Verifier};
 use crate::models::gpt::Gpt;
 use crate::network::Network;
-use crate::seat::{Batch, Facts, Moment, Outcome, Task};
+use crate::seat::{Batch, Facts, Outcome, StepInfo, TaskInfo};
+use crate::side_info::{Tokens, Verifier};
 
 choice! {
     /// What a response is rewarded for.
@@ -42,7 +42,7 @@ settings! {
 /// What a verified response is worth to the learner.
 pub trait Reward {
     /// The reward of a response that the verifier gave `outcome`, of `tokens` tokens.
-    fn score(&self, moment: &Moment, outcome: Outcome, tokens: usize) -> f64;
+    fn score(&self, now: &StepInfo, outcome: Outcome, tokens: usize) -> f64;
 }
 
 /// 1 for a right response, and a bonus for form.
@@ -53,7 +53,7 @@ pub struct Correctness {
 }
 
 impl Reward for Correctness {
-    fn score(&self, _: &Moment, outcome: Outcome, _: usize) -> f64 {
+    fn score(&self, _: &StepInfo, outcome: Outcome, _: usize) -> f64 {
         f64::from(u8::from(outcome.correct)) + self.form * f64::from(u8::from(outcome.well_formed))
     }
 }
@@ -172,11 +172,10 @@ impl Roller {
     ///
     /// # Errors
     /// When the workload verifies nothing.
-    pub fn new(settings: &RolloutSettings, task: &Task<'_>) -> Result<Self, LabError> {
+    pub fn new(settings: &RolloutSettings, task: &TaskInfo<'_>) -> Result<Self, LabError> {
         let RolloutSettings { responses, reward, form_reward } = *settings;
-        let material = task.material;
-        let (Some(verifier), Some(Tokens { end: Some(end), .. })) =
-            (&material.verifier, material.tokens)
+        let side = task.side;
+        let (Some(verifier), Some(Tokens { end: Some(end), .. })) = (&side.verifier, side.tokens)
         else {
             return Err(task.unfit("there is no verifier of responses"));
         };
@@ -258,12 +257,12 @@ impl Roller {
 
     /// The reward of each response.
     #[must_use]
-    pub fn rewards(&self, rollouts: &Rollouts, moment: &Moment) -> Vec<f64> {
+    pub fn rewards(&self, rollouts: &Rollouts, now: &StepInfo) -> Vec<f64> {
         let each = rollouts.outcomes.iter().zip(&rollouts.lengths);
         let mut rewards: Vec<f64> =
-            each.map(|(outcome, length)| self.reward.score(moment, *outcome, *length)).collect();
+            each.map(|(outcome, length)| self.reward.score(now, *outcome, *length)).collect();
         if self.rewarded == Rewarded::Shuffled {
-            let step = u32::try_from(moment.step).unwrap_or(u32::MAX);
+            let step = u32::try_from(now.step).unwrap_or(u32::MAX);
             let mut places: Vec<u32> = (0..).take(rewards.len()).collect();
             ledger::order::shuffle(&mut self.streams.keyed("control", step, 0), &mut places);
             rewards = places.into_iter().map(|place| rewards[place as usize]).collect();

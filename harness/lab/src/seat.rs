@@ -6,14 +6,14 @@
 //! | [`View`] | how an example is rendered before the network sees it |
 //! | [`Objective`] | the loss, per sample before reduction; what it generates; its phases |
 //! | [`Optimizer`] | the update rule, which layers move this step, where its gradient is taken |
-//! | [`Adapter`] | how parameters are restricted, at the start and after every update |
+//! | [`Constraint`] | how parameters are restricted, at the start and after every update |
 //! | [`Averaging`] | which weights are evaluated, when they are not those trained |
 //! | [`Sampler`] | how a generative model becomes samples |
 //! | [`Learner`] | the whole step, for what none of the above can say |
 //!
 //! A [`Recipe`](crate::recipe::Recipe) seats them. No seat reads a clock or prints, and none sees an evaluation result: evaluations are made by a
 //! [`training::judge::Judge`], which no type of this module can reach. What an order may adapt to
-//! is [`Shown`]: scores of its own training steps and losses on the probe split. Randomness comes
+//! is [`Feedback`]: scores of its own training steps and losses on the probe split. Randomness comes
 //! from named streams. All run inside the train clock.
 
 use std::any::Any;
@@ -26,13 +26,13 @@ use serde_json::Value;
 use tch::{Device, Tensor};
 
 use crate::LabError;
-use crate::material::Material;
 use crate::network::{Network, Parameter};
+use crate::side_info::SideInfo;
 use crate::split::Split;
 
 /// Where in the run a step is.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Moment {
+pub struct StepInfo {
     /// Steps taken before this one.
     pub step: u64,
     /// Steps of the whole run.
@@ -62,7 +62,7 @@ pub struct Batch {
 
 /// What a method may know of the task when it is built.
 #[derive(Debug)]
-pub struct Task<'a> {
+pub struct TaskInfo<'a> {
     /// Method id, for messages.
     pub method: &'a str,
     /// Workload id, for messages.
@@ -72,7 +72,7 @@ pub struct Task<'a> {
     /// Number of training examples.
     pub examples: u32,
     /// What the workload offers beside batches.
-    pub material: &'a Material,
+    pub side: &'a SideInfo,
     /// A trained network of the same architecture to learn from, where the suite names one. Its
     /// parameters are a copy: nobody trains them.
     pub teacher: Option<&'a Network>,
@@ -82,7 +82,7 @@ pub struct Task<'a> {
     pub streams: &'a Streams,
 }
 
-impl Task<'_> {
+impl TaskInfo<'_> {
     /// Where the network lives.
     #[must_use]
     pub fn device(&self) -> Device {
@@ -135,7 +135,7 @@ impl OrderSource<'_> {
 
 /// What training has shown so far: all that an order may adapt to.
 #[derive(Debug, Clone, Copy)]
-pub enum Shown<'a> {
+pub enum Feedback<'a> {
     /// A step was taken; the objective (or learner) scored its examples.
     Step {
         /// Ids of the step, as consumed.
@@ -172,7 +172,7 @@ pub trait Order {
     }
 
     /// Takes note of what training showed, before the next epoch is asked for.
-    fn observe(&mut self, _shown: Shown<'_>) {}
+    fn observe(&mut self, _shown: Feedback<'_>) {}
 
     /// The ids of epoch `epoch`; at least as many as [`Order::rounds`] said.
     fn epoch(&mut self, epoch: u32, source: &OrderSource<'_>) -> EpochPlan;
@@ -193,7 +193,7 @@ pub trait View {
     fn render(
         &mut self,
         batch: &mut Batch,
-        moment: &Moment,
+        now: &StepInfo,
         streams: &Streams,
     ) -> Result<(), LabError>;
 
@@ -224,7 +224,7 @@ pub trait Objective {
     }
 
     /// The stage that a step belongs to.
-    fn stage(&self, _moment: &Moment) -> Stage {
+    fn stage(&self, _moment: &StepInfo) -> Stage {
         Stage { index: 0, lr_factor: 1.0 }
     }
 
@@ -236,7 +236,7 @@ pub trait Objective {
         &mut self,
         _network: &Network,
         _batch: &Batch,
-        _moment: &Moment,
+        _moment: &StepInfo,
     ) -> Result<(), LabError> {
         Ok(())
     }
@@ -254,7 +254,7 @@ pub trait Objective {
         &mut self,
         network: &Network,
         batch: &Batch,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<Tensor, LabError>;
 
     /// What is differentiated: the mean of [`Objective::losses`]; overridden where another
@@ -266,9 +266,9 @@ pub trait Objective {
         &mut self,
         network: &Network,
         batch: &Batch,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<Tensor, LabError> {
-        Ok(self.losses(network, batch, moment)?.f_mean(None)?)
+        Ok(self.losses(network, batch, now)?.f_mean(None)?)
     }
 
     /// Called after the last update of a step, without gradients.
@@ -279,7 +279,7 @@ pub trait Objective {
         &mut self,
         _network: &Network,
         _batch: &Batch,
-        _moment: &Moment,
+        _moment: &StepInfo,
     ) -> Result<(), LabError> {
         Ok(())
     }
@@ -318,12 +318,12 @@ pub struct Gradients {
 /// loop does not.
 pub trait Optimizer: Any {
     /// Which layers the coming step trains; asked before the forward pass.
-    fn active(&mut self, _moment: &Moment) -> Active {
+    fn active(&mut self, _moment: &StepInfo) -> Active {
         Active::All
     }
 
     /// Where the gradient of the update is taken, when not where the parameters are: one value for
-    /// each active parameter, given the gradients here. The loop holds them to what the adapter allows,
+    /// each active parameter, given the gradients here. The loop holds them to what the constraint allows,
     /// takes the gradient of the same loss on the same batch there, and brings the parameters back
     /// before it clips and updates; running statistics stay those of the first pass. Gradient
     /// recording is off.
@@ -334,7 +334,7 @@ pub trait Optimizer: Any {
         &mut self,
         _parameters: &[Parameter],
         _gradients: &Gradients,
-        _moment: &Moment,
+        _moment: &StepInfo,
     ) -> Result<Option<Vec<Tensor>>, LabError> {
         Ok(None)
     }
@@ -347,7 +347,7 @@ pub trait Optimizer: Any {
         &mut self,
         parameters: &[Parameter],
         gradients: &Gradients,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<(), LabError>;
 
     /// The momentum buffer of a parameter, where the rule keeps one.
@@ -368,7 +368,7 @@ pub trait Optimizer: Any {
 }
 
 /// Restricts parameters.
-pub trait Adapter {
+pub trait Constraint {
     /// Called once before the first batch. `probe` gives one batch for scores at initialisation;
     /// its cost is the method's.
     ///
@@ -398,7 +398,7 @@ pub trait Adapter {
         parameters: &mut [Parameter],
         gradients: &Gradients,
         optimizer: &mut dyn Optimizer,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<(), LabError>;
 
     /// Facts for the record.
@@ -413,7 +413,7 @@ pub trait Averaging {
     ///
     /// # Errors
     /// When libtorch refuses an operation.
-    fn after_update(&mut self, parameters: &[Parameter], moment: &Moment) -> Result<(), LabError>;
+    fn after_update(&mut self, parameters: &[Parameter], now: &StepInfo) -> Result<(), LabError>;
 
     /// One tensor per parameter, or `None` while the trained weights stand for themselves.
     ///
@@ -471,7 +471,7 @@ pub trait Learner {
         &mut self,
         network: &mut Network,
         batch: &Batch,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<Option<f64>, LabError>;
 
     /// One score per example of the last step, for orders that adapt.

@@ -18,9 +18,9 @@ use ledger::streams::unit_f64;
 use rand_pcg::Pcg64;
 
 use crate::LabError;
-use crate::material::Points;
 use crate::recipe::Recipe;
-use crate::seat::{EpochPlan, Facts, Order, OrderSource, Shown, Task};
+use crate::seat::{EpochPlan, Facts, Feedback, Order, OrderSource, TaskInfo};
+use crate::side_info::Points;
 
 settings! {
     /// Settings that all teachers share.
@@ -59,9 +59,9 @@ impl Lattice {
     ///
     /// # Errors
     /// When the workload has no tasks, or they are no lattice.
-    pub fn of(task: &Task<'_>) -> Result<Self, LabError> {
+    pub fn of(task: &TaskInfo<'_>) -> Result<Self, LabError> {
         let unfit = || task.unfit("its examples are not a lattice of tasks");
-        let points = task.material.points.as_ref().ok_or_else(unfit)?;
+        let points = task.side.points.as_ref().ok_or_else(unfit)?;
         let dimensions = u32::try_from(points.dimensions).map_err(|_| unfit())?;
         let sides = (1..=task.examples).take_while(|side| {
             side.checked_pow(dimensions).is_some_and(|count| count <= task.examples)
@@ -113,7 +113,7 @@ pub struct Uniform {
 impl Uniform {
     /// Draws over the tasks of `lattice`.
     #[must_use]
-    pub fn new(lattice: Lattice, task: &Task<'_>) -> Self {
+    pub fn new(lattice: Lattice, task: &TaskInfo<'_>) -> Self {
         Self { dimensions: lattice.dimensions, random: task.streams.generator("tasks") }
     }
 }
@@ -146,8 +146,8 @@ impl<T: Teacher> Order for Lessons<T> {
         vec![self.round; usize::try_from(rounds).unwrap_or(0)]
     }
 
-    fn observe(&mut self, shown: Shown<'_>) {
-        let Shown::Step { scores, .. } = shown else { return };
+    fn observe(&mut self, feedback: Feedback<'_>) {
+        let Feedback::Step { scores, .. } = feedback else { return };
         for &reward in scores {
             if let Some(task) = self.pending.pop_front() {
                 self.teacher.observe(&task, reward);
@@ -172,16 +172,14 @@ impl<T: Teacher> Order for Lessons<T> {
 /// When the workload has no student of its own.
 pub fn recipe<T: Teacher + 'static>(
     settings: &TeachingSettings,
-    task: &Task<'_>,
+    task: &TaskInfo<'_>,
     lattice: Lattice,
     round: u32,
     law: OrderLaw,
     teacher: T,
 ) -> Result<Recipe, LabError> {
-    let student = task
-        .material
-        .student
-        .ok_or_else(|| task.unfit("the workload has no student of its own"))?;
+    let student =
+        task.side.student.ok_or_else(|| task.unfit("the workload has no student of its own"))?;
     let order = Box::new(Lessons { teacher, lattice, round, law, pending: VecDeque::new() });
     let plain = Recipe::of(settings.batch_size, Schedule::Constant, student(task)?);
     Ok(Recipe { order, ..plain })

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tch::Tensor;
 
 use crate::LabError;
-use crate::seat::{Batch, Moment};
+use crate::seat::{Batch, StepInfo};
 use crate::split::Split;
 
 /// Settings from pairs.
@@ -56,6 +56,6 @@ pub fn batch(shape: &[i64]) -> Result<Batch, LabError> {
 
 /// Step `step` of `total_steps` in a single epoch, at a tenth of the learning rate.
 #[must_use]
-pub fn moment(step: u64, total_steps: u64) -> Moment {
-    Moment { step, total_steps, epoch: 0, total_epochs: 1, lr_factor: 0.1, pass: 0 }
+pub fn step_info(step: u64, total_steps: u64) -> StepInfo {
+    StepInfo { step, total_steps, epoch: 0, total_epochs: 1, lr_factor: 0.1, pass: 0 }
 }

@@ -24,7 +24,7 @@ use lab::method::Entry;
 use lab::network::Network;
 use lab::orders::replayed::Replayed;
 use lab::recipe::Recipe;
-use lab::seat::{Facts, OrderSource, Task};
+use lab::seat::{Facts, OrderSource, TaskInfo};
 use lab::split::Split;
 
 /// Steps of the untimed warm-up.
@@ -156,7 +156,7 @@ impl CellSetup<'_> {
 
     fn network(&self, streams: &Streams) -> Result<Network, LabError> {
         let Self { workload, workload_settings, ready, device, .. } = *self;
-        (workload.workload.network)(workload_settings, &ready.material, streams, device)
+        (workload.workload.network)(workload_settings, &ready.side, streams, device)
     }
 
     fn recipe(&self, network: &Network, streams: &Streams) -> Result<Recipe, LabError> {
@@ -168,12 +168,12 @@ impl CellSetup<'_> {
             }
             None => None,
         };
-        let task = Task {
+        let task = TaskInfo {
             method: self.method.id,
             workload: self.workload.id,
             network,
             examples: self.examples(),
-            material: &self.ready.material,
+            side: &self.ready.side,
             teacher: teacher.as_ref(),
             budget_samples: self.goal.budget.samples,
             streams,
@@ -194,7 +194,7 @@ impl CellSetup<'_> {
             let epochs = epochs.map_err(|error| task.unfit(error.to_string()))?;
             recipe.order = Box::new(Replayed::new(OrderLaw::Sorted, epochs));
         }
-        if task.material.generation.is_some() && recipe.sampler.is_none() {
+        if task.side.generation.is_some() && recipe.sampler.is_none() {
             return Err(task.unfit("the workload judges samples; the method draws none"));
         }
         Ok(recipe)
@@ -292,7 +292,7 @@ impl CellSetup<'_> {
             network,
             recipe,
             splits: &self.ready.splits,
-            loss: self.ready.material.loss,
+            loss: self.ready.side.loss,
             judge: None,
             source: OrderSource {
                 effective_seed,

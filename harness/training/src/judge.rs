@@ -38,7 +38,7 @@ pub struct Model<'a> {
 
 /// One look at a model.
 #[derive(Clone, Copy)]
-pub struct Look<'a> {
+pub struct EvaluationRequest<'a> {
     /// What is looked at.
     pub model: Model<'a>,
     /// Data of the split.
@@ -55,7 +55,7 @@ pub trait Judge: std::fmt::Debug {
     ///
     /// # Errors
     /// When libtorch refuses an operation, or the model cannot be judged.
-    fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError>;
+    fn metrics(&self, request: &EvaluationRequest<'_>) -> Result<BTreeMap<String, f64>, LabError>;
 
     /// Facts for the record: what the metrics rest on.
     fn facts(&self) -> Facts {

@@ -16,14 +16,14 @@ use ledger::transcript::Transcript;
 use tch::{Kind, Tensor};
 
 use crate::clock::{Clock, Phase, Time};
-use crate::judge::{Judge, Judged, Look, Model};
+use crate::judge::{EvaluationRequest, Judge, Judged, Model};
 use crate::splits::Splits;
 use lab::LabError;
 use lab::network::{Network, values};
-use lab::objectives::Natural;
+use lab::objectives::DefaultLoss;
 use lab::recipe::{Recipe, Step};
 use lab::seat::{
-    Active, Adapter, Batch, Gradients, Moment, Objective, OrderSource, Sampler, Shown,
+    Active, Batch, Constraint, Feedback, Gradients, Objective, OrderSource, Sampler, StepInfo,
 };
 use lab::split::Split;
 
@@ -49,7 +49,7 @@ pub struct Run<'a, T: Time> {
     /// The data.
     pub splits: &'a Splits,
     /// The loss that probes are made with, where the workload has one.
-    pub loss: Option<Natural>,
+    pub loss: Option<DefaultLoss>,
     /// What judges the model; nobody in a warm-up.
     pub judge: Option<&'a dyn Judge>,
     /// Where the order comes from.
@@ -120,9 +120,9 @@ impl<T: Time> Run<'_, T> {
             // Without a step, what a method prepares is all it does: the only look is behind it.
             self.clock.enter(Phase::Train);
             self.prepare()?;
-            return self.look(&mut progress, None, observe);
+            return self.evaluate(&mut progress, None, observe);
         }
-        if self.look(&mut progress, None, observe)? == Ending::Diverged {
+        if self.evaluate(&mut progress, None, observe)? == Ending::Diverged {
             return Ok(Ending::Diverged);
         }
 
@@ -133,7 +133,7 @@ impl<T: Time> Run<'_, T> {
         for (epoch, &n) in (0..).zip(&rounds) {
             if self.recipe.order.wants_probe(epoch) {
                 let group_losses = self.probe()?;
-                self.recipe.order.observe(Shown::Probe { group_losses: &group_losses });
+                self.recipe.order.observe(Feedback::Probe { group_losses: &group_losses });
             }
             let source = OrderSource { eligible: eligible.as_deref(), ..self.source };
             let plan = self.recipe.order.epoch(epoch, &source);
@@ -153,12 +153,12 @@ impl<T: Time> Run<'_, T> {
                     progress.samples += chunk.len() as u64;
                     continue;
                 }
-                let moment = Moment { step, total_steps, epoch, total_epochs, lr_factor, pass: 0 };
+                let now = StepInfo { step, total_steps, epoch, total_epochs, lr_factor, pass: 0 };
                 let length = chunk.len() as u64;
                 let sample_ids = uploaded.f_narrow(0, start, chunk.len() as i64)?;
                 start += chunk.len() as i64;
                 let batch = self.splits.train.gather(chunk, sample_ids)?;
-                let loss = self.step(batch, &mut trained, moment)?;
+                let loss = self.step(batch, &mut trained, now)?;
                 let pushed = self.transcript.push_step(chunk);
                 pushed.map_err(|error| LabError::Order(error.to_string()))?;
                 let cell = progress.samples / self.budget.evaluate_every;
@@ -167,7 +167,7 @@ impl<T: Time> Run<'_, T> {
                 if progress.samples / self.budget.evaluate_every > cell
                     || progress.steps == total_steps
                 {
-                    if self.look(&mut progress, loss.as_ref(), observe)? == Ending::Diverged {
+                    if self.evaluate(&mut progress, loss.as_ref(), observe)? == Ending::Diverged {
                         return Ok(Ending::Diverged);
                     }
                     self.clock.enter(Phase::Train);
@@ -183,7 +183,7 @@ impl<T: Time> Run<'_, T> {
         &mut self,
         mut batch: Batch,
         trained: &mut Trained,
-        mut moment: Moment,
+        mut now: StepInfo,
     ) -> Result<Option<Tensor>, LabError> {
         let Recipe {
             batch_size: _,
@@ -192,24 +192,24 @@ impl<T: Time> Run<'_, T> {
             view,
             step,
             clip_norm,
-            adapter,
+            constraint,
             averaging,
             sampler: _,
         } = &mut *self.recipe;
         if let Some(view) = view {
-            view.render(&mut batch, &moment, self.source.streams)?;
+            view.render(&mut batch, &now, self.source.streams)?;
         }
         let (objective, optimizer) = match step {
             Step::Gradient { objective, optimizer } => (objective, optimizer),
             Step::Learner(learner) => {
-                let loss = learner.step(self.network, &batch, &moment)?;
+                let loss = learner.step(self.network, &batch, &now)?;
                 if let Some(scores) = learner.scores() {
-                    order.observe(Shown::Step { ids: &batch.ids, scores });
+                    order.observe(Feedback::Step { ids: &batch.ids, scores });
                 }
                 return Ok(loss.map(Tensor::from));
             }
         };
-        let stage = objective.stage(&moment);
+        let stage = objective.stage(&now);
         if stage.index != trained.stage {
             trained.stage = stage.index;
             optimizer.reset()?;
@@ -217,54 +217,54 @@ impl<T: Time> Run<'_, T> {
                 averaging.reset(&self.network.parameters)?;
             }
         }
-        moment.lr_factor *= stage.lr_factor;
-        trained.switch(self.network, optimizer.active(&moment));
-        tch::no_grad(|| objective.before_step(self.network, &batch, &moment))?;
+        now.lr_factor *= stage.lr_factor;
+        trained.switch(self.network, optimizer.active(&now));
+        tch::no_grad(|| objective.before_step(self.network, &batch, &now))?;
         let mut last = None;
         for pass in 0..objective.passes() {
-            moment.pass = pass;
+            now.pass = pass;
             let active = trained.parameters.clone();
             let (loss, tensors) =
-                differentiate(objective.as_mut(), self.network, &batch, &moment, &active)?;
+                differentiate(objective.as_mut(), self.network, &batch, &now, &active)?;
             let mut gradients = Gradients { active, tensors };
             let parameters = &self.network.parameters;
-            let point = tch::no_grad(|| optimizer.elsewhere(parameters, &gradients, &moment))?;
+            let point = tch::no_grad(|| optimizer.elsewhere(parameters, &gradients, &now))?;
             if let Some(point) = point {
-                let place = Place { point, adapter: adapter.as_deref() };
+                let place = Place { point, constraint: constraint.as_deref() };
                 let active = &gradients.active;
                 gradients.tensors =
-                    place.gradients(objective.as_mut(), self.network, &batch, &moment, active)?;
+                    place.gradients(objective.as_mut(), self.network, &batch, &now, active)?;
             }
             let _guard = tch::no_grad_guard();
             if let Some(longest) = clip_norm {
                 clip(&mut gradients.tensors, *longest)?;
             }
-            optimizer.update(&self.network.parameters, &gradients, &moment)?;
-            if let Some(adapter) = adapter {
+            optimizer.update(&self.network.parameters, &gradients, &now)?;
+            if let Some(constraint) = constraint {
                 let parameters = &mut self.network.parameters;
-                adapter.project(parameters, &gradients, optimizer.as_mut(), &moment)?;
+                constraint.project(parameters, &gradients, optimizer.as_mut(), &now)?;
             }
             if let Some(averaging) = averaging {
-                averaging.after_update(&self.network.parameters, &moment)?;
+                averaging.after_update(&self.network.parameters, &now)?;
             }
             last = Some(loss);
         }
-        tch::no_grad(|| objective.after_step(self.network, &batch, &moment))?;
+        tch::no_grad(|| objective.after_step(self.network, &batch, &now))?;
         if let Some(scores) = objective.scores() {
-            order.observe(Shown::Step { ids: &batch.ids, scores });
+            order.observe(Feedback::Step { ids: &batch.ids, scores });
         }
         Ok(last)
     }
 
-    /// Lets the adapter see the network and one batch, drawn from its own stream, and the
+    /// Lets the constraint see the network and one batch, drawn from its own stream, and the
     /// objective the training split; returns the ids that it can use, if not all.
     fn prepare(&mut self) -> Result<Option<Vec<u32>>, LabError> {
-        if let Some(adapter) = &mut self.recipe.adapter {
+        if let Some(constraint) = &mut self.recipe.constraint {
             let mut ids: Vec<u32> = (0..self.source.examples).collect();
             ledger::order::shuffle(&mut self.source.streams.generator("probe"), &mut ids);
             ids.truncate(self.recipe.batch_size as usize);
             let probe = self.splits.train.batch(&ids)?;
-            adapter.prepare(self.network, self.source.streams, &probe)?;
+            constraint.prepare(self.network, self.source.streams, &probe)?;
         }
         match &mut self.recipe.step {
             Step::Gradient { objective, .. } => {
@@ -313,7 +313,7 @@ impl<T: Time> Run<'_, T> {
     }
 
     /// Evaluates with the train clock stopped.
-    fn look(
+    fn evaluate(
         &mut self,
         progress: &mut Progress,
         loss: Option<&Tensor>,
@@ -365,10 +365,10 @@ fn differentiate(
     objective: &mut dyn Objective,
     network: &Network,
     batch: &Batch,
-    moment: &Moment,
+    now: &StepInfo,
     active: &[usize],
 ) -> Result<(Tensor, Vec<Tensor>), LabError> {
-    let loss = objective.loss(network, batch, moment)?;
+    let loss = objective.loss(network, batch, now)?;
     let inputs: Vec<_> = active.iter().map(|&index| &network.parameters[index].tensor).collect();
     let tensors = Tensor::f_run_backward(&[&loss], &inputs, false, false)?;
     Ok((loss, tensors))
@@ -378,7 +378,7 @@ fn differentiate(
 /// held to.
 struct Place<'a> {
     point: Vec<Tensor>,
-    adapter: Option<&'a dyn Adapter>,
+    constraint: Option<&'a dyn Constraint>,
 }
 
 impl Place<'_> {
@@ -388,7 +388,7 @@ impl Place<'_> {
         objective: &mut dyn Objective,
         network: &mut Network,
         batch: &Batch,
-        moment: &Moment,
+        now: &StepInfo,
         active: &[usize],
     ) -> Result<Vec<Tensor>, LabError> {
         let before = network.snapshot();
@@ -396,9 +396,9 @@ impl Place<'_> {
             for (&index, value) in active.iter().zip(&self.point) {
                 network.parameters[index].tensor.f_copy_(value)?;
             }
-            self.adapter.map_or(Ok(()), |adapter| adapter.hold(&mut network.parameters))
+            self.constraint.map_or(Ok(()), |constraint| constraint.hold(&mut network.parameters))
         })?;
-        let (_, tensors) = differentiate(objective, network, batch, moment, active)?;
+        let (_, tensors) = differentiate(objective, network, batch, now, active)?;
         network.restore(&before)?;
         Ok(tensors)
     }
@@ -417,8 +417,8 @@ fn judged(
         Judged::Validation => (goal::VALIDATION, &splits.validation),
         Judged::Test => (goal::TEST, &splits.test),
     };
-    let look = Look { model: Model { network, sampler }, split, judged, last };
-    let metrics = tch::no_grad(|| judge.metrics(&look))?.into_iter();
+    let request = EvaluationRequest { model: Model { network, sampler }, split, judged, last };
+    let metrics = tch::no_grad(|| judge.metrics(&request))?.into_iter();
     Ok(metrics.map(|(metric, value)| (goal::key(name, &metric), value)).collect())
 }
 

@@ -1,6 +1,6 @@
 //! Tasks of a few seconds, on which tests run whole methods through the training loop, always on
 //! the CPU: a [`Trial`] of noisy images with its own small CNN, [`train`] on a network of the
-//! test's choice, or the [`Stage`] of a workload.
+//! test's choice, or the [`Fixture`] of a workload.
 
 use std::path::PathBuf;
 
@@ -20,12 +20,12 @@ use crate::run::{Run, WHOLE};
 use crate::splits::Splits;
 use crate::workload::{Entry, Ready};
 use lab::LabError;
-use lab::material::{Generation, Material};
 use lab::method::Method;
 use lab::models::cnn::{Shape, cnn};
 use lab::network::Network;
-use lab::objectives::Natural;
-use lab::seat::{Facts, OrderSource, Task};
+use lab::objectives::DefaultLoss;
+use lab::seat::{Facts, OrderSource, TaskInfo};
+use lab::side_info::{Generation, SideInfo};
 use lab::split::Split;
 use lab::trial::{EXAMPLES, SEED, split};
 
@@ -83,7 +83,7 @@ impl Trial {
         let bench = Bench {
             workload: "trial",
             splits: &self.splits()?,
-            material: &classes(CLASSES),
+            side: &classes(CLASSES),
             identity: numbered(self.examples),
             seed: self.seed,
         };
@@ -141,7 +141,7 @@ impl Trial {
 struct Bench<'a> {
     workload: &'a str,
     splits: &'a Splits,
-    material: &'a Material,
+    side: &'a SideInfo,
     identity: Vec<Digest>,
     seed: u64,
 }
@@ -159,12 +159,12 @@ impl Bench<'_> {
         let effective_seed = Seed::from_integer(self.seed).bytes;
         let streams = Streams::new(effective_seed);
         let examples = u32::try_from(self.identity.len()).unwrap_or(u32::MAX);
-        let task = Task {
+        let task = TaskInfo {
             method: "the method",
             workload: self.workload,
             network: &network,
             examples,
-            material: self.material,
+            side: self.side,
             teacher,
             budget_samples: samples,
             streams: &streams,
@@ -181,7 +181,7 @@ impl Bench<'_> {
             network: &mut network,
             recipe: &mut recipe,
             splits: self.splits,
-            loss: self.material.loss,
+            loss: self.side.loss,
             judge: None,
             source: OrderSource {
                 effective_seed: &effective_seed,
@@ -208,8 +208,8 @@ fn numbered(examples: u32) -> Vec<Digest> {
 }
 
 /// What methods may know of examples in classes.
-fn classes(classes: u32) -> Material {
-    Material { loss: Some(Natural::Classes), classes: Some(classes), ..Material::default() }
+fn classes(classes: u32) -> SideInfo {
+    SideInfo { loss: Some(DefaultLoss::Classes), classes: Some(classes), ..SideInfo::default() }
 }
 
 /// Networks that a run descends from.
@@ -223,13 +223,13 @@ pub struct Parents<'a> {
 
 /// A workload with its data, on which methods are tried without a suite or a store.
 #[derive(Debug)]
-pub struct Stage {
+pub struct Fixture {
     entry: &'static Entry,
     settings: Values,
     ready: Ready,
 }
 
-impl Stage {
+impl Fixture {
     /// Loads the data of a workload under `settings` over its defaults.
     ///
     /// # Errors
@@ -260,8 +260,7 @@ impl Stage {
     pub fn network(&self, seed: u64) -> Result<Network, LabError> {
         let streams = Streams::new(Seed::from_integer(seed).bytes);
         let Self { entry, settings, ready } = self;
-        let mut network =
-            (entry.workload.network)(settings, &ready.material, &streams, Device::Cpu)?;
+        let mut network = (entry.workload.network)(settings, &ready.side, &streams, Device::Cpu)?;
         if let Some(start) = entry.workload.start {
             start(&mut network, ready, settings, &streams, &Unkept)?;
         }
@@ -286,7 +285,7 @@ impl Stage {
         Bench {
             workload: self.entry.id,
             splits: &self.ready.splits,
-            material: &self.ready.material,
+            side: &self.ready.side,
             identity: self.ready.identity.sample_ids.clone(),
             seed,
         }
@@ -335,7 +334,7 @@ pub fn train(
     let bench = Bench {
         workload: "trial",
         splits: &splits,
-        material: &classes(4),
+        side: &classes(4),
         identity: numbered(EXAMPLES),
         seed: SEED,
     };
@@ -362,7 +361,7 @@ pub fn generate(
     let bench = Bench {
         workload: "trial",
         splits: &splits,
-        material: &Material { generation, ..Material::default() },
+        side: &SideInfo { generation, ..SideInfo::default() },
         identity: numbered(EXAMPLES),
         seed: SEED,
     };

@@ -1,6 +1,6 @@
 //! A workload: data, model, metrics, target and budget.
 //!
-//! A workload gives methods [`Splits`] and [`Material`]; what judges a model, its [`Judge`], stays
+//! A workload gives methods [`Splits`] and [`SideInfo`]; what judges a model, its [`Judge`], stays
 //! with the training loop, so that no method can see an evaluation.
 
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use std::sync::Arc;
 use crate::splits::{DataIdentity, Splits};
 use data::Sources;
 use lab::LabError;
-use lab::material::Material;
 use lab::network::Network;
 use lab::offers;
 use lab::seat::Facts;
+use lab::side_info::SideInfo;
 use ledger::catalogue::{DataName, MetricInfo, WorkloadInfo};
 use ledger::settings::{SettingError, SettingInfo, Values, refuse_unknown};
 use ledger::streams::Streams;
@@ -52,7 +52,7 @@ pub struct Workload {
     /// Loads or generates the data and puts them on the device.
     pub load: fn(&Values, &Sources, Device) -> Result<Ready, LabError>,
     /// Builds the network from the `init` stream.
-    pub network: fn(&Values, &Material, &Streams, Device) -> Result<Network, LabError>,
+    pub network: fn(&Values, &SideInfo, &Streams, Device) -> Result<Network, LabError>,
     /// Brings the network to where every method starts from, when that is not its initialisation.
     pub start: Option<Start>,
 }
@@ -136,7 +136,7 @@ pub struct Ready {
     /// What they are.
     pub identity: Arc<DataIdentity>,
     /// What methods may know of them.
-    pub material: Material,
+    pub side: SideInfo,
     /// What judges a model.
     pub judge: Box<dyn Judge>,
 }
@@ -145,9 +145,9 @@ impl Ready {
     /// What methods find here, in the words of [`Workload::offers`].
     #[must_use]
     pub fn offers(&self) -> Vec<&'static str> {
-        let Material { loss, classes, tokens, groups, scores, verifier, generation, .. } =
-            &self.material;
-        let Material { points, student, .. } = &self.material;
+        let SideInfo { loss, classes, tokens, groups, scores, verifier, generation, .. } =
+            &self.side;
+        let SideInfo { points, student, .. } = &self.side;
         let prompts = verifier.as_ref().and_then(|verifier| verifier.prompt_length());
         let words = [
             (loss.is_some(), offers::LOSS),

@@ -7,7 +7,7 @@ pub mod shared;
 
 use lab::LabError;
 use ledger::settings::Values;
-use training::trial::Stage;
+use training::trial::Fixture;
 use training::workload::Entry;
 
 include!(concat!(env!("OUT_DIR"), "/registry.rs"));
@@ -22,11 +22,11 @@ pub fn find(id: &str) -> Option<&'static Entry> {
 ///
 /// # Errors
 /// When there is no such workload, a setting is not valid or data are missing.
-pub fn stage(id: &str, settings: &Values) -> Result<Stage, LabError> {
+pub fn fixture(id: &str, settings: &Values) -> Result<Fixture, LabError> {
     let entry = find(id).ok_or_else(|| LabError::Unfit {
         method: "a trial".to_owned(),
         workload: id.to_owned(),
         reason: "there is no such workload".to_owned(),
     })?;
-    Stage::generated(entry, settings)
+    Fixture::generated(entry, settings)
 }

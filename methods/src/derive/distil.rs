@@ -20,11 +20,11 @@
 use lab::LabError;
 use lab::method::Method;
 use lab::network::Network;
-use lab::objectives::{IGNORED, Natural};
+use lab::objectives::{DefaultLoss, IGNORED};
 use lab::offers;
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::recipe::{Recipe, Step};
-use lab::seat::{Batch, Moment, Objective};
+use lab::seat::{Batch, Objective, StepInfo};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::Range;
 use ledger::{choice, settings};
@@ -80,7 +80,7 @@ pub static METHOD: Method = Method {
             let reason = "learns from another run; name it in the arm, `teacher: WORKLOAD/ARM`";
             return Err(task.unfit(reason));
         };
-        if !matches!(task.material.loss, Some(Natural::Classes | Natural::Tokens)) {
+        if !matches!(task.side.loss, Some(DefaultLoss::Classes | DefaultLoss::Tokens)) {
             return Err(task.unfit("the workload predicts neither classes nor tokens"));
         }
         let teacher = frozen(teacher);
@@ -129,12 +129,17 @@ impl Taught {
 }
 
 impl Objective for Taught {
-    fn before_step(&mut self, _: &Network, batch: &Batch, _: &Moment) -> Result<(), LabError> {
+    fn before_step(&mut self, _: &Network, batch: &Batch, _: &StepInfo) -> Result<(), LabError> {
         self.said = Some(self.teacher.forward(&batch.inputs, false)?);
         Ok(())
     }
 
-    fn losses(&mut self, network: &Network, batch: &Batch, _: &Moment) -> Result<Tensor, LabError> {
+    fn losses(
+        &mut self,
+        network: &Network,
+        batch: &Batch,
+        _: &StepInfo,
+    ) -> Result<Tensor, LabError> {
         let said = match self.said.take() {
             Some(said) => said,
             None => tch::no_grad(|| self.teacher.forward(&batch.inputs, false))?,
@@ -151,9 +156,9 @@ impl Objective for Taught {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lab::material::Material;
     use lab::network::values;
-    use lab::seat::Task;
+    use lab::seat::TaskInfo;
+    use lab::side_info::SideInfo;
     use lab::trial::{self, with};
     use serde_json::json;
     use training::trial::{Parents, Trial};
@@ -166,12 +171,12 @@ mod tests {
     #[test]
     fn without_a_teacher_it_refuses_and_says_how_to_name_one() {
         let network = Trial { examples: 3, epochs: 1, seed: 0 }.network().unwrap();
-        let task = Task {
+        let task = TaskInfo {
             method: "distil",
             workload: "trial",
             network: &network,
             examples: 3,
-            material: &Material { loss: Some(Natural::Classes), ..Material::default() },
+            side: &SideInfo { loss: Some(DefaultLoss::Classes), ..SideInfo::default() },
             teacher: None,
             budget_samples: 3,
             streams: &trial::streams(),
@@ -204,7 +209,7 @@ mod tests {
     #[test]
     fn a_student_comes_nearer_to_its_teacher_and_leaves_it_as_it_was() {
         let settings = with([("examples", 400.into()), ("hidden", 32.into())]);
-        let stage = workloads::stage("markov-mlp", &settings).unwrap();
+        let stage = workloads::fixture("markov-mlp", &settings).unwrap();
         let adamw = crate::find("adamw").unwrap().method;
         let plain = with([("batch_size", 16.into()), ("lr", 0.01.into())]);
         let teacher = stage.run(adamw, &plain, 1_600, 1).unwrap().network;

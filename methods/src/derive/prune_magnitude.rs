@@ -22,7 +22,7 @@ use lab::network::Parameter;
 use lab::network::{Network, Role, values};
 use lab::offers;
 use lab::recipe::Recipe;
-use lab::seat::{Adapter, Batch, Facts, Gradients, Moment, Optimizer};
+use lab::seat::{Batch, Constraint, Facts, Gradients, Optimizer, StepInfo};
 use ledger::catalogue::{Paper, PaperClaim};
 use ledger::settings::Range;
 use ledger::streams::Streams;
@@ -70,8 +70,8 @@ pub static METHOD: Method = Method {
     resolve: Settings::resolve,
     build: |values, _| {
         let Settings { share, scope } = Settings::read(values)?;
-        let adapter = Prune { share, scope, weights: 0, zeros: 0 };
-        Ok(Recipe { adapter: Some(Box::new(adapter)), ..Recipe::idle() })
+        let constraint = Prune { share, scope, weights: 0, zeros: 0 };
+        Ok(Recipe { constraint: Some(Box::new(constraint)), ..Recipe::idle() })
     },
 };
 
@@ -83,7 +83,7 @@ struct Prune {
     zeros: usize,
 }
 
-impl Adapter for Prune {
+impl Constraint for Prune {
     fn prepare(&mut self, network: &mut Network, _: &Streams, _: &Batch) -> Result<(), LabError> {
         let tensors = network.parameters.iter().filter(|parameter| parameter.role == Role::Weight);
         let tensors: Vec<&Tensor> = tensors.map(|parameter| &parameter.tensor).collect();
@@ -111,7 +111,7 @@ impl Adapter for Prune {
         _: &mut [Parameter],
         _: &Gradients,
         _: &mut dyn Optimizer,
-        _: &Moment,
+        _: &StepInfo,
     ) -> Result<(), LabError> {
         Ok(())
     }

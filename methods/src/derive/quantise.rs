@@ -23,7 +23,7 @@ use lab::method::Method;
 use lab::network::{Network, Parameter, Role};
 use lab::offers;
 use lab::recipe::Recipe;
-use lab::seat::{Adapter, Batch, Facts, Gradients, Moment, Optimizer};
+use lab::seat::{Batch, Constraint, Facts, Gradients, Optimizer, StepInfo};
 use ledger::catalogue::{Paper, PaperClaim};
 use ledger::settings::Range;
 use ledger::streams::Streams;
@@ -71,8 +71,8 @@ pub static METHOD: Method = Method {
     resolve: Settings::resolve,
     build: |values, _| {
         let Settings { bits, per } = Settings::read(values)?;
-        let adapter = Round { bits, per, error: 0.0 };
-        Ok(Recipe { adapter: Some(Box::new(adapter)), ..Recipe::idle() })
+        let constraint = Round { bits, per, error: 0.0 };
+        Ok(Recipe { constraint: Some(Box::new(constraint)), ..Recipe::idle() })
     },
 };
 
@@ -101,7 +101,7 @@ impl Round {
     }
 }
 
-impl Adapter for Round {
+impl Constraint for Round {
     fn prepare(&mut self, network: &mut Network, _: &Streams, _: &Batch) -> Result<(), LabError> {
         let _guard = tch::no_grad_guard();
         for Parameter { role, tensor, .. } in &mut network.parameters {
@@ -125,7 +125,7 @@ impl Adapter for Round {
         _: &mut [Parameter],
         _: &Gradients,
         _: &mut dyn Optimizer,
-        _: &Moment,
+        _: &StepInfo,
     ) -> Result<(), LabError> {
         Ok(())
     }

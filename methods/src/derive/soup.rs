@@ -21,7 +21,7 @@ use lab::network::{Network, Parameter};
 use lab::offers;
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::recipe::Recipe;
-use lab::seat::{Adapter, Batch, Gradients, Moment, Optimizer};
+use lab::seat::{Batch, Constraint, Gradients, Optimizer, StepInfo};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -64,8 +64,8 @@ pub static METHOD: Method = Method {
         let Settings { weight, batch_size, schedule, adamw } = Settings::read(values)?;
         let rule = Adamw::new(adamw, task.network, |_, _| true)?;
         let plain = Recipe::plain(batch_size, schedule, Box::new(rule), task)?;
-        let adapter = Mix { weight, start: Vec::new() };
-        Ok(Recipe { adapter: Some(Box::new(adapter)), ..plain })
+        let constraint = Mix { weight, start: Vec::new() };
+        Ok(Recipe { constraint: Some(Box::new(constraint)), ..plain })
     },
 };
 
@@ -76,7 +76,7 @@ struct Mix {
     start: Vec<Tensor>,
 }
 
-impl Adapter for Mix {
+impl Constraint for Mix {
     fn prepare(&mut self, network: &mut Network, _: &Streams, _: &Batch) -> Result<(), LabError> {
         let copies = network.parameters.iter().map(|parameter| parameter.tensor.detach().copy());
         self.start = copies.collect();
@@ -93,9 +93,9 @@ impl Adapter for Mix {
         parameters: &mut [Parameter],
         _: &Gradients,
         _: &mut dyn Optimizer,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<(), LabError> {
-        let is_last = moment.step + 1 == moment.total_steps;
+        let is_last = now.step + 1 == now.total_steps;
         // x + 1·(y − x) need not be y to the last bit.
         if !is_last || self.weight >= 1.0 {
             return Ok(());

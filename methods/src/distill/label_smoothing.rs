@@ -90,8 +90,8 @@ mod tests {
             false,
             Kind::Double,
         );
-        let moment = trial::moment(0, 1);
-        let losses = CrossEntropy { smoothing: 0.1 }.losses(&network, &batch, &moment).unwrap();
+        let now = trial::step_info(0, 1);
+        let losses = CrossEntropy { smoothing: 0.1 }.losses(&network, &batch, &now).unwrap();
         let (losses, expected) = (values(&losses).unwrap(), values(&expected).unwrap());
         for (loss, expected) in losses.iter().zip(&expected) {
             assert!((loss - expected).abs() < 1e-5, "{loss} {expected}");

@@ -29,7 +29,7 @@ use lab::network::Network;
 use lab::offers;
 use lab::optim::base::BaseSettings;
 use lab::recipe::{Recipe, Step};
-use lab::seat::{Batch, Moment, Objective, Task};
+use lab::seat::{Batch, Objective, StepInfo, TaskInfo};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -87,27 +87,27 @@ struct OwnPredictions {
 }
 
 impl OwnPredictions {
-    fn new(alpha: f64, task: &Task<'_>) -> Result<Self, TchError> {
+    fn new(alpha: f64, task: &TaskInfo<'_>) -> Result<Self, TchError> {
         let device = task.device();
         let zeros = |columns: u32| {
             Tensor::f_zeros([task.examples, columns].map(i64::from), (Kind::Float, device))
         };
-        let classes = task.material.classes.unwrap_or(1);
+        let classes = task.side.classes.unwrap_or(1);
         Ok(Self { alpha, table: zeros(classes)?, seen: zeros(1)?, logits: None })
     }
 
     /// α_t of this epoch.
-    fn weight(&self, moment: &Moment) -> f64 {
-        self.alpha * f64::from(moment.epoch + 1) / f64::from(moment.total_epochs.max(1))
+    fn weight(&self, now: &StepInfo) -> f64 {
+        self.alpha * f64::from(now.epoch + 1) / f64::from(now.total_epochs.max(1))
     }
 
     /// ỹ of a batch, B × C.
-    fn targets(&self, batch: &Batch, moment: &Moment) -> Result<Tensor, TchError> {
+    fn targets(&self, batch: &Batch, now: &StepInfo) -> Result<Tensor, TchError> {
         let (_, classes) = self.table.size2()?;
         let labels = batch.labels.f_one_hot(classes)?.f_to_kind(Kind::Float)?;
         let predicted = self.table.f_index_select(0, &batch.sample_ids)?;
         let seen = self.seen.f_index_select(0, &batch.sample_ids)?;
-        labels.f_lerp_tensor(&predicted, &seen.f_mul_scalar(self.weight(moment))?)
+        labels.f_lerp_tensor(&predicted, &seen.f_mul_scalar(self.weight(now))?)
     }
 }
 
@@ -117,10 +117,10 @@ impl OwnPredictions {
         &self,
         batch: &Batch,
         logits: &Tensor,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<Tensor, TchError> {
         let likelihoods = logits.f_log_softmax(-1, Kind::Float)?;
-        let weighted = self.targets(batch, moment)?.f_mul(&likelihoods)?;
+        let weighted = self.targets(batch, now)?.f_mul(&likelihoods)?;
         weighted.f_sum_dim_intlist(-1, false, Kind::Float)?.f_neg()
     }
 
@@ -138,15 +138,15 @@ impl Objective for OwnPredictions {
         &mut self,
         network: &Network,
         batch: &Batch,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<Tensor, LabError> {
         let logits = network.forward(&batch.inputs, true)?;
-        let losses = self.against_targets(batch, &logits, moment)?;
+        let losses = self.against_targets(batch, &logits, now)?;
         self.logits = Some(logits.f_detach()?);
         Ok(losses)
     }
 
-    fn after_step(&mut self, _: &Network, batch: &Batch, _: &Moment) -> Result<(), LabError> {
+    fn after_step(&mut self, _: &Network, batch: &Batch, _: &StepInfo) -> Result<(), LabError> {
         match self.logits.take() {
             Some(logits) => Ok(self.remember(batch, &logits)?),
             None => Ok(()),
@@ -174,8 +174,8 @@ mod tests {
         crate::find("sgd").unwrap().method
     }
 
-    fn at(epoch: u32, total_epochs: u32) -> Moment {
-        Moment { step: 0, total_steps: 1, epoch, total_epochs, lr_factor: 1.0, pass: 0 }
+    fn at(epoch: u32, total_epochs: u32) -> StepInfo {
+        StepInfo { step: 0, total_steps: 1, epoch, total_epochs, lr_factor: 1.0, pass: 0 }
     }
 
     fn batch(ids: [i64; 3], labels: [i64; 3]) -> Batch {

@@ -131,7 +131,7 @@ mod tests {
         let inputs = Tensor::from_slice(&data).view([4_000, 2]) * 0.5;
         let plain = trial::batch(&[2]).unwrap();
         let batch = lab::seat::Batch { ids: (0..4_000).collect(), inputs, ..plain };
-        let losses = objective.losses(&network, &batch, &trial::moment(0, 1)).unwrap();
+        let losses = objective.losses(&network, &batch, &trial::step_info(0, 1)).unwrap();
         let mean = values(&losses).unwrap().iter().sum::<f32>() / 4_000.0;
         assert!((mean - 1.0).abs() < 0.05, "{mean}");
         assert_eq!(objective.facts()["network_evaluations"], 4_000);

@@ -69,7 +69,7 @@ mod tests {
         let mut rule = settings.optimizer(&network).unwrap();
         let tensors = network.parameters.iter().map(|p| p.tensor.detach().zeros_like()).collect();
         let gradients = Gradients { active: (0..network.parameters.len()).collect(), tensors };
-        tch::no_grad(|| rule.update(&network.parameters, &gradients, &trial::moment(0, 2)))
+        tch::no_grad(|| rule.update(&network.parameters, &gradients, &trial::step_info(0, 2)))
             .unwrap();
         let [weight_after, bias_after] = of(&network);
         [(weight, weight_after), (bias, bias_after)]

@@ -148,46 +148,47 @@ mod tests {
     use lab::trial::with;
     use ledger::settings::Values;
     use serde_json::json;
-    use training::trial::{Stage, Trace};
+    use training::trial::{Fixture, Trace};
     use workloads::regression::quad::{Quad, excess_risk};
 
     const SAMPLES: u64 = 3_000;
 
-    fn quad() -> Stage {
-        workloads::stage("quad", &Values::new()).unwrap()
+    fn quad() -> Fixture {
+        workloads::fixture("quad", &Values::new()).unwrap()
     }
 
-    fn run<const N: usize>(stage: &Stage, pairs: [(&str, serde_json::Value); N]) -> Trace {
+    fn run<const N: usize>(fixture: &Fixture, pairs: [(&str, serde_json::Value); N]) -> Trace {
         let mut settings = with(pairs);
         settings.entry("batch_size".to_owned()).or_insert(json!(20));
-        stage.run(&METHOD, &settings, SAMPLES, 5).unwrap()
+        fixture.run(&METHOD, &settings, SAMPLES, 5).unwrap()
     }
 
     #[test]
     fn uniform_order_without_average_is_lm_adamw_bit_for_bit() {
-        let stage = quad();
-        let neutral = run(&stage, [("order", json!("uniform")), ("average", json!("none"))]);
+        let fixture = quad();
+        let neutral = run(&fixture, [("order", json!("uniform")), ("average", json!("none"))]);
         let baseline = crate::find("lm-adamw").unwrap().method;
-        let plain = stage.run(baseline, &with([("batch_size", json!(20))]), SAMPLES, 5).unwrap();
+        let plain = fixture.run(baseline, &with([("batch_size", json!(20))]), SAMPLES, 5).unwrap();
         assert_eq!((neutral.digest, neutral.law), (plain.digest, plain.law));
         assert_eq!(neutral.order, plain.order);
     }
 
     #[test]
     fn an_average_never_touches_training() {
-        let stage = quad();
-        let [none, sma, ema] = ["none", "sma", "ema"]
-            .map(|kind| run(&stage, [("order", json!("ascend")), ("average", json!(kind))]).digest);
+        let fixture = quad();
+        let [none, sma, ema] = ["none", "sma", "ema"].map(|kind| {
+            run(&fixture, [("order", json!("ascend")), ("average", json!(kind))]).digest
+        });
         assert!(none == sma && sma == ema);
     }
 
     #[test]
     fn ascending_consumes_the_ids_of_uniform_from_the_lowest_score_to_the_highest() {
-        let stage = quad();
-        let scores = &stage.ready().material.scores;
+        let fixture = quad();
+        let scores = &fixture.ready().side.scores;
         let [uniform, ascend, dealt] =
             [("uniform", "given"), ("ascend", "given"), ("ascend", "shuffled")].map(
-                |(order, which)| run(&stage, [("order", json!(order)), ("scores", json!(which))]),
+                |(order, which)| run(&fixture, [("order", json!(order)), ("scores", json!(which))]),
             );
         let ids = |trace: &Trace| {
             let mut ids = trace.order.ids.clone();
@@ -208,10 +209,10 @@ mod tests {
 
     #[test]
     fn the_record_says_what_the_schedule_is_worth() {
-        let stage = quad();
+        let fixture = quad();
         let wsd = json!({"wsd": {"warmup": 0.05, "decay_from": 0.8, "floor": 1.0 / 300.0}});
         let mass = |schedule, batch_size: u32| {
-            let trace = run(&stage, [("schedule", schedule), ("batch_size", json!(batch_size))]);
+            let trace = run(&fixture, [("schedule", schedule), ("batch_size", json!(batch_size))]);
             trace.facts["learning_rate_mass"].as_f64().unwrap()
         };
         // 842.13 for steps counted from 1; from 0 the last factor gives way to the first, 0.
@@ -221,11 +222,11 @@ mod tests {
 
     #[test]
     fn plain_sgd_on_sorted_equations_has_the_risk_that_the_recursion_expects() {
-        let stage = quad();
+        let fixture = quad();
         let quad = Quad { bias: 1.0, noise: 0.1, noise_slope: 0.5 };
         let risk = |order: &str, schedule: serde_json::Value| {
             let trace = run(
-                &stage,
+                &fixture,
                 [
                     ("order", json!(order)),
                     ("average", json!("none")),
@@ -236,7 +237,7 @@ mod tests {
                 ],
             );
             let schedule: ledger::catalogue::Schedule = serde_json::from_value(schedule).unwrap();
-            let scores = &stage.ready().material.scores;
+            let scores = &fixture.ready().side.scores;
             let steps = trace.order.ids.iter().enumerate().map(|(step, &id)| {
                 (scores[id as usize], 0.1 * schedule.factor(step as u64, SAMPLES))
             });

@@ -21,13 +21,13 @@
 //! - `hide: prompt` hides tokens of the prompt instead: a control.
 
 use lab::LabError;
-use lab::material::Tokens;
 use lab::method::Method;
 use lab::objectives::IGNORED;
 use lab::offers;
 use lab::optim::lm::LmSettings;
 use lab::recipe::Recipe;
-use lab::seat::{Batch, Facts, Moment, View};
+use lab::seat::{Batch, Facts, StepInfo, View};
+use lab::side_info::Tokens;
 use ledger::catalogue::{Paper, PaperClaim};
 use ledger::order::bounded;
 use ledger::settings::Range;
@@ -92,7 +92,7 @@ pub static METHOD: Method = Method {
     build: |values, task| {
         let Settings { rate, rho, replace, hide, lm } = Settings::read(values)?;
         let unfit = || task.unfit("the workload has no tokens");
-        let tokens = task.material.tokens.ok_or_else(unfit)?;
+        let tokens = task.side.tokens.ok_or_else(unfit)?;
         let mask = match replace {
             Replace::Random => None,
             Replace::Mask => {
@@ -143,10 +143,10 @@ impl View for Hidden {
     fn render(
         &mut self,
         batch: &mut Batch,
-        moment: &Moment,
+        now: &StepInfo,
         streams: &Streams,
     ) -> Result<(), LabError> {
-        let rate = self.rate(moment.step, moment.total_steps);
+        let rate = self.rate(now.step, now.total_steps);
         if rate <= 0.0 {
             return Ok(());
         }
@@ -155,7 +155,7 @@ impl View for Hidden {
         let (mut hidden, mut tokens) = (Vec::with_capacity(count), Vec::with_capacity(count));
         let vocabulary = u64::try_from(self.tokens.vocabulary).unwrap_or(1);
         for &id in &batch.ids {
-            let mut random = streams.keyed("mask", id, moment.epoch);
+            let mut random = streams.keyed("mask", id, now.epoch);
             for _ in 0..positions {
                 // Both numbers are drawn for every token, so that what is hidden does not depend
                 // on what takes its place.
@@ -208,7 +208,7 @@ mod tests {
     fn changed(view: &mut Hidden) -> (Vec<i64>, Vec<i64>, Batch) {
         let mut batch = batch();
         let labels = batch.labels.copy();
-        view.render(&mut batch, &trial::moment(900, 1000), &trial::streams()).unwrap();
+        view.render(&mut batch, &trial::step_info(900, 1000), &trial::streams()).unwrap();
         assert_eq!(batch.labels, labels);
         let changed = batch.inputs.ne(7);
         let count = |start| {
@@ -269,7 +269,7 @@ mod tests {
     #[test]
     fn at_rate_0_it_is_lm_adamw_bit_for_bit_and_otherwise_only_inputs_differ() {
         let size = with([("size", json!("xs"))]);
-        let stage = workloads::stage("slp-trace", &size).unwrap();
+        let stage = workloads::fixture("slp-trace", &size).unwrap();
         let run = |method: &Method, rate: Option<f64>| {
             let mut settings: Values = with([("batch_size", json!(50))]);
             settings.extend(rate.map(|rate| ("rate".to_owned(), json!(rate))));

@@ -84,7 +84,7 @@ pub static METHOD: Method = Method {
     resolve: Settings::resolve,
     build: |values, task| {
         let Settings { eta, rounds, window, variant, graph, lm } = Settings::read(values)?;
-        let skills = task.material.group_names.len();
+        let skills = task.side.group_names.len();
         let graph = graph
             .matrix(skills, task.streams)
             .ok_or_else(|| task.unfit("the graph of the LEGO script is of five skills"))?;
@@ -248,7 +248,7 @@ mod tests {
 
     fn run(method: &Method, pairs: &[(&str, serde_json::Value)]) -> Trace {
         let size = with([("size", json!("xs")), ("most", json!(5))]);
-        let stage = workloads::stage("slp-trace", &size).unwrap();
+        let stage = workloads::fixture("slp-trace", &size).unwrap();
         let mut settings = with([("batch_size", json!(20)), ("rounds", json!(3))]);
         settings.extend(pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
         stage.run(method, &settings, 540, 4).unwrap()

@@ -58,7 +58,7 @@ pub static METHOD: Method = Method {
     resolve: Settings::resolve,
     build: |values, task| {
         let Settings { weights, rounds, lm } = Settings::read(values)?;
-        let skills = task.material.group_names.len();
+        let skills = task.side.group_names.len();
         let weights = if weights.is_empty() { vec![1.0; skills] } else { weights };
         let total: f64 = weights.iter().sum();
         if weights.len() != skills || total <= 0.0 {
@@ -77,28 +77,28 @@ mod tests {
     use lab::trial::with;
     use ledger::order::OrderLaw;
     use serde_json::json;
-    use training::trial::{Stage, Trace};
+    use training::trial::{Fixture, Trace};
 
-    fn stage() -> Stage {
+    fn fixture() -> Fixture {
         let settings = with([("size", json!("xs")), ("fewest", json!(2)), ("most", json!(4))]);
-        workloads::stage("slp-trace", &settings).unwrap()
+        workloads::fixture("slp-trace", &settings).unwrap()
     }
 
-    fn run(stage: &Stage, weights: serde_json::Value) -> Trace {
+    fn run(fixture: &Fixture, weights: serde_json::Value) -> Trace {
         let settings =
             with([("weights", weights), ("rounds", json!(3)), ("batch_size", json!(30))]);
-        stage.run(&METHOD, &settings, 540, 4).unwrap()
+        fixture.run(&METHOD, &settings, 540, 4).unwrap()
     }
 
     #[test]
     fn every_round_holds_the_skills_in_their_shares() {
-        let stage = stage();
+        let fixture = fixture();
         for (weights, expected) in [(json!([]), [60, 60, 60]), (json!([1, 3, 5]), [20, 60, 100])] {
-            let trace = run(&stage, weights);
+            let trace = run(&fixture, weights);
             let rounds = trace.rounds();
             assert_eq!(rounds.len(), 3);
             for ids in rounds {
-                let groups = &stage.ready().material.groups;
+                let groups = &fixture.ready().side.groups;
                 let counts = [0, 1, 2]
                     .map(|group| ids.iter().filter(|id| groups[**id as usize] == group).count());
                 assert_eq!(counts, expected);
@@ -109,8 +109,8 @@ mod tests {
 
     #[test]
     fn no_example_of_a_skill_comes_again_before_all_were_used() {
-        let stage = stage();
-        let trace = run(&stage, json!([0, 0, 1]));
+        let fixture = fixture();
+        let trace = run(&fixture, json!([0, 0, 1]));
         // 333 examples of the last skill, 540 draws.
         let mut first = trace.order.ids[..333].to_vec();
         first.sort_unstable();
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn other_numbers_of_weights_than_skills_are_refused() {
         let settings = with([("weights", json!([1, 2]))]);
-        let error = stage().run(&METHOD, &settings, 30, 0).unwrap_err();
+        let error = fixture().run(&METHOD, &settings, 30, 0).unwrap_err();
         assert!(error.to_string().contains("3 skills need as many weights"), "{error}");
     }
 }

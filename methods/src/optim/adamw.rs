@@ -63,7 +63,7 @@ pub static METHOD: Method = Method {
 mod tests {
     use super::*;
     use lab::network::values;
-    use lab::seat::{Gradients, Moment, Optimizer as _};
+    use lab::seat::{Gradients, Optimizer as _, StepInfo};
     use training::trial::Trial;
 
     const ADAMW: AdamwSettings =
@@ -77,12 +77,18 @@ mod tests {
         let AdamwSettings { lr, beta1, beta2, eps, weight_decay } = ADAMW;
         let (mut w, mut m, mut v) =
             (f64::from(values(&network.parameters[bias].tensor).unwrap()[0]), 0.0, 0.0);
-        let moment =
-            Moment { step: 0, total_steps: 9, epoch: 0, total_epochs: 1, lr_factor: 0.5, pass: 0 };
+        let now = StepInfo {
+            step: 0,
+            total_steps: 9,
+            epoch: 0,
+            total_epochs: 1,
+            lr_factor: 0.5,
+            pass: 0,
+        };
         for (t, &g) in (1..).zip(gradients) {
             let tensors = vec![network.parameters[bias].tensor.full_like(f64::from(g)).detach()];
             let step = Gradients { active: vec![bias], tensors };
-            tch::no_grad(|| rule.update(&network.parameters, &step, &moment)).unwrap();
+            tch::no_grad(|| rule.update(&network.parameters, &step, &now)).unwrap();
             let g = f64::from(g);
             m = beta1 * m + (1.0 - beta1) * g;
             v = beta2 * v + (1.0 - beta2) * g * g;

@@ -31,7 +31,7 @@ use lab::network::Parameter;
 use lab::offers;
 use lab::optim::muon::{Muon, MuonSettings};
 use lab::recipe::Recipe;
-use lab::seat::{Active, Facts, Gradients, Moment, Optimizer};
+use lab::seat::{Active, Facts, Gradients, Optimizer, StepInfo};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::Range;
 use ledger::streams::unit_f64;
@@ -126,13 +126,13 @@ fn backward_cost(first: usize, layers: usize) -> f64 {
 
 impl DropMuon {
     /// The first layer of the coming step.
-    fn draw(&mut self, moment: &Moment) -> usize {
+    fn draw(&mut self, now: &StepInfo) -> usize {
         let layers = self.steps_from.len();
         match self.cutoff {
             Cutoff::Full => 0,
             Cutoff::Uniform => ledger::order::bounded(&mut self.random, layers as u64) as usize,
             Cutoff::EpochShift => {
-                let t = moment.step as f64 / moment.total_steps.max(1) as f64;
+                let t = now.step as f64 / now.total_steps.max(1) as f64;
                 let mut left = unit_f64(&mut self.random);
                 let passed = epoch_shift(self.shift, layers, t).into_iter().position(|p| {
                     left -= p;
@@ -145,8 +145,8 @@ impl DropMuon {
 }
 
 impl Optimizer for DropMuon {
-    fn active(&mut self, moment: &Moment) -> Active {
-        let first = self.draw(moment);
+    fn active(&mut self, now: &StepInfo) -> Active {
+        let first = self.draw(now);
         if let Some(steps) = self.steps_from.get_mut(first) {
             *steps += 1;
         }
@@ -157,9 +157,9 @@ impl Optimizer for DropMuon {
         &mut self,
         parameters: &[Parameter],
         gradients: &Gradients,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<(), LabError> {
-        self.muon.update(parameters, gradients, moment)
+        self.muon.update(parameters, gradients, now)
     }
 
     fn momentum(&mut self, parameter: usize) -> Option<&mut Tensor> {
@@ -203,8 +203,8 @@ mod tests {
         }
     }
 
-    fn at(step: u64) -> Moment {
-        Moment { step, total_steps: 384, epoch: 0, total_epochs: 1, lr_factor: 1.0, pass: 0 }
+    fn at(step: u64) -> StepInfo {
+        StepInfo { step, total_steps: 384, epoch: 0, total_epochs: 1, lr_factor: 1.0, pass: 0 }
     }
 
     #[test]

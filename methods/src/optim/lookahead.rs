@@ -33,7 +33,7 @@ use lab::network::Parameter;
 use lab::offers;
 use lab::optim::sgd::{Sgd, SgdSettings};
 use lab::recipe::Recipe;
-use lab::seat::{Averaging, Gradients, Moment, Optimizer};
+use lab::seat::{Averaging, Gradients, Optimizer, StepInfo};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::Range;
 use ledger::{choice, settings};
@@ -158,14 +158,14 @@ impl Optimizer for Lookahead {
         &mut self,
         parameters: &[Parameter],
         gradients: &Gradients,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<(), LabError> {
         if self.slow.0.borrow().is_empty() {
             let copies = || parameters.iter().map(|parameter| parameter.tensor.detach().copy());
             self.momenta = copies().map(|tensor| tensor.zeros_like()).collect();
             *self.slow.0.borrow_mut() = copies().collect();
         }
-        self.base.update(parameters, gradients, moment)?;
+        self.base.update(parameters, gradients, now)?;
         self.steps += 1;
         if self.steps >= self.settings.k {
             self.steps = 0;
@@ -186,7 +186,7 @@ impl Optimizer for Lookahead {
 }
 
 impl Averaging for Slow {
-    fn after_update(&mut self, _: &[Parameter], _: &Moment) -> Result<(), LabError> {
+    fn after_update(&mut self, _: &[Parameter], _: &StepInfo) -> Result<(), LabError> {
         Ok(())
     }
 
@@ -204,7 +204,7 @@ impl Averaging for Slow {
 mod tests {
     use super::*;
     use lab::network::{Body, Network, Role};
-    use lab::trial::{moment, with};
+    use lab::trial::{step_info, with};
     use serde_json::{Value, json};
     use training::trial::Trial;
 
@@ -226,7 +226,7 @@ mod tests {
         let steps = (0..4).map(|step| {
             let tensors = vec![Tensor::from_slice(&[1.0_f32])];
             let gradients = Gradients { active: vec![0], tensors };
-            rule.update(&network.parameters, &gradients, &moment(step, 4)).unwrap();
+            rule.update(&network.parameters, &gradients, &step_info(step, 4)).unwrap();
             network.parameters[0].tensor.double_value(&[0])
         });
         let fast = steps.collect();

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
     use lab::network::values;
     use lab::optim::muon::{MovedBy, direction, orthogonalise};
-    use lab::seat::{Gradients, Moment, Optimizer as _};
+    use lab::seat::{Gradients, Optimizer as _, StepInfo};
     use lab::trial::with;
     use ledger::streams::{Streams, normal};
     use tch::{Kind, Tensor};
@@ -165,12 +165,18 @@ mod tests {
         let before = network.snapshot();
         let tensors: Vec<_> = before.iter().map(Tensor::zeros_like).collect();
         let active = (0..network.parameters.len()).collect();
-        let moment =
-            Moment { step: 0, total_steps: 9, epoch: 0, total_epochs: 1, lr_factor: 1.0, pass: 0 };
+        let now = StepInfo {
+            step: 0,
+            total_steps: 9,
+            epoch: 0,
+            total_epochs: 1,
+            lr_factor: 1.0,
+            pass: 0,
+        };
         let settings = MuonSettings { weight_decay: 0.5, ..settings };
         let mut muon = Muon::new(settings, &network).unwrap();
         let gradients = Gradients { active, tensors };
-        tch::no_grad(|| muon.update(&network.parameters, &gradients, &moment)).unwrap();
+        tch::no_grad(|| muon.update(&network.parameters, &gradients, &now)).unwrap();
         let pairs = network.parameters.iter().zip(&before);
         pairs.filter(|(now, old)| now.tensor != **old).map(|(now, _)| now.name.clone()).collect()
     }

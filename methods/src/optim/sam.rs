@@ -35,7 +35,7 @@ use lab::network::Parameter;
 use lab::offers;
 use lab::optim::sgd::{Sgd, SgdSettings};
 use lab::recipe::Recipe;
-use lab::seat::{Gradients, Moment, Optimizer};
+use lab::seat::{Gradients, Optimizer, StepInfo};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -93,7 +93,7 @@ impl Optimizer for Sam {
         &mut self,
         parameters: &[Parameter],
         gradients: &Gradients,
-        _: &Moment,
+        _: &StepInfo,
     ) -> Result<Option<Vec<Tensor>>, LabError> {
         if self.rho == 0.0 {
             return Ok(None);
@@ -111,9 +111,9 @@ impl Optimizer for Sam {
         &mut self,
         parameters: &[Parameter],
         gradients: &Gradients,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<(), LabError> {
-        self.base.update(parameters, gradients, moment)
+        self.base.update(parameters, gradients, now)
     }
 
     fn momentum(&mut self, parameter: usize) -> Option<&mut Tensor> {
@@ -129,10 +129,10 @@ impl Optimizer for Sam {
 mod tests {
     use super::*;
     use lab::network::{Body, Network, Role, values};
-    use lab::objectives::Natural;
+    use lab::objectives::DefaultLoss;
     use lab::recipe::Step;
     use lab::seat::{Batch, Objective};
-    use lab::trial::{moment, with};
+    use lab::trial::{step_info, with};
     use serde_json::json;
     use training::trial::Trial;
 
@@ -164,10 +164,10 @@ mod tests {
         let ways = [([3.3, 1.4], [2.67, 0.44]), ([3.087_463, 0.715_182], [2.361_254, 0.153_927])];
         for (there, after) in ways {
             let here: Vec<_> = network.parameters.iter().map(|p| p.tensor.copy()).collect();
-            let moment = moment(0, 2);
+            let now = step_info(0, 2);
             let point =
-                sam.elsewhere(&network.parameters, &gradients(&here), &moment).unwrap().unwrap();
-            sam.update(&network.parameters, &gradients(&point), &moment).unwrap();
+                sam.elsewhere(&network.parameters, &gradients(&here), &now).unwrap().unwrap();
+            sam.update(&network.parameters, &gradients(&point), &now).unwrap();
             for index in 0..2 {
                 let now = network.parameters[index].tensor.double_value(&[0]);
                 assert!((point[index].double_value(&[0]) - there[index]).abs() < 1e-5);
@@ -195,18 +195,18 @@ mod tests {
             &mut self,
             network: &Network,
             batch: &Batch,
-            moment: &Moment,
+            now: &StepInfo,
         ) -> Result<Tensor, LabError> {
             let weights = network.parameters.iter().filter(|p| p.role == Role::Weight);
             self.0.push(weights.flat_map(|p| values(&p.tensor).unwrap()).collect());
             if let [.., here, there] = self.0.as_slice()
-                && self.0.len() % 2 == 0
+                && self.0.len().is_multiple_of(2)
             {
                 assert!(here.iter().filter(|weight| **weight == 0.0).count() > 100);
                 assert!(here.iter().zip(there).all(|(a, b)| (*a == 0.0) == (*b == 0.0)));
                 assert_ne!(here, there);
             }
-            Natural::Classes.losses(network, batch, moment)
+            DefaultLoss::Classes.losses(network, batch, now)
         }
     }
 

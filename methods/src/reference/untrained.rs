@@ -39,7 +39,7 @@ pub static METHOD: Method = Method {
     settings: Settings::table,
     resolve: Settings::resolve,
     build: |_, task| {
-        let sampler = task.material.generation.as_ref().map(|generation| {
+        let sampler = task.side.generation.as_ref().map(|generation| {
             SamplerKind::OneStep.build(Preconditioning::Diffusion, generation.sigma_data, 1)
         });
         Ok(Recipe { sampler, ..Recipe::idle() })

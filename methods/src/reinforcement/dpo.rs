@@ -30,7 +30,7 @@ use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::orders::Eligible;
 use lab::recipe::{Recipe, Step};
 use lab::rollout::{Roller, RolloutSettings, Rollouts};
-use lab::seat::{Batch, Facts, Moment, Objective, Task};
+use lab::seat::{Batch, Facts, Objective, StepInfo, TaskInfo};
 use lab::split::Split;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
@@ -106,7 +106,7 @@ struct Preferences {
 }
 
 impl Preferences {
-    fn new(beta: f64, responses: u32, task: &Task<'_>) -> Result<Self, LabError> {
+    fn new(beta: f64, responses: u32, task: &TaskInfo<'_>) -> Result<Self, LabError> {
         let settings = RolloutSettings { responses, ..RolloutSettings::default() };
         let roller = Roller::new(&settings, task)?;
         Ok(Self { beta, roller, pairs: Vec::new(), reference: None, prepared: None })
@@ -164,7 +164,7 @@ impl Objective for Preferences {
         Ok(Some(paired.collect()))
     }
 
-    fn before_step(&mut self, _: &Network, batch: &Batch, _: &Moment) -> Result<(), LabError> {
+    fn before_step(&mut self, _: &Network, batch: &Batch, _: &StepInfo) -> Result<(), LabError> {
         let rows = self.rows(batch)?;
         if let Some(reference) = &self.reference {
             let likelihoods = summed(&rows, reference)?;
@@ -179,7 +179,7 @@ impl Objective for Preferences {
         Ok(())
     }
 
-    fn losses(&mut self, network: &Network, _: &Batch, _: &Moment) -> Result<Tensor, LabError> {
+    fn losses(&mut self, network: &Network, _: &Batch, _: &StepInfo) -> Result<Tensor, LabError> {
         let Some((rows, reference, paired)) = &self.prepared else {
             return Err(LabError::Method("no pairs were prepared for this step".to_owned()));
         };
@@ -213,14 +213,14 @@ mod tests {
     #[test]
     fn only_prompts_with_a_solved_and_an_unsolved_response_are_trained_on() {
         let easy = with([("start_accuracy", 0.0.into())]);
-        let stage = workloads::stage("countdown", &easy).unwrap();
+        let stage = workloads::fixture("countdown", &easy).unwrap();
         let settings = with([("responses", 2.into()), ("lr", 0.001.into())]);
         // An untrained policy finds no expression: no pair, and nothing is learned but decay.
         let still = with([("responses", 2.into()), ("weight_decay", 0.0.into())]);
         let trace = stage.run(&METHOD, &still, 32, 3).unwrap();
         assert_eq!(trace.facts["pairs"], 0);
         assert_eq!(trace.digest, stage.network(3).unwrap().digest().unwrap());
-        let stage = workloads::stage("chain-sum", &easy).unwrap();
+        let stage = workloads::fixture("chain-sum", &easy).unwrap();
         let trace = stage.run(&METHOD, &settings, 32, 3).unwrap();
         let pairs = trace.facts["pairs"].as_u64().unwrap();
         assert!(pairs > 0 && pairs < 1_800, "{pairs}");

@@ -37,7 +37,7 @@ use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::orders::{Sources, step_rounds};
 use lab::policy::{PolicyGradient, PolicySettings};
 use lab::recipe::{Recipe, Step};
-use lab::seat::{EpochPlan, Facts, Order, OrderSource, Shown};
+use lab::seat::{EpochPlan, Facts, Feedback, Order, OrderSource};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::order::OrderLaw;
 use ledger::settings::Range;
@@ -95,7 +95,7 @@ pub static METHOD: Method = Method {
     build: |values, task| {
         let settings = Settings::read(values)?;
         let Settings { batch_size, clip_norm, schedule, policy, adamw, .. } = settings.clone();
-        let order = Bandit::new(&settings, &task.material.groups, &task.material.group_names);
+        let order = Bandit::new(&settings, &task.side.groups, &task.side.group_names);
         let optimizer = Box::new(Adamw::new(adamw, task.network, |_, _| true)?);
         let objective = Box::new(PolicyGradient::new(policy, task)?);
         let step = Step::Gradient { objective, optimizer };
@@ -171,8 +171,8 @@ impl Order for Bandit {
         step_rounds(self.batch, budget_samples)
     }
 
-    fn observe(&mut self, shown: Shown<'_>) {
-        let Shown::Step { ids, scores } = shown else { return };
+    fn observe(&mut self, feedback: Feedback<'_>) {
+        let Feedback::Step { ids, scores } = feedback else { return };
         for (id, score) in ids.iter().zip(scores) {
             let arm = &mut self.arms[self.groups[*id as usize] as usize];
             arm.window.push_back(*score);
@@ -261,7 +261,7 @@ mod tests {
             assert!((150..250).contains(&share), "{share}");
         }
         let scores: Vec<f64> = ids.iter().map(|id| f64::from(u8::from(id % 3 == 1))).collect();
-        bandit.observe(Shown::Step { ids: &ids, scores: &scores });
+        bandit.observe(Feedback::Step { ids: &ids, scores: &scores });
         let later = drawn(&mut bandit, 1);
         assert!(later.iter().filter(|id| *id % 3 == 1).count() > 590);
         assert_eq!(bandit.arms[1].window.len(), 37, "300 responses are 37 prompts of 8");
@@ -271,7 +271,7 @@ mod tests {
     fn the_code_counts_responses_where_the_paper_counts_prompts() {
         let count = |variant| {
             let mut bandit = bandit(&Settings { variant, ..Settings::default() });
-            bandit.observe(Shown::Step { ids: &[0, 3, 1], scores: &[0.5, 0.5, 0.5] });
+            bandit.observe(Feedback::Step { ids: &[0, 3, 1], scores: &[0.5, 0.5, 0.5] });
             (bandit.arms[0].count, bandit.arms[1].count)
         };
         assert_eq!(count(Variant::Paper), (2.0, 1.0));
@@ -281,7 +281,7 @@ mod tests {
     #[test]
     fn at_infinite_temperature_the_ids_are_those_of_uniform_draws_with_replacement() {
         let mut adaptive = bandit(&Settings { tau: 1e300, ..Settings::default() });
-        adaptive.observe(Shown::Step { ids: &[0, 1, 2], scores: &[0.0, 2.0, 0.7] });
+        adaptive.observe(Feedback::Step { ids: &[0, 1, 2], scores: &[0.0, 2.0, 0.7] });
         let sources = Sources::new(&adaptive.groups, 60);
         let mut uniform = lab::orders::Replacement { sources, batch: 16 };
         let streams = Streams::new(Seed::from_integer(3).bytes);

@@ -94,7 +94,7 @@ pub static METHOD: Method = Method {
         let order: Box<dyn Order> = match draws {
             Draws::Shuffle => Box::new(Uniform),
             Draws::Replacement => {
-                let sources = Sources::new(&task.material.groups, task.examples);
+                let sources = Sources::new(&task.side.groups, task.examples);
                 Box::new(Replacement { sources, batch: batch_size })
             }
         };
@@ -110,54 +110,54 @@ mod tests {
     use lab::trial::with;
     use ledger::settings::Values;
     use serde_json::Value;
-    use training::trial::{Stage, Trace};
+    use training::trial::{Fixture, Trace};
 
     /// Four steps from a start that needs no reaching.
-    fn trained<const N: usize>(stage: &Stage, changed: [(&str, Value); N]) -> Trace {
+    fn trained<const N: usize>(fixture: &Fixture, changed: [(&str, Value); N]) -> Trace {
         let mut settings: Values = with([("batch_size", 4.into()), ("responses", 4.into())]);
         settings.extend(with(changed));
-        stage.run(&METHOD, &settings, 16, 3).unwrap()
+        fixture.run(&METHOD, &settings, 16, 3).unwrap()
     }
 
-    fn stage() -> Stage {
-        workloads::stage("chain-sum", &with([("start_accuracy", 0.0.into())])).unwrap()
+    fn fixture() -> Fixture {
+        workloads::fixture("chain-sum", &with([("start_accuracy", 0.0.into())])).unwrap()
     }
 
     #[test]
     fn with_one_pass_clipping_is_the_plain_policy_gradient_bit_for_bit() {
-        let stage = stage();
-        let plain = trained(&stage, [("clip", false.into())]);
-        let clipped = trained(&stage, [("clip", true.into()), ("clip_low", 0.0.into())]);
+        let fixture = fixture();
+        let plain = trained(&fixture, [("clip", false.into())]);
+        let clipped = trained(&fixture, [("clip", true.into()), ("clip_low", 0.0.into())]);
         assert_eq!(plain.digest, clipped.digest);
         // With a second pass the ratio has moved, and a clip of nothing stops it.
         let narrow = [("clip_low", 0.0.into()), ("clip_high", 0.0.into()), ("passes", 2.into())];
-        let twice = trained(&stage, [("clip", false.into()), ("passes", 2.into())]);
-        assert_ne!(trained(&stage, narrow).digest, twice.digest);
+        let twice = trained(&fixture, [("clip", false.into()), ("passes", 2.into())]);
+        assert_ne!(trained(&fixture, narrow).digest, twice.digest);
     }
 
     #[test]
     fn without_beta_there_is_no_reference_and_with_it_training_differs() {
-        let stage = stage();
-        let none = trained(&stage, []);
-        assert_eq!(none.digest, trained(&stage, [("beta", 0.0.into())]).digest);
-        assert_ne!(none.digest, trained(&stage, [("beta", 0.5.into())]).digest);
+        let fixture = fixture();
+        let none = trained(&fixture, []);
+        assert_eq!(none.digest, trained(&fixture, [("beta", 0.0.into())]).digest);
+        assert_ne!(none.digest, trained(&fixture, [("beta", 0.5.into())]).digest);
         // At the start the policy is its reference, so that the first step is the same.
         let first = |beta: f64| {
             let settings = with([("batch_size", 4.into()), ("beta", beta.into())]);
-            stage.run(&METHOD, &settings, 4, 3).unwrap().facts["responses_sha256"].clone()
+            fixture.run(&METHOD, &settings, 4, 3).unwrap().facts["responses_sha256"].clone()
         };
         assert_eq!(first(0.0), first(0.5));
     }
 
     #[test]
     fn dividing_by_a_deviation_matters_and_each_choice_is_its_own() {
-        let stage = stage();
-        let verl = trained(&stage, []).digest;
+        let fixture = fixture();
+        let verl = trained(&fixture, []).digest;
         let dr = [("norm", "mean".into()), ("aggregate", "constant".into())];
-        assert_ne!(verl, trained(&stage, dr).digest);
-        assert_ne!(verl, trained(&stage, [("aggregate", "sequence-mean".into())]).digest);
-        assert_ne!(verl, trained(&stage, [("reward", "shuffled".into())]).digest);
-        assert_ne!(verl, trained(&stage, [("draws", "replacement".into())]).digest);
-        assert_eq!(verl, trained(&stage, []).digest);
+        assert_ne!(verl, trained(&fixture, dr).digest);
+        assert_ne!(verl, trained(&fixture, [("aggregate", "sequence-mean".into())]).digest);
+        assert_ne!(verl, trained(&fixture, [("reward", "shuffled".into())]).digest);
+        assert_ne!(verl, trained(&fixture, [("draws", "replacement".into())]).digest);
+        assert_eq!(verl, trained(&fixture, []).digest);
     }
 }

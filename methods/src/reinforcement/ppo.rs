@@ -33,7 +33,7 @@ use lab::offers;
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::recipe::{Recipe, Step};
 use lab::rollout::{Roller, RolloutSettings, Rollouts};
-use lab::seat::{Batch, Facts, Moment, Objective, Task};
+use lab::seat::{Batch, Facts, Objective, StepInfo, TaskInfo};
 use lab::split::Split;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
@@ -134,24 +134,24 @@ struct Proximal {
 }
 
 impl Proximal {
-    fn new(settings: Settings, task: &Task<'_>) -> Result<Self, LabError> {
+    fn new(settings: Settings, task: &TaskInfo<'_>) -> Result<Self, LabError> {
         let roller = Roller::new(&settings.rollouts, task)?;
         let streams = task.streams.clone();
         Ok(Self { settings, roller, streams, critic: None, reference: None, prepared: None })
     }
 
     /// Rows of this pass; `None` for all.
-    fn places(&self, rows: usize, moment: &Moment) -> Option<Vec<usize>> {
+    fn places(&self, rows: usize, now: &StepInfo) -> Option<Vec<usize>> {
         let parts = self.settings.minibatches;
         if parts == 1 {
             return None;
         }
-        let step = u32::try_from(moment.step).unwrap_or(u32::MAX);
+        let step = u32::try_from(now.step).unwrap_or(u32::MAX);
         let mut all: Vec<u32> = (0..).take(rows).collect();
-        let mut random = self.streams.keyed("minibatches", moment.pass / parts, step);
+        let mut random = self.streams.keyed("minibatches", now.pass / parts, step);
         ledger::order::shuffle(&mut random, &mut all);
         let chunk = rows.div_ceil(parts as usize);
-        let part = all.chunks(chunk).nth((moment.pass % parts) as usize).unwrap_or(&all);
+        let part = all.chunks(chunk).nth((now.pass % parts) as usize).unwrap_or(&all);
         Some(part.iter().map(|place| *place as usize).collect())
     }
 }
@@ -197,10 +197,10 @@ impl Objective for Proximal {
         &mut self,
         network: &Network,
         batch: &Batch,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<(), LabError> {
         let Some(critic) = &self.critic else { return Ok(()) };
-        let step = u32::try_from(moment.step).unwrap_or(u32::MAX);
+        let step = u32::try_from(now.step).unwrap_or(u32::MAX);
         let rollouts = self.roller.sample(network, batch, step)?;
         let old = rollouts.log_probabilities(network)?;
         let expected = critic.values(&rollouts)?;
@@ -212,7 +212,7 @@ impl Objective for Proximal {
             None => vec![0.0; old.numel()],
         };
         let width = rewards.len() / rollouts.lengths.len().max(1);
-        let verified = self.roller.rewards(&rollouts, moment);
+        let verified = self.roller.rewards(&rollouts, now);
         for (row, (reward, length)) in verified.iter().zip(&rollouts.lengths).enumerate() {
             rewards[row * width + length - 1] += *reward as f32;
         }
@@ -231,22 +231,17 @@ impl Objective for Proximal {
         self.settings.epochs * self.settings.minibatches
     }
 
-    fn losses(
-        &mut self,
-        network: &Network,
-        _: &Batch,
-        moment: &Moment,
-    ) -> Result<Tensor, LabError> {
+    fn losses(&mut self, network: &Network, _: &Batch, now: &StepInfo) -> Result<Tensor, LabError> {
         let absent = || LabError::Method("no roll-outs were made for this step".to_owned());
         let prepared = self.prepared.as_ref().ok_or_else(absent)?;
-        let part = match self.places(prepared.rollouts.lengths.len(), moment) {
+        let part = match self.places(prepared.rollouts.lengths.len(), now) {
             Some(places) => Some(prepared.select(&places)?),
             None => None,
         };
         let Prepared { rollouts, old, values, advantages, returns } =
             part.as_ref().unwrap_or(prepared);
         let critic = self.critic.as_mut().ok_or_else(absent)?;
-        critic.learn(rollouts, values, returns, moment)?;
+        critic.learn(rollouts, values, returns, now)?;
         let own = rollouts.log_probabilities(network)?;
         let clip = Some((self.settings.clip, self.settings.clip));
         let weights = Aggregate::TokenMean.weights(&rollouts.mask, self.roller.longest())?;

@@ -23,7 +23,7 @@ use lab::offers;
 use lab::optim::base::BaseSettings;
 use lab::orders::{share, short_rounds};
 use lab::recipe::Recipe;
-use lab::seat::{EpochPlan, Order, OrderSource, Task};
+use lab::seat::{EpochPlan, Order, OrderSource, TaskInfo};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::order::{OrderLaw, epoch_generator, shuffle};
 use ledger::settings;
@@ -70,7 +70,7 @@ pub static METHOD: Method = Method {
 };
 
 /// A uniformly drawn subset, ids ascending.
-fn draw(ratio: f64, task: &Task<'_>) -> Vec<u32> {
+fn draw(ratio: f64, task: &TaskInfo<'_>) -> Vec<u32> {
     let mut ids: Vec<u32> = (0..task.examples).collect();
     shuffle(&mut task.streams.generator("method"), &mut ids);
     ids.truncate(share(ratio, task.examples) as usize);

@@ -38,7 +38,7 @@ use lab::network::{Network, Parameter};
 use lab::offers;
 use lab::optim::base::BaseSettings;
 use lab::recipe::Recipe;
-use lab::seat::{Adapter, Batch, Facts, Gradients, Moment, Optimizer};
+use lab::seat::{Batch, Constraint, Facts, Gradients, Optimizer, StepInfo};
 use lab::sparsity::densities::erdos_renyi_kernel;
 use lab::sparsity::masks::Masks;
 use lab::sparsity::{shapes, surgery};
@@ -109,7 +109,7 @@ pub static METHOD: Method = Method {
         let settings = Settings::read(values)?;
         let (optimizer, schedule) = (settings.base.build(task.network)?, settings.schedule.clone());
         let plain = Recipe::plain(settings.batch_size, schedule, optimizer, task)?;
-        Ok(Recipe { adapter: Some(Box::new(Granet { settings, ..Granet::default() })), ..plain })
+        Ok(Recipe { constraint: Some(Box::new(Granet { settings, ..Granet::default() })), ..plain })
     },
 };
 
@@ -144,7 +144,7 @@ struct Granet {
     events: Vec<(u64, f64, u64)>,
 }
 
-impl Adapter for Granet {
+impl Constraint for Granet {
     fn prepare(
         &mut self,
         network: &mut Network,
@@ -170,15 +170,15 @@ impl Adapter for Granet {
         parameters: &mut [Parameter],
         gradients: &Gradients,
         optimizer: &mut dyn Optimizer,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<(), LabError> {
         self.masks.apply_with_momentum(parameters, optimizer)?;
         let Settings { mode, init_density, final_density, prune_rate: rate, .. } = self.settings;
-        let (taken, interval) = (moment.step + 1, u64::from(self.settings.interval));
+        let (taken, interval) = (now.step + 1, u64::from(self.settings.interval));
         if mode == Mode::Static || taken % interval != 0 {
             return Ok(());
         }
-        let total = moment.total_steps as f64;
+        let total = now.total_steps as f64;
         let last_event = (self.settings.prune_until * total) as u64 / interval;
         let density = pruned_density(taken / interval, last_event, init_density, final_density);
         if let Some(density) = density.filter(|density| *density < 1.0) {
@@ -246,10 +246,10 @@ mod tests {
             };
             let tensors = network.parameters.iter().map(wave).collect();
             let gradients = Gradients { active: vec![0, 1, 2, 3], tensors };
-            let moment = trial::moment(step.into(), 40);
+            let now = trial::step_info(step.into(), 40);
             let before = granet.masks.get(0).unwrap().copy();
-            sgd.update(&network.parameters, &gradients, &moment).unwrap();
-            granet.project(&mut network.parameters, &gradients, &mut sgd, &moment).unwrap();
+            sgd.update(&network.parameters, &gradients, &now).unwrap();
+            granet.project(&mut network.parameters, &gradients, &mut sgd, &now).unwrap();
             // Masked now, or masked until now.
             let zero = 1.0 - granet.masks.get(0).unwrap() * before;
             assert_eq!(count(&(&network.parameters[0].tensor * &zero)).unwrap(), 0);

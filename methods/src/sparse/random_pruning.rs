@@ -42,7 +42,7 @@ use lab::network::{Network, Parameter, Role};
 use lab::offers;
 use lab::optim::base::BaseSettings;
 use lab::recipe::Recipe;
-use lab::seat::{Adapter, Batch, Facts, Gradients, Moment, Optimizer};
+use lab::seat::{Batch, Constraint, Facts, Gradients, Optimizer, StepInfo};
 use lab::sparsity::masks::Masks;
 use lab::sparsity::{self, SparsityError, densities};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
@@ -119,7 +119,7 @@ pub static METHOD: Method = Method {
         let mut recipe = Recipe::plain(settings.batch_size, schedule, optimizer, task)?;
         let workload = task.workload.to_owned();
         let masks = Masks::default();
-        recipe.adapter =
+        recipe.constraint =
             Some(Box::new(RandomPruning { settings, workload, masks, facts: Facts::new() }));
         Ok(recipe)
     },
@@ -177,7 +177,7 @@ impl RandomPruning {
     }
 }
 
-impl Adapter for RandomPruning {
+impl Constraint for RandomPruning {
     fn prepare(
         &mut self,
         network: &mut Network,
@@ -216,7 +216,7 @@ impl Adapter for RandomPruning {
         parameters: &mut [Parameter],
         _: &Gradients,
         _: &mut dyn Optimizer,
-        _: &Moment,
+        _: &StepInfo,
     ) -> Result<(), LabError> {
         Ok(self.masks.apply(parameters)?)
     }

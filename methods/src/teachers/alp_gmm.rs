@@ -31,7 +31,7 @@
 
 use lab::method::Method;
 use lab::offers;
-use lab::seat::{Facts, Task};
+use lab::seat::{Facts, TaskInfo};
 use lab::teaching::history::History;
 use lab::teaching::mixtures::{MixtureSettings, TaskMixture};
 use lab::teaching::{Lattice, Teacher, TeachingSettings, recipe};
@@ -100,7 +100,12 @@ struct AlpGmm {
 }
 
 impl AlpGmm {
-    fn new(signal: Signal, mixture: MixtureSettings, lattice: Lattice, task: &Task<'_>) -> Self {
+    fn new(
+        signal: Signal,
+        mixture: MixtureSettings,
+        lattice: Lattice,
+        task: &TaskInfo<'_>,
+    ) -> Self {
         Self {
             signal,
             window: mixture.fit_rate as usize,
@@ -153,7 +158,7 @@ mod tests {
     use training::trial::Trace;
 
     fn taught<const N: usize>(workload: &str, samples: u64, settings: [(&str, Value); N]) -> Trace {
-        let stage = workloads::stage(workload, &with([])).unwrap();
+        let stage = workloads::fixture(workload, &with([])).unwrap();
         stage.run(&METHOD, &with(settings), samples, 1).unwrap()
     }
 
@@ -161,7 +166,7 @@ mod tests {
     fn with_uniform_tasks_only_it_is_random_tasks_bit_for_bit() {
         let random = crate::find("random-tasks").unwrap().method;
         for workload in ["task-grid", "hurdle-car"] {
-            let stage = workloads::stage(workload, &with([])).unwrap();
+            let stage = workloads::fixture(workload, &with([])).unwrap();
             let plain = stage.run(random, &with([]), 1_000, 1).unwrap();
             let neutral = taught(workload, 1_000, [("random_ratio", json!(1.0))]);
             assert_eq!((plain.digest, plain.order), (neutral.digest, neutral.order), "{workload}");
@@ -171,7 +176,7 @@ mod tests {
     #[test]
     fn the_first_window_is_random_tasks_and_then_a_fifth_of_tasks_is() {
         let random = crate::find("random-tasks").unwrap().method;
-        let stage = workloads::stage("task-grid", &with([])).unwrap();
+        let stage = workloads::fixture("task-grid", &with([])).unwrap();
         let plain = stage.run(random, &with([]), 4_000, 1).unwrap();
         let taught = taught("task-grid", 4_000, []);
         assert_eq!(plain.order.ids[..250], taught.order.ids[..250]);

@@ -24,7 +24,7 @@
 
 use lab::method::Method;
 use lab::offers;
-use lab::seat::{Facts, Task};
+use lab::seat::{Facts, TaskInfo};
 use lab::teaching::mixtures::{MixtureSettings, TaskMixture};
 use lab::teaching::{Lattice, Teacher, TeachingSettings, recipe};
 use ledger::catalogue::{Paper, PaperClaim};
@@ -80,7 +80,12 @@ struct CovarGmm {
 }
 
 impl CovarGmm {
-    fn new(absolute: bool, mixture: MixtureSettings, lattice: Lattice, task: &Task<'_>) -> Self {
+    fn new(
+        absolute: bool,
+        mixture: MixtureSettings,
+        lattice: Lattice,
+        task: &TaskInfo<'_>,
+    ) -> Self {
         Self {
             absolute,
             window: mixture.fit_rate,
@@ -139,7 +144,7 @@ mod tests {
     #[test]
     fn with_uniform_tasks_only_it_is_random_tasks_bit_for_bit() {
         let random = crate::find("random-tasks").unwrap().method;
-        let stage = workloads::stage("hurdle-car", &with([])).unwrap();
+        let stage = workloads::fixture("hurdle-car", &with([])).unwrap();
         let plain = stage.run(random, &with([]), 1_000, 1).unwrap();
         let settings = with([("random_ratio", json!(1.0))]);
         let neutral = stage.run(&METHOD, &settings, 1_000, 1).unwrap();
@@ -148,7 +153,7 @@ mod tests {
 
     #[test]
     fn tasks_gather_where_reward_rises() {
-        let stage = workloads::stage("task-grid", &with([])).unwrap();
+        let stage = workloads::fixture("task-grid", &with([])).unwrap();
         let trace = stage.run(&METHOD, &with([]), 5_000, 1).unwrap();
         let last = &trace.order.ids[3_000..];
         let near = last.iter().filter(|id| *id / 100 < 50 && *id % 100 < 50).count();

@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn every_task_is_as_likely_and_some_come_back() {
-        let stage = workloads::stage("task-grid", &with([])).unwrap();
+        let stage = workloads::fixture("task-grid", &with([])).unwrap();
         let trace = stage.run(&METHOD, &with([]), 20_000, 3).unwrap();
         assert_eq!(trace.law, OrderLaw::Replacement);
         assert_eq!(trace.rounds().len(), 80);
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn the_length_of_rounds_changes_nothing_but_the_transcript() {
-        let stage = workloads::stage("hurdle-car", &with([])).unwrap();
+        let stage = workloads::fixture("hurdle-car", &with([])).unwrap();
         let trained =
             |round: u32| stage.run(&METHOD, &with([("round", round.into())]), 500, 3).unwrap();
         let [long, short] = [trained(250), trained(50)];

@@ -153,7 +153,7 @@ mod tests {
 
     fn taught(variant: &str, round: u32, seed: u64) -> Trace {
         let settings = with([("variant", variant.into()), ("round", round.into())]);
-        workloads::stage("task-grid", &with([]))
+        workloads::fixture("task-grid", &with([]))
             .unwrap()
             .run(&METHOD, &settings, 3_000, seed)
             .unwrap()
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_errors_of_the_released_code_make_a_difference_after_the_first_split_only() {
-        let stage = workloads::stage("hurdle-car", &with([])).unwrap();
+        let stage = workloads::fixture("hurdle-car", &with([])).unwrap();
         let [released, fixed] = ["as-released", "fixed"].map(|variant| {
             let settings = with([("variant", variant.into())]);
             stage.run(&METHOD, &settings, 2_000, 1).unwrap().order.ids

@@ -12,7 +12,7 @@ use lab::optim::adam::Adam;
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::optim::muon::{MovedBy, Muon, MuonSettings};
 use lab::optim::sgd::{Sgd, SgdSettings};
-use lab::seat::{Moment, Optimizer};
+use lab::seat::{Optimizer, StepInfo};
 
 /// The state of the rule at the start; each f64 of shape p.
 #[derive(Debug, Default)]
@@ -43,7 +43,7 @@ pub fn course(
         Rule::Muon(_) => rates.iter().fold(0.0, |a: f64, b| a.max(*b)),
         _ => 1.0,
     };
-    let moments = (0..).zip(rates).map(|(step, rate)| Moment {
+    let moments = (0..).zip(rates).map(|(step, rate)| StepInfo {
         step,
         total_steps: total,
         epoch: 0,
@@ -51,7 +51,7 @@ pub fn course(
         lr_factor: rate / peak,
         pass: 0,
     });
-    let moments: Vec<Moment> = moments.collect();
+    let moments: Vec<StepInfo> = moments.collect();
     let (network, rule) = match rule {
         Rule::Sgd { momentum, nesterov, weight_decay } => {
             let network = network(&[vec![parameters]], &[Role::Weight]);

@@ -254,7 +254,7 @@ mod tests {
     use crate::estimate::set_up::Basis;
     use lab::network::{Body, Network, Parameter, Role};
     use lab::optim::sgd::Sgd as Real;
-    use lab::seat::{Gradients, Moment, Optimizer as _};
+    use lab::seat::{Gradients, Optimizer as _, StepInfo};
 
     const P: i64 = 20;
     const K: i64 = 4;
@@ -279,7 +279,7 @@ mod tests {
         let tensor = noise(&[P], 5.0);
         let parameter = Parameter { name: "w".to_owned(), layer: 0, role: Role::Weight, tensor };
         let network = Network { parameters: vec![parameter], buffers: vec![], body: Body::Table };
-        let moment = |step: u64| Moment {
+        let at_step = |step: u64| StepInfo {
             step,
             total_steps: 3,
             epoch: 0,
@@ -290,9 +290,9 @@ mod tests {
         let mut rule = Real::new(settings, &network);
         if started {
             let gradients = Gradients { active: vec![0], tensors: vec![noise(&[P], 6.0)] };
-            rule.update(&network.parameters, &gradients, &moment(0)).unwrap();
+            rule.update(&network.parameters, &gradients, &at_step(0)).unwrap();
         }
-        Course::new(&network, Box::new(rule), (0..3).map(moment).collect(), clip_norm).unwrap()
+        Course::new(&network, Box::new(rule), (0..3).map(at_step).collect(), clip_norm).unwrap()
     }
 
     fn orders() -> Vec<ItemOrder> {

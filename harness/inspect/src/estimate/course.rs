@@ -10,7 +10,7 @@ use super::rule::{self, Expansion, Inspectable, inspectable, inspectable_mut};
 use lab::LabError;
 use lab::network::{Network, Parameter};
 use lab::optim::sgd::{Sgd, SgdSettings};
-use lab::seat::{Active, Gradients, Moment, Optimizer};
+use lab::seat::{Active, Gradients, Optimizer, StepInfo};
 
 /// Rows that are moved at once.
 pub const ROWS: usize = 512;
@@ -20,7 +20,7 @@ pub struct Course {
     shapes: Vec<Parameter>,
     rule: Box<dyn Optimizer>,
     state: Vec<Tensor>,
-    moments: Vec<Moment>,
+    moments: Vec<StepInfo>,
     clip_norm: Option<f64>,
 }
 
@@ -42,7 +42,7 @@ impl Course {
     pub fn new(
         network: &Network,
         rule: Box<dyn Optimizer>,
-        moments: Vec<Moment>,
+        moments: Vec<StepInfo>,
         clip_norm: Option<f64>,
     ) -> Result<Self, LabError> {
         let state = inspectable(rule.as_ref()).ok_or_else(untold)?.state();
@@ -67,8 +67,7 @@ impl Course {
         let settings = SgdSettings { lr: 1.0, momentum: 0.0, nesterov: false, weight_decay: 0.0 };
         let rule = Sgd::new(settings, &network);
         let state = rule.state();
-        let moments =
-            self.moments.iter().map(|moment| Moment { lr_factor: 1.0, ..*moment }).collect();
+        let moments = self.moments.iter().map(|now| StepInfo { lr_factor: 1.0, ..*now }).collect();
         let shapes = network.parameters;
         Self { shapes, rule: Box::new(rule), state, moments, clip_norm: None }
     }
@@ -92,7 +91,7 @@ impl Course {
         let settings = self.sgd()?;
         let plain = settings.momentum == 0.0 && settings.weight_decay == 0.0;
         (plain && self.clip_norm.is_none())
-            .then(|| self.moments.iter().map(|moment| settings.lr * moment.lr_factor).collect())
+            .then(|| self.moments.iter().map(|now| settings.lr * now.lr_factor).collect())
     }
 
     /// The update rule in the state that it had before each step of `reference`, which this course
@@ -107,7 +106,7 @@ impl Course {
         }
         let mut rule = self.for_rows(1).ok_or_else(not_expanded)?;
         let mut rules = Vec::new();
-        for (step, moment) in self.moments.iter().take(found).enumerate() {
+        for (step, now) in self.moments.iter().take(found).enumerate() {
             rules.push(rule.for_rows(1).ok_or_else(not_expanded)?);
             let mut handed = reference.handed(step)?;
             tch::no_grad(|| {
@@ -116,7 +115,7 @@ impl Course {
                 }
                 let theta = reference.at(step)?.f_unsqueeze(0)?.copy();
                 let rows = [self.rows(theta)];
-                rule.update(&rows, &Gradients { active: vec![0], tensors: vec![handed] }, moment)?;
+                rule.update(&rows, &Gradients { active: vec![0], tensors: vec![handed] }, now)?;
                 Ok::<_, LabError>(())
             })?;
         }
@@ -149,7 +148,7 @@ impl Course {
     /// The learning-rate factor of each step.
     #[must_use]
     pub fn lr_factors(&self) -> Vec<f64> {
-        self.moments.iter().map(|moment| moment.lr_factor).collect()
+        self.moments.iter().map(|now| now.lr_factor).collect()
     }
 
     /// Final parameters of every order, M × p, all from `start` (p), where the gradients are what
@@ -201,7 +200,7 @@ impl Course {
         let theta = &all[0].tensor;
         each(numbers, 0, theta)?;
         let steps = numbers.iter().map(|number| orders[*number].steps.len()).max().unwrap_or(0);
-        for (step, moment) in self.moments.iter().take(steps).enumerate() {
+        for (step, now) in self.moments.iter().take(steps).enumerate() {
             let items = consumed(orders, numbers, step)?;
             let mut gradients = oracle.gradients(step, &items, theta)?;
             tch::no_grad(|| {
@@ -209,7 +208,7 @@ impl Course {
                     clip(&mut gradients, longest)?;
                 }
                 let gradients = Gradients { active: vec![0], tensors: vec![gradients] };
-                rule.update(&all, &gradients, moment)
+                rule.update(&all, &gradients, now)
             })?;
             each(numbers, step + 1, theta)?;
         }
@@ -247,8 +246,8 @@ impl Course {
             .collect();
         each(&[number], 0, &theta)?;
         for step in 0..orders[number].steps.len() {
-            let moment = &self.moments[step];
-            if self.rule.active(moment) != Active::All {
+            let now = &self.moments[step];
+            if self.rule.active(now) != Active::All {
                 return Err(LabError::Order("the method moves other layers at each step".into()));
             }
             let items = consumed(orders, &[number], step)?;
@@ -260,7 +259,7 @@ impl Course {
                     training::run::clip(&mut tensors, longest)?;
                 }
                 let active = (0..tensors.len()).collect();
-                self.rule.update(&parameters, &Gradients { active, tensors }, moment)?;
+                self.rule.update(&parameters, &Gradients { active, tensors }, now)?;
                 Ok::<_, LabError>(())
             })?;
             each(&[number], step + 1, &theta)?;
@@ -272,7 +271,7 @@ impl Course {
 /// An update rule in its states along a run.
 pub struct RulesAlong {
     rules: Vec<Box<dyn Inspectable>>,
-    moments: Vec<Moment>,
+    moments: Vec<StepInfo>,
     /// Largest norm of a gradient, where the course clips.
     pub clip_norm: Option<f64>,
 }
@@ -290,10 +289,10 @@ impl RulesAlong {
     /// When the run has no such step, or the rule cannot be expanded.
     pub fn expanded(&self, step: usize, at: &Expansion<'_>) -> Result<[Tensor; 2], LabError> {
         let rule = self.rules.get(step).zip(self.moments.get(step));
-        let (rule, moment) = rule.ok_or_else(|| {
+        let (rule, now) = rule.ok_or_else(|| {
             LabError::Order(format!("step {step} of a reference of {} steps", self.rules.len()))
         })?;
-        let expanded = tch::no_grad(|| rule.expanded(at, moment));
+        let expanded = tch::no_grad(|| rule.expanded(at, now));
         Ok(expanded.ok_or_else(not_expanded)??)
     }
 }

@@ -9,7 +9,7 @@ use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::optim::lm::MatrixDecay;
 use lab::optim::muon::Muon;
 use lab::optim::sgd::{Sgd, SgdSettings};
-use lab::seat::{Moment, Optimizer};
+use lab::seat::{Optimizer, StepInfo};
 use tch::{TchError, Tensor};
 
 /// An update rule that can tell its state.
@@ -34,7 +34,7 @@ pub trait Inspectable: Optimizer {
     /// What an update in the present state takes off the parameters, Γ, and the first-order change
     /// of that, dΓ; the state stays. For one parameter of shape 1 × p, as [`Inspectable::for_rows`]
     /// makes it. `None` where the rule cannot be expanded.
-    fn expanded(&self, _at: &Expansion<'_>, _moment: &Moment) -> Option<Expanded> {
+    fn expanded(&self, _at: &Expansion<'_>, _moment: &StepInfo) -> Option<Expanded> {
         None
     }
 }
@@ -113,10 +113,10 @@ impl Inspectable for Sgd {
     }
 
     /// Γ is linear in gradient and parameters: dΓ has the same factors, without the buffer.
-    fn expanded(&self, at: &Expansion<'_>, moment: &Moment) -> Option<Expanded> {
+    fn expanded(&self, at: &Expansion<'_>, now: &StepInfo) -> Option<Expanded> {
         let [buffer] = self.momenta() else { return None };
         let SgdSettings { lr, momentum, nesterov, weight_decay } = *self.settings();
-        let rate = lr * moment.lr_factor;
+        let rate = lr * now.lr_factor;
         // On the first step the buffer is 0 and becomes the gradient.
         let weight = if nesterov { 1.0 + momentum } else { 1.0 };
         let rest = if nesterov { momentum * momentum } else { momentum };
@@ -150,10 +150,10 @@ impl Inspectable for Adamw {
     /// With m′, v′ after the gradient g, ĉ₁ = 1 − β₁ⁿ, ĉ₂ = 1 − β₂ⁿ, s = √(v′/ĉ₂) and D = s + ε:
     /// Γ = lr·(wd·θ + m′/(ĉ₁D)), dΓ = lr·(wd·δ + (1−β₁)dg/(ĉ₁D) − (m′/ĉ₁)(1−β₂)g·dg/(ĉ₂sD²)); the
     /// last term is left out where s = 0, where it has no value (g = 0 with no history).
-    fn expanded(&self, at: &Expansion<'_>, moment: &Moment) -> Option<Expanded> {
+    fn expanded(&self, at: &Expansion<'_>, now: &StepInfo) -> Option<Expanded> {
         let [Some([first, second])] = self.moments() else { return None };
         let AdamwSettings { lr, beta1, beta2, eps, weight_decay } = *self.settings();
-        let rate = lr * moment.lr_factor;
+        let rate = lr * now.lr_factor;
         let both = || {
             let Expansion { theta, gradient, away, change } = *at;
             let count = self.steps().f_double_value(&[0])? + 1.0;
@@ -275,7 +275,7 @@ mod tests {
     use lab::optim::muon::{Muon, MuonSettings};
     use lab::optim::sgd::{Sgd, SgdSettings};
     use lab::seat::Gradients;
-    use lab::trial::{self, moment};
+    use lab::trial::{self, step_info};
 
     fn network() -> Network {
         mlp(&[4, 5, 3], &trial::streams(), Device::Cpu).unwrap()
@@ -285,7 +285,7 @@ mod tests {
         let active: Vec<usize> = (0..network.parameters.len()).collect();
         let tensors = network.parameters.iter().map(|p| p.tensor.full_like(size).detach());
         let gradients = Gradients { active, tensors: tensors.collect() };
-        tch::no_grad(|| rule.update(&network.parameters, &gradients, &moment(0, 9))).unwrap();
+        tch::no_grad(|| rule.update(&network.parameters, &gradients, &step_info(0, 9))).unwrap();
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::stacked::{self, Examples};
 use lab::LabError;
 use lab::models::gpt::Gpt;
 use lab::network::Network;
-use lab::objectives::Natural;
+use lab::objectives::DefaultLoss;
 use lab::seat::Batch;
 use lab::split::Split;
 
@@ -18,7 +18,7 @@ const ROWS: i64 = 512;
 #[derive(Debug)]
 pub struct TrainedProblem<'a> {
     network: Network,
-    loss: Natural,
+    loss: DefaultLoss,
     batches: Vec<Batch>,
     held_out: &'a Split,
 }
@@ -30,7 +30,7 @@ impl<'a> TrainedProblem<'a> {
     /// When an id is outside the split, or the network keeps statistics over batches.
     pub fn new(
         network: &Network,
-        loss: Natural,
+        loss: DefaultLoss,
         train: &Split,
         items: &[Vec<u32>],
         held_out: &'a Split,
@@ -63,7 +63,7 @@ impl<'a> TrainedProblem<'a> {
 
     /// The loss.
     #[must_use]
-    pub fn natural(&self) -> Natural {
+    pub fn default_loss(&self) -> DefaultLoss {
         self.loss
     }
 
@@ -109,7 +109,7 @@ impl<'a> TrainedProblem<'a> {
     /// The loss of rows, as training takes it: the mean over examples or tokens.
     fn mean(&self, outputs: &Tensor, labels: &Tensor) -> Result<Tensor, TchError> {
         match self.loss {
-            Natural::Tokens => {
+            DefaultLoss::Tokens => {
                 let (flat, labels) = (outputs.f_flatten(0, -2)?, labels.f_reshape([-1])?);
                 flat.f_cross_entropy_loss::<Tensor>(
                     &labels,
@@ -203,8 +203,8 @@ struct Stack {
 }
 
 impl Stack {
-    fn examples(&self, natural: Natural) -> Examples<'_> {
-        Examples { natural, inputs: &self.inputs, labels: &self.labels }
+    fn examples(&self, default_loss: DefaultLoss) -> Examples<'_> {
+        Examples { default_loss, inputs: &self.inputs, labels: &self.labels }
     }
 }
 

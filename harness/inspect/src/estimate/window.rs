@@ -7,10 +7,10 @@ use stats::estimates::results::Items;
 use tch::Tensor;
 
 use super::{Course, TrainedProblem};
-use crate::replay::{Between, Replay};
+use crate::replay::{Replay, StepState};
 use lab::LabError;
 use lab::orders::replayed::Replayed;
-use lab::seat::Moment;
+use lab::seat::StepInfo;
 use lab::split::Split;
 
 /// The last steps of a run, and the run at their start.
@@ -22,10 +22,10 @@ pub struct Window {
     pub items: Vec<Vec<u32>>,
     /// What the run itself did, as item numbers by step, and the epochs that items stay within.
     pub orders: stats::estimates::Window,
-    moments: Vec<Moment>,
+    moments: Vec<StepInfo>,
     consumed: Replayed,
     batch_size: u32,
-    start: Between,
+    start: StepState,
     theta: Tensor,
 }
 
@@ -56,20 +56,20 @@ impl Window {
         let first = total - last;
         replay.reorder(consumed.clone());
         replay.train(0..first, None)?;
-        let Some(start) = replay.between() else {
-            return refuse("the method's state between two steps cannot be told".to_owned());
+        let Some(start) = replay.step_state() else {
+            return refuse("the method's state state two steps cannot be told".to_owned());
         };
         let steps = replay.moments(&consumed);
         let (mut numbered, mut reference, mut moments) = (Vec::new(), Vec::new(), Vec::new());
         let mut epochs: Vec<(u32, Range<usize>)> = Vec::new();
-        for (moment, ids) in steps.into_iter().filter(|(moment, _)| moment.step >= first) {
+        for (now, ids) in steps.into_iter().filter(|(now, _)| now.step >= first) {
             let step = reference.len();
             // A step that takes fewer examples stays where it is: were it moved, the loop would cut
             // all batches behind it elsewhere.
             let whole = ids.len() == replay.batch_size() as usize || items == Items::Examples;
             match epochs.last_mut() {
-                Some((epoch, range)) if *epoch == moment.epoch && whole => range.end = step + 1,
-                _ => epochs.push((moment.epoch, step..step + 1)),
+                Some((epoch, range)) if *epoch == now.epoch && whole => range.end = step + 1,
+                _ => epochs.push((now.epoch, step..step + 1)),
             }
             let next = u32::try_from(numbered.len()).unwrap_or(u32::MAX);
             match items {
@@ -82,7 +82,7 @@ impl Window {
                     numbered.extend(ids.into_iter().map(|id| vec![id]));
                 }
             }
-            moments.push(moment);
+            moments.push(now);
         }
         let epochs = epochs.into_iter().map(|(_, range)| range).collect();
         Ok(Self {
@@ -129,7 +129,7 @@ impl Window {
         held_out: &'s Split,
     ) -> Result<TrainedProblem<'s>, LabError> {
         let ready = replay.ready();
-        let loss = ready.material.loss.ok_or_else(|| {
+        let loss = ready.side.loss.ok_or_else(|| {
             LabError::Order("the workload has no loss of its own to take gradients of".to_owned())
         })?;
         TrainedProblem::new(replay.network(), loss, &ready.splits.train, &self.items, held_out)

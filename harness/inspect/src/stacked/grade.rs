@@ -3,7 +3,7 @@
 use tch::{Kind, TchError, Tensor};
 
 use super::Group;
-use lab::objectives::{IGNORED, Natural};
+use lab::objectives::{DefaultLoss, IGNORED};
 
 /// Outputs compared with labels. Classes come before positions here, E × C × N: the kernels sum
 /// over a middle dimension twenty times faster than over a short last one.
@@ -25,9 +25,9 @@ impl Grade {
         let size = outputs.size();
         let copies = size.first().copied().unwrap_or(0);
         let labels = examples.labels.f_flatten(1, -1)?;
-        let width = match examples.natural {
-            Natural::Squares => 1,
-            Natural::Classes | Natural::Tokens => size.last().copied().unwrap_or(1),
+        let width = match examples.default_loss {
+            DefaultLoss::Squares => 1,
+            DefaultLoss::Classes | DefaultLoss::Tokens => size.last().copied().unwrap_or(1),
         };
         let positions = size.iter().skip(1).product::<i64>() / width.max(1);
         if labels.size()[1] != positions {
@@ -35,12 +35,12 @@ impl Grade {
             return Err(TchError::Shape(format!("labels {labels:?} for outputs {size:?}")));
         }
         let labels = labels.f_expand([copies, positions], false)?;
-        let form = match examples.natural {
-            Natural::Squares => {
+        let form = match examples.default_loss {
+            DefaultLoss::Squares => {
                 let labels = labels.f_to_kind(outputs.kind())?;
                 Form::Squares { rest: outputs.f_reshape([copies, positions])?.f_sub(&labels)? }
             }
-            Natural::Classes | Natural::Tokens => {
+            DefaultLoss::Classes | DefaultLoss::Tokens => {
                 let labels = labels.f_unsqueeze(1)?;
                 let logits = outputs.f_reshape([copies, positions, width])?;
                 let logits = logits.f_transpose(1, 2)?.f_contiguous()?;

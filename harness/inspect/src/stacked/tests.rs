@@ -77,7 +77,7 @@ fn small_gpt() -> Shape {
 struct Case {
     name: &'static str,
     network: Network,
-    natural: Natural,
+    default_loss: DefaultLoss,
     inputs: Tensor,
     labels: Tensor,
 }
@@ -86,15 +86,15 @@ impl Case {
     fn new(
         name: &'static str,
         network: Network,
-        natural: Natural,
+        default_loss: DefaultLoss,
         inputs: Tensor,
         labels: Tensor,
     ) -> Self {
-        Self { name, network, natural, inputs, labels }
+        Self { name, network, default_loss, inputs, labels }
     }
 
     fn examples(&self) -> Examples<'_> {
-        Examples { natural: self.natural, inputs: &self.inputs, labels: &self.labels }
+        Examples { default_loss: self.default_loss, inputs: &self.inputs, labels: &self.labels }
     }
 
     fn shared(&self) -> (Tensor, Tensor) {
@@ -124,8 +124,8 @@ impl Case {
         let (inputs, labels) = (cast(inputs), cast(labels));
         let sample_ids = Tensor::arange(inputs.size()[0], (Kind::Int64, Device::Cpu));
         let batch = Batch { ids: vec![], sample_ids, inputs, labels };
-        let mut natural = self.natural;
-        let loss = natural.loss(&network, &batch, &trial::moment(0, 1)).unwrap();
+        let mut default_loss = self.default_loss;
+        let loss = default_loss.loss(&network, &batch, &trial::step_info(0, 1)).unwrap();
         let leaves: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
         let gradients = Tensor::run_backward(&[loss.shallow_clone()], &leaves, false, false);
         let flat: Vec<_> = gradients.iter().map(|gradient| gradient.reshape([-1])).collect();
@@ -149,41 +149,47 @@ fn cases() -> Vec<Case> {
         Case::new(
             "relu",
             mlp(&[6, 5, 5, 4], &streams, device).unwrap(),
-            Natural::Classes,
+            DefaultLoss::Classes,
             points(),
             classes(),
         ),
-        Case::new("tanh", tanh([6, 5, 4]), Natural::Classes, points(), classes()),
+        Case::new("tanh", tanh([6, 5, 4]), DefaultLoss::Classes, points(), classes()),
         Case::new(
             "ignored classes",
             tanh([6, 5, 4]),
-            Natural::Classes,
+            DefaultLoss::Classes,
             points(),
             classes().masked_fill(&classes().eq(1), IGNORED),
         ),
-        Case::new("residual", mixed(), Natural::Classes, points(), classes()),
+        Case::new("residual", mixed(), DefaultLoss::Classes, points(), classes()),
         Case::new(
             "images",
             mlp(&[72, 5, 4], &streams, device).unwrap(),
-            Natural::Classes,
+            DefaultLoss::Classes,
             images(),
             classes(),
         ),
-        Case::new("squares", tanh([6, 5, 1]), Natural::Squares, points(), noise(&[COPIES, 9], 4)),
-        Case::new("convolutions", convolutions(), Natural::Classes, images(), classes()),
-        Case::new("context", context(3), Natural::Tokens, tokens(4), asked()),
-        Case::new("context of 1", context(1), Natural::Tokens, tokens(4), asked()),
+        Case::new(
+            "squares",
+            tanh([6, 5, 1]),
+            DefaultLoss::Squares,
+            points(),
+            noise(&[COPIES, 9], 4),
+        ),
+        Case::new("convolutions", convolutions(), DefaultLoss::Classes, images(), classes()),
+        Case::new("context", context(3), DefaultLoss::Tokens, tokens(4), asked()),
+        Case::new("context of 1", context(1), DefaultLoss::Tokens, tokens(4), asked()),
         Case::new(
             "gpt",
             gpt(small_gpt(), &streams, device).unwrap(),
-            Natural::Tokens,
+            DefaultLoss::Tokens,
             tokens(4),
             asked(),
         ),
         Case::new(
             "two ways",
             bidirectional(small_gpt(), &streams, device).unwrap(),
-            Natural::Tokens,
+            DefaultLoss::Tokens,
             tokens(4),
             tokens(5),
         ),
@@ -229,7 +235,7 @@ fn written_out_derivatives_are_those_of_the_graph_through_the_stacked_outputs() 
         let rows = case.rows(Kind::Double).set_requires_grad(true);
         let outputs = forward(&case.network, &rows, &case.inputs).unwrap().unwrap();
         let group = Group {
-            natural: case.natural,
+            default_loss: case.default_loss,
             inputs: case.inputs.shallow_clone(),
             labels: case.labels.shallow_clone(),
         };
@@ -248,14 +254,14 @@ fn copies_beyond_one_group_are_the_same_as_alone() {
     let rows = flat.unsqueeze(0) + noise(&[copies, 1608], 1).to_kind(Kind::Float) * 0.1;
     let inputs = noise(&[copies, 32, 16], 2).to_kind(Kind::Float);
     let labels = whole(&[copies, 32], 8, 3);
-    let natural = Natural::Classes;
-    let examples = Examples { natural, inputs: &inputs, labels: &labels };
+    let default_loss = DefaultLoss::Classes;
+    let examples = Examples { default_loss, inputs: &inputs, labels: &labels };
     assert!(groups(&network, &rows, examples).unwrap().len() > 1);
     let all = gradients(&network, &rows, examples).unwrap().unwrap();
     for copy in [0, 131, 299] {
         let (row, inputs, labels) =
             (rows.narrow(0, copy, 1), inputs.narrow(0, copy, 1), labels.narrow(0, copy, 1));
-        let examples = Examples { natural, inputs: &inputs, labels: &labels };
+        let examples = Examples { default_loss, inputs: &inputs, labels: &labels };
         let one = gradients(&network, &row, examples).unwrap().unwrap();
         assert!(distance(&all.narrow(0, copy, 1), &one) < 1e-6);
     }
@@ -300,7 +306,7 @@ fn exact(case: &Case, centre: &Tensor, direction: &Tensor) -> Tensor {
     let row = centre.unsqueeze(0).set_requires_grad(true);
     let (inputs, labels) = case.shared();
     let outputs = forward(&case.network, &row, &inputs).unwrap().unwrap();
-    let group = Group { natural: case.natural, inputs, labels };
+    let group = Group { default_loss: case.default_loss, inputs, labels };
     let loss = Grade::new(&group, &outputs).unwrap().losses().unwrap().sum(None::<Kind>);
     let gradient = Tensor::run_backward(&[loss], &[&row], true, true).remove(0);
     let along = (gradient.squeeze_dim(0) * direction).sum(None::<Kind>);
@@ -338,7 +344,7 @@ fn curvatures_are_exact_and_secants_close_to_them() {
 fn secants_in_single_precision_at_the_steps_of_snapshots_are_within_a_percent() {
     let network = tanh([16, 64, 8]);
     let inputs = noise(&[1, 32, 16], 2);
-    let case = Case::new("16-64-8", network, Natural::Classes, inputs, whole(&[1, 32], 8, 3));
+    let case = Case::new("16-64-8", network, DefaultLoss::Classes, inputs, whole(&[1, 32], 8, 3));
     let centre = flat(&case.network).unwrap();
     let basis = noise(&[1608, 4], 8).qr(true).0;
     let steps = secant_steps(&[0.9, 0.5, 0.1, 0.001], 100);
@@ -358,7 +364,7 @@ fn networks_of_one_only_have_no_stacked_form() {
     let network = resnet9::resnet9(4, 10, &streams, Device::Cpu).unwrap();
     assert!(!fits(&network));
     let rows = Tensor::zeros([1, 1], (Kind::Float, Device::Cpu));
-    let examples = Examples { natural: Natural::Classes, inputs: &rows, labels: &rows };
+    let examples = Examples { default_loss: DefaultLoss::Classes, inputs: &rows, labels: &rows };
     assert!(gradients(&network, &rows, examples).unwrap().is_none());
     assert!(losses(&network, &rows, examples).unwrap().is_none());
     assert!(held_out(&network, &rows, examples).unwrap().is_none());
@@ -390,7 +396,7 @@ fn what_does_not_fit_is_refused_with_its_size() {
 
 #[test]
 fn a_token_outside_of_the_table_never_reads_that_of_the_next_copy() {
-    for case in cases().iter().filter(|case| case.natural == Natural::Tokens) {
+    for case in cases().iter().filter(|case| case.default_loss == DefaultLoss::Tokens) {
         let rows = case.rows(Kind::Double);
         for token in [12, -1] {
             let inputs = case.inputs.masked_fill(&case.inputs.eq(0), token);

@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use crate::LabError;
 use crate::network::Parameter;
-use crate::seat::{Averaging, Moment};
+use crate::seat::{Averaging, StepInfo};
 
 /// a ← decay·a + (1 − decay)·w after every update, from the weights at the start (of the stage).
 #[derive(Debug)]
@@ -32,7 +32,7 @@ fn copies(parameters: &[Parameter]) -> Vec<Tensor> {
 }
 
 impl Averaging for Ema {
-    fn after_update(&mut self, parameters: &[Parameter], _: &Moment) -> Result<(), LabError> {
+    fn after_update(&mut self, parameters: &[Parameter], _: &StepInfo) -> Result<(), LabError> {
         for (average, parameter) in self.average.iter_mut().zip(parameters) {
             let _ = average.f_lerp_(&parameter.tensor.f_detach()?, 1.0 - self.decay)?;
         }
@@ -62,14 +62,14 @@ mod tests {
     fn the_average_follows_its_recursion_and_starts_afresh() {
         let network = mlp2d(2, 4, &trial::streams(), Device::Cpu).unwrap();
         let mut ema = Ema::new(0.9, &network.parameters);
-        let moment = trial::moment(0, 1);
+        let now = trial::step_info(0, 1);
         let mut expected = network.parameters[0].tensor.double_value(&[0, 0]);
         for _ in 0..5 {
             let _ =
                 tch::no_grad(|| network.parameters[0].tensor.shallow_clone().g_add_scalar_(1.0));
-            let now = network.parameters[0].tensor.double_value(&[0, 0]);
-            expected = 0.9 * expected + 0.1 * now;
-            ema.after_update(&network.parameters, &moment).unwrap();
+            let moved = network.parameters[0].tensor.double_value(&[0, 0]);
+            expected = 0.9 * expected + 0.1 * moved;
+            ema.after_update(&network.parameters, &now).unwrap();
         }
         let average = |ema: &Ema| ema.weights().unwrap().unwrap()[0].double_value(&[0, 0]);
         assert!((average(&ema) - expected).abs() < 1e-6);

@@ -7,7 +7,7 @@ use tch::Tensor;
 
 use crate::LabError;
 use crate::network::Parameter;
-use crate::seat::{Averaging, Moment};
+use crate::seat::{Averaging, StepInfo};
 
 choice! {
     /// How the last checkpoints become one.
@@ -61,25 +61,25 @@ impl Ring {
         (blend != Blend::None).then(|| Box::new(ring) as Box<dyn Averaging>)
     }
 
-    fn is_due(&self, moment: &Moment) -> bool {
-        let taken = moment.step + 1;
-        let distance = ((self.every * moment.total_steps as f64).round() as u64).max(1);
-        taken.is_multiple_of(distance) || taken == moment.total_steps
+    fn is_due(&self, now: &StepInfo) -> bool {
+        let taken = now.step + 1;
+        let distance = ((self.every * now.total_steps as f64).round() as u64).max(1);
+        taken.is_multiple_of(distance) || taken == now.total_steps
     }
 }
 
 impl Averaging for Ring {
-    fn after_update(&mut self, parameters: &[Parameter], moment: &Moment) -> Result<(), LabError> {
-        if !self.is_due(moment) {
+    fn after_update(&mut self, parameters: &[Parameter], now: &StepInfo) -> Result<(), LabError> {
+        if !self.is_due(now) {
             return Ok(());
         }
         // A later pass of the same step takes the place of the one before.
-        self.kept.retain(|(step, _)| *step != moment.step);
+        self.kept.retain(|(step, _)| *step != now.step);
         if self.kept.len() == self.last {
             self.kept.pop_front();
         }
         let copies = parameters.iter().map(|parameter| parameter.tensor.detach().copy());
-        self.kept.push_back((moment.step, copies.collect()));
+        self.kept.push_back((now.step, copies.collect()));
         Ok(())
     }
 
@@ -134,7 +134,7 @@ mod tests {
         assert!(seat.weights().unwrap().is_none());
         for step in 0..20 {
             filled(&network, step as f64 + 1.0);
-            seat.after_update(&network.parameters, &trial::moment(step, 20)).unwrap();
+            seat.after_update(&network.parameters, &trial::step_info(step, 20)).unwrap();
         }
         let weights = seat.weights().unwrap().unwrap();
         assert_eq!(weights.len(), network.parameters.len());

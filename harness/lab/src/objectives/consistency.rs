@@ -11,7 +11,7 @@ use crate::diffusion::{
     Denoise, Preconditioning, column, grid, noise_like, noised, squared_distance,
 };
 use crate::network::Network;
-use crate::seat::{Batch, Facts, Moment, Objective, Task};
+use crate::seat::{Batch, Facts, Objective, StepInfo, TaskInfo};
 use crate::split::Split;
 
 choice! {
@@ -186,7 +186,7 @@ pub struct Consistency {
 impl Consistency {
     /// Levels come from stream `sigma`, noise (one z for student and teacher) from stream `noise`.
     #[must_use]
-    pub fn new(rules: Rules, sigma_data: f64, task: &Task<'_>) -> Self {
+    pub fn new(rules: Rules, sigma_data: f64, task: &TaskInfo<'_>) -> Self {
         Self {
             rules,
             sigma_data,
@@ -261,9 +261,9 @@ impl Objective for Consistency {
         &mut self,
         network: &Network,
         batch: &Batch,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<Tensor, LabError> {
-        self.refresh(self.rules.levels(moment.step, moment.total_steps))?;
+        self.refresh(self.rules.levels(now.step, now.total_steps))?;
         let x = &batch.inputs;
         let noise = noise_like(x, &mut self.noise)?;
         let drawn: Vec<usize> = batch.ids.iter().map(|_| self.draw()).collect();
@@ -286,14 +286,9 @@ impl Objective for Consistency {
         }
     }
 
-    fn after_step(
-        &mut self,
-        network: &Network,
-        _: &Batch,
-        moment: &Moment,
-    ) -> Result<(), LabError> {
+    fn after_step(&mut self, network: &Network, _: &Batch, now: &StepInfo) -> Result<(), LabError> {
         let Some(teacher) = &mut self.teacher else { return Ok(()) };
-        let weight = 1.0 - self.rules.decay(self.rules.levels(moment.step, moment.total_steps));
+        let weight = 1.0 - self.rules.decay(self.rules.levels(now.step, now.total_steps));
         for (average, parameter) in teacher.parameters.iter_mut().zip(&network.parameters) {
             let _ = average.tensor.f_lerp_(&parameter.tensor, weight)?;
         }

@@ -7,7 +7,7 @@ use tch::Tensor;
 use crate::LabError;
 use crate::diffusion::{Denoise, Preconditioning, column, noise_like, noised, squared_distance};
 use crate::network::Network;
-use crate::seat::{Batch, Facts, Moment, Objective};
+use crate::seat::{Batch, Facts, Objective, StepInfo};
 
 /// λ(σ)·mean over coordinates of (D(x + σz, σ) − x)², ln σ ~ N(`mean`, `deviation`²),
 /// λ = (σ² + σ_d²)/(σσ_d)².
@@ -44,7 +44,12 @@ impl Denoising {
 }
 
 impl Objective for Denoising {
-    fn losses(&mut self, network: &Network, batch: &Batch, _: &Moment) -> Result<Tensor, LabError> {
+    fn losses(
+        &mut self,
+        network: &Network,
+        batch: &Batch,
+        _: &StepInfo,
+    ) -> Result<Tensor, LabError> {
         let x = &batch.inputs;
         let sigmas: Vec<f64> = streams::normal(&mut self.levels, batch.ids.len())
             .into_iter()

@@ -12,7 +12,7 @@ use crate::diffusion::{
     Denoise, Preconditioning, column, grid, noise_like, noised, squared_distance,
 };
 use crate::network::Network;
-use crate::seat::{Batch, Facts, Moment, Objective, Stage, Task};
+use crate::seat::{Batch, Facts, Objective, Stage, StepInfo, TaskInfo};
 
 choice! {
     /// How long the stages of halving are.
@@ -119,7 +119,7 @@ impl Halving {
         stages: Stages,
         teacher_training: Denoising,
         sigma_data: f64,
-        task: &Task<'_>,
+        task: &TaskInfo<'_>,
     ) -> Self {
         Self {
             stages,
@@ -166,17 +166,17 @@ fn target(teacher: &Denoise<'_>, x: &Tensor, at: &Intervals) -> Result<Tensor, L
 }
 
 impl Objective for Halving {
-    fn stage(&self, moment: &Moment) -> Stage {
-        self.stages.stage(moment.step, moment.total_steps)
+    fn stage(&self, now: &StepInfo) -> Stage {
+        self.stages.stage(now.step, now.total_steps)
     }
 
     fn before_step(
         &mut self,
         network: &Network,
         _: &Batch,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<(), LabError> {
-        let stage = self.stage(moment).index;
+        let stage = self.stage(now).index;
         if stage != self.stage {
             self.stage = stage;
             self.teacher = Some(network.duplicate());
@@ -188,12 +188,12 @@ impl Objective for Halving {
         &mut self,
         network: &Network,
         batch: &Batch,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<Tensor, LabError> {
         let rows = batch.ids.len();
         if self.teacher.is_none() {
             self.evaluations += rows as u64;
-            return self.teacher_training.losses(network, batch, moment);
+            return self.teacher_training.losses(network, batch, now);
         }
         let at = self.draw(rows);
         let noise = noise_like(&batch.inputs, &mut self.noise)?;

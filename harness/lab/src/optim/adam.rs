@@ -5,7 +5,7 @@ use tch::Tensor;
 use crate::LabError;
 use crate::network::Parameter;
 use crate::optim::adamw::Adamw;
-use crate::seat::{Gradients, Moment, Optimizer};
+use crate::seat::{Gradients, Optimizer, StepInfo};
 
 /// AdamW without its own decay, given g + decay·w.
 #[derive(Debug)]
@@ -39,10 +39,10 @@ impl Optimizer for Adam {
         &mut self,
         parameters: &[Parameter],
         gradients: &Gradients,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<(), LabError> {
         if self.weight_decay == 0.0 {
-            return self.rule.update(parameters, gradients, moment);
+            return self.rule.update(parameters, gradients, now);
         }
         let decayed = gradients.active.iter().zip(&gradients.tensors).map(|(&index, gradient)| {
             let decay = parameters[index].tensor.f_mul_scalar(self.weight_decay)?;
@@ -50,7 +50,7 @@ impl Optimizer for Adam {
         });
         let tensors = decayed.collect::<Result<_, _>>()?;
         let gradients = Gradients { active: gradients.active.clone(), tensors };
-        self.rule.update(parameters, &gradients, moment)
+        self.rule.update(parameters, &gradients, now)
     }
 
     fn momentum(&mut self, parameter: usize) -> Option<&mut Tensor> {

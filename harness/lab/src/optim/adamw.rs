@@ -7,7 +7,7 @@ use tch::{Kind, TchError, Tensor};
 use crate::LabError;
 use crate::kernels::{AdamwStep, fused_adamw};
 use crate::network::{Network, Parameter};
-use crate::seat::{Gradients, Moment, Optimizer};
+use crate::seat::{Gradients, Optimizer, StepInfo};
 
 settings! {
     /// Settings of AdamW.
@@ -84,7 +84,6 @@ impl Adamw {
     }
 
     /// Updates of each parameter, f32.
-    #[must_use]
     pub fn steps(&self) -> &Tensor {
         &self.steps
     }
@@ -101,7 +100,7 @@ impl Optimizer for Adamw {
         &mut self,
         parameters: &[Parameter],
         gradients: &Gradients,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<(), LabError> {
         let Some(&first_active) = gradients.active.first() else { return Ok(()) };
         // Layers lie in order and `Active` keeps a suffix of them, so one addition counts for all.
@@ -129,7 +128,7 @@ impl Optimizer for Adamw {
             return Ok(());
         }
         let AdamwSettings { lr, beta1, beta2, eps, weight_decay } = self.settings;
-        let step = AdamwStep { lr: lr * moment.lr_factor, beta1, beta2, weight_decay, eps };
+        let step = AdamwStep { lr: lr * now.lr_factor, beta1, beta2, weight_decay, eps };
         Ok(fused_adamw(&tensors, &moved, &first, &second, &steps, step)?)
     }
 
@@ -139,8 +138,8 @@ impl Optimizer for Adamw {
 
     fn reset(&mut self) -> Result<(), LabError> {
         let _ = self.steps.f_zero_()?;
-        for moment in self.moments.iter_mut().flatten().flatten() {
-            let _ = moment.f_zero_()?;
+        for now in self.moments.iter_mut().flatten().flatten() {
+            let _ = now.f_zero_()?;
         }
         Ok(())
     }

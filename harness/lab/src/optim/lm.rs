@@ -10,7 +10,7 @@ use super::adamw::{Adamw, AdamwSettings};
 use crate::LabError;
 use crate::network::{Network, Parameter};
 use crate::recipe::Recipe;
-use crate::seat::{Gradients, Moment, Optimizer, Task};
+use crate::seat::{Gradients, Optimizer, StepInfo, TaskInfo};
 
 settings! {
     /// Settings of the training of language models.
@@ -39,7 +39,7 @@ impl LmSettings {
     ///
     /// # Errors
     /// When the workload has no loss or libtorch cannot allocate.
-    pub fn recipe(&self, task: &Task<'_>) -> Result<Recipe, LabError> {
+    pub fn recipe(&self, task: &TaskInfo<'_>) -> Result<Recipe, LabError> {
         let optimizer = Box::new(self.optimizer(task.network)?);
         self.recipe_with(optimizer, task)
     }
@@ -51,7 +51,7 @@ impl LmSettings {
     pub fn recipe_with(
         &self,
         optimizer: Box<dyn Optimizer>,
-        task: &Task<'_>,
+        task: &TaskInfo<'_>,
     ) -> Result<Recipe, LabError> {
         let plain = Recipe::plain(self.batch_size, self.schedule.clone(), optimizer, task)?;
         Ok(Recipe { clip_norm: (self.clip > 0.0).then_some(self.clip), ..plain })
@@ -98,10 +98,10 @@ impl Optimizer for MatrixDecay {
         &mut self,
         parameters: &[Parameter],
         gradients: &Gradients,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<(), LabError> {
-        self.matrices.update(parameters, gradients, moment)?;
-        self.vectors.update(parameters, gradients, moment)
+        self.matrices.update(parameters, gradients, now)?;
+        self.vectors.update(parameters, gradients, now)
     }
 
     fn momentum(&mut self, parameter: usize) -> Option<&mut tch::Tensor> {

@@ -7,7 +7,7 @@ use tch::{TchError, Tensor};
 use super::adamw::{Adamw, AdamwSettings};
 use crate::LabError;
 use crate::network::{Network, Parameter, Role};
-use crate::seat::{Gradients, Moment, Optimizer};
+use crate::seat::{Gradients, Optimizer, StepInfo};
 
 choice! {
     /// Which rule moves a weight.
@@ -141,10 +141,10 @@ impl Optimizer for Muon {
         &mut self,
         parameters: &[Parameter],
         gradients: &Gradients,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<(), LabError> {
         let MuonSettings { momentum: beta, nesterov, ns_steps, weight_decay, .. } = self.settings;
-        let lr = self.settings.lr * moment.lr_factor;
+        let lr = self.settings.lr * now.lr_factor;
         for (&index, gradient) in gradients.active.iter().zip(&gradients.tensors) {
             let Some(momentum) = &mut self.momenta[index] else { continue };
             let _ = momentum.f_lerp_(gradient, 1.0 - beta)?;
@@ -157,7 +157,7 @@ impl Optimizer for Muon {
             let _ = weight.f_mul_scalar_(1.0 - lr * weight_decay)?;
             let _ = weight.f_sub_(&direction.f_mul_scalar(lr)?)?;
         }
-        self.auxiliary.update(parameters, gradients, moment)
+        self.auxiliary.update(parameters, gradients, now)
     }
 
     fn momentum(&mut self, parameter: usize) -> Option<&mut Tensor> {

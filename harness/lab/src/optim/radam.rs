@@ -9,7 +9,7 @@ use tch::{TchError, Tensor};
 use super::adamw::{Adamw, AdamwSettings};
 use crate::LabError;
 use crate::network::{Network, Parameter};
-use crate::seat::{Gradients, Moment, Optimizer};
+use crate::seat::{Gradients, Optimizer, StepInfo};
 
 choice! {
     /// Which adaptive rule.
@@ -90,19 +90,19 @@ impl Optimizer for Radam {
         &mut self,
         parameters: &[Parameter],
         gradients: &Gradients,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<(), LabError> {
         self.steps += 1;
         let AdamwSettings { lr, beta1, beta2, eps, .. } = self.settings;
         let correction = (1.0 - beta2.powi(self.steps)).sqrt();
         if let Some(factor) = rectification(beta2, self.steps) {
             self.adam.rate(lr * factor, eps / correction);
-            return self.adam.update(parameters, gradients, moment);
+            return self.adam.update(parameters, gradients, now);
         }
         // Adam takes note of the gradient and does not move; the momentum alone does.
         self.adam.rate(0.0, eps);
-        self.adam.update(parameters, gradients, moment)?;
-        let size = -lr * moment.lr_factor / (1.0 - beta1.powi(self.steps));
+        self.adam.update(parameters, gradients, now)?;
+        let size = -lr * now.lr_factor / (1.0 - beta1.powi(self.steps));
         for &index in &gradients.active {
             if let Some(first) = self.adam.momentum(index) {
                 let mut tensor = parameters[index].tensor.shallow_clone();
@@ -164,11 +164,11 @@ mod tests {
         let weight = || network.parameters[0].tensor.double_value(&[0, 0]);
         let gradients = [0.5, -0.2, 0.9, 0.1, 0.3, -0.7, 0.05, 0.4, 1.5, -0.6];
         let expected = by_hand(weight(), &gradients, 0.01);
-        let moment = crate::seat::Moment { lr_factor: 1.0, ..trial::moment(0, 1) };
+        let now = crate::seat::StepInfo { lr_factor: 1.0, ..trial::step_info(0, 1) };
         for (gradient, expected) in gradients.into_iter().zip(expected) {
             let tensors = network.parameters.iter().map(|p| p.tensor.detach().full_like(gradient));
             let gradients = Gradients { active: vec![0, 1], tensors: tensors.collect() };
-            tch::no_grad(|| radam.update(&network.parameters, &gradients, &moment)).unwrap();
+            tch::no_grad(|| radam.update(&network.parameters, &gradients, &now)).unwrap();
             assert!((weight() - expected).abs() < 1e-7, "{} {expected}", weight());
         }
     }

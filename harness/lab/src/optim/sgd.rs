@@ -7,7 +7,7 @@ use tch::{TchError, Tensor};
 use crate::LabError;
 use crate::kernels::{SgdStep, fused_sgd};
 use crate::network::{Network, Parameter};
-use crate::seat::{Gradients, Moment, Optimizer};
+use crate::seat::{Gradients, Optimizer, StepInfo};
 
 settings! {
     /// Settings of SGD.
@@ -53,7 +53,6 @@ impl Sgd {
     }
 
     /// The buffer of each parameter.
-    #[must_use]
     pub fn momenta(&self) -> &[Tensor] {
         &self.momenta
     }
@@ -69,9 +68,9 @@ impl Sgd {
         &self,
         tensors: &[&Tensor],
         gradients: &Gradients,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<(), TchError> {
-        let rate = self.settings.lr * moment.lr_factor;
+        let rate = self.settings.lr * now.lr_factor;
         for (tensor, gradient) in tensors.iter().zip(&gradients.tensors) {
             let mut tensor = tensor.detach();
             if self.settings.weight_decay > 0.0 {
@@ -88,16 +87,16 @@ impl Optimizer for Sgd {
         &mut self,
         parameters: &[Parameter],
         gradients: &Gradients,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<(), LabError> {
         let active = &gradients.active;
         let tensors: Vec<_> = active.iter().map(|&index| &parameters[index].tensor).collect();
         if self.settings.momentum == 0.0 {
-            return Ok(self.plain(&tensors, gradients, moment)?);
+            return Ok(self.plain(&tensors, gradients, now)?);
         }
         let momenta: Vec<_> = active.iter().map(|&index| &self.momenta[index]).collect();
         let step = SgdStep {
-            lr: self.settings.lr * moment.lr_factor,
+            lr: self.settings.lr * now.lr_factor,
             momentum: self.settings.momentum,
             weight_decay: self.settings.weight_decay,
             // The kernel refuses Nesterov's form without momentum, where it changes nothing.

@@ -2,7 +2,7 @@
 
 use ledger::order::{OrderLaw, shuffle};
 
-use crate::seat::{EpochPlan, Facts, Order, OrderSource, Shown, Task};
+use crate::seat::{EpochPlan, Facts, Feedback, Order, OrderSource, TaskInfo};
 
 /// Where in the run a slice is, all from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,12 +127,12 @@ impl Mixture {
         rounds: u32,
         slices: u32,
         batch_size: u32,
-        task: &Task<'_>,
+        task: &TaskInfo<'_>,
     ) -> Self {
-        let groups = task.material.group_names.len();
+        let groups = task.side.group_names.len();
         let mut pools: Vec<Pool> =
             (0..groups).map(|_| Pool { ids: Vec::new(), pass: 0, next: 0 }).collect();
-        for (id, &group) in (0..).zip(&task.material.groups) {
+        for (id, &group) in (0..).zip(&task.side.groups) {
             if let Some(pool) = pools.get_mut(group as usize) {
                 pool.ids.push(id);
             }
@@ -182,8 +182,8 @@ impl Order for Mixture {
         self.weights.wants_probe(Place { round, rounds, slice, slices })
     }
 
-    fn observe(&mut self, shown: Shown<'_>) {
-        if let Shown::Probe { group_losses } = shown {
+    fn observe(&mut self, feedback: Feedback<'_>) {
+        if let Feedback::Probe { group_losses } = feedback {
             self.weights.observe(group_losses);
         }
     }

@@ -3,7 +3,7 @@
 use ledger::choice;
 use ledger::order::{OrderLaw, shuffle};
 
-use crate::seat::{EpochPlan, Order, OrderSource, Task};
+use crate::seat::{EpochPlan, Order, OrderSource, TaskInfo};
 
 choice! {
     /// How scores order the examples of a pass.
@@ -43,8 +43,8 @@ pub struct ByScore {
 impl ByScore {
     /// The order over the scores of `task`, shuffled by its stream `scores` where asked for.
     #[must_use]
-    pub fn new(arrangement: Arrangement, parts: u32, which: Scores, task: &Task<'_>) -> Self {
-        let mut scores = task.material.scores.clone();
+    pub fn new(arrangement: Arrangement, parts: u32, which: Scores, task: &TaskInfo<'_>) -> Self {
+        let mut scores = task.side.scores.clone();
         if which == Scores::Shuffled {
             let mut places: Vec<u32> = (0..).take(scores.len()).collect();
             shuffle(&mut task.streams.generator("scores"), &mut places);

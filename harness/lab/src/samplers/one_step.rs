@@ -21,7 +21,7 @@ impl Sampler for OneStep {
         _: u32,
         _: &mut Pcg64,
     ) -> Result<Tensor, LabError> {
-        Ok(self.0.denoise(network).at(&noise.f_mul_scalar(SIGMA_MAX)?, SIGMA_MAX)?)
+        self.0.denoise(network).at(&noise.f_mul_scalar(SIGMA_MAX)?, SIGMA_MAX)
     }
 
     fn evaluations(&self) -> u32 {

@@ -7,7 +7,7 @@ use rand_pcg::Pcg64;
 
 use super::{Lattice, Teacher, Uniform};
 use crate::mixture::{Component, Criterion, Mixture, Rows, proportional};
-use crate::seat::{Facts, Task};
+use crate::seat::{Facts, TaskInfo};
 
 settings! {
     /// Settings of teachers with a mixture.
@@ -37,7 +37,7 @@ pub struct TaskMixture {
 impl TaskMixture {
     /// Before the first fit.
     #[must_use]
-    pub fn new(settings: MixtureSettings, lattice: Lattice, task: &Task<'_>) -> Self {
+    pub fn new(settings: MixtureSettings, lattice: Lattice, task: &TaskInfo<'_>) -> Self {
         Self {
             settings,
             dimensions: lattice.dimensions,

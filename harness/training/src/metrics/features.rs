@@ -11,9 +11,9 @@ use tch::{Device, Kind, TchError, Tensor};
 use lab::LabError;
 use lab::models::Builder;
 use lab::network::{Layer, Network};
-use lab::objectives::Natural;
+use lab::objectives::DefaultLoss;
 use lab::optim::adamw::{Adamw, AdamwSettings};
-use lab::seat::{Gradients, Moment, Objective, Optimizer};
+use lab::seat::{Gradients, Objective, Optimizer, StepInfo};
 use lab::split::Split;
 
 /// Number of features.
@@ -106,13 +106,19 @@ impl Features {
             }
             let ids = order.split_off(order.len().saturating_sub(BATCH as usize));
             let lr_factor = 1.0 - step as f64 / STEPS as f64;
-            let moment =
-                Moment { step, total_steps: STEPS, epoch: 0, total_epochs: 1, lr_factor, pass: 0 };
-            let loss = Natural::Classes.loss(&network, &train.batch(&ids)?, &moment)?;
+            let now = StepInfo {
+                step,
+                total_steps: STEPS,
+                epoch: 0,
+                total_epochs: 1,
+                lr_factor,
+                pass: 0,
+            };
+            let loss = DefaultLoss::Classes.loss(&network, &train.batch(&ids)?, &now)?;
             let leaves: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
             let tensors = Tensor::f_run_backward(&[&loss], &leaves, false, false)?;
             let gradients = Gradients { active: (0..tensors.len()).collect(), tensors };
-            tch::no_grad(|| adam.update(&network.parameters, &gradients, &moment))?;
+            tch::no_grad(|| adam.update(&network.parameters, &gradients, &now))?;
         }
         Ok(Self { network, layers })
     }

@@ -14,7 +14,9 @@ use super::*;
 use lab::models::mlp::mlp;
 use lab::network::Parameter;
 use lab::optim::sgd::{Sgd, SgdSettings};
-use lab::seat::{Adapter, Averaging, EpochPlan, Learner, Objective, Optimizer, Order, Stage, View};
+use lab::seat::{
+    Averaging, Constraint, EpochPlan, Learner, Objective, Optimizer, Order, Stage, View,
+};
 use lab::trial;
 
 /// A clock that only moves when the code under test says so.
@@ -53,12 +55,12 @@ impl Objective for Slow {
         Ok(Some(vec![1, 2, 3]))
     }
 
-    fn stage(&self, moment: &Moment) -> Stage {
-        let index = moment.step * self.stages / moment.total_steps;
+    fn stage(&self, now: &StepInfo) -> Stage {
+        let index = now.step * self.stages / now.total_steps;
         Stage { index: u32::try_from(index).unwrap(), lr_factor: 1.0 }
     }
 
-    fn before_step(&mut self, _: &Network, batch: &Batch, _: &Moment) -> Result<(), LabError> {
+    fn before_step(&mut self, _: &Network, batch: &Batch, _: &StepInfo) -> Result<(), LabError> {
         self.hand.pass(100);
         self.scores = batch.ids.iter().copied().map(f64::from).collect();
         Ok(())
@@ -72,14 +74,14 @@ impl Objective for Slow {
         &mut self,
         network: &Network,
         batch: &Batch,
-        moment: &Moment,
+        now: &StepInfo,
     ) -> Result<Tensor, LabError> {
         self.hand.pass(10);
-        self.diary.borrow_mut().push(format!("step {} pass {}", moment.step, moment.pass));
-        Natural::Classes.losses(network, batch, moment)
+        self.diary.borrow_mut().push(format!("step {} pass {}", now.step, now.pass));
+        DefaultLoss::Classes.losses(network, batch, now)
     }
 
-    fn after_step(&mut self, _: &Network, _: &Batch, _: &Moment) -> Result<(), LabError> {
+    fn after_step(&mut self, _: &Network, _: &Batch, _: &StepInfo) -> Result<(), LabError> {
         self.hand.pass(1);
         Ok(())
     }
@@ -105,14 +107,14 @@ impl Order for Watching {
         true
     }
 
-    fn observe(&mut self, shown: Shown<'_>) {
-        let text = match shown {
-            Shown::Step { ids, scores } => {
+    fn observe(&mut self, feedback: Feedback<'_>) {
+        let text = match feedback {
+            Feedback::Step { ids, scores } => {
                 assert_eq!(ids.len(), scores.len());
                 assert!(ids.iter().zip(scores).all(|(id, score)| f64::from(*id) == *score));
                 "scores".to_owned()
             }
-            Shown::Probe { group_losses } => format!("probe of {}", group_losses.len()),
+            Feedback::Probe { group_losses } => format!("probe of {}", group_losses.len()),
         };
         self.0.borrow_mut().push(text);
     }
@@ -129,9 +131,9 @@ impl Order for Watching {
 struct Watch(Hand, Rc<RefCell<Vec<f64>>>);
 
 impl Judge for Watch {
-    fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
+    fn metrics(&self, request: &EvaluationRequest<'_>) -> Result<BTreeMap<String, f64>, LabError> {
         self.0.pass(1_000_000);
-        let first = look.model.network.parameters[0].tensor.double_value(&[0, 0]);
+        let first = request.model.network.parameters[0].tensor.double_value(&[0, 0]);
         self.1.borrow_mut().push(first);
         Ok(BTreeMap::from([("first".to_owned(), first)]))
     }
@@ -180,7 +182,7 @@ impl Setting {
             network: &mut self.network,
             recipe: &mut self.recipe,
             splits: &splits,
-            loss: Some(Natural::Classes),
+            loss: Some(DefaultLoss::Classes),
             judge: Some(&judge),
             source: OrderSource {
                 effective_seed: &[1; 32],
@@ -234,11 +236,11 @@ impl View for Scaling {
     fn render(
         &mut self,
         batch: &mut Batch,
-        moment: &Moment,
+        now: &StepInfo,
         streams: &Streams,
     ) -> Result<(), LabError> {
         let drawn = batch.ids.iter().map(|id| {
-            ledger::streams::uniform(&mut streams.keyed("view", *id, moment.epoch), 1, 0.0, 1.0)[0]
+            ledger::streams::uniform(&mut streams.keyed("view", *id, now.epoch), 1, 0.0, 1.0)[0]
         });
         let drawn: Vec<f32> = drawn.collect();
         batch.inputs = batch.inputs.f_mul(&Tensor::from_slice(&drawn).view([-1, 1]))?;
@@ -263,7 +265,7 @@ fn a_view_changes_what_the_network_sees_and_not_the_stored_split() {
 struct Seven(u32, Vec<Vec<i64>>);
 
 impl Averaging for Seven {
-    fn after_update(&mut self, parameters: &[Parameter], _: &Moment) -> Result<(), LabError> {
+    fn after_update(&mut self, parameters: &[Parameter], _: &StepInfo) -> Result<(), LabError> {
         self.0 += 1;
         self.1 = parameters.iter().map(|parameter| parameter.tensor.size()).collect();
         Ok(())
@@ -326,7 +328,7 @@ impl Optimizer for Further {
         &mut self,
         parameters: &[Parameter],
         _: &Gradients,
-        _: &Moment,
+        _: &StepInfo,
     ) -> Result<Option<Vec<Tensor>>, LabError> {
         let further = parameters.iter().map(|p| p.tensor.detach().f_add_scalar(1.0));
         Ok(Some(further.collect::<Result<_, _>>()?))
@@ -336,7 +338,7 @@ impl Optimizer for Further {
         &mut self,
         _: &[Parameter],
         gradients: &Gradients,
-        _: &Moment,
+        _: &StepInfo,
     ) -> Result<(), LabError> {
         let largest = gradients.tensors.iter().map(|g| g.abs().max().double_value(&[]));
         self.0.set(largest.fold(0.0, f64::max));
@@ -351,7 +353,7 @@ impl Optimizer for Further {
 /// Holds every parameter at 0, where it is allowed to.
 struct Zeros;
 
-impl Adapter for Zeros {
+impl Constraint for Zeros {
     fn prepare(&mut self, _: &mut Network, _: &Streams, _: &Batch) -> Result<(), LabError> {
         Ok(())
     }
@@ -368,7 +370,7 @@ impl Adapter for Zeros {
         _: &mut [Parameter],
         _: &Gradients,
         _: &mut dyn Optimizer,
-        _: &Moment,
+        _: &StepInfo,
     ) -> Result<(), LabError> {
         Ok(())
     }
@@ -376,13 +378,13 @@ impl Adapter for Zeros {
 
 #[test]
 fn a_gradient_elsewhere_is_paid_for_held_to_the_restriction_and_moves_no_parameter() {
-    let largest = |adapter: Option<Box<dyn Adapter>>| {
+    let largest = |constraint: Option<Box<dyn Constraint>>| {
         let mut setting = Setting::new(1, 1);
         let seen = Rc::new(Cell::new(0.0));
         if let Step::Gradient { optimizer, .. } = &mut setting.recipe.step {
             *optimizer = Box::new(Further(Rc::clone(&seen)));
         }
-        setting.recipe.adapter = adapter;
+        setting.recipe.constraint = constraint;
         let before = setting.network.digest().unwrap();
         let clocks = setting.train(16).unwrap();
         assert_eq!(clocks.train, 1000.0 + 2.0 * 10_000.0 + 2.0 * 121.0);
@@ -402,7 +404,7 @@ impl Learner for Counting {
         &mut self,
         network: &mut Network,
         _: &Batch,
-        _: &Moment,
+        _: &StepInfo,
     ) -> Result<Option<f64>, LabError> {
         tch::no_grad(|| {
             for parameter in &mut network.parameters {

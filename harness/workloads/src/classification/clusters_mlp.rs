@@ -25,13 +25,13 @@ use crate::shared::initial::Initial;
 use crate::shared::language::Scores;
 use crate::shared::settings::scaled;
 use lab::LabError;
-use lab::material::Material;
 use lab::models::Builder;
 use lab::network::Layer;
-use lab::objectives::Natural;
+use lab::objectives::DefaultLoss;
 use lab::offers;
+use lab::side_info::SideInfo;
 use lab::split::Split;
-use training::judge::{Judge, Look};
+use training::judge::{EvaluationRequest, Judge};
 use training::workload::{Ready, Workload};
 
 choice! {
@@ -122,8 +122,8 @@ fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
     };
     let parts = distinct(sizes, draw, Pack::id)?;
     let (splits, identity) = generated::placed(&parts, |packs| split(packs, pack, device))?;
-    let material = Material { loss: Some(Natural::Tokens), ..Material::default() };
-    Ok(Ready { splits, identity, material, judge: Box::new(PerPoint) })
+    let side = SideInfo { loss: Some(DefaultLoss::Tokens), ..SideInfo::default() };
+    Ok(Ready { splits, identity, side, judge: Box::new(PerPoint) })
 }
 
 /// Inputs N × pack × 16, labels N × pack.
@@ -145,8 +145,8 @@ fn split(packs: &[Pack], points: u32, device: Device) -> Result<Split, TchError>
 struct PerPoint;
 
 impl Judge for PerPoint {
-    fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
-        let scores = Scores::of(look.model.network, look.split)?;
+    fn metrics(&self, request: &EvaluationRequest<'_>) -> Result<BTreeMap<String, f64>, LabError> {
+        let scores = Scores::of(request.model.network, request.split)?;
         Ok(BTreeMap::from([
             ("nll".to_owned(), scores.nll()),
             ("accuracy".to_owned(), scores.accuracy()),
@@ -163,32 +163,32 @@ mod tests {
     use lab::network::values;
     use lab::trial::with;
     use training::splits::Splits;
-    use training::trial::Stage;
+    use training::trial::Fixture;
 
-    fn stage<const N: usize>(pairs: [(&str, Value); N]) -> Stage {
-        crate::stage("clusters-mlp", &with(pairs)).unwrap()
+    fn fixture<const N: usize>(pairs: [(&str, Value); N]) -> Fixture {
+        crate::fixture("clusters-mlp", &with(pairs)).unwrap()
     }
 
-    fn parameters(stage: &Stage) -> usize {
-        stage.network(0).unwrap().parameters.iter().map(|p| p.tensor.numel()).sum()
+    fn parameters(fixture: &Fixture) -> usize {
+        fixture.network(0).unwrap().parameters.iter().map(|p| p.tensor.numel()).sum()
     }
 
     #[test]
     fn the_network_has_1_608_parameters_and_its_width_is_a_factor() {
-        assert_eq!(parameters(&stage([])), 1_608);
-        assert_eq!(parameters(&stage([("width", 4.0.into())])), 16 * 256 + 256 + 256 * 8 + 8);
+        assert_eq!(parameters(&fixture([])), 1_608);
+        assert_eq!(parameters(&fixture([("width", 4.0.into())])), 16 * 256 + 256 + 256 * 8 + 8);
     }
 
     #[test]
     fn the_loss_of_a_pack_is_the_mean_over_its_points_whatever_else_is_in_the_batch() {
-        let stage = stage([]);
-        let network = stage.network(0).unwrap();
-        let Ready { splits, material, .. } = stage.ready();
+        let fixture = fixture([]);
+        let network = fixture.network(0).unwrap();
+        let Ready { splits, side, .. } = fixture.ready();
         let (inputs, labels) = splits.train.rows(0, 5).unwrap();
         assert_eq!((inputs.size(), labels.size()), (vec![5, 32, 16], vec![5, 32]));
-        let natural = material.loss.unwrap();
+        let default_loss = side.loss.unwrap();
         let logits = network.forward(&inputs, true).unwrap();
-        let each = values(&natural.of_outputs(&logits, &labels).unwrap()).unwrap();
+        let each = values(&default_loss.of_outputs(&logits, &labels).unwrap()).unwrap();
         for (row, loss) in (0..).zip(each) {
             let logits = network.forward(&inputs.get(row), true).unwrap();
             let own = logits.cross_entropy_for_logits(&labels.get(row)).double_value(&[]);
@@ -198,13 +198,13 @@ mod tests {
 
     #[test]
     fn activations_are_what_they_are_called() {
-        let x = stage([]).ready().splits.train.stored.get(0);
+        let x = fixture([]).ready().splits.train.stored.get(0);
         for (name, expected) in [
             ("tanh", (|x: &Tensor| x.tanh()) as fn(&Tensor) -> Tensor),
             ("relu", |x| x.clamp_min(0.0)),
             ("gelu", |x| x * ((x / 2_f64.sqrt()).erf() + 1.0) * 0.5),
         ] {
-            let network = stage([("activation", name.into())]).network(0).unwrap();
+            let network = fixture([("activation", name.into())]).network(0).unwrap();
             let p: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
             let hidden = expected(&(x.matmul(&p[0].tr()) + p[1]));
             let own = hidden.matmul(&p[2].tr()) + p[3];
@@ -219,8 +219,8 @@ mod tests {
             let counts = labels.get(row).bincount::<Tensor>(None, 8);
             counts.gt(2).sum(Kind::Int64).int64_value(&[])
         };
-        let stage = stage([("clusters_per_pack", 2.into())]);
-        let Splits { train, validation, test, .. } = &stage.ready().splits;
+        let fixture = fixture([("clusters_per_pack", 2.into())]);
+        let Splits { train, validation, test, .. } = &fixture.ready().splits;
         assert_eq!((train.len(), validation.len(), test.len()), (80, 16, 32));
         assert!((0..80).all(|row| classes(&train.labels, row) <= 3));
         assert!((0..32).all(|row| classes(&test.labels, row) >= 4));
@@ -228,12 +228,12 @@ mod tests {
 
     #[test]
     fn more_packs_keep_the_first_ones_and_other_numbers_are_other_data() {
-        let ids = |stage: &Stage| stage.ready().identity.sample_ids.clone();
-        let [few, more] = [20, 100].map(|n: u32| stage([("examples", n.into())]));
+        let ids = |fixture: &Fixture| fixture.ready().identity.sample_ids.clone();
+        let [few, more] = [20, 100].map(|n: u32| fixture([("examples", n.into())]));
         assert_eq!(ids(&few), ids(&more)[..20]);
         assert_eq!(few.ready().identity.test_root, more.ready().identity.test_root);
-        let own = ids(&stage([]))[0];
-        assert_ne!(own, ids(&stage([("source", 1.into())]))[0]);
-        assert_ne!(own, ids(&stage([("sample", 1.into())]))[0]);
+        let own = ids(&fixture([]))[0];
+        assert_ne!(own, ids(&fixture([("source", 1.into())]))[0]);
+        assert_ne!(own, ids(&fixture([("sample", 1.into())]))[0]);
     }
 }

@@ -21,11 +21,11 @@ use tch::Device;
 use crate::shared::generated;
 use crate::shared::language::{Scores, Size, mean, split};
 use lab::LabError;
-use lab::material::{Material, Tokens};
 use lab::models::gpt::gpt;
-use lab::objectives::Natural;
+use lab::objectives::DefaultLoss;
 use lab::offers;
-use training::judge::{Judge, Look};
+use lab::side_info::{SideInfo, Tokens};
+use training::judge::{EvaluationRequest, Judge};
 use training::workload::{Ready, Workload};
 
 settings! {
@@ -60,9 +60,9 @@ pub static WORKLOAD: Workload = Workload {
     settings: Settings::table,
     resolve: Settings::resolve,
     load: |_, _, device| load(device),
-    network: |values, material, streams, device| {
+    network: |values, side, streams, device| {
         let Settings { size } = Settings::read(values)?;
-        Ok(gpt(size.shape(material.vocabulary(), material.context()), streams, device)?)
+        gpt(size.shape(side.vocabulary(), side.context()), streams, device)
     },
     ..Workload::BLANK
 };
@@ -79,8 +79,8 @@ fn load(device: Device) -> Result<Ready, LabError> {
     let parts = distinct(sizes, draw, Sequence::id)?;
     let place = |texts: &[Sequence]| split(texts.iter(), LENGTH, device);
     let (splits, identity) = generated::placed(&parts, place)?;
-    let material = Material {
-        loss: Some(Natural::Tokens),
+    let side = SideInfo {
+        loss: Some(DefaultLoss::Tokens),
         scores: splits.train.groups.iter().map(|&level| quality(level)).collect(),
         tokens: Some(Tokens {
             vocabulary: SYMBOLS as i64,
@@ -89,7 +89,7 @@ fn load(device: Device) -> Result<Ready, LabError> {
             mask: None,
             first_ordinary: 0,
         }),
-        ..Material::default()
+        ..SideInfo::default()
     };
     let truth = |examples: &[Sequence]| {
         let total = examples.iter().map(|text| grammar.log_probability(&text.tokens, 1.0));
@@ -97,7 +97,7 @@ fn load(device: Device) -> Result<Ready, LabError> {
     };
     let judge =
         Excess { validation: truth(&parts.validation.examples), test: truth(&parts.test.examples) };
-    Ok(Ready { splits, identity, material, judge: Box::new(judge) })
+    Ok(Ready { splits, identity, side, judge: Box::new(judge) })
 }
 
 /// What the truth loses on each split, in nats per symbol.
@@ -108,9 +108,9 @@ struct Excess {
 }
 
 impl Judge for Excess {
-    fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
-        let nll = Scores::of(look.model.network, look.split)?.nll();
-        let truth = look.judged.pick(self.validation, self.test);
+    fn metrics(&self, request: &EvaluationRequest<'_>) -> Result<BTreeMap<String, f64>, LabError> {
+        let nll = Scores::of(request.model.network, request.split)?.nll();
+        let truth = request.judged.pick(self.validation, self.test);
         Ok(BTreeMap::from([("nll".to_owned(), nll), ("excess".to_owned(), nll - truth)]))
     }
 }
@@ -123,16 +123,17 @@ mod tests {
 
     #[test]
     fn a_fresh_network_exceeds_the_truth_by_what_the_truth_knows() {
-        let stage = crate::stage("attr", &Values::new()).unwrap();
+        let stage = crate::fixture("attr", &Values::new()).unwrap();
         let network = stage.network(1).unwrap();
-        let Ready { splits, material, judge, .. } = stage.ready();
+        let Ready { splits, side, judge, .. } = stage.ready();
         let model = Model { network: &network, sampler: None };
-        let look = Look { model, split: &splits.test, judged: Judged::Test, last: true };
-        let metrics = tch::no_grad(|| judge.metrics(&look)).unwrap();
+        let request =
+            EvaluationRequest { model, split: &splits.test, judged: Judged::Test, last: true };
+        let metrics = tch::no_grad(|| judge.metrics(&request)).unwrap();
         // Almost uniform over 32 symbols.
         assert!((metrics["nll"] - 32_f64.ln()).abs() < 0.05, "{metrics:?}");
         assert!((0.4..1.5).contains(&metrics["excess"]), "{metrics:?}");
-        let scores = &material.scores;
+        let scores = &side.scores;
         assert_eq!((scores.len(), scores[0], scores[31], scores[32]), (32_768, 0.0, 1.0, 0.0));
     }
 }

@@ -25,10 +25,10 @@ use crate::shared::initial::Initial;
 use crate::shared::language::spread;
 use crate::shared::markov::Excess;
 use lab::LabError;
-use lab::material::{Material, Tokens};
 use lab::models::gpt::{Shape, gpt};
-use lab::objectives::Natural;
+use lab::objectives::DefaultLoss;
 use lab::offers;
+use lab::side_info::{SideInfo, Tokens};
 use lab::split::Split;
 use training::workload::{Ready, Workload};
 
@@ -83,10 +83,10 @@ pub static WORKLOAD: Workload = Workload {
     settings: Settings::table,
     resolve,
     load: |values, _, device| load(values, device),
-    network: |values, material, streams, device| {
+    network: |values, side, streams, device| {
         let Settings { width, depth, initial, .. } = Settings::read(values)?;
         let [width, depth, heads] = [width, depth, HEADS].map(|size| size as usize);
-        let (vocabulary, context) = (material.vocabulary(), material.context());
+        let (vocabulary, context) = (side.vocabulary(), side.context());
         let shape = Shape { vocabulary, context, width, depth, heads, hidden: 2 * width };
         let network = gpt(shape, &initial.streams(streams), device)?;
         spread(&network)?;
@@ -125,8 +125,8 @@ fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
     };
     let parts = distinct(sizes, draw, Sequence::id)?;
     let (splits, identity) = generated::placed(&parts, |packs| split(packs, sequences, device))?;
-    let material = Material {
-        loss: Some(Natural::Tokens),
+    let side = SideInfo {
+        loss: Some(DefaultLoss::Tokens),
         group_names: (1..=domains).map(|domain| format!("domain {domain}")).collect(),
         groups: parts.train.examples.iter().map(|pack| pack.group).collect(),
         tokens: Some(Tokens {
@@ -137,7 +137,7 @@ fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
             first_ordinary: 0,
         }),
         documents: sequences,
-        ..Material::default()
+        ..SideInfo::default()
     };
     let truth = |packs: &[Sequence]| {
         let of = |pack: &Sequence| -> f64 {
@@ -148,7 +148,7 @@ fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
     };
     let judge =
         Excess { validation: truth(&parts.validation.examples), test: truth(&parts.test.examples) };
-    Ok(Ready { splits, identity, material, judge: Box::new(judge) })
+    Ok(Ready { splits, identity, side, judge: Box::new(judge) })
 }
 
 /// Inputs and labels N × (sequences·16): of every sequence all symbols but the last, and all but the
@@ -173,16 +173,16 @@ mod tests {
     use inspect::probe::{self, Reading};
     use lab::network::values;
     use lab::trial::{streams, with};
-    use training::judge::{Judged, Look};
-    use training::trial::Stage;
+    use training::judge::{EvaluationRequest, Judged};
+    use training::trial::Fixture;
 
-    fn stage<const N: usize>(pairs: [(&str, Value); N]) -> Stage {
-        crate::stage("domains-gpt", &with(pairs)).unwrap()
+    fn fixture<const N: usize>(pairs: [(&str, Value); N]) -> Fixture {
+        crate::fixture("domains-gpt", &with(pairs)).unwrap()
     }
 
     #[test]
     fn the_network_has_6_284_parameters_of_which_188_are_biases() {
-        let network = stage([]).network(0).unwrap();
+        let network = fixture([]).network(0).unwrap();
         let count = |bias: bool| -> usize {
             let of = network.parameters.iter().filter(|p| p.name.ends_with(".bias") == bias);
             of.map(|p| p.tensor.numel()).sum()
@@ -192,13 +192,14 @@ mod tests {
 
     #[test]
     fn a_pack_is_read_sequence_by_sequence() {
-        let stage = stage([]);
-        let network = stage.network(0).unwrap();
-        let Ready { splits, material, .. } = stage.ready();
+        let fixture = fixture([]);
+        let network = fixture.network(0).unwrap();
+        let Ready { splits, side, .. } = fixture.ready();
         let (inputs, labels) = splits.train.rows(0, 3).unwrap();
         assert_eq!((inputs.size(), labels.size()), (vec![3, 128], vec![3, 128]));
-        let natural = material.loss.unwrap();
-        let packed = natural.of_outputs(&network.forward(&inputs, true).unwrap(), &labels).unwrap();
+        let default_loss = side.loss.unwrap();
+        let packed =
+            default_loss.of_outputs(&network.forward(&inputs, true).unwrap(), &labels).unwrap();
         for (row, loss) in (0..).zip(values(&packed).unwrap()) {
             let (x, y) = (inputs.get(row).view([8, 16]), labels.get(row).view([-1]));
             let logits = network.forward(&x, true).unwrap().view([-1, 20]);
@@ -209,8 +210,8 @@ mod tests {
 
     #[test]
     fn labels_are_the_symbols_that_follow_within_their_sequence() {
-        let stage = stage([]);
-        let train = &stage.ready().splits.train;
+        let fixture = fixture([]);
+        let train = &fixture.ready().splits.train;
         let [x, y] = [&train.stored, &train.labels].map(|t| t.view([-1, 8, 16]));
         assert_eq!(x.narrow(2, 1, 15), y.narrow(2, 0, 15));
         assert_ne!(x.narrow(1, 1, 7).select(2, 0), y.narrow(1, 0, 7).select(2, 15));
@@ -218,18 +219,18 @@ mod tests {
 
     #[test]
     fn every_sequence_of_a_pack_is_scored_on_its_own() {
-        let stage = stage([]);
-        let network = stage.network(0).unwrap();
-        let Ready { splits, material, .. } = stage.ready();
+        let fixture = fixture([]);
+        let network = fixture.network(0).unwrap();
+        let Ready { splits, side, .. } = fixture.ready();
         let read = |documents| {
             let reading = Reading { documents, samples: 0, ..Reading::default() };
-            probe::scores(&network, material, &splits.train, reading, &streams()).unwrap().losses
+            probe::scores(&network, side, &splits.train, reading, &streams()).unwrap().losses
         };
         let (packs, sequences) = (read(false), read(true));
         assert_eq!(sequences.len(), 8 * packs.len());
         let (inputs, labels) = splits.train.rows(0, 1).unwrap();
         let logits = network.forward(&inputs.view([8, 16]), true).unwrap();
-        let own = Natural::Tokens.of_outputs(&logits, &labels.view([8, 16])).unwrap();
+        let own = DefaultLoss::Tokens.of_outputs(&logits, &labels.view([8, 16])).unwrap();
         for (own, found) in values(&own).unwrap().iter().zip(&sequences) {
             assert!((f64::from(*own) - found).abs() < 1e-5, "{own} {found}");
         }
@@ -238,9 +239,9 @@ mod tests {
 
     #[test]
     fn a_pack_has_one_domain_and_held_out_packs_have_all() {
-        let stage = stage([]);
-        let Ready { splits, material, .. } = stage.ready();
-        assert_eq!(splits.train.groups, material.groups);
+        let fixture = fixture([]);
+        let Ready { splits, side, .. } = fixture.ready();
+        assert_eq!(splits.train.groups, side.groups);
         assert_eq!(splits.test.groups[..7], [0, 1, 2, 3, 4, 5, 0]);
         assert!((0..6).all(|domain| splits.train.groups.contains(&domain)));
         assert_eq!((splits.train.len(), splits.validation.len(), splits.test.len()), (88, 12, 24));
@@ -248,12 +249,12 @@ mod tests {
 
     #[test]
     fn the_judge_counts_from_the_loss_of_the_chains() {
-        let stage = stage([]);
-        let network = stage.network(0).unwrap();
+        let fixture = fixture([]);
+        let network = fixture.network(0).unwrap();
         let model = training::judge::Model { network: &network, sampler: None };
-        let split = &stage.ready().splits.test;
-        let look = Look { model, split, judged: Judged::Test, last: true };
-        let metrics = tch::no_grad(|| stage.ready().judge.metrics(&look)).unwrap();
+        let split = &fixture.ready().splits.test;
+        let request = EvaluationRequest { model, split, judged: Judged::Test, last: true };
+        let metrics = tch::no_grad(|| fixture.ready().judge.metrics(&request)).unwrap();
         let floor = metrics["nll"] - metrics["excess"];
         // Rows of Dirichlet(0.3) over 20 symbols have an entropy of ψ(7) − ψ(1.3) = 2.04 nats in the
         // mean; the floor is that of 3,072 symbols of 6 chains.
@@ -262,7 +263,7 @@ mod tests {
 
     #[test]
     fn widths_that_heads_do_not_divide_are_refused() {
-        let error = crate::stage("domains-gpt", &with([("width", 25.into())])).unwrap_err();
+        let error = crate::fixture("domains-gpt", &with([("width", 25.into())])).unwrap_err();
         assert!(error.to_string().contains("a multiple of its 2 attention heads"), "{error}");
     }
 }

@@ -40,9 +40,9 @@ pub static WORKLOAD: Workload = Workload {
         }
         Ok(resolved)
     },
-    network: |values, material, streams, device| {
+    network: |values, side, streams, device| {
         let Settings { width, depth, text } = Settings::read(values)?;
-        let (vocabulary, context) = (material.vocabulary(), material.context());
+        let (vocabulary, context) = (side.vocabulary(), side.context());
         let [width, depth, heads] = [width, depth, HEADS].map(|size| size as usize);
         let shape = Shape { vocabulary, context, width, depth, heads, hidden: 4 * width };
         let network = gpt(shape, &text.initial.streams(streams), device)?;

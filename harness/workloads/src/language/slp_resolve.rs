@@ -23,11 +23,11 @@ use tch::Device;
 use crate::shared::generated;
 use crate::shared::language::{self, Scores, Size, split};
 use lab::LabError;
-use lab::material::{Material, Tokens};
 use lab::models::gpt::{bidirectional, gpt};
-use lab::objectives::Natural;
+use lab::objectives::DefaultLoss;
 use lab::offers;
-use training::judge::{Judge, Look};
+use lab::side_info::{SideInfo, Tokens};
+use training::judge::{EvaluationRequest, Judge};
 use training::workload::{Ready, Workload};
 
 choice! {
@@ -97,9 +97,9 @@ pub static WORKLOAD: Workload = Workload {
         Ok(resolved)
     },
     load: |values, _, device| load(values, device),
-    network: |values, material, streams, device| {
+    network: |values, side, streams, device| {
         let Settings { size, causal, .. } = Settings::read(values)?;
-        let shape = size.shape(material.vocabulary(), material.context());
+        let shape = size.shape(side.vocabulary(), side.context());
         let network = match causal {
             true => gpt(shape, streams, device),
             false => bidirectional(shape, streams, device),
@@ -133,8 +133,8 @@ fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
     let parts = distinct(sizes, draw, Sequence::id)?;
     let place = |examples: &[Sequence]| split(examples.iter(), rendering.length(), device);
     let (splits, identity) = generated::placed(&parts, place)?;
-    let material = Material {
-        loss: Some(Natural::Tokens),
+    let side = SideInfo {
+        loss: Some(DefaultLoss::Tokens),
         group_names: (1..=skills).map(|skill| format!("position {skill}")).collect(),
         groups: splits.train.groups.clone(),
         tokens: Some(Tokens {
@@ -144,10 +144,10 @@ fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
             mask: Some(Alphabet::MASK.into()),
             first_ordinary: Alphabet::FIRST_ORDINARY.into(),
         }),
-        ..Material::default()
+        ..SideInfo::default()
     };
     let judge = Box::new(Skills { skills });
-    Ok(Ready { splits, identity, material, judge })
+    Ok(Ready { splits, identity, side, judge })
 }
 
 /// Accuracy of the answer, overall and by skill.
@@ -157,14 +157,14 @@ struct Skills {
 }
 
 impl Judge for Skills {
-    fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
-        let scores = Scores::of(look.model.network, look.split)?;
+    fn metrics(&self, request: &EvaluationRequest<'_>) -> Result<BTreeMap<String, f64>, LabError> {
+        let scores = Scores::of(request.model.network, request.split)?;
         let mut metrics = BTreeMap::from([
             ("accuracy".to_owned(), scores.accuracy()),
             ("nll".to_owned(), scores.nll()),
         ]);
         for skill in 0..self.skills {
-            let own = scores.group(&look.split.groups, skill);
+            let own = scores.group(&request.split.groups, skill);
             metrics.insert(format!("skill_{}", skill + 1), own.accuracy());
         }
         Ok(metrics)
@@ -176,16 +176,16 @@ mod tests {
     use super::*;
     use lab::trial::with;
     use training::judge::{Judged, Model};
-    use training::trial::Stage;
+    use training::trial::Fixture;
 
-    fn stage(variant: &str) -> Stage {
-        crate::stage("slp-resolve", &with([("variant", variant.into())])).unwrap()
+    fn fixture(variant: &str) -> Fixture {
+        crate::fixture("slp-resolve", &with([("variant", variant.into())])).unwrap()
     }
 
     #[test]
     fn splits_hold_every_skill_equally_often_and_ask_for_one_token() {
-        let stage = stage("two-chains");
-        let Ready { splits, material, identity, .. } = stage.ready();
+        let fixture = fixture("two-chains");
+        let Ready { splits, side, identity, .. } = fixture.ready();
         let probe = splits.probe.as_ref().unwrap();
         for split in [&splits.train, probe, &splits.validation, &splits.test] {
             let count = |skill| split.groups.iter().filter(|group| **group == skill).count();
@@ -195,19 +195,23 @@ mod tests {
         }
         let sizes = [&splits.train, &splits.validation, &splits.test].map(|split| split.len());
         assert_eq!(sizes, SIZES.map(i64::from));
-        assert_eq!(material.groups.len(), identity.sample_ids.len());
-        assert_eq!(material.tokens.unwrap().context, 21);
+        assert_eq!(side.groups.len(), identity.sample_ids.len());
+        assert_eq!(side.tokens.unwrap().context, 21);
     }
 
     #[test]
     fn a_fresh_network_knows_nothing_and_every_skill_is_reported() {
-        let stage = stage("lego");
-        let network = stage.network(3).unwrap();
-        let Ready { splits, judge, .. } = stage.ready();
+        let fixture = fixture("lego");
+        let network = fixture.network(3).unwrap();
+        let Ready { splits, judge, .. } = fixture.ready();
         let model = Model { network: &network, sampler: None };
-        let look =
-            Look { model, split: &splits.validation, judged: Judged::Validation, last: false };
-        let metrics = tch::no_grad(|| judge.metrics(&look)).unwrap();
+        let request = EvaluationRequest {
+            model,
+            split: &splits.validation,
+            judged: Judged::Validation,
+            last: false,
+        };
+        let metrics = tch::no_grad(|| judge.metrics(&request)).unwrap();
         let names: Vec<_> = metrics.keys().map(String::as_str).collect();
         assert_eq!(names, ["accuracy", "nll", "skill_1", "skill_2", "skill_3"]);
         let skills = ["skill_1", "skill_2", "skill_3"].map(|name| metrics[name]);

@@ -21,12 +21,12 @@ use tch::Device;
 use crate::shared::generated;
 use crate::shared::language::{Scores, Size, complete, mean, split};
 use lab::LabError;
-use lab::material::{Material, Tokens, Verifier};
 use lab::models::gpt::gpt;
-use lab::objectives::Natural;
+use lab::objectives::DefaultLoss;
 use lab::offers;
 use lab::seat::Outcome;
-use training::judge::{Judge, Look};
+use lab::side_info::{SideInfo, Tokens, Verifier};
+use training::judge::{EvaluationRequest, Judge};
 use training::workload::{Ready, Workload};
 
 settings! {
@@ -65,9 +65,9 @@ pub static WORKLOAD: Workload = Workload {
     settings: Settings::table,
     resolve: Settings::resolve,
     load: |_, _, device| load(device),
-    network: |values, material, streams, device| {
+    network: |values, side, streams, device| {
         let Settings { size } = Settings::read(values)?;
-        Ok(gpt(size.shape(material.vocabulary(), material.context()), streams, device)?)
+        gpt(size.shape(side.vocabulary(), side.context()), streams, device)
     },
     ..Workload::BLANK
 };
@@ -80,8 +80,8 @@ fn load(device: Device) -> Result<Ready, LabError> {
     let parts = distinct(sizes, draw, Sequence::id)?;
     let place = |examples: &[Sequence]| split(examples.iter(), SYNTH.length(), device);
     let (splits, identity) = generated::placed(&parts, place)?;
-    let material = Material {
-        loss: Some(Natural::Tokens),
+    let side = SideInfo {
+        loss: Some(DefaultLoss::Tokens),
         group_names: (1..=SYNTH.statements).map(|count| format!("{count} statements")).collect(),
         groups: splits.train.groups.clone(),
         tokens: Some(Tokens {
@@ -92,10 +92,10 @@ fn load(device: Device) -> Result<Ready, LabError> {
             first_ordinary: Alphabet::FIRST_ORDINARY.into(),
         }),
         verifier: Some(Arc::new(Checker { prompts: prompts(&parts.train.examples) })),
-        ..Material::default()
+        ..SideInfo::default()
     };
     let [validation, test] = [parts.validation.examples, parts.test.examples];
-    Ok(Ready { splits, identity, material, judge: Box::new(Programs { validation, test }) })
+    Ok(Ready { splits, identity, side, judge: Box::new(Programs { validation, test }) })
 }
 
 fn prompts(examples: &[Sequence]) -> Vec<Vec<u16>> {
@@ -129,18 +129,18 @@ struct Programs {
 }
 
 impl Judge for Programs {
-    fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
-        let scores = Scores::of(look.model.network, look.split)?;
+    fn metrics(&self, request: &EvaluationRequest<'_>) -> Result<BTreeMap<String, f64>, LabError> {
+        let scores = Scores::of(request.model.network, request.split)?;
         let mut metrics = BTreeMap::from([
             ("whole".to_owned(), scores.whole()),
             ("nll".to_owned(), scores.nll()),
         ]);
-        if look.last {
-            let examples = look.judged.pick(&self.validation, &self.test);
+        if request.last {
+            let examples = request.judged.pick(&self.validation, &self.test);
             let prompts: Vec<_> =
                 examples.iter().map(|example| &example.tokens[..example.prompt]).collect();
             let longest = SYNTH.longest_response();
-            let responses = complete(look.model.network, &prompts, longest, Alphabet::END)?;
+            let responses = complete(request.model.network, &prompts, longest, Alphabet::END)?;
             let right = prompts.iter().zip(&responses).map(|(prompt, response)| {
                 f64::from(u8::from(SYNTH.check(prompt, response) == Some(true)))
             });
@@ -157,13 +157,13 @@ mod tests {
 
     #[test]
     fn the_verifier_accepts_the_drawn_programs() {
-        let stage = crate::stage("slp-synth", &Values::new()).unwrap();
-        let Ready { splits, material, .. } = stage.ready();
-        let verifier = material.verifier.as_ref().unwrap();
+        let stage = crate::fixture("slp-synth", &Values::new()).unwrap();
+        let Ready { splits, side, .. } = stage.ready();
+        let verifier = side.verifier.as_ref().unwrap();
         for id in 0..60_u32 {
             let labels = Vec::<i64>::try_from(splits.train.labels.get(i64::from(id))).unwrap();
             let mut response: Vec<i64> = labels.into_iter().filter(|label| *label >= 0).collect();
-            assert_eq!(response.pop(), material.tokens.unwrap().end);
+            assert_eq!(response.pop(), side.tokens.unwrap().end);
             assert_eq!(verifier.check(id, &response), Outcome { correct: true, well_formed: true });
         }
         assert!(!verifier.check(0, &[1, 1]).well_formed);

@@ -24,12 +24,12 @@ use tch::Device;
 use crate::shared::generated;
 use crate::shared::language::{Scores, Size, complete, mean, split};
 use lab::LabError;
-use lab::material::{Material, Tokens, Verifier};
 use lab::models::gpt::gpt;
-use lab::objectives::Natural;
+use lab::objectives::DefaultLoss;
 use lab::offers;
 use lab::seat::Outcome;
-use training::judge::{Judge, Look};
+use lab::side_info::{SideInfo, Tokens, Verifier};
+use training::judge::{EvaluationRequest, Judge};
 use training::workload::{Ready, Workload};
 
 settings! {
@@ -86,9 +86,9 @@ pub static WORKLOAD: Workload = Workload {
         Ok(resolved)
     },
     load: |values, _, device| load(values, device),
-    network: |values, material, streams, device| {
+    network: |values, side, streams, device| {
         let Settings { size, .. } = Settings::read(values)?;
-        Ok(gpt(size.shape(material.vocabulary(), material.context()), streams, device)?)
+        gpt(size.shape(side.vocabulary(), side.context()), streams, device)
     },
     ..Workload::BLANK
 };
@@ -113,8 +113,8 @@ fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
     };
     let (splits, identity) = generated::placed(&parts, place)?;
     let programs = parts.train.examples.iter().map(|traced| traced.program.clone()).collect();
-    let material = Material {
-        loss: Some(Natural::Tokens),
+    let side = SideInfo {
+        loss: Some(DefaultLoss::Tokens),
         group_names: (fewest..=most).map(|steps| format!("{steps} steps")).collect(),
         groups: splits.train.groups.clone(),
         tokens: Some(Tokens {
@@ -125,14 +125,14 @@ fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
             first_ordinary: Alphabet::FIRST_ORDINARY.into(),
         }),
         verifier: Some(Arc::new(Checker { trace: trace.clone(), programs })),
-        ..Material::default()
+        ..SideInfo::default()
     };
     let judge = Box::new(Answers {
         trace,
         validation: parts.validation.examples,
         test: parts.test.examples,
     });
-    Ok(Ready { splits, identity, material, judge })
+    Ok(Ready { splits, identity, side, judge })
 }
 
 /// Checks responses to training questions.
@@ -177,20 +177,20 @@ fn steps(scores: &Scores) -> f64 {
 }
 
 impl Judge for Answers {
-    fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
-        let scores = Scores::of(look.model.network, look.split)?;
+    fn metrics(&self, request: &EvaluationRequest<'_>) -> Result<BTreeMap<String, f64>, LabError> {
+        let scores = Scores::of(request.model.network, request.split)?;
         let mut metrics = BTreeMap::from([
             ("steps".to_owned(), steps(&scores)),
             ("nll".to_owned(), scores.nll()),
         ]);
-        if look.last {
-            let examples = look.judged.pick(&self.validation, &self.test);
+        if request.last {
+            let examples = request.judged.pick(&self.validation, &self.test);
             let prompts: Vec<_> = examples
                 .iter()
                 .map(|Traced { sequence, .. }| &sequence.tokens[..sequence.prompt])
                 .collect();
             let longest = self.trace.longest_response();
-            let responses = complete(look.model.network, &prompts, longest, Alphabet::END)?;
+            let responses = complete(request.model.network, &prompts, longest, Alphabet::END)?;
             let right = examples.iter().zip(&responses).map(|(traced, response)| {
                 f64::from(u8::from(self.trace.check(&traced.program, response).correct))
             });
@@ -204,23 +204,23 @@ impl Judge for Answers {
 mod tests {
     use super::*;
     use training::judge::{Judged, Model};
-    use training::trial::Stage;
+    use training::trial::Fixture;
 
-    fn stage() -> Stage {
-        crate::stage("slp-trace", &Values::new()).unwrap()
+    fn fixture() -> Fixture {
+        crate::fixture("slp-trace", &Values::new()).unwrap()
     }
 
     #[test]
     fn the_verifier_accepts_the_response_of_every_training_example_and_no_others() {
-        let stage = stage();
-        let Ready { splits, material, .. } = stage.ready();
-        let verifier = material.verifier.as_ref().unwrap();
+        let fixture = fixture();
+        let Ready { splits, side, .. } = fixture.ready();
+        let verifier = side.verifier.as_ref().unwrap();
         let mut swapped = 0;
         for id in 0..100_u32 {
             let labels = splits.train.labels.get(i64::from(id));
             let labels = Vec::<i64>::try_from(&labels).unwrap();
             let mut response: Vec<i64> = labels.into_iter().filter(|label| *label >= 0).collect();
-            assert_eq!(response.pop(), material.tokens.unwrap().end);
+            assert_eq!(response.pop(), side.tokens.unwrap().end);
             assert_eq!(verifier.check(id, &response), Outcome { correct: true, well_formed: true });
             swapped += u32::from(verifier.check(id + 1, &response).correct);
         }
@@ -241,13 +241,14 @@ mod tests {
 
     #[test]
     fn the_own_response_is_judged_only_at_the_last_look() {
-        let stage = stage();
-        let network = stage.network(3).unwrap();
-        let Ready { splits, judge, .. } = stage.ready();
+        let fixture = fixture();
+        let network = fixture.network(3).unwrap();
+        let Ready { splits, judge, .. } = fixture.ready();
         let metrics = |last| {
             let model = Model { network: &network, sampler: None };
-            let look = Look { model, split: &splits.test, judged: Judged::Test, last };
-            tch::no_grad(|| judge.metrics(&look)).unwrap()
+            let request =
+                EvaluationRequest { model, split: &splits.test, judged: Judged::Test, last };
+            tch::no_grad(|| judge.metrics(&request)).unwrap()
         };
         assert!(!metrics(false).contains_key("accuracy"));
         assert!(metrics(true)["accuracy"] < 0.2);

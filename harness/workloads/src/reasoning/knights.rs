@@ -55,9 +55,7 @@ pub static WORKLOAD: Workload = Workload {
     settings: Settings::table,
     resolve: Settings::resolve,
     load: |values, _, device| set(&Settings::read(values)?).load(device),
-    network: |values, _, streams, device| {
-        Ok(set(&Settings::read(values)?).network(streams, device)?)
-    },
+    network: |values, _, streams, device| set(&Settings::read(values)?).network(streams, device),
     start: Some(|network, _, values, streams, artefacts| {
         let settings = Settings::read(values)?;
         set(&settings).start(network, settings.start_accuracy, values, streams, artefacts)

@@ -22,13 +22,13 @@ use tch::{Device, TchError, Tensor};
 
 use crate::shared::generated;
 use lab::LabError;
-use lab::material::Material;
 use lab::models::Builder;
 use lab::network::values;
-use lab::objectives::Natural;
+use lab::objectives::DefaultLoss;
 use lab::offers;
+use lab::side_info::SideInfo;
 use lab::split::Split;
-use training::judge::{Judge, Look};
+use training::judge::{EvaluationRequest, Judge};
 use training::workload::{Ready, Workload};
 
 settings! {
@@ -79,12 +79,12 @@ fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
     let sizes = Sizes { train, probe: 0, validation, test };
     let parts = distinct(sizes, |_| quad.draw(&mut random), Equation::id)?;
     let (splits, identity) = generated::placed(&parts, |equations| split(equations, device))?;
-    let material = Material {
-        loss: Some(Natural::Squares),
+    let side = SideInfo {
+        loss: Some(DefaultLoss::Squares),
         scores: parts.train.examples.iter().map(|equation| equation.quality).collect(),
-        ..Material::default()
+        ..SideInfo::default()
     };
-    Ok(Ready { splits, identity, material, judge: Box::new(Risk) })
+    Ok(Ready { splits, identity, side, judge: Box::new(Risk) })
 }
 
 fn split(equations: &[Equation], device: Device) -> Result<Split, TchError> {
@@ -103,8 +103,8 @@ fn split(equations: &[Equation], device: Device) -> Result<Split, TchError> {
 struct Risk;
 
 impl Judge for Risk {
-    fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
-        let weights = values(look.model.network.at(0))?;
+    fn metrics(&self, request: &EvaluationRequest<'_>) -> Result<BTreeMap<String, f64>, LabError> {
+        let weights = values(request.model.network.at(0))?;
         let weights: Vec<f64> = weights.into_iter().map(f64::from).collect();
         Ok(BTreeMap::from([("excess".to_owned(), excess_risk(&weights))]))
     }
@@ -117,13 +117,14 @@ mod tests {
 
     #[test]
     fn the_start_has_half_the_trace_of_the_spectrum_and_the_optimum_nothing() {
-        let stage = crate::stage("quad", &Values::new()).unwrap();
+        let stage = crate::fixture("quad", &Values::new()).unwrap();
         let network = stage.network(1).unwrap();
         let Ready { splits, judge, .. } = stage.ready();
         let excess = || {
             let model = Model { network: &network, sampler: None };
-            let look = Look { model, split: &splits.test, judged: Judged::Test, last: true };
-            judge.metrics(&look).unwrap()["excess"]
+            let request =
+                EvaluationRequest { model, split: &splits.test, judged: Judged::Test, last: true };
+            judge.metrics(&request).unwrap()["excess"]
         };
         let harmonic: f64 = (1..=64).map(|i| 1.0 / f64::from(i)).sum();
         assert!((excess() - 0.5 * harmonic).abs() < 1e-6);

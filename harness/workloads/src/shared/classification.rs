@@ -8,11 +8,11 @@ use ledger::catalogue::MetricInfo;
 use tch::{Device, TchError, Tensor};
 
 use lab::LabError;
-use lab::material::Material;
-use lab::objectives::Natural;
+use lab::objectives::DefaultLoss;
 use lab::offers;
+use lab::side_info::SideInfo;
 use lab::split::Split;
-use training::judge::{Judge, Look};
+use training::judge::{EvaluationRequest, Judge};
 use training::metrics::classification::evaluate;
 use training::splits::{DataIdentity, Splits};
 use training::workload::{Ready, Workload};
@@ -77,9 +77,9 @@ impl Layout {
             test: place(&loaded.split.test)?,
         };
         let classes = Some(u32::from(loaded.samples.classes()));
-        let material = Material { loss: Some(Natural::Classes), classes, ..Material::default() };
+        let side = SideInfo { loss: Some(DefaultLoss::Classes), classes, ..SideInfo::default() };
         let identity = Arc::new(DataIdentity::of(loaded));
-        Ok(Ready { splits, identity, material, judge: Box::new(Classifier) })
+        Ok(Ready { splits, identity, side, judge: Box::new(Classifier) })
     }
 }
 
@@ -88,8 +88,8 @@ impl Layout {
 pub struct Classifier;
 
 impl Judge for Classifier {
-    fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
-        Ok(evaluate(look.model.network, look.split)?)
+    fn metrics(&self, request: &EvaluationRequest<'_>) -> Result<BTreeMap<String, f64>, LabError> {
+        evaluate(request.model.network, request.split)
     }
 }
 

@@ -15,8 +15,8 @@ use judge::{Ground, Samplewise, Spaces};
 
 use super::classification::{Layout, place};
 use lab::LabError;
-use lab::material::{Generation, Material};
 use lab::offers;
+use lab::side_info::{Generation, SideInfo};
 use lab::split::Split;
 use training::metrics::features::Features;
 use training::metrics::sliced_wasserstein::Projections;
@@ -132,9 +132,9 @@ impl Source<'_> {
         );
         let fresh = spare.rows(0, spare.len())?.0;
         let generation = Generation { shape, sigma_data: SIGMA_DATA, fresh };
-        let material = Material { generation: Some(generation), ..Material::default() };
+        let side = SideInfo { generation: Some(generation), ..SideInfo::default() };
         let judge = Box::new(Samplewise { kind, projections, spaces, validation, test });
-        Ok(Ready { splits, identity: Arc::new(identity), material, judge })
+        Ok(Ready { splits, identity: Arc::new(identity), side, judge })
     }
 }
 

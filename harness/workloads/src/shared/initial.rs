@@ -42,7 +42,7 @@ mod tests {
             "templates-mlp",
         ] {
             let digest = |init: u32, seed: u64| {
-                let stage = crate::stage(id, &with([("init", init.into())])).unwrap();
+                let stage = crate::fixture(id, &with([("init", init.into())])).unwrap();
                 stage.network(seed).unwrap().digest().unwrap()
             };
             assert_eq!(digest(3, 0), digest(3, 1), "{id}");

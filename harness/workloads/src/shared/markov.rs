@@ -16,11 +16,11 @@ use super::generated;
 use super::initial::Initial;
 use super::language::{Scores, split};
 use lab::LabError;
-use lab::material::{Material, Tokens};
-use lab::objectives::{IGNORED, Natural};
+use lab::objectives::{DefaultLoss, IGNORED};
 use lab::offers;
+use lab::side_info::{SideInfo, Tokens};
 use lab::split::Split;
-use training::judge::{Judge, Look};
+use training::judge::{EvaluationRequest, Judge};
 use training::workload::{Ready, Workload};
 
 settings! {
@@ -95,8 +95,8 @@ fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
         let documents = example.tokens.chunks(LENGTH);
         documents.map(|document| chain.log_probability(document, example.group)).sum()
     };
-    let material = Material {
-        loss: Some(Natural::Tokens),
+    let side = SideInfo {
+        loss: Some(DefaultLoss::Tokens),
         scores: parts.train.examples.iter().map(truth).collect(),
         tokens: Some(Tokens {
             vocabulary: SYMBOLS as i64,
@@ -106,7 +106,7 @@ fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
             first_ordinary: 0,
         }),
         documents: pack,
-        ..Material::default()
+        ..SideInfo::default()
     };
     let loss = |examples: &[Sequence]| {
         let predicted = examples.len() * pack as usize * (LENGTH - GIVEN);
@@ -114,7 +114,7 @@ fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
     };
     let judge =
         Excess { validation: loss(&parts.validation.examples), test: loss(&parts.test.examples) };
-    Ok(Ready { splits, identity, material, judge: Box::new(judge) })
+    Ok(Ready { splits, identity, side, judge: Box::new(judge) })
 }
 
 /// A split whose labels leave out the given symbols of every document.
@@ -136,9 +136,9 @@ pub struct Excess {
 }
 
 impl Judge for Excess {
-    fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
-        let scores = Scores::of(look.model.network, look.split)?;
-        let truth = look.judged.pick(self.validation, self.test);
+    fn metrics(&self, request: &EvaluationRequest<'_>) -> Result<BTreeMap<String, f64>, LabError> {
+        let scores = Scores::of(request.model.network, request.split)?;
+        let truth = request.judged.pick(self.validation, self.test);
         Ok(BTreeMap::from([
             ("nll".to_owned(), scores.nll()),
             ("excess".to_owned(), scores.nll() - truth),
@@ -152,15 +152,15 @@ mod tests {
     use super::*;
     use lab::trial::with;
     use training::judge::Judged;
-    use training::trial::Stage;
+    use training::trial::Fixture;
 
-    fn stage(pairs: [(&str, u32); 2]) -> Stage {
+    fn fixture(pairs: [(&str, u32); 2]) -> Fixture {
         let pairs = pairs.map(|(key, value)| (key, value.into()));
-        crate::stage("markov-mlp", &with(pairs)).unwrap()
+        crate::fixture("markov-mlp", &with(pairs)).unwrap()
     }
 
     fn root(pairs: [(&str, u32); 2]) -> Digest {
-        stage(pairs).ready().identity.train_root
+        fixture(pairs).ready().identity.train_root
     }
 
     #[test]
@@ -172,7 +172,7 @@ mod tests {
             ("templates-mlp", 39_690),
             ("templates-cnn", 24_586),
         ] {
-            let network = crate::stage(id, &Values::new()).unwrap().network(1).unwrap();
+            let network = crate::fixture(id, &Values::new()).unwrap().network(1).unwrap();
             let found = network.parameters.iter().map(|p| p.tensor.numel()).sum::<usize>();
             assert_eq!(found, expected, "{id}");
         }
@@ -186,8 +186,8 @@ mod tests {
             root([("source", 1), ("sample", 0)]),
         ];
         assert!(roots[0] != roots[1] && roots[0] != roots[2] && roots[1] != roots[2]);
-        let [few, more] = [100, 300].map(|n| stage([("examples", n), ("pack", 1)]));
-        let ids = |stage: &Stage| stage.ready().identity.sample_ids.clone();
+        let [few, more] = [100, 300].map(|n| fixture([("examples", n), ("pack", 1)]));
+        let ids = |fixture: &Fixture| fixture.ready().identity.sample_ids.clone();
         assert_eq!(ids(&few), ids(&more)[..100]);
         assert_eq!(few.ready().identity.test_root, more.ready().identity.test_root);
         assert_eq!(few.ready().splits.train.len(), 100);
@@ -195,27 +195,27 @@ mod tests {
 
     #[test]
     fn the_scores_are_the_likelihoods_under_the_truth_and_the_judge_counts_from_there() {
-        let stage = stage([("examples", 500), ("pack", 1)]);
-        let material = &stage.ready().material;
-        let mean = material.scores.iter().sum::<f64>() / 500.0 / (LENGTH - GIVEN) as f64;
+        let fixture = fixture([("examples", 500), ("pack", 1)]);
+        let side = &fixture.ready().side;
+        let mean = side.scores.iter().sum::<f64>() / 500.0 / (LENGTH - GIVEN) as f64;
         let rate = Markov::new(SYMBOLS, CONCENTRATION, 0).unwrap().entropy_rate();
         // 15,000 symbols, each with a deviation of about one nat.
         assert!((mean + rate).abs() < 0.06, "{mean} {rate}");
-        let network = stage.network(1).unwrap();
+        let network = fixture.network(1).unwrap();
         let model = training::judge::Model { network: &network, sampler: None };
-        let split = &stage.ready().splits.test;
-        let look = Look { model, split, judged: Judged::Test, last: true };
-        let metrics = tch::no_grad(|| stage.ready().judge.metrics(&look)).unwrap();
+        let split = &fixture.ready().splits.test;
+        let request = EvaluationRequest { model, split, judged: Judged::Test, last: true };
+        let metrics = tch::no_grad(|| fixture.ready().judge.metrics(&request)).unwrap();
         let floor = metrics["nll"] - metrics["excess"];
         assert!((floor - rate).abs() < 0.06 && metrics["excess"] > 1.0, "{metrics:?}");
     }
 
     #[test]
     fn documents_of_a_pack_share_a_difficulty_and_their_given_symbols_ask_for_no_loss() {
-        let stage = stage([("examples", 200), ("pack", 8)]);
-        let Ready { splits, material, .. } = stage.ready();
+        let fixture = fixture([("examples", 200), ("pack", 8)]);
+        let Ready { splits, side, .. } = fixture.ready();
         assert_eq!(splits.train.stored.size(), [200, 255]);
-        assert_eq!((material.documents, material.context()), (8, 256));
+        assert_eq!((side.documents, side.context()), (8, 256));
         let asked = splits.train.labels.ne(IGNORED).sum_dim_intlist(1, false, Kind::Int64);
         assert_eq!(Vec::<i64>::try_from(asked).unwrap(), vec![8 * 30; 200]);
         let row = Vec::<i64>::try_from(splits.train.labels.get(0)).unwrap();

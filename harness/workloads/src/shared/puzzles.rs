@@ -20,17 +20,17 @@ use tch::{Device, TchError, Tensor};
 
 use lab::LabError;
 use lab::generate::{Choice, Generated, Options, Prompts, generate};
-use lab::material::{Material, Tokens, Verifier};
 use lab::models::gpt::{Shape, gpt};
 use lab::network::Network;
-use lab::objectives::{IGNORED, Natural};
+use lab::objectives::{DefaultLoss, IGNORED};
 use lab::offers;
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::rollout::{rows_of, verified};
-use lab::seat::{Facts, Gradients, Moment, Objective, Optimizer, Outcome};
+use lab::seat::{Facts, Gradients, Objective, Optimizer, Outcome, StepInfo};
+use lab::side_info::{SideInfo, Tokens, Verifier};
 use lab::split::Split;
 use training::artefacts::Artefacts;
-use training::judge::{Judge, Look};
+use training::judge::{EvaluationRequest, Judge};
 use training::splits::{DataIdentity, Splits};
 use training::workload::{Ready, Workload};
 
@@ -95,8 +95,8 @@ impl PuzzleSet {
         let kind = self.kind.clone();
         let verifier = Arc::new(Checker { kind: kind.clone(), puzzles: train });
         let names = self.difficulties.iter().map(u32::to_string);
-        let material = Material {
-            loss: Some(Natural::Tokens),
+        let side = SideInfo {
+            loss: Some(DefaultLoss::Tokens),
             group_names: names.collect(),
             groups,
             tokens: Some(Tokens {
@@ -107,7 +107,7 @@ impl PuzzleSet {
                 first_ordinary: i64::from(puzzles::FIRST),
             }),
             verifier: Some(verifier),
-            ..Material::default()
+            ..SideInfo::default()
         };
         let difficulties = self.difficulties;
         let judge = Box::new(Solver {
@@ -115,7 +115,7 @@ impl PuzzleSet {
             test: Checker { kind, puzzles: test },
             difficulties,
         });
-        Ok(Ready { splits, identity, material, judge })
+        Ok(Ready { splits, identity, side, judge })
     }
 
     /// A small GPT for these tokens.
@@ -213,7 +213,7 @@ impl PuzzleSet {
                 ledger::order::shuffle(&mut random, &mut queue);
             }
             let batch = demonstrated.batch(&queue.split_off(queue.len() - BATCH))?;
-            let moment = Moment {
+            let now = StepInfo {
                 step: steps,
                 total_steps: MOST_STEPS,
                 epoch: 0,
@@ -221,11 +221,11 @@ impl PuzzleSet {
                 lr_factor: 1.0,
                 pass: 0,
             };
-            let loss = Natural::Tokens.loss(network, &batch, &moment)?;
+            let loss = DefaultLoss::Tokens.loss(network, &batch, &now)?;
             let leaves: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
             let tensors = Tensor::f_run_backward(&[&loss], &leaves, false, false)?;
             let gradients = Gradients { active: (0..leaves.len()).collect(), tensors };
-            tch::no_grad(|| rule.update(&network.parameters, &gradients, &moment))?;
+            tch::no_grad(|| rule.update(&network.parameters, &gradients, &now))?;
             steps += 1;
         }
     }
@@ -353,9 +353,9 @@ struct Solver {
 }
 
 impl Judge for Solver {
-    fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
-        let checker = look.judged.pick(&self.validation, &self.test);
-        let answers = checker.answers(look.model.network, look.split)?;
+    fn metrics(&self, request: &EvaluationRequest<'_>) -> Result<BTreeMap<String, f64>, LabError> {
+        let checker = request.judged.pick(&self.validation, &self.test);
+        let answers = checker.answers(request.model.network, request.split)?;
         let accuracies = by_group(&answers, self.difficulties.len());
         let mut metrics = BTreeMap::from([("accuracy".to_owned(), mean(&accuracies))]);
         for (difficulty, accuracy) in self.difficulties.iter().zip(&accuracies) {
@@ -444,7 +444,7 @@ mod tests {
         assert_eq!(inputs[5], i64::from(puzzles::ASK));
         assert_eq!(labels[9], END);
         assert_eq!(labels[5..9], inputs[6..10]);
-        let verifier = ready.material.verifier.unwrap();
+        let verifier = ready.side.verifier.unwrap();
         assert!(verifier.check(0, &labels[5..9]).correct);
         assert!(!verifier.check(0, &[]).well_formed);
     }

@@ -8,10 +8,10 @@ use ledger::digest::Digest;
 use tch::{Device, Kind, TchError, Tensor};
 
 use lab::LabError;
-use lab::material::Material;
 use lab::offers;
 use lab::recipe::Step;
-use lab::seat::Task;
+use lab::seat::TaskInfo;
+use lab::side_info::SideInfo;
 use lab::split::Split;
 use lab::teaching::Lattice;
 use training::judge::Judge;
@@ -38,7 +38,7 @@ pub struct Tasks {
     /// Coordinates of the tasks that are only reported.
     pub test: Vec<f64>,
     /// How the student learns.
-    pub student: fn(&Task<'_>) -> Result<Step, LabError>,
+    pub student: fn(&TaskInfo<'_>) -> Result<Step, LabError>,
 }
 
 impl Tasks {
@@ -59,9 +59,9 @@ impl Tasks {
             &ids(&self.test),
             Origin::Generated,
         );
-        let material =
-            Material { points: Some(points), student: Some(self.student), ..Material::default() };
-        Ok(Ready { splits, identity: Arc::new(identity), material, judge: Box::new(judge) })
+        let side =
+            SideInfo { points: Some(points), student: Some(self.student), ..SideInfo::default() };
+        Ok(Ready { splits, identity: Arc::new(identity), side, judge: Box::new(judge) })
     }
 }
 

@@ -13,11 +13,11 @@ use tch::Device;
 
 use super::language::{Scores, Size, split};
 use lab::LabError;
-use lab::material::{Material, Tokens};
 use lab::models::gpt::gpt;
-use lab::objectives::Natural;
+use lab::objectives::DefaultLoss;
 use lab::offers;
-use training::judge::{Judge, Look};
+use lab::side_info::{SideInfo, Tokens};
+use training::judge::{EvaluationRequest, Judge};
 use training::splits::{DataIdentity, Splits};
 use training::workload::{Ready, Workload};
 
@@ -50,9 +50,9 @@ pub const WORKLOAD: Workload = Workload {
     split_sizes: SIZES,
     settings: Settings::table,
     resolve: Settings::resolve,
-    network: |values, material, streams, device| {
+    network: |values, side, streams, device| {
         let Settings { size, .. } = Settings::read(values)?;
-        Ok(gpt(size.shape(material.vocabulary(), material.context()), streams, device)?)
+        gpt(size.shape(side.vocabulary(), side.context()), streams, device)
     },
     ..Workload::BLANK
 };
@@ -78,8 +78,8 @@ pub fn load(
         validation: place(&validation.examples)?,
         test: place(&test.examples)?,
     };
-    let material = Material {
-        loss: Some(Natural::Tokens),
+    let side = SideInfo {
+        loss: Some(DefaultLoss::Tokens),
         tokens: Some(Tokens {
             vocabulary: windows.alphabet.len() as i64,
             context: WINDOW as i64,
@@ -87,7 +87,7 @@ pub fn load(
             mask: None,
             first_ordinary: 0,
         }),
-        ..Material::default()
+        ..SideInfo::default()
     };
     let identity = DataIdentity::new(train.ids.clone(), &validation.ids, &test.ids, windows.origin);
     let per_byte = |examples: &[data::sequences::Sequence]| {
@@ -96,7 +96,7 @@ pub fn load(
     };
     let judge =
         Compression { validation: per_byte(&validation.examples), test: per_byte(&test.examples) };
-    Ok(Ready { splits, identity: Arc::new(identity), material, judge: Box::new(judge) })
+    Ok(Ready { splits, identity: Arc::new(identity), side, judge: Box::new(judge) })
 }
 
 /// Bits per byte of one nat per token, on each split.
@@ -107,9 +107,9 @@ struct Compression {
 }
 
 impl Judge for Compression {
-    fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
-        let scores = Scores::of(look.model.network, look.split)?;
-        let per_byte = look.judged.pick(self.validation, self.test);
+    fn metrics(&self, request: &EvaluationRequest<'_>) -> Result<BTreeMap<String, f64>, LabError> {
+        let scores = Scores::of(request.model.network, request.split)?;
+        let per_byte = request.judged.pick(self.validation, self.test);
         Ok(BTreeMap::from([
             ("nll".to_owned(), scores.nll()),
             ("bits_per_byte".to_owned(), scores.nll() * per_byte),
@@ -124,7 +124,7 @@ mod tests {
     use lab::trial::with;
     use std::path::PathBuf;
     use training::judge::{Judged, Model};
-    use training::trial::Stage;
+    use training::trial::Fixture;
 
     fn metrics(id: &str) -> (usize, BTreeMap<String, f64>) {
         let sources = Sources { data_dir: PathBuf::new(), cache_dir: PathBuf::new() };
@@ -138,13 +138,14 @@ mod tests {
             .collect();
         std::fs::write(&file, text).unwrap();
         let settings = with([("file", file.display().to_string().into()), ("size", "xs".into())]);
-        let stage = Stage::new(crate::find(id).unwrap(), &settings, &sources).unwrap();
+        let fixture = Fixture::new(crate::find(id).unwrap(), &settings, &sources).unwrap();
         std::fs::remove_file(&file).unwrap();
-        let network = stage.network(1).unwrap();
-        let Ready { splits, judge, material, .. } = stage.ready();
+        let network = fixture.network(1).unwrap();
+        let Ready { splits, judge, side, .. } = fixture.ready();
         let model = Model { network: &network, sampler: None };
-        let look = Look { model, split: &splits.test, judged: Judged::Test, last: true };
-        (material.vocabulary(), tch::no_grad(|| judge.metrics(&look)).unwrap())
+        let request =
+            EvaluationRequest { model, split: &splits.test, judged: Judged::Test, last: true };
+        (side.vocabulary(), tch::no_grad(|| judge.metrics(&request)).unwrap())
     }
 
     #[test]

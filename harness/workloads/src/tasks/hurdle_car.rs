@@ -34,7 +34,7 @@ use lab::network::{Body, Layer, Network, Parameter, Role};
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::recipe::Step;
 use lab::teaching::Lattice;
-use training::judge::{Judge, Look};
+use training::judge::{EvaluationRequest, Judge};
 use training::workload::Workload;
 
 /// Seed of the fixed tasks that the student is judged on.
@@ -105,9 +105,9 @@ struct Drives {
 }
 
 impl Judge for Drives {
-    fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
-        let tracks = look.judged.pick(&self.on_validation, &self.on_test);
-        let policy = policy(look.model.network)?;
+    fn metrics(&self, request: &EvaluationRequest<'_>) -> Result<BTreeMap<String, f64>, LabError> {
+        let tracks = request.judged.pick(&self.on_validation, &self.on_test);
+        let policy = policy(request.model.network)?;
         let (mut mastered, mut share) = (0.0, 0.0);
         for track in tracks {
             let walls = passed(&drive(track, &policy, None));

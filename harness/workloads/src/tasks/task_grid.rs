@@ -25,9 +25,9 @@ use crate::shared::tasks::{self, Tasks};
 use lab::LabError;
 use lab::network::{Body, Network, values};
 use lab::recipe::Step;
-use lab::seat::{Batch, Learner, Moment};
+use lab::seat::{Batch, Learner, StepInfo};
 use lab::teaching::Lattice;
-use training::judge::{Judge, Look};
+use training::judge::{EvaluationRequest, Judge};
 use training::workload::Workload;
 
 /// Cells along each side.
@@ -95,7 +95,7 @@ impl Learner for Table {
         &mut self,
         network: &mut Network,
         batch: &Batch,
-        _: &Moment,
+        _: &StepInfo,
     ) -> Result<Option<f64>, LabError> {
         let mut table = values(&network.buffers[0])?;
         self.rewards.clear();
@@ -131,10 +131,10 @@ fn is_open(table: &[f32], cell: usize) -> bool {
 struct Cells;
 
 impl Judge for Cells {
-    fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
-        let table = values(&look.model.network.buffers[0])?;
+    fn metrics(&self, request: &EvaluationRequest<'_>) -> Result<BTreeMap<String, f64>, LabError> {
+        let table = values(&request.model.network.buffers[0])?;
         let judged: Vec<f32> =
-            cells(&look.split.stored)?.into_iter().map(|cell| table[cell]).collect();
+            cells(&request.split.stored)?.into_iter().map(|cell| table[cell]).collect();
         let mean = |value: fn(f32) -> f64| {
             judged.iter().map(|competence| value(*competence)).sum::<f64>() / judged.len() as f64
         };
@@ -158,7 +158,7 @@ mod tests {
         let labels = Tensor::zeros([episodes as i64], (Kind::Int64, Device::Cpu));
         let ids = vec![0; episodes];
         let batch = Batch { ids, sample_ids: labels.shallow_clone(), inputs, labels };
-        student.step(network, &batch, &trial::moment(0, 1)).unwrap();
+        student.step(network, &batch, &trial::step_info(0, 1)).unwrap();
         student.rewards
     }
 
@@ -190,7 +190,7 @@ mod tests {
         let judge = |network: &Network| {
             let model = training::judge::Model { network, sampler: None };
             let judged = training::judge::Judged::Test;
-            Cells.metrics(&Look { model, split: &split, judged, last: true }).unwrap()
+            Cells.metrics(&EvaluationRequest { model, split: &split, judged, last: true }).unwrap()
         };
         practise(&mut network, 0.05, 0.05, 75);
         assert_eq!(judge(&network)["mastered"], 0.0);

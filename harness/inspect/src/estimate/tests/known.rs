@@ -392,7 +392,7 @@ fn muon_is_driven_order_by_order_and_first_order_is_exact_on_the_quadratic() {
     };
     let settings = MuonSettings { head: MovedBy::Muon, lr: 0.05, ..MuonSettings::default() };
     let rule = Box::new(Muon::new(settings, &matrix()).unwrap());
-    let moments = (0..4).map(|step| lab::trial::moment(step, 4)).collect();
+    let moments = (0..4).map(|step| lab::trial::step_info(step, 4)).collect();
     let mut course = Course::new(&matrix(), rule, moments, None).unwrap();
     let truth = follow(&mut course, &mut Exact(&Toy(2)), &orders());
     let found = estimated("taylor1", &mut course, &Toy(2), &Options::default());

@@ -7,7 +7,7 @@ use lab::models::gpt::{Shape, gpt};
 use lab::models::gru::gru;
 use lab::models::mlp::mlp;
 use lab::network::Network;
-use lab::objectives::Natural;
+use lab::objectives::DefaultLoss;
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::optim::lm::LmSettings;
 use lab::optim::muon::{Muon, MuonSettings};
@@ -23,7 +23,7 @@ fn tokens() -> Split {
 }
 
 /// Both exact derivatives of item 0 against central differences in f64.
-fn against_differences(network: &Network, loss: Natural, split: &Split) -> (f64, f64) {
+fn against_differences(network: &Network, loss: DefaultLoss, split: &Split) -> (f64, f64) {
     let problem = TrainedProblem::new(network, loss, split, &[vec![0, 1, 2, 3]], split).unwrap();
     let at = TrainedProblem::flat(network).unwrap().to_kind(Kind::Double);
     let along = Tensor::arange(at.numel() as i64, (Kind::Double, Device::Cpu)).sin();
@@ -47,13 +47,13 @@ fn derivatives_of_networks_agree_with_central_differences() {
     let shape = Shape { vocabulary: 5, context: 5, width: 16, depth: 1, heads: 2, hidden: 64 };
     let network = mlp(&[4, 5, 4], &streams, Device::Cpu).unwrap();
     let split = trial::split(&[4]).unwrap();
-    let (second, third) = against_differences(&network, Natural::Classes, &split);
+    let (second, third) = against_differences(&network, DefaultLoss::Classes, &split);
     assert!(second < 1e-7 && third < 1e-6, "mlp {second:e} {third:e}");
     for (name, network) in [
         ("gpt", gpt(shape, &streams, Device::Cpu).unwrap()),
         ("gru", gru(5, 4, 5, &streams, Device::Cpu).unwrap()),
     ] {
-        let (second, third) = against_differences(&network, Natural::Tokens, &tokens());
+        let (second, third) = against_differences(&network, DefaultLoss::Tokens, &tokens());
         assert!(second < 1e-6 && third < 1e-5, "{name} {second:e} {third:e}");
     }
 }
@@ -69,7 +69,7 @@ fn train(
     for (step, ids) in (0..).zip(items) {
         let batch = split.batch(ids).unwrap();
         let outputs = network.forward(&batch.inputs, true).unwrap();
-        let loss = Natural::Classes.of_outputs(&outputs, &batch.labels).unwrap().mean(None);
+        let loss = DefaultLoss::Classes.of_outputs(&outputs, &batch.labels).unwrap().mean(None);
         let leaves: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
         let mut tensors = Tensor::run_backward(&[&loss], &leaves, false, false);
         let active = (0..tensors.len()).collect();
@@ -78,7 +78,7 @@ fn train(
                 training::run::clip(&mut tensors, longest).unwrap();
             }
             let gradients = Gradients { active, tensors };
-            rule.update(&network.parameters, &gradients, &trial::moment(step, 6)).unwrap();
+            rule.update(&network.parameters, &gradients, &trial::step_info(step, 6)).unwrap();
         });
     }
 }
@@ -128,9 +128,9 @@ fn the_driver_with_true_gradients_ends_where_training_ends() {
             let truth = TrainedProblem::flat(&trained).unwrap();
 
             let network = start();
-            let loss = Natural::Classes;
+            let loss = DefaultLoss::Classes;
             let problem = TrainedProblem::new(&network, loss, &split, &items, &split).unwrap();
-            let moments = || (0..6).map(|step| trial::moment(step, 6)).collect();
+            let moments = || (0..6).map(|step| trial::step_info(step, 6)).collect();
             let mut course = Course::new(&network, make(&network), moments(), longest).unwrap();
             let orders = [ItemOrder::batches(&[0, 1, 2, 3, 4, 5])];
             let flat = TrainedProblem::flat(&network).unwrap();

@@ -9,7 +9,7 @@ use lab::LabError;
 use lab::network::{Body, Network, Parameter, Role};
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::optim::sgd::{Sgd, SgdSettings};
-use lab::seat::{Moment, Optimizer};
+use lab::seat::{Optimizer, StepInfo};
 
 const B: [[f64; 3]; 4] = [[1., -2., 3.], [-3., 1., 2.], [2., 4., -1.], [-1., -2., -5.]];
 const A: [[f64; 9]; 4] = [
@@ -95,7 +95,7 @@ pub fn adamw(weight_decay: f64) -> Box<dyn Optimizer> {
 
 /// Over `steps` steps at a constant rate, its state after true steps on `warm`.
 pub fn course(mut rule: Box<dyn Optimizer>, steps: u64, warm: &[usize]) -> Course {
-    let moment = |step| Moment {
+    let at_step = |step| StepInfo {
         step,
         total_steps: steps,
         epoch: 0,
@@ -108,9 +108,9 @@ pub fn course(mut rule: Box<dyn Optimizer>, steps: u64, warm: &[usize]) -> Cours
     for item in warm {
         let gradient = Toy(4).gradient(*item, &network.parameters[0].tensor).unwrap();
         let gradients = lab::seat::Gradients { active: vec![0], tensors: vec![gradient] };
-        tch::no_grad(|| rule.update(&network.parameters, &gradients, &moment(0))).unwrap();
+        tch::no_grad(|| rule.update(&network.parameters, &gradients, &at_step(0))).unwrap();
     }
-    Course::new(&network, rule, (0..steps).map(moment).collect(), None).unwrap()
+    Course::new(&network, rule, (0..steps).map(at_step).collect(), None).unwrap()
 }
 
 /// All 24 orders, lexicographically.

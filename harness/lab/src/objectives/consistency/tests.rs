@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::diffusion::Denoise;
-use crate::material::Material;
 use crate::models::mlp2d::mlp2d;
 use crate::network::values;
 use crate::optim::radam::{Adaptive, AdaptiveSettings};
+use crate::side_info::SideInfo;
 use crate::trial;
 
 fn baseline() -> Rules {
@@ -114,13 +114,13 @@ fn the_proposal_of_1281_levels_has_its_mode_at_0_186_and_most_mass_below_1() {
 fn trained(rules: Rules, steps: u64) -> (Network, f64) {
     let streams = trial::streams();
     let network = mlp2d(2, 64, &streams, Device::Cpu).unwrap();
-    let material = Material::default();
-    let task = Task {
+    let side = SideInfo::default();
+    let task = TaskInfo {
         method: "trial",
         workload: "trial",
         network: &network,
         examples: 64,
-        material: &material,
+        side: &side,
         teacher: None,
         budget_samples: 64,
         streams: &streams,
@@ -136,16 +136,16 @@ fn trained(rules: Rules, steps: u64) -> (Network, f64) {
         let inputs = noise_like(&Tensor::zeros([64, 2], (Kind::Float, Device::Cpu)), &mut data);
         let ids: Vec<u32> = (0..64).collect();
         let batch = Batch { inputs: inputs.unwrap() * 0.5, ids, ..split.batch(&[0]).unwrap() };
-        let mut moment = trial::moment(step, steps);
-        moment.lr_factor = 1.0 - step as f64 / steps as f64;
-        let loss = objective.loss(&network, &batch, &moment).unwrap();
+        let mut now = trial::step_info(step, steps);
+        now.lr_factor = 1.0 - step as f64 / steps as f64;
+        let loss = objective.loss(&network, &batch, &now).unwrap();
         let leaves: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
         let tensors = Tensor::run_backward(&[loss], &leaves, false, false);
         let active = (0..tensors.len()).collect();
         let gradients = crate::seat::Gradients { active, tensors };
         tch::no_grad(|| {
-            optimizer.update(&network.parameters, &gradients, &moment).unwrap();
-            objective.after_step(&network, &batch, &moment).unwrap();
+            optimizer.update(&network.parameters, &gradients, &now).unwrap();
+            objective.after_step(&network, &batch, &now).unwrap();
         });
         farthest = farthest.max(objective.teacher_distance(&network).unwrap());
     }

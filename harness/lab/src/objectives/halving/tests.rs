@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::material::Material;
 use crate::models::mlp2d::mlp2d;
 use crate::network::{Body, Denoiser};
+use crate::side_info::SideInfo;
 use crate::trial;
 use tch::{Device, Kind};
 
@@ -80,13 +80,13 @@ fn stages_share_the_run_and_in_each_the_rate_falls_from_one_to_zero() {
 fn a_student_starts_as_its_teacher_and_the_teacher_stays() {
     let streams = trial::streams();
     let network = mlp2d(2, 8, &streams, Device::Cpu).unwrap();
-    let material = Material::default();
-    let task = Task {
+    let side = SideInfo::default();
+    let task = TaskInfo {
         method: "trial",
         workload: "trial",
         network: &network,
         examples: 8,
-        material: &material,
+        side: &side,
         teacher: None,
         budget_samples: 8,
         streams: &streams,
@@ -96,7 +96,7 @@ fn a_student_starts_as_its_teacher_and_the_teacher_stays() {
     let batch = trial::batch(&[2]).unwrap();
     let mut frozen = Vec::new();
     for step in 0..400 {
-        halving.before_step(&network, &batch, &trial::moment(step, 400)).unwrap();
+        halving.before_step(&network, &batch, &trial::step_info(step, 400)).unwrap();
         if step % 100 == 0 && step > 0 {
             let teacher = halving.teacher.as_ref().unwrap().digest().unwrap();
             assert_eq!(teacher, network.digest().unwrap());
@@ -118,13 +118,13 @@ fn a_student_starts_as_its_teacher_and_the_teacher_stays() {
 fn a_student_step_takes_three_evaluations_and_a_teachers_step_one() {
     let streams = trial::streams();
     let network = mlp2d(2, 8, &streams, Device::Cpu).unwrap();
-    let material = Material::default();
-    let task = Task {
+    let side = SideInfo::default();
+    let task = TaskInfo {
         method: "trial",
         workload: "trial",
         network: &network,
         examples: 8,
-        material: &material,
+        side: &side,
         teacher: None,
         budget_samples: 8,
         streams: &streams,
@@ -133,9 +133,9 @@ fn a_student_step_takes_three_evaluations_and_a_teachers_step_one() {
     let mut halving = Halving::new(STAGES, training, 0.5, &task);
     let batch = trial::batch(&[2]).unwrap();
     let mut evaluations = |step| {
-        let moment = trial::moment(step, 400);
-        halving.before_step(&network, &batch, &moment).unwrap();
-        let losses = halving.losses(&network, &batch, &moment).unwrap();
+        let now = trial::step_info(step, 400);
+        halving.before_step(&network, &batch, &now).unwrap();
+        let losses = halving.losses(&network, &batch, &now).unwrap();
         assert!(losses.isfinite().all().int64_value(&[]) == 1);
         assert_eq!(losses.kind(), Kind::Float);
         halving.evaluations

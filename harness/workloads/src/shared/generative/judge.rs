@@ -11,7 +11,7 @@ use tch::{TchError, Tensor};
 use super::Kind;
 use lab::LabError;
 use lab::seat::{Facts, Sampler};
-use training::judge::{Judge, Judged, Look};
+use training::judge::{EvaluationRequest, Judge, Judged};
 use training::metrics::features::Features;
 use training::metrics::frechet::Moments;
 use training::metrics::mmd::Mmd;
@@ -155,13 +155,13 @@ impl Samplewise {
     /// The few-step curve from the one model.
     fn curve(
         &self,
-        look: &Look<'_>,
+        request: &EvaluationRequest<'_>,
         sampler: &dyn Sampler,
         ground: &Ground,
         all: &mut Found,
     ) -> Result<(), LabError> {
         for evaluations in CURVE {
-            let samples = draw(look, sampler, ground, evaluations)?;
+            let samples = draw(request, sampler, ground, evaluations)?;
             all.extend([named(&format!("sw2@{evaluations}"), self.sw2(ground, &samples)?)]);
             if let (Some(spaces), Some(real)) =
                 (&self.spaces, &ground.full(self.spaces.as_ref())?.classifier)
@@ -181,31 +181,34 @@ fn named(name: &str, value: f64) -> (String, f64) {
 }
 
 fn draw(
-    look: &Look<'_>,
+    request: &EvaluationRequest<'_>,
     sampler: &dyn Sampler,
     ground: &Ground,
     evaluations: u32,
 ) -> Result<Tensor, LabError> {
     let mut random = ground.random.clone();
-    sampler.sample(look.model.network, &ground.noise, evaluations, &mut random)
+    sampler.sample(request.model.network, &ground.noise, evaluations, &mut random)
 }
 
 impl Judge for Samplewise {
     /// The sliced Wasserstein distance and the oracles at every look; all else for the test split at
     /// the end of the run.
-    fn metrics(&self, look: &Look<'_>) -> Result<BTreeMap<String, f64>, LabError> {
-        let sampler = look.model.sampler.ok_or_else(|| LabError::Unfit {
+    fn metrics(&self, request: &EvaluationRequest<'_>) -> Result<BTreeMap<String, f64>, LabError> {
+        let sampler = request.model.sampler.ok_or_else(|| LabError::Unfit {
             method: "the method".to_owned(),
             workload: "a workload of samples".to_owned(),
             reason: "no sampler".to_owned(),
         })?;
-        let ground = look.judged.pick(&self.validation, &self.test);
-        let samples = draw(look, sampler, ground, sampler.evaluations())?;
+        let ground = request.judged.pick(&self.validation, &self.test);
+        let samples = draw(request, sampler, ground, sampler.evaluations())?;
         let mut all = Found::from([named("sw2", self.sw2(ground, &samples)?)]);
         self.known(ground, &samples, &mut all)?;
-        if look.last && look.judged == Judged::Test && all.values().all(|value| value.is_finite()) {
+        if request.last
+            && request.judged == Judged::Test
+            && all.values().all(|value| value.is_finite())
+        {
             self.costly(ground, &samples, &mut all)?;
-            self.curve(look, sampler, ground, &mut all)?;
+            self.curve(request, sampler, ground, &mut all)?;
         }
         Ok(all)
     }

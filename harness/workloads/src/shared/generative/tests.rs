@@ -9,7 +9,7 @@ use super::*;
 use crate::generative::{ring8, shapes16};
 use lab::network::{Body, Network, values};
 use lab::seat::Sampler;
-use training::judge::{Judged, Look, Model};
+use training::judge::{EvaluationRequest, Judged, Model};
 use training::workload::Workload;
 
 type Found = BTreeMap<String, f64>;
@@ -49,7 +49,7 @@ fn looked(ready: &Ready, sampler: &dyn Sampler, judged: Judged, last: bool) -> F
         Judged::Validation => &ready.splits.validation,
         Judged::Test => &ready.splits.test,
     };
-    tch::no_grad(|| ready.judge.metrics(&Look { model, split, judged, last })).unwrap()
+    tch::no_grad(|| ready.judge.metrics(&EvaluationRequest { model, split, judged, last })).unwrap()
 }
 
 fn names(found: &Found) -> BTreeSet<&str> {
@@ -61,7 +61,7 @@ fn listed(workload: &Workload) -> BTreeSet<&str> {
 }
 
 fn known(ready: &Ready) -> [Known; 2] {
-    let fresh = ready.material.generation.as_ref().unwrap().fresh.shallow_clone();
+    let fresh = ready.side.generation.as_ref().unwrap().fresh.shallow_clone();
     [Known(Some(fresh)), Known(None)]
 }
 

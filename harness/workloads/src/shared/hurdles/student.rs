@@ -7,7 +7,7 @@ use tch::{Kind, TchError, Tensor};
 use super::track::{Policy, SENSES, Track, drive, passed};
 use lab::LabError;
 use lab::network::{Network, values};
-use lab::seat::{Batch, Moment, Objective};
+use lab::seat::{Batch, Objective, StepInfo};
 
 /// Deviation of the noise on actions.
 pub const NOISE: f64 = 0.5;
@@ -54,7 +54,7 @@ impl Objective for Reinforce {
         &mut self,
         network: &Network,
         batch: &Batch,
-        _: &Moment,
+        _: &StepInfo,
     ) -> Result<(), LabError> {
         let policy = policy(network)?;
         let (mut senses, mut actions) = (Vec::new(), Vec::new());
@@ -83,7 +83,12 @@ impl Objective for Reinforce {
         Ok(())
     }
 
-    fn losses(&mut self, network: &Network, batch: &Batch, _: &Moment) -> Result<Tensor, LabError> {
+    fn losses(
+        &mut self,
+        network: &Network,
+        batch: &Batch,
+        _: &StepInfo,
+    ) -> Result<Tensor, LabError> {
         let Some(Driven { senses, actions, returns, episodes }) = &self.driven else {
             return Err(LabError::Method("a step must be driven before its loss".to_owned()));
         };

@@ -11,7 +11,7 @@ const SKILLED: Policy = Policy { weights: [8.0, -1.5, 0.0], bias: 0.0 };
 
 fn network(policy: &Policy) -> Network {
     let weights: Vec<f32> = policy.weights.iter().map(|weight| *weight as f32).collect();
-    let empty = lab::material::Material::default();
+    let empty = lab::side_info::SideInfo::default();
     let network = (WORKLOAD.network)(&Default::default(), &empty, &trial::streams(), Device::Cpu);
     let mut network = network.unwrap();
     let weights = Tensor::from_slice(&weights).view([1, SENSES as i64]);
@@ -82,10 +82,10 @@ fn the_gradient_is_that_of_reinforce_summed_by_hand() {
     let sample_ids = Tensor::from_slice(&[0_i64, 1, 2]);
     let labels = sample_ids.shallow_clone();
     let batch = Batch { ids: vec![0, 1, 2], sample_ids, inputs, labels };
-    let moment = trial::moment(0, 1);
+    let now = trial::step_info(0, 1);
     let mut student = Reinforce::new(&trial::streams());
-    student.before_step(&network, &batch, &moment).unwrap();
-    let loss = student.loss(&network, &batch, &moment).unwrap();
+    student.before_step(&network, &batch, &now).unwrap();
+    let loss = student.loss(&network, &batch, &now).unwrap();
     let weight = &network.parameters[0].tensor;
     let gradient = Tensor::run_backward(&[loss], &[weight], false, false).remove(0);
 

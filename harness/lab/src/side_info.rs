@@ -5,15 +5,15 @@ use std::sync::Arc;
 use tch::Tensor;
 
 use crate::LabError;
-use crate::objectives::Natural;
+use crate::objectives::DefaultLoss;
 use crate::recipe::Step;
-use crate::seat::{Outcome, Task};
+use crate::seat::{Outcome, TaskInfo};
 
 /// What methods may know of a workload's training data.
 #[derive(Debug, Clone, Default)]
-pub struct Material {
+pub struct SideInfo {
     /// The loss that plain training minimises.
-    pub loss: Option<Natural>,
+    pub loss: Option<DefaultLoss>,
     /// Number of classes.
     pub classes: Option<u32>,
     /// Names of the groups that [`crate::split::Split::groups`] counts.
@@ -37,9 +37,9 @@ pub struct Material {
 }
 
 /// Builds a workload's own learner.
-pub type Student = fn(&Task<'_>) -> Result<Step, LabError>;
+pub type Student = fn(&TaskInfo<'_>) -> Result<Step, LabError>;
 
-impl Material {
+impl SideInfo {
     /// Size of the alphabet; 0 without tokens.
     #[must_use]
     pub fn vocabulary(&self) -> usize {
