@@ -44,16 +44,34 @@ palimpsest := "cargo run --quiet --release --bin palimpsest --"
 @doctor: _ready _build
     {{ palimpsest }} doctor
 
+# build, and run METHOD for a few steps, as the smoke suite does; ARGS go to `palimpsest run`
+[no-exit-message]
+@dev METHOD *ARGS: _ready _build
+    method=$(basename "$1" .rs | tr _ -); shift; \
+    {{ palimpsest }} run smoke --methods "$method" --seeds 1 --force "$@"
+
 # run all tests; ARGS go to nextest
 [no-exit-message]
 test *ARGS: _ready
     python3 scripts/test_setup.py
     python3 scripts/test_new.py
-    @if cargo nextest --version >/dev/null 2>&1; then \
-        set -x; cargo nextest run --workspace "$@"; \
+    python3 scripts/test_install.py
+    @if nextest=$(python3 scripts/setup.py nextest); then \
+        set -x; "$nextest" nextest run --workspace "$@"; \
     else \
-        echo "cargo-nextest is not installed; using cargo test" >&2; \
+        echo "using cargo test: no budget per test is held" >&2; \
         set -x; cargo test --workspace --lib --bins --tests "$@"; \
+    fi
+
+# run the tests in the file of method NAME, and those that every method must pass on it
+[no-exit-message]
+test-method NAME *ARGS: _ready
+    @method=$(basename "$1" .rs | tr _ -); shift; module=$(echo "$method" | tr - _); \
+    export PALIMPSEST_METHOD="$method"; \
+    if nextest=$(python3 scripts/setup.py nextest); then \
+        set -x; "$nextest" nextest run -p methods -E "binary(conformance) | test(/^[a-z]+::${module}::/)" "$@"; \
+    else \
+        set -x; cargo test -p methods --test conformance; cargo test -p methods --lib "::${module}::" "$@"; \
     fi
 
 # check formatting and lints
@@ -63,11 +81,17 @@ check: _ready
     # Method and workload files come in through build.rs, where `cargo fmt` does not see them.
     @find methods/src harness/workloads/src -mindepth 2 -name '*.rs' -exec rustfmt --edition 2024 --check {} +
     cargo clippy --workspace --all-targets -- -D warnings
+    @if command -v hadolint >/dev/null 2>&1; then hadolint Dockerfile; fi
 
 # format everything
 fmt:
     cargo fmt --all
     @find methods/src harness/workloads/src -mindepth 2 -name '*.rs' -exec rustfmt --edition 2024 {} +
+
+# put both programs on PATH: into DIR/bin with --prefix DIR, else where `cargo install` does
+[no-exit-message]
+@install *ARGS: _ready _build
+    python3 scripts/install.py "$@"
 
 # measure the hot paths with criterion; ARGS go to criterion
 [no-exit-message]

@@ -11,6 +11,10 @@ use serde::{Deserialize, Serialize};
 /// Suites compiled in: name and text.
 const SUITES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/suites.rs"));
 
+/// How long suites took where somebody measured it: beside the suites, so that it is seen where they
+/// are changed.
+const TAKES: &str = include_str!("../suites/takes.csv");
+
 /// Digests of (method, workload), of the workload's common start, and of order estimates.
 type CodeDigests = (
     &'static [(&'static str, &'static str, &'static str)],
@@ -104,4 +108,51 @@ pub fn suites() -> Vec<(&'static str, String)> {
         line.unwrap_or_default().trim_matches('"').to_owned()
     };
     SUITES.iter().map(|(name, text)| (*name, question(text))).collect()
+}
+
+/// How long a suite took, once, on a named machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Takes {
+    /// Wall time in seconds, with one worker.
+    pub seconds: u32,
+    /// Seeds that ran.
+    pub seeds: u32,
+    /// The machine.
+    pub machine: &'static str,
+    /// The day.
+    pub date: &'static str,
+}
+
+/// What is written down of a suite; none where nobody measured it.
+#[must_use]
+pub fn takes(suite: &str) -> Option<Takes> {
+    let rows = TAKES.lines().filter(|line| !line.starts_with('#')).skip(1);
+    let mut rows = rows.map(|line| line.split(',').collect::<Vec<_>>());
+    rows.find_map(|row| match row[..] {
+        [name, seconds, seeds, machine, date] if name == suite => Some(Takes {
+            seconds: seconds.parse().ok()?,
+            seeds: seeds.parse().ok()?,
+            machine,
+            date,
+        }),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_of_takes_is_whole_and_of_a_suite() {
+        let rows = TAKES.lines().filter(|line| !line.starts_with('#')).skip(1);
+        let names: Vec<_> = rows.map(|row| row.split(',').next().unwrap_or_default()).collect();
+        assert!(names.is_sorted() && !names.is_empty(), "{names:?}");
+        for name in names {
+            assert!(SUITES.iter().any(|(suite, _)| *suite == name), "there is no suite {name}");
+            let takes = takes(name).unwrap_or_else(|| panic!("{name}: not five fields"));
+            assert!(takes.seconds > 0 && takes.seeds > 0 && takes.date.len() == 10, "{takes:?}");
+        }
+        assert_eq!(takes("no-such-suite"), None);
+    }
 }

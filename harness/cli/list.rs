@@ -1,14 +1,20 @@
 //! `palimpsest list`
 
+use std::collections::BTreeSet;
+use std::fmt;
+
+use analysis::suite_run::SuiteRun;
 use clap::ValueEnum;
 use ledger::catalogue::listing::Listing;
+use ledger::record::Store;
+use serde::Serialize;
 use serde_json::json;
 
 use super::Rows;
 use super::suite_options::Places;
 use crate::exit::Exit;
 use crate::library;
-use crate::voice::{print_json, print_table, short_program};
+use crate::voice::{duration, print_json, print_table, short_program};
 
 /// Options of `palimpsest list`.
 #[derive(Debug, clap::Args)]
@@ -40,7 +46,7 @@ pub fn run(args: &Args, rows: Rows<'_>) -> anyhow::Result<Exit> {
     match args.what {
         What::Methods => methods(&rows()?, args.json),
         What::Workloads => workloads(&rows()?, args.json),
-        What::Suites => suites(args.json),
+        What::Suites => suites(args),
         What::Runs => runs(args),
         What::Data => return super::data::list(&args.places.sources(), args.json),
     }?;
@@ -87,17 +93,59 @@ fn workloads(listing: &Listing, as_json: bool) -> anyhow::Result<()> {
     print_table(["workload", "family", "data and model", "default goal", "data set"], rows)
 }
 
-fn suites(as_json: bool) -> anyhow::Result<()> {
-    let suites = library::suites();
-    if as_json {
-        let rows =
-            suites.iter().map(|(name, question)| json!({ "suite": name, "question": question }));
+fn suites(args: &Args) -> anyhow::Result<()> {
+    let (suites, store) = (library::suites(), args.places.store());
+    if args.json {
+        let rows = suites.iter().map(|(name, question)| {
+            json!({
+                "suite": name, "question": question,
+                "takes": library::takes(name), "took_here": took_here(&store, name),
+            })
+        });
         return print_json(&rows.collect::<Vec<_>>());
     }
-    print_table(
-        ["suite", "question"],
-        suites.into_iter().map(|(name, question)| [name.to_owned(), question]),
-    )
+    let rows = suites.into_iter().map(|(name, question)| {
+        let takes = took_here(&store, name).map(|took| took.to_string()).or_else(|| {
+            let takes = library::takes(name)?;
+            let seeds = seeds(takes.seeds as usize);
+            let length = duration(f64::from(takes.seconds));
+            Some(format!("{length} for {seeds} on {}, {}", takes.machine, takes.date))
+        });
+        [name.to_owned(), takes.unwrap_or_else(|| "–".to_owned()), question]
+    });
+    print_table(["suite", "takes", "question"], rows)
+}
+
+/// What the suite's last run in the store took.
+#[derive(Debug, Serialize)]
+struct TookHere {
+    /// Wall time of its runs and order estimates, one after another.
+    seconds: f64,
+    seeds: usize,
+    runs: usize,
+}
+
+impl fmt::Display for TookHere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seeds = seeds(self.seeds);
+        write!(f, "{} for {seeds} here ({} runs)", duration(self.seconds), self.runs)
+    }
+}
+
+fn seeds(count: usize) -> String {
+    if count == 1 { "1 seed".to_owned() } else { format!("{count} seeds") }
+}
+
+/// None where the suite has not run, or not every record of it is there.
+fn took_here(store: &Store, suite: &str) -> Option<TookHere> {
+    let run = SuiteRun::load(store, suite).ok().filter(|run| !run.cells.is_empty())?;
+    let cells = run.cells.iter().map(|cell| Some(store.record(&cell.cell).ok()?.clocks.total));
+    let estimates = run.estimated.iter().filter_map(|estimate| estimate.seconds);
+    Some(TookHere {
+        seconds: cells.sum::<Option<f64>>()? + estimates.sum::<f64>(),
+        seeds: run.cells.iter().map(|cell| &cell.seed).collect::<BTreeSet<_>>().len(),
+        runs: run.cells.len(),
+    })
 }
 
 fn runs(args: &Args) -> anyhow::Result<()> {

@@ -297,13 +297,14 @@ impl DataSet {
 }
 
 impl DataFile {
-    /// Where the file may lie: under the data folder (gzip or not), and for digits first in the
-    /// set-up's cache.
+    /// Where the file may lie: under the data folder (gzip or not), and for digits first in
+    /// set-up's caches.
     #[must_use]
     pub fn candidates(&self, sources: &Sources) -> Vec<PathBuf> {
         let mut candidates = Vec::new();
         if self.path.starts_with("digits/") {
-            candidates.push(sources.cache_dir.join("data").join(self.path));
+            let caches = sources.caches().into_iter();
+            candidates.extend(caches.map(|cache| cache.join("data").join(self.path)));
         }
         candidates.push(sources.data_dir.join(self.path));
         if let Some(plain) = self.path.strip_suffix(".gz").filter(|path| !path.ends_with(".tar")) {
