@@ -112,7 +112,7 @@ def workload(root: Path, family: str, name: str, may_make) -> list[str]:
         f"made {path}; methods train on it as it is",
         "next: the card at its top, the data (`load`), the network, then metrics, target and budget",
         f"try:  cargo test -p workloads {module(name)}",
-        "      cargo test --test integration conformance",
+        "      cargo test -p methods --test conformance",
     ]
 
 

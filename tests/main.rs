@@ -1,10 +1,10 @@
-//! Integration tests: the program as a user meets it, and what every method must keep to.
+//! Integration tests: the program as a user meets it. What every method and workload must keep to is in
+//! `methods/tests`.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod builds;
 mod cli;
-mod conformance;
 mod determinism;
 mod estimates;
 mod faults;
@@ -14,8 +14,3 @@ mod provenance_chain;
 mod provenance_engine;
 mod style;
 mod support;
-mod templates;
-
-// What the templates name in their own crates.
-use methods::find;
-use workloads::shared;

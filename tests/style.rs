@@ -181,3 +181,14 @@ fn the_suite_that_the_documentation_shows_plans() {
     fs::write(&path, example).unwrap();
     Bench::new().run(&["plan", path.to_str().unwrap()]).ends(0);
 }
+
+#[test]
+fn the_template_of_suites_plans() {
+    let text = fs::read_to_string(root().join("scripts/new/suite.yaml")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("my-question.yaml");
+    fs::write(&path, text.replace("@NAME@", "my-question")).unwrap();
+    let plan = Bench::new().run(&["plan", path.to_str().unwrap(), "--json"]).ends(0).json();
+    assert_eq!(plan["suite"], "my-question");
+    assert!(!plan["cells"].as_array().unwrap().is_empty());
+}

@@ -11,22 +11,22 @@ use lab::trial::with;
 use training::trial::Fixture;
 use training::workload;
 
-use crate::support::{Bench, root};
+use super::root;
 
-#[path = "../methods/templates/constraint.rs"]
+#[path = "../../templates/constraint.rs"]
 mod constraint;
-#[path = "../methods/templates/learner.rs"]
+#[path = "../../templates/learner.rs"]
 mod learner;
-#[path = "../methods/templates/objective.rs"]
+#[path = "../../templates/objective.rs"]
 mod objective;
-#[path = "../methods/templates/optimizer.rs"]
+#[path = "../../templates/optimizer.rs"]
 mod optimizer;
-#[path = "../methods/templates/order.rs"]
+#[path = "../../templates/order.rs"]
 mod order;
-#[path = "../methods/templates/view.rs"]
+#[path = "../../templates/view.rs"]
 mod view;
 
-#[path = "../harness/workloads/template.rs"]
+#[path = "../../../harness/workloads/template.rs"]
 mod on_generated_data;
 
 /// The folder of templates, as their family.
@@ -93,15 +93,4 @@ fn methods_train_on_the_template_of_workloads_as_it_is() {
         // The best constant answer is right half of the time.
         assert!(entry.id != "sgd" || metrics["accuracy"] > 0.7, "{metrics:?}");
     }
-}
-
-#[test]
-fn the_template_of_suites_plans() {
-    let text = fs::read_to_string(root().join("scripts/new/suite.yaml")).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("my-question.yaml");
-    fs::write(&path, text.replace("@NAME@", "my-question")).unwrap();
-    let plan = Bench::new().run(&["plan", path.to_str().unwrap(), "--json"]).ends(0).json();
-    assert_eq!(plan["suite"], "my-question");
-    assert!(!plan["cells"].as_array().unwrap().is_empty());
 }

@@ -1,10 +1,18 @@
 //! What every method and every workload of the registries must keep to, whoever writes it, and the
-//! templates that new ones start from: a new file is checked without a new test.
+//! templates that new ones start from: a new file is checked without a new test. They are tests of this
+//! crate, so that an edited method need not be linked into the programs first; `PALIMPSEST_METHOD`
+//! asks for one method alone (`just test-method`).
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+#[path = "conformance/templates.rs"]
+mod templates;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use data::Sources;
 use lab::LabError;
 use lab::method::Entry;
 use lab::side_info::SideInfo;
@@ -19,9 +27,9 @@ use training::splits::Splits;
 use training::trial::{Fixture, Trace, Trial};
 use training::workload;
 
-use crate::style::code_lines;
-use crate::support::{root, sources};
-use crate::templates;
+// What the templates name in their own crates.
+use methods::find;
+use workloads::shared;
 
 /// Images in classes, on which a method that needs no more takes milliseconds.
 const IMAGES: Trial = Trial { examples: 96, epochs: 3, seed: 5 };
@@ -37,9 +45,19 @@ const STAGES: &[(&str, &str)] = &[
     ("slp-trace", "{}"),
 ];
 
-/// Every method, and the templates of methods.
+/// The methods asked for: the one of `PALIMPSEST_METHOD`, else all, and the templates of methods.
 fn entries() -> impl Iterator<Item = &'static Entry> {
-    REGISTRY.iter().chain(templates::METHODS.iter())
+    let asked = std::env::var("PALIMPSEST_METHOD").ok().filter(|name| !name.is_empty());
+    if let Some(name) = &asked {
+        assert!(find(name).is_some(), "PALIMPSEST_METHOD: there is no method {name:?}");
+    }
+    let all = REGISTRY.iter().chain(templates::METHODS.iter());
+    all.filter(move |entry| asked.as_deref().is_none_or(|name| name == entry.id))
+}
+
+/// The root of the checkout.
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
 /// Every workload, and the template of workloads.
@@ -50,6 +68,25 @@ fn all_workloads() -> impl Iterator<Item = &'static workload::Entry> {
 fn file(entry: &Entry) -> PathBuf {
     let folder = if entry.family == templates::FAMILY { "methods" } else { "methods/src" };
     root().join(folder).join(entry.family).join(format!("{}.rs", entry.id.replace('-', "_")))
+}
+
+/// Lines that are neither comments nor test items, with their numbers.
+fn code_lines(path: &Path) -> Vec<(usize, String)> {
+    let text = fs::read_to_string(path).unwrap();
+    let mut in_test = false;
+    let mut code = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        if line == "#[cfg(test)]" {
+            in_test = true;
+        } else if in_test {
+            // An item ends with `;` on its line, or with a brace in the first column.
+            let ends = line == "}" || (line.ends_with(';') && !line.starts_with(' '));
+            in_test = !ends;
+        } else if !line.trim_start().starts_with("//") {
+            code.push((number, line.to_owned()));
+        }
+    }
+    code
 }
 
 fn resolved(entry: &Entry, values: &Values) -> Values {
@@ -78,7 +115,7 @@ fn fixture(entry: &Entry) -> Option<Fixture> {
     let settings: Values = serde_json::from_str(settings).unwrap();
     let workload = workloads::find(id).unwrap();
     Some(
-        Fixture::new(workload, &settings, sources())
+        Fixture::new(workload, &settings, &Sources::from_env(None))
             .unwrap_or_else(|error| panic!("{id}: {error}")),
     )
 }
@@ -134,9 +171,11 @@ fn changes_at_once(entry: &Entry) -> bool {
 fn the_registry_lists_every_file_once_and_sorted() {
     let ids: Vec<_> = REGISTRY.iter().map(|entry| entry.id).collect();
     assert!(ids.is_sorted() && ids.len() == ids.iter().collect::<BTreeSet<_>>().len(), "{ids:?}");
-    let files = crate::style::sources_below("methods/src");
-    let files: BTreeSet<_> =
-        files.into_iter().filter(|path| !path.ends_with("src/lib.rs")).collect();
+    let folders =
+        fs::read_dir(root().join("methods/src")).unwrap().map(|entry| entry.unwrap().path());
+    let folders = folders.filter(|path| path.is_dir());
+    let files = folders.flat_map(|folder| fs::read_dir(folder).unwrap());
+    let files: BTreeSet<_> = files.map(|entry| entry.unwrap().path()).collect();
     assert_eq!(REGISTRY.iter().map(file).collect::<BTreeSet<_>>(), files);
 }
 
