@@ -44,11 +44,10 @@ palimpsest := "cargo run --quiet --release --bin palimpsest --"
 @doctor: _ready _build
     {{ palimpsest }} doctor
 
-# build, and run METHOD for a few steps, as the smoke suite does; ARGS go to `palimpsest run`
+# build, and run METHOD for a few steps; ARGS go to `palimpsest run`
 [no-exit-message]
 @dev METHOD *ARGS: _ready _build
-    method=$(basename "$1" .rs | tr _ -); shift; \
-    {{ palimpsest }} run smoke --methods "$method" --seeds 1 --force "$@"
+    method=$(basename "$1" .rs | tr _ -); shift; python3 scripts/dev.py target/release/palimpsest "$method" "$@"
 
 # run all tests; ARGS go to nextest
 [no-exit-message]
@@ -56,6 +55,7 @@ test *ARGS: _ready
     python3 scripts/test_setup.py
     python3 scripts/test_new.py
     python3 scripts/test_install.py
+    python3 scripts/test_dev.py
     @if nextest=$(python3 scripts/setup.py nextest); then \
         set -x; "$nextest" nextest run --workspace "$@"; \
     else \
