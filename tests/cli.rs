@@ -36,6 +36,24 @@ fn every_list_is_a_table_and_under_json_one_document() {
 }
 
 #[test]
+fn the_list_of_suites_says_how_long_each_takes_and_what_it_took_here() {
+    let bench = Bench::new();
+    let takes = |bench: &Bench, suite: &str| {
+        let table = bench.run(&["list", "suites"]).ends(0).stdout;
+        let row = table.lines().find(|row| row.split(' ').next() == Some(suite)).unwrap();
+        row.split("  ").filter(|cell| !cell.is_empty()).nth(1).unwrap().trim().to_owned()
+    };
+    assert!(takes(&bench, "digits").starts_with("13 s for 1 seed on "), "measured once");
+    assert_eq!(takes(&bench, "cifar10"), "–", "never measured");
+    bench.run_suite(&TINY.replace("suite: tiny", "suite: digits")).ends(0);
+    assert!(takes(&bench, "digits").ends_with("for 2 seeds here (4 runs)"), "from the store");
+    let rows = bench.run(&["list", "suites", "--json"]).json();
+    let digits = rows.as_array().unwrap().iter().find(|row| row["suite"] == "digits").unwrap();
+    assert_eq!(digits["took_here"]["runs"], 4);
+    assert_eq!(digits["takes"]["seconds"], 13);
+}
+
+#[test]
 fn the_lists_name_the_whole_registry() {
     let bench = Bench::new();
     let methods = bench.run(&["list", "methods", "--json"]).ends(0).json();

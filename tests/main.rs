@@ -1,9 +1,9 @@
-//! Integration tests: the program as a user meets it, and what every method must keep to.
+//! Integration tests: the program as a user meets it. What every method must keep to is in
+//! `methods/tests`.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod cli;
-mod conformance;
 mod determinism;
 mod estimates;
 mod faults;

@@ -181,3 +181,12 @@ fn the_suite_that_the_documentation_shows_plans() {
     fs::write(&path, example).unwrap();
     Bench::new().run(&["plan", path.to_str().unwrap()]).ends(0);
 }
+
+#[test]
+fn the_smoke_suite_runs_every_method() {
+    let text = fs::read_to_string(root().join("suites/smoke.yaml")).unwrap();
+    let suite = analysis::suite::parse("smoke.yaml", &text).unwrap();
+    let run: std::collections::BTreeSet<_> =
+        suite.arms.iter().map(|arm| arm.method.as_str()).collect();
+    assert_eq!(run, methods::REGISTRY.iter().map(|entry| entry.id).collect());
+}

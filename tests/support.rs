@@ -32,9 +32,12 @@ pub fn root() -> &'static Path {
 pub fn sources() -> &'static Sources {
     static SOURCES: OnceLock<Sources> = OnceLock::new();
     SOURCES.get_or_init(|| {
-        let Sources { data_dir, cache_dir } = Sources::from_env(None);
+        let found = Sources::from_env(None);
+        let holds_digits = |cache: &PathBuf| cache.join("data/digits/digits.csv.gz").is_file();
+        let cache_dir = found.caches().into_iter().find(holds_digits).unwrap_or(found.cache_dir);
         let absolute = |path: PathBuf| std::path::absolute(path).unwrap();
-        let sources = Sources { data_dir: absolute(data_dir), cache_dir: absolute(cache_dir) };
+        let sources =
+            Sources { data_dir: absolute(found.data_dir), cache_dir: absolute(cache_dir) };
         if let Err(error) = data::load("digits", &sources) {
             panic!("these tests train on digits; run `just setup` first: {error}");
         }

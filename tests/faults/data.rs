@@ -37,6 +37,16 @@ fn missing_data_are_named_with_places_and_remedy() {
 }
 
 #[test]
+fn digits_are_found_in_the_cache_of_the_build_where_nobody_names_one() {
+    let bench = Bench::new();
+    bench.write("digits.yaml", TINY);
+    let mut command: Command = bench.command(&["run", "digits.yaml"]);
+    command.env_remove("PALIMPSEST_CACHE").env_remove("XDG_CACHE_HOME");
+    command.env("HOME", bench.path("home")).env("PALIMPSEST_DATA", bench.path("data"));
+    output(command).ends(0);
+}
+
+#[test]
 fn a_cut_or_changed_file_is_refused_by_name() {
     let bench = Bench::new();
     bench.write("suite.yaml", TINY);

@@ -1,19 +1,20 @@
 //! What every method of the registry must keep to, whoever writes it: a new file is checked without
-//! a new test.
+//! a new test. They are tests of this crate, so that an edited method need not be linked into the
+//! programs first; `PALIMPSEST_METHOD` asks for one method alone (`just test-method`).
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use data::Sources;
 use lab::method::Entry;
 use ledger::digest::Digest;
 use ledger::settings::Values;
 use methods::REGISTRY;
 use serde_json::json;
 use training::trial::{Stage, Trace, Trial};
-
-use crate::style::code_lines;
-use crate::support::{root, sources};
 
 /// Images in classes, on which a method that needs no more takes milliseconds.
 const IMAGES: Trial = Trial { examples: 96, epochs: 3, seed: 5 };
@@ -29,8 +30,40 @@ const STAGES: &[(&str, &str)] = &[
     ("slp-trace", "{}"),
 ];
 
+/// The methods asked for: the one of `PALIMPSEST_METHOD`, else all.
+fn entries() -> impl Iterator<Item = &'static Entry> {
+    let asked = std::env::var("PALIMPSEST_METHOD").ok().filter(|name| !name.is_empty());
+    if let Some(name) = &asked {
+        assert!(methods::find(name).is_some(), "PALIMPSEST_METHOD: there is no method {name:?}");
+    }
+    REGISTRY.iter().filter(move |entry| asked.as_deref().is_none_or(|name| name == entry.id))
+}
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
 fn file(entry: &Entry) -> PathBuf {
-    root().join("methods/src").join(entry.family).join(format!("{}.rs", entry.id.replace('-', "_")))
+    source().join(entry.family).join(format!("{}.rs", entry.id.replace('-', "_")))
+}
+
+/// Lines that are neither comments nor test items, with their numbers.
+fn code_lines(path: &Path) -> Vec<(usize, String)> {
+    let text = fs::read_to_string(path).unwrap();
+    let mut in_test = false;
+    let mut code = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        if line == "#[cfg(test)]" {
+            in_test = true;
+        } else if in_test {
+            // An item ends with `;` on its line, or with a brace in the first column.
+            let ends = line == "}" || (line.ends_with(';') && !line.starts_with(' '));
+            in_test = !ends;
+        } else if !line.trim_start().starts_with("//") {
+            code.push((number, line.to_owned()));
+        }
+    }
+    code
 }
 
 fn resolved(entry: &Entry, values: &Values) -> Values {
@@ -58,7 +91,10 @@ fn stage(entry: &Entry) -> Option<Stage> {
     let (id, settings) = found.unwrap_or_else(|| panic!("{}: nothing offers {needs:?}", entry.id));
     let settings: Values = serde_json::from_str(settings).unwrap();
     let workload = workloads::find(id).unwrap();
-    Some(Stage::new(workload, &settings, sources()).unwrap_or_else(|error| panic!("{id}: {error}")))
+    Some(
+        Stage::new(workload, &settings, &Sources::from_env(None))
+            .unwrap_or_else(|error| panic!("{id}: {error}")),
+    )
 }
 
 /// A few steps of a method, with what it started from.
@@ -112,23 +148,16 @@ fn changes_at_once(entry: &Entry) -> bool {
 fn the_registry_lists_every_file_once_and_sorted() {
     let ids: Vec<_> = REGISTRY.iter().map(|entry| entry.id).collect();
     assert!(ids.is_sorted() && ids.len() == ids.iter().collect::<BTreeSet<_>>().len(), "{ids:?}");
-    let files = crate::style::sources_below("methods/src");
-    let files: BTreeSet<_> =
-        files.into_iter().filter(|path| !path.ends_with("src/lib.rs")).collect();
+    let folders = fs::read_dir(source()).unwrap().map(|entry| entry.unwrap().path());
+    let folders = folders.filter(|path| path.is_dir());
+    let files = folders.flat_map(|folder| fs::read_dir(folder).unwrap());
+    let files: BTreeSet<_> = files.map(|entry| entry.unwrap().path()).collect();
     assert_eq!(REGISTRY.iter().map(file).collect::<BTreeSet<_>>(), files);
 }
 
 #[test]
-fn the_smoke_suite_runs_every_method() {
-    let text = fs::read_to_string(root().join("suites/smoke.yaml")).unwrap();
-    let suite = analysis::suite::parse("smoke.yaml", &text).unwrap();
-    let run: BTreeSet<_> = suite.arms.iter().map(|arm| arm.method.as_str()).collect();
-    assert_eq!(run, REGISTRY.iter().map(|entry| entry.id).collect());
-}
-
-#[test]
 fn every_card_has_its_parts_in_order() {
-    for entry in REGISTRY {
+    for entry in entries() {
         let mut rest = entry.card;
         for heading in ["# ", "## Mechanism\n", "## Claim\n", "## Sources\n", "## Differences\n"] {
             let at = rest.find(heading);
@@ -147,7 +176,7 @@ fn every_card_has_its_parts_in_order() {
 
 #[test]
 fn every_paper_and_claim_name_their_source() {
-    for entry in REGISTRY {
+    for entry in entries() {
         let (paper, claim) = (entry.method.paper, entry.method.claim);
         for text in [paper.title, paper.authors, paper.reference, paper.code, claim.statement] {
             assert!(!text.trim().is_empty(), "{}: an empty field of paper or claim", entry.id);
@@ -167,7 +196,7 @@ fn every_paper_and_claim_name_their_source() {
 
 #[test]
 fn every_baseline_is_a_method_and_the_way_there_ends() {
-    for entry in REGISTRY {
+    for entry in entries() {
         let mut at = entry;
         for _ in 0..REGISTRY.len() {
             let Some(baseline) = at.method.baseline else { break };
@@ -180,7 +209,7 @@ fn every_baseline_is_a_method_and_the_way_there_ends() {
 
 #[test]
 fn every_setting_says_what_it_does_and_where_its_default_comes_from() {
-    for entry in REGISTRY {
+    for entry in entries() {
         let table = (entry.method.settings)();
         let names: BTreeSet<_> = table.iter().map(|setting| setting.name).collect();
         assert_eq!(names.len(), table.len(), "{}: a setting is declared twice", entry.id);
@@ -193,7 +222,7 @@ fn every_setting_says_what_it_does_and_where_its_default_comes_from() {
 
 #[test]
 fn every_need_is_a_word_that_some_workload_offers_and_some_workload_offers_them_all() {
-    for entry in REGISTRY {
+    for entry in entries() {
         let fits = |workload: &&&training::workload::Workload| {
             (workload.info)().lacks(entry.method.needs).is_none()
         };
@@ -221,7 +250,7 @@ fn every_workload_lists_its_target_metric_and_no_metric_twice() {
 
 #[test]
 fn settings_survive_being_resolved_again() {
-    for entry in REGISTRY {
+    for entry in entries() {
         let defaults = resolved(entry, &Values::new());
         assert_eq!(resolved(entry, &defaults), defaults, "{}", entry.id);
         let text = serde_json::to_string(&defaults).unwrap();
@@ -238,7 +267,7 @@ fn settings_survive_being_resolved_again() {
 
 #[test]
 fn an_unknown_setting_is_refused_with_the_nearest_name() {
-    for entry in REGISTRY {
+    for entry in entries() {
         let table = (entry.method.settings)();
         let slip = format!("{}z", table.first().map_or("setting", |setting| setting.name));
         let values = Values::from([(slip.clone(), json!(1))]);
@@ -251,7 +280,7 @@ fn an_unknown_setting_is_refused_with_the_nearest_name() {
 
 #[test]
 fn a_value_of_another_kind_is_refused_by_every_setting() {
-    for entry in REGISTRY {
+    for entry in entries() {
         for setting in (entry.method.settings)() {
             let values = Values::from([(setting.name.to_owned(), json!([{}]))]);
             let message = (entry.method.resolve)(&values).unwrap_err().to_string();
@@ -262,7 +291,7 @@ fn a_value_of_another_kind_is_refused_by_every_setting() {
 
 #[test]
 fn a_few_steps_leave_finite_parameters_and_a_whole_order() {
-    for entry in REGISTRY {
+    for entry in entries() {
         let Smoke { trace, start, examples } = smoke(entry, IMAGES.seed);
         for parameter in &trace.network.parameters {
             let finite = parameter.tensor.isfinite().all();
@@ -284,7 +313,7 @@ fn a_few_steps_leave_finite_parameters_and_a_whole_order() {
 
 #[test]
 fn the_same_seed_gives_the_same_bits_and_another_seed_another_order() {
-    for entry in REGISTRY.iter().filter(|entry| trains(entry)) {
+    for entry in entries().filter(|entry| trains(entry)) {
         let [first, second, other] = [5, 5, 6].map(|seed| smoke(entry, seed).trace);
         assert_eq!(first.digest, second.digest, "{}: parameters", entry.id);
         assert_eq!(first.order, second.order, "{}: order", entry.id);
@@ -297,7 +326,7 @@ fn the_same_seed_gives_the_same_bits_and_another_seed_another_order() {
 
 #[test]
 fn a_method_is_one_file_of_at_most_300_lines() {
-    for entry in REGISTRY {
+    for entry in entries() {
         let lines = fs::read_to_string(file(entry)).unwrap().lines().count();
         assert!(lines <= 300, "{}: {lines} lines", entry.id);
     }
@@ -306,7 +335,7 @@ fn a_method_is_one_file_of_at_most_300_lines() {
 #[test]
 fn methods_never_import_each_other() {
     let families: BTreeSet<_> = REGISTRY.iter().map(|entry| entry.family).collect();
-    for entry in REGISTRY {
+    for entry in entries() {
         for (number, line) in code_lines(&file(entry)) {
             let foreign =
                 ["crate::", "super::", "methods::"].iter().any(|path| line.contains(path))
@@ -338,7 +367,7 @@ fn methods_touch_nothing_but_their_seats() {
         "unsafe",
         "static mut",
     ];
-    for entry in REGISTRY {
+    for entry in entries() {
         for (number, line) in code_lines(&file(entry)) {
             let found = forbidden.iter().find(|word| line.contains(**word));
             assert!(found.is_none(), "{}:{number}: {found:?}", entry.id);
