@@ -25,13 +25,12 @@
 //! - Biases and, by settings, head and first convolution follow AdamW, dropped with their layer.
 //! - Assumed: batch size, schedule, and all settings of Muon.
 
-use lab::LabError;
 use lab::method::Method;
 use lab::network::Parameter;
-use lab::offers;
 use lab::optim::muon::{Muon, MuonSettings};
 use lab::recipe::Recipe;
 use lab::seat::{Active, Facts, Gradients, Optimizer, StepInfo};
+use lab::{LabError, offers};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::Range;
 use ledger::streams::unit_f64;
@@ -237,16 +236,13 @@ mod tests {
                     .collect()
             };
             let before = state(&mut rule);
-            let active: Vec<usize> = (0..network.parameters.len())
-                .filter(|&i| network.parameters[i].layer >= first)
-                .collect();
-            let tensors = active.iter().map(|&i| network.parameters[i].tensor.detach().sin());
+            let all = &network.parameters;
+            let active = (0..all.len()).filter(|&i| all[i].layer >= first).collect::<Vec<_>>();
+            let tensors = active.iter().map(|&i| all[i].tensor.detach().sin());
             let gradients = Gradients { tensors: tensors.collect(), active };
-            tch::no_grad(|| rule.update(&network.parameters, &gradients, &at(step as u64)))
-                .unwrap();
-            for (parameter, (now, old)) in
-                network.parameters.iter().zip(state(&mut rule).iter().zip(&before))
-            {
+            tch::no_grad(|| rule.update(all, &gradients, &at(step as u64))).unwrap();
+            let after = state(&mut rule);
+            for (parameter, (now, old)) in all.iter().zip(after.iter().zip(&before)) {
                 let frozen = parameter.layer < first;
                 assert_eq!([now[0] == old[0], now[1] == old[1]], [frozen; 2], "{}", parameter.name);
             }

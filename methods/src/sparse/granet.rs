@@ -32,16 +32,13 @@
 //!   all, as the fact `mask_events` (step, density, weights come alive) shows.
 //! - The code picks its model on the test set. Under AdamW only the first moment is masked.
 
-use lab::LabError;
 use lab::method::Method;
 use lab::network::{Network, Parameter};
-use lab::offers;
 use lab::optim::base::BaseSettings;
 use lab::recipe::Recipe;
 use lab::seat::{Batch, Constraint, Facts, Gradients, Optimizer, StepInfo};
-use lab::sparsity::densities::erdos_renyi_kernel;
-use lab::sparsity::masks::Masks;
-use lab::sparsity::{shapes, surgery};
+use lab::sparsity::{densities::erdos_renyi_kernel, masks::Masks, shapes, surgery};
+use lab::{LabError, offers};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::{Range, SettingError, Values};
 use ledger::streams::Streams;
@@ -207,9 +204,9 @@ mod tests {
     use super::*;
     use lab::models::mlp;
     use lab::optim::sgd::{Sgd, SgdSettings};
-    use lab::sparsity::count;
-    use lab::trial;
+    use lab::{sparsity::count, trial};
     use tch::{Device, Kind, Tensor};
+    use training::trial::train;
 
     fn small_mlp() -> Network {
         mlp::mlp(&[16, 32, 4], &trial::streams(), Device::Cpu).unwrap()
@@ -267,7 +264,7 @@ mod tests {
         for mode in ["granet", "gradual-magnitude"] {
             let with = [("mode", mode.into()), ("interval", 4.into()), ("batch_size", 32.into())];
             let with = trial::with(with);
-            let facts = training::trial::train(&METHOD, &with, small_mlp(), &[16], 10).unwrap().1;
+            let facts = train(&METHOD, &with, small_mlp(), &[16], 10).unwrap().1;
             let events = facts["mask_events"].as_array().unwrap();
             let trajectory: Vec<_> = events.iter().map(|e| e[1].as_f64().unwrap()).collect();
             assert!(trajectory.is_sorted_by(|a, b| a >= b));
@@ -283,11 +280,7 @@ mod tests {
         let plain = trial::with([("batch_size", 32.into()), ("schedule", schedule)]);
         let run = |id: &str, values: &_| {
             let method = crate::find(id).unwrap().method;
-            training::trial::train(method, values, small_mlp(), &[16], 10)
-                .unwrap()
-                .0
-                .digest()
-                .unwrap()
+            train(method, values, small_mlp(), &[16], 10).unwrap().0.digest().unwrap()
         };
         let dense = run("sgd", &plain);
         for mode in ["granet", "gradual-magnitude", "static"] {
@@ -302,7 +295,6 @@ mod tests {
     #[test]
     fn a_final_density_above_the_first_is_refused() {
         let refused = resolve(&trial::with([("init_density", 0.05.into())]));
-        let message = refused.unwrap_err().to_string();
-        assert!(message.contains("is 0.1, above \"init_density\", 0.05"), "{message}");
+        assert!(refused.unwrap_err().to_string().contains("is 0.1, above \"init_density\", 0.05"));
     }
 }

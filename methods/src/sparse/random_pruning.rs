@@ -35,16 +35,14 @@
 //! - The code prunes and regrows every 100 steps unless `--fix` is given; the paper's method, and
 //!   this file, is the fixed mask.
 
-use lab::LabError;
-use lab::init;
 use lab::method::Method;
 use lab::network::{Network, Parameter, Role};
-use lab::offers;
 use lab::optim::base::BaseSettings;
 use lab::recipe::Recipe;
 use lab::seat::{Batch, Constraint, Facts, Gradients, Optimizer, StepInfo};
 use lab::sparsity::masks::Masks;
 use lab::sparsity::{self, SparsityError, densities};
+use lab::{LabError, init, offers};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::Range;
 use ledger::streams::Streams;
@@ -232,6 +230,7 @@ mod tests {
     use lab::models::{cnn, mlp};
     use lab::{network, trial};
     use tch::Device;
+    use training::trial::train;
 
     #[test]
     fn realised_weights_lie_within_four_standard_deviations() {
@@ -254,8 +253,7 @@ mod tests {
         let digest_after = |epochs| {
             let with = [("density", 0.2.into()), ("batch_size", 32.into()), ("lr", 0.05.into())];
             let (trained, facts) =
-                training::trial::train(&METHOD, &trial::with(with), small_mlp(), &[16], epochs)
-                    .unwrap();
+                train(&METHOD, &trial::with(with), small_mlp(), &[16], epochs).unwrap();
             let weights = sparsity::weights(&trained.parameters);
             let values = weights.flat_map(|(_, weight)| network::values(&weight.tensor).unwrap());
             let alive = values.filter(|value| *value != 0.0).count() as f64;
@@ -279,8 +277,7 @@ mod tests {
             values
         };
         let sgd = crate::find("sgd").unwrap().method;
-        let run =
-            |method, values: &_| training::trial::train(method, values, small_cnn(), &[8, 8, 1], 4);
+        let run = |method, values: &_| train(method, values, small_cnn(), &[8, 8, 1], 4);
         let dense = run(sgd, &with(&[])).unwrap().0.digest().unwrap();
         for distribution in ["uniform", "uniform-plus", "er", "erk", "erk-plus", "snip"] {
             let values = with(&[("density", 1.into()), ("distribution", distribution.into())]);
