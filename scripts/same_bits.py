@@ -15,7 +15,8 @@ import sys
 
 # What differs between two builds, machines or moments, wherever it stands in a document.
 APART = {
-    "cell", "environment", "clocks", "config_hash", "commitment", "chain", "index", "suite_digest",
+    # A cell that two suites share names the one that ran first.
+    "suite", "cell", "environment", "clocks", "config_hash", "commitment", "chain", "index", "suite_digest",
     "train_seconds", "warnings", "isotonic", "first", "held3", "diverged_at",
 }
 # Facts that are measured times.
