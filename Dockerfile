@@ -14,7 +14,7 @@ COPY scripts/setup.py scripts/
 RUN python3 scripts/setup.py cpu
 COPY . .
 RUN python3 scripts/setup.py cpu \
-    && cargo build --locked --profile dist --bins \
+    && cargo build --locked --profile dist --features parquet --bins \
     && python3 scripts/install.py --profile dist --prefix /opt/palimpsest
 
 FROM debian:bookworm-slim

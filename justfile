@@ -57,10 +57,10 @@ test *ARGS: _ready
     python3 scripts/test_install.py
     python3 scripts/test_dev.py
     @if nextest=$(python3 scripts/setup.py nextest); then \
-        set -x; "$nextest" nextest run --workspace "$@"; \
+        set -x; "$nextest" nextest run --workspace --features parquet "$@"; \
     else \
         echo "using cargo test: no budget per test is held" >&2; \
-        set -x; cargo test --workspace --lib --bins --tests "$@"; \
+        set -x; cargo test --workspace --features parquet --lib --bins --tests "$@"; \
     fi
 
 # run the tests in the file of method NAME, and those that every method must pass on it
@@ -80,7 +80,7 @@ check: _ready
     cargo fmt --all --check
     # Method and workload files come in through build.rs, where `cargo fmt` does not see them.
     @find methods/src harness/workloads/src -mindepth 2 -name '*.rs' -exec rustfmt --edition 2024 --check {} +
-    cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy --workspace --features parquet --all-targets -- -D warnings
     @if command -v hadolint >/dev/null 2>&1; then hadolint Dockerfile; fi
 
 # format everything
@@ -88,9 +88,10 @@ fmt:
     cargo fmt --all
     @find methods/src harness/workloads/src -mindepth 2 -name '*.rs' -exec rustfmt --edition 2024 {} +
 
-# put both programs on PATH: into DIR/bin with --prefix DIR, else where `cargo install` does
+# put both programs on PATH, with all readers of files: into DIR/bin with --prefix DIR, else where `cargo install` does
 [no-exit-message]
-@install *ARGS: _ready _build
+@install *ARGS: _ready
+    cargo build --release --bins --features parquet
     python3 scripts/install.py "$@"
 
 # measure the hot paths with criterion; ARGS go to criterion

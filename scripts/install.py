@@ -53,7 +53,7 @@ def install(source: Path, folder: Path) -> None:
     """Copy both programs, or leave the folder as it was: they check that they are of one build."""
     for name in PROGRAMS:
         if not (source / name).is_file():
-            raise InstallError(f"{source / name} is missing", "cargo build --release --bins")
+            raise InstallError(f"{source / name} is missing", "cargo build --release --bins --features parquet")
     remedy = "choose a folder of yours with --prefix DIR (the programs go to DIR/bin)"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,15 @@ fn main() {
     loops("base", &[]);
 }
 
+/// As one file: reading libtorch's headers is most of the work.
 fn kernels(libtorch: &Path) {
+    let out = std::env::var_os("OUT_DIR").map(PathBuf::from).unwrap_or_default();
+    let whole = out.join("all_kernels.cpp");
+    let text = "#include \"kernels.cpp\"\n#include \"kernels/gpt.cpp\"\n";
+    if let Err(error) = std::fs::write(&whole, text) {
+        println!("cargo:error={}: {error}", whole.display());
+        std::process::exit(1);
+    }
     cc::Build::new()
         .cpp(true)
         .std("c++17")
@@ -29,8 +37,8 @@ fn kernels(libtorch: &Path) {
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
         .include(libtorch.join("include"))
         .include(libtorch.join("include/torch/csrc/api/include"))
-        .file("src/kernels.cpp")
-        .file("src/kernels/gpt.cpp")
+        .include("src")
+        .file(whole)
         .compile("palimpsest_kernels");
 }
 

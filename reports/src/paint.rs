@@ -89,23 +89,35 @@ pub(crate) fn png(figure: &Figure) -> Result<Vec<u8>, ReportError> {
     Ok(bytes)
 }
 
-/// Means over squares of `SMOOTH` by `SMOOTH` pixels of an RGB image.
+/// Means over squares of `SMOOTH` by `SMOOTH` pixels of an RGB image. Plain loops: everyday builds do not optimise
+/// this crate, where chains of iterators over every byte would take seconds.
 fn shrink(fine: &[u8], width: usize, height: usize) -> Vec<u8> {
     let fine_row = width * SMOOTH * 3;
-    let mut pixels = Vec::with_capacity(width * height * 3);
-    for band in fine.chunks_exact(fine_row * SMOOTH).take(height) {
-        let mut sums = vec![0u32; width * 3];
+    let count = (SMOOTH * SMOOTH) as u32;
+    let mut pixels = vec![0; width * height * 3];
+    let mut sums = vec![0u32; fine_row];
+    for (y, band) in fine.chunks_exact(fine_row * SMOOTH).take(height).enumerate() {
+        sums.fill(0);
         for row in band.chunks_exact(fine_row) {
-            for (square, sum) in row.chunks_exact(3 * SMOOTH).zip(sums.chunks_exact_mut(3)) {
-                for pixel in square.chunks_exact(3) {
-                    for (channel, value) in sum.iter_mut().zip(pixel) {
-                        *channel += u32::from(*value);
-                    }
-                }
+            let mut at = 0;
+            while at < fine_row {
+                sums[at] += row[at] as u32;
+                at += 1;
             }
         }
-        let count = (SMOOTH * SMOOTH) as u32;
-        pixels.extend(sums.iter().map(|sum| ((sum + count / 2) / count) as u8));
+        let means = &mut pixels[y * width * 3..(y + 1) * width * 3];
+        let mut at = 0;
+        while at < width * 3 {
+            let first = at / 3 * 3 * SMOOTH + at % 3;
+            let mut sum = count / 2;
+            let mut step = 0;
+            while step < SMOOTH {
+                sum += sums[first + 3 * step];
+                step += 1;
+            }
+            means[at] = (sum / count) as u8;
+            at += 1;
+        }
     }
     pixels
 }

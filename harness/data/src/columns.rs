@@ -10,6 +10,7 @@ mod csv;
 mod error;
 mod npy;
 mod order;
+#[cfg(feature = "parquet")]
 mod parquet;
 
 use std::fmt;
@@ -22,7 +23,14 @@ pub use array::{Array, shape_text};
 pub use error::ColumnError;
 pub use npy::{Element, write_npy, write_npy_table};
 pub use order::order_ids;
-pub use parquet::PARSER_THREAD;
+
+/// First and last bytes of every Parquet file.
+const PARQUET_MAGIC: &[u8] = b"PAR1";
+
+/// Name of the thread that parses a Parquet file. The parser panics on some damaged files, such as
+/// a page that needs a dictionary which is not there; a panic on this thread is told as an error of
+/// the file, and a panic hook need not report it.
+pub const PARSER_THREAD: &str = "parquet parser";
 
 /// Where a column lies: `FILE`, or `FILE:COLUMN` for CSV and Parquet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,10 +116,15 @@ pub fn numbers(source: &ColumnSource) -> Result<Column, ColumnError> {
             let rows = values.len();
             (values, rows, None)
         }
+        #[cfg(feature = "parquet")]
         Kind::Parquet => {
             let values = parquet::read(path, file, column)?;
             let rows = values.len();
             (values, rows, None)
+        }
+        #[cfg(not(feature = "parquet"))]
+        Kind::Parquet => {
+            return Err(ColumnError::NoParquet { path: path.clone() });
         }
     };
     Ok(Column { source: source.clone(), values, rows, columns })
@@ -161,7 +174,7 @@ fn kind(path: &Path, magic: &[u8], length: u64) -> Result<Kind, ColumnError> {
     if magic.starts_with(npy::MAGIC) {
         return Ok(Kind::Npy);
     }
-    if magic.starts_with(parquet::MAGIC) {
+    if magic.starts_with(PARQUET_MAGIC) {
         return Ok(Kind::Parquet);
     }
     let other =

@@ -6,6 +6,7 @@ pub mod gpt;
 use std::ffi::{CStr, c_char};
 
 use tch::{TchError, Tensor};
+use torch_glue as _;
 use torch_sys::C_tensor;
 
 #[expect(unsafe_code, reason = "declarations of the functions in kernels.cpp")]

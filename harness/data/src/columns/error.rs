@@ -30,6 +30,16 @@ pub enum ColumnError {
         /// What to do about it.
         remedy: &'static str,
     },
+    /// Parquet readers are not in everyday builds: they take most of a minute.
+    #[error(
+        "{}: this build reads no Parquet; build with `--features parquet`, as `just install` does, \
+         or save the numbers as .npy or .csv",
+        .path.display()
+    )]
+    NoParquet {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file breaks the rules of its own format.
     #[error("{}: not a readable {format} file: {problem}; {remedy}", .path.display())]
     Malformed {

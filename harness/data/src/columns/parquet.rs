@@ -11,17 +11,10 @@ use ::parquet::file::reader::{FileReader as _, SerializedFileReader};
 use ::parquet::schema::types::ColumnDescriptor;
 
 use super::csv::nearest;
-use super::{ColumnError, Values, named};
+use super::{ColumnError, PARSER_THREAD, Values, named};
 
-/// First and last bytes of every Parquet file.
-pub(super) const MAGIC: &[u8] = b"PAR1";
 /// Rows decoded at a time.
 const BATCH: usize = 1 << 16;
-
-/// Name of the thread that parses a Parquet file. The parser panics on some damaged files, such as
-/// a page that needs a dictionary which is not there; a panic on this thread is told as an error of
-/// the file, and a panic hook need not report it.
-pub const PARSER_THREAD: &str = "parquet parser";
 
 /// The numbers of a column; without a name, of the only one.
 pub(super) fn read(path: &Path, file: File, column: Option<&str>) -> Result<Values, ColumnError> {

@@ -3,11 +3,10 @@
 
 use std::fs;
 
-use ::parquet::basic::{Compression, ZstdLevel};
 use rand_core::Rng as _;
 use rand_pcg::Pcg64;
 
-use super::{npy, npy_of, parquet_file};
+use super::{npy, npy_of};
 use crate::columns::*;
 
 /// Mutations of each seed file in every test run; `PALIMPSEST_FUZZ` asks for another number.
@@ -47,7 +46,7 @@ fn mutate(rng: &mut Pcg64, seed: &[u8]) -> Vec<u8> {
 
 /// Reads mutations of the seed under `name`: one test per seed, so that none takes longer than a
 /// test may.
-fn survive(name: &str, columns: &[Option<&str>], stream: u128, seed: &[u8]) {
+pub(super) fn survive(name: &str, columns: &[Option<&str>], stream: u128, seed: &[u8]) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
     let mut rng = Pcg64::new(20_251_022, stream);
@@ -98,23 +97,4 @@ fn mutated_files_with_tabs_never_panic() {
 #[test]
 fn mutated_files_without_a_header_never_panic() {
     survive("a.csv", &CSV, 9, b"17\n18\n19\n");
-}
-
-const PARQUET: [Option<&str>; 6] =
-    [Some("id"), Some("loss"), Some("single"), Some("hit"), Some("small"), None];
-
-#[test]
-fn mutated_parquet_files_never_panic() {
-    survive("a.parquet", &PARQUET, 7, &parquet_file(Compression::UNCOMPRESSED, false));
-}
-
-#[test]
-fn mutated_parquet_files_with_snappy_never_panic() {
-    survive("a.parquet", &PARQUET, 8, &parquet_file(Compression::SNAPPY, true));
-}
-
-#[test]
-fn mutated_parquet_files_with_zstd_never_panic() {
-    let seed = parquet_file(Compression::ZSTD(ZstdLevel::default()), true);
-    survive("a.parquet", &PARQUET, 9, &seed);
 }
