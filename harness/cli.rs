@@ -1,5 +1,6 @@
 //! The command line: one file per verb, with its options and, where it needs no tensor, what it does.
 
+pub mod claims;
 pub mod commit;
 pub mod compare;
 pub mod completions;
@@ -80,6 +81,9 @@ pub enum Reading {
     Explain(explain::Args),
     /// Draw figures, page and tables of a suite's last run
     Report(report::Args),
+    /// Keep the register of what claims came to, and find what changed in silence
+    #[command(subcommand)]
+    Claims(claims::Claims),
     /// Compare two runs, or two suite runs, side by side
     Compare(compare::Args),
     /// Recompute all that a run says of itself; exit 1 on any mismatch
@@ -115,6 +119,7 @@ impl Reading {
             Self::List(args) => list::run(args, rows),
             Self::Explain(args) => explain::run(args, &rows()?),
             Self::Report(args) => report::run(args),
+            Self::Claims(claims) => claims.run(),
             Self::Compare(args) => compare::run(args),
             Self::Verify(args) => verify::run(args),
             Self::Prove(args) => prove::run(args),

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::{Bench, root};
+use crate::support::{Bench, Output, output, root};
 
 /// Rust files below a folder of the checkout, sorted, without tests, benches and examples.
 pub fn sources_below(folder: &str) -> Vec<PathBuf> {
@@ -191,4 +191,26 @@ fn the_template_of_suites_plans() {
     let plan = Bench::new().run(&["plan", path.to_str().unwrap(), "--json"]).ends(0).json();
     assert_eq!(plan["suite"], "my-question");
     assert!(!plan["cells"].as_array().unwrap().is_empty());
+}
+
+/// The program in the root of this checkout.
+fn here(arguments: &[&str]) -> Output {
+    let mut command = Bench::new().command(arguments);
+    command.current_dir(root());
+    output(command)
+}
+
+#[test]
+fn nothing_that_was_judged_changes_in_silence() {
+    let told = here(&["claims", "check"]).ends(0).stdout;
+    assert!(told.contains("suites are as they were judged"), "{told}");
+}
+
+#[test]
+fn the_page_of_claims_is_that_of_the_registers() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("claims.md");
+    here(&["claims", "page", "--out", out.to_str().unwrap()]).ends(0);
+    let committed = fs::read_to_string(root().join("docs/claims.md")).unwrap();
+    assert_eq!(fs::read_to_string(out).unwrap(), committed, "run `palimpsest claims page`");
 }

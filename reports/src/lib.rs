@@ -22,6 +22,7 @@ pub mod order_estimates;
 mod output;
 mod paint;
 pub mod provenance;
+pub mod register;
 pub mod regress;
 mod series;
 mod text;

@@ -7,6 +7,7 @@
 pub mod evidence;
 pub mod history;
 pub mod plan;
+pub mod register;
 pub mod regress;
 pub mod rule_file;
 pub mod suite;

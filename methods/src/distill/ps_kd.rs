@@ -205,6 +205,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_remembered_is_the_softmax_of_the_logits_given() {
+        let mut objective = objective(0.8);
+        objective.remember(&batch([0, 1, 2], [2, 0, 1]), &logits()).unwrap();
+        let table = values(&objective.table).unwrap();
+        let row = [0.5_f32, -1.0, 2.0].map(f32::exp);
+        let sum: f32 = row.iter().sum();
+        for (kept, power) in table.iter().zip(row) {
+            assert!((kept - power / sum).abs() < 1e-6, "{table:?}");
+        }
+    }
+
+    #[test]
     fn targets_are_distributions_that_keep_most_weight_on_the_label() {
         let mut objective = objective(0.8);
         let batch = batch([0, 1, 2], [2, 0, 1]);

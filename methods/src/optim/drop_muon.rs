@@ -16,12 +16,15 @@
 //!
 //! ## Sources
 //! Gruntkowska, Maziane, Qu, Richtárik, arXiv:2510.02239; no official code found. The update is as
-//! a third party recorded it (junaidaliop/zij, docs/math/dropmuon.md), consistent with the reviews.
+//! a third party recorded it (junaidaliop/zij, docs/math/dropmuon.md), consistent with the reviews;
+//! `epoch-shift` is of another third party's code (a class `DropMuon` with `alpha=0.5`).
 //!
 //! ## Differences
 //! - The paper writes β for the share of the *gradient*: its β = 0.05 is `momentum` 0.95 here.
 //! - The paper's step is `‖M‖_*·UVᵀ` or a radius times `UVᵀ`; here the latter by Newton–Schulz, as Muon.
-//! - `epoch-shift` and its α are the third party's; the paper's formula is not verified.
+//! - The recorded rule steps along M; by default (`nesterov`) here along G + β(M − G).
+//! - `epoch-shift` and its α are a third party's; the paper's formula is not verified, and a review of
+//!   the paper says that updating deeper layers more often is worse, which it does late in a run.
 //! - Biases and, by settings, head and first convolution follow AdamW, dropped with their layer.
 //! - Assumed: batch size, schedule, and all settings of Muon.
 
@@ -60,7 +63,7 @@ settings! {
         /// How the cut-off is drawn.
         cutoff: Cutoff = Cutoff::Uniform, from "paper, CNN experiments";
         /// α, sharpness of `epoch-shift`; otherwise unused.
-        shift: f64 = 0.5, range Range::of(0.0..=20.0), from "third-party implementation (junaidaliop/zij); paper not verified";
+        shift: f64 = 0.5, range Range::of(0.0..=20.0), from "a third party's implementation; paper not verified";
         use muon: MuonSettings;
     }
 }

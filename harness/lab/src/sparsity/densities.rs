@@ -146,6 +146,8 @@ mod tests {
                 assert!(densities.iter().all(|density| (0.0..=1.0).contains(density)));
                 assert!((overall(&shapes, &densities) - density).abs() < 1e-9, "{densities:?}");
             }
+            let plus = erdos_renyi_kernel_plus(&shapes, density, density.max(0.5)).unwrap();
+            assert_eq!(plus[3], density.max(0.5), "the head keeps its own density");
         }
     }
 

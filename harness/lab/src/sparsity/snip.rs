@@ -83,6 +83,32 @@ mod tests {
     }
 
     #[test]
+    fn a_score_is_the_weight_times_its_gradient_after_the_weights_are_drawn_anew() {
+        let shape = Shape { channels: 1, side: 8, widths: [2, 4, 4], classes: 4, norm: true };
+        let network = cnn(shape, &trial::streams(), tch::Device::Cpu).unwrap();
+        let probe = trial::batch(&[8, 8, 1]).unwrap();
+        let before: Vec<Tensor> =
+            weights(&network.parameters).map(|(_, one)| one.tensor.copy()).collect();
+        let mut stream = trial::streams().generator("method");
+        let scores = scores(&network, &mut stream, &probe).unwrap();
+        let now: Vec<Tensor> =
+            weights(&network.parameters).map(|(_, one)| one.tensor.shallow_clone()).collect();
+        assert!(now.iter().zip(&before).all(|(now, before)| now.ne_tensor(before).any().double_value(&[]) == 1.0));
+        // The slope of the loss along a direction is the sum of gradient times direction: along the
+        // weights themselves, of each tensor, it is the signed sum of what the scores are made of.
+        let loss = || {
+            let logits = network.forward(&probe.inputs, true).unwrap();
+            logits.cross_entropy_for_logits(&probe.labels)
+        };
+        let gradients = Tensor::run_backward(&[&loss()], &now, false, false);
+        for ((score, weight), gradient) in scores.iter().zip(&now).zip(&gradients) {
+            let by_hand = (weight.detach() * gradient).abs();
+            assert!((score - by_hand).abs().max().double_value(&[]) < 1e-7);
+            assert!((score - gradient.abs()).abs().max().double_value(&[]) > 1e-4);
+        }
+    }
+
+    #[test]
     fn scoring_leaves_weights_and_running_statistics_bit_for_bit() {
         let shape = Shape { channels: 1, side: 8, widths: [2, 4, 4], classes: 4, norm: true };
         let mut network = cnn(shape, &trial::streams(), tch::Device::Cpu).unwrap();

@@ -1,0 +1,151 @@
+//! Entries of a register: how they are made, and where a suite and its register differ.
+
+use super::definition::{Definition, differences};
+use super::{Change, Entry, Judged, RULE, Register, RegisterError, Version};
+use crate::suite::{CompareBy, Suite};
+use crate::summary::{Analysis, ClaimOutcome};
+use ledger::digest::Digest;
+
+/// The last definition of each claim of a suite, as written.
+fn definitions(suite: &Suite) -> Vec<Definition> {
+    suite.claims.iter().map(|claim| Definition::of(suite, claim)).collect()
+}
+
+impl Entry {
+    fn last(&self) -> Option<&Version> {
+        self.versions.last()
+    }
+
+    fn was_judged(&self) -> bool {
+        self.versions.iter().any(|version| !version.verdicts.is_empty())
+    }
+}
+
+/// Where a suite and its register differ in something that was judged; each with the claim's id.
+#[must_use]
+pub fn check(register: &Register, suite: &Suite) -> Vec<String> {
+    let now = definitions(suite);
+    let mut found = Vec::new();
+    for entry in register.claims.iter().filter(|entry| entry.was_judged()) {
+        let id = &entry.id;
+        match (now.iter().find(|one| one.id == *id), &entry.withdrawn) {
+            (None, None) => found.push(format!("{id}: it was judged, and is no longer in the suite")),
+            (Some(_), Some(change)) => {
+                found.push(format!("{id}: it was withdrawn on {}, and is in the suite", change.date));
+            }
+            (Some(definition), None) => {
+                let changes = entry.last().filter(|last| last.digest != definition.digest);
+                let changes = changes.map(|last| differences(&last.definition, &definition.value));
+                found.extend(changes.into_iter().flatten().map(|change| format!("{id}: {change}")));
+            }
+            (None, Some(_)) => {}
+        }
+    }
+    found
+}
+
+/// Adds the verdicts of an analysis, and what changed since the last ones, which needs a reason where
+/// it had been judged. `text` is the suite's, `today` the day of the newest run.
+///
+/// # Errors
+/// When the analysis is of another text of the suite, or a change has no reason.
+pub fn record(
+    register: &mut Register,
+    suite: &Suite,
+    text: &str,
+    analysis: &Analysis,
+    today: &str,
+    because: Option<(&str, bool)>,
+) -> Result<usize, RegisterError> {
+    if Digest::of(text.as_bytes()).to_string() != analysis.suite_digest {
+        return Err(RegisterError::Stale { suite: suite.suite.clone() });
+    }
+    let changes = check(register, suite);
+    let Some((why, results_seen)) = because.or(changes.is_empty().then_some(("", true))) else {
+        return Err(RegisterError::Unexplained { changes });
+    };
+    let change = |what| Change { date: today.to_owned(), what, why: why.to_owned(), results_seen };
+    let now = definitions(suite);
+    for entry in register.claims.iter_mut().filter(|entry| entry.was_judged()) {
+        if entry.withdrawn.is_none() && !now.iter().any(|one| one.id == entry.id) {
+            entry.withdrawn = Some(change(vec!["taken out of the suite".to_owned()]));
+        }
+    }
+    let mut added = 0;
+    for definition in now {
+        let entry = entry_of(register, &definition, &change);
+        let Some(version) = entry.versions.last_mut() else { continue };
+        for outcome in analysis.claims.iter().filter(|outcome| outcome.id == definition.id) {
+            let judged = judged(outcome, analysis, today);
+            let last = version.verdicts.iter().rev().find(|one| one.workload == judged.workload);
+            if !last.is_some_and(|last| last.repeats(&judged)) {
+                version.verdicts.push(judged);
+                added += 1;
+            }
+        }
+    }
+    Ok(added)
+}
+
+/// The claim's entry, whose last version is `definition`.
+fn entry_of<'r>(
+    register: &'r mut Register,
+    definition: &Definition,
+    change: &dyn Fn(Vec<String>) -> Change,
+) -> &'r mut Entry {
+    let fresh = |change| Version {
+        digest: definition.digest.clone(),
+        definition: definition.value.clone(),
+        change,
+        verdicts: Vec::new(),
+    };
+    let at = register.claims.iter().position(|entry| entry.id == definition.id);
+    let at = at.unwrap_or_else(|| {
+        let versions = vec![fresh(None)];
+        register.claims.push(Entry { id: definition.id.clone(), versions, withdrawn: None });
+        register.claims.len() - 1
+    });
+    let entry = &mut register.claims[at];
+    let mut what = Vec::new();
+    if entry.withdrawn.take().is_some() {
+        what.push("put back into the suite".to_owned());
+    }
+    if let Some(last) = entry.versions.last_mut() {
+        what.extend(differences(&last.definition, &definition.value));
+        if last.verdicts.is_empty() {
+            // Never judged: it may still change.
+            *last = fresh(last.change.take());
+        } else if !what.is_empty() {
+            let change = change(what);
+            entry.versions.push(fresh(Some(change)));
+        }
+    }
+    entry
+}
+
+fn judged(outcome: &ClaimOutcome, analysis: &Analysis, today: &str) -> Judged {
+    let told = |name: &str| {
+        let found = analysis.environment.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.clone()).unwrap_or_default()
+    };
+    let scale = match outcome.scale {
+        CompareBy::Ratio => "ratio",
+        CompareBy::Difference => "difference",
+    };
+    let interval = outcome.interval.as_ref();
+    Judged {
+        date: today.to_owned(),
+        workload: outcome.workload.clone(),
+        seeds: outcome.n,
+        scale: scale.to_owned(),
+        effect: outcome.effect,
+        low: interval.map(|interval| interval.low),
+        high: interval.map(|interval| interval.high),
+        verdict: outcome.verdict.to_string(),
+        reason: outcome.reason.clone(),
+        rule: RULE.to_owned(),
+        program: told("commit"),
+        machine: told("CPU"),
+        command: told("command"),
+    }
+}

@@ -1,0 +1,141 @@
+use serde_json::json;
+
+use super::*;
+use crate::suite::{Suite, parse};
+use crate::summary::Analysis;
+use ledger::digest::Digest;
+
+const SUITE: &str = "suite: small
+question: Is a sooner than b?
+workloads: [{ workload: blobs-cnn, epochs: 2, target: { value: 0.9, origin: assumed } }]
+seeds: 3
+arms:
+  - { method: sgd, as: a, with: { lr: 0.1 } }
+  - { method: sgd, as: b, with: { lr: 0.2 } }
+  - { method: adamw, as: c }
+claims:
+  - { id: sooner, statement: a is sooner, paper: { number: 2×, source: here }, arm: a, baseline: b, compare: time-to-target, at_least: 1.1 }
+";
+
+fn suite(text: &str) -> Suite {
+    parse("small.yaml", text).unwrap()
+}
+
+fn analysis(text: &str, verdict: &str) -> Analysis {
+    let claim = json!({
+        "id": "sooner", "statement": "a is sooner", "paper_number": "2×", "paper_source": "here",
+        "workload": "blobs-cnn", "arm": "a", "baseline": "b", "metric": "time-to-target", "scale": "ratio",
+        "smallest_effect": 1.1, "effect": 1.3, "interval": {"low": 1.2, "high": 1.4, "level": 0.95},
+        "p_sign_flip": 0.25, "n": 3, "verdict": verdict, "reason": "",
+    });
+    let analysis = json!({
+        "version": 1, "suite": "small", "question": "", "workloads": [], "claims": [claim], "runs": [],
+        "suite_digest": Digest::of(text.as_bytes()).to_string(), "environment": [["commit", "abc"]], "warnings": [],
+    });
+    serde_json::from_value(analysis).unwrap()
+}
+
+fn recorded(text: &str) -> Register {
+    let mut register = Register::new("small");
+    record(&mut register, &suite(text), text, &analysis(text, "reproduced"), "2026-11-28", None).unwrap();
+    register
+}
+
+#[test]
+fn what_was_judged_and_stands_is_no_difference() {
+    let register = recorded(SUITE);
+    assert_eq!(register.claims[0].versions[0].verdicts.len(), 1);
+    assert!(check(&register, &suite(SUITE)).is_empty());
+    // The verdict that is expected, another arm, a comment: none of them is what was judged.
+    let other = SUITE.replace("at_least: 1.1", "at_least: 1.1, expect: inconclusive");
+    let other = format!("# new\n{}", other.replace("method: adamw, as: c", "method: muon, as: c"));
+    assert!(check(&register, &suite(&other)).is_empty());
+}
+
+#[test]
+fn every_change_of_what_was_judged_is_named() {
+    let register = recorded(SUITE);
+    let cases = [
+        SUITE.replace("value: 0.9", "value: 0.88"),
+        SUITE.replace("at_least: 1.1", "at_least: 1.05"),
+        SUITE.replace("epochs: 2", "epochs: 3"),
+        SUITE.replace("lr: 0.2", "lr: 0.3"),
+        SUITE.replace("seeds: 3", "seeds: 4"),
+        SUITE.replace("statement: a is sooner", "statement: a is a bit sooner"),
+        SUITE.split("claims:").next().unwrap().to_owned(),
+    ];
+    let found: Vec<String> =
+        cases.iter().map(|text| check(&register, &suite(text)).join(", ")).collect();
+    insta::assert_snapshot!(found.join("\n"), @r#"
+    sooner: workloads.blobs-cnn.target.value: 0.9 → 0.88
+    sooner: claim.at_least: 1.1 → 1.05
+    sooner: workloads.blobs-cnn.epochs: 2.0 → 3.0
+    sooner: arms.b.with.lr: 0.2 → 0.3
+    sooner: seeds: [0,1,2] → [0,1,2,3]
+    sooner: claim.statement: "a is sooner" → "a is a bit sooner"
+    sooner: it was judged, and is no longer in the suite
+    "#);
+}
+
+#[test]
+fn a_change_needs_a_reason_and_keeps_what_was_there() {
+    let mut register = recorded(SUITE);
+    let lower = SUITE.replace("value: 0.9", "value: 0.88");
+    let found = analysis(&lower, "inconclusive");
+    let refused = record(&mut register, &suite(&lower), &lower, &found, "2026-11-29", None);
+    assert!(matches!(refused, Err(RegisterError::Unexplained { .. })));
+    assert_eq!(register, recorded(SUITE));
+    let because = Some(("no arm got there", true));
+    record(&mut register, &suite(&lower), &lower, &found, "2026-11-29", because).unwrap();
+    let versions = &register.claims[0].versions;
+    assert_eq!(versions.len(), 2);
+    assert_eq!(versions[0].verdicts[0].verdict, "reproduced");
+    let change = versions[1].change.as_ref().unwrap();
+    assert!(change.results_seen && change.what[0].contains("0.9 → 0.88"));
+}
+
+#[test]
+fn a_claim_that_leaves_stays_as_withdrawn_and_can_come_back() {
+    let mut register = recorded(SUITE);
+    let without = SUITE.split("claims:").next().unwrap().to_owned();
+    let mut none = analysis(&without, "reproduced");
+    none.claims.clear();
+    let because = Some(("another suite asks it", false));
+    record(&mut register, &suite(&without), &without, &none, "2026-11-29", because).unwrap();
+    assert_eq!(register.claims[0].withdrawn.as_ref().unwrap().date, "2026-11-29");
+    assert!(check(&register, &suite(&without)).is_empty());
+    assert_eq!(check(&register, &suite(SUITE)).len(), 1);
+    let again = analysis(SUITE, "reproduced");
+    record(&mut register, &suite(SUITE), SUITE, &again, "2026-11-30", because).unwrap();
+    assert_eq!(register.claims[0].versions.len(), 2);
+    assert!(register.claims[0].withdrawn.is_none());
+}
+
+#[test]
+fn the_same_verdict_again_adds_nothing() {
+    let mut register = recorded(SUITE);
+    let found = analysis(SUITE, "reproduced");
+    let added = record(&mut register, &suite(SUITE), SUITE, &found, "2026-12-24", None).unwrap();
+    assert_eq!(added, 0);
+    assert_eq!(register, recorded(SUITE));
+}
+
+#[test]
+fn an_analysis_of_another_text_is_refused() {
+    let mut register = Register::new("small");
+    let found = analysis(&SUITE.replace("lr: 0.1", "lr: 0.4"), "reproduced");
+    let refused = record(&mut register, &suite(SUITE), SUITE, &found, "2026-11-28", None);
+    assert!(matches!(refused, Err(RegisterError::Stale { .. })));
+}
+
+#[test]
+fn a_register_edited_by_hand_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("small.claims.json");
+    recorded(SUITE).write(&path).unwrap();
+    assert_eq!(Register::read(&path, "small").unwrap(), recorded(SUITE));
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("\"value\": 0.9", "\"value\": 0.8")).unwrap();
+    let refused = Register::read(&path, "small").unwrap_err().to_string();
+    assert!(refused.contains("a definition of \"sooner\" was edited by hand"), "{refused}");
+}

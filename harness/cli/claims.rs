@@ -1,0 +1,161 @@
+//! `palimpsest claims`
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use analysis::register::{self, Definition, Register, civil};
+use analysis::suite::Suite;
+use analysis::suite_run::SuiteRun;
+use analysis::summary::Analysis;
+use anyhow::{Context as _, bail};
+use ledger::record::writer::write_atomic;
+
+use super::suite_options::Places;
+use crate::evidence::StoreEvidence;
+use crate::exit::Exit;
+use crate::library;
+use crate::voice::{note, print_json, print_text};
+
+/// What `palimpsest claims` does.
+#[derive(Debug, clap::Subcommand)]
+pub enum Claims {
+    /// Write the verdicts of a suite's last run into its register, suites/<suite>.claims.json
+    Record(RecordArgs),
+    /// Print what the verdict on each claim of a suite hangs on, as JSON, with its digest
+    Show {
+        /// Name of a suite, or its YAML file
+        suite: String,
+    },
+    /// Find suites that differ from what was judged; exit 1 where one does
+    Check {
+        /// Suite files; all of suites/ when none is given
+        suites: Vec<PathBuf>,
+    },
+    /// Write the page of all verdicts from the registers in suites/
+    Page {
+        /// File to write
+        #[arg(long, value_name = "FILE", default_value = "docs/claims.md")]
+        out: PathBuf,
+    },
+}
+
+/// Options of `palimpsest claims record`.
+#[derive(Debug, clap::Args)]
+pub struct RecordArgs {
+    /// Name of a suite below suites/, or its YAML file
+    suite: String,
+    /// Why something that was judged has changed
+    #[arg(long, value_name = "WHY", requires = "seen")]
+    because: Option<String>,
+    /// The change was made with results at hand
+    #[arg(long, group = "seen", requires = "because")]
+    results_seen: bool,
+    /// The change was made before anybody saw results
+    #[arg(long, group = "seen", requires = "because")]
+    results_unseen: bool,
+    #[command(flatten)]
+    places: Places,
+}
+
+impl Claims {
+    /// Runs the verb.
+    ///
+    /// # Errors
+    /// With what was wrong and the way out.
+    pub fn run(&self) -> anyhow::Result<Exit> {
+        match self {
+            Self::Record(args) => record(args),
+            Self::Show { suite } => show(suite),
+            Self::Check { suites } => check(suites),
+            Self::Page { out } => page(out),
+        }
+    }
+}
+
+fn record(args: &RecordArgs) -> anyhow::Result<Exit> {
+    let found = library::suite(&args.suite)?;
+    let file = Path::new(&found.file);
+    if !file.is_file() {
+        bail!("{} is no file here: a register lies beside its suite", file.display());
+    }
+    let suite = analysis::suite::parse(&found.file, &found.text)?;
+    let store = args.places.store();
+    let suite_run = SuiteRun::load(&store, &suite.suite)?;
+    let analysis = Analysis::of(&suite_run, &store, &StoreEvidence { store: &store })?;
+    let times = suite_run.cells.iter().filter_map(|cell| store.record(&cell.cell).ok());
+    let newest = times.map(|record| record.environment.started_unix).max();
+    let today = civil(newest.with_context(|| format!("no run of \"{}\" is stored", suite.suite))?);
+    let path = Register::beside(file);
+    let mut register = Register::read(&path, &suite.suite)?;
+    let because = args.because.as_deref().map(|why| (why, args.results_seen));
+    let added =
+        register::record(&mut register, &suite, &found.text, &analysis, &today, because)?;
+    register.write(&path)?;
+    print_text(&format!("{added} verdicts added to {}\n", path.display()))?;
+    Ok(Exit::Fine)
+}
+
+fn show(suite: &str) -> anyhow::Result<Exit> {
+    let found = library::suite(suite)?;
+    let suite = analysis::suite::parse(&found.file, &found.text)?;
+    let definitions: Vec<Definition> =
+        suite.claims.iter().map(|claim| Definition::of(&suite, claim)).collect();
+    print_json(&definitions)?;
+    Ok(Exit::Fine)
+}
+
+fn check(suites: &[PathBuf]) -> anyhow::Result<Exit> {
+    let files = if suites.is_empty() { suite_files()? } else { suites.to_vec() };
+    let mut differences = 0;
+    for file in &files {
+        let (suite, register) = both(file)?;
+        for difference in register::check(&register, &suite) {
+            print_text(&format!("{}: {difference}\n", file.display()))?;
+            differences += 1;
+        }
+    }
+    if differences == 0 {
+        print_text(&format!("{} suites are as they were judged\n", files.len()))?;
+        return Ok(Exit::Fine);
+    }
+    note("run the suite, then `palimpsest claims record SUITE --because WHY --results-seen`");
+    Ok(Exit::CheckFailed)
+}
+
+fn page(out: &Path) -> anyhow::Result<Exit> {
+    let mut registers = Vec::new();
+    for file in suite_files()? {
+        let (_, register) = both(&file)?;
+        if !register.claims.is_empty() {
+            registers.push(register);
+        }
+    }
+    write_atomic(out, reports::register::page(&registers).as_bytes())?;
+    print_text(&format!("page: {}\n", out.display()))?;
+    Ok(Exit::Fine)
+}
+
+/// A suite and its register.
+fn both(file: &Path) -> anyhow::Result<(Suite, Register)> {
+    let shown = file.display().to_string();
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
+    let suite = analysis::suite::parse(&shown, &text)?;
+    let register = Register::read(&Register::beside(file), &suite.suite)?;
+    Ok((suite, register))
+}
+
+/// `suites/*.yaml` below the working folder, sorted.
+fn suite_files() -> anyhow::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir("suites").context("there is no folder suites here")?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        // `<name>.tuned.yaml` holds settings, not a suite.
+        if path.extension().is_some_and(|ending| ending == "yaml") && !stem.contains('.') {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
