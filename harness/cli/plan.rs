@@ -11,7 +11,7 @@ pub struct Args {
     /// Tell how many seeds and minutes each claim needs, from the spread of the suite's stored runs
     #[arg(long)]
     pub power: bool,
-    /// The true effect to plan for, on each claim's scale; by default its `at_least`
+    /// The true effect to plan for, on each claim's scale; by default the measured one
     #[arg(long, requires = "power", value_name = "X", allow_negative_numbers = true)]
     pub effect: Option<f64>,
     /// How surely the effect is to be shown
@@ -23,7 +23,7 @@ pub struct Args {
         allow_negative_numbers = true
     )]
     pub target_power: f64,
-    /// Plan also for every arm's speed-up over the baseline (1.1 times without --effect)
+    /// Plan also for every arm's speed-up over the baseline
     #[arg(long, requires = "power")]
     pub arms: bool,
     /// Print as JSON

@@ -15,9 +15,6 @@ use palimpsest::voice::{print_json, print_seeds_needed, warn};
 use crate::catalogue::catalogue;
 use crate::forecast::forecast;
 
-/// The speed-up that is planned for where no claim names one.
-const USUAL_SPEED_UP: f64 = 1.1;
-
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let plan = args.options.plan(&catalogue())?;
     let store = args.options.places.store();
@@ -89,7 +86,7 @@ fn speed_ups(plan: &Plan) -> anyhow::Result<Vec<ClaimUse>> {
         arm: arm.to_owned(),
         baseline: baseline.clone(),
         compare: RATIOS[0].to_owned(),
-        at_least: USUAL_SPEED_UP,
+        at_least: 1.0,
         kind: ClaimKind::Superior,
         workloads: Vec::new(),
         cannot_decide: None,
@@ -99,6 +96,8 @@ fn speed_ups(plan: &Plan) -> anyhow::Result<Vec<ClaimUse>> {
         floor: None,
         minus: None,
         expect: None,
+        control: None,
+        unequal: Vec::new(),
     };
     Ok(others.map(|arm| claim(&arm.label)).collect())
 }

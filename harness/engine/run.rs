@@ -175,12 +175,15 @@ fn judge(analysis: &Analysis) -> Exit {
     for entry in missed() {
         warn(&format!("order estimate {} misses a bar; the table tells which", entry.name));
     }
-    if analysis.claims.is_empty() && analysis.order_estimates.is_empty() {
-        warn("--strict has nothing to judge: the plan has no claims and no order estimates");
+    let nothing = analysis.claims.is_empty() && analysis.order_estimates.is_empty();
+    if nothing {
+        warn(
+            "--strict has nothing to judge: the plan has no claims and no order estimates; name a suite with claims, or leave out what takes their arms away",
+        );
     }
     if missed().next().is_some() || are(Standing::Broken).next().is_some() {
         Exit::CheckFailed
-    } else if are(Standing::Undecided).next().is_some() {
+    } else if nothing || are(Standing::Undecided).next().is_some() {
         Exit::NotJudged
     } else {
         Exit::Fine

@@ -32,6 +32,7 @@ pub fn suite_run(
         label: arm.label.clone(),
         method: arm.method.clone(),
         settings: arm.settings.clone(),
+        trials: None,
     });
     let cells = plan.cells.iter().zip(seeds).zip(reports).map(|((cell, seed), report)| RunCell {
         workload: cell.workload,

@@ -21,15 +21,16 @@ pub fn print_seeds_needed(plans: &[SeedsNeeded], wish: Wish) -> anyhow::Result<(
         "seeds",
         "careful",
         "minutes",
-        "reproduced",
+        "verdict",
+        "direction",
     ];
     print_table(header, plans.iter().map(row))?;
     print_text(&format!(
-        "\nseeds: enough for the 95 % interval to exclude no effect (of a non-inferiority claim: the margin, at no true difference)\n\
-         with probability {} if the true effect is as given and the spread between pairs (of log-ratios for ratios) as stored;\n\
+        "\nseeds: enough for the verdict to which the true effect leads (`reproduced` above `at_least`, `not reproduced` below), with\n\
+         probability {}, if the spread between pairs (of log-ratios for ratios) is as stored. The true effect is the measured one unless\n\
+         --effect names another (of a non-inferiority claim: no difference). One of just `at_least` leads to no verdict;\n\
          careful: should the spread be at its 80 % upper bound, with what the claim's cells take then: plan with this one;\n\
-         reproduced: enough for the verdict `reproduced`, which also asks the mean to reach `at_least`, if the measured effect is the\n\
-         true one. At a true effect of just `at_least` that verdict is a coin toss, whatever the number of seeds.\n\
+         direction: enough, with that spread, to show on which side of no effect it lies.\n\
          Effects are taken to be normal.\n",
         wish.power
     ))?;
@@ -41,7 +42,7 @@ pub fn print_seeds_needed(plans: &[SeedsNeeded], wish: Wish) -> anyhow::Result<(
     Ok(())
 }
 
-fn row(plan: &SeedsNeeded) -> [String; 11] {
+fn row(plan: &SeedsNeeded) -> [String; 12] {
     let dash = || "–".to_owned();
     let number = |value: f64| {
         if plan.scale == CompareBy::Ratio {
@@ -57,7 +58,7 @@ fn row(plan: &SeedsNeeded) -> [String; 11] {
     [
         plan.claim.clone(),
         plan.workload.clone(),
-        number(plan.effect),
+        plan.effect.map_or_else(dash, number),
         plan.measured.map_or_else(dash, number),
         format!("{} pairs", plan.pairs),
         plan.spread.map_or_else(dash, |spread| format!("{spread:.4}")),
@@ -65,6 +66,7 @@ fn row(plan: &SeedsNeeded) -> [String; 11] {
         seeds(plan.needed),
         seeds(plan.careful),
         plan.careful.map_or_else(dash, minutes),
-        seeds(plan.reproduced),
+        plan.verdict.map_or_else(dash, |verdict| verdict.to_string()),
+        seeds(plan.direction),
     ]
 }

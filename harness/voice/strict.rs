@@ -16,6 +16,14 @@ pub fn warn_broken(claim: &ClaimOutcome) {
 
 /// Names a claim that could not be judged, with its numbers and the way out.
 pub fn warn_undecided(claim: &ClaimOutcome) {
+    if claim.pairs_lost {
+        warn(&format!(
+            "{} cannot be judged: {}; runs that diverged, failed or are missing meet no expectation: mend them and run again",
+            name(claim),
+            numbers(claim)
+        ));
+        return;
+    }
     warn(&format!(
         "{} cannot be judged: {}; `palimpsest plan SUITE --power` tells how many seeds it needs",
         name(claim),
@@ -42,13 +50,13 @@ fn numbers(claim: &ClaimOutcome) -> String {
     );
     format!(
         "{}, expected {}; {} of {} against {} {effect}, {interval}, {} pairs, at least {} asked for: {}",
-        claim.verdict,
+        claim.verdict_words(),
         claim.expected,
         claim.metric,
         claim.arm,
         claim.baseline,
         claim.n,
         number(claim.smallest_effect),
-        claim.reason
+        claim.why()
     )
 }

@@ -129,6 +129,7 @@ fn row(workload: &WorkloadAnalysis, arm: &ArmAnalysis) -> [String; 7] {
         match shown {
             Some(time) => seconds(time),
             None if arm.idle => dash(),
+            None if time.at_start > 0 => "met at the start".to_owned(),
             None => "not reached".to_owned(),
         },
         interval,
@@ -164,13 +165,13 @@ fn claim(claim: &ClaimOutcome) -> [String; 6] {
     [
         claim.id.clone(),
         if claim.verdict == claim.expected || claim.expected == Verdict::Reproduced {
-            claim.verdict.to_string()
+            claim.verdict_words()
         } else {
-            format!("{} (expected {})", claim.verdict, claim.expected)
+            format!("{} (expected {})", claim.verdict_words(), claim.expected)
         },
         claim.effect.map_or_else(dash, number),
         claim.interval.map_or_else(dash, |i| format!("{} … {}", number(i.low), number(i.high))),
         claim.n.to_string(),
-        claim.reason.clone(),
+        claim.why(),
     ]
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use analysis::suite::CompareBy;
 use analysis::summary::membership::{MembershipAnalysis, MembershipSeed, TestOutcome};
 use analysis::summary::power::Power;
 use analysis::summary::{Analysis, Estimate, ToTarget};
@@ -78,7 +79,7 @@ pub(crate) fn arms(analysis: &Analysis) -> String {
             table.number(speed.map(|s| s.ratio));
             table.number(speed.and_then(|s| s.interval).map(|i| i.low));
             table.number(speed.and_then(|s| s.interval).map(|i| i.high));
-            table.number(speed.map(|s| s.p_sign_flip));
+            table.number(speed.and_then(|s| s.p));
             table.number(speed.map(|s| f64::from(s.n)));
             table.estimate(arm.test_at_crossing.as_ref());
             table.estimate(arm.step_milliseconds.as_ref());
@@ -92,6 +93,55 @@ pub(crate) fn arms(analysis: &Analysis) -> String {
             table.text(&settings.join("; "));
             table.end_row();
         }
+    }
+    table.finished
+}
+
+/// One row per claim and workload; effects on the claim's scale.
+pub(crate) fn claims(analysis: &Analysis) -> String {
+    let header = [
+        "claim",
+        "statement",
+        "workload",
+        "arm",
+        "baseline",
+        "compared",
+        "scale",
+        "at_least",
+        "effect",
+        "low",
+        "high",
+        "p",
+        "n",
+        "verdict",
+        "direction_shown",
+        "expected",
+        "reason",
+    ];
+    let mut table = Table::new(&header);
+    for claim in &analysis.claims {
+        for field in [
+            &claim.id,
+            &claim.statement,
+            &claim.workload,
+            &claim.arm,
+            &claim.baseline,
+            &claim.metric,
+        ] {
+            table.text(field);
+        }
+        table.text(if claim.scale == CompareBy::Ratio { "ratio" } else { "difference" });
+        table.number(Some(claim.smallest_effect));
+        table.number(claim.effect);
+        table.number(claim.interval.map(|i| i.low));
+        table.number(claim.interval.map(|i| i.high));
+        table.number(claim.p);
+        table.count(Some(u64::from(claim.n)));
+        table.text(claim.verdict.words());
+        table.flag(Some(claim.direction_shown));
+        table.text(claim.expected.words());
+        table.text(&claim.why());
+        table.end_row();
     }
     table.finished
 }

@@ -105,6 +105,8 @@ struct Claim<'a> {
     interval: Option<String>,
     needed: String,
     p: Option<String>,
+    verdict: String,
+    why: String,
     expected: Option<Verdict>,
     sequence: Vec<String>,
 }
@@ -119,7 +121,9 @@ impl<'a> Claim<'a> {
             effect: raw.effect.map_or(text::ABSENT.to_owned(), |v| text::on_scale(raw, v)),
             interval: raw.interval.map(|i| text::interval(&i, 1.0)),
             needed: text::on_scale(raw, raw.smallest_effect),
-            p: raw.p_sign_flip.map(text::p_value),
+            p: raw.p.map(text::p_value),
+            verdict: raw.verdict_words(),
+            why: raw.why(),
             expected: (raw.expected != Verdict::Reproduced).then_some(raw.expected),
             sequence: raw.sequence.iter().map(|point| point_line(raw, point)).collect(),
         }
@@ -294,9 +298,11 @@ fn commands(analysis: &Analysis) -> Vec<String> {
 fn files(analysis: &Analysis, formats: &[Format]) -> Vec<(&'static str, &'static str)> {
     let (tests, estimates) =
         (!analysis.membership.is_empty(), !analysis.order_estimates.is_empty());
+    let claims = !analysis.claims.is_empty();
     [
         (Format::Csv, "arms.csv", "arms"),
         (Format::Csv, "runs.csv", "runs"),
+        (Format::Csv, "claims.csv", "claims"),
         (Format::Csv, "provenance.csv", "membership tests"),
         (Format::Csv, "estimates.csv", "order estimates"),
         (Format::Tex, "tables.tex", "LaTeX tables"),
@@ -305,6 +311,7 @@ fn files(analysis: &Analysis, formats: &[Format]) -> Vec<(&'static str, &'static
     .into_iter()
     .filter(|(format, file, _)| {
         formats.contains(format)
+            && (claims || *file != "claims.csv")
             && (tests || *file != "provenance.csv")
             && (estimates || *file != "estimates.csv")
     })

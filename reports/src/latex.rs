@@ -59,7 +59,9 @@ fn arm_cells(workload: &WorkloadAnalysis, arm: &ArmAnalysis) -> [String; 6] {
     let ran = outcomes.reached + outcomes.censored + outcomes.diverged;
     let time = match text::centre(&arm.time_to_target) {
         None if arm.idle => text::ABSENT.to_owned(),
-        None => "not reached".to_owned(),
+        None => {
+            text::at_start(&arm.time_to_target).unwrap_or_else(|| "not reached".to_owned())
+        }
         Some((value, _)) => {
             let (_, unit) = text::time_unit(value);
             let interval = arm.time_to_target.interval.map(|i| text::interval(&i, unit));
@@ -98,7 +100,7 @@ fn claims(tex: &mut String, claims: &[ClaimOutcome]) {
             claim.paper_number.clone(),
             text::effect(claim),
             claim.n.to_string(),
-            claim.verdict.to_string(),
+            claim.verdict_words(),
         ];
         let cells: Vec<String> = cells.iter().map(|cell| escape(cell)).collect();
         tex.push_str(&cells.join(" & "));

@@ -47,7 +47,7 @@ pub use format::{Format, UnknownFormat};
 /// | html | `index.html`, self-contained: no script, nothing loaded |
 /// | svg, png | `figures/<workload>-<figure>.svg` and `.png` (2 pixels per unit), `figures/power-<axis>` |
 /// | tex | `tables.tex` (needs the `booktabs` package) |
-/// | csv | `arms.csv`, `runs.csv`; `provenance.csv` where there are membership tests, `estimates.csv` where there are order estimates |
+/// | csv | `arms.csv`, `runs.csv`; `claims.csv` where there are claims, `provenance.csv` where there are membership tests, `estimates.csv` where there are order estimates |
 /// | json | `analysis.json` |
 ///
 /// Everything is rendered before the first byte is written, and each file replaces an older one
@@ -101,6 +101,9 @@ pub fn render(
     if wanted(Format::Csv) {
         files.push((PathBuf::from("arms.csv"), csv::arms(analysis).into()));
         files.push((PathBuf::from("runs.csv"), csv::runs(analysis).into()));
+        if !analysis.claims.is_empty() {
+            files.push((PathBuf::from("claims.csv"), csv::claims(analysis).into()));
+        }
         if !analysis.membership.is_empty() {
             files.push((PathBuf::from("provenance.csv"), csv::membership(analysis).into()));
         }

@@ -122,6 +122,16 @@ pub(crate) fn centre(to_target: &ToTarget) -> Option<(f64, &'static str)> {
         .filter(|(value, _)| value.is_finite())
 }
 
+/// That cells met the target before their first step, where some did: they have no time.
+pub(crate) fn at_start(to_target: &ToTarget) -> Option<String> {
+    let all = to_target.values.len() + to_target.at_start as usize;
+    match to_target.at_start as usize {
+        0 => None,
+        met if met == all => Some("met at the start".to_owned()),
+        met => Some(format!("met at the start, {met} of {all}")),
+    }
+}
+
 /// A mean and its interval: `0.953` with `± 0.004`, or with `[0.949, 0.956]` when lopsided.
 pub(crate) fn estimate(estimate: &Estimate) -> (String, String) {
     let Some(interval) = estimate.interval else {

@@ -120,6 +120,9 @@ fn words(arm: &ArmAnalysis) -> String {
         if arm.idle {
             return "trains nothing".to_owned();
         }
+        if let Some(words) = text::at_start(time) {
+            return words;
+        }
         return match (ran(&arm.outcomes), arm.outcomes.diverged) {
             (0, _) => "no run".to_owned(),
             (_, 0) => "not reached".to_owned(),

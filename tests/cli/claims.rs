@@ -124,7 +124,10 @@ fn an_expectation_that_makes_no_sense_is_refused_with_its_place() {
 fn strict_without_anything_to_judge_says_so() {
     let bench = Bench::new();
     bench.write("suite.yaml", TINY);
-    says(&strict(&bench, &[]).ends(0).stderr, &["--strict has nothing to judge"]);
+    says(&strict(&bench, &[]).ends(3).stderr, &["--strict has nothing to judge"]);
+    // Claims whose arms are taken away are no claims that hold.
+    bench.write("suite.yaml", CLAIMED);
+    says(&strict(&bench, &["--methods", "fast"]).ends(3).stderr, &["--strict has nothing to judge"]);
 }
 
 #[test]
@@ -135,20 +138,23 @@ fn a_plan_tells_how_many_seeds_and_minutes_an_effect_needs() {
     says(&none.stderr, &["nothing can be planned without stored runs", "palimpsest run"]);
     strict(&bench, &[]).ends(0);
     let table = bench.run(&["plan", "suite.yaml", "--power"]).ends(0);
-    says(&table.stdout, &["fast-above-slow", "+0.2000", "4 pairs", "80 % upper bound"]);
+    says(&table.stdout, &["fast-above-slow", "reproduced", "4 pairs", "80 % upper bound"]);
     let seeds = |effect: &str| {
         let plan = bench.run(&["plan", "suite.yaml", "--power", "--effect", effect, "--json"]);
         plan.ends(0).json()["claims"][0].clone()
     };
-    let (small, large) = (seeds("0.005"), seeds("0.05"));
+    let (small, large) = (seeds("0.21"), seeds("0.3"));
     let number = |plan: &Value, key: &str| plan[key]["seeds"].as_u64().unwrap();
+    // The nearer to `at_least`, the more seeds; below it they show that the claim does not hold.
     assert!(number(&small, "needed") > number(&large, "needed"), "{small} {large}");
+    assert_eq!((&small["verdict"], &seeds("0.19")["verdict"]), (&"reproduced".into(), &"not-reproduced".into()));
+    assert_eq!(number(&seeds("0.19"), "needed"), number(&small, "needed"));
     assert!(number(&small, "careful") > number(&small, "needed"), "{small}");
     assert!(small["careful"]["minutes"].as_f64().unwrap() > 0.0);
     let (power, surer) = (["--target-power", "0.8"], ["--target-power", "0.99"]);
     let with_power = |more: [&str; 2]| {
         let arguments =
-            [&["plan", "suite.yaml", "--power", "--effect", "0.01", "--json"][..], &more];
+            [&["plan", "suite.yaml", "--power", "--effect", "0.21", "--json"][..], &more];
         let plan = bench.run(&arguments.concat()).ends(0).json()["claims"][0].clone();
         number(&plan, "needed")
     };
@@ -204,7 +210,7 @@ fn seeds_end_once_the_claim_is_settled_and_again_at_the_same_seed() {
     assert_eq!(bench.cells().len() as u64, 2 * ran, "both arms of the seeds that ran, no more");
     assert!(analysis["stopping"]["seconds_saved"].as_f64().unwrap() > 0.0);
     let claim = &analysis["claims"][0];
-    assert_eq!((&claim["verdict"], &claim["p_sign_flip"]), (&"reproduced".into(), &Value::Null));
+    assert_eq!((&claim["verdict"], &claim["p"]), (&"reproduced".into(), &Value::Null));
     assert_eq!(claim["sequence"].as_array().unwrap().len() as u64, ran);
     // A rerun finds every cell there and stops where it stopped; so do two workers.
     for jobs in ["1", "2"] {
@@ -244,8 +250,61 @@ fn stopping_that_makes_no_sense_is_refused_with_its_place() {
     says(&key("least: 2"), &["suite.yaml:18:20", "least is 2", "fewer than 3"]);
     says(&key("least: 9"), &["suite.yaml:18:20", "only 4 seeds"]);
     says(&key("prior_variance: 0"), &["suite.yaml:18:", "prior_variance is 0"]);
+    says(&key("collapse: 0.5"), &["suite.yaml:18:", "collapse is 0.5", "0.1"]);
     says(&key("lest: 3"), &["lest", "did you mean `least`?"]);
     says(&refuse(&format!("{TINY}stopping: {{}}\n"), &[]), &["suite.yaml:10:", "no claims"]);
     says(&refuse(TINY, &["--stop-early"]), &["--stop-early", "no claim"]);
     says(&refuse(CLAIMED, &["--stop-early", "--seeds", "2"]), &["2 seeds", "--seeds more"]);
+}
+
+#[test]
+fn two_labels_of_one_cell_are_withheld_with_the_reason_in_the_row() {
+    let bench = Bench::new();
+    bench.write("suite.yaml", &CLAIMED.replace("lr: 0.002", "lr: 0.05"));
+    let run = strict(&bench, &[]).ends(3);
+    says(&run.stdout, &["fast and slow are the same cell under 4 of 4 seeds"]);
+}
+
+#[test]
+fn diverged_runs_are_no_result_that_a_suite_can_expect() {
+    let bench = Bench::new();
+    let broken = CLAIMED.replace("lr: 0.002", "lr: 1e9") + "    expect: inconclusive\n";
+    bench.write("suite.yaml", &broken);
+    let run = strict(&bench, &["--json"]).ends(3);
+    let claim = &run.json()["claims"][0];
+    assert_eq!((&claim["verdict"], &claim["pairs_lost"]), (&"inconclusive".into(), &true.into()));
+    says(&run.stderr, &["4 of 4 runs of slow diverged", "meet no expectation"]);
+}
+
+#[test]
+fn a_target_met_before_training_has_no_time() {
+    let bench = Bench::new();
+    let met = CLAIMED.replace("value: 0.05", "value: 0.001").replace("test/accuracy", "time-to-target");
+    bench.write("suite.yaml", &met.replace("at_least: 0.2", "at_least: 1.1"));
+    let run = strict(&bench, &[]).ends(3);
+    says(&run.stdout, &["met at the start", "4 of 4 runs of fast met the target at the start"]);
+    says(&run.stderr, &["was met before the first step by slow (4 runs), fast (4 runs)"]);
+    bench.run(&["report", "claimed", "--out", "report"]).ends(0);
+    let table = fs::read_to_string(bench.path("report/arms.csv")).unwrap();
+    assert!(!table.contains("e-"), "{table}");
+    let page = fs::read_to_string(bench.path("report/index.html")).unwrap();
+    says(&page, &["met at the start"]);
+}
+
+#[test]
+fn targets_and_effects_that_no_run_can_come_to_are_refused_with_what_was_meant() {
+    let bench = Bench::new();
+    let refuse = |from: &str, to: &str| {
+        bench.write("suite.yaml", &CLAIMED.replace(from, to));
+        bench.run(&["plan", "suite.yaml"]).ends(2).stderr
+    };
+    says(
+        &refuse("value: 0.05", "value: 97"),
+        &["suite.yaml:3:", "target is 97, but accuracy is at most 1; did you mean 0.97?"],
+    );
+    says(
+        &refuse("at_least: 0.2", "at_least: 5"),
+        &["suite.yaml:17:", "at_least is 5, but accuracy differs by at most 1; did you mean 0.05?"],
+    );
+    says(&refuse("value: 0.05", "value: -0.1"), &["target is -0.1", "which every run reaches"]);
 }

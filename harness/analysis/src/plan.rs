@@ -1,6 +1,7 @@
 //! A suite checked against the catalogue: what will run, before anything runs.
 
 pub mod descent;
+mod possible;
 mod sections;
 
 use serde_json::Value;
@@ -11,7 +12,7 @@ use crate::suite::{
     ClaimUse, Problem, Sections, Seeds, Step, StoppingUse, Suite, SuiteError, WorkloadUse, key,
     locate, parse,
 };
-use ledger::catalogue::{Catalogue, hint};
+use ledger::catalogue::{Catalogue, MetricInfo, hint};
 use ledger::digest::Digest;
 use ledger::given::GivenOrder;
 use ledger::goal::{Budget, Direction, Goal, Target};
@@ -375,6 +376,9 @@ fn workload(
             format!("target is {value}, but must be a finite number"),
         ));
     }
+    if let Some(message) = info.metric(info.metric).and_then(|row| possible::target(row, value)) {
+        return Err(Problem([path("target"), vec![key("value")]].concat(), message));
+    }
     Ok(PlannedWorkload {
         label: used.label.clone().unwrap_or_else(|| label(info.id, &used.with)),
         id: info.id.to_owned(),
@@ -449,6 +453,12 @@ fn label(id: &str, with: &Values) -> String {
     let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let pairs: Vec<_> = with.iter().map(|(key, value)| format!("{key}={}", plain(value))).collect();
     format!("{id}[{}]", pairs.join(","))
+}
+
+/// Whether a metric is a share, from 0 to a best of at most 1.
+#[must_use]
+pub fn is_share<S>(metric: &MetricInfo<S>) -> bool {
+    metric.higher_is_better && metric.best.is_some_and(|best| best > 0.0 && best <= 1.0)
 }
 
 /// Comparisons that are ratios of times or samples.

@@ -218,6 +218,25 @@ pub struct ClaimUse {
     /// written where it is not given, so that files of other suites stay as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect: Option<Verdict>,
+    /// Label of an arm that is meant not to learn, such as one with its signal shuffled: it is not asked
+    /// whether it left its start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<String>,
+    /// What may differ between the arms beside their methods: it is said then, and withholds nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unequal: Vec<May>,
+}
+
+/// What may differ between the arms of a claim that says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum May {
+    /// Samples that are consumed.
+    Budget,
+    /// Distances between evaluations.
+    Grid,
+    /// Settings that were tried before these were chosen.
+    Trials,
 }
 
 impl ClaimUse {

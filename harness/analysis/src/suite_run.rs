@@ -109,6 +109,10 @@ pub struct RunArm {
     pub method: String,
     /// Settings, resolved.
     pub settings: Values,
+    /// Settings that were tried before these were chosen; none where none were. Claims between arms of
+    /// unequal numbers are withheld.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trials: Option<u32>,
 }
 
 /// A cell of a suite run.

@@ -5,6 +5,7 @@
 
 mod cells;
 pub mod claims;
+pub mod clock;
 mod context;
 mod curves;
 mod estimates;
@@ -31,8 +32,8 @@ use stats::interval::Interval;
 use stats::sequential::Stopping;
 use stats::verdict::Verdict;
 
-/// Version of the JSON form of [`Analysis`].
-pub const ANALYSIS_VERSION: u32 = 1;
+/// Version of the JSON form of [`Analysis`]: 2 since p-values are those of the intervals' tests.
+pub const ANALYSIS_VERSION: u32 = 2;
 
 /// Everything a report shows about one suite.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -215,8 +216,8 @@ pub struct ToTarget {
     pub median: Option<f64>,
     /// Geometric mean over cells, only when all reached the target.
     pub geometric_mean: Option<f64>,
-    /// Interval of the geometric mean (log-t below 10 seeds, BCa from 10 on), or of the median
-    /// (order statistics) where a cell is censored and the interval exists.
+    /// Interval of the geometric mean (log-t), or of the median (order statistics) where a cell is
+    /// censored and the interval exists.
     pub interval: Option<Interval>,
     /// How the interval was made.
     pub interval_method: String,
@@ -226,7 +227,11 @@ pub struct ToTarget {
     pub horizon: f64,
     /// Where the last of the cells that never reached the target stopped; absent when all did.
     pub censored_at: Option<f64>,
-    /// Values in seed order; absent where the cell is censored.
+    /// Cells that met the target before their first step. They have no time to speak of: none is
+    /// averaged with the others, and where there is one, neither median nor mean is given.
+    #[serde(default)]
+    pub at_start: u32,
+    /// Values in seed order; absent where the cell is censored or met the target at the start.
     pub values: Vec<Option<f64>>,
 }
 
@@ -237,8 +242,8 @@ pub struct SpeedUp {
     pub ratio: f64,
     /// 95 % interval of the ratio.
     pub interval: Option<Interval>,
-    /// Exact two-sided sign-flip p.
-    pub p_sign_flip: f64,
+    /// Two-sided p of the paired t-test of equal times, which the interval inverts; absent below two pairs.
+    pub p: Option<f64>,
     /// Number of pairs.
     pub n: u32,
 }
@@ -285,8 +290,9 @@ pub struct ClaimOutcome {
     pub effect: Option<f64>,
     /// Its 95 % interval; of a suite whose seeds could end early, its confidence sequence there.
     pub interval: Option<Interval>,
-    /// Exact two-sided sign-flip p; none where seeds could end early, for it would not be valid.
-    pub p_sign_flip: Option<f64>,
+    /// p of the one-sided paired t-test of an effect below the smallest one (or the margin), which the
+    /// interval inverts; none where seeds could end early, for it would not be valid.
+    pub p: Option<f64>,
     /// Number of pairs.
     pub n: u32,
     /// The verdict that the suite expects.
@@ -298,8 +304,33 @@ pub struct ClaimOutcome {
     /// What these runs say.
     #[serde(with = "stats::verdict::words")]
     pub verdict: Verdict,
+    /// Whether an effect is shown in the claimed direction, though not one of the size claimed.
+    #[serde(default)]
+    pub direction_shown: bool,
+    /// Whether runs that diverged, failed or are missing keep it from being judged.
+    #[serde(default)]
+    pub pairs_lost: bool,
+    /// What differs between the arms beside their methods, because the claim says that it may.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Why, in words.
     pub reason: String,
+}
+
+impl ClaimOutcome {
+    /// The verdict as people read it, with what else is shown.
+    #[must_use]
+    pub fn verdict_words(&self) -> String {
+        let shown = if self.direction_shown { ", direction shown" } else { "" };
+        format!("{}{shown}", self.verdict)
+    }
+
+    /// Why, and what differs between the arms.
+    #[must_use]
+    pub fn why(&self) -> String {
+        let notes = self.notes.iter().map(|note| format!("; {note}, as the claim allows"));
+        self.reason.clone() + &notes.collect::<String>()
+    }
 }
 
 /// Serde's default of a claim without expectation.

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use analysis::plan::Cell;
 use analysis::plan::descent::Parent;
+use analysis::summary::clock::is_disturbed;
 use anyhow::Context as _;
 use lab::LabError;
 use ledger::commitment::CommitmentEntry;
@@ -443,7 +444,7 @@ impl<'a> Attempt<'a> {
                 self.session.plan.arms[self.cell.arm].label
             ));
         }
-        if record.disturbed() {
+        if is_disturbed(&record) {
             record.warnings.push(DISTURBED.to_owned());
         }
         Ok(())

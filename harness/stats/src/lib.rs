@@ -17,6 +17,7 @@
 
 pub mod across;
 pub mod best_of;
+pub mod betting;
 pub mod bootstrap;
 pub mod distribution;
 pub mod draws;

@@ -22,11 +22,12 @@ const PANELS: u32 = 20_000;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Goal {
-    /// The true mean effect, in the unit of the pairs' differences (log units for ratios).
+    /// How far the true mean effect lies from what the interval must exclude (a claim's smallest
+    /// effect or margin, or 0), in the unit of the pairs' differences (log units for ratios).
     pub effect: f64,
     /// Standard deviation of the differences between pairs, in that unit.
     pub spread: f64,
-    /// Confidence level of the two-sided interval that must exclude 0: 0.95.
+    /// Confidence level of the two-sided interval: 0.95.
     pub level: f64,
 }
 
@@ -43,7 +44,9 @@ pub struct SampleSize {
     pub minutes: f64,
 }
 
-/// The probability that the interval of `pairs` paired differences lies on the effect's side of 0.
+/// The probability that the interval of `pairs` paired differences lies on the effect's side of what
+/// it must exclude: of a claim "better by at least s" and a true effect of s + `goal.effect`, the
+/// probability of "reproduced", and of a true effect of s - `goal.effect` that of "not reproduced".
 ///
 /// # Errors
 /// When there are fewer than 2 pairs, the effect is 0, a number is not finite, the spread is not
@@ -56,22 +59,7 @@ pub fn power(goal: Goal, pairs: usize) -> Result<f64, StatsError> {
     between("the spread between pairs", goal.spread, 0.0, f64::INFINITY)?;
     let bound = student_t_bound(goal.level, pairs - 1)?;
     let noncentrality = size / goal.spread * (pairs as f64).sqrt();
-    Ok(noncentral_t_tail(bound, pairs - 1, noncentrality, 0.0))
-}
-
-/// The probability that a claim "better by at least `smallest`" is reproduced on `pairs` pairs: the
-/// interval lies above 0 and the mean reaches `smallest`. At a true effect of just `smallest` it
-/// never passes one half.
-///
-/// # Errors
-/// As [`power()`]; when the smallest effect is not finite or the effect does not favour the claim.
-pub fn power_to_reproduce(goal: Goal, smallest: f64, pairs: usize) -> Result<f64, StatsError> {
-    power(goal, pairs)?;
-    all_finite("the smallest effect", &[smallest])?;
-    between("the planned effect", goal.effect, 0.0, f64::INFINITY)?;
-    let bound = student_t_bound(goal.level, pairs - 1)?;
-    let scale = (pairs as f64).sqrt() / goal.spread;
-    Ok(noncentral_t_tail(bound, pairs - 1, goal.effect * scale, smallest * scale))
+    Ok(noncentral_t_tail(bound, pairs - 1, noncentrality))
 }
 
 /// The smallest number of pairs with at least this `power`, and what they cost.
@@ -132,15 +120,15 @@ pub fn spread_bound(spread: f64, n: usize, confidence: f64) -> Result<f64, Stats
     Ok(spread * (freedom as f64 / chi_squared_quantile(1.0 - confidence, freedom)).sqrt())
 }
 
-/// P(T > t and Z + d >= floor) of the noncentral t: T = (Z + d) / S with v S² chi-squared, so that
-/// the tail is the mean of Φ(d - max(t S, floor)) over the density 2 (v/2)^(v/2) / Γ(v/2) s^(v-1) exp(-v s²/2) of S.
-fn noncentral_t_tail(t: f64, freedom: usize, noncentrality: f64, floor: f64) -> f64 {
+/// P(T > t) of the noncentral t: T = (Z + d) / S with v S² chi-squared, so that the tail is the mean
+/// of Φ(d - t S) over the density 2 (v/2)^(v/2) / Γ(v/2) s^(v-1) exp(-v s²/2) of S.
+fn noncentral_t_tail(t: f64, freedom: usize, noncentrality: f64) -> f64 {
     let v = freedom as f64;
     let log_scale = LN_2 + v / 2.0 * (v / 2.0).ln() - ln_gamma(v / 2.0);
     let integrand = |s: f64| {
         let log_power = if freedom == 1 { 0.0 } else { (v - 1.0) * s.ln() };
         let density = (log_scale + log_power - v * s * s / 2.0).exp();
-        density * 0.5 * erfc(((t * s).max(floor) - noncentrality) * FRAC_1_SQRT_2)
+        density * 0.5 * erfc((t * s - noncentrality) * FRAC_1_SQRT_2)
     };
     // S lies within 12 standard deviations 1 / sqrt(2 v) of 1.
     let reach = 12.0 / (2.0 * v).sqrt();

@@ -139,10 +139,11 @@ fn the_confidence_sequence_ends_where_the_mixture_ratio_reaches_its_bound() {
         let stopping = Stopping {
             level: number(&case, "level"),
             prior_variance: number(&case, "prior_variance"),
+            collapse: 0.0,
             least: 2,
             most: sample.len(),
         };
-        let steps = confidence_sequence(&sample, stopping).unwrap();
+        let steps = confidence_sequence(&sample, stopping, None).unwrap();
         let last = steps.last().unwrap();
         close(last.mean, number(&case, "mean"), &case);
         close(last.half_width.unwrap(), number(&case, "half"), &case);

@@ -108,6 +108,7 @@ fn to_target(values: Vec<Option<f64>>, horizon: f64) -> ToTarget {
         )),
         horizon,
         censored_at: values.iter().any(Option::is_none).then_some(horizon),
+        at_start: 0,
         values,
     }
 }
@@ -193,7 +194,7 @@ fn arm(index: usize, shape: &Shape, seeds: usize, target: f64) -> ArmAnalysis {
                 high: ratio * 1.08,
                 level: 0.95,
             }),
-            p_sign_flip: 0.0625,
+            p: Some(0.0312),
             n: seeds as u32,
         }),
         by_samples: curve(&|x| x * 1000.0),
@@ -278,11 +279,14 @@ fn claim(
         smallest_effect: 1.05,
         effect: Some(effect),
         interval: interval(effect - half, effect + half),
-        p_sign_flip: Some(0.0625),
+        p: Some(0.0312),
         n: 5,
         expected: Verdict::Reproduced,
         sequence: Vec::new(),
         verdict,
+        direction_shown: verdict == Verdict::Inconclusive,
+        pairs_lost: false,
+        notes: Vec::new(),
         reason: reason.to_owned(),
     }
 }
@@ -322,7 +326,7 @@ pub fn full() -> Analysis {
             1.62,
             0.12,
             Verdict::Reproduced,
-            "lower bound 1.50 exceeds 1 and the mean reaches 1.05",
+            "the interval lies at or above the smallest effect 1.05",
         ),
         claim(
             "b",
@@ -330,15 +334,15 @@ pub fn full() -> Analysis {
             0.78,
             0.07,
             Verdict::NotReproduced,
-            "upper bound 0.85 is below 1.05",
+            "the interval lies below the smallest effect 1.05",
         ),
         claim(
             "c",
             "rs2",
             1.06,
-            0.19,
+            0.04,
             Verdict::Inconclusive,
-            "interval holds both 1 and 1.05; more seeds would narrow it",
+            "the interval lies above 1 but holds the smallest effect 1.05; more seeds would narrow it",
         ),
     ];
     let mut analysis = analysis(vec![workload("digits-mlp", &SHAPES, 5)], claims);
@@ -412,7 +416,7 @@ pub fn loss() -> Analysis {
         (arm.time_to_target.geometric_mean, arm.time_to_target.median) = (None, None);
         (arm.time_to_target.interval, arm.speed_up) = (None, None);
     }
-    let mut claim = claim("d", "ps-kd", 0.012, 0.009, Verdict::Reproduced, "lower bound exceeds 0");
+    let mut claim = claim("d", "ps-kd", 0.012, 0.006, Verdict::Reproduced, "the interval lies at or above the smallest effect");
     claim.statement = "ps-kd ends with a lower test loss than sgd".to_owned();
     claim.metric = "test/nll".to_owned();
     claim.scale = CompareBy::Difference;

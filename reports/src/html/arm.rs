@@ -70,7 +70,7 @@ impl<'a> Arm<'a> {
             time: timed(raw, || to_target(&raw.time_to_target, text::time_unit)),
             samples: timed(raw, || to_target(&raw.samples_to_target, |_| ("", 1.0))),
             speed_up: speed_up(raw),
-            p: raw.speed_up.as_ref().map(|s| text::p_value(s.p_sign_flip)).unwrap_or_default(),
+            p: raw.speed_up.as_ref().and_then(|s| s.p).map(text::p_value).unwrap_or_default(),
             validation: main("validation"),
             test: main("test"),
             crossing: estimate(raw.test_at_crossing.as_ref()),
@@ -120,6 +120,10 @@ fn reached(arm: &ArmAnalysis) -> Cell {
 }
 
 fn to_target(value: &ToTarget, unit: impl Fn(f64) -> (&'static str, f64)) -> Cell {
+    if value.at_start > 0 {
+        let value = text::at_start(value).unwrap_or_default();
+        return Cell { value, ..Cell::default() };
+    }
     let Some((centre, name)) = text::centre(value) else {
         let bound = value.restricted_mean.filter(|mean| mean.is_finite()).map(|mean| {
             let (unit, length) = unit(mean);
@@ -145,7 +149,10 @@ fn speed_up(arm: &ArmAnalysis) -> Cell {
         Cell {
             value: text::ratio(speed.ratio),
             spread: interval.unwrap_or_default(),
-            hint: format!("paired by seed, n = {}, {}", speed.n, text::p_value(speed.p_sign_flip)),
+            hint: match speed.p {
+                Some(p) => format!("paired by seed, n = {}, {}", speed.n, text::p_value(p)),
+                None => format!("paired by seed, n = {}", speed.n),
+            },
         }
     })
 }

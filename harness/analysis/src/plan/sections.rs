@@ -117,9 +117,9 @@ impl Entry for ClaimUse {
             known("workload", workload, &workloads, path("workloads"))?;
         }
         let others = claim.minus.iter().flat_map(|pair| [&pair.arm, &pair.baseline]);
-        for (field, arm) in
-            others.map(|arm| ("minus", arm)).chain(claim.floor.iter().map(|f| ("floor", f)))
-        {
+        let floor = claim.floor.iter().map(|arm| ("floor", arm));
+        let control = claim.control.iter().map(|arm| ("control", arm));
+        for (field, arm) in others.map(|arm| ("minus", arm)).chain(floor).chain(control) {
             known("arm", arm, &arms, path(field))?;
         }
         let named = |label: &String| claim.workloads.is_empty() || claim.workloads.contains(label);
@@ -145,6 +145,9 @@ impl Entry for ClaimUse {
             let message =
                 format!("at_least is {}, but a {noun} must be at least {least}", claim.at_least);
             return Err(Problem(path("at_least"), message));
+        }
+        if let Some(problem) = super::possible::effect(claim, all.workloads) {
+            return Err(problem);
         }
         if let (Some(reason), Some(expect @ (Verdict::Reproduced | Verdict::NotReproduced))) =
             (&claim.cannot_decide, claim.expect)

@@ -35,7 +35,8 @@ pub struct Rule {
     pub test: Test,
     /// Level of the test of equivalence behind `same`.
     pub equivalence_alpha: f64,
-    /// Level, resamples and seed of the intervals (Student's t below 10 pairs, BCa from 10 on).
+    /// Level of the Student t intervals, and seed of the sign-flip test beyond 20 pairs; nothing is
+    /// resampled any more, and the number stays for files that state it.
     pub resampling: Resampling,
 }
 

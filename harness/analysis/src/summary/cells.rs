@@ -24,6 +24,16 @@ pub struct CellLeft {
     pub run_digest: String,
 }
 
+impl CellLeft {
+    /// The looks at the model that have this metric: samples seen, and its value.
+    pub(super) fn looks<'a>(&'a self, metric: &'a str) -> impl Iterator<Item = (u64, f64)> + 'a {
+        self.events.iter().filter_map(move |event| match event {
+            Event::Evaluated(look) => Some((look.samples, *look.metrics.get(metric)?)),
+            _ => None,
+        })
+    }
+}
+
 /// Why what a cell left cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {

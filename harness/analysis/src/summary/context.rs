@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::CellRun;
 use super::WorkloadAnalysis;
+use super::clock::is_disturbed;
 use crate::suite_run::SuiteRun;
 use ledger::record::format::{DISTURBED, Environment, Status};
 
@@ -90,6 +91,18 @@ pub(super) fn warnings(
                 short.join(", ")
             ));
         }
+        let met = workload.arms.iter().filter(|arm| arm.time_to_target.at_start > 0);
+        let met: Vec<String> = met
+            .map(|arm| format!("{} ({} runs)", arm.label, arm.time_to_target.at_start))
+            .collect();
+        if !met.is_empty() {
+            warnings.push(format!(
+                "{}: the target {} was met before the first step by {}: they have no time to it; raise the target",
+                workload.workload,
+                workload.target.value,
+                met.join(", ")
+            ));
+        }
         if workload.target.origin == "assumed" {
             warnings.push(format!(
                 "{}: the target is assumed, not derived from tuned baseline runs",
@@ -119,11 +132,28 @@ pub(super) fn warnings(
             suite.source
         ));
     }
-    let disturbed = records.iter().filter(|record| record.disturbed()).count();
+    let disturbed = records.iter().filter(|record| is_disturbed(record)).count();
     if disturbed > 0 {
         warnings.push(format!(
-            "{disturbed} of {} cells ran while the machine was busier than its cores: timed verdicts are withheld; run them again with --force on a quiet machine",
+            "{disturbed} of {} cells ran while the machine was busier than its cores, or got less than 97 % of one: timed verdicts are withheld; run them again with --force on a quiet machine",
             cells.len()
+        ));
+    }
+    let machines: BTreeSet<(&str, &str, Option<&str>)> = records
+        .iter()
+        .map(|record| {
+            let Environment { cpu, device, gpu, .. } = &record.environment;
+            (cpu.as_str(), device.as_str(), gpu.as_deref())
+        })
+        .collect();
+    if machines.len() > 1 {
+        let names = machines.iter().map(|(cpu, device, gpu)| match gpu {
+            Some(gpu) => format!("{device} ({gpu}, {cpu})"),
+            None => format!("{device} ({cpu})"),
+        });
+        warnings.push(format!(
+            "the cells ran on different machines: {}; times are compared only where both runs of a pair share one",
+            names.collect::<Vec<_>>().join("; ")
         ));
     }
     if suite.cells.iter().map(|cell| &cell.seed).collect::<BTreeSet<_>>().len() < 3 {

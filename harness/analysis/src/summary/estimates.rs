@@ -1,13 +1,13 @@
 //! Estimates over seeds with their intervals.
 
 use super::{Estimate, Outcomes, ToTarget};
-use stats::bootstrap::Resampling;
 use stats::interval;
-use stats::paired::{IntervalMethod, mean_effect};
 use stats::survival::{Outcome, kaplan_meier};
 
-/// Seed of every bootstrap; stored with the intervals it makes.
-pub(super) const BOOTSTRAP_SEED: u64 = 0;
+/// Level of every interval.
+pub(super) const LEVEL: f64 = 0.95;
+/// How the interval of a mean is made.
+const STUDENT_T: &str = "student-t";
 
 /// Share of cells that reached the target; failed cells are no trials.
 pub(super) fn reach_rate(counted: Outcomes) -> Estimate {
@@ -30,16 +30,16 @@ pub(super) fn reach_rate(counted: Outcomes) -> Estimate {
     }
 }
 
-/// Mean with its interval: Student's t below 10 values, BCa from 10 on.
+/// Mean with its Student t interval.
 pub(super) fn estimate(values: Vec<f64>) -> Estimate {
     let n = u32::try_from(values.len()).unwrap_or(u32::MAX);
     #[expect(clippy::cast_precision_loss, reason = "seed counts stay far below 2^52")]
     let mean = values.iter().sum::<f64>() / (values.len().max(1) as f64);
-    match mean_effect(&values, Resampling::seeded(BOOTSTRAP_SEED)) {
+    match interval::mean(&values, LEVEL) {
         Ok(found) => Estimate {
             value: mean,
-            interval: Some(found.estimate.interval),
-            method: method_name(found.method),
+            interval: Some(found.interval),
+            method: STUDENT_T.to_owned(),
             n,
             values,
         },
@@ -49,18 +49,26 @@ pub(super) fn estimate(values: Vec<f64>) -> Estimate {
     }
 }
 
-fn method_name(method: IntervalMethod) -> String {
-    match method {
-        IntervalMethod::StudentT => "student-t".to_owned(),
-        IntervalMethod::Bca(how) => format!("bca, {} resamples, seed {}", how.resamples, how.seed),
-    }
-}
-
-pub(super) fn to_target(outcomes: &[Outcome], horizon: f64) -> ToTarget {
+/// Times to the target of runs that did not meet it at the start; `at_start` is the number of those
+/// that did, whose times are none and would take every mean with them.
+pub(super) fn to_target(outcomes: &[Outcome], at_start: u32, horizon: f64) -> ToTarget {
     let values: Vec<Option<f64>> = outcomes.iter().map(|outcome| outcome.reached()).collect();
     let reached: Vec<f64> = values.iter().copied().flatten().collect();
     let censored = outcomes.iter().filter(|outcome| outcome.reached().is_none());
     let censored_at = censored.map(|outcome| outcome.time()).reduce(f64::max);
+    if at_start > 0 {
+        return ToTarget {
+            median: None,
+            geometric_mean: None,
+            interval: None,
+            interval_method: format!("none: {at_start} met the target at the start"),
+            restricted_mean: None,
+            horizon,
+            censored_at,
+            at_start,
+            values,
+        };
+    }
     let curve = kaplan_meier(outcomes).ok();
     let median = curve.as_ref().and_then(|curve| curve.median());
     let restricted =
@@ -70,11 +78,10 @@ pub(super) fn to_target(outcomes: &[Outcome], horizon: f64) -> ToTarget {
     let (geometric_mean, interval, interval_method) = if all_reached {
         #[expect(clippy::cast_precision_loss, reason = "seed counts stay far below 2^52")]
         let mean = (logs.iter().sum::<f64>() / logs.len() as f64).exp();
-        match mean_effect(&logs, Resampling::seeded(BOOTSTRAP_SEED)) {
+        match interval::mean(&logs, LEVEL) {
             Ok(found) => {
-                let interval = Some(found.estimate.interval.map(f64::exp));
-                let method = format!("{} on logarithms", method_name(found.method));
-                (Some(mean), interval, method)
+                let interval = Some(found.interval.map(f64::exp));
+                (Some(mean), interval, format!("{STUDENT_T} on logarithms"))
             }
             Err(_) => (Some(mean), None, "one value".to_owned()),
         }
@@ -103,6 +110,7 @@ pub(super) fn to_target(outcomes: &[Outcome], horizon: f64) -> ToTarget {
         restricted_mean: restricted,
         horizon,
         censored_at,
+        at_start,
         values,
     }
 }

@@ -1,7 +1,10 @@
 //! How many seeds, and minutes, a claim's effect needs, from the spread between stored pairs.
 //!
-//! Pairs, scale and orientation are those of the claim's verdict. The spread of few pairs is itself
-//! uncertain: beside the plan from the estimate stands one from its 80 % upper bound (Browne, 1995).
+//! Pairs, scale, orientation and rule are those of the claim's verdict: an interval at or above `at_least`
+//! is reproduced, one below it is not. So seeds are planned for the verdict to which the true effect
+//! leads; one of just `at_least` leads to none, whatever the number of seeds. The spread of few pairs is
+//! itself uncertain: beside the plan from the estimate stands one from its 80 % upper bound (Browne,
+//! 1995).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,8 +15,8 @@ use super::{CellLeft, CellRun};
 use crate::suite::{ArmPair, ClaimUse, CompareBy};
 use crate::suite_run::SuiteRun;
 use stats::StatsError;
-use stats::power::{Goal, pairs_needed, power_to_reproduce, spread_bound};
-use stats::verdict::{ClaimKind, ClaimTest, obstacle};
+use stats::power::{Goal, pairs_needed, spread_bound};
+use stats::verdict::{ClaimKind, ClaimTest, Verdict, obstacle};
 
 /// Confidence of the interval of a verdict.
 const LEVEL: f64 = 0.95;
@@ -21,13 +24,12 @@ const LEVEL: f64 = 0.95;
 const BOUND: f64 = 0.8;
 /// Stored pairs below which a spread tells nothing.
 const LEAST: usize = 3;
-/// Seeds that a suite can have.
-const MOST: usize = 10_000;
 
 /// What is to be planned.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Wish {
-    /// The true effect, on each claim's scale; its smallest effect (or margin) when not given.
+    /// The true effect, on each claim's scale; the measured one when not given, and of a
+    /// non-inferiority claim no difference.
     pub effect: Option<f64>,
     /// How surely it is to be shown.
     pub power: f64,
@@ -59,9 +61,12 @@ pub struct SeedsNeeded {
     pub metric: String,
     /// Whether the effect is a ratio or a difference.
     pub scale: CompareBy,
-    /// The true effect that is assumed, on that scale; of a non-inferiority claim its margin, and
-    /// no true difference is assumed.
-    pub effect: f64,
+    /// The smallest effect of the claim, or its margin, on that scale.
+    pub at_least: f64,
+    /// The true effect that is assumed, on that scale; absent where nothing says what it is.
+    pub effect: Option<f64>,
+    /// The verdict to which that effect leads.
+    pub verdict: Option<Verdict>,
     /// Stored pairs.
     pub pairs: usize,
     /// Their mean effect, on that scale.
@@ -72,14 +77,14 @@ pub struct SeedsNeeded {
     pub spread_bound: Option<f64>,
     /// Seconds of the claim's cells under one seed, those of parents too.
     pub seed_seconds: Option<f64>,
-    /// Seeds after which the 95 % interval excludes 0 (or the margin) with the power asked for.
+    /// Seeds after which the verdict is that one with the power asked for.
     pub needed: Option<Need>,
     /// The same should the spread be at its upper bound: plan with this one.
     pub careful: Option<Need>,
-    /// Seeds after which the verdict is `reproduced` (the mean reaches the smallest effect too), if
-    /// the true effect is the measured one and the spread at its upper bound.
-    pub reproduced: Option<Need>,
-    /// Why there is no plan, or no number for `reproduced`, or why to take them with care.
+    /// Seeds after which the 95 % interval lies on the effect's side of no effect: its direction is
+    /// shown. Of the spread at its upper bound.
+    pub direction: Option<Need>,
+    /// Why there is no plan, or why to take it with care.
     pub notes: Vec<String>,
 }
 
@@ -108,9 +113,13 @@ fn plan_claim(
     let ratio = claims::is_ratio(claim);
     let found = claims::found(suite, cells, claim, workload);
     let test = claims::test(claim, &found);
-    let effect = wish.effect.unwrap_or(claim.at_least);
     let moments = moments(&test.effects);
     let shown = |value: f64| if ratio { value.exp() } else { value };
+    let usual = match test.kind {
+        ClaimKind::Superior { .. } => moments.map(|(mean, _)| shown(mean)),
+        ClaimKind::NonInferior { .. } => Some(shown(0.0)),
+    };
+    let effect = wish.effect.or(usual);
     let mut plan = SeedsNeeded {
         claim: claim.id.clone(),
         workload: claims::place(suite, claim, workload),
@@ -118,7 +127,9 @@ fn plan_claim(
         baseline: claim.baseline.clone(),
         metric: claims::compared(claim),
         scale: claims::scale(claim),
+        at_least: claim.at_least,
         effect,
+        verdict: None,
         pairs: test.effects.len(),
         measured: moments.map(|(mean, _)| shown(mean)),
         spread: moments.map(|(_, spread)| spread),
@@ -126,10 +137,11 @@ fn plan_claim(
         seed_seconds: seed_seconds(suite, cells, claim, workload),
         needed: None,
         careful: None,
-        reproduced: None,
+        direction: None,
         notes: Vec::new(),
     };
-    match planned(&mut plan, &test, if ratio { effect.ln() } else { effect }, wish.power) {
+    let effect = effect.map(|effect| if ratio { effect.ln() } else { effect });
+    match planned(&mut plan, &test, effect, wish.power) {
         Ok(()) => plan.notes.extend(obstacle(&test)),
         Err(reason) => plan.notes.push(reason),
     }
@@ -140,7 +152,7 @@ fn plan_claim(
 fn planned(
     plan: &mut SeedsNeeded,
     test: &ClaimTest,
-    effect: f64,
+    effect: Option<f64>,
     power: f64,
 ) -> Result<(), String> {
     let stored = plan.pairs;
@@ -157,68 +169,41 @@ fn planned(
             "all {stored} stored pairs have the same effect: without spread nothing can be planned; run more seeds"
         ));
     }
-    if !(effect.is_finite() && effect > 0.0) {
-        let none = if plan.scale == CompareBy::Ratio { "above 1" } else { "above 0" };
+    let Some(effect) = effect.filter(|effect| effect.is_finite()) else {
+        return Err("no true effect is assumed; name one with --effect".to_owned());
+    };
+    let beyond = effect - test.kind.bound();
+    if beyond == 0.0 {
         return Err(format!(
-            "an effect of {} can't be shown by any number of seeds; name one {none} with --effect",
-            plan.effect
+            "a true effect of just {} leads to no verdict by any number of seeds; name a larger or a smaller one with --effect",
+            plan.at_least
         ));
     }
+    plan.verdict = Some(if beyond > 0.0 { Verdict::Reproduced } else { Verdict::NotReproduced });
     let words = |error: StatsError| error.to_string();
     let bound = spread_bound(spread, stored, BOUND).map_err(words)?;
     plan.spread_bound = Some(bound);
     // Without stored times the seeds are still known.
     let seconds = plan.seed_seconds.unwrap_or(f64::NAN);
-    let need = |spread| {
-        let goal = Goal { effect, spread, level: LEVEL };
-        let size = pairs_needed(goal, power, 0.0)?;
-        Ok(need(size.pairs, size.power, seconds))
+    let need = |effect, spread| {
+        let size = pairs_needed(Goal { effect, spread, level: LEVEL }, power, 0.0)?;
+        // No claim is judged on fewer.
+        let seeds = size.pairs.max(LEAST);
+        let power = stats::power::power(size.goal, seeds)?;
+        Ok(self::need(seeds, power, seconds))
     };
-    plan.needed = Some(need(spread).map_err(words)?);
-    plan.careful = Some(need(bound).map_err(words)?);
-    let ClaimKind::Superior { smallest_effect } = test.kind else { return Ok(()) };
-    let Some((mean, _)) = moments(&test.effects) else { return Ok(()) };
-    if mean <= smallest_effect {
-        plan.notes.push(
-            "the measured effect does not reach `at_least`: if it is the true one, more seeds will not reproduce the claim"
-                .to_owned(),
-        );
-        return Ok(());
+    // The direction is worth knowing even where the size would take too many seeds.
+    if effect != 0.0 {
+        plan.direction = need(effect, bound).ok();
     }
-    let goal = Goal { effect: mean, spread: bound, level: LEVEL };
-    match seeds_to_reproduce(goal, smallest_effect, power).map_err(words)? {
-        Some((seeds, power)) => plan.reproduced = Some(self::need(seeds, power, seconds)),
-        None => plan.notes.push(format!(
-            "the measured effect is so little above `at_least` that {MOST} seeds would not make `reproduced` likely enough"
-        )),
-    }
+    plan.needed = Some(need(beyond, spread).map_err(words)?);
+    plan.careful = Some(need(beyond, bound).map_err(words)?);
     Ok(())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "seed counts stay far below 2^52")]
 fn need(seeds: usize, power: f64, seed_seconds: f64) -> Need {
     Need { seeds, power, minutes: seeds as f64 * seed_seconds / 60.0 }
-}
-
-/// The fewest seeds, from 3 on as verdicts ask for, with this power to reproduce the claim.
-fn seeds_to_reproduce(
-    goal: Goal,
-    smallest: f64,
-    least_power: f64,
-) -> Result<Option<(usize, f64)>, StatsError> {
-    let power = |seeds| power_to_reproduce(goal, smallest, seeds);
-    let (mut few, mut enough) = (LEAST - 1, LEAST);
-    while power(enough)? < least_power {
-        if enough >= MOST {
-            return Ok(None);
-        }
-        (few, enough) = (enough, (enough * 2).min(MOST));
-    }
-    while enough - few > 1 {
-        let middle = few.midpoint(enough);
-        if power(middle)? < least_power { few = middle } else { enough = middle }
-    }
-    Ok(Some((enough, power(enough)?)))
 }
 
 /// Mean and standard deviation; none below two values.

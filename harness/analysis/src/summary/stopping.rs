@@ -12,7 +12,7 @@ use crate::suite_run::{RunStopping, SuiteRun};
 use stats::StatsError;
 use stats::interval::Interval;
 use stats::sequential::{Step, Stopped, Stopping, stop};
-use stats::verdict::{ClaimKind, ClaimTest, Scale, Verdict, in_words, obstacle};
+use stats::verdict::{ClaimKind, ClaimTest, Scale, Verdict, direction_shown, in_words, obstacle};
 
 /// Whether no further seed is needed: at least one claim is settled, and every other one is too or
 /// can't be settled by any number of seeds (its card says so, or a pair is lost or disturbed).
@@ -24,11 +24,11 @@ pub fn over(suite: &SuiteRun, cells: &[CellRun]) -> Result<bool, StatsError> {
     let mut settled = false;
     for (claim, workload) in claims::applied(suite, cells) {
         let found = claims::found(suite, cells, claim, workload);
-        if found.withheld.is_some() || claim.cannot_decide.is_some() {
+        if found.withheld().is_some() || claim.cannot_decide.is_some() {
             continue;
         }
         let test = claims::test(claim, &found);
-        let stopped = stop(&test.effects, test.kind, *settings)?;
+        let stopped = stop(&test.effects, test.kind, *settings, found.range)?;
         if obstacle(&test).is_some() || stopped.settled_after.is_none() {
             return Ok(false);
         }
@@ -76,7 +76,7 @@ pub(super) fn judge(
     settings: Stopping,
 ) {
     let test = claims::test(claim, found);
-    match stop(&test.effects, test.kind, settings) {
+    match stop(&test.effects, test.kind, settings, found.range) {
         Ok(stopped) => fill(outcome, &test, &stopped),
         Err(error) => outcome.reason = error.to_string(),
     }
@@ -121,28 +121,36 @@ fn fill(outcome: &mut ClaimOutcome, test: &ClaimTest, stopped: &Stopped) {
             let most = stopped.stopping.most;
             format!("settled after {after} of {most} seeds: {}", settling(test, holds))
         }
-        _ => format!("not settled after {} seeds", step.seeds),
+        _ => format!("not settled after {} seeds{}", step.seeds, unseen(step, stopped.stopping)),
     };
+    outcome.direction_shown =
+        step.low.is_some_and(|low| direction_shown(test.kind, outcome.verdict, low));
     outcome.reason = format!("{why} ({})", measured(step, test.scale, level));
 }
 
 /// Why a claim is settled, in words.
 fn settling(test: &ClaimTest, holds: bool) -> String {
-    let side = if holds { "above" } else { "below" };
-    match (test.kind, holds) {
-        (ClaimKind::Superior { smallest_effect }, true) => format!(
-            "the sequence lies above {} and the mean reaches the smallest effect {}",
-            in_words(0.0, test.scale),
-            in_words(smallest_effect, test.scale)
-        ),
-        (ClaimKind::Superior { smallest_effect }, false) => {
-            let effect = in_words(smallest_effect, test.scale);
-            format!("the sequence lies below the smallest effect {effect}")
+    let side = if holds { "at or above" } else { "below" };
+    let bound = in_words(test.kind.bound(), test.scale);
+    match test.kind {
+        ClaimKind::Superior { .. } => {
+            format!("the sequence lies {side} the smallest effect {bound}")
         }
-        (ClaimKind::NonInferior { margin }, _) => {
-            format!("the sequence lies {side} the margin {}", in_words(-margin, test.scale))
-        }
+        ClaimKind::NonInferior { .. } => format!("the sequence lies {side} the margin {bound}"),
     }
+}
+
+/// What so many seeds leave possible, where that holds a claim up.
+fn unseen(step: &Step, settings: Stopping) -> String {
+    let enough = settings.enough_seeds();
+    if step.seeds >= enough {
+        return String::new();
+    }
+    format!(
+        ": up to {:.0} % of seeds could still collapse unseen, and {enough} seeds are needed to see a collapse of {} %",
+        100.0 * settings.unseen(step.seeds),
+        percent(settings.collapse)
+    )
 }
 
 fn measured(step: &Step, scale: Scale, level: f64) -> String {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::{environment, warnings};
 use super::curves::{Point, by_samples, by_time, curve};
-use super::estimates::{BOOTSTRAP_SEED, common_horizon, estimate, reach_rate, to_target};
+use super::clock::{differs, is_disturbed};
+use super::estimates::{LEVEL, common_horizon, estimate, reach_rate, to_target};
 use super::membership::{self, Evidence, by_cell};
 use super::{
     ANALYSIS_VERSION, Analysis, ArmAnalysis, CellLeft, CellRun, Outcomes, ReadError, RunRow,
@@ -14,10 +15,9 @@ use crate::suite_run::{RunWorkload, SuiteRun};
 use ledger::goal::VALIDATION;
 use ledger::record::format::{RunRecord, Status};
 use ledger::record::store::Store;
-use stats::bootstrap::Resampling;
 use stats::paired::{Pair, speed_up};
-use stats::sign_flip::sign_flip;
 use stats::survival::Outcome;
+use stats::t_test::{Alternative, t_test};
 
 /// The runs of one arm on one workload, in seed order; failed and missing ones left out.
 pub(super) struct ArmRuns<'a> {
@@ -56,20 +56,28 @@ impl<'a> ArmRuns<'a> {
     }
 
     pub(super) fn disturbed(&self) -> usize {
-        self.records().filter(|record| record.disturbed()).count()
+        self.records().filter(|record| is_disturbed(record)).count()
     }
 }
 
-/// Train seconds to the target.
+/// Train seconds to the target; none of a run that met it before its first step.
 pub(super) fn seconds(record: &RunRecord) -> Option<f64> {
-    let reached = record.status == Status::Reached && !idle(record);
-    reached.then_some(record.time_to_target?.isotonic).flatten()
+    trained_to_target(record).then_some(record.time_to_target?.isotonic).flatten()
 }
 
-/// Samples to the target.
+/// Samples to the target; none of a run that met it before its first step.
 pub(super) fn samples(record: &RunRecord) -> Option<f64> {
-    let reached = record.status == Status::Reached && !idle(record);
-    reached.then_some(record.time_to_target?.samples).flatten()
+    trained_to_target(record).then_some(record.time_to_target?.samples).flatten()
+}
+
+fn trained_to_target(record: &RunRecord) -> bool {
+    record.status == Status::Reached && !idle(record) && !met_at_start(record)
+}
+
+/// Whether a run that trains was at the target before its first step.
+pub(super) fn met_at_start(record: &RunRecord) -> bool {
+    let crossed = record.time_to_target.and_then(|crossing| crossing.samples);
+    record.status == Status::Reached && !idle(record) && crossed.is_some_and(|at| at <= 0.0)
 }
 
 /// Pairs of two arms' numbers, by seed.
@@ -176,13 +184,14 @@ fn outcomes(
     let outcome = |record: &RunRecord| {
         number(record).map_or_else(|| Outcome::Censored(end(record)), Outcome::Reached)
     };
-    // A run that reached the target before its first step, or diverged at once, has no time to speak of.
+    // A run that met the target before its first step has no time to speak of; one that diverged at
+    // once has hardly any.
     runs.records()
-        .filter(|record| !idle(record))
+        .filter(|record| !idle(record) && !met_at_start(record))
         .map(outcome)
         .map(|outcome| match outcome {
-            Outcome::Reached(time) => Outcome::Reached(time.max(f64::MIN_POSITIVE)),
             Outcome::Censored(time) => Outcome::Censored(time.max(f64::MIN_POSITIVE)),
+            reached @ Outcome::Reached(_) => reached,
         })
         .collect()
 }
@@ -210,15 +219,15 @@ fn arm_analysis(
         diverged: count(Status::Diverged),
         failed: count(Status::Failed),
     };
-    let metrics: Vec<String> = runs
-        .records()
+    // A network that is no number any more still answers: its accuracy is the share of one class.
+    let sound = || runs.records().filter(|record| record.status != Status::Diverged);
+    let metrics: Vec<String> = sound()
         .flat_map(|record| record.last.keys().cloned())
         .collect::<BTreeSet<_>>()
         .into_iter()
         .collect();
     let at_budget = metrics.into_iter().map(|metric| {
-        let values =
-            runs.records().filter_map(|record| record.last.get(&metric).copied()).collect();
+        let values = sound().filter_map(|record| record.last.get(&metric).copied()).collect();
         (metric, estimate(values))
     });
     let target = &suite.workloads[workload].target;
@@ -234,6 +243,8 @@ fn arm_analysis(
     let curves: Vec<Vec<Point>> =
         runs.runs.iter().map(|(_, left)| curve(&left.events, target)).collect();
     let laws: BTreeSet<String> = runs.records().filter_map(law_name).collect();
+    let at_start = runs.records().filter(|record| met_at_start(record)).count();
+    let at_start = u32::try_from(at_start).unwrap_or(u32::MAX);
     ArmAnalysis {
         label: planned.label.clone(),
         method: planned.method.clone(),
@@ -241,8 +252,16 @@ fn arm_analysis(
         idle: runs.len() > 0 && runs.records().all(idle),
         outcomes: counted,
         reach_rate: reach_rate(counted),
-        time_to_target: to_target(&outcomes(&runs, seconds, end_seconds), time_horizon),
-        samples_to_target: to_target(&outcomes(&runs, samples, end_samples), sample_horizon),
+        time_to_target: to_target(
+            &outcomes(&runs, seconds, end_seconds),
+            at_start,
+            time_horizon,
+        ),
+        samples_to_target: to_target(
+            &outcomes(&runs, samples, end_samples),
+            at_start,
+            sample_horizon,
+        ),
         at_budget: at_budget.collect(),
         test_at_crossing: (!at_target.is_empty()).then(|| estimate(at_target)),
         step_milliseconds: (!steps.is_empty()).then(|| estimate(steps)),
@@ -257,7 +276,7 @@ fn arm_analysis(
 }
 
 /// Whether a run was over before it began: it consumed nothing and has no time to speak of.
-fn idle(record: &RunRecord) -> bool {
+pub(super) fn idle(record: &RunRecord) -> bool {
     record.samples == 0 && record.status != Status::Diverged
 }
 
@@ -276,14 +295,22 @@ fn arm_speed_up(baseline: &ArmRuns<'_>, arm: &ArmRuns<'_>) -> Option<SpeedUp> {
     if arm.disturbed() + baseline.disturbed() > 0 {
         return None;
     }
+    let other: BTreeMap<_, _> = baseline.runs.iter().copied().collect();
+    let elsewhere = |(seed, left): &(&str, &CellLeft)| {
+        let there = &other.get(seed)?.record.environment;
+        differs(&left.record.environment, there)
+    };
+    if arm.runs.iter().any(|run| elsewhere(run).is_some()) {
+        return None;
+    }
     let effects = stats::paired::log_ratios(&pairs).ok()?;
-    let p = sign_flip(&effects, BOOTSTRAP_SEED).ok()?.p;
     let n = u32::try_from(pairs.len()).unwrap_or(u32::MAX);
-    let (ratio, interval) = match speed_up(&pairs, Resampling::seeded(BOOTSTRAP_SEED)) {
-        Ok(found) => (found.estimate.value, Some(found.estimate.interval)),
+    let (ratio, interval) = match speed_up(&pairs, LEVEL) {
+        Ok(found) => (found.value, Some(found.interval)),
         Err(_) => (effects.first()?.exp(), None),
     };
-    Some(SpeedUp { ratio, interval, p_sign_flip: p, n })
+    let p = t_test(&effects, 0.0, Alternative::TwoSided).ok().map(|test| test.p);
+    Some(SpeedUp { ratio, interval, p, n })
 }
 
 /// True when every seed's first epoch has the same digest in both arms.

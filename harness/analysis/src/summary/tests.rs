@@ -107,6 +107,8 @@ pub(super) fn claim(compare: &str, at_least: f64) -> ClaimUse {
         floor: None,
         minus: None,
         expect: None,
+        control: None,
+        unequal: Vec::new(),
     }
 }
 
@@ -135,6 +137,7 @@ impl Made {
             for (arm, endings) in arms.iter().enumerate() {
                 for (seed, &ending) in endings.iter().enumerate() {
                     let mut record = record(seed, ending);
+                    record.cell = format!("{workload:x}{arm:x}{seed:014x}");
                     (self.change)(&mut record);
                     let cell = RunCell {
                         workload,
@@ -152,6 +155,7 @@ impl Made {
             label: label.into(),
             method: "m".into(),
             settings: BTreeMap::new(),
+            trials: None,
         };
         let workload = |index: usize| RunWorkload {
             label: format!("w{index}"),
@@ -202,7 +206,7 @@ fn arm<'a>(analysis: &'a Analysis, label: &str) -> &'a ArmAnalysis {
 fn a_method_twice_as_fast_has_a_paired_speed_up_of_two() {
     let made = Made::on_one(
         &times(&[4.0, 6.0, 5.0]),
-        &times(&[2.0, 3.0, 2.5]),
+        &times(&[2.0 * 1.02, 3.0 / 1.02, 2.5]),
         vec![claim("time-to-target", 1.5)],
     );
     let analysis = made.analysis();
@@ -253,7 +257,7 @@ fn a_censored_pair_withholds_the_ratio_and_is_never_dropped() {
 fn timed_verdicts_are_withheld_when_the_machine_was_busy_and_others_are_not() {
     let mut made = Made::on_one(
         &times(&[4.0, 6.0, 5.0]),
-        &times(&[2.0, 3.0, 2.5]),
+        &times(&[2.0, 3.1, 2.5]),
         vec![claim("time-to-target", 1.1), claim("samples-to-target", 1.1)],
     );
     made.claims[1].id = "samples".into();
@@ -379,7 +383,7 @@ fn ends(nll: [f64; 3]) -> Vec<Ending> {
 #[test]
 fn an_error_halved_is_a_ratio_of_two() {
     let by_ratio = ClaimUse { by: CompareBy::Ratio, ..claim("test/nll", 1.5) };
-    let made = Made::on_one(&ends([0.4, 0.6, 0.5]), &ends([0.2, 0.3, 0.25]), vec![by_ratio]);
+    let made = Made::on_one(&ends([0.4, 0.6, 0.5]), &ends([0.2 * 1.02, 0.3 / 1.02, 0.25]), vec![by_ratio]);
     let outcome = &made.analysis().claims[0];
     assert_eq!((outcome.verdict, outcome.scale), (Verdict::Reproduced, CompareBy::Ratio));
     assert!((outcome.effect.unwrap() - 2.0).abs() < 1e-12);

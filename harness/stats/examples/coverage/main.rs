@@ -12,13 +12,15 @@ mod across;
 mod law;
 mod means;
 mod planning;
+mod stopping;
 mod testing;
 mod times;
+mod verdicts;
 
 /// Prints one table.
 type Section = fn(u32);
 
-const SECTIONS: [(&str, Section); 12] = [
+const SECTIONS: [(&str, Section); 14] = [
     ("mean", means::mean),
     ("iqm", means::iqm),
     ("geometric", means::geometric),
@@ -29,7 +31,9 @@ const SECTIONS: [(&str, Section); 12] = [
     ("level", testing::level),
     ("equivalence", testing::equivalent),
     ("multiple", testing::multiple),
+    ("verdicts", verdicts::verdicts),
     ("sequence", planning::sequence),
+    ("stopping", stopping::stopping),
     ("planning", planning::planning),
 ];
 

@@ -3,27 +3,24 @@
 use ledger::goal::Direction;
 use ledger::streams::{normal_f64, unit_f64};
 use stats::best_of::expected_best;
-use stats::bootstrap::Resampling;
 use stats::interval::mean;
-use stats::paired::mean_effect;
 use stats::power::{Goal, power, spread_bound};
-use stats::sequential::{Stopping, confidence_sequence, stop};
-use stats::verdict::ClaimKind;
+use stats::sequential::{Stopping, confidence_sequence};
 
 use crate::law::{Law, SIZES, generator, percent, shares};
 
-/// Coverage of the whole sequence beside that of t intervals looked at after every seed; and what
-/// stopping saves.
+/// Coverage of the whole sequence for normal effects beside that of t intervals looked at after every
+/// seed; [`super::stopping`] has what stopping saves.
 pub fn sequence(runs: u32) {
     println!("| law | looks | sequence holds at all | t intervals hold at all | runs |");
     println!("| --- | --- | --- | --- | --- |");
     for law in Law::ALL {
         for most in [10, 20, 40] {
-            let stopping = Stopping::planned(most);
+            let stopping = Stopping { collapse: 0.0, ..Stopping::planned(most) };
             let [whole, naive] = shares(&format!("sequence {law:?} {most}"), runs, |rng, _| {
                 let sample = law.sample(rng, most);
                 let truth = law.mean();
-                let steps = confidence_sequence(&sample, stopping).expect("numbers");
+                let steps = confidence_sequence(&sample, stopping, None).expect("numbers");
                 let holds = steps.iter().all(|step| {
                     step.low.is_none_or(|low| low <= truth)
                         && step.high.is_none_or(|high| high >= truth)
@@ -38,42 +35,23 @@ pub fn sequence(runs: u32) {
             println!("| {} | 2 to {most} | {whole} | {naive} | {runs} |", law.name());
         }
     }
-    println!(
-        "\n| true effect, s.d. | called \"holds\" | called \"fails\" | mean seeds saved of 20 | runs |"
-    );
-    println!("| --- | --- | --- | --- | --- |");
-    for effect in [0.0, 0.25, 0.5, 1.0, 2.0, 4.0] {
-        let mut saved = 0;
-        let [holds, fails] = shares(&format!("stop {effect}"), runs, |rng, _| {
-            let effects: Vec<f64> = (0..20).map(|_| effect + normal_f64(rng)).collect();
-            let claim = ClaimKind::Superior { smallest_effect: 0.5 };
-            let found = stop(&effects, claim, Stopping::planned(20)).expect("numbers");
-            saved += found.saved;
-            [found.holds == Some(true), found.holds == Some(false)]
-        })
-        .map(percent);
-        let saved = saved as f64 / f64::from(runs);
-        println!("| {effect} | {holds} | {fails} | {saved:.1} | {runs} |");
-    }
 }
 
 /// Planned power beside the share of simulated experiments that show the effect; the bound of a
 /// spread; the expected best of k.
 pub fn planning(runs: u32) {
-    println!("| effect, s.d. | pairs | planned | t interval | the interval used | runs |");
-    println!("| --- | --- | --- | --- | --- | --- |");
+    println!("| beyond the claim, s.d. | pairs | planned | measured | runs |");
+    println!("| --- | --- | --- | --- | --- |");
     for effect in [0.5, 1.0, 1.77] {
         for n in SIZES {
             let planned = power(Goal { effect, spread: 1.0, level: 0.95 }, n).expect("a goal");
-            let [t, used] = shares(&format!("power {effect} {n}"), runs, |rng, run| {
+            let [t] = shares(&format!("power {effect} {n}"), runs, |rng, _| {
                 let sample: Vec<f64> = (0..n).map(|_| effect + normal_f64(rng)).collect();
-                let resampling = Resampling { resamples: 2000, ..Resampling::seeded(run) };
                 let t = mean(&sample, 0.95).expect("numbers").interval;
-                let used = mean_effect(&sample, resampling).expect("numbers").estimate.interval;
-                [t.low > 0.0, used.low > 0.0]
+                [t.low > 0.0]
             })
             .map(percent);
-            println!("| {effect} | {n} | {} | {t} | {used} | {runs} |", percent(planned));
+            println!("| {effect} | {n} | {} | {t} | {runs} |", percent(planned));
         }
     }
     println!("\n| n | bound of the spread at 80 % | at 95 % | runs |\n| --- | --- | --- | --- |");

@@ -10,10 +10,10 @@ fn claim(effects: &[f64], smallest_effect: f64) -> ClaimTest {
         scale: Scale::Difference,
         direction: Direction::HigherIsBetter,
         kind: ClaimKind::Superior { smallest_effect },
-        headroom: Headroom::Ok,
+        no_room: None,
         cap: None,
         withheld: None,
-        resampling: Resampling { resamples: 500, ..Resampling::seeded(9) },
+        level: 0.95,
     }
 }
 
@@ -29,60 +29,78 @@ fn verdict(test: &ClaimTest) -> Verdict {
 const CLEAR: [f64; 5] = [0.030, 0.042, 0.018, 0.045, 0.015];
 
 #[test]
-fn a_clear_effect_of_the_size_claimed_reproduces() {
+fn an_interval_above_the_size_claimed_reproduces() {
     let found = judge(&claim(&CLEAR, 0.01)).unwrap();
-    assert_eq!((found.verdict, found.n), (Verdict::Reproduced, 5));
-    assert_eq!((found.p_sign_flip, found.method), (Some(0.0625), Some(IntervalMethod::StudentT)));
+    assert_eq!((found.verdict, found.n, found.direction_shown), (Verdict::Reproduced, 5, false));
     insta::assert_snapshot!(
         found.reason,
-        @"the interval lies above 0 and the mean reaches the smallest effect +0.0100 (mean +0.0300, 95 % interval +0.0131 to +0.0469, 5 pairs)"
+        @"the interval lies at or above the smallest effect +0.0100 (mean +0.0300, 95 % interval +0.0131 to +0.0469, 5 pairs)"
     );
 }
 
 #[test]
 fn an_effect_surely_smaller_than_claimed_does_not_reproduce_even_when_real() {
     let found = judge(&claim(&CLEAR, 0.05)).unwrap();
-    assert_eq!(found.verdict, Verdict::NotReproduced);
+    assert_eq!((found.verdict, found.direction_shown), (Verdict::NotReproduced, true));
     insta::assert_snapshot!(
         found.reason,
-        @"the interval lies below the smallest effect +0.0500 (mean +0.0300, 95 % interval +0.0131 to +0.0469, 5 pairs)"
+        @"the interval lies below the smallest effect +0.0500, though above 0 (mean +0.0300, 95 % interval +0.0131 to +0.0469, 5 pairs)"
     );
 }
 
 #[test]
-fn a_real_effect_whose_mean_falls_short_is_inconclusive() {
-    let found = judge(&claim(&CLEAR, 0.04)).unwrap();
-    assert_eq!(found.verdict, Verdict::Inconclusive);
+fn a_real_effect_of_uncertain_size_is_inconclusive_with_its_direction_shown() {
+    // Below and above the mean of 0.03 alike: the mean decides nothing.
+    for smallest in [0.02, 0.04] {
+        let found = judge(&claim(&CLEAR, smallest)).unwrap();
+        assert_eq!((found.verdict, found.direction_shown), (Verdict::Inconclusive, true));
+    }
     insta::assert_snapshot!(
-        found.reason,
-        @"the interval lies above 0, the mean below the smallest effect +0.0400 (mean +0.0300, 95 % interval +0.0131 to +0.0469, 5 pairs)"
+        judge(&claim(&CLEAR, 0.02)).unwrap().reason,
+        @"the interval lies above 0 but holds the smallest effect +0.0200 (mean +0.0300, 95 % interval +0.0131 to +0.0469, 5 pairs)"
     );
 }
 
 #[test]
 fn an_interval_across_zero_and_the_smallest_effect_is_inconclusive() {
     let found = judge(&claim(&[0.1, -0.05, 0.02], 0.01)).unwrap();
-    assert_eq!(found.verdict, Verdict::Inconclusive);
+    assert_eq!((found.verdict, found.direction_shown), (Verdict::Inconclusive, false));
     insta::assert_snapshot!(
         found.reason,
-        @"the interval holds both 0 and the smallest effect +0.0100 (mean +0.0233, 95 % interval -0.163 to +0.210, 3 pairs)"
+        @"the interval holds the smallest effect +0.0100 (mean +0.0233, 95 % interval -0.163 to +0.210, 3 pairs)"
     );
 }
 
 #[test]
-fn a_mean_exactly_at_the_smallest_effect_reaches_it() {
-    let found = judge(&claim(&[0.25, 0.25, 0.25], 0.25)).unwrap();
-    assert_eq!(found.verdict, Verdict::Reproduced);
-    assert!(found.reason.ends_with("3 pairs, all alike)"), "{}", found.reason);
+fn effects_all_alike_decide_from_six_pairs_on() {
+    for n in 3..10 {
+        let found = judge(&claim(&vec![0.25; n], 0.1)).unwrap();
+        let decided = found.verdict == Verdict::Reproduced;
+        assert_eq!((decided, found.direction_shown), (n >= 6, false), "{n}");
+        assert!(found.reason.contains("all alike)"), "{}", found.reason);
+    }
+    assert_eq!(verdict(&claim(&[0.25; 6], 0.25)), Verdict::Reproduced);
+    assert_eq!(verdict(&match_within(&[0.0; 5], 0.1)), Verdict::Inconclusive);
+    assert!(judge(&claim(&[0.25; 5], 0.1)).unwrap().reason.starts_with("all 5 effects are alike"));
 }
 
 #[test]
 fn no_effect_at_all_never_reproduces() {
-    assert_eq!(verdict(&claim(&[0.0; 5], 0.0)), Verdict::Inconclusive);
-    let turned = ClaimTest { direction: Direction::LowerIsBetter, ..claim(&[0.0; 5], 0.01) };
+    assert_eq!(verdict(&claim(&[0.0; 8], 0.0)), Verdict::Inconclusive);
+    let turned = ClaimTest { direction: Direction::LowerIsBetter, ..claim(&[0.0; 8], 0.01) };
     let found = judge(&turned).unwrap();
     assert_eq!(found.verdict, Verdict::NotReproduced);
     assert!(found.mean.unwrap().is_sign_positive(), "-0 in a report: {found:?}");
+}
+
+#[test]
+fn the_p_value_is_of_the_test_that_the_interval_inverts() {
+    // By the closed form of t with 4 degrees of freedom: (1 - sin a (1 + cos² a / 2)) / 2, a = atan(t / 2).
+    let found = judge(&claim(&CLEAR, 0.01)).unwrap().p.unwrap();
+    assert!((found - 0.015_073_308_089).abs() < 1e-9, "{found}");
+    let at_the_low_end = judge(&claim(&CLEAR, 0.0)).unwrap().interval.unwrap().low;
+    let found = judge(&claim(&CLEAR, at_the_low_end)).unwrap().p.unwrap();
+    assert!((found - 0.025).abs() < 1e-9, "{found}");
 }
 
 #[test]
@@ -91,7 +109,7 @@ fn a_log_ratio_is_told_as_times() {
     let test = ClaimTest { scale: Scale::LogRatio, ..claim(&effects, 1.05f64.ln()) };
     insta::assert_snapshot!(
         judge(&test).unwrap().reason,
-        @"the interval lies above 1.00 times and the mean reaches the smallest effect 1.05 times (mean 1.32 times, 95 % interval 1.22 times to 1.43 times, 4 pairs)"
+        @"the interval lies at or above the smallest effect 1.05 times (mean 1.32 times, 95 % interval 1.22 times to 1.43 times, 4 pairs)"
     );
 }
 
@@ -107,8 +125,7 @@ fn a_match_within_the_margin_is_not_the_same_as_no_significant_difference() {
 fn obstacles_make_the_clearest_effect_inconclusive_and_keep_its_numbers() {
     let clear = claim(&CLEAR, 0.01);
     let blocked = [
-        (ClaimTest { headroom: Headroom::Floor, ..clear.clone() }, "no headroom"),
-        (ClaimTest { headroom: Headroom::Ceiling, ..clear.clone() }, "ceiling"),
+        (ClaimTest { no_room: Some("old is at chance".into()), ..clear.clone() }, "no room: old"),
         (ClaimTest { cap: Some("models are too small".into()), ..clear.clone() }, "too small"),
         (ClaimTest { withheld: Some("load 9 on 2 cores".into()), ..clear.clone() }, "load 9"),
     ];
@@ -118,6 +135,7 @@ fn obstacles_make_the_clearest_effect_inconclusive_and_keep_its_numbers() {
         assert_eq!(found.verdict, Verdict::Inconclusive);
         assert!(found.reason.contains(words), "{}", found.reason);
         assert_eq!((found.mean, found.interval), (numbers.mean, numbers.interval));
+        assert!(!found.direction_shown);
     }
 }
 
@@ -154,6 +172,21 @@ fn effects() -> impl Strategy<Value = Vec<f64>> {
 }
 
 proptest! {
+    #[test]
+    fn the_p_value_and_the_verdict_never_disagree(
+        effects in prop::collection::vec(-1.0..1.0f64, 3..14), bound in 0.0..0.5f64,
+    ) {
+        for test in [claim(&effects, bound), match_within(&effects, bound)] {
+            let found = judge(&test).unwrap();
+            let p = found.p.unwrap();
+            match found.verdict {
+                Verdict::Reproduced => prop_assert!(p <= 0.025 + 1e-9),
+                Verdict::NotReproduced => prop_assert!(p >= 0.975 - 1e-9),
+                Verdict::Inconclusive => prop_assert!((0.025 - 1e-9..=0.975 + 1e-9).contains(&p)),
+            }
+        }
+    }
+
     #[test]
     fn swapping_arms_and_direction_changes_nothing(effects in effects(), bound in 0.0..0.5f64) {
         let swapped: Vec<f64> = effects.iter().map(|effect| -effect).collect();

@@ -4,7 +4,7 @@ use serde_json::Value;
 use stats::across::{geometric_mean_speed_up, probability_of_improvement};
 use stats::bootstrap::{Resampling, bca};
 use stats::interval::Estimate;
-use stats::paired::{IntervalMethod, Pair, mean_effect, speed_up};
+use stats::paired::{Pair, speed_up};
 use stats::profile::{Row, profile};
 use stats::sign_flip::{sign_flip, sign_flip_above};
 use stats::stratified::Stratum;
@@ -39,10 +39,6 @@ fn bca_intervals_agree_with_the_formula_of_scipy_on_the_same_replicates() {
         close(found.acceleration, number(&case, "acceleration"), &case);
         close(found.interval.low, number(&case, "low"), &case);
         close(found.interval.high, number(&case, "high"), &case);
-        if sample.len() >= 10 {
-            let effect = mean_effect(&sample, resampling(&case)).unwrap();
-            assert_eq!(effect.estimate.interval, found.interval, "{case}");
-        }
     }
 }
 
@@ -52,9 +48,7 @@ fn speed_ups_of_few_pairs_have_the_log_t_interval_of_scipy() {
         let sides = numbers(&case, "baseline").into_iter().zip(numbers(&case, "treatment"));
         let pairs: Vec<Pair<f64>> =
             sides.map(|(baseline, treatment)| Pair { baseline, treatment }).collect();
-        let found = speed_up(&pairs, Resampling::seeded(0)).unwrap();
-        assert_eq!(found.method, IntervalMethod::StudentT);
-        close_estimate(found.estimate, &case);
+        close_estimate(speed_up(&pairs, 0.95).unwrap(), &case);
     }
 }
 

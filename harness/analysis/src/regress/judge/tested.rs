@@ -8,9 +8,8 @@ use crate::regress::rule::{Rule, Test};
 use ledger::goal::Direction;
 use stats::StatsError;
 use stats::equivalence::equivalence;
-use stats::interval::Interval;
+use stats::interval::{self, Interval};
 use stats::multiple::benjamini_hochberg;
-use stats::paired::mean_effect;
 use stats::sign_flip::sign_flip_above;
 use stats::t_test::{Alternative, t_test};
 use stats::verdict::Scale;
@@ -87,7 +86,7 @@ pub(super) fn measure(
         return refuse(row, reason.to_owned());
     }
     let failed = |source| RegressError::Stats { metric: aligned.name.to_string(), source };
-    let estimate = mean_effect(&worse, rule.resampling).map_err(failed)?.estimate;
+    let estimate = interval::mean(&worse, rule.resampling.level).map_err(failed)?;
     let threshold = margin.max(row.floor.map_or(0.0, |floor| rule.floor_multiple * floor.ln_1p()));
     let sample =
         Sample { worse, interval: estimate.interval, mean: estimate.value, margin, threshold };

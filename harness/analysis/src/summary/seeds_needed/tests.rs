@@ -4,6 +4,10 @@ use stats::power::power;
 
 const WISH: Wish = Wish { effect: None, power: 0.8 };
 
+fn wish(effect: f64) -> Wish {
+    Wish { effect: Some(effect), ..WISH }
+}
+
 /// Runs whose new arm lowers the NLL by these gains, one per seed.
 fn planned(gains: &[f64], least_gain: f64, wish: Wish) -> SeedsNeeded {
     let old: Vec<Ending> = gains.iter().map(|_| (Some(1.0), 0.9, 1.0)).collect();
@@ -25,6 +29,9 @@ fn seeds_and_minutes_follow_from_the_spread_between_stored_pairs() {
     let spread = found.spread.unwrap();
     // statistics.stdev([0.10, 0.02, 0.07, 0.04, 0.07])
     assert!((spread - 0.030_822_070_014_844_88).abs() < 1e-12, "{spread}");
+    // The measured mean of 0.06 lies 0.03 above the claim.
+    assert_eq!(found.verdict, Some(Verdict::Reproduced));
+    assert!((found.effect.unwrap() - 0.06).abs() < 1e-12, "{found:?}");
     let goal = Goal { effect: 0.03, spread, level: 0.95 };
     let needed = found.needed.unwrap();
     assert!(power(goal, needed.seeds).unwrap() >= 0.8);
@@ -34,17 +41,20 @@ fn seeds_and_minutes_follow_from_the_spread_between_stored_pairs() {
     // Two runs of 11.1 s a seed.
     assert!((found.seed_seconds.unwrap() - 22.2).abs() < 1e-9);
     assert!((careful.minutes - careful.seeds as f64 * 22.2 / 60.0).abs() < 1e-9);
-    let reproduced = found.reproduced.unwrap();
-    assert!(reproduced.power >= 0.8 && reproduced.seeds >= 3, "{reproduced:?}");
+    let direction = found.direction.unwrap();
+    assert!(direction.seeds >= 3 && direction.seeds < careful.seeds, "{direction:?}");
 }
 
 #[test]
-fn a_smaller_effect_needs_more_seeds_and_a_larger_one_fewer() {
-    let seeds = |effect| {
-        let wish = Wish { effect: Some(effect), ..WISH };
-        planned(&GAINS, 0.03, wish).needed.unwrap().seeds
-    };
-    assert!(seeds(0.01) > seeds(0.03) && seeds(0.03) > seeds(0.2));
+fn the_nearer_an_effect_is_to_the_claim_the_more_seeds_decide_it_on_either_side() {
+    let found = |effect| planned(&GAINS, 0.03, wish(effect));
+    let seeds = |effect| found(effect).needed.unwrap().seeds;
+    assert!(seeds(0.04) > seeds(0.06) && seeds(0.06) > seeds(0.2));
+    assert!(seeds(0.025) > seeds(0.01) && seeds(0.01) > seeds(-0.2));
+    assert_eq!(found(0.04).verdict, Some(Verdict::Reproduced));
+    assert_eq!(found(0.02).verdict, Some(Verdict::NotReproduced));
+    // As far below as above.
+    assert_eq!(seeds(0.01), seeds(0.05));
 }
 
 #[test]
@@ -56,36 +66,19 @@ fn what_cannot_be_planned_says_why() {
     };
     assert!(notes(&GAINS[..2], 0.03, WISH).contains("2 stored pairs say too little"));
     assert!(notes(&[0.5; 4], 0.03, WISH).contains("without spread"));
-    assert!(notes(&GAINS, 0.0, WISH).contains("--effect"));
+    assert!(notes(&GAINS, 0.03, wish(0.03)).contains("just 0.03 leads to no verdict"));
     assert!(notes(&[0.1, f64::NAN, 0.2, 0.3], 0.03, WISH).contains("stored pairs"));
-    assert!(notes(&GAINS, 1e-7, WISH).contains("100000"));
+    assert!(notes(&GAINS, 0.03, wish(0.03 + 1e-7)).contains("100000"));
     assert!(notes(&GAINS, 0.03, Wish { power: 80.0, ..WISH }).contains("80"));
 }
 
 #[test]
-fn a_measured_effect_below_the_claim_promises_no_verdict() {
-    let found = planned(&GAINS, 0.09, WISH);
-    assert!(found.is_planned() && found.reproduced.is_none());
-    assert!(found.notes[0].contains("does not reach `at_least`"), "{:?}", found.notes);
-}
-
-#[test]
-fn at_a_true_effect_of_just_the_smallest_a_claim_is_reproduced_half_of_the_time() {
-    let goal = Goal { effect: 0.05, spread: 0.02, level: 0.95 };
-    let half = power_to_reproduce(goal, 0.05, 200).unwrap();
-    assert!((half - 0.5).abs() < 1e-9, "{half}");
-    // Without a smallest effect it is the power of the interval alone.
-    let alone = power_to_reproduce(goal, 0.0, 6).unwrap();
-    assert!((alone - power(goal, 6).unwrap()).abs() < 1e-12);
-}
-
-#[test]
-fn the_power_to_reproduce_agrees_with_a_simulation() {
+fn the_planned_power_is_that_of_the_verdict_by_simulation() {
     use ledger::seed::Seed;
     use ledger::streams::{Streams, unit_f64};
     use stats::distribution::{normal_quantile, student_t_bound};
-    let goal = Goal { effect: 0.05, spread: 0.04, level: 0.95 };
-    let (seeds, smallest, trials) = (8, 0.04, 20_000);
+    let (seeds, smallest, trials) = (8, 0.02, 20_000);
+    let goal = Goal { effect: 0.05 - smallest, spread: 0.04, level: 0.95 };
     let bound = student_t_bound(0.95, seeds - 1).unwrap();
     let mut noise = Streams::new(Seed::from_integer(6).bytes).generator("power");
     let mut draw = || normal_quantile(unit_f64(&mut noise).clamp(1e-12, 1.0 - 1e-12));
@@ -93,11 +86,10 @@ fn the_power_to_reproduce_agrees_with_a_simulation() {
     for _ in 0..trials {
         let values: Vec<f64> = (0..seeds).map(|_| 0.05 + 0.04 * draw()).collect();
         let (mean, spread) = moments(&values).unwrap();
-        let low = mean - bound * spread / (seeds as f64).sqrt();
-        hits += usize::from(low > 0.0 && mean >= smallest);
+        hits += usize::from(mean - bound * spread / (seeds as f64).sqrt() >= smallest);
     }
     let share = hits as f64 / f64::from(trials);
-    let told = power_to_reproduce(goal, smallest, seeds).unwrap();
+    let told = power(goal, seeds).unwrap();
     // Four standard errors of 20,000 trials.
     assert!((share - told).abs() < 4.0 * (told * (1.0 - told) / f64::from(trials)).sqrt());
 }
