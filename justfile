@@ -24,6 +24,11 @@ palimpsest := "cargo run --quiet --release --bin palimpsest --"
     case $code in 0 | 4) {{ palimpsest }} report "$suite" ;; esac; \
     exit $code
 
+# choose the settings that a suite leaves open and freeze them beside it; ARGS go to `palimpsest tune`
+[no-exit-message]
+@tune SUITE *ARGS: _ready _build
+    {{ palimpsest }} tune "$@"
+
 # draw the report of a suite or of runs again
 [no-exit-message]
 @report +ARGS: _ready _build

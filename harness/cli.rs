@@ -20,6 +20,7 @@ pub mod reproduce;
 pub mod run;
 pub mod sign;
 pub mod suite_options;
+pub mod tune;
 pub mod verify;
 pub mod verify_certificate;
 
@@ -59,6 +60,8 @@ pub enum Verb {
 pub enum Training {
     /// Run a suite: workloads × methods × seeds; cells that are there already are kept
     Run(run::Args),
+    /// Choose the settings that a suite leaves open, by trials on seeds of their own, and freeze them
+    Tune(tune::Args),
     /// Show the cells of a suite and their estimated cost; runs nothing
     Plan(plan::Args),
     /// Print the commitments of a suite's cells before training

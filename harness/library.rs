@@ -96,8 +96,32 @@ pub fn suite(name: &str) -> anyhow::Result<SuiteText> {
     if let Some((_, text)) = SUITES.iter().find(|(known, _)| *known == name) {
         return Ok(SuiteText { file: format!("suites/{name}.yaml"), text: (*text).to_owned() });
     }
-    let names: Vec<&str> = SUITES.iter().map(|(name, _)| *name).collect();
+    let names = SUITES.iter().map(|(name, _)| *name).filter(|name| !name.ends_with(TUNED));
+    let names: Vec<&str> = names.collect();
     bail!("there is no suite \"{name}\": no such file, and none of that name{}", hint(name, names))
+}
+
+/// How the frozen file of a suite's tuned settings ends, in place of `.yaml`.
+const TUNED: &str = ".tuned";
+
+/// The frozen file beside a suite, where tuned settings are written down: its name, and its text where
+/// there is one; that of a suite compiled in is compiled in with it.
+///
+/// # Errors
+/// When it is there but cannot be read.
+pub fn tuned(suite: &SuiteText) -> anyhow::Result<(String, Option<String>)> {
+    let stem = suite.file.strip_suffix(".yaml").unwrap_or(&suite.file);
+    let file = format!("{stem}{TUNED}.yaml");
+    if Path::new(&file).is_file() {
+        let text = fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
+        return Ok((file, Some(text)));
+    }
+    if Path::new(&suite.file).is_file() {
+        return Ok((file, None));
+    }
+    let name = stem.strip_prefix("suites/").map(|name| format!("{name}{TUNED}"));
+    let found = SUITES.iter().find(|(known, _)| name.as_deref() == Some(*known));
+    Ok((file, found.map(|(_, text)| (*text).to_owned())))
 }
 
 /// Names and questions of the suites compiled in.
@@ -107,7 +131,8 @@ pub fn suites() -> Vec<(&'static str, String)> {
         let line = text.lines().find_map(|line| line.strip_prefix("question: "));
         line.unwrap_or_default().trim_matches('"').to_owned()
     };
-    SUITES.iter().map(|(name, text)| (*name, question(text))).collect()
+    let suites = SUITES.iter().filter(|(name, _)| !name.ends_with(TUNED));
+    suites.map(|(name, text)| (*name, question(text))).collect()
 }
 
 /// How long a suite took, once, on a named machine.

@@ -7,6 +7,7 @@ mod seeds_needed;
 mod steps;
 pub mod strict;
 mod summary;
+mod tuning;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -18,6 +19,7 @@ pub use finding::print_finding;
 pub use seeds_needed::print_seeds_needed;
 pub use steps::Steps;
 pub use summary::print_analysis;
+pub use tuning::print_tuning;
 
 /// Sends panics to one line that asks for a report, instead of a backtrace nobody asked for.
 pub fn prepare() {

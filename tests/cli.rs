@@ -9,6 +9,7 @@ mod provenance;
 mod regress;
 mod regress_action;
 mod regress_history;
+mod tuning;
 
 use std::fs;
 

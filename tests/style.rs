@@ -162,9 +162,15 @@ fn every_suite_of_the_repository_plans() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "yaml") {
+            } else if path.extension().is_some_and(|extension| extension == "yaml")
+                && !path.display().to_string().ends_with(".tuned.yaml")
+            {
                 let plan = bench.run(&["plan", path.to_str().unwrap(), "--json"]).ends(0).json();
                 assert!(!plan["cells"].as_array().unwrap().is_empty(), "{}", path.display());
+                for arm in plan["tuning"]["arms"].as_array().into_iter().flatten() {
+                    let remedy = "run `palimpsest tune` and commit the frozen file";
+                    assert_eq!(arm["state"], "chosen", "{}: {arm}; {remedy}", path.display());
+                }
                 planned += 1;
             }
         }

@@ -7,12 +7,13 @@ use ::data::Sources;
 use ::data::columns::order_ids;
 use analysis::plan::{Assignment, Overrides, Plan, plan};
 use analysis::suite::Seeds;
+use analysis::tuning::Tuned;
 use anyhow::{Context as _, bail};
 use ledger::catalogue::{Catalogue, hint};
 use ledger::given::GivenOrder;
 use ledger::record::Store;
 
-use crate::library;
+use crate::library::{self, SuiteText};
 
 /// Which suite, which part of it, and where things are.
 #[derive(Debug, Clone, clap::Args)]
@@ -112,6 +113,21 @@ impl SuiteOptions {
     /// When there is no such suite, or it is not valid; with file, line and column.
     pub fn plan(&self, catalogue: &Catalogue) -> anyhow::Result<Plan> {
         let suite = library::suite(&self.suite)?;
+        let (file, text) = library::tuned(&suite)?;
+        let tuned = text.map(|text| Tuned::parse(&file, &self.suite, &text)).transpose()?;
+        self.plan_with(&suite, tuned, catalogue)
+    }
+
+    /// The same with these chosen settings.
+    ///
+    /// # Errors
+    /// When the suite is not valid; with file, line and column.
+    pub fn plan_with(
+        &self,
+        suite: &SuiteText,
+        tuned: Option<Tuned>,
+        catalogue: &Catalogue,
+    ) -> anyhow::Result<Plan> {
         let overrides = Overrides {
             methods: self.methods.clone(),
             workloads: self.workloads.clone(),
@@ -119,11 +135,22 @@ impl SuiteOptions {
             set: self.set.clone(),
             keep_models: self.keep_models,
             stop_early: self.stop_early,
+            tuned,
         };
         let mut plan = plan(&suite.file, &suite.text, catalogue, &overrides)?;
         self.read_orders(Path::new(&suite.file), &mut plan)?;
         check_orders(&plan, catalogue)?;
         Ok(plan)
+    }
+
+    /// Refuses a plan whose arms still have to be tuned.
+    ///
+    /// # Errors
+    /// When settings of an arm were not chosen, or not for the suite as it is.
+    pub fn hold_to_tuning(&self, plan: &Plan) -> anyhow::Result<()> {
+        let Some(tuning) = &plan.tuning else { return Ok(()) };
+        let (file, _) = library::tuned(&library::suite(&self.suite)?)?;
+        tuning.refusal(&file, &self.suite).map_or(Ok(()), |refusal| bail!("{refusal}"))
     }
 
     /// Reads the orders that arms are given: by the suite, from its folder on, or by `--order`.

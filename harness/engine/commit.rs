@@ -10,6 +10,7 @@ use crate::runner::{NamedSeed, Session};
 
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let plan = args.options.plan(&catalogue())?;
+    args.options.hold_to_tuning(&plan)?;
     let places = &args.options.places;
     let mut session = Session::new(plan, places.store(), places.sources(), &args.device, false)?;
     let mut rows = Vec::new();

@@ -15,6 +15,7 @@ mod run;
 mod runner;
 mod stopping;
 mod suite_run;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,7 @@ fn dispatch(verb: Verb) -> anyhow::Result<Exit> {
     match verb {
         Verb::Reading(verb) => verb.run(&|| Ok(Listing::from(&catalogue::catalogue()))),
         Verb::Training(Training::Run(args)) => run::run(&args),
+        Verb::Training(Training::Tune(args)) => tune::run(&args),
         Verb::Training(Training::Plan(args)) => plan::run(&args),
         Verb::Training(Training::Commit(args)) => commit::run(&args),
         Verb::Training(Training::Reproduce(args)) => reproduce::run(&args),

@@ -39,6 +39,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             .print(args.json)?;
         return Ok(Exit::Fine);
     }
+    args.options.hold_to_tuning(&plan)?;
     store.prepare()?;
     let mut session =
         Session::new(plan, store, args.options.places.sources(), &args.device, args.force)?;
@@ -62,7 +63,8 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut reports = Vec::with_capacity(seeds.len());
     for (done, batch) in (1..).zip(batches) {
         if let Some(pool) = &mut pool {
-            reports.extend(pool.run(&seeds, batch, &mut |index, report| {
+            let batch: Vec<usize> = batch.collect();
+            reports.extend(pool.run(&seeds, &batch, &mut |index, report| {
                 progress.end(index, report);
             })?);
         } else {

@@ -1,5 +1,6 @@
 //! What a run of a suite leaves beside its records, so that reports can be drawn later.
 
+use analysis::plan::tuning::PlannedTuning;
 use analysis::suite_run::SuiteRun;
 use analysis::suite_run::{RunArm, RunCell, RunEstimate, RunStopping, RunWorkload};
 
@@ -56,6 +57,7 @@ pub fn suite_run(
             seeds_saved: settings.most.saturating_sub(plan.seeds.len()),
             seconds_saved: 0.0,
         }),
+        tuned: plan.tuning.as_ref().and_then(PlannedTuning::frozen),
         cells: cells.collect(),
         of_another_build: session.of_another_build(reports),
         argv: session.argv.clone(),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use analysis::plan::Plan;
+use analysis::plan::tuning::PlannedTuning;
 use ledger::goal::Goal;
 
 use super::cost::Cost;
@@ -139,6 +140,9 @@ impl Forecast<'_> {
             return self.print_json();
         }
         print_text(&self.headline())?;
+        if let Some(tuning) = &plan.tuning {
+            print_text(&format!("{}\n", tuning.outlook(&plan.suite)))?;
+        }
         for (index, workload) in plan.workloads.iter().enumerate() {
             let Goal { target, budget } = &workload.goal;
             print_text(&format!(
@@ -229,6 +233,7 @@ impl Forecast<'_> {
             },
             "data_absent": self.absent.iter().map(|(name, _)| name).collect::<Vec<_>>(),
             "cells": cells.collect::<Vec<_>>(),
+            "tuning": plan.tuning.as_ref().map(tuning_json),
             "estimates": plan.sections.estimates.iter().zip(&cost.estimates).map(|(entry, seconds)| {
                 serde_json::json!({
                     "name": entry.name,
@@ -240,6 +245,24 @@ impl Forecast<'_> {
             }).collect::<Vec<_>>(),
         }))
     }
+}
+
+/// What is tried for each arm, and whether its settings were chosen.
+fn tuning_json(tuning: &PlannedTuning) -> serde_json::Value {
+    let arms = tuning.arms.iter().map(|arm| {
+        serde_json::json!({
+            "arm": arm.arm,
+            "spaces": arm.spaces,
+            "trials": tuning.trials_of(&arm.arm),
+            "state": arm.state,
+        })
+    });
+    serde_json::json!({
+        "choose": tuning.asked.choose,
+        "seeds": tuning.asked.seeds.0,
+        "date": tuning.tuned.as_ref().map(|tuned| &tuned.date),
+        "arms": arms.collect::<Vec<_>>(),
+    })
 }
 
 /// `3 of 5`, `all`, `none`, with what is of another build beside it.

@@ -36,6 +36,9 @@ pub fn print_analysis(analysis: &Analysis) -> anyhow::Result<()> {
             analysis.claims.iter().map(claim),
         )?;
     }
+    if let Some(tuning) = &analysis.tuning {
+        print_text(&format!("settings: {}\n", tuning.effort()))?;
+    }
     if let Some(stopping) = &analysis.stopping {
         print_text(&format!("{}\n", stopping.summary))?;
     }

@@ -314,23 +314,23 @@ pub(crate) fn power(power: &Power) -> String {
 }
 
 /// A table in the making.
-struct Table {
-    finished: String,
+pub(crate) struct Table {
+    pub(crate) finished: String,
     row: Vec<String>,
 }
 
 impl Table {
-    fn new(header: &[impl AsRef<str>]) -> Self {
+    pub(crate) fn new(header: &[impl AsRef<str>]) -> Self {
         let names: Vec<&str> = header.iter().map(AsRef::as_ref).collect();
         Self { finished: format!("{}\r\n", names.join(",")), row: Vec::new() }
     }
 
-    fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         self.row.push(field(text));
     }
 
     /// Shortest decimal that reads back as the same double; empty where absent.
-    fn number(&mut self, value: Option<f64>) {
+    pub(crate) fn number(&mut self, value: Option<f64>) {
         let shown = value.map(|v| match v.abs() {
             // Without an exponent a small p-value would be hundreds of zeros.
             size if size > 0.0 && size < 1e-5 => format!("{v:e}"),
@@ -343,7 +343,7 @@ impl Table {
         self.row.push(value.map(|v| v.to_string()).unwrap_or_default());
     }
 
-    fn flag(&mut self, value: Option<bool>) {
+    pub(crate) fn flag(&mut self, value: Option<bool>) {
         self.row.push(value.map(|v| v.to_string()).unwrap_or_default());
     }
 
@@ -364,7 +364,7 @@ impl Table {
         self.number(Some(value.horizon));
     }
 
-    fn end_row(&mut self) {
+    pub(crate) fn end_row(&mut self) {
         self.finished.push_str(&self.row.join(","));
         self.finished.push_str("\r\n");
         self.row.clear();

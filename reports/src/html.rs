@@ -13,18 +13,20 @@ use crate::figure::Figure;
 use crate::html::arm::Arm;
 use crate::html::estimates::Estimates;
 use crate::html::provenance::Provenance;
+use crate::html::tuning::Tuning;
 use crate::{Format, ReportError, paint, text};
 
 mod arm;
 mod estimates;
 mod provenance;
+mod tuning;
 
-/// The page for `analysis` with the figures of each workload and its power curves; links to the files of `formats`.
+/// The page for `analysis` with the figures of each workload, its power curves, order estimates and
+/// sweeps; links to the files of `formats`.
 pub(crate) fn page(
     analysis: &Analysis,
     figures: &[Vec<Figure>],
-    power: &[Figure],
-    estimated: &[Figure],
+    [power, estimated, sweeps]: [&[Figure]; 3],
     formats: &[Format],
 ) -> Result<String, ReportError> {
     let mut workloads = Vec::new();
@@ -47,6 +49,7 @@ pub(crate) fn page(
         empty: analysis.workloads.is_empty(),
         provenance: Provenance::new(analysis, power, formats)?,
         estimates: Estimates::new(analysis, estimated, formats)?,
+        tuning: Tuning::new(analysis, sweeps, formats)?,
         workloads,
     };
     Ok(page.render()?)
@@ -69,6 +72,7 @@ struct Page<'a> {
     empty: bool,
     provenance: Option<Provenance<'a>>,
     estimates: Option<Estimates<'a>>,
+    tuning: Option<Tuning<'a>>,
     workloads: Vec<Workload<'a>>,
 }
 
@@ -305,6 +309,7 @@ fn files(analysis: &Analysis, formats: &[Format]) -> Vec<(&'static str, &'static
         (Format::Csv, "claims.csv", "claims"),
         (Format::Csv, "provenance.csv", "membership tests"),
         (Format::Csv, "estimates.csv", "order estimates"),
+        (Format::Csv, "trials.csv", "trials of settings"),
         (Format::Tex, "tables.tex", "LaTeX tables"),
         (Format::Json, "analysis.json", "the analysis"),
     ]
@@ -314,6 +319,7 @@ fn files(analysis: &Analysis, formats: &[Format]) -> Vec<(&'static str, &'static
             && (claims || *file != "claims.csv")
             && (tests || *file != "provenance.csv")
             && (estimates || *file != "estimates.csv")
+            && (analysis.tuning.is_some() || *file != "trials.csv")
     })
     .map(|(_, file, what)| (file, what))
     .collect()

@@ -1,11 +1,13 @@
 //! Tables for a paper: one of arms per workload, one of claims, one of membership tests; needs the `booktabs` package.
 
+use analysis::summary::tuning::TuningAnalysis;
 use analysis::summary::{Analysis, ArmAnalysis, ClaimOutcome, WorkloadAnalysis};
 use ledger::goal;
 
 use crate::membership::Test;
-use crate::order_estimates::Row;
+use crate::order_estimates::Row as Estimated;
 use crate::text;
+use crate::tuning::{COLUMNS, Row};
 
 /// Every table, ready for `\input{tables}`.
 pub(crate) fn tables(analysis: &Analysis) -> String {
@@ -20,6 +22,9 @@ pub(crate) fn tables(analysis: &Analysis) -> String {
     for workload in &analysis.workloads {
         arms(&mut tex, workload);
     }
+    if let Some(tuning) = &analysis.tuning {
+        sweeps(&mut tex, tuning);
+    }
     if !analysis.claims.is_empty() {
         claims(&mut tex, &analysis.claims);
     }
@@ -27,9 +32,23 @@ pub(crate) fn tables(analysis: &Analysis) -> String {
         membership(&mut tex, &Test::all(analysis));
     }
     if !analysis.order_estimates.is_empty() {
-        estimates(&mut tex, &Row::all(analysis));
+        estimates(&mut tex, &Estimated::all(analysis));
     }
     tex
+}
+
+/// The sweep behind each arm.
+fn sweeps(tex: &mut String, tuning: &TuningAnalysis) {
+    tex.push_str("\n\\begin{table}\n\\centering\n");
+    tex.push_str(&format!("\\caption{{Settings: {}.}}\n", escape(&tuning.effort())));
+    tex.push_str("\\begin{tabular}{llrrrrrr}\n\\toprule\n");
+    tex.push_str(&COLUMNS.map(escape).join(" & "));
+    tex.push_str(" \\\\\n\\midrule\n");
+    for row in Row::all(tuning) {
+        tex.push_str(&row.cells.map(|cell| escape(&cell)).join(" & "));
+        tex.push_str(" \\\\\n");
+    }
+    tex.push_str("\\bottomrule\n\\end{tabular}\n\\end{table}\n");
 }
 
 fn arms(tex: &mut String, workload: &WorkloadAnalysis) {
@@ -109,7 +128,7 @@ fn claims(tex: &mut String, claims: &[ClaimOutcome]) {
     tex.push_str("\\bottomrule\n\\end{tabular}\n\\end{table}\n");
 }
 
-fn estimates(tex: &mut String, rows: &[Row<'_>]) {
+fn estimates(tex: &mut String, rows: &[Estimated<'_>]) {
     tex.push_str("\n\\begin{table}\n\\centering\n");
     tex.push_str("\\caption{Estimates of orders against true retraining.}\n");
     tex.push_str("\\begin{tabular}{lllllrrrrrrr}\n\\toprule\n");

@@ -27,6 +27,7 @@ pub mod regress;
 mod series;
 mod text;
 mod time_to_target;
+pub mod tuning;
 
 #[cfg(test)]
 #[path = "../examples/sample/analysis.rs"]
@@ -45,9 +46,9 @@ pub use format::{Format, UnknownFormat};
 /// | format | files |
 /// | --- | --- |
 /// | html | `index.html`, self-contained: no script, nothing loaded |
-/// | svg, png | `figures/<workload>-<figure>.svg` and `.png` (2 pixels per unit), `figures/power-<axis>` |
+/// | svg, png | `figures/<workload>-<figure>.svg` and `.png` (2 pixels per unit), `figures/power-<axis>`, `figures/tuning` |
 /// | tex | `tables.tex` (needs the `booktabs` package) |
-/// | csv | `arms.csv`, `runs.csv`; `claims.csv` where there are claims, `provenance.csv` where there are membership tests, `estimates.csv` where there are order estimates |
+/// | csv | `arms.csv`, `runs.csv`; `claims.csv` where there are claims, `provenance.csv` where there are membership tests, `estimates.csv` where there are order estimates, `trials.csv` where settings were tuned |
 /// | json | `analysis.json` |
 ///
 /// Everything is rendered before the first byte is written, and each file replaces an older one
@@ -70,19 +71,20 @@ pub fn render(
     }
     let mut files = Vec::new();
     let wanted = |format| formats.contains(&format);
-    let (figures, power, estimates) =
+    let (figures, power, estimates, sweeps) =
         if [Format::Html, Format::Svg, Format::Png].into_iter().any(wanted) {
             (
                 figure::all(analysis),
                 provenance::power::figures(&curves(&analysis.membership)),
                 order_estimates::figures(analysis),
+                analysis.tuning.as_ref().map(tuning::figures).unwrap_or_default(),
             )
         } else {
-            (Vec::new(), Vec::new(), Vec::new())
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new())
         };
-    let all = || figures.iter().flatten().chain(&power).chain(&estimates);
+    let all = || figures.iter().flatten().chain(&power).chain(&estimates).chain(&sweeps);
     if wanted(Format::Html) {
-        let page = html::page(analysis, &figures, &power, &estimates, formats)?;
+        let page = html::page(analysis, &figures, [&power, &estimates, &sweeps], formats)?;
         files.push((PathBuf::from("index.html"), page.into()));
     }
     if wanted(Format::Svg) {
@@ -106,6 +108,9 @@ pub fn render(
         }
         if !analysis.membership.is_empty() {
             files.push((PathBuf::from("provenance.csv"), csv::membership(analysis).into()));
+        }
+        if let Some(tuning) = &analysis.tuning {
+            files.push((PathBuf::from("trials.csv"), tuning::csv(tuning).into()));
         }
         if !analysis.order_estimates.is_empty() {
             files.push((PathBuf::from("estimates.csv"), csv::estimates(analysis).into()));

@@ -13,6 +13,7 @@ pub mod rule_file;
 pub mod suite;
 pub mod suite_run;
 pub mod summary;
+pub mod tuning;
 pub mod verify;
 
 pub use suite_run::SuiteRun;

@@ -3,15 +3,18 @@
 pub mod descent;
 mod possible;
 mod sections;
+pub mod tuning;
 
 use serde_json::Value;
 
 use crate::plan::descent::Parent;
 use crate::plan::sections::{Named, known, unique};
+use crate::plan::tuning::PlannedTuning;
 use crate::suite::{
     ClaimUse, Problem, Sections, Seeds, Step, StoppingUse, Suite, SuiteError, WorkloadUse, key,
     locate, parse,
 };
+use crate::tuning::Tuned;
 use ledger::catalogue::{Catalogue, MetricInfo, hint};
 use ledger::digest::Digest;
 use ledger::given::GivenOrder;
@@ -63,6 +66,8 @@ pub struct Plan {
     pub sections: Sections,
     /// When seeds end early; none where all of them run.
     pub stopping: Option<Stopping>,
+    /// Settings that are chosen by trials; none where the suite fixes all of them.
+    pub tuning: Option<PlannedTuning>,
     /// Keep the final weights of every run.
     pub keep_models: bool,
 }
@@ -82,6 +87,8 @@ pub struct Overrides {
     pub keep_models: bool,
     /// End the seeds once the claims are settled, with the suite's settings or the usual ones.
     pub stop_early: bool,
+    /// The frozen file beside the suite, with the settings that were chosen.
+    pub tuned: Option<Tuned>,
 }
 
 impl std::str::FromStr for Assignment {
@@ -133,14 +140,21 @@ fn resolve(
     let workloads = suite.workloads.iter().enumerate();
     let workloads = workloads.map(|(index, used)| workload(index, used, catalogue));
     let workloads = workloads.collect::<Result<Vec<_>, _>>()?;
-    let arms = (0..suite.arms.len()).map(|index| arm(index, &suite, catalogue, overrides));
-    let arms = arms.collect::<Result<Vec<_>, _>>()?;
+    let arms = (0..suite.arms.len()).map(|index| arm(index, &suite, catalogue, overrides, None));
+    let mut arms = arms.collect::<Result<Vec<_>, _>>()?;
     unique(workloads.iter().map(|workload| workload.label.as_str()), "workloads", "workload")?;
     unique(arms.iter().map(|arm| arm.label.as_str()), "arms", "arm")?;
-    let whole = Named { workloads: &workloads, arms: &arms };
     for (index, arm) in arms.iter().enumerate() {
         check_fit(index, arm, &workloads, catalogue)?;
     }
+    let tuning = tuning::planned(&suite, &workloads, &arms, catalogue, overrides.tuned.as_ref())?;
+    for (index, planned) in arms.iter_mut().enumerate() {
+        let chosen = tuning.as_ref().and_then(|tuning| tuning.chosen(&planned.label));
+        if let Some(chosen) = chosen {
+            *planned = arm(index, &suite, catalogue, overrides, Some(chosen))?;
+        }
+    }
+    let whole = Named { workloads: &workloads, arms: &arms };
     if let Some(baseline) = &suite.baseline {
         known("arm", baseline, &whole.arm_labels(), vec![key("baseline")])?;
     }
@@ -161,6 +175,13 @@ fn resolve(
         estimates: sections::narrowed(suite.estimates, part),
     };
     let baseline = suite.baseline.filter(|label| part.has_arm(label));
+    let tuning = tuning.and_then(|tuning| tuning.narrowed(&arms));
+    if let (Some(tuning), Some(seeds)) = (&tuning, &overrides.seeds)
+        && let Some(seed) = tuning::shared_seed(&tuning.asked, seeds)
+    {
+        let message = format!("--seeds: {}; take others", tuning::judged(seed));
+        return Err(Problem(Vec::new(), message));
+    }
     let seeds = overrides.seeds.clone().unwrap_or(suite.seeds).0;
     let count = pairs.len().saturating_mul(seeds.len());
     if count > MOST_CELLS {
@@ -183,6 +204,7 @@ fn resolve(
         cells,
         sections,
         stopping,
+        tuning,
         keep_models: suite.keep_models || overrides.keep_models,
     })
 }
@@ -401,9 +423,10 @@ fn arm(
     suite: &Suite,
     catalogue: &Catalogue,
     overrides: &Overrides,
+    chosen: Option<&Values>,
 ) -> Result<PlannedArm, Problem> {
     let used = &suite.arms[index];
-    let path = |field: &str| vec![key("arms"), Step::Index(index), key(field)];
+    let path = |field: &str| path_of_arm(index, field);
     let Some(info) = catalogue.method(&used.method) else {
         let ids: Vec<_> = catalogue.method_ids().collect();
         let message =
@@ -411,13 +434,9 @@ fn arm(
         return Err(Problem(path("method"), message));
     };
     let label = used.label.clone().unwrap_or_else(|| label(info.id, &used.with));
-    let mut values = suite.settings.clone();
-    values.extend(used.with.clone());
     let assigned =
         || overrides.set.iter().filter(|Assignment(arm, ..)| *arm == label || *arm == info.id);
-    for Assignment(_, name, value) in assigned() {
-        values.insert(name.clone(), value.clone());
-    }
+    let values = arm_values(suite, index, chosen, &assigned().collect::<Vec<_>>());
     let settings = (info.resolve)(&values).map_err(|error| {
         // A value may come from the arm, from the suite's common settings or from the command line.
         if let Some(Assignment(arm, name, _)) =
@@ -438,6 +457,27 @@ fn arm(
         parents: used.parents.clone(),
         order: used.order.clone().map(GivenOrder::unread),
     })
+}
+
+/// The path to a field of an arm.
+fn path_of_arm(index: usize, field: &str) -> Vec<Step> {
+    vec![key("arms"), Step::Index(index), key(field)]
+}
+
+/// What an arm is given: by the suite, by itself, by a search, by the command line; later ones win.
+fn arm_values(
+    suite: &Suite,
+    index: usize,
+    chosen: Option<&Values>,
+    assigned: &[&Assignment],
+) -> Values {
+    let mut values = suite.settings.clone();
+    values.extend(suite.arms[index].with.clone());
+    values.extend(chosen.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
+    for Assignment(_, name, value) in assigned {
+        values.insert(name.clone(), value.clone());
+    }
+    values
 }
 
 fn setting_problem(error: &SettingError, owner: &str, mut path: Vec<Step>) -> Problem {

@@ -8,8 +8,11 @@ mod locate;
 pub mod membership;
 pub mod regress;
 mod seeds;
+mod space;
 mod stopping;
+mod tuning;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -23,8 +26,11 @@ pub use locate::{Step, locate};
 pub use membership::MembershipUse;
 pub use regress::RegressUse;
 pub use seeds::Seeds;
+pub use space::{Side, Space, shown};
 use stats::verdict::Verdict;
 pub use stopping::StoppingUse;
+pub(crate) use tuning::trials_problem;
+pub use tuning::{Halving, On, SAMPLES, TuningUse};
 
 /// A suite as written.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -50,6 +56,9 @@ pub struct Suite {
     /// Claims to judge.
     #[serde(default)]
     pub claims: Vec<ClaimUse>,
+    /// How the settings of arms are chosen that the suite does not fix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<TuningUse>,
     /// Seeds end once the claims are settled.
     #[serde(default)]
     pub stopping: Option<StoppingUse>,
@@ -117,6 +126,10 @@ pub struct ArmUse {
     pub label: Option<String>,
     /// Settings of the method.
     pub with: Values,
+    /// Settings that `palimpsest tune` chooses, each with the values to try.
+    pub tune: BTreeMap<String, Space>,
+    /// How many it tries for this arm, when that is not the suite's number.
+    pub trials: Option<u32>,
     /// Labels of the workloads it runs on; all when empty.
     pub on: Vec<String>,
     /// Runs whose weights it starts from or learns from.
@@ -362,6 +375,10 @@ struct ArmMap {
     #[serde(default)]
     with: Values,
     #[serde(default)]
+    tune: BTreeMap<String, Space>,
+    #[serde(default)]
+    trials: Option<u32>,
+    #[serde(default)]
     on: Vec<String>,
     #[serde(default)]
     from: Option<Origin>,
@@ -400,8 +417,9 @@ impl FromName for ArmUse {
         Self { method: name.to_owned(), ..Self::default() }
     }
 
-    fn from_map(ArmMap { method, label, with, on, from, teacher, order }: ArmMap) -> Self {
-        Self { method, label, with, on, parents: Parents { from, teacher }, order }
+    fn from_map(map: ArmMap) -> Self {
+        let ArmMap { method, label, with, tune, trials, on, from, teacher, order } = map;
+        Self { method, label, with, tune, trials, on, parents: Parents { from, teacher }, order }
     }
 }
 

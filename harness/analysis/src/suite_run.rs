@@ -5,6 +5,7 @@ use std::fs;
 use serde::{Deserialize, Serialize};
 
 use crate::suite::Sections;
+use crate::tuning::Tuned;
 use ledger::catalogue::MetricInfo;
 use ledger::goal::Target;
 use ledger::record::format::RecordError;
@@ -44,6 +45,9 @@ pub struct SuiteRun {
     /// When its seeds could end, and what that saved; none where all of them had to run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopping: Option<RunStopping>,
+    /// The sweeps behind its tuned arms, as frozen beside the suite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuned: Option<Tuned>,
     /// Cells in plan order.
     pub cells: Vec<RunCell>,
     /// Ids of the cells whose records another build had made, kept knowingly.
@@ -129,6 +133,12 @@ pub struct RunCell {
 }
 
 impl SuiteRun {
+    /// How many trials the settings of an arm were chosen from; none where the suite fixed them.
+    #[must_use]
+    pub fn trials_of(&self, arm: &str) -> Option<usize> {
+        self.tuned.as_ref()?.trials_of(arm)
+    }
+
     /// Version that this build writes.
     pub const VERSION: u32 = SUITE_RUN_VERSION;
 

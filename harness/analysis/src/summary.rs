@@ -15,6 +15,7 @@ pub mod power;
 pub mod seeds_needed;
 pub mod stopping;
 pub mod summarise;
+pub mod tuning;
 
 use std::collections::BTreeMap;
 
@@ -27,6 +28,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use self::cells::{CellLeft, CellRun, ReadError, read_cells};
 use self::membership::MembershipAnalysis;
 use self::order_estimates::OrderEstimate;
+use self::tuning::TuningAnalysis;
 use crate::suite::CompareBy;
 use stats::interval::Interval;
 use stats::sequential::Stopping;
@@ -59,6 +61,9 @@ pub struct Analysis {
     /// How the seeds could end early, where they could.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopping: Option<StoppingAnalysis>,
+    /// The sweeps behind its arms, where settings were chosen by trials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<TuningAnalysis>,
     /// One row per cell, in plan order.
     pub runs: Vec<RunRow>,
     /// Name and value of what a reader needs to rerun: machine, versions, commit, command.

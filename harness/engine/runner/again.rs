@@ -46,6 +46,7 @@ impl Session {
             cells: vec![Cell { workload: 0, arm: 0, seed: 0 }],
             sections: Sections::default(),
             stopping: None,
+            tuning: None,
             keep_models: false,
         };
         let session = Self::new(plan, store, sources, device, true)?;

@@ -4,7 +4,6 @@
 //! reads one assignment per line from its standard input and answers each with one line of JSON.
 
 use std::io::{BufRead, BufReader, Write};
-use std::ops::Range;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
@@ -116,14 +115,14 @@ impl Pool {
     pub fn run(
         &mut self,
         seeds: &[NamedSeed],
-        places: Range<usize>,
+        places: &[usize],
         done: &mut dyn FnMut(usize, &CellReport),
     ) -> anyhow::Result<Vec<CellReport>> {
         // A cell is given out once its parents are over; they stand before it in the plan.
-        let mut waiting: Vec<usize> = places.clone().collect();
+        let mut waiting: Vec<usize> = places.to_vec();
         let mut idle: Vec<usize> = (0..self.workers.len()).rev().collect();
         let mut reports: Vec<Option<CellReport>> = vec![None; places.len()];
-        for _ in places.clone() {
+        for _ in places {
             while let Some(&worker) = idle.last() {
                 let free = |index: &usize| self.before[*index].iter().all(|cell| self.over[*cell]);
                 let Some(place) = waiting.iter().position(free) else { break };
@@ -138,7 +137,8 @@ impl Pool {
             }
             let report = CellReport { cell, status, kept, error };
             done(index, &report);
-            let place = index.checked_sub(places.start).and_then(|place| reports.get_mut(place));
+            let place = places.iter().position(|place| *place == index);
+            let place = place.and_then(|place| reports.get_mut(place));
             *place.context("a worker answered for a cell that was not asked for")? = Some(report);
             self.over[index] = true;
             idle.push(worker);

@@ -296,6 +296,7 @@ fn analysis(workloads: Vec<WorkloadAnalysis>, claims: Vec<ClaimOutcome>) -> Anal
         membership: Vec::new(),
         order_estimates: Vec::new(),
         stopping: None,
+        tuning: None,
         version: ANALYSIS_VERSION,
         suite: "sample".to_owned(),
         question: "Which training method reaches 95 % validation accuracy on digits soonest?"

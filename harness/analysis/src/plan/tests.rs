@@ -21,7 +21,7 @@ settings! {
     }
 }
 
-fn catalogue() -> Catalogue {
+pub(crate) fn catalogue() -> Catalogue {
     let method = |id| MethodInfo {
         id,
         family: "optim",

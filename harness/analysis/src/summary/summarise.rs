@@ -7,6 +7,7 @@ use super::curves::{Point, by_samples, by_time, curve};
 use super::clock::{differs, is_disturbed};
 use super::estimates::{LEVEL, common_horizon, estimate, reach_rate, to_target};
 use super::membership::{self, Evidence, by_cell};
+use super::tuning::TuningAnalysis;
 use super::{
     ANALYSIS_VERSION, Analysis, ArmAnalysis, CellLeft, CellRun, Outcomes, ReadError, RunRow,
     SpeedUp, WorkloadAnalysis, claims, order_estimates, read_cells, stopping,
@@ -66,7 +67,7 @@ pub(super) fn seconds(record: &RunRecord) -> Option<f64> {
 }
 
 /// Samples to the target; none of a run that met it before its first step.
-pub(super) fn samples(record: &RunRecord) -> Option<f64> {
+pub(crate) fn samples(record: &RunRecord) -> Option<f64> {
     trained_to_target(record).then_some(record.time_to_target?.samples).flatten()
 }
 
@@ -113,6 +114,9 @@ impl Analysis {
 pub(super) fn summarise(suite: &SuiteRun, cells: &[CellRun]) -> Analysis {
     let workloads: Vec<_> =
         (0..suite.workloads.len()).map(|index| workload(suite, cells, index)).collect();
+    let tuning = suite.tuned.as_ref().map(|tuned| TuningAnalysis::of(tuned, &workloads));
+    let mut warnings = warnings(suite, cells, &workloads);
+    warnings.extend(tuning.iter().flat_map(|tuning| tuning.notes.clone()));
     Analysis {
         version: ANALYSIS_VERSION,
         suite: suite.suite.clone(),
@@ -122,9 +126,10 @@ pub(super) fn summarise(suite: &SuiteRun, cells: &[CellRun]) -> Analysis {
         order_estimates: Vec::new(),
         stopping: suite.stopping.as_ref().map(stopping::analysis),
         claims: claims::judge_all(suite, cells),
+        tuning,
         runs: cells.iter().map(|run| row(suite, run)).collect(),
         environment: environment(suite, cells),
-        warnings: warnings(suite, cells, &workloads),
+        warnings,
         workloads,
     }
 }

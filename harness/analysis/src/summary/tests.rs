@@ -186,6 +186,7 @@ impl Made {
             arms: vec![arm("old"), arm("new")],
             estimated: Vec::new(),
             stopping: self.stopping.clone(),
+            tuned: None,
             sections: Sections { claims: self.claims.clone(), ..Sections::default() },
             cells: cells.iter().map(|run| run.cell.clone()).collect(),
             argv: Vec::new(),

@@ -43,6 +43,7 @@ fn suite() -> SuiteRun {
         sections: Sections::default(),
         estimated: Vec::new(),
         stopping: None,
+        tuned: None,
         cells: Vec::new(),
         argv: Vec::new(),
     }

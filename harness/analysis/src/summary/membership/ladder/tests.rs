@@ -90,6 +90,7 @@ fn made(tests: Vec<MembershipUse>) -> Made {
         sections: crate::suite::Sections { provenance: tests, ..Default::default() },
         estimated: Vec::new(),
         stopping: None,
+        tuned: None,
         cells: cells.collect(),
         argv: Vec::new(),
     };
