@@ -1,5 +1,5 @@
 use super::*;
-use crate::suite::{Halving, On, Side};
+use crate::suite::{Halving, On};
 
 fn trial(lr: f64, value: f64, reached: bool) -> Trial {
     Trial {
