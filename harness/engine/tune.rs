@@ -115,8 +115,7 @@ fn prepared<'s>(
         session.plan = plan;
     } else {
         store.prepare()?;
-        let mut new =
-            Session::new(plan, store, args.places.sources(), &args.device, args.force)?;
+        let mut new = Session::new(plan, store, args.places.sources(), &args.device, args.force)?;
         if args.accept_build {
             new.accept_other_builds();
         }
@@ -217,7 +216,8 @@ fn same_but_for_the_day(frozen: Option<&Tuned>, found: Tuned) -> anyhow::Result<
 fn write(file: &str, tuned: &Tuned) -> anyhow::Result<()> {
     let path = Path::new(file);
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
     }
     Ok(write_atomic(path, tuned.text()?.as_bytes())?)
 }

@@ -42,7 +42,8 @@ fn row(arm: &SweptArm) -> [String; 8] {
         arm.value.map_or_else(dash, number),
         format!("{}/{}", arm.sound, arm.runs),
         format!("{}{widened}", arm.trials.len()),
-        arm.half_the_sweep().map_or_else(dash, |(half, best)| format!("{} of {half}", number(best))),
+        arm.half_the_sweep()
+            .map_or_else(dash, |(half, best)| format!("{} of {half}", number(best))),
         format!("{}, {} samples", duration(arm.seconds), arm.samples),
         arm.edge_words().unwrap_or_else(dash),
     ]

@@ -68,7 +68,8 @@ fn cells(arm: &SweptArm) -> [String; 8] {
         text::one_line(&arm.chosen_words()),
         arm.trials.len().to_string(),
         arm.value.map_or_else(absent, number),
-        arm.half_the_sweep().map_or_else(absent, |(half, best)| format!("{} of {half}", number(best))),
+        arm.half_the_sweep()
+            .map_or_else(absent, |(half, best)| format!("{} of {half}", number(best))),
         text::time(arm.seconds),
         times(&|with| with.seconds),
         times(&|with| with.seconds_with_sweep),

@@ -42,7 +42,10 @@ fn a_suite_is_tuned_once_then_runs_with_what_was_chosen_and_reports_it() {
     let bench = bench();
     let untuned = bench.run(&RUN).ends(2);
     insta::assert_snapshot!(untuned.stderr.trim(), @"");
-    says(&bench.run(&["plan", "suite.yaml"]).ends(0).stdout, &["settings of 2 arms still to be chosen"]);
+    says(
+        &bench.run(&["plan", "suite.yaml"]).ends(0).stdout,
+        &["settings of 2 arms still to be chosen"],
+    );
 
     let tune = ["tune", "suite.yaml", "--device", "cpu"];
     let tuned = bench.run(&tune).ends(0);
@@ -60,7 +63,8 @@ fn a_suite_is_tuned_once_then_runs_with_what_was_chosen_and_reports_it() {
     for arm in 0..2 {
         for (setting, value) in swept[arm]["chosen"].as_object().unwrap() {
             let own = &arms[arm]["settings"][setting];
-            let same = own == value || own.to_string().contains(value.as_str().unwrap_or("no text"));
+            let same =
+                own == value || own.to_string().contains(value.as_str().unwrap_or("no text"));
             assert!(same, "{setting}: {own} is not {value}");
         }
         assert_eq!(swept[arm]["trials"].as_array().unwrap().len(), 4);
@@ -70,8 +74,14 @@ fn a_suite_is_tuned_once_then_runs_with_what_was_chosen_and_reports_it() {
     }
     bench.run(&["report", "open", "--out", "report"]).ends(0);
     let page = fs::read_to_string(bench.path("report/index.html")).unwrap();
-    says(&page, &["How the settings were chosen", "4 trials for each of 2 arms", "Expected best of"]);
-    says(&fs::read_to_string(bench.path("report/tables.tex")).unwrap(), &["Chosen settings", "With the sweep"]);
+    says(
+        &page,
+        &["How the settings were chosen", "4 trials for each of 2 arms", "Expected best of"],
+    );
+    says(
+        &fs::read_to_string(bench.path("report/tables.tex")).unwrap(),
+        &["Chosen settings", "With the sweep"],
+    );
     let trials = fs::read_to_string(bench.path("report/trials.csv")).unwrap();
     assert_eq!(trials.lines().count(), 1 + 8);
     assert!(bench.path("report/figures/tuning.svg").is_file());
@@ -108,7 +118,10 @@ fn a_suite_that_changed_since_and_an_edited_file_are_refused_with_the_remedy() {
     bench.write("suite.yaml", &TUNED.replace("seeds: 2", "seeds: 1"));
     bench.run(&RUN).ends(0);
     bench.write("suite.tuned.yaml", &frozen(&bench).replace("\"seconds\":", "\"seconds\":1"));
-    says(&bench.run(&RUN).ends(2).stderr, &["suite.tuned.yaml was edited", "palimpsest tune suite.yaml"]);
+    says(
+        &bench.run(&RUN).ends(2).stderr,
+        &["suite.tuned.yaml was edited", "palimpsest tune suite.yaml"],
+    );
     // `tune` makes it again.
     bench.run(&["tune", "suite.yaml", "--device", "cpu"]).ends(0);
     bench.run(&RUN).ends(0);
@@ -139,7 +152,8 @@ fn widening_tries_more_beyond_an_edge_and_the_file_says_so() {
     let tune = ["tune", "suite.yaml", "--device", "cpu", "--methods", "sgd"];
     let narrow = bench.run(&tune).ends(0);
     says(&narrow.stderr, &["at the edge of what was tried", "--widen"]);
-    let wide = bench.run(&[&tune[..], &["--widen", "--jobs", "2", "--json"]].concat()).ends(0).json();
+    let wide =
+        bench.run(&[&tune[..], &["--widen", "--jobs", "2", "--json"]].concat()).ends(0).json();
     let arm = &wide["arms"][0];
     assert!(arm["widenings"].as_u64().unwrap() >= 1, "{arm}");
     assert!(arm["trials"].as_array().unwrap().len() >= 8);
@@ -153,7 +167,10 @@ fn widening_tries_more_beyond_an_edge_and_the_file_says_so() {
 #[test]
 fn halving_ends_most_trials_early_and_chooses_among_those_that_had_the_whole_budget() {
     let bench = bench();
-    bench.write("suite.yaml", &TUNED.replace("seeds: [100, 101] }", "seeds: [100], halving: { rungs: 2 } }"));
+    bench.write(
+        "suite.yaml",
+        &TUNED.replace("seeds: [100, 101] }", "seeds: [100], halving: { rungs: 2 } }"),
+    );
     let tuned = bench.run(&["tune", "suite.yaml", "--device", "cpu", "--json"]).ends(0).json();
     for arm in tuned["arms"].as_array().unwrap() {
         let trials = arm["trials"].as_array().unwrap();

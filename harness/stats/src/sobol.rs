@@ -122,7 +122,12 @@ mod tests {
     use super::*;
 
     /// How many of the first `points` points fall into each box of `across` by `down` of two coordinates.
-    fn boxes(sobol: &Sobol, points: u32, (a, across): (usize, u32), (b, down): (usize, u32)) -> Vec<u32> {
+    fn boxes(
+        sobol: &Sobol,
+        points: u32,
+        (a, across): (usize, u32),
+        (b, down): (usize, u32),
+    ) -> Vec<u32> {
         let mut counts = vec![0; (across * down) as usize];
         for number in 0..points {
             let point = sobol.point(number);

@@ -30,7 +30,9 @@ pub(crate) fn figures(tuning: &TuningAnalysis) -> Vec<Figure> {
     let panels: Vec<Panel<'_>> = tuning
         .arms
         .iter()
-        .flat_map(|arm| arm.spaces.iter().map(move |(setting, space)| Panel { arm, setting, space }))
+        .flat_map(|arm| {
+            arm.spaces.iter().map(move |(setting, space)| Panel { arm, setting, space })
+        })
         .collect();
     let pages = panels.chunks(ACROSS * DOWN);
     let count = pages.len();
@@ -46,7 +48,11 @@ struct Panel<'a> {
 fn figure(tuning: &TuningAnalysis, panels: &[Panel<'_>], page: usize, pages: usize) -> Figure {
     let part = if pages > 1 { format!(" ({} of {pages})", page + 1) } else { String::new() };
     let title = format!("{}: {} over the settings tried{part}", tuning.suite, tuning.choose);
-    let sound = if tuning.choose == SAMPLES { "open: not every seed reached the target" } else { "open: not every seed has a value" };
+    let sound = if tuning.choose == SAMPLES {
+        "open: not every seed reached the target"
+    } else {
+        "open: not every seed has a value"
+    };
     let explanation = format!(
         "a disc is a trial, its value over {} seeds; orange: chosen; {sound}; {}",
         tuning.seeds.len(),
@@ -77,7 +83,14 @@ impl Panel<'_> {
         for tick in y.ticks(4) {
             figure.line(vec![(left, tick.at), (right, tick.at)], GRID, 1.0);
             if tick.at + SMALL < free_above && tick.at > top - 2.0 {
-                figure.write((left - 6.0, tick.at + 3.6), &shorten(&tick.label, LEFT - 8.0, SMALL, false), SMALL, false, Align::Right, MUTED);
+                figure.write(
+                    (left - 6.0, tick.at + 3.6),
+                    &shorten(&tick.label, LEFT - 8.0, SMALL, false),
+                    SMALL,
+                    false,
+                    Align::Right,
+                    MUTED,
+                );
                 free_above = tick.at;
             }
         }
@@ -85,13 +98,21 @@ impl Panel<'_> {
         let places = Places::of(self.space, left + 6.0, right - 6.0);
         places.label(figure, bottom);
         let name = shorten(&text::one_line(self.setting), CELL - LEFT - RIGHT, SMALL, false);
-        figure.write(((left + right) / 2.0, bottom + 29.0), &name, SMALL, false, Align::Centre, INK);
+        figure.write(
+            ((left + right) / 2.0, bottom + 29.0),
+            &name,
+            SMALL,
+            false,
+            Align::Centre,
+            INK,
+        );
 
         let last = self.arm.trials.len();
         let chosen_last = (0..last).filter(|index| *index != self.arm.best).chain([self.arm.best]);
         for index in chosen_last {
             let Some(trial) = self.arm.trials.get(index) else { continue };
-            let (Some(value), Some(setting)) = (shown_value.value(trial), trial.settings.get(self.setting))
+            let (Some(value), Some(setting)) =
+                (shown_value.value(trial), trial.settings.get(self.setting))
             else {
                 continue;
             };
@@ -136,7 +157,7 @@ impl Shown {
     fn note(&self) -> &'static str {
         match self {
             Self::Value { .. } => "",
-            Self::End => " (target not reached: metric at the end, up is better)",
+            Self::End => " (not reached; metric at the end)",
         }
     }
 
@@ -170,12 +191,18 @@ enum Places<'a> {
 
 impl<'a> Places<'a> {
     fn of(space: &'a Space, from: f64, to: f64) -> Self {
-        let ends: Vec<f64> = space.extremes().iter().filter_map(serde_json::Value::as_f64).collect();
+        let ends: Vec<f64> =
+            space.extremes().iter().filter_map(serde_json::Value::as_f64).collect();
         match (space, ends.as_slice()) {
             (Space::Choices(values), _) => Self::Names(values, from, to),
             (_, &[low, high]) => {
                 let log = space.is_log() && (high > LOG_FROM.sqrt() * low);
-                Self::Numbers(Axis::new((low, high), if log { Scale::Log } else { Scale::Linear }, from, to))
+                Self::Numbers(Axis::new(
+                    (low, high),
+                    if log { Scale::Log } else { Scale::Linear },
+                    from,
+                    to,
+                ))
             }
             _ => Self::Names(&[], from, to),
         }

@@ -25,8 +25,11 @@ pub(crate) fn csv(tuning: &TuningAnalysis) -> String {
     let mut table = Table::new(&COLUMNS);
     for arm in &tuning.arms {
         for (index, trial) in arm.trials.iter().enumerate() {
-            let settings: Vec<_> =
-                trial.settings.iter().map(|(name, value)| format!("{name}={}", shown(value))).collect();
+            let settings: Vec<_> = trial
+                .settings
+                .iter()
+                .map(|(name, value)| format!("{name}={}", shown(value)))
+                .collect();
             table.text(&arm.arm);
             table.number(Some((index + 1) as f64));
             table.number(Some(trial.round as f64));

@@ -45,7 +45,10 @@ pub(crate) fn sample() -> TuningAnalysis {
         higher_is_better: false,
         seeds: vec![100, 101],
         halving: None,
-        arms: vec![arm("sgd", true), arm("a very long label of an arm that never reached its target at all", false)],
+        arms: vec![
+            arm("sgd", true),
+            arm("a very long label of an arm that never reached its target at all", false),
+        ],
         digest: String::new(),
     };
     TuningAnalysis::of(&tuned, &[])

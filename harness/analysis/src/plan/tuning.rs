@@ -95,7 +95,8 @@ impl PlannedTuning {
     /// Which settings were chosen and which are still to be, in one sentence.
     #[must_use]
     pub fn outlook(&self, suite: &str) -> String {
-        let open: Vec<_> = self.arms.iter().filter(|arm| arm.state != TuningState::Chosen).collect();
+        let open: Vec<_> =
+            self.arms.iter().filter(|arm| arm.state != TuningState::Chosen).collect();
         match (&self.tuned, &open[..]) {
             (Some(tuned), []) => format!(
                 "settings of {} arms chosen by trials on seeds {}, {}",
@@ -211,7 +212,8 @@ pub(super) fn planned(
         let used = &suite.arms[index];
         if used.tune.is_empty() {
             if used.trials.is_some() {
-                let message = "trials: this arm has no settings to try; add `tune`, or leave it out";
+                let message =
+                    "trials: this arm has no settings to try; add `tune`, or leave it out";
                 return Err(Problem(path_of_arm(index, "trials"), message.to_owned()));
             }
             continue;
@@ -246,15 +248,11 @@ pub(super) fn planned(
         });
     }
     let Some(direction) = direction else {
-        let message = "tuning: no arm has settings to try; add `tune: { lr: { log: [0.001, 1] } }` to one";
+        let message =
+            "tuning: no arm has settings to try; add `tune: { lr: { log: [0.001, 1] } }` to one";
         return Err(Problem(vec![key("tuning")], message.to_owned()));
     };
-    Ok(Some(PlannedTuning {
-        asked: asked.clone(),
-        direction,
-        arms: found,
-        tuned: tuned.cloned(),
-    }))
+    Ok(Some(PlannedTuning { asked: asked.clone(), direction, arms: found, tuned: tuned.cloned() }))
 }
 
 /// What the block alone and the suite's seeds allow.
@@ -302,7 +300,8 @@ fn chooses(
     match workload.metrics.iter().find(|metric| metric.name == asked.choose) {
         Some(metric) => Ok(metric.direction()),
         None => {
-            let names: Vec<&str> = workload.metrics.iter().map(|metric| metric.name.as_str()).collect();
+            let names: Vec<&str> =
+                workload.metrics.iter().map(|metric| metric.name.as_str()).collect();
             let known = std::iter::once(SAMPLES).chain(names).collect::<Vec<_>>();
             let message = format!(
                 "choose: {} has no \"{}\"{}",
@@ -327,13 +326,18 @@ fn check_descent(
     for (field, origin) in named {
         let Some(origin) = origin else { continue };
         if asked.halving.is_some() {
-            let message = format!("{field}: halving has no shortened runs of \"{origin}\" to start from; leave out `halving`, or `tune` of this arm");
+            let message = format!(
+                "{field}: halving has no shortened runs of \"{origin}\" to start from; leave out `halving`, or `tune` of this arm"
+            );
             return Err(Problem(path_of_arm(index, field), message));
         }
         let Origin::Cell(name) = origin else { continue };
         let parent = arms.iter().position(|other| other.label == name.arm);
         if parent.is_some_and(|parent| !suite.arms[parent].tune.is_empty()) {
-            let message = format!("{field}: \"{}\" is tuned too, so that its runs are not known yet; fix the settings of one of them", name.arm);
+            let message = format!(
+                "{field}: \"{}\" is tuned too, so that its runs are not known yet; fix the settings of one of them",
+                name.arm
+            );
             return Err(Problem(path_of_arm(index, field), message));
         }
     }
@@ -361,7 +365,11 @@ fn check_spaces(index: usize, suite: &Suite, catalogue: &Catalogue) -> Result<()
     }
     for (setting, space) in &used.tune {
         if given.contains_key(setting) {
-            let place = if used.with.contains_key(setting) { "the arm's `with`" } else { "the suite's `settings`" };
+            let place = if used.with.contains_key(setting) {
+                "the arm's `with`"
+            } else {
+                "the suite's `settings`"
+            };
             let message = format!("{setting} is tuned and fixed by {place}; leave one of them out");
             return Err(Problem(path(setting), message));
         }
@@ -394,8 +402,11 @@ fn check_trials(
     if let Some(message) = trials_problem(trials) {
         return Err(Problem(path_of_arm(index, "trials"), message));
     }
-    let sizes: Option<u64> =
-        used.tune.values().map(Space::size).try_fold(1u64, |all, size| Some(all.saturating_mul(size?)));
+    let sizes: Option<u64> = used
+        .tune
+        .values()
+        .map(Space::size)
+        .try_fold(1u64, |all, size| Some(all.saturating_mul(size?)));
     if let Some(size) = sizes.filter(|size| *size < u64::from(trials)) {
         let message = format!(
             "tune: these lists and whole numbers are {size} settings, but {trials} trials are asked for; give the arm `trials: {size}`"
@@ -441,9 +452,8 @@ fn ancestors<'a>(
         }
         seen += 1;
     }
-    let of = |&parent: &usize| {
-        (suite.arms[parent].method.as_str(), resolved(parent, suite, catalogue))
-    };
+    let of =
+        |&parent: &usize| (suite.arms[parent].method.as_str(), resolved(parent, suite, catalogue));
     line[1..].iter().map(of).collect()
 }
 

@@ -57,7 +57,9 @@ impl Space {
     pub fn problem(&self) -> Option<String> {
         let above = |low: f64, high: f64, kind: &str| {
             let fits = low.is_finite() && high.is_finite() && low < high;
-            (!fits).then(|| format!("{kind}: [{low}, {high}] must be two finite numbers, the smaller one first"))
+            (!fits).then(|| {
+                format!("{kind}: [{low}, {high}] must be two finite numbers, the smaller one first")
+            })
         };
         let positive = |low: f64, kind: &str| {
             (low <= 0.0).then(|| {
@@ -70,9 +72,10 @@ impl Space {
             Self::Integers([low, high]) => above(low as f64, high as f64, "integers"),
             Self::LogIntegers([low, high]) => above(low as f64, high as f64, "log-integers")
                 .or_else(|| positive(low as f64, "log-integers")),
-            Self::Choices(ref values) if values.len() < 2 => {
-                Some("a list of values to try needs two or more; a single one belongs in `with`".to_owned())
-            }
+            Self::Choices(ref values) if values.len() < 2 => Some(
+                "a list of values to try needs two or more; a single one belongs in `with`"
+                    .to_owned(),
+            ),
             Self::Choices(ref values) => {
                 let mut pairs = values.iter().enumerate();
                 let twice = pairs.find(|(place, value)| values[..*place].contains(value));
@@ -104,7 +107,10 @@ impl Space {
             }
             Self::Choices(ref values) => {
                 let place = (u * values.len() as f64).floor() as usize;
-                values.get(place.min(values.len().saturating_sub(1))).cloned().unwrap_or(Value::Null)
+                values
+                    .get(place.min(values.len().saturating_sub(1)))
+                    .cloned()
+                    .unwrap_or(Value::Null)
             }
         }
     }
@@ -172,7 +178,9 @@ impl Space {
             (Self::Log(one), Self::Log(two)) => Self::Log(joined(*one, *two)),
             (Self::Linear(one), Self::Linear(two)) => Self::Linear(joined(*one, *two)),
             (Self::Integers(one), Self::Integers(two)) => Self::Integers(whole(*one, *two)),
-            (Self::LogIntegers(one), Self::LogIntegers(two)) => Self::LogIntegers(whole(*one, *two)),
+            (Self::LogIntegers(one), Self::LogIntegers(two)) => {
+                Self::LogIntegers(whole(*one, *two))
+            }
             _ => self.clone(),
         }
     }
@@ -311,7 +319,13 @@ mod tests {
 
     #[test]
     fn every_kind_is_read_and_written_alike() {
-        for text in ["{log: [0.001, 0.1]}", "{linear: [0, 1]}", "{integers: [1, 9]}", "{log-integers: [1, 64]}", "[linear, cosine]"] {
+        for text in [
+            "{log: [0.001, 0.1]}",
+            "{linear: [0, 1]}",
+            "{integers: [1, 9]}",
+            "{log-integers: [1, 64]}",
+            "[linear, cosine]",
+        ] {
             let space = read(text).unwrap();
             assert_eq!(space.problem(), None, "{text}");
             let json = serde_json::to_string(&space).unwrap();
@@ -341,7 +355,10 @@ mod tests {
         assert_eq!(Space::Linear([1.0, 3.0]).beyond(Side::Low), Some(Space::Linear([-1.0, 1.0])));
         assert_eq!(Space::Integers([1, 4]).beyond(Side::High), Some(Space::Integers([5, 8])));
         assert_eq!(Space::LogIntegers([1, 8]).beyond(Side::Low), None);
-        assert_eq!(Space::LogIntegers([2, 8]).beyond(Side::High), Some(Space::LogIntegers([9, 32])));
+        assert_eq!(
+            Space::LogIntegers([2, 8]).beyond(Side::High),
+            Some(Space::LogIntegers([9, 32]))
+        );
         assert_eq!(Space::Choices(vec![1.into(), 2.into()]).beyond(Side::High), None);
     }
 

@@ -77,7 +77,8 @@ impl TuningUse {
         let Halving { rungs, factor } = self.halving?;
         let below = |problem: Problem| problem.below([super::key("halving")]);
         if !(2..=8).contains(&rungs) {
-            let message = format!("rungs is {rungs}, but must be 2 to 8, the whole budget among them");
+            let message =
+                format!("rungs is {rungs}, but must be 2 to 8, the whole budget among them");
             return Some(below(Problem::at("rungs", message)));
         }
         if !(2..=16).contains(&factor) {

@@ -138,7 +138,10 @@ impl TuningAnalysis {
         let trials = if least == most {
             format!("{most} trials for each of {} arms", counts.len())
         } else {
-            format!("{least} to {most} trials for each of {} arms, not the same number for all", counts.len())
+            format!(
+                "{least} to {most} trials for each of {} arms, not the same number for all",
+                counts.len()
+            )
         };
         let seeds: Vec<_> = self.seeds.iter().map(u64::to_string).collect();
         let halving = if self.halving { ", most of them ended early" } else { "" };
@@ -186,7 +189,8 @@ fn expected_best(tuned: &Tuned, trials: &[Trial]) -> Vec<f64> {
     }
     let direction = Direction::of(tuned.higher_is_better);
     let sound = || trials.iter().filter_map(|trial| trial.value);
-    let Some(worst) = sound().min_by(|a, b| direction.orient(*a).total_cmp(&direction.orient(*b))) else {
+    let Some(worst) = sound().min_by(|a, b| direction.orient(*a).total_cmp(&direction.orient(*b)))
+    else {
         return Vec::new();
     };
     let scores: Vec<f64> = trials.iter().map(|trial| trial.value.unwrap_or(worst)).collect();

@@ -57,7 +57,10 @@ impl Search {
     /// When the suite has nothing to tune, or names a cell that its plan does not have.
     pub fn of(plan: &Plan, catalogue: &Catalogue, widen: bool) -> Result<Self, String> {
         let tuning = plan.tuning.clone().ok_or_else(|| {
-            format!("suite \"{}\" has no arm with `tune`; docs/suites.md says how to add it", plan.suite)
+            format!(
+                "suite \"{}\" has no arm with `tune`; docs/suites.md says how to add it",
+                plan.suite
+            )
         })?;
         let rounds: Vec<_> =
             tuning.arms.iter().map(|arm| rounds(&tuning, arm, catalogue, plan, widen)).collect();
@@ -91,7 +94,8 @@ impl Search {
                 });
             }
         }
-        let scaled = shares.iter().flat_map(|share| plan.workloads.iter().map(|w| shortened(w, *share)));
+        let scaled =
+            shares.iter().flat_map(|share| plan.workloads.iter().map(|w| shortened(w, *share)));
         let mut search = Self {
             plan: Plan {
                 baseline: None,
@@ -119,7 +123,8 @@ impl Search {
         let whole = (self.shares.len() - 1) * self.workloads;
         let mut cells = Vec::new();
         for &seed in &self.plan.seeds {
-            let of = |&(workload, arm): &(usize, usize)| Cell { workload: whole + workload, arm, seed };
+            let of =
+                |&(workload, arm): &(usize, usize)| Cell { workload: whole + workload, arm, seed };
             cells.extend(before.iter().map(of));
         }
         for rung in 0..self.shares.len() {
@@ -144,10 +149,11 @@ impl Search {
     #[must_use]
     pub fn places(&self, rung: usize, trials: &[usize]) -> Vec<usize> {
         let of_rung = rung * self.workloads..(rung + 1) * self.workloads;
-        let wanted = |cell: &Cell| match self.trials.iter().position(|trial| trial.planned == cell.arm) {
-            Some(trial) => trials.contains(&trial) && of_rung.contains(&cell.workload),
-            None => rung == 0,
-        };
+        let wanted =
+            |cell: &Cell| match self.trials.iter().position(|trial| trial.planned == cell.arm) {
+                Some(trial) => trials.contains(&trial) && of_rung.contains(&cell.workload),
+                None => rung == 0,
+            };
         (0..self.plan.cells.len()).filter(|place| wanted(&self.plan.cells[*place])).collect()
     }
 
@@ -169,7 +175,8 @@ impl Search {
                 runs.push((&self.plan.workloads[workload], record(place)?));
             }
         }
-        let value = |(workload, record): &(&PlannedWorkload, &RunRecord)| self.value(workload, record);
+        let value =
+            |(workload, record): &(&PlannedWorkload, &RunRecord)| self.value(workload, record);
         let values: Vec<Option<f64>> = runs.iter().map(value).collect();
         let last = runs.iter().map(|(workload, record)| {
             let target = &workload.goal.target;
@@ -252,7 +259,9 @@ impl Search {
         });
         let mut all: Vec<TunedArm> = found.collect();
         let same = |other: &&Tuned| {
-            other.choose == asked.choose && other.seeds == asked.seeds.0 && other.halving == asked.halving
+            other.choose == asked.choose
+                && other.seeds == asked.seeds.0
+                && other.halving == asked.halving
         };
         let others = tuned.as_ref().filter(same).map_or(&[][..], |other| &other.arms[..]);
         let kept = others.iter().filter(|other| all.iter().all(|arm| arm.arm != other.arm));
@@ -318,10 +327,7 @@ fn rounds(
 
 /// The spaces of one more round: beyond the first edge at which the best value lies and the method takes
 /// more, and all that was tried of the other settings.
-fn widened(
-    arm: &TunedArm,
-    takes: &dyn Fn(&Values) -> bool,
-) -> Option<BTreeMap<String, Space>> {
+fn widened(arm: &TunedArm, takes: &dyn Fn(&Values) -> bool) -> Option<BTreeMap<String, Space>> {
     let whole = union(&arm.rounds);
     arm.edges.iter().find_map(|Edge { setting, side }| {
         // As wide as the suite's own space, from where all that was tried ends.
@@ -376,7 +382,11 @@ fn ancestors(
 
 /// Name of a workload with a share of its budget: its own with all of it.
 fn label(workload: &PlannedWorkload, share: f64) -> String {
-    if share < 1.0 { format!("{} at 1/{:.0}", workload.label, 1.0 / share) } else { workload.label.clone() }
+    if share < 1.0 {
+        format!("{} at 1/{:.0}", workload.label, 1.0 / share)
+    } else {
+        workload.label.clone()
+    }
 }
 
 #[expect(

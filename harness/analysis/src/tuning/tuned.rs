@@ -107,7 +107,9 @@ pub enum TunedError {
         reason: String,
     },
     /// Written by a later version.
-    #[error("{file} is of version {found}, but this build reads up to {VERSION}; update Palimpsest")]
+    #[error(
+        "{file} is of version {found}, but this build reads up to {VERSION}; update Palimpsest"
+    )]
     Newer {
         /// The file.
         file: String,
@@ -115,7 +117,9 @@ pub enum TunedError {
         found: u32,
     },
     /// Its digest is not that of its content.
-    #[error("{file} was edited: its digest is not that of its content; `palimpsest tune {suite}` makes it again")]
+    #[error(
+        "{file} was edited: its digest is not that of its content; `palimpsest tune {suite}` makes it again"
+    )]
     Edited {
         /// The file.
         file: String,
@@ -152,7 +156,11 @@ impl TunedArm {
 
     /// The settings whose chosen value no trial lies beyond.
     #[must_use]
-    pub fn at_edges(chosen: &Values, spaces: &BTreeMap<String, Space>, trials: &[Trial]) -> Vec<Edge> {
+    pub fn at_edges(
+        chosen: &Values,
+        spaces: &BTreeMap<String, Space>,
+        trials: &[Trial],
+    ) -> Vec<Edge> {
         let mut edges = Vec::new();
         for (setting, _) in spaces.iter().filter(|(_, space)| space.is_ordered()) {
             let number = |values: &Values| values.get(setting).and_then(serde_json::Value::as_f64);
@@ -231,7 +239,8 @@ impl Tuned {
     /// When a number cannot be written as JSON.
     pub fn text(&self) -> Result<String, serde_json::Error> {
         let line = serde_json::to_string::<serde_json::Value>;
-        let json = |value: serde_json::Result<serde_json::Value>| value.and_then(|value| line(&value));
+        let json =
+            |value: serde_json::Result<serde_json::Value>| value.and_then(|value| line(&value));
         let mut text = format!(
             "# Settings chosen by `palimpsest tune {}`. Not to be edited: `palimpsest run` holds this file to the\n\
              # suite and to its digest. docs/suites.md says what the fields mean.\n",

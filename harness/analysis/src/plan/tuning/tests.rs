@@ -78,26 +78,26 @@ fn states(plan: &Plan) -> Vec<TuningState> {
 
 #[test]
 fn what_a_suite_cannot_say_of_tuning_is_refused_with_its_place() {
-    insta::assert_snapshot!(refuse(&change("muon, tune: { lr:", "muon, tune: { rl:")), @"");
-    insta::assert_snapshot!(refuse(&change("log: [0.01, 1]", "linear: [-1, 1]")), @"");
-    insta::assert_snapshot!(refuse(&change("lr: { log: [0.01, 1] }", "batch_size: [16, 32, 64, 128]")), @"");
-    insta::assert_snapshot!(refuse(&change("as: sgd, tune", "as: sgd, with: { lr: 0.1 }, tune")), @"");
-    insta::assert_snapshot!(refuse(&change("[100, 101]", "[100, 1]")), @"");
-    insta::assert_snapshot!(refuse(&change("trials: 4", "trials: 0")), @"");
-    insta::assert_snapshot!(refuse(&change("{ log: [0.01, 1] }", "[0.1, 0.2]")), @"");
-    insta::assert_snapshot!(refuse(&change("[100, 101] }", "[100], choose: acuracy }")), @"");
-    insta::assert_snapshot!(refuse(&change("[100, 101] }", "[100], on: test }")), @"");
-    insta::assert_snapshot!(refuse(&change("[100, 101] }", "[100], halving: { rungs: 1 } }")), @"");
-    insta::assert_snapshot!(refuse(&change("tuning: { trials: 4, seeds: [100, 101] }\n", "")), @"");
-    insta::assert_snapshot!(refuse(&change("as: plain, with", "as: plain, trials: 8, with")), @"");
-    insta::assert_snapshot!(refuse(&change("as: muon, tune", "as: muon, from: sgd, tune")), @"");
+    insta::assert_snapshot!(refuse(&change("muon, tune: { lr:", "muon, tune: { rl:")), @r#"x.yaml:10:43: muon: unknown setting "rl"; did you mean "lr"?"#);
+    insta::assert_snapshot!(refuse(&change("log: [0.01, 1]", "linear: [-1, 1]")), @r#"x.yaml:9:41: sgd: setting "lr" is -1.0, but must be a number above 0"#);
+    insta::assert_snapshot!(refuse(&change("lr: { log: [0.01, 1] }", "batch_size: [16, 32, 64, 128]")), @"x.yaml:9:49: batch_size is tuned and fixed by the suite's `settings`; leave one of them out");
+    insta::assert_snapshot!(refuse(&change("as: sgd, tune", "as: sgd, with: { lr: 0.1 }, tune")), @"x.yaml:9:60: lr is tuned and fixed by the arm's `with`; leave one of them out");
+    insta::assert_snapshot!(refuse(&change("[100, 101]", "[100, 1]")), @"x.yaml:6:29: seed 1 chooses settings, and claims would be judged on the same runs; take others, such as [100, 101, 102]");
+    insta::assert_snapshot!(refuse(&change("trials: 4", "trials: 0")), @"x.yaml:6:19: trials is 0, but must be 1 to 4096, such as 16");
+    insta::assert_snapshot!(refuse(&change("{ log: [0.01, 1] }", "[0.1, 0.2]")), @"x.yaml:9:35: tune: these lists and whole numbers are 2 settings, but 4 trials are asked for; give the arm `trials: 2`");
+    insta::assert_snapshot!(refuse(&change("[100, 101] }", "[100], choose: acuracy }")), @r#"x.yaml:6:44: choose: digits-mlp has no "acuracy"; did you mean "accuracy"?"#);
+    insta::assert_snapshot!(refuse(&change("[100, 101] }", "[100], on: test }")), @"x.yaml:6:40: tuning.on: unknown variant `test`, expected `validation`");
+    insta::assert_snapshot!(refuse(&change("[100, 101] }", "[100], halving: { rungs: 1 } }")), @"x.yaml:6:54: rungs is 1, but must be 2 to 8, the whole budget among them");
+    insta::assert_snapshot!(refuse(&change("tuning: { trials: 4, seeds: [100, 101] }\n", "")), @"x.yaml:8:35: tune: the suite does not say how to tune; add tuning: { trials: 16, seeds: [100, 101, 102] }");
+    insta::assert_snapshot!(refuse(&change("as: plain, with", "as: plain, trials: 8, with")), @"x.yaml:8:39: trials: this arm has no settings to try; add `tune`, or leave it out");
+    insta::assert_snapshot!(refuse(&change("as: muon, tune", "as: muon, from: sgd, tune")), @r#"x.yaml:10:37: from: "sgd" is tuned too, so that its runs are not known yet; fix the settings of one of them"#);
 }
 
 #[test]
 fn seeds_of_the_command_line_are_not_those_of_trials_either() {
     let overrides = Overrides { seeds: Some("99..101".parse().unwrap()), ..Overrides::default() };
     let error = plan("x.yaml", TEXT, &catalogue(), &overrides).unwrap_err().to_string();
-    insta::assert_snapshot!(error, @"");
+    insta::assert_snapshot!(error, @"--seeds: seed 100 chooses settings, and claims would be judged on the same runs; take others");
 }
 
 #[test]
@@ -126,17 +126,21 @@ fn a_suite_that_changed_since_is_refused_and_says_which_arm() {
     let refusal = |text: &str, tuned: Option<Tuned>| {
         planned(text, tuned).tuning.unwrap().refusal("x.tuned.yaml", "x").unwrap()
     };
-    insta::assert_snapshot!(refusal(TEXT, None), @"");
+    insta::assert_snapshot!(refusal(TEXT, None), @r#"the settings of arms "sgd", "muon" are to be tuned, but there is no x.tuned.yaml; run `palimpsest tune x`"#);
     let muon = change("muon, tune: { lr: { log: [0.01, 1]", "muon, tune: { lr: { log: [0.01, 2]");
-    insta::assert_snapshot!(refusal(&muon, Some(frozen())), @"");
-    let more = format!("{TEXT}  - {{ method: sgd, as: new, tune: {{ lr: {{ log: [0.1, 1] }} }} }}\n");
-    insta::assert_snapshot!(refusal(&more, Some(frozen())), @"");
+    insta::assert_snapshot!(refusal(&muon, Some(frozen())), @r#"arm "muon" or the suite's tuning, targets or budgets changed since x.tuned.yaml was made (2026-11-28); run `palimpsest tune x`"#);
+    let more =
+        format!("{TEXT}  - {{ method: sgd, as: new, tune: {{ lr: {{ log: [0.1, 1] }} }} }}\n");
+    insta::assert_snapshot!(refusal(&more, Some(frozen())), @r#"the settings of arm "new" are to be tuned, but x.tuned.yaml does not have them; run `palimpsest tune x`"#);
 }
 
 #[test]
 fn what_decides_the_trials_makes_a_frozen_file_old_and_what_does_not_leaves_it() {
     let changed = |text: &str| {
-        states(&planned(text, Some(frozen()))).iter().filter(|s| **s == TuningState::Changed).count()
+        states(&planned(text, Some(frozen())))
+            .iter()
+            .filter(|s| **s == TuningState::Changed)
+            .count()
     };
     for (from, to) in [
         ("trials: 4", "trials: 5"),

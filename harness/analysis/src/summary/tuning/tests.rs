@@ -57,17 +57,17 @@ fn unequal_effort_edges_and_targets_that_none_reached_are_told() {
     let many = [trial(0.1, 4.0, true), trial(0.2, 2.0, true), trial(0.3, 6.0, true)];
     let few = [trial(0.1, 9.0, false), trial(0.2, 9.0, false)];
     let analysis = TuningAnalysis::of(&tuned(&[("a", &many), ("b", &few)]), &[]);
-    insta::assert_snapshot!(analysis.notes.join("\n"), @"");
-    insta::assert_snapshot!(analysis.effort(), @"");
+    insta::assert_snapshot!(analysis.notes.join("\n"), @r#""b" had 2 trials where others had 3: compare it at equal effort, by the expected best of 2
+the best settings of "b" lie at the edge of what was tried: lr (lower end); `palimpsest tune x --widen` tries more
+no trial of "b" reached the target: the better metric at the end chose"#);
+    insta::assert_snapshot!(analysis.effort(), @"2 to 3 trials for each of 2 arms, not the same number for all, on seeds 100, by samples-to-target on validation, 2026-11-28");
 }
 
 #[test]
 fn trials_of_unequal_budgets_have_no_expected_best() {
     let trials = [trial(0.1, 4.0, true), trial(0.2, 2.0, true)];
-    let halved = Tuned {
-        halving: Some(Halving { rungs: 2, factor: 2 }),
-        ..tuned(&[("a", &trials)])
-    };
+    let halved =
+        Tuned { halving: Some(Halving { rungs: 2, factor: 2 }), ..tuned(&[("a", &trials)]) };
     assert!(TuningAnalysis::of(&halved, &[]).arms[0].expected_best.is_empty());
 }
 

@@ -76,7 +76,8 @@ fn a_chosen_value_beyond_which_nothing_was_tried_is_at_an_edge() {
 fn an_edited_file_is_refused_with_the_remedy() {
     let text = tuned(vec![trial(0.1, Some(3.0), Some(0.9)), trial(0.2, Some(2.0), Some(0.9))]);
     let text = text.text().unwrap();
-    let refuse = |text: &str| Tuned::parse("suites/x.tuned.yaml", "x", text).unwrap_err().to_string();
+    let refuse =
+        |text: &str| Tuned::parse("suites/x.tuned.yaml", "x", text).unwrap_err().to_string();
     insta::assert_snapshot!(
         refuse(&text.replace("chosen: {\"lr\":0.2}", "chosen: {\"lr\":0.1}")),
         @"suites/x.tuned.yaml was edited: its digest is not that of its content; `palimpsest tune x` makes it again"
