@@ -101,7 +101,10 @@ fn what_needs_no_tensor_never_links_libtorch() {
     for wing in ["ledger", "data", "stats", "analysis", "reports"] {
         let (_, folder, _) = WINGS.iter().find(|(name, ..)| *name == wing).unwrap();
         let names = dependencies(&format!("{folder}/Cargo.toml"));
-        assert!(!names.iter().any(|name| ["tch", "torch-sys", "torch-glue"].contains(&name.as_str())), "{wing}");
+        assert!(
+            !names.iter().any(|name| ["tch", "torch-sys", "torch-glue"].contains(&name.as_str())),
+            "{wing}"
+        );
     }
 }
 

@@ -3,17 +3,18 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use analysis::register::{self, Definition, Register, civil};
+use analysis::register::{self, Definition, Register};
 use analysis::suite::Suite;
 use analysis::suite_run::SuiteRun;
 use analysis::summary::Analysis;
+use analysis::tuning::{Tuned, day};
 use anyhow::{Context as _, bail};
 use ledger::record::writer::write_atomic;
 
 use super::suite_options::Places;
 use crate::evidence::StoreEvidence;
 use crate::exit::Exit;
-use crate::library;
+use crate::library::{self, SuiteText};
 use crate::voice::{note, print_json, print_text};
 
 /// What `palimpsest claims` does.
@@ -84,12 +85,13 @@ fn record(args: &RecordArgs) -> anyhow::Result<Exit> {
     let analysis = Analysis::of(&suite_run, &store, &StoreEvidence { store: &store })?;
     let times = suite_run.cells.iter().filter_map(|cell| store.record(&cell.cell).ok());
     let newest = times.map(|record| record.environment.started_unix).max();
-    let today = civil(newest.with_context(|| format!("no run of \"{}\" is stored", suite.suite))?);
+    let today = day(newest.with_context(|| format!("no run of \"{}\" is stored", suite.suite))?);
     let path = Register::beside(file);
     let mut register = Register::read(&path, &suite.suite)?;
     let because = args.because.as_deref().map(|why| (why, args.results_seen));
-    let added =
-        register::record(&mut register, &suite, &found.text, &analysis, &today, because)?;
+    let tuned = tuned(&found, &suite)?;
+    let written = (&suite, found.text.as_str(), tuned.as_ref());
+    let added = register::record(&mut register, written, &analysis, &today, because)?;
     register.write(&path)?;
     print_text(&format!("{added} verdicts added to {}\n", path.display()))?;
     Ok(Exit::Fine)
@@ -98,8 +100,9 @@ fn record(args: &RecordArgs) -> anyhow::Result<Exit> {
 fn show(suite: &str) -> anyhow::Result<Exit> {
     let found = library::suite(suite)?;
     let suite = analysis::suite::parse(&found.file, &found.text)?;
-    let definitions: Vec<Definition> =
-        suite.claims.iter().map(|claim| Definition::of(&suite, claim)).collect();
+    let tuned = tuned(&found, &suite)?;
+    let of = |claim| Definition::of(&suite, tuned.as_ref(), claim);
+    let definitions: Vec<Definition> = suite.claims.iter().map(of).collect();
     print_json(&definitions)?;
     Ok(Exit::Fine)
 }
@@ -108,8 +111,8 @@ fn check(suites: &[PathBuf]) -> anyhow::Result<Exit> {
     let files = if suites.is_empty() { suite_files()? } else { suites.to_vec() };
     let mut differences = 0;
     for file in &files {
-        let (suite, register) = both(file)?;
-        for difference in register::check(&register, &suite) {
+        let (suite, tuned, register) = all(file)?;
+        for difference in register::check(&register, &suite, tuned.as_ref()) {
             print_text(&format!("{}: {difference}\n", file.display()))?;
             differences += 1;
         }
@@ -125,7 +128,7 @@ fn check(suites: &[PathBuf]) -> anyhow::Result<Exit> {
 fn page(out: &Path) -> anyhow::Result<Exit> {
     let mut registers = Vec::new();
     for file in suite_files()? {
-        let (_, register) = both(&file)?;
+        let (.., register) = all(&file)?;
         if !register.claims.is_empty() {
             registers.push(register);
         }
@@ -135,13 +138,20 @@ fn page(out: &Path) -> anyhow::Result<Exit> {
     Ok(Exit::Fine)
 }
 
-/// A suite and its register.
-fn both(file: &Path) -> anyhow::Result<(Suite, Register)> {
+/// A suite, its frozen file and its register.
+fn all(file: &Path) -> anyhow::Result<(Suite, Option<Tuned>, Register)> {
     let shown = file.display().to_string();
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
     let suite = analysis::suite::parse(&shown, &text)?;
+    let tuned = tuned(&SuiteText { file: shown, text }, &suite)?;
     let register = Register::read(&Register::beside(file), &suite.suite)?;
-    Ok((suite, register))
+    Ok((suite, tuned, register))
+}
+
+/// The settings that trials chose for the suite, where it has been tuned.
+fn tuned(text: &SuiteText, suite: &Suite) -> anyhow::Result<Option<Tuned>> {
+    let (file, text) = library::tuned(text)?;
+    Ok(text.map(|text| Tuned::parse(&file, &suite.suite, &text)).transpose()?)
 }
 
 /// `suites/*.yaml` below the working folder, sorted.

@@ -46,7 +46,10 @@ fn rows(page: &mut String, entry: &Entry) {
         let statement = if current { statement } else { format!("~~{statement}~~") };
         let paper = cell(text_at(&version.definition, "/claim/paper/number"));
         if version.verdicts.is_empty() {
-            let _ = writeln!(page, "| {statement} | {ABSENT} | {paper} | {ABSENT} | {ABSENT} | not judged yet | {ABSENT} |");
+            let _ = writeln!(
+                page,
+                "| {statement} | {ABSENT} | {paper} | {ABSENT} | {ABSENT} | not judged yet | {ABSENT} |"
+            );
         }
         for judged in last_verdicts(version) {
             let (on, here) = (cell(&judged.workload), effect(judged));
@@ -85,7 +88,8 @@ fn effect(judged: &Judged) -> String {
         _ => ("", ""),
     };
     let ends = judged.low.zip(judged.high);
-    let ends = ends.map(|(low, high)| format!(" ({} to {})", significant(low, 3), significant(high, 3)));
+    let ends =
+        ends.map(|(low, high)| format!(" ({} to {})", significant(low, 3), significant(high, 3)));
     format!("{sign}{}{unit}{}", significant(effect, 3), ends.unwrap_or_default())
 }
 
@@ -127,7 +131,12 @@ fn log(page: &mut String, registers: &[Register]) {
         let what = change.what.iter().map(|what| cell(what)).collect::<Vec<_>>().join("; ");
         let (date, why) = (cell(&change.date), cell(&change.why));
         let seen = if change.results_seen { "yes" } else { "no" };
-        let _ = writeln!(page, "| {date} | {} | {} | {what} | {why} | {seen} |", cell(suite), cell(claim));
+        let _ = writeln!(
+            page,
+            "| {date} | {} | {} | {what} | {why} | {seen} |",
+            cell(suite),
+            cell(claim)
+        );
     }
     if changes.is_empty() {
         page.push_str("| none | | | | | |\n");

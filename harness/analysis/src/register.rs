@@ -5,7 +5,6 @@
 //! seen results; a claim that leaves the suite stays here as withdrawn. [`check`] finds where a suite
 //! and its register differ.
 
-mod date;
 mod definition;
 mod error;
 mod keep;
@@ -19,7 +18,6 @@ use ledger::record::writer::write_atomic;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use date::civil;
 pub use definition::{Definition, differences};
 pub use error::RegisterError;
 pub use keep::{check, record};
@@ -122,7 +120,8 @@ pub struct Judged {
 impl Judged {
     /// Whether another run of the same came to the same.
     fn repeats(&self, other: &Self) -> bool {
-        let of = |one: &Self| (one.workload.clone(), one.seeds, one.verdict.clone(), one.rule.clone());
+        let of =
+            |one: &Self| (one.workload.clone(), one.seeds, one.verdict.clone(), one.rule.clone());
         let numbers = |one: &Self| [one.effect, one.low, one.high];
         of(self) == of(other) && numbers(self) == numbers(other)
     }

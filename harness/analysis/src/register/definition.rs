@@ -7,6 +7,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::suite::{ArmUse, ClaimUse, Suite, WorkloadUse};
+use crate::tuning::Tuned;
+use ledger::settings::Values;
 
 /// A claim with all that decides what its verdict means.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -22,9 +24,10 @@ pub struct Definition {
 
 impl Definition {
     /// That of `claim` in `suite`, as written: the claim without the verdict that it is expected to get,
-    /// its arms, the settings of all arms, its workloads with targets and budgets, the seeds.
+    /// its arms with the settings that trials chose for them, the settings of all arms, its workloads with
+    /// targets and budgets, the seeds.
     #[must_use]
-    pub fn of(suite: &Suite, claim: &ClaimUse) -> Self {
+    pub fn of(suite: &Suite, tuned: Option<&Tuned>, claim: &ClaimUse) -> Self {
         let mut labels = BTreeSet::from([claim.arm.as_str(), claim.baseline.as_str()]);
         labels.extend(claim.floor.as_deref());
         labels.extend(claim.minus.iter().flat_map(|pair| [pair.arm.as_str(), &pair.baseline]));
@@ -35,7 +38,8 @@ impl Definition {
             .filter(|(label, _)| labels.contains(label))
             .collect();
         let about = |label: &str| {
-            let named = claim.workloads.is_empty() || claim.workloads.iter().any(|one| one == label);
+            let named =
+                claim.workloads.is_empty() || claim.workloads.iter().any(|one| one == label);
             named || claim.grows_from.as_deref() == Some(label)
         };
         let workloads: BTreeMap<&str, &WorkloadUse> = suite
@@ -44,10 +48,17 @@ impl Definition {
             .map(|one| (one.label.as_deref().unwrap_or(&one.workload), one))
             .filter(|(label, _)| about(label))
             .collect();
+        let chosen: BTreeMap<&str, &Values> = tuned
+            .into_iter()
+            .flat_map(|tuned| &tuned.arms)
+            .filter(|arm| labels.contains(arm.arm.as_str()))
+            .map(|arm| (arm.arm.as_str(), &arm.chosen))
+            .collect();
+        let tuning = if chosen.is_empty() { None } else { suite.tuning.as_ref() };
         let claim_only = ClaimUse { expect: None, ..claim.clone() };
         let mut value = json!({
             "claim": claim_only, "arms": arms, "settings": suite.settings,
-            "workloads": workloads, "seeds": suite.seeds,
+            "workloads": workloads, "seeds": suite.seeds, "tuning": tuning, "chosen": chosen,
         });
         prune(&mut value);
         let digest = digest(&value);

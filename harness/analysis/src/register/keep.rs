@@ -4,11 +4,12 @@ use super::definition::{Definition, differences};
 use super::{Change, Entry, Judged, RULE, Register, RegisterError, Version};
 use crate::suite::{CompareBy, Suite};
 use crate::summary::{Analysis, ClaimOutcome};
+use crate::tuning::Tuned;
 use ledger::digest::Digest;
 
 /// The last definition of each claim of a suite, as written.
-fn definitions(suite: &Suite) -> Vec<Definition> {
-    suite.claims.iter().map(|claim| Definition::of(suite, claim)).collect()
+fn definitions(suite: &Suite, tuned: Option<&Tuned>) -> Vec<Definition> {
+    suite.claims.iter().map(|claim| Definition::of(suite, tuned, claim)).collect()
 }
 
 impl Entry {
@@ -23,15 +24,20 @@ impl Entry {
 
 /// Where a suite and its register differ in something that was judged; each with the claim's id.
 #[must_use]
-pub fn check(register: &Register, suite: &Suite) -> Vec<String> {
-    let now = definitions(suite);
+pub fn check(register: &Register, suite: &Suite, tuned: Option<&Tuned>) -> Vec<String> {
+    let now = definitions(suite, tuned);
     let mut found = Vec::new();
     for entry in register.claims.iter().filter(|entry| entry.was_judged()) {
         let id = &entry.id;
         match (now.iter().find(|one| one.id == *id), &entry.withdrawn) {
-            (None, None) => found.push(format!("{id}: it was judged, and is no longer in the suite")),
+            (None, None) => {
+                found.push(format!("{id}: it was judged, and is no longer in the suite"))
+            }
             (Some(_), Some(change)) => {
-                found.push(format!("{id}: it was withdrawn on {}, and is in the suite", change.date));
+                found.push(format!(
+                    "{id}: it was withdrawn on {}, and is in the suite",
+                    change.date
+                ));
             }
             (Some(definition), None) => {
                 let changes = entry.last().filter(|last| last.digest != definition.digest);
@@ -51,8 +57,7 @@ pub fn check(register: &Register, suite: &Suite) -> Vec<String> {
 /// When the analysis is of another text of the suite, or a change has no reason.
 pub fn record(
     register: &mut Register,
-    suite: &Suite,
-    text: &str,
+    (suite, text, tuned): (&Suite, &str, Option<&Tuned>),
     analysis: &Analysis,
     today: &str,
     because: Option<(&str, bool)>,
@@ -60,12 +65,12 @@ pub fn record(
     if Digest::of(text.as_bytes()).to_string() != analysis.suite_digest {
         return Err(RegisterError::Stale { suite: suite.suite.clone() });
     }
-    let changes = check(register, suite);
+    let changes = check(register, suite, tuned);
     let Some((why, results_seen)) = because.or(changes.is_empty().then_some(("", true))) else {
         return Err(RegisterError::Unexplained { changes });
     };
     let change = |what| Change { date: today.to_owned(), what, why: why.to_owned(), results_seen };
-    let now = definitions(suite);
+    let now = definitions(suite, tuned);
     for entry in register.claims.iter_mut().filter(|entry| entry.was_judged()) {
         if entry.withdrawn.is_none() && !now.iter().any(|one| one.id == entry.id) {
             entry.withdrawn = Some(change(vec!["taken out of the suite".to_owned()]));

@@ -37,7 +37,14 @@ fn analysis(text: &str, verdict: &str) -> Analysis {
 
 fn recorded(text: &str) -> Register {
     let mut register = Register::new("small");
-    record(&mut register, &suite(text), text, &analysis(text, "reproduced"), "2026-11-28", None).unwrap();
+    record(
+        &mut register,
+        (&suite(text), text, None),
+        &analysis(text, "reproduced"),
+        "2026-11-28",
+        None,
+    )
+    .unwrap();
     register
 }
 
@@ -45,11 +52,11 @@ fn recorded(text: &str) -> Register {
 fn what_was_judged_and_stands_is_no_difference() {
     let register = recorded(SUITE);
     assert_eq!(register.claims[0].versions[0].verdicts.len(), 1);
-    assert!(check(&register, &suite(SUITE)).is_empty());
+    assert!(check(&register, &suite(SUITE), None).is_empty());
     // The verdict that is expected, another arm, a comment: none of them is what was judged.
     let other = SUITE.replace("at_least: 1.1", "at_least: 1.1, expect: inconclusive");
     let other = format!("# new\n{}", other.replace("method: adamw, as: c", "method: muon, as: c"));
-    assert!(check(&register, &suite(&other)).is_empty());
+    assert!(check(&register, &suite(&other), None).is_empty());
 }
 
 #[test]
@@ -65,7 +72,7 @@ fn every_change_of_what_was_judged_is_named() {
         SUITE.split("claims:").next().unwrap().to_owned(),
     ];
     let found: Vec<String> =
-        cases.iter().map(|text| check(&register, &suite(text)).join(", ")).collect();
+        cases.iter().map(|text| check(&register, &suite(text), None).join(", ")).collect();
     insta::assert_snapshot!(found.join("\n"), @r#"
     sooner: workloads.blobs-cnn.target.value: 0.9 → 0.88
     sooner: claim.at_least: 1.1 → 1.05
@@ -82,11 +89,11 @@ fn a_change_needs_a_reason_and_keeps_what_was_there() {
     let mut register = recorded(SUITE);
     let lower = SUITE.replace("value: 0.9", "value: 0.88");
     let found = analysis(&lower, "inconclusive");
-    let refused = record(&mut register, &suite(&lower), &lower, &found, "2026-11-29", None);
+    let refused = record(&mut register, (&suite(&lower), &lower, None), &found, "2026-11-29", None);
     assert!(matches!(refused, Err(RegisterError::Unexplained { .. })));
     assert_eq!(register, recorded(SUITE));
     let because = Some(("no arm got there", true));
-    record(&mut register, &suite(&lower), &lower, &found, "2026-11-29", because).unwrap();
+    record(&mut register, (&suite(&lower), &lower, None), &found, "2026-11-29", because).unwrap();
     let versions = &register.claims[0].versions;
     assert_eq!(versions.len(), 2);
     assert_eq!(versions[0].verdicts[0].verdict, "reproduced");
@@ -101,12 +108,13 @@ fn a_claim_that_leaves_stays_as_withdrawn_and_can_come_back() {
     let mut none = analysis(&without, "reproduced");
     none.claims.clear();
     let because = Some(("another suite asks it", false));
-    record(&mut register, &suite(&without), &without, &none, "2026-11-29", because).unwrap();
+    record(&mut register, (&suite(&without), &without, None), &none, "2026-11-29", because)
+        .unwrap();
     assert_eq!(register.claims[0].withdrawn.as_ref().unwrap().date, "2026-11-29");
-    assert!(check(&register, &suite(&without)).is_empty());
-    assert_eq!(check(&register, &suite(SUITE)).len(), 1);
+    assert!(check(&register, &suite(&without), None).is_empty());
+    assert_eq!(check(&register, &suite(SUITE), None).len(), 1);
     let again = analysis(SUITE, "reproduced");
-    record(&mut register, &suite(SUITE), SUITE, &again, "2026-11-30", because).unwrap();
+    record(&mut register, (&suite(SUITE), SUITE, None), &again, "2026-11-30", because).unwrap();
     assert_eq!(register.claims[0].versions.len(), 2);
     assert!(register.claims[0].withdrawn.is_none());
 }
@@ -115,7 +123,8 @@ fn a_claim_that_leaves_stays_as_withdrawn_and_can_come_back() {
 fn the_same_verdict_again_adds_nothing() {
     let mut register = recorded(SUITE);
     let found = analysis(SUITE, "reproduced");
-    let added = record(&mut register, &suite(SUITE), SUITE, &found, "2026-12-24", None).unwrap();
+    let added =
+        record(&mut register, (&suite(SUITE), SUITE, None), &found, "2026-12-24", None).unwrap();
     assert_eq!(added, 0);
     assert_eq!(register, recorded(SUITE));
 }
@@ -124,7 +133,7 @@ fn the_same_verdict_again_adds_nothing() {
 fn an_analysis_of_another_text_is_refused() {
     let mut register = Register::new("small");
     let found = analysis(&SUITE.replace("lr: 0.1", "lr: 0.4"), "reproduced");
-    let refused = record(&mut register, &suite(SUITE), SUITE, &found, "2026-11-28", None);
+    let refused = record(&mut register, (&suite(SUITE), SUITE, None), &found, "2026-11-28", None);
     assert!(matches!(refused, Err(RegisterError::Stale { .. })));
 }
 

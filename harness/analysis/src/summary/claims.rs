@@ -4,8 +4,8 @@ mod effects;
 mod guard;
 mod range;
 
-use effects::effects;
 pub(super) use effects::Effects;
+use effects::effects;
 
 use super::{CellRun, ClaimOutcome, stopping};
 use crate::plan::RATIOS;

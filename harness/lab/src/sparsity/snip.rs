@@ -93,7 +93,13 @@ mod tests {
         let scores = scores(&network, &mut stream, &probe).unwrap();
         let now: Vec<Tensor> =
             weights(&network.parameters).map(|(_, one)| one.tensor.shallow_clone()).collect();
-        assert!(now.iter().zip(&before).all(|(now, before)| now.ne_tensor(before).any().double_value(&[]) == 1.0));
+        assert!(
+            now.iter().zip(&before).all(|(now, before)| now
+                .ne_tensor(before)
+                .any()
+                .double_value(&[])
+                == 1.0)
+        );
         // The slope of the loss along a direction is the sum of gradient times direction: along the
         // weights themselves, of each tensor, it is the signed sum of what the scores are made of.
         let loss = || {

@@ -113,7 +113,9 @@ pub(super) fn timing(sides: &Sides<'_>) -> Vec<String> {
         let met = sides.records(arm).filter(|record| met_at_start(record)).count();
         if met > 0 {
             let label = sides.label(arm);
-            reasons.push(format!("{met} of {all} runs of {label} met the target at the start; raise the target"));
+            reasons.push(format!(
+                "{met} of {all} runs of {label} met the target at the start; raise the target"
+            ));
         }
     }
     if sides.claim.compare != "time-to-target" {
@@ -216,7 +218,9 @@ fn grids(sides: &Sides<'_>) -> Option<String> {
     let room = step(sides).max(0.1 * ours.max(theirs));
     let [arm, baseline] = sides.arms.map(|arm| sides.label(arm));
     ((ours - theirs).abs() > room).then(|| {
-        format!("evaluation grids differ: every {ours:.0} samples of {arm}, {theirs:.0} of {baseline}")
+        format!(
+            "evaluation grids differ: every {ours:.0} samples of {arm}, {theirs:.0} of {baseline}"
+        )
     })
 }
 
@@ -247,7 +251,9 @@ pub(super) fn no_room(sides: &Sides<'_>) -> Option<String> {
             let end = mean(ends.iter().copied());
             if !ends.is_empty() && end <= CHANCE * chance {
                 let label = sides.label(arm);
-                return Some(format!("{label} does no better than guessing: {key} {end:.4}, chance {chance:.4}"));
+                return Some(format!(
+                    "{label} does no better than guessing: {key} {end:.4}, chance {chance:.4}"
+                ));
             }
         }
     }
@@ -264,7 +270,9 @@ pub(super) fn no_room(sides: &Sides<'_>) -> Option<String> {
         if learners().any(|learner| learner == arm) && (nobody || gained < BEGUN * farthest) {
             let end = start + metric.direction().orient(gained);
             let label = sides.label(arm);
-            return Some(format!("{label} is still at its start: {key} {start:.4} before training, {end:.4} after"));
+            return Some(format!(
+                "{label} is still at its start: {key} {start:.4} before training, {end:.4} after"
+            ));
         }
     }
     None
@@ -292,7 +300,8 @@ fn way(sides: &Sides<'_>, arm: usize, key: &str, metric: &MetricInfo<String>) ->
         gains.push(metric.direction().orient(end - start));
     }
     let is_known = !starts.is_empty();
-    is_known.then(|| Way { start: mean(starts.iter().copied()), gained: mean(gains.iter().copied()) })
+    is_known
+        .then(|| Way { start: mean(starts.iter().copied()), gained: mean(gains.iter().copied()) })
 }
 
 /// Whether the metric leaves nothing to gain: the baseline is within the smallest effect of the best
@@ -318,7 +327,10 @@ pub(super) fn ceiling(
             }
         };
         if full {
-            return Some(format!("{label} is at the ceiling: {} {their:.4} of {best}", claim.compare));
+            return Some(format!(
+                "{label} is at the ceiling: {} {their:.4} of {best}",
+                claim.compare
+            ));
         }
     }
     let floor = floor?;
@@ -327,5 +339,7 @@ pub(super) fn ceiling(
     let deviation = (spread.sum::<f64>() / theirs.len().saturating_sub(1).max(1) as f64).sqrt();
     let near = (their - mean(floor.values().copied())).abs() < 3.0 * deviation;
     let arm = claim.floor.as_deref().unwrap_or_default();
-    near.then(|| format!("{label} is within three standard deviations of {arm}, which none can beat"))
+    near.then(|| {
+        format!("{label} is within three standard deviations of {arm}, which none can beat")
+    })
 }
