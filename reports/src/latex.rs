@@ -59,9 +59,7 @@ fn arm_cells(workload: &WorkloadAnalysis, arm: &ArmAnalysis) -> [String; 6] {
     let ran = outcomes.reached + outcomes.censored + outcomes.diverged;
     let time = match text::centre(&arm.time_to_target) {
         None if arm.idle => text::ABSENT.to_owned(),
-        None => {
-            text::at_start(&arm.time_to_target).unwrap_or_else(|| "not reached".to_owned())
-        }
+        None => text::at_start(&arm.time_to_target).unwrap_or_else(|| "not reached".to_owned()),
         Some((value, _)) => {
             let (_, unit) = text::time_unit(value);
             let interval = arm.time_to_target.interval.map(|i| text::interval(&i, unit));

@@ -226,7 +226,9 @@ fn csv_reads_back_with_every_arm_and_run() {
         assert_eq!(row[column("direction_shown")], claim.direction_shown.to_string());
     }
     let shown = "inconclusive, direction shown";
-    assert!(read(&folder, "tables.tex").contains(shown) && read(&folder, "index.html").contains(shown));
+    assert!(
+        read(&folder, "tables.tex").contains(shown) && read(&folder, "index.html").contains(shown)
+    );
     let runs = parse_csv(&read(&folder, "runs.csv"));
     assert_eq!(runs.len(), analysis.runs.len() + 1);
     let time = runs[0].iter().position(|name| name == "time_to_target").unwrap();

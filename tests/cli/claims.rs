@@ -127,7 +127,10 @@ fn strict_without_anything_to_judge_says_so() {
     says(&strict(&bench, &[]).ends(3).stderr, &["--strict has nothing to judge"]);
     // Claims whose arms are taken away are no claims that hold.
     bench.write("suite.yaml", CLAIMED);
-    says(&strict(&bench, &["--methods", "fast"]).ends(3).stderr, &["--strict has nothing to judge"]);
+    says(
+        &strict(&bench, &["--methods", "fast"]).ends(3).stderr,
+        &["--strict has nothing to judge"],
+    );
 }
 
 #[test]
@@ -147,7 +150,10 @@ fn a_plan_tells_how_many_seeds_and_minutes_an_effect_needs() {
     let number = |plan: &Value, key: &str| plan[key]["seeds"].as_u64().unwrap();
     // The nearer to `at_least`, the more seeds; below it they show that the claim does not hold.
     assert!(number(&small, "needed") > number(&large, "needed"), "{small} {large}");
-    assert_eq!((&small["verdict"], &seeds("0.19")["verdict"]), (&"reproduced".into(), &"not-reproduced".into()));
+    assert_eq!(
+        (&small["verdict"], &seeds("0.19")["verdict"]),
+        (&"reproduced".into(), &"not-reproduced".into())
+    );
     assert_eq!(number(&seeds("0.19"), "needed"), number(&small, "needed"));
     assert!(number(&small, "careful") > number(&small, "needed"), "{small}");
     assert!(small["careful"]["minutes"].as_f64().unwrap() > 0.0);
@@ -279,7 +285,8 @@ fn diverged_runs_are_no_result_that_a_suite_can_expect() {
 #[test]
 fn a_target_met_before_training_has_no_time() {
     let bench = Bench::new();
-    let met = CLAIMED.replace("value: 0.05", "value: 0.001").replace("test/accuracy", "time-to-target");
+    let met =
+        CLAIMED.replace("value: 0.05", "value: 0.001").replace("test/accuracy", "time-to-target");
     bench.write("suite.yaml", &met.replace("at_least: 0.2", "at_least: 1.1"));
     let run = strict(&bench, &[]).ends(3);
     says(&run.stdout, &["met at the start", "4 of 4 runs of fast met the target at the start"]);

@@ -28,8 +28,8 @@ use ledger::goal::Direction;
 
 mod rule;
 
-use rule::{decide, is_thin};
 pub use rule::direction_shown;
+use rule::{decide, is_thin};
 
 /// Pairs below which no verdict is given.
 const LEAST_PAIRS: usize = 3;

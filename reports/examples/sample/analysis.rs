@@ -416,7 +416,14 @@ pub fn loss() -> Analysis {
         (arm.time_to_target.geometric_mean, arm.time_to_target.median) = (None, None);
         (arm.time_to_target.interval, arm.speed_up) = (None, None);
     }
-    let mut claim = claim("d", "ps-kd", 0.012, 0.006, Verdict::Reproduced, "the interval lies at or above the smallest effect");
+    let mut claim = claim(
+        "d",
+        "ps-kd",
+        0.012,
+        0.006,
+        Verdict::Reproduced,
+        "the interval lies at or above the smallest effect",
+    );
     claim.statement = "ps-kd ends with a lower test loss than sgd".to_owned();
     claim.metric = "test/nll".to_owned();
     claim.scale = CompareBy::Difference;

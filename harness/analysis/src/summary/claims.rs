@@ -3,9 +3,10 @@
 mod effects;
 mod guard;
 mod range;
+mod room;
 
-use effects::effects;
 pub(super) use effects::Effects;
+use effects::effects;
 
 use super::{CellRun, ClaimOutcome, stopping};
 use crate::plan::RATIOS;

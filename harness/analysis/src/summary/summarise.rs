@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::clock::{differs, is_disturbed};
 use super::context::{environment, warnings};
 use super::curves::{Point, by_samples, by_time, curve};
-use super::clock::{differs, is_disturbed};
 use super::estimates::{LEVEL, common_horizon, estimate, reach_rate, to_target};
 use super::membership::{self, Evidence, by_cell};
 use super::{
@@ -252,11 +252,7 @@ fn arm_analysis(
         idle: runs.len() > 0 && runs.records().all(idle),
         outcomes: counted,
         reach_rate: reach_rate(counted),
-        time_to_target: to_target(
-            &outcomes(&runs, seconds, end_seconds),
-            at_start,
-            time_horizon,
-        ),
+        time_to_target: to_target(&outcomes(&runs, seconds, end_seconds), at_start, time_horizon),
         samples_to_target: to_target(
             &outcomes(&runs, samples, end_samples),
             at_start,

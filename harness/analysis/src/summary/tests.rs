@@ -383,7 +383,8 @@ fn ends(nll: [f64; 3]) -> Vec<Ending> {
 #[test]
 fn an_error_halved_is_a_ratio_of_two() {
     let by_ratio = ClaimUse { by: CompareBy::Ratio, ..claim("test/nll", 1.5) };
-    let made = Made::on_one(&ends([0.4, 0.6, 0.5]), &ends([0.2 * 1.02, 0.3 / 1.02, 0.25]), vec![by_ratio]);
+    let made =
+        Made::on_one(&ends([0.4, 0.6, 0.5]), &ends([0.2 * 1.02, 0.3 / 1.02, 0.25]), vec![by_ratio]);
     let outcome = &made.analysis().claims[0];
     assert_eq!((outcome.verdict, outcome.scale), (Verdict::Reproduced, CompareBy::Ratio));
     assert!((outcome.effect.unwrap() - 2.0).abs() < 1e-12);

@@ -52,7 +52,9 @@ pub fn stopping(runs: u32) {
             }
         }
     }
-    println!("\n| true effect | planned | sequence | reproduced | not reproduced | mean seeds saved | runs |");
+    println!(
+        "\n| true effect | planned | sequence | reproduced | not reproduced | mean seeds saved | runs |"
+    );
     println!("| --- | --- | --- | --- | --- | --- | --- |");
     for effect in [0.0, 0.01, 0.05, 0.2, 0.5] {
         for seeds in [20, 40] {

@@ -26,7 +26,9 @@ fn verdict(effects: Vec<f64>, smallest_effect: f64) -> Verdict {
 /// Shares of the verdicts by true effect, beside those of the rule that asks for an interval above 0 and
 /// a mean of at least s; then false verdicts by law where the true effect is just s.
 pub fn verdicts(runs: u32) {
-    println!("| true effect | n | reproduced | not reproduced | interval above 0, mean ≥ s | runs |");
+    println!(
+        "| true effect | n | reproduced | not reproduced | interval above 0, mean ≥ s | runs |"
+    );
     println!("| --- | --- | --- | --- | --- | --- |");
     for share in [0.0, 0.8, 0.94, 1.0, 1.5, 2.0, 3.0] {
         for n in SIZES {
@@ -59,7 +61,9 @@ pub fn verdicts(runs: u32) {
 
 /// A fixed number of seeds, of which some collapse, without effect on average.
 fn collapses(runs: u32) {
-    println!("\n| seeds that collapse | n | reproduced, true effect 0 | runs |\n| --- | --- | --- | --- |");
+    println!(
+        "\n| seeds that collapse | n | reproduced, true effect 0 | runs |\n| --- | --- | --- | --- |"
+    );
     for one_in in [10.0, 20.0] {
         for n in SIZES {
             let mut rng = generator(&format!("verdict collapse {one_in} {n}"));

@@ -41,7 +41,10 @@ pub fn direction_shown(kind: ClaimKind, verdict: Verdict, low: f64) -> bool {
 pub(super) fn decide(test: &ClaimTest, mean: f64, interval: Interval) -> (Verdict, String) {
     let alike = is_alike(mean, interval);
     let (verdict, why) = if is_thin(test, interval) {
-        let words = format!("all {} effects are alike, which tells nothing of their spread", test.effects.len());
+        let words = format!(
+            "all {} effects are alike, which tells nothing of their spread",
+            test.effects.len()
+        );
         (Verdict::Inconclusive, words)
     } else {
         let verdict = test.kind.verdict(Some(interval.low), Some(interval.high));
@@ -72,12 +75,7 @@ pub(super) fn is_thin(test: &ClaimTest, interval: Interval) -> bool {
 }
 
 /// Where the interval lies, in words.
-fn where_it_lies(
-    kind: ClaimKind,
-    verdict: Verdict,
-    interval: Interval,
-    scale: Scale,
-) -> String {
+fn where_it_lies(kind: ClaimKind, verdict: Verdict, interval: Interval, scale: Scale) -> String {
     let bound = in_words(kind.bound(), scale);
     let bound = match kind {
         ClaimKind::Superior { .. } => format!("the smallest effect {bound}"),

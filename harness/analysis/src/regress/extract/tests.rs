@@ -39,7 +39,12 @@ fn suite() -> SuiteRun {
             budget_samples: 1000,
             train_examples: 100,
         }],
-        arms: vec![RunArm { label: "sgd".into(), method: "m".into(), settings: BTreeMap::new(), trials: None }],
+        arms: vec![RunArm {
+            label: "sgd".into(),
+            method: "m".into(),
+            settings: BTreeMap::new(),
+            trials: None,
+        }],
         sections: Sections::default(),
         estimated: Vec::new(),
         stopping: None,

@@ -214,12 +214,9 @@ fn either_arm_that_does_not_learn_leaves_no_room_unless_it_is_the_control() {
 
 #[test]
 fn a_level_that_trains_nothing_is_not_asked_to_learn() {
-    let (suite, mut cells) = Made::on_one(
-        &at([0.10, 0.11, 0.10, 0.11]),
-        &at(NEW),
-        vec![claim("test/accuracy", 0.05)],
-    )
-    .left();
+    let (suite, mut cells) =
+        Made::on_one(&at([0.10, 0.11, 0.10, 0.11]), &at(NEW), vec![claim("test/accuracy", 0.05)])
+            .left();
     assert!(judged(&suite, &cells).reason.contains("no room"));
     change(&mut cells, 0, |record| (record.samples, record.steps) = (0, 0));
     assert_eq!(judged(&suite, &cells).verdict, Verdict::Reproduced);

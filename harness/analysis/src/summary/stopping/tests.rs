@@ -103,11 +103,10 @@ fn few_seeds_without_a_collapse_settle_nothing_unless_none_could_undo_the_effect
     insta::assert_snapshot!(outcome.reason, @"not settled after 6 seeds: up to 39 % of seeds could still collapse unseen, and 29 seeds are needed to see a collapse of 10 % (mean +0.305, nothing bounds it yet)");
     // Accuracies lie between 0 and 1: from 0.3 to 0.9 is more than a collapse now and then could undo.
     let seeds = 0..14_i32;
-    let at = |base: f64| seeds.clone().map(move |seed| {
-        (Some(1.0), base + 0.002 * f64::from(seed % 5), 0.1)
-    });
-    let (old, new): (Vec<Ending>, Vec<Ending>) =
-        (at(0.3).rev().collect(), at(0.9).collect());
+    let at = |base: f64| {
+        seeds.clone().map(move |seed| (Some(1.0), base + 0.002 * f64::from(seed % 5), 0.1))
+    };
+    let (old, new): (Vec<Ending>, Vec<Ending>) = (at(0.3).rev().collect(), at(0.9).collect());
     let mut made = Made::on_one(&old, &new, vec![claim("test/accuracy", 0.05)]);
     made.stopping = Some(saved(Stopping::planned(20), 14, &[]));
     let outcome = made.analysis().claims.remove(0);

@@ -86,7 +86,12 @@ fn made(tests: Vec<MembershipUse>) -> Made {
             budget_samples: 600,
             train_examples: 600,
         }],
-        arms: vec![RunArm { label: "a".into(), method: "m".into(), settings: BTreeMap::new(), trials: None }],
+        arms: vec![RunArm {
+            label: "a".into(),
+            method: "m".into(),
+            settings: BTreeMap::new(),
+            trials: None,
+        }],
         sections: crate::suite::Sections { provenance: tests, ..Default::default() },
         estimated: Vec::new(),
         stopping: None,
