@@ -219,6 +219,16 @@ fn csv_reads_back_with_every_arm_and_run() {
     let loss = arms[0].iter().position(|name| name == "test/nll_low").unwrap();
     let low = analysis.workloads[0].arms[0].at_budget["test/nll"].interval.unwrap().low;
     assert_eq!(arms[1][loss].parse::<f64>(), Ok(low));
+    let claims = parse_csv(&read(&folder, "claims.csv"));
+    let column = |name: &str| claims[0].iter().position(|other| other == name).unwrap();
+    for (row, claim) in claims.iter().skip(1).zip(&analysis.claims) {
+        assert_eq!(row[column("verdict")], claim.verdict.words());
+        assert_eq!(row[column("direction_shown")], claim.direction_shown.to_string());
+    }
+    let shown = "inconclusive, direction shown";
+    assert!(
+        read(&folder, "tables.tex").contains(shown) && read(&folder, "index.html").contains(shown)
+    );
     let runs = parse_csv(&read(&folder, "runs.csv"));
     assert_eq!(runs.len(), analysis.runs.len() + 1);
     let time = runs[0].iter().position(|name| name == "time_to_target").unwrap();
@@ -318,7 +328,7 @@ fn newer_analysis_is_refused_by_version() {
     let mut analysis = sample::empty();
     analysis.version += 1;
     let error = render(&analysis, &Format::ALL, Path::new("never-written")).unwrap_err();
-    assert!(matches!(error, ReportError::NewerAnalysis { found: 2, known: 1 }), "{error}");
+    assert!(matches!(error, ReportError::NewerAnalysis { found: 3, known: 2 }), "{error}");
     assert!(!Path::new("never-written").exists());
 }
 

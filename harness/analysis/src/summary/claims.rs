@@ -3,6 +3,7 @@
 mod effects;
 mod guard;
 mod range;
+mod room;
 
 pub(super) use effects::Effects;
 use effects::effects;

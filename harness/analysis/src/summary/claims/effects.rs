@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::summarise::{ArmRuns, pairs, samples, seconds};
 use super::super::{CellLeft, CellRun};
 use super::guard::{self, Sides};
-use super::{is_ratio, range};
+use super::{is_ratio, range, room};
 use crate::plan::RATIOS;
 use crate::suite::{ClaimUse, When};
 use crate::suite_run::{RunWorkload, SuiteRun};
@@ -133,8 +133,8 @@ pub(super) fn effects(
     withheld.extend(unlike);
     let floor = claim.floor.as_deref().and_then(place);
     let floor = floor.map(|floor| ArmRuns::of(cells, workload, floor).by_seed_left(number));
-    let no_room = guard::no_room(&sides).or_else(|| {
-        guard::ceiling(claim, metric.filter(|_| !timed)?, [&ours, &theirs], floor.as_ref())
+    let no_room = room::no_room(&sides).or_else(|| {
+        room::ceiling(claim, metric.filter(|_| !timed)?, [&ours, &theirs], floor.as_ref())
     });
     let here = cells.iter().filter(|run| run.cell.workload == workload);
     let mut seen = BTreeSet::new();
