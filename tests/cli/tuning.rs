@@ -41,7 +41,7 @@ fn says(text: &str, parts: &[&str]) {
 fn a_suite_is_tuned_once_then_runs_with_what_was_chosen_and_reports_it() {
     let bench = bench();
     let untuned = bench.run(&RUN).ends(2);
-    insta::assert_snapshot!(untuned.stderr.trim(), @"");
+    insta::assert_snapshot!(untuned.stderr.trim(), @r#"error: the settings of arms "sgd", "adamw" are to be tuned, but there is no suite.tuned.yaml; run `palimpsest tune suite.yaml`"#);
     says(
         &bench.run(&["plan", "suite.yaml"]).ends(0).stdout,
         &["settings of 2 arms still to be chosen"],
@@ -113,7 +113,7 @@ fn a_suite_that_changed_since_and_an_edited_file_are_refused_with_the_remedy() {
     bench.write("suite.yaml", &TUNED.replace("log: [0.005, 0.5]", "log: [0.005, 0.4]"));
     let changed = bench.run(&RUN).ends(2).stderr;
     let (before, after) = changed.split_once("was made (").unwrap();
-    insta::assert_snapshot!(format!("{before}was made ([day]{}", &after[10..]).trim(), @"");
+    insta::assert_snapshot!(format!("{before}was made ([day]{}", &after[10..]).trim(), @r#"error: arm "sgd" or the suite's tuning, targets or budgets changed since suite.tuned.yaml was made ([day]); run `palimpsest tune suite.yaml`"#);
     // What decides no trial may change.
     bench.write("suite.yaml", &TUNED.replace("seeds: 2", "seeds: 1"));
     bench.run(&RUN).ends(0);

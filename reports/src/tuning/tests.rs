@@ -85,13 +85,14 @@ fn the_table_of_trials_has_each_once_with_the_chosen_one_marked() {
     let csv = csv(&sample());
     assert_eq!(csv.lines().count(), 1 + 20);
     assert_eq!(csv.matches(",true,").count(), 2);
-    insta::assert_snapshot!(csv.lines().take(2).collect::<Vec<_>>().join("\n"), @"");
+    insta::assert_snapshot!(csv.lines().take(2).collect::<Vec<_>>().join("\n"), @r#"arm,trial,round,settings,chosen,share_of_budget,value,runs_with_a_value,runs,end_of_budget,samples,train_seconds
+sgd,1,0,lr=0.002; schedule=linear,false,1,9000,1,2,0.9,40000,1.25"#);
 }
 
 #[test]
 fn rows_say_what_was_chosen_from_how_many_and_what_half_as_many_would_have_found() {
     let tuning = sample();
     let rows = Row::all(&tuning);
-    insta::assert_snapshot!(rows[0].cells.join(" | "), @"");
+    insta::assert_snapshot!(rows[0].cells.join(" | "), @"sgd | lr=0.07688671875, schedule=cosine | 10 | 4,500 | 4,917 of 5 | 12.5 s | – | –");
     assert_eq!(rows[0].edge.as_deref(), Some("lr (upper end)"));
 }
