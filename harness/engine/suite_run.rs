@@ -29,11 +29,13 @@ pub fn suite_run(
             train_examples: info.map_or(0, |info| u64::from(info.split_sizes[0])),
         }
     });
+    let tuned = plan.tuning.as_ref().and_then(PlannedTuning::frozen);
+    let trials = |arm: &str| tuned.as_ref().and_then(|tuned| tuned.trials_of(arm));
     let arms = plan.arms.iter().map(|arm| RunArm {
         label: arm.label.clone(),
         method: arm.method.clone(),
         settings: arm.settings.clone(),
-        trials: None,
+        trials: trials(&arm.label).and_then(|trials| u32::try_from(trials).ok()),
     });
     let cells = plan.cells.iter().zip(seeds).zip(reports).map(|((cell, seed), report)| RunCell {
         workload: cell.workload,
@@ -41,6 +43,7 @@ pub fn suite_run(
         seed: seed.name.clone(),
         cell: report.cell.clone(),
     });
+    let arms = arms.collect();
     SuiteRun {
         version: SuiteRun::VERSION,
         suite: plan.suite.clone(),
@@ -49,7 +52,7 @@ pub fn suite_run(
         suite_digest: plan.suite_digest.to_string(),
         baseline: plan.baseline.clone(),
         workloads: workloads.collect(),
-        arms: arms.collect(),
+        arms,
         sections: plan.sections.clone(),
         estimated,
         stopping: plan.stopping.map(|settings| RunStopping {
@@ -57,7 +60,7 @@ pub fn suite_run(
             seeds_saved: settings.most.saturating_sub(plan.seeds.len()),
             seconds_saved: 0.0,
         }),
-        tuned: plan.tuning.as_ref().and_then(PlannedTuning::frozen),
+        tuned,
         cells: cells.collect(),
         of_another_build: session.of_another_build(reports),
         argv: session.argv.clone(),

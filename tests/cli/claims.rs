@@ -48,7 +48,7 @@ fn a_claim_that_held_and_fails_after_a_change_ends_with_1_and_names_its_numbers(
     bench.write("suite.yaml", CLAIMED);
     let held = strict(&bench, &[]).ends(0);
     assert!(!held.stderr.contains("no longer holds"), "{}", held.stderr);
-    let change = ["--set", "fast.lr=0.002"];
+    let change = ["--set", "fast.lr=0.0025"];
     let failed = strict(&bench, &change).ends(1);
     says(
         &failed.stderr,
@@ -67,13 +67,13 @@ fn a_claim_that_held_and_fails_after_a_change_ends_with_1_and_names_its_numbers(
     assert_eq!(json.json()["claims"][0]["expected"], "reproduced");
     says(&json.stderr, &["no longer holds"]);
     // Without --strict the table tells, and the run is fine.
-    bench.run(&["run", "suite.yaml", "--set", "fast.lr=0.002"]).ends(0);
+    bench.run(&["run", "suite.yaml", "--set", "fast.lr=0.0025"]).ends(0);
 }
 
 #[test]
 fn a_negative_result_that_the_suite_expects_is_no_failure() {
     let bench = Bench::new();
-    let suite = CLAIMED.replace("lr: 0.05", "lr: 0.002001") + "    expect: not-reproduced\n";
+    let suite = CLAIMED.replace("lr: 0.05", "lr: 0.0025") + "    expect: not-reproduced\n";
     bench.write("suite.yaml", &suite);
     let run = strict(&bench, &["--json"]).ends(0);
     assert_eq!(run.json()["claims"][0]["verdict"], "not reproduced");

@@ -26,11 +26,9 @@
 //! ## Differences
 //! - As in the code, c ≤ n − 1 (c ≤ n in its version 1bf6fbe6) ends at d_f + (d_i − d_f)/n³, and
 //!   "above" at one weight fewer. A scheduled density of 1 prunes nothing: "above" would still.
-//! - Under ties the code drops every weight at the threshold, so more than ⌈ρ·z⌉. Where fewer masked
-//!   weights have a gradient than are to grow (dead units), it "grows" kept ones and so loses weights;
-//!   here ties among zeros go by index, and the density holds.
-//! - The code's GMP starts dense whatever d_i; here from d_i.
-//! - ΔT is 1,000 of 62,560 steps in the CIFAR scripts. A run with n < 2 is too short to prune at
+//! - Under ties the code drops every weight at the threshold, more than ⌈ρ·z⌉; where fewer masked weights
+//!   have a gradient than are to grow, it "grows" kept ones, and loses some. Here the density holds.
+//! - The code's GMP starts dense whatever d_i; here from d_i. ΔT is 1,000 of 62,560 steps in the CIFAR scripts. A run with n < 2 is too short to prune at
 //!   all, as the fact `mask_events` (step, density, weights come alive) shows.
 //! - The code picks its model on the test set. Under AdamW only the first moment is masked.
 
