@@ -27,8 +27,8 @@ fn kernels(libtorch: &Path) {
     let whole = out.join("all_kernels.cpp");
     let text = "#include \"kernels.cpp\"\n#include \"kernels/gpt.cpp\"\n";
     if let Err(error) = std::fs::write(&whole, text) {
-        println!("cargo:error={}: {error}", whole.display());
-        std::process::exit(1);
+        println!("cargo::error={}: {error}", whole.display());
+        return;
     }
     cc::Build::new()
         .cpp(true)

@@ -19,8 +19,7 @@ fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     println!("cargo:rerun-if-env-changed=LIBTORCH_CXX11_ABI");
     if let Err(problem) = build() {
-        println!("cargo:error={problem}");
-        std::process::exit(1);
+        println!("cargo::error={problem}");
     }
 }
 

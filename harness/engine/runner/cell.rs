@@ -444,7 +444,7 @@ impl<'a> Attempt<'a> {
                 self.session.plan.arms[self.cell.arm].label
             ));
         }
-        if is_disturbed(&record) {
+        if is_disturbed(record) {
             record.warnings.push(DISTURBED.to_owned());
         }
         Ok(())

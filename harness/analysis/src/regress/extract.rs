@@ -9,7 +9,6 @@ use super::machine::Machine;
 use super::metric::{CellName, Class, Metric, Tolerance, Value};
 use super::snapshot::{Cell, Snapshot};
 use crate::suite_run::{RunCell, SuiteRun};
-use crate::summary::clock::is_disturbed;
 use ledger::digest::Digest;
 use ledger::goal::{Direction, Goal};
 use ledger::record::format::{OrderSection, RunRecord, Status};
@@ -127,7 +126,7 @@ pub fn snapshot(
             seed: name.seed,
             round: run.round,
             failed,
-            disturbed: is_disturbed(record),
+            disturbed: record.disturbed(),
             metrics: metrics.into_iter().map(|metric| treated(metric, context)).collect(),
         });
     }

@@ -297,8 +297,7 @@ fn a_run_is_disturbed_where_load_exceeded_the_cores_and_it_had_none_to_itself() 
     assert!(disturbed(Some(3.0), Some(0.5)));
     assert!(disturbed(Some(3.0), None));
     assert!(!disturbed(Some(3.0), Some(0.99)));
-    // A quota, or a neighbour that came later: the load at the start tells of neither.
-    assert!(disturbed(Some(2.0), Some(0.5)));
+    assert!(!disturbed(Some(2.0), Some(0.5)));
     assert!(!disturbed(None, None));
 }
 
