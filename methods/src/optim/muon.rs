@@ -206,13 +206,17 @@ mod tests {
         let mut expected = weight;
         let mut momentum = Tensor::zeros_like(&expected);
         for step in 0..2 {
-            let drawn = normal(
-                &mut Streams::new([step as u8; 32]).generator("gradient"),
-                expected.numel(),
-            );
+            let drawn =
+                normal(&mut Streams::new([step as u8; 32]).generator("gradient"), expected.numel());
             let gradient = Tensor::from_slice(&drawn).view(shape.as_slice());
-            let now =
-                StepInfo { step, total_steps: 2, epoch: 0, total_epochs: 1, lr_factor: 1.0, pass: 0 };
+            let now = StepInfo {
+                step,
+                total_steps: 2,
+                epoch: 0,
+                total_epochs: 1,
+                lr_factor: 1.0,
+                pass: 0,
+            };
             let given = Gradients { active: vec![at], tensors: vec![gradient.copy()] };
             tch::no_grad(|| muon.update(&network.parameters, &given, &now)).unwrap();
             momentum = &momentum + (&gradient - &momentum) * (1.0 - beta_by_hand);

@@ -16,7 +16,10 @@ pub(crate) fn sample() -> TuningAnalysis {
     let trial = |number: usize, reached: bool| Trial {
         settings: [
             ("lr".to_owned(), (0.002 * 1.5f64.powi(number as i32)).into()),
-            ("schedule".to_owned(), if number.is_multiple_of(2) { "linear" } else { "cosine" }.into()),
+            (
+                "schedule".to_owned(),
+                if number.is_multiple_of(2) { "linear" } else { "cosine" }.into(),
+            ),
         ]
         .into(),
         round: 0,
