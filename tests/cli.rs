@@ -6,6 +6,7 @@ mod estimate_files;
 mod evidence;
 mod proofs;
 mod provenance;
+mod register;
 mod regress;
 mod regress_action;
 mod regress_history;

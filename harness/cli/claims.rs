@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use analysis::register::{self, Definition, Register};
+use analysis::register::{self, Definition, Reason, Register};
 use analysis::suite::Suite;
 use analysis::suite_run::SuiteRun;
 use analysis::summary::Analysis;
@@ -22,6 +22,8 @@ use crate::voice::{note, print_json, print_text};
 pub enum Claims {
     /// Write the verdicts of a suite's last run into its register, suites/<suite>.claims.json
     Record(RecordArgs),
+    /// Log why claims that were judged have changed, before the suite is run again
+    Amend(AmendArgs),
     /// Print what the verdict on each claim of a suite hangs on, as JSON, with its digest
     Show {
         /// Name of a suite, or its YAML file
@@ -45,6 +47,27 @@ pub enum Claims {
 pub struct RecordArgs {
     /// Name of a suite below suites/, or its YAML file
     suite: String,
+    #[command(flatten)]
+    because: Because,
+    #[command(flatten)]
+    places: Places,
+}
+
+/// Options of `palimpsest claims amend`.
+#[derive(Debug, clap::Args)]
+pub struct AmendArgs {
+    /// Name of a suite below suites/, or its YAML file
+    suite: String,
+    /// The day of the change, YYYY-MM-DD
+    #[arg(long, value_name = "DAY", value_parser = a_day)]
+    date: String,
+    #[command(flatten)]
+    because: Because,
+}
+
+/// Why something changed.
+#[derive(Debug, clap::Args)]
+struct Because {
     /// Why something that was judged has changed
     #[arg(long, value_name = "WHY", requires = "seen")]
     because: Option<String>,
@@ -54,8 +77,25 @@ pub struct RecordArgs {
     /// The change was made before anybody saw results
     #[arg(long, group = "seen", requires = "because")]
     results_unseen: bool,
-    #[command(flatten)]
-    places: Places,
+}
+
+impl Because {
+    fn reason(&self) -> Option<Reason<'_>> {
+        let why = self.because.as_deref()?;
+        Some(Reason { why, results_seen: self.results_seen })
+    }
+}
+
+/// `2026-11-28`.
+fn a_day(text: &str) -> Result<String, String> {
+    let digits =
+        |part: &str, length| part.len() == length && part.bytes().all(|b| b.is_ascii_digit());
+    match text.split('-').collect::<Vec<_>>()[..] {
+        [year, month, day] if digits(year, 4) && digits(month, 2) && digits(day, 2) => {
+            Ok(text.to_owned())
+        }
+        _ => Err("a day is written as 2026-11-28".to_owned()),
+    }
 }
 
 impl Claims {
@@ -66,6 +106,7 @@ impl Claims {
     pub fn run(&self) -> anyhow::Result<Exit> {
         match self {
             Self::Record(args) => record(args),
+            Self::Amend(args) => amend(args),
             Self::Show { suite } => show(suite),
             Self::Check { suites } => check(suites),
             Self::Page { out } => page(out),
@@ -74,33 +115,35 @@ impl Claims {
 }
 
 fn record(args: &RecordArgs) -> anyhow::Result<Exit> {
-    let found = library::suite(&args.suite)?;
-    let file = Path::new(&found.file);
-    if !file.is_file() {
-        bail!("{} is no file here: a register lies beside its suite", file.display());
-    }
-    let suite = analysis::suite::parse(&found.file, &found.text)?;
+    let (written, path) = of_a_file(&args.suite)?;
+    let Written { suite, text, tuned } = &written;
     let store = args.places.store();
     let suite_run = SuiteRun::load(&store, &suite.suite)?;
     let analysis = Analysis::of(&suite_run, &store, &StoreEvidence { store: &store })?;
     let times = suite_run.cells.iter().filter_map(|cell| store.record(&cell.cell).ok());
     let newest = times.map(|record| record.environment.started_unix).max();
     let today = day(newest.with_context(|| format!("no run of \"{}\" is stored", suite.suite))?);
-    let path = Register::beside(file);
     let mut register = Register::read(&path, &suite.suite)?;
-    let because = args.because.as_deref().map(|why| (why, args.results_seen));
-    let tuned = tuned(&found, &suite)?;
-    let written = (&suite, found.text.as_str(), tuned.as_ref());
-    let added = register::record(&mut register, written, &analysis, &today, because)?;
+    let written = (suite, text.as_str(), tuned.as_ref());
+    let reason = args.because.reason();
+    let added = register::record(&mut register, written, &analysis, &today, reason)?;
     register.write(&path)?;
     print_text(&format!("{added} verdicts added to {}\n", path.display()))?;
     Ok(Exit::Fine)
 }
 
+fn amend(args: &AmendArgs) -> anyhow::Result<Exit> {
+    let (Written { suite, tuned, .. }, path) = of_a_file(&args.suite)?;
+    let mut register = Register::read(&path, &suite.suite)?;
+    let written = (&suite, tuned.as_ref());
+    let changes = register::amend(&mut register, written, &args.date, args.because.reason())?;
+    register.write(&path)?;
+    print_text(&format!("{} changes logged in {}\n", changes.len(), path.display()))?;
+    Ok(Exit::Fine)
+}
+
 fn show(suite: &str) -> anyhow::Result<Exit> {
-    let found = library::suite(suite)?;
-    let suite = analysis::suite::parse(&found.file, &found.text)?;
-    let tuned = tuned(&found, &suite)?;
+    let Written { suite, tuned, .. } = read(library::suite(suite)?)?;
     let of = |claim| Definition::of(&suite, tuned.as_ref(), claim);
     let definitions: Vec<Definition> = suite.claims.iter().map(of).collect();
     print_json(&definitions)?;
@@ -111,7 +154,7 @@ fn check(suites: &[PathBuf]) -> anyhow::Result<Exit> {
     let files = if suites.is_empty() { suite_files()? } else { suites.to_vec() };
     let mut differences = 0;
     for file in &files {
-        let (suite, tuned, register) = all(file)?;
+        let (Written { suite, tuned, .. }, register) = both(file)?;
         for difference in register::check(&register, &suite, tuned.as_ref()) {
             print_text(&format!("{}: {difference}\n", file.display()))?;
             differences += 1;
@@ -121,14 +164,16 @@ fn check(suites: &[PathBuf]) -> anyhow::Result<Exit> {
         print_text(&format!("{} suites are as they were judged\n", files.len()))?;
         return Ok(Exit::Fine);
     }
-    note("run the suite, then `palimpsest claims record SUITE --because WHY --results-seen`");
+    note(
+        "run the suite, then `palimpsest claims record SUITE --because WHY --results-seen`; or log it now: `claims amend`",
+    );
     Ok(Exit::CheckFailed)
 }
 
 fn page(out: &Path) -> anyhow::Result<Exit> {
     let mut registers = Vec::new();
     for file in suite_files()? {
-        let (.., register) = all(&file)?;
+        let (_, register) = both(&file)?;
         if !register.claims.is_empty() {
             registers.push(register);
         }
@@ -138,20 +183,37 @@ fn page(out: &Path) -> anyhow::Result<Exit> {
     Ok(Exit::Fine)
 }
 
-/// A suite, its frozen file and its register.
-fn all(file: &Path) -> anyhow::Result<(Suite, Option<Tuned>, Register)> {
-    let shown = file.display().to_string();
-    let text = fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
-    let suite = analysis::suite::parse(&shown, &text)?;
-    let tuned = tuned(&SuiteText { file: shown, text }, &suite)?;
-    let register = Register::read(&Register::beside(file), &suite.suite)?;
-    Ok((suite, tuned, register))
+/// A suite as it is written, with the settings that trials chose for it where it has been tuned.
+struct Written {
+    suite: Suite,
+    text: String,
+    tuned: Option<Tuned>,
 }
 
-/// The settings that trials chose for the suite, where it has been tuned.
-fn tuned(text: &SuiteText, suite: &Suite) -> anyhow::Result<Option<Tuned>> {
-    let (file, text) = library::tuned(text)?;
-    Ok(text.map(|text| Tuned::parse(&file, &suite.suite, &text)).transpose()?)
+fn read(found: SuiteText) -> anyhow::Result<Written> {
+    let suite = analysis::suite::parse(&found.file, &found.text)?;
+    let (file, frozen) = library::tuned(&found)?;
+    let tuned = frozen.map(|text| Tuned::parse(&file, &suite.suite, &text)).transpose()?;
+    Ok(Written { suite, text: found.text, tuned })
+}
+
+/// A suite that is a file, and where its register lies.
+fn of_a_file(suite: &str) -> anyhow::Result<(Written, PathBuf)> {
+    let found = library::suite(suite)?;
+    let file = PathBuf::from(&found.file);
+    if !file.is_file() {
+        bail!("{} is no file here: a register lies beside its suite", file.display());
+    }
+    Ok((read(found)?, Register::beside(&file)))
+}
+
+/// A suite file and its register.
+fn both(file: &Path) -> anyhow::Result<(Written, Register)> {
+    let shown = file.display().to_string();
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
+    let written = read(SuiteText { file: shown, text })?;
+    let register = Register::read(&Register::beside(file), &written.suite.suite)?;
+    Ok((written, register))
 }
 
 /// `suites/*.yaml` below the working folder, sorted.

@@ -47,6 +47,8 @@ fn build() -> Result<(), Box<dyn Error>> {
         fs::copy(out.join(&file), &whole)?;
         fs::rename(&whole, kept.join(&file))?;
     }
+    // Built again where somebody removed it.
+    println!("cargo:rerun-if-changed={}", kept.join(&file).display());
     println!("cargo:rustc-link-search=native={}", kept.display());
     println!("cargo:rustc-link-search=native={}", libraries.display());
     // The whole of it: `torch-sys`, which calls it, may stand behind it on the linker's command line.

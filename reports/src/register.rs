@@ -12,7 +12,7 @@ const HEAD: &str = "# Claims, as this bench finds them
 Written by `palimpsest claims page` from the registers beside the suites (`suites/<suite>.claims.json`), which `palimpsest claims record SUITE` keeps;
 do not edit. Effects are oriented so that more favours the claim, with 95 % intervals over paired seeds. A verdict holds for this scale only; the
 paper's number stands beside ours and magnitudes are never asserted equal. What was once judged stays: an earlier definition or a withdrawn claim is
-struck through, and the log says why. The sweep and the curves behind a verdict: `palimpsest report SUITE` after `palimpsest run SUITE`.
+struck through, and the log says why (all of a long change stands in the register). The sweep and the curves behind a verdict: `palimpsest report SUITE` after `palimpsest run SUITE`.
 ";
 
 /// The page, as Markdown.
@@ -128,7 +128,7 @@ fn log(page: &mut String, registers: &[Register]) {
     }
     changes.sort_by(|a, b| a.0.date.cmp(&b.0.date));
     for (change, suite, claim) in &changes {
-        let what = change.what.iter().map(|what| cell(what)).collect::<Vec<_>>().join("; ");
+        let what = shortened(&change.what);
         let (date, why) = (cell(&change.date), cell(&change.why));
         let seen = if change.results_seen { "yes" } else { "no" };
         let _ = writeln!(
@@ -141,6 +141,15 @@ fn log(page: &mut String, registers: &[Register]) {
     if changes.is_empty() {
         page.push_str("| none | | | | | |\n");
     }
+}
+
+/// The first changes; all of them stand in the register.
+fn shortened(what: &[String]) -> String {
+    const MOST: usize = 4;
+    let first: Vec<String> = what.iter().take(MOST).map(|what| cell(what)).collect();
+    let rest = what.len().saturating_sub(MOST);
+    let rest = if rest > 0 { format!("; and {rest} more") } else { String::new() };
+    format!("{}{rest}", first.join("; "))
 }
 
 fn text_at<'v>(value: &'v Value, path: &str) -> &'v str {

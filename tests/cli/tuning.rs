@@ -188,3 +188,12 @@ fn a_suite_without_tuning_has_nothing_to_tune() {
     bench.write("suite.yaml", crate::support::TINY);
     says(&bench.run(&["tune", "suite.yaml"]).ends(2).stderr, &["has no arm with `tune`"]);
 }
+
+#[test]
+fn a_trial_that_begins_at_its_target_counts_as_no_work_and_not_as_a_miss() {
+    let bench = Bench::new();
+    bench.write("suite.yaml", &TUNED.replace("value: 0.15", "value: 0.001"));
+    bench.run(&["tune", "suite.yaml", "--device", "cpu"]).ends(0);
+    let values = frozen(&bench).matches("\"values\":[1.0,1.0],\"value\":1.0").count();
+    assert_eq!(values, 2 * 4, "{}", frozen(&bench));
+}

@@ -20,7 +20,7 @@ use serde_json::Value;
 
 pub use definition::{Definition, differences};
 pub use error::RegisterError;
-pub use keep::{check, record};
+pub use keep::{Reason, amend, check, record};
 
 /// Version of the file.
 const VERSION: u32 = 1;
@@ -40,6 +40,8 @@ pub struct Register {
     pub notes: Vec<String>,
     /// In the order in which they first came.
     pub claims: Vec<Entry>,
+    /// SHA-256 of the canonical JSON of `claims`: only this program writes them.
+    pub digest: String,
 }
 
 /// A claim, over time.
@@ -131,7 +133,8 @@ impl Register {
     /// Without claims.
     #[must_use]
     pub fn new(suite: &str) -> Self {
-        Self { version: VERSION, suite: suite.to_owned(), notes: Vec::new(), claims: Vec::new() }
+        let (notes, claims) = (Vec::new(), Vec::new());
+        Self { version: VERSION, suite: suite.to_owned(), notes, claims, digest: String::new() }
     }
 
     /// Where the register of a suite file lies.
@@ -161,17 +164,11 @@ impl Register {
         if register.suite != suite {
             return Err(damaged(format!("it is that of suite \"{}\"", register.suite)));
         }
-        for entry in &register.claims {
-            for version in &entry.versions {
-                let digest = definition::digest(&version.definition);
-                if digest != version.digest {
-                    let id = &entry.id;
-                    return Err(damaged(format!("a definition of \"{id}\" was edited by hand")));
-                }
-            }
-            if entry.versions.is_empty() {
-                return Err(damaged(format!("\"{}\" has no definition", entry.id)));
-            }
+        if definition::digest(&register.claims) != register.digest {
+            return Err(damaged("its claims were edited by hand".to_owned()));
+        }
+        if let Some(empty) = register.claims.iter().find(|entry| entry.versions.is_empty()) {
+            return Err(damaged(format!("\"{}\" has no definition", empty.id)));
         }
         Ok(register)
     }
@@ -182,8 +179,9 @@ impl Register {
     /// When it cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), RegisterError> {
         let damaged = |reason: String| RegisterError::Damaged { path: path.to_path_buf(), reason };
+        let sealed = Self { digest: definition::digest(&self.claims), ..self.clone() };
         let mut json =
-            serde_json::to_vec_pretty(self).map_err(|error| damaged(error.to_string()))?;
+            serde_json::to_vec_pretty(&sealed).map_err(|error| damaged(error.to_string()))?;
         json.push(b'\n');
         write_atomic(path, &json).map_err(|error| damaged(error.to_string()))
     }

@@ -7,6 +7,7 @@
 //! care, and these would be tried once more than the others.
 
 mod day;
+mod rounds;
 mod search;
 mod trials;
 mod tuned;

@@ -67,7 +67,7 @@ impl Definition {
 }
 
 /// SHA-256 of the canonical JSON; a value of finite numbers and text always has one.
-pub(super) fn digest(value: &Value) -> String {
+pub(super) fn digest<T: Serialize>(value: &T) -> String {
     Digest::of_json(value).map_or_else(|_| String::new(), |digest| digest.to_string())
 }
 

@@ -7,7 +7,7 @@ use crate::summary::{Analysis, ClaimOutcome};
 use crate::tuning::Tuned;
 use ledger::digest::Digest;
 
-/// The last definition of each claim of a suite, as written.
+/// What the verdict on each claim of a suite hangs on.
 fn definitions(suite: &Suite, tuned: Option<&Tuned>) -> Vec<Definition> {
     suite.claims.iter().map(|claim| Definition::of(suite, tuned, claim)).collect()
 }
@@ -50,8 +50,47 @@ pub fn check(register: &Register, suite: &Suite, tuned: Option<&Tuned>) -> Vec<S
     found
 }
 
-/// Adds the verdicts of an analysis, and what changed since the last ones, which needs a reason where
-/// it had been judged. `text` is the suite's, `today` the day of the newest run.
+/// Why something that was judged has changed, and whether results had been seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reason<'a> {
+    /// In words.
+    pub why: &'a str,
+    /// Whether its author had seen results.
+    pub results_seen: bool,
+}
+
+/// Logs on `today` what changed in a suite since it was judged, with the reason, which must be there where
+/// something did; gives back what changed. Of claims that were never judged the definition is put down.
+///
+/// # Errors
+/// When a change has no reason.
+pub fn amend(
+    register: &mut Register,
+    (suite, tuned): (&Suite, Option<&Tuned>),
+    today: &str,
+    reason: Option<Reason<'_>>,
+) -> Result<Vec<String>, RegisterError> {
+    let changes = check(register, suite, tuned);
+    let silent = Reason { why: "", results_seen: true };
+    let Some(reason) = reason.or(changes.is_empty().then_some(silent)) else {
+        return Err(RegisterError::Unexplained { changes });
+    };
+    let Reason { why, results_seen } = reason;
+    let change = |what| Change { date: today.to_owned(), what, why: why.to_owned(), results_seen };
+    let now = definitions(suite, tuned);
+    for entry in register.claims.iter_mut().filter(|entry| entry.was_judged()) {
+        if entry.withdrawn.is_none() && !now.iter().any(|one| one.id == entry.id) {
+            entry.withdrawn = Some(change(vec!["taken out of the suite".to_owned()]));
+        }
+    }
+    for definition in &now {
+        bring(register, definition, &change);
+    }
+    Ok(changes)
+}
+
+/// Adds the verdicts of an analysis, made by the suite's text as it is, after what changed ([`amend`]); gives
+/// back how many are new. `today` is the day of the newest run.
 ///
 /// # Errors
 /// When the analysis is of another text of the suite, or a change has no reason.
@@ -60,27 +99,16 @@ pub fn record(
     (suite, text, tuned): (&Suite, &str, Option<&Tuned>),
     analysis: &Analysis,
     today: &str,
-    because: Option<(&str, bool)>,
+    reason: Option<Reason<'_>>,
 ) -> Result<usize, RegisterError> {
     if Digest::of(text.as_bytes()).to_string() != analysis.suite_digest {
         return Err(RegisterError::Stale { suite: suite.suite.clone() });
     }
-    let changes = check(register, suite, tuned);
-    let Some((why, results_seen)) = because.or(changes.is_empty().then_some(("", true))) else {
-        return Err(RegisterError::Unexplained { changes });
-    };
-    let change = |what| Change { date: today.to_owned(), what, why: why.to_owned(), results_seen };
-    let now = definitions(suite, tuned);
-    for entry in register.claims.iter_mut().filter(|entry| entry.was_judged()) {
-        if entry.withdrawn.is_none() && !now.iter().any(|one| one.id == entry.id) {
-            entry.withdrawn = Some(change(vec!["taken out of the suite".to_owned()]));
-        }
-    }
+    amend(register, (suite, tuned), today, reason)?;
     let mut added = 0;
-    for definition in now {
-        let entry = entry_of(register, &definition, &change);
+    for entry in &mut register.claims {
         let Some(version) = entry.versions.last_mut() else { continue };
-        for outcome in analysis.claims.iter().filter(|outcome| outcome.id == definition.id) {
+        for outcome in analysis.claims.iter().filter(|outcome| outcome.id == entry.id) {
             let judged = judged(outcome, analysis, today);
             let last = version.verdicts.iter().rev().find(|one| one.workload == judged.workload);
             if !last.is_some_and(|last| last.repeats(&judged)) {
@@ -92,12 +120,8 @@ pub fn record(
     Ok(added)
 }
 
-/// The claim's entry, whose last version is `definition`.
-fn entry_of<'r>(
-    register: &'r mut Register,
-    definition: &Definition,
-    change: &dyn Fn(Vec<String>) -> Change,
-) -> &'r mut Entry {
+/// Brings a claim's entry to where `definition` is its last version.
+fn bring(register: &mut Register, definition: &Definition, change: &dyn Fn(Vec<String>) -> Change) {
     let fresh = |change| Version {
         digest: definition.digest.clone(),
         definition: definition.value.clone(),
@@ -111,21 +135,22 @@ fn entry_of<'r>(
         register.claims.len() - 1
     });
     let entry = &mut register.claims[at];
+    let was_judged = entry.was_judged();
     let mut what = Vec::new();
-    if entry.withdrawn.take().is_some() {
+    if let Some(Change { date, why, results_seen, .. }) = entry.withdrawn.take() {
+        let seen = if results_seen { "seen" } else { "not seen" };
+        what.push(format!("taken out of the suite on {date} ({why}; results {seen})"));
         what.push("put back into the suite".to_owned());
     }
     if let Some(last) = entry.versions.last_mut() {
         what.extend(differences(&last.definition, &definition.value));
-        if last.verdicts.is_empty() {
-            // Never judged: it may still change.
-            *last = fresh(last.change.take());
-        } else if !what.is_empty() {
+        if was_judged && !what.is_empty() {
             let change = change(what);
             entry.versions.push(fresh(Some(change)));
+        } else if !was_judged {
+            *last = fresh(None);
         }
     }
-    entry
 }
 
 fn judged(outcome: &ClaimOutcome, analysis: &Analysis, today: &str) -> Judged {

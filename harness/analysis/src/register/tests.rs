@@ -92,7 +92,7 @@ fn a_change_needs_a_reason_and_keeps_what_was_there() {
     let refused = record(&mut register, (&suite(&lower), &lower, None), &found, "2026-11-29", None);
     assert!(matches!(refused, Err(RegisterError::Unexplained { .. })));
     assert_eq!(register, recorded(SUITE));
-    let because = Some(("no arm got there", true));
+    let because = Some(Reason { why: "no arm got there", results_seen: true });
     record(&mut register, (&suite(&lower), &lower, None), &found, "2026-11-29", because).unwrap();
     let versions = &register.claims[0].versions;
     assert_eq!(versions.len(), 2);
@@ -107,7 +107,7 @@ fn a_claim_that_leaves_stays_as_withdrawn_and_can_come_back() {
     let without = SUITE.split("claims:").next().unwrap().to_owned();
     let mut none = analysis(&without, "reproduced");
     none.claims.clear();
-    let because = Some(("another suite asks it", false));
+    let because = Some(Reason { why: "another suite asks it", results_seen: false });
     record(&mut register, (&suite(&without), &without, None), &none, "2026-11-29", because)
         .unwrap();
     assert_eq!(register.claims[0].withdrawn.as_ref().unwrap().date, "2026-11-29");
@@ -117,6 +117,14 @@ fn a_claim_that_leaves_stays_as_withdrawn_and_can_come_back() {
     record(&mut register, (&suite(SUITE), SUITE, None), &again, "2026-11-30", because).unwrap();
     assert_eq!(register.claims[0].versions.len(), 2);
     assert!(register.claims[0].withdrawn.is_none());
+    let back = register.claims[0].versions[1].change.as_ref().unwrap();
+    assert_eq!(
+        back.what,
+        [
+            "taken out of the suite on 2026-11-29 (another suite asks it; results not seen)",
+            "put back into the suite"
+        ]
+    );
 }
 
 #[test]
@@ -142,9 +150,47 @@ fn a_register_edited_by_hand_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("small.claims.json");
     recorded(SUITE).write(&path).unwrap();
-    assert_eq!(Register::read(&path, "small").unwrap(), recorded(SUITE));
+    assert_eq!(Register::read(&path, "small").unwrap().claims, recorded(SUITE).claims);
     let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, text.replace("\"value\": 0.9", "\"value\": 0.8")).unwrap();
-    let refused = Register::read(&path, "small").unwrap_err().to_string();
-    assert!(refused.contains("a definition of \"sooner\" was edited by hand"), "{refused}");
+    let edits = [
+        ("\"value\": 0.9", "\"value\": 0.8"),
+        ("\"verdict\": \"reproduced\"", "\"verdict\": \"inconclusive\""),
+        ("\"low\": 1.2", "\"low\": 1.3"),
+    ];
+    for (was, is) in edits {
+        let edited = text.replace(was, is);
+        assert_ne!(edited, text);
+        std::fs::write(&path, edited).unwrap();
+        let refused = Register::read(&path, "small").unwrap_err().to_string();
+        assert!(refused.contains("its claims were edited by hand"), "{was}: {refused}");
+    }
+    // Notes are a person's.
+    std::fs::write(&path, text.replace("\"claims\"", "\"notes\": [\"a note\"], \"claims\""))
+        .unwrap();
+    assert_eq!(Register::read(&path, "small").unwrap().notes, ["a note"]);
+}
+
+#[test]
+fn a_change_can_be_logged_before_its_run_and_what_was_never_judged_changes_freely() {
+    let mut register = recorded(SUITE);
+    let lower = SUITE.replace("value: 0.9", "value: 0.88");
+    let written = suite(&lower);
+    assert!(amend(&mut register, (&written, None), "2026-11-29", None).is_err());
+    let reason = Some(Reason { why: "a stricter control", results_seen: false });
+    let changes = amend(&mut register, (&written, None), "2026-11-29", reason).unwrap();
+    assert_eq!(changes, ["sooner: workloads.blobs-cnn.target.value: 0.9 → 0.88"]);
+    assert!(check(&register, &written, None).is_empty());
+    assert!(register.claims[0].versions[1].verdicts.is_empty());
+    // The new definition has shown nothing yet, but another change is one more entry of the log.
+    let lowest = suite(&SUITE.replace("value: 0.9", "value: 0.8"));
+    assert!(amend(&mut register, (&lowest, None), "2026-11-30", None).is_err());
+    amend(&mut register, (&lowest, None), "2026-11-30", reason).unwrap();
+    assert_eq!(register.claims[0].versions.len(), 3);
+    assert_eq!(register.claims[0].versions[0], recorded(SUITE).claims[0].versions[0]);
+    // A claim that no version of was judged changes freely.
+    let mut unjudged = Register::new("small");
+    amend(&mut unjudged, (&written, None), "2026-11-29", None).unwrap();
+    amend(&mut unjudged, (&lowest, None), "2026-11-30", None).unwrap();
+    assert_eq!(unjudged.claims[0].versions.len(), 1);
+    assert!(unjudged.claims[0].versions[0].change.is_none());
 }

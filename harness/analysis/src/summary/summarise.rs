@@ -76,7 +76,7 @@ fn trained_to_target(record: &RunRecord) -> bool {
 }
 
 /// Whether a run that trains was at the target before its first step.
-pub(super) fn met_at_start(record: &RunRecord) -> bool {
+pub(crate) fn met_at_start(record: &RunRecord) -> bool {
     let crossed = record.time_to_target.and_then(|crossing| crossing.samples);
     record.status == Status::Reached && !idle(record) && crossed.is_some_and(|at| at <= 0.0)
 }

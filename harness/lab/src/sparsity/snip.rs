@@ -100,13 +100,9 @@ mod tests {
                 .double_value(&[])
                 == 1.0)
         );
-        // The slope of the loss along a direction is the sum of gradient times direction: along the
-        // weights themselves, of each tensor, it is the signed sum of what the scores are made of.
-        let loss = || {
-            let logits = network.forward(&probe.inputs, true).unwrap();
-            logits.cross_entropy_for_logits(&probe.labels)
-        };
-        let gradients = Tensor::run_backward(&[&loss()], &now, false, false);
+        let logits = network.forward(&probe.inputs, true).unwrap();
+        let loss = logits.cross_entropy_for_logits(&probe.labels);
+        let gradients = Tensor::run_backward(&[&loss], &now, false, false);
         for ((score, weight), gradient) in scores.iter().zip(&now).zip(&gradients) {
             let by_hand = (weight.detach() * gradient).abs();
             assert!((score - by_hand).abs().max().double_value(&[]) < 1e-7);

@@ -2,6 +2,8 @@ use super::*;
 use crate::plan::tests::catalogue;
 use crate::plan::{Assignment, Overrides, Plan, plan};
 use crate::suite::Side;
+use crate::suite::{On, SAMPLES};
+use crate::tuning::draw;
 use crate::tuning::{Edge, Search, Trial, TunedArm};
 
 /// Two tuned arms and one that is not.
