@@ -2,6 +2,8 @@
 //! the CPU: a [`Trial`] of noisy images with its own small CNN, [`train`] on a network of the
 //! test's choice, or the [`Fixture`] of a workload.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use data::Sources;
@@ -14,7 +16,7 @@ use ledger::streams::{self, Streams};
 use ledger::transcript::{FinishedTranscript, Transcript};
 use tch::{Device, TchError, Tensor};
 
-use crate::artefacts::Unkept;
+use crate::artefacts::Artefacts;
 use crate::clock::{Clock, Monotonic};
 use crate::run::{Run, WHOLE};
 use crate::splits::Splits;
@@ -227,6 +229,24 @@ pub struct Fixture {
     entry: &'static Entry,
     settings: Values,
     ready: Ready,
+    starts: Starts,
+}
+
+/// Warm starts made so far, so that several runs of a test share one.
+#[derive(Debug, Default)]
+struct Starts(RefCell<BTreeMap<Digest, Vec<Tensor>>>);
+
+impl Artefacts for Starts {
+    fn load(&self, key: &Digest) -> Result<Option<Vec<Tensor>>, LabError> {
+        let copy = |tensors: &Vec<Tensor>| tensors.iter().map(Tensor::f_detach_copy).collect();
+        Ok(self.0.borrow().get(key).map(copy).transpose()?)
+    }
+
+    fn save(&self, key: &Digest, tensors: &[Tensor]) -> Result<(), LabError> {
+        let copies = tensors.iter().map(Tensor::f_detach_copy).collect::<Result<_, _>>()?;
+        self.0.borrow_mut().insert(*key, copies);
+        Ok(())
+    }
 }
 
 impl Fixture {
@@ -241,7 +261,7 @@ impl Fixture {
     ) -> Result<Self, LabError> {
         let settings = (entry.workload.resolve)(settings)?;
         let ready = (entry.workload.load)(&settings, sources, Device::Cpu)?;
-        Ok(Self { entry, settings, ready })
+        Ok(Self { entry, settings, ready, starts: Starts::default() })
     }
 
     /// The same of a workload whose data need no file.
@@ -259,10 +279,10 @@ impl Fixture {
     /// When libtorch refuses an operation.
     pub fn network(&self, seed: u64) -> Result<Network, LabError> {
         let streams = Streams::new(Seed::from_integer(seed).bytes);
-        let Self { entry, settings, ready } = self;
+        let Self { entry, settings, ready, starts } = self;
         let mut network = (entry.workload.network)(settings, &ready.side, &streams, Device::Cpu)?;
         if let Some(start) = entry.workload.start {
-            start(&mut network, ready, settings, &streams, &Unkept)?;
+            start(&mut network, ready, settings, &streams, starts)?;
         }
         Ok(network)
     }

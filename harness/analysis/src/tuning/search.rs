@@ -184,10 +184,13 @@ impl Search {
             value.filter(|value| value.is_finite()).map(|value| target.direction.orient(value))
         });
         let value = if self.tuning.asked.choose == SAMPLES {
-            let logs = runs.iter().zip(&values).map(|((workload, _), value)| {
-                value.unwrap_or(PENALTY * count(workload.goal.budget.samples)).ln()
+            let samples = runs.iter().zip(&values).map(|((workload, _), value)| {
+                value.unwrap_or(PENALTY * count(workload.goal.budget.samples))
             });
-            mean(logs.map(Some)).map(f64::exp)
+            geometric_mean(samples.map(Some))
+        } else if self.on(tried, rung).count() > 1 {
+            // Errors of several workloads: each weighs as much, whatever its scale.
+            geometric_mean(values.iter().copied())
         } else {
             mean(values.iter().copied())
         };
@@ -359,4 +362,25 @@ fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
     let values: Vec<f64> = values.collect::<Option<_>>()?;
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     mean.is_finite().then_some(mean)
+}
+
+/// The geometric mean; none where one is missing or negative, or there are none.
+fn geometric_mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+    mean(values.map(|value| value.map(f64::ln))).map(f64::exp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_several_workloads_weigh_as_much_whatever_their_scale() {
+        let mean = |values: &[f64]| geometric_mean(values.iter().copied().map(Some));
+        assert!((mean(&[0.01, 100.0]).unwrap() - 1.0).abs() < 1e-12);
+        // Halving the small one is worth as much as halving the large one.
+        let halves = [[0.005, 100.0], [0.01, 50.0]].map(|values| mean(&values).unwrap());
+        assert!((halves[0] - halves[1]).abs() < 1e-12);
+        assert_eq!(mean(&[-0.1, 1.0]), None);
+        assert_eq!(geometric_mean([Some(1.0), None].into_iter()), None);
+    }
 }

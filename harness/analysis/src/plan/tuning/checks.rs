@@ -44,18 +44,10 @@ pub(super) fn chooses(
         return Ok(Direction::LowerIsBetter);
     }
     let path = || vec![key("tuning"), key("choose")];
-    let [workload] = on else {
-        let message = format!(
-            "choose: values of {} cannot be averaged over the {} workloads of arm \"{}\"; give it one with `on: [...]`, or choose {SAMPLES}",
-            asked.choose,
-            on.len(),
-            arm.label
-        );
-        return Err(Problem(path(), message));
-    };
-    match workload.metrics.iter().find(|metric| metric.name == asked.choose) {
-        Some(metric) => Ok(metric.direction()),
-        None => {
+    let mut found = Direction::LowerIsBetter;
+    for workload in on {
+        let Some(metric) = workload.metrics.iter().find(|metric| metric.name == asked.choose)
+        else {
             let names: Vec<&str> =
                 workload.metrics.iter().map(|metric| metric.name.as_str()).collect();
             let known = std::iter::once(SAMPLES).chain(names).collect::<Vec<_>>();
@@ -65,9 +57,21 @@ pub(super) fn chooses(
                 asked.choose,
                 hint(&asked.choose, known)
             );
-            Err(Problem(path(), message))
+            return Err(Problem(path(), message));
+        };
+        found = metric.direction();
+        // Errors have a geometric mean, in which each workload weighs as much; scores up to a ceiling have none.
+        if on.len() > 1 && found.is_higher() {
+            let message = format!(
+                "choose: values of {} cannot be averaged over the {} workloads of arm \"{}\"; give it one with `on: [...]`, or choose {SAMPLES}",
+                asked.choose,
+                on.len(),
+                arm.label
+            );
+            return Err(Problem(path(), message));
         }
     }
+    Ok(found)
 }
 
 /// An arm is not tuned on parents whose settings are themselves open, nor on shortened ones.

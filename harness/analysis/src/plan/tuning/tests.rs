@@ -96,6 +96,16 @@ fn what_a_suite_cannot_say_of_tuning_is_refused_with_its_place() {
 }
 
 #[test]
+fn errors_are_averaged_over_workloads_and_scores_are_not() {
+    let two = "workloads: [digits-mlp, { workload: digits-mlp, as: again }]";
+    let text = change("workloads: [digits-mlp]", two);
+    let chooses =
+        |metric: &str| text.replace("[100, 101] }", &format!("[100, 101], choose: {metric} }}"));
+    assert_eq!(states(&planned(&chooses("nll"), None)), [TuningState::Missing; 2]);
+    insta::assert_snapshot!(refuse(&chooses("accuracy")), @r#"x.yaml:6:49: choose: values of accuracy cannot be averaged over the 2 workloads of arm "sgd"; give it one with `on: [...]`, or choose samples-to-target"#);
+}
+
+#[test]
 fn seeds_of_the_command_line_are_not_those_of_trials_either() {
     let overrides = Overrides { seeds: Some("99..101".parse().unwrap()), ..Overrides::default() };
     let error = plan("x.yaml", TEXT, &catalogue(), &overrides).unwrap_err().to_string();
