@@ -74,9 +74,9 @@ test-method NAME *ARGS: _ready
     @method=$(basename "$1" .rs | tr _ -); shift; module=$(echo "$method" | tr - _); \
     export PALIMPSEST_METHOD="$method"; \
     if nextest=$(python3 scripts/setup.py nextest); then \
-        set -x; "$nextest" nextest run -p methods -E "binary(conformance) | test(/^[a-z]+::${module}::/)" "$@"; \
+        set -x; "$nextest" nextest run -p methods -E "(binary(conformance) - test(/^templates::/)) | test(/^[a-z]+::${module}::/)" "$@"; \
     else \
-        set -x; cargo test -p methods --test conformance; cargo test -p methods --lib "::${module}::" "$@"; \
+        set -x; cargo test -p methods --test conformance -- --skip templates::; cargo test -p methods --lib "::${module}::" "$@"; \
     fi
 
 # check formatting and lints

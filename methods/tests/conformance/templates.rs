@@ -81,7 +81,7 @@ fn methods_train_on_the_template_of_workloads_as_it_is() {
     let fixture = Fixture::generated(&WORKLOAD, &with([])).unwrap();
     let settings = with([("batch_size", 32.into())]);
     for entry in METHODS.iter().chain([methods::find("sgd").unwrap()]) {
-        let trace = fixture.run(entry.method, &settings, 20_000, 1);
+        let trace = fixture.run(entry.method, &settings, 8_000, 1);
         let trace = trace.unwrap_or_else(|error| panic!("{}: {error}", entry.id));
         let model = training::judge::Model { network: &trace.network, sampler: None };
         let (split, judged) = (&fixture.ready().splits.test, training::judge::Judged::Test);
