@@ -55,7 +55,7 @@ settings! {
         /// Factor on the learning rate in the stages of halving.
         student_lr: f64 = 1.0, range Range::above(0.0), from "assumed";
         /// Largest norm of a gradient.
-        clip_norm: f64 = 1.0, range Range::above(0.0), from "diffusion_distillation config/cifar_distill.py, of a mean over coordinates";
+        clip_norm: f64 = 1.0, range Range::above(0.0), from "diffusion_distillation cifar_distill.py, of a mean over coordinates";
         /// Examples per step.
         batch_size: u32 = 128, range Range::of(1.0..), from "diffusion_distillation";
         /// Update rule.
