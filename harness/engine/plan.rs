@@ -86,6 +86,7 @@ fn speed_ups(plan: &Plan) -> anyhow::Result<Vec<ClaimUse>> {
         arm: arm.to_owned(),
         baseline: baseline.clone(),
         compare: RATIOS[0].to_owned(),
+        against: None,
         at_least: 1.0,
         kind: ClaimKind::Superior,
         workloads: Vec::new(),

@@ -199,6 +199,10 @@ pub struct ClaimUse {
     /// `time-to-target`, `samples-to-target` (ratios) or a metric such as `test/accuracy` (a
     /// difference, oriented so that positive is better).
     pub compare: String,
+    /// The baseline's metric, when it is not the arm's: the same one at another number, as in
+    /// `test/sw2@8` beside `test/sw2@4`. Not written where it is not given, like `expect`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub against: Option<String>,
     /// Smallest effect worth the claim, or the margin of a non-inferiority claim.
     pub at_least: f64,
     /// Kind of comparison.
@@ -253,6 +257,12 @@ pub enum May {
 }
 
 impl ClaimUse {
+    /// What is read off the baseline's runs.
+    #[must_use]
+    pub fn of_baseline(&self) -> &str {
+        self.against.as_deref().unwrap_or(&self.compare)
+    }
+
     /// The verdict that it is expected to get: what it says, or `inconclusive` where nothing else
     /// can be said at this scale, or `reproduced`.
     #[must_use]

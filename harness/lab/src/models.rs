@@ -21,7 +21,7 @@ pub const NOISE_FEATURES: usize = 32;
 
 /// Lowest and highest angular frequency of them. A noise level σ enters as ln(σ)/4, so the highest
 /// turns once while σ grows by a factor of 4.8; finer ones make consistency training unstable
-/// (arXiv:2310.14189, section 3.3).
+/// (arXiv:2310.14189, section 3.1).
 const FREQUENCIES: [f64; 2] = [0.25, 16.0];
 
 /// sin and cos of a noise level at each frequency, shape B × [`NOISE_FEATURES`].

@@ -130,6 +130,32 @@ mod tests {
     }
 
     #[test]
+    fn between_evaluations_noise_comes_back_up_to_the_next_level_above_the_smallest() {
+        // Of F = 0, f(x, σ) = ¼/((σ − 0.002)² + ¼)·x; x ← f(x + √(τ² − 0.002²)·z′, τ).
+        let noise = Tensor::from_slice(&[0.3_f32, -1.2]).view([1, 2]);
+        let skip = |sigma: f64| 0.25 / ((sigma - 0.002).powi(2) + 0.25);
+        // In 64 steps of the grid the last levels are near 0.002, where √(τ² − 0.002²) is not τ.
+        let grid = crate::diffusion::grid(65).into_iter().rev().take(64).collect();
+        for levels in [vec![80.0, 0.821], grid] {
+            let evaluations = levels.len() as u32;
+            let sampler = SamplerKind::Multistep.build(Preconditioning::Consistency, 0.5, 1);
+            let found = sampler.sample(&exact(), &noise, evaluations, &mut random()).unwrap();
+            let mut again = random();
+            let mut x = [0.3, -1.2].map(|z| skip(80.0) * 80.0 * z);
+            for level in &levels[1..] {
+                let size = (level * level - 0.002_f64.powi(2)).sqrt();
+                let fresh = ledger::streams::normal(&mut again, 2);
+                for (x, fresh) in x.iter_mut().zip(fresh) {
+                    *x = skip(*level) * (*x + size * f64::from(fresh));
+                }
+            }
+            for (found, expected) in values(&found).unwrap().into_iter().zip(x) {
+                assert!((f64::from(found) / expected - 1.0).abs() < 1e-5, "{found} {expected}");
+            }
+        }
+    }
+
+    #[test]
     fn one_evaluation_of_the_multistep_sampler_is_the_one_step_sampler_bit_for_bit() {
         let network = crate::models::mlp2d::mlp2d(2, 16, &trial::streams(), Device::Cpu).unwrap();
         let noise = Tensor::from_slice(&[0.3_f32, -1.2, 0.01, 1.5]).view([2, 2]);

@@ -17,7 +17,8 @@
 //!
 //! ## Differences
 //! - No augmentation, no dropout, no warm-up of the learning rate, no churn in the sampler.
-//! - The average of the weights has a fixed decay per step, not a half-life in images.
+//! - The average of the weights has a fixed decay per step, not a half-life in images, and no ramp-up (there its
+//!   half-life is at most 0.05 of the images seen so far: `ema_rampup_ratio`).
 
 use lab::averaging::ema::Ema;
 use lab::diffusion::{Preconditioning, generation};

@@ -5,8 +5,8 @@
 //! becomes its own frozen teacher of 2N steps and learns to do them in N: i ~ U{0..N−1} on the grid of N steps
 //! from σ = 80 to 0.002 (ρ = 7), t, t′, t″ the levels at i, i + ½, i + 1; two DDIM steps of the teacher take
 //! x_t = x + tz to x_t″, and the student's target is the denoised x whose single step gets there:
-//! `x̃ = x_t − t·(x_t″ − x_t)/(t″ − t)`. Loss `max(1, 1/t²)·‖D(x_t, t) − x̃‖²`. N halves from `start`/2 to `until`; in
-//! each stage the learning rate falls linearly to 0 and the optimiser starts afresh.
+//! `x̃ = x_t − t·(x_t″ − x_t)/(t″ − t)`. Loss `max(1, 1/t²)·‖D(x_t, t) − x̃‖²/d` over d coordinates. N halves from
+//! `start`/2 to `until`; in each stage the learning rate falls linearly to 0 and the optimiser starts afresh.
 //!
 //! ## Claim
 //! FID 3.0 on CIFAR-10 in 4 steps, from samplers of up to 8,192 (abstract).
@@ -20,6 +20,8 @@
 //! - Levels, step and target are those of OpenAI's code (variance exploding, Karras grid that ends at 0.002);
 //!   Google's has a cosine schedule and a case of its own at i = 0, which this grid does not need.
 //! - One run: the teacher is trained in it and paid by it. No average of weights, as in Google's code.
+//! - Runs recorded until 2026-11-28 summed the student's loss over coordinates, under the same bound on the
+//!   gradient's norm, which both codes (Google's, OpenAI's for JAX) set for a mean.
 //! - 64 steps at the start, not 8,192; a stage has an equal part of the run (`lengths: long-last` gives the
 //!   last two stages OpenAI's 2 and 3 parts).
 
@@ -53,7 +55,7 @@ settings! {
         /// Factor on the learning rate in the stages of halving.
         student_lr: f64 = 1.0, range Range::above(0.0), from "assumed";
         /// Largest norm of a gradient.
-        clip_norm: f64 = 1.0, range Range::above(0.0), from "diffusion_distillation";
+        clip_norm: f64 = 1.0, range Range::above(0.0), from "diffusion_distillation cifar_distill.py, of a mean over coordinates";
         /// Examples per step.
         batch_size: u32 = 128, range Range::of(1.0..), from "diffusion_distillation";
         /// Update rule.

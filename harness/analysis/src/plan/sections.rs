@@ -133,6 +133,17 @@ impl Entry for ClaimUse {
         }
         let names: Vec<&str> = comparisons.iter().map(String::as_str).collect();
         known("comparison", &claim.compare, &names, path("compare"))?;
+        if let Some(against) = &claim.against {
+            known("comparison", against, &names, path("against"))?;
+            let stem = |name: &str| name.rsplit_once('@').unwrap_or((name, "")).0.to_owned();
+            if against == &claim.compare || stem(against) != stem(&claim.compare) {
+                let message = format!(
+                    "against is {against}, but must be another number of the same metric as {}, as in test/sw2@8 beside test/sw2@4",
+                    claim.compare
+                );
+                return Err(Problem(path("against"), message));
+            }
+        }
         let timed = RATIOS.contains(&claim.compare.as_str());
         let ratio = timed || claim.by == CompareBy::Ratio;
         if timed && claim.when != When::End {

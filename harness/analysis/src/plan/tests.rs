@@ -185,6 +185,43 @@ fn only_metrics_of_the_claims_workloads_can_be_compared() {
 }
 
 #[test]
+fn a_baseline_is_compared_at_another_number_of_the_same_metric_and_at_nothing_else() {
+    let mut catalogue = catalogue();
+    catalogue.workloads[0].metrics = const {
+        &[
+            MetricInfo::error("nll"),
+            MetricInfo::error("nll@2"),
+            MetricInfo::error("nll@4"),
+            MetricInfo::error("gap@4"),
+        ]
+    };
+    catalogue.workloads[0].metric = "nll";
+    let judged = |compare: &str, against: &str| {
+        let both = format!("{compare}\n    against: {against}");
+        let text = TEXT.replace("time-to-target", &both);
+        plan("x.yaml", &text, &catalogue, &Overrides::default())
+    };
+    for [compare, against] in [["test/nll@2", "test/nll@4"], ["test/nll", "test/nll@4"]] {
+        let claim = &judged(compare, against).unwrap().sections.claims[0];
+        assert_eq!([claim.compare.as_str(), claim.of_baseline()], [compare, against]);
+    }
+    for [compare, against] in [
+        ["test/nll@2", "test/gap@4"],
+        ["test/nll@2", "validation/nll@4"],
+        ["test/nll@2", "test/nll@2"],
+        ["time-to-target", "samples-to-target"],
+    ] {
+        let error = judged(compare, against).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("x.yaml:19:14: against is {against}, but must be another")),
+            "{error}"
+        );
+    }
+    let unknown = judged("test/nll@2", "test/nll@3").unwrap_err().message;
+    assert!(unknown.contains("unknown comparison \"test/nll@3\""), "{unknown}");
+}
+
+#[test]
 fn the_command_line_filters_and_sets() {
     let overrides = Overrides {
         methods: vec!["sgd".into()],

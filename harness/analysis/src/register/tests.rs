@@ -60,6 +60,24 @@ fn what_was_judged_and_stands_is_no_difference() {
 }
 
 #[test]
+fn another_metric_of_the_baseline_is_in_a_definition_only_where_it_is_given() {
+    let of = |text: &str| {
+        let suite = suite(text);
+        Definition::of(&suite, None, &suite.claims[0])
+    };
+    let compare = "compare: time-to-target";
+    let plain = of(SUITE);
+    // The digest that a definition had before there was such a key.
+    let before = "0b7754c6f6b434344e39d5125e7726b0c613ea2beb2a00d44c5dfb8a52060469";
+    assert_eq!(plain.digest, before);
+    assert!(plain.value["claim"].get("against").is_none());
+    let other = of(&SUITE.replace(compare, "compare: test/nll@4, against: test/nll@8"));
+    assert_eq!(other.value["claim"]["against"], "test/nll@8");
+    let third = of(&SUITE.replace(compare, "compare: test/nll@4, against: test/nll@2"));
+    assert_ne!(other.digest, third.digest);
+}
+
+#[test]
 fn every_change_of_what_was_judged_is_named() {
     let register = recorded(SUITE);
     let cases = [

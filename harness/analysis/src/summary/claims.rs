@@ -176,6 +176,9 @@ fn outcome(suite: &SuiteRun, cells: &[CellRun], claim: &ClaimUse, workload: usiz
 /// What is compared, in words.
 pub(super) fn compared(claim: &ClaimUse) -> String {
     let mut text = claim.compare.clone();
+    if let Some(against) = &claim.against {
+        text += &format!(" against {against}");
+    }
     text += match claim.when {
         When::End => "",
         When::Half => " at half of the run",

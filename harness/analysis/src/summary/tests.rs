@@ -97,6 +97,7 @@ pub(super) fn claim(compare: &str, at_least: f64) -> ClaimUse {
         arm: "new".into(),
         baseline: "old".into(),
         compare: compare.into(),
+        against: None,
         at_least,
         kind: ClaimKind::Superior,
         workloads: Vec::new(),
@@ -389,6 +390,35 @@ fn an_error_halved_is_a_ratio_of_two() {
     let outcome = &made.analysis().claims[0];
     assert_eq!((outcome.verdict, outcome.scale), (Verdict::Reproduced, CompareBy::Ratio));
     assert!((outcome.effect.unwrap() - 2.0).abs() < 1e-12);
+}
+
+#[test]
+fn each_arm_is_read_at_the_number_that_the_claim_gives_it() {
+    let asked = ClaimUse {
+        by: CompareBy::Ratio,
+        against: Some("test/nll@8".into()),
+        floor: Some("new".into()),
+        ..claim("test/nll@4", 1.5)
+    };
+    let new = ends([0.2 * 1.02, 0.3 / 1.02, 0.25]);
+    let mut made = Made::on_one(&ends([0.4, 0.6, 0.5]), &new, vec![asked]);
+    made.change = |record| {
+        // The error of `old` is that of its ending at 8 and three times as large at 4; of `new` it is
+        // that of its ending at 4 and a tenth at 8.
+        let end = record.last["test/nll"];
+        let of_old = record.cell.starts_with("00");
+        let [four, eight] = if of_old { [3.0 * end, end] } else { [end, end / 10.0] };
+        let curve = [("test/nll@4", four), ("test/nll@8", eight)];
+        record.last.extend(curve.map(|(name, value)| (name.to_owned(), value)));
+    };
+    let (mut suite, cells) = made.left();
+    let curve = ["nll@4", "nll@8"].map(|name| MetricInfo::error(name).owned());
+    suite.workloads[0].metrics.extend(curve);
+    let outcome = &summarise(&suite, &cells).claims[0];
+    assert_eq!(outcome.metric, "test/nll@4 against test/nll@8");
+    assert!((outcome.effect.unwrap() - 2.0).abs() < 1e-12, "{:?}", outcome.effect);
+    // At 4 the floor would be within three deviations of the baseline at 8.
+    assert_eq!(outcome.verdict, Verdict::Reproduced, "{}", outcome.reason);
 }
 
 #[test]

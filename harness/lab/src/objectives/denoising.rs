@@ -70,3 +70,66 @@ impl Objective for Denoising {
         Facts::from([("network_evaluations".to_owned(), self.evaluations.into())])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::network::{Body, Denoiser, values};
+    use crate::trial;
+
+    /// F = 0, and the noise levels that it was asked for, as ln(σ)/4.
+    #[derive(Debug, Default)]
+    struct Asked(Mutex<Vec<f32>>);
+
+    impl Denoiser for Asked {
+        fn run(&self, _: &Network, inputs: &Tensor, noise: &Tensor) -> Result<Tensor, LabError> {
+            self.0.lock().unwrap().extend(values(noise)?);
+            Ok(inputs.f_zeros_like()?)
+        }
+    }
+
+    #[test]
+    fn levels_are_lognormal_and_losses_those_of_the_formula_row_by_row() {
+        let asked = Arc::new(Asked::default());
+        let body = Body::Denoiser(asked.clone());
+        let network = Network { parameters: vec![], buffers: vec![], body };
+        let streams = trial::streams();
+        let mut objective = Denoising::new(-1.2, 1.2, 0.5, &streams);
+        let rows = 20_000;
+        let inputs = Tensor::from_slice(&streams::normal(&mut streams.generator("data"), 2 * rows));
+        let inputs = inputs.view([-1, 2]) * 0.5;
+        let ids = (0..rows as u32).collect();
+        let batch = Batch { ids, inputs, ..trial::batch(&[2]).unwrap() };
+        let losses = objective.losses(&network, &batch, &trial::step_info(0, 1)).unwrap();
+        let (losses, x) = (values(&losses).unwrap(), values(&batch.inputs).unwrap());
+        let logarithms: Vec<f64> =
+            asked.0.lock().unwrap().iter().map(|noise| 4.0 * f64::from(*noise)).collect();
+        assert_eq!((losses.len(), logarithms.len()), (rows, rows));
+
+        let n = rows as f64;
+        let mean = logarithms.iter().sum::<f64>() / n;
+        let square = logarithms.iter().map(|log| (log - mean).powi(2)).sum::<f64>() / n;
+        let within = logarithms.iter().filter(|log| (*log + 1.2).abs() < 1.2).count() as f64 / n;
+        // Four standard errors: of the mean, of the deviation, of the share within one deviation.
+        assert!((mean + 1.2).abs() < 0.034, "{mean}");
+        assert!((square.sqrt() - 1.2).abs() < 0.024, "{square}");
+        assert!((within - 0.682_7).abs() < 0.013_2, "{within}");
+
+        // D = ¼/(σ² + ¼)·(x + σz), λ = (σ² + ¼)/(σ/2)².
+        let noise = streams::normal(&mut streams.generator("noise"), 2 * rows);
+        for (row, (loss, log)) in losses.into_iter().zip(logarithms).enumerate() {
+            let sigma = log.exp();
+            let variance = sigma * sigma + 0.25;
+            let error = |place: usize| {
+                let (x, z) = (f64::from(x[place]), f64::from(noise[place]));
+                0.25 / variance * (x + sigma * z) - x
+            };
+            let squared = error(2 * row).powi(2) + error(2 * row + 1).powi(2);
+            let expected = variance / (0.25 * sigma * sigma) * squared / 2.0;
+            let off = (f64::from(loss) - expected).abs();
+            assert!(off < 1e-3 * expected.max(0.1), "row {row}: {loss} {expected}");
+        }
+    }
+}

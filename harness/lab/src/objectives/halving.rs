@@ -202,8 +202,10 @@ impl Objective for Halving {
         let goal = tch::no_grad(|| target(&teacher, &x, &at))?;
         let distances = squared_distance(&self.map(network).rows(&x, &at.begin)?, &goal)?;
         self.evaluations += 3 * rows as u64;
-        // The larger of the errors of x and of ε.
-        let weights: Vec<f64> = at.begin.iter().map(|t| f64::max(1.0, 1.0 / (t * t))).collect();
+        let coordinates = (x.numel() / rows.max(1)) as f64;
+        // The larger of the errors of x and of ε, each a mean over coordinates.
+        let weight = |t: &f64| f64::max(1.0, 1.0 / (t * t)) / coordinates;
+        let weights: Vec<f64> = at.begin.iter().map(weight).collect();
         Ok(distances.f_mul(&column(&weights, &distances)?)?)
     }
 

@@ -87,12 +87,14 @@ pub(super) fn effects(
     let [arm, baseline] = sides.arms.map(|arm| ArmRuns::of(cells, workload, arm));
     let timed = RATIOS.contains(&claim.compare.as_str());
     let metric = metric(&suite.workloads[workload], &claim.compare);
-    let number = |left: &CellLeft| match claim.compare.as_str() {
+    let number = |name: &str, left: &CellLeft| match name {
         "time-to-target" => seconds(&left.record),
         "samples-to-target" => samples(&left.record),
         name => value(left, name, claim.when),
     };
-    let (ours, theirs) = (arm.by_seed_left(number), baseline.by_seed_left(number));
+    let ours = arm.by_seed_left(|left| number(&claim.compare, left));
+    let of_baseline = |left: &CellLeft| number(claim.of_baseline(), left);
+    let theirs = baseline.by_seed_left(of_baseline);
     let paired = pairs(&theirs, &ours);
     // Of times, samples and errors the smaller is better; log-ratios are baseline over treatment.
     let direction = metric.map_or(Direction::LowerIsBetter, MetricInfo::direction);
@@ -132,7 +134,7 @@ pub(super) fn effects(
     let guard::Unlike { withheld: unlike, notes } = guard::unlike(&sides);
     withheld.extend(unlike);
     let floor = claim.floor.as_deref().and_then(place);
-    let floor = floor.map(|floor| ArmRuns::of(cells, workload, floor).by_seed_left(number));
+    let floor = floor.map(|floor| ArmRuns::of(cells, workload, floor).by_seed_left(of_baseline));
     let no_room = room::no_room(&sides).or_else(|| {
         room::ceiling(claim, metric.filter(|_| !timed)?, [&ours, &theirs], floor.as_ref())
     });

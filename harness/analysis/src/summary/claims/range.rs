@@ -54,9 +54,12 @@ fn worst(
         ("samples-to-target", _) => largest(&|left| Some(left.record.samples as f64)),
         (_, Some(metric)) if is_share(metric) => Some(0.0),
         // The test split is not looked at before the end; what is known of the start is of validation.
-        (_, Some(metric)) if !metric.higher_is_better => {
-            let key = ledger::goal::key(ledger::goal::VALIDATION, &metric.name);
-            largest(&|left| left.looks(&key).find(|(samples, _)| *samples == 0).map(|(_, v)| v))
+        (name, Some(metric)) if !metric.higher_is_better => {
+            let start = |name: &str| {
+                let key = ledger::goal::key(ledger::goal::VALIDATION, name.split_once('/')?.1);
+                largest(&|left| left.looks(&key).find(|(samples, _)| *samples == 0).map(|(_, v)| v))
+            };
+            Some(start(name)?.max(start(sides.claim.of_baseline())?))
         }
         _ => None,
     }

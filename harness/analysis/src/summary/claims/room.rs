@@ -111,7 +111,7 @@ pub(super) fn ceiling(
         if full {
             return Some(format!(
                 "{label} is at the ceiling: {} {their:.4} of {best}",
-                claim.compare
+                claim.of_baseline()
             ));
         }
     }

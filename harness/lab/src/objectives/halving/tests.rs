@@ -143,3 +143,41 @@ fn a_student_step_takes_three_evaluations_and_a_teachers_step_one() {
     assert_eq!(evaluations(99), 8);
     assert_eq!(evaluations(100), 8 + 24);
 }
+
+#[test]
+fn a_students_loss_is_the_truncated_weight_times_a_mean_over_coordinates() {
+    let streams = trial::streams();
+    // Whatever x is, the teacher's target is 0.7 and the student says 0.2.
+    let (teacher, student) = (network(Some(0.7)), network(Some(0.2)));
+    let side = SideInfo::default();
+    let task = TaskInfo {
+        method: "trial",
+        workload: "trial",
+        network: &student,
+        examples: 8,
+        side: &side,
+        teacher: None,
+        budget_samples: 8,
+        streams: &streams,
+    };
+    let training = Denoising::new(-1.2, 1.2, 0.5, &streams);
+    let mut halving = Halving::new(STAGES, training, 0.5, &task);
+    (halving.stage, halving.teacher) = (1, Some(teacher));
+    // Four intervals begin at 80, 17.5278, 2.5152 and 0.1698: max(1, 1/t²) is 1 but for the last, where
+    // it is 34.703; times ¼, the square of 0.7 − 0.2.
+    let known = [0.25, 0.25, 0.25, 8.675_74];
+    let mut drawn = streams.generator("distillation interval");
+    let mut seen = [0; 4];
+    for _ in 0..4 {
+        let batch = trial::batch(&[3]).unwrap();
+        let losses = halving.losses(&student, &batch, &trial::step_info(150, 400)).unwrap();
+        assert_eq!(losses.size(), [8]);
+        for loss in crate::network::values(&losses).unwrap() {
+            let interval = order::bounded(&mut drawn, 4) as usize;
+            seen[interval] += 1;
+            let expected = known[interval];
+            assert!((f64::from(loss) / expected - 1.0).abs() < 1e-3, "{interval}: {loss}");
+        }
+    }
+    assert!(seen.into_iter().all(|count| count > 0), "{seen:?}");
+}
