@@ -26,7 +26,7 @@ pub fn suite_run(
             metrics: workload.metrics.clone(),
             target: workload.goal.target.clone(),
             budget_samples: workload.goal.budget.samples,
-            train_examples: info.map_or(0, |info| u64::from(info.split_sizes[0])),
+            train_examples: info.map_or(0, |info| u64::from(info.epoch(&workload.settings))),
         }
     });
     let tuned = plan.tuning.as_ref().and_then(PlannedTuning::frozen);
@@ -35,6 +35,7 @@ pub fn suite_run(
         label: arm.label.clone(),
         method: arm.method.clone(),
         settings: arm.settings.clone(),
+        budget: arm.budget,
         trials: trials(&arm.label).and_then(|trials| u32::try_from(trials).ok()),
     });
     let cells = plan.cells.iter().zip(seeds).zip(reports).map(|((cell, seed), report)| RunCell {
