@@ -17,17 +17,16 @@ use ledger::catalogue::{DataName, MetricInfo};
 use ledger::digest::Digest;
 use ledger::settings::{Range, SettingError, Values};
 use ledger::{choice, settings};
-use std::collections::BTreeMap;
 use tch::Device;
 
 use crate::shared::generated;
-use crate::shared::language::{self, Scores, Size, split};
+use crate::shared::language::{self, Size, split};
+use crate::shared::skills::Skills;
 use lab::LabError;
 use lab::models::gpt::{bidirectional, gpt};
 use lab::objectives::DefaultLoss;
 use lab::offers;
 use lab::side_info::{SideInfo, Tokens};
-use training::judge::{EvaluationRequest, Judge};
 use training::workload::{Ready, Workload};
 
 choice! {
@@ -146,36 +145,16 @@ fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
         }),
         ..SideInfo::default()
     };
-    let judge = Box::new(Skills { skills });
+    let names = (1..=skills).map(|skill| format!("skill_{skill}"));
+    let judge = Box::new(Skills { names: names.collect() });
     Ok(Ready { splits, identity, side, judge })
-}
-
-/// Accuracy of the answer, overall and by skill.
-#[derive(Debug)]
-struct Skills {
-    skills: u32,
-}
-
-impl Judge for Skills {
-    fn metrics(&self, request: &EvaluationRequest<'_>) -> Result<BTreeMap<String, f64>, LabError> {
-        let scores = Scores::of(request.model.network, request.split)?;
-        let mut metrics = BTreeMap::from([
-            ("accuracy".to_owned(), scores.accuracy()),
-            ("nll".to_owned(), scores.nll()),
-        ]);
-        for skill in 0..self.skills {
-            let own = scores.group(&request.split.groups, skill);
-            metrics.insert(format!("skill_{}", skill + 1), own.accuracy());
-        }
-        Ok(metrics)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use lab::trial::with;
-    use training::judge::{Judged, Model};
+    use training::judge::{EvaluationRequest, Judged, Model};
     use training::trial::Fixture;
 
     fn fixture(variant: &str) -> Fixture {
