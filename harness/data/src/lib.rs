@@ -34,7 +34,7 @@ pub mod text;
 
 pub use error::DataError;
 pub use load::load;
-pub use loaded::{Loaded, Origin, Samples};
+pub use loaded::{Loaded, Origin, OwnFile, Samples};
 pub use raw::{Floats, Images};
 pub use sources::Sources;
 pub use split::Split;
