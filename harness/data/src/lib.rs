@@ -3,6 +3,7 @@
 //! Pure Rust, no libtorch: a [`Loaded`] is plain vectors, from which `lab` makes tensors.
 //! Nothing here prints or reads a clock; what a person should see comes back as values.
 
+pub mod addition;
 pub mod attr;
 pub mod blobs;
 pub mod catalogue;
@@ -33,7 +34,7 @@ pub mod text;
 
 pub use error::DataError;
 pub use load::load;
-pub use loaded::{Loaded, Origin, Samples};
+pub use loaded::{Loaded, Origin, OwnFile, Samples};
 pub use raw::{Floats, Images};
 pub use sources::Sources;
 pub use split::Split;

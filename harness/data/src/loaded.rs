@@ -1,5 +1,6 @@
 //! A data set in memory.
 
+use ledger::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::raw::{Floats, Images};
@@ -24,6 +25,17 @@ pub enum Origin {
     Modified,
     /// Generated here from a seed.
     Generated,
+    /// A file of the user's, which no catalogue lists.
+    Own,
+}
+
+/// A file of the user's in place of a listed data set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnFile {
+    /// `file:` and the file's own name, without its folder.
+    pub name: String,
+    /// SHA-256 of its bytes.
+    pub sha256: Digest,
 }
 
 impl std::fmt::Display for Origin {
@@ -32,6 +44,7 @@ impl std::fmt::Display for Origin {
             Self::Official => "official",
             Self::Modified => "modified",
             Self::Generated => "generated",
+            Self::Own => "own",
         })
     }
 }

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use data::text::windows::{self, Unit};
 use data::{DataError, Loaded, Origin, Samples, Sources, load};
 use ledger::digest::Digest;
 
@@ -71,4 +72,20 @@ fn fashion_mnist_has_six_thousand_training_images_of_each_class() {
         let labels = &images(&fashion).labels[..60_000];
         assert_eq!(labels.iter().filter(|&&label| label == class).count(), 6000);
     }
+}
+
+#[test]
+fn the_published_text_is_told_by_its_bytes_when_it_is_given_as_a_users_file() {
+    let folder = std::env::var_os("PALIMPSEST_DATA").map(PathBuf::from).unwrap_or_default();
+    let published = folder.join("tinyshakespeare/input.txt");
+    let Ok(bytes) = std::fs::read(&published) else {
+        eprintln!("skipped: {} is not there", published.display());
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("plays.txt");
+    std::fs::write(&copy, bytes).unwrap();
+    let sources = Sources { cache_dir: PathBuf::new(), data_dir: PathBuf::new() };
+    let windows = windows::load(Some(&copy), Unit::Byte, &sources).unwrap();
+    assert_eq!((windows.origin, windows.own), (Origin::Official, None));
 }

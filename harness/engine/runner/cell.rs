@@ -348,8 +348,12 @@ impl<'a> Attempt<'a> {
             status: Status::Failed,
             error: None,
             data: Some(DataSection {
-                name: setup.workload.workload.data.as_str().to_owned(),
+                name: match &identity.own {
+                    Some(own) => own.name.clone(),
+                    None => setup.workload.workload.data.as_str().to_owned(),
+                },
                 origin: identity.origin.to_string(),
+                sha256: identity.own.as_ref().map(|own| own.sha256),
                 classes: setup.ready.side.classes,
                 train_root: identity.train_root,
                 validation_root: identity.validation_root,

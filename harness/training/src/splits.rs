@@ -1,6 +1,6 @@
 //! The splits of a workload's data, and the identity that commitments and cell ids refer to.
 
-use data::{Loaded, Origin};
+use data::{Loaded, Origin, OwnFile};
 use lab::split::Split;
 use ledger::digest::Digest;
 use ledger::merkle;
@@ -31,6 +31,8 @@ pub struct DataIdentity {
     pub test_root: Digest,
     /// Whether these are the published bytes.
     pub origin: Origin,
+    /// The file of the user's that they are, if they are one.
+    pub own: Option<OwnFile>,
 }
 
 impl DataIdentity {
@@ -47,6 +49,7 @@ impl DataIdentity {
             validation_root: merkle::root(validation_ids),
             test_root: merkle::root(test_ids),
             origin,
+            own: None,
             sample_ids,
         }
     }

@@ -10,6 +10,7 @@ pub mod language;
 pub mod markov;
 pub mod puzzles;
 pub mod settings;
+pub mod skills;
 pub mod tasks;
 pub mod templates;
 pub mod text;

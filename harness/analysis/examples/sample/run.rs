@@ -136,6 +136,7 @@ pub fn record(seed: u64, train_root: Digest) -> RunRecord {
         data: Some(DataSection {
             name: "sample".to_owned(),
             origin: "generated".to_owned(),
+            sha256: None,
             classes: None,
             train_root,
             validation_root: Digest::of(b"validation"),

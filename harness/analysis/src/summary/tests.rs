@@ -40,6 +40,7 @@ pub(crate) fn record(seed: usize, (time, accuracy, nll): Ending) -> RunRecord {
         data: Some(DataSection {
             name: "d".into(),
             origin: "official".into(),
+            sha256: None,
             classes: Some(10),
             train_root: root,
             validation_root: root,

@@ -51,6 +51,17 @@ impl Resolve {
         3 * self.registers() + 3
     }
 
+    /// Number of different examples of each skill: constants, names and orders of the statements;
+    /// the largest number where there are more.
+    #[must_use]
+    pub fn different(self) -> u64 {
+        let (registers, names) = (self.registers() as u64, u64::from(self.names));
+        let factors = (0..registers).flat_map(|taken| {
+            [u64::from(self.modulus), names.saturating_sub(taken), registers - taken]
+        });
+        factors.fold(1, u64::saturating_mul)
+    }
+
     /// An example of `skill`, from 0: the position in the chain of what is asked for.
     #[must_use]
     pub fn draw(self, skill: usize, random: &mut Pcg64) -> Sequence {
@@ -150,6 +161,23 @@ mod tests {
                 assert_eq!((depth, example.group as usize), (skill + 1, skill));
             }
         }
+    }
+
+    #[test]
+    fn there_are_as_many_different_examples_of_a_skill_as_drawing_them_finds() {
+        let mut random = random();
+        for (rendering, expected) in [
+            (Resolve::lego(2, 3), 4 * 6 * 2),
+            (Resolve { chain: 2, modulus: 3, distractor: false, names: 4 }, 9 * 12 * 2),
+            (Resolve { chain: 1, modulus: 3, distractor: true, names: 3 }, 9 * 6 * 2),
+        ] {
+            let drawn = (0..200 * expected).map(|_| rendering.draw(0, &mut random).tokens);
+            let found = drawn.collect::<std::collections::BTreeSet<_>>().len() as u64;
+            assert_eq!((rendering.different(), found), (expected, expected));
+        }
+        assert_eq!(Resolve::lego(3, 8).different() * 3, 48_384);
+        assert_eq!(Resolve { names: 26, ..TWO_CHAINS }.different(), u64::MAX);
+        assert_eq!(Resolve::lego(3, 2).different(), 0);
     }
 
     #[test]

@@ -9,9 +9,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use ledger::digest::Digest;
+
+use crate::catalogue;
 use crate::error::DataError;
 use crate::files::{self, FILE_CAP};
-use crate::loaded::Origin;
+use crate::loaded::{Origin, OwnFile};
 use crate::sequences::{Part, Sequence};
 use crate::sources::Sources;
 use crate::split::{Split, sample_id};
@@ -50,9 +53,12 @@ pub struct Windows {
     pub alphabet: Vec<Vec<u8>>,
     /// Whether these are the published bytes of a data set.
     pub origin: Origin,
+    /// The file, where they are not of a data set.
+    pub own: Option<OwnFile>,
 }
 
-/// The windows of `file`, or of Tiny Shakespeare when no file is given.
+/// The windows of `file`, or of Tiny Shakespeare when no file is given. A file that holds the published
+/// Tiny Shakespeare is that, wherever it lies.
 ///
 /// # Errors
 /// When the file is missing, not UTF-8 (for characters), too short, or holds the same window in
@@ -63,7 +69,13 @@ pub fn load(file: Option<&Path>, unit: Unit, sources: &Sources) -> Result<Window
         return windows(Path::new("tinyshakespeare"), text.text.as_bytes(), unit, text.origin);
     };
     let bytes = files::read(path, FILE_CAP)?;
-    windows(path, &bytes, unit, Origin::Modified)
+    let listed = catalogue::find("tinyshakespeare")?.files;
+    if listed.iter().any(|published| published.pin.matches(path, &bytes)) {
+        return windows(path, &bytes, unit, Origin::Official);
+    }
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let own = OwnFile { name: format!("file:{name}"), sha256: Digest::of(&bytes) };
+    Ok(Windows { own: Some(own), ..windows(path, &bytes, unit, Origin::Own)? })
 }
 
 fn windows(path: &Path, text: &[u8], unit: Unit, origin: Origin) -> Result<Windows, DataError> {
@@ -92,6 +104,7 @@ fn windows(path: &Path, text: &[u8], unit: Unit, origin: Origin) -> Result<Windo
         test: part(&split.test),
         alphabet,
         origin,
+        own: None,
     };
     all.refuse_repeats(path)?;
     Ok(all)
@@ -185,6 +198,18 @@ mod tests {
                 assert!(all.clone().all(|window| window.tokens.len() == WINDOW));
             }
         }
+    }
+
+    #[test]
+    fn a_users_file_goes_by_its_own_name_and_digest_and_not_by_that_of_a_data_set() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notes.txt");
+        std::fs::write(&path, text(3_000)).unwrap();
+        let sources = Sources { data_dir: PathBuf::new(), cache_dir: PathBuf::new() };
+        let windows = load(Some(&path), Unit::Byte, &sources).unwrap();
+        let sha256 = Digest::of(text(3_000).as_bytes());
+        let own = OwnFile { name: "file:notes.txt".to_owned(), sha256 };
+        assert_eq!((windows.origin, windows.own), (Origin::Own, Some(own)));
     }
 
     #[test]

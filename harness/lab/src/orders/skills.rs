@@ -10,8 +10,12 @@ choice! {
     pub enum Graph {
         /// Each helps the next one.
         Chain = "chain",
+        /// Each helps the one before it.
+        Reversed = "reversed",
         /// The graph of the LEGO script, for five skills.
         Script = "script",
+        /// The graph of the addition script, for three skills: the second helps the first.
+        AdditionScript = "addition-script",
         /// Each helps only itself.
         Identity = "identity",
         /// The chain among skills renamed at random: a control.
@@ -34,9 +38,11 @@ impl Graph {
         };
         Some(match self {
             Self::Chain => from(&|i, j| i + 1 == j),
+            Self::Reversed => from(&|i, j| i == j + 1),
             Self::Identity => from(&|_, _| false),
             Self::Script if skills == 5 => from(&|i, j| i == 1 && j != 4),
-            Self::Script => return None,
+            Self::AdditionScript if skills == 3 => from(&|i, j| i == 1 && j == 0),
+            Self::Script | Self::AdditionScript => return None,
             Self::Shuffled => {
                 let mut names: Vec<u32> = (0..).take(skills).collect();
                 let mut random = streams.generator("graph");
@@ -81,18 +87,22 @@ mod tests {
         let lego = by_help(&matrix(Graph::Script, 5), 0.5, &[1.0; 5]);
         close(&lego, &[0.163_479, 0.346_085, 0.163_479, 0.163_479, 0.163_479]);
         assert_eq!(counts(&lego, 32_000)[1], 11_074);
-        // Addition: the second digit helps the third.
-        let addition = [vec![1.0, 0.0, 0.0], vec![0.0, 1.0, 0.5], vec![0.0, 0.0, 1.0]];
-        let first = by_help(&addition, 0.1, &[1.0; 3]);
-        close(&first, &[0.327_732, 0.344_535, 0.327_732]);
+        // `--graph 1 0 0 1 1 0 0 0 1`, η 0.1: the tens help the ones, not the other way round.
+        let addition = matrix(Graph::AdditionScript, 3);
+        assert_eq!(addition, [[1.0, 0.0, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 1.0]]);
+        close(&by_help(&addition, 0.1, &[1.0; 3]), &[0.327_732, 0.344_535, 0.327_732]);
     }
 
     #[test]
-    fn a_chain_points_forwards_and_renaming_keeps_its_numbers() {
+    fn a_chain_points_forwards_its_reverse_backwards_and_renaming_keeps_its_numbers() {
         let chain = matrix(Graph::Chain, 3);
         assert_eq!(chain, [[1.0, 0.5, 0.0], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]]);
+        let reversed = matrix(Graph::Reversed, 3);
+        assert_eq!(reversed, [[1.0, 0.0, 0.0], [0.5, 1.0, 0.0], [0.0, 0.5, 1.0]]);
         assert_eq!(matrix(Graph::Identity, 2), [[1.0, 0.0], [0.0, 1.0]]);
-        assert!(Graph::Script.matrix(3, &trial::streams()).is_none());
+        for (script, skills) in [(Graph::Script, 3), (Graph::AdditionScript, 5)] {
+            assert!(script.matrix(skills, &trial::streams()).is_none());
+        }
         let shuffled = matrix(Graph::Shuffled, 3);
         assert_ne!(shuffled, chain);
         let sorted = |graph: Vec<Vec<f64>>| {

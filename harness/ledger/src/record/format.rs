@@ -205,10 +205,13 @@ pub struct IndexPlace {
 /// Data of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataSection {
-    /// Name of the data set.
+    /// Name of the data set; `file:` and its name for a file of the user's.
     pub name: String,
-    /// `official`, `modified` or `generated`.
+    /// `official`, `modified`, `generated` or `own`.
     pub origin: String,
+    /// SHA-256 of a file of the user's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Digest>,
     /// Number of classes, where there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<u32>,
@@ -479,5 +482,22 @@ impl RecordError {
     pub fn io(action: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.display().to_string();
         move |source| Self::Io { action, path, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_of_before_users_files_had_a_name_are_read_and_written_as_they_were() {
+        let root = Digest::of(b"data");
+        let written = serde_json::json!({
+            "name": "tinyshakespeare", "origin": "modified",
+            "train_root": root, "validation_root": root, "test_root": root,
+        });
+        let read: DataSection = serde_json::from_value(written.clone()).unwrap();
+        assert_eq!(read.sha256, None);
+        assert_eq!(serde_json::to_value(&read).unwrap(), written);
     }
 }

@@ -9,6 +9,11 @@
 //! In plain LEGO the last register of the chain is the parity of all clauses, so that the deepest
 //! skill can be learned without resolving a name, and before the others; `two-chains` has no such
 //! short cut.
+//!
+//! With few names there are fewer than 98,304 different examples to train on: then the training
+//! split is as many as there are, less one in 64 (so that the last ones can be found), and an epoch
+//! of a suite, 98,304 samples, is several passes. Settings that leave fewer to train on than to look
+//! at, validate and test on are refused. Plain LEGO of 8 names and 3 registers has 44,364.
 
 use data::sequences::{Place, Sequence, Sizes, distinct};
 use data::slp::Alphabet;
@@ -17,17 +22,16 @@ use ledger::catalogue::{DataName, MetricInfo};
 use ledger::digest::Digest;
 use ledger::settings::{Range, SettingError, Values};
 use ledger::{choice, settings};
-use std::collections::BTreeMap;
 use tch::Device;
 
 use crate::shared::generated;
-use crate::shared::language::{self, Scores, Size, split};
+use crate::shared::language::{self, Size, split};
+use crate::shared::skills::Skills;
 use lab::LabError;
 use lab::models::gpt::{bidirectional, gpt};
 use lab::objectives::DefaultLoss;
 use lab::offers;
 use lab::side_info::{SideInfo, Tokens};
-use training::judge::{EvaluationRequest, Judge};
 use training::workload::{Ready, Workload};
 
 choice! {
@@ -48,7 +52,7 @@ settings! {
         /// Registers of a chain, and so number of skills.
         chain: u32 = 3, range Range::of(2.0..=5.0), from "assumed; Skill-it: 5";
         /// Names to choose from.
-        names: u32 = 10, range Range::of(2.0..=26.0), from "assumed; Skill-it: 26";
+        names: u32 = 10, range Range::of(2.0..=f64::from(MOST_NAMES)), from "assumed; Skill-it: 26";
         /// Size of the transformer: xs, s or m.
         size: Size = Size::Xs, from "assumed";
         /// Whether a position sees only those before it.
@@ -66,11 +70,17 @@ const METRICS: &[MetricInfo] = &[
     MetricInfo::share("skill_5", 1.0 / 3.0),
 ];
 
-/// Every number of skills from 2 to 5 divides the held-out sizes.
+/// To train on where there are as many; every number of skills from 2 to 5 divides the held-out sizes.
 const SIZES: [u32; 3] = [98_304, 960, 1_920];
 
 /// Examples of each skill that adaptive orders may look at.
 const PROBE: u32 = 128;
+
+/// Of as many different examples one is left undrawn: the last ones of all would hardly be found.
+const UNDRAWN: u64 = 64;
+
+/// Most names that there are.
+const MOST_NAMES: u16 = 26;
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
@@ -87,13 +97,7 @@ pub static WORKLOAD: Workload = Workload {
     settings: Settings::table,
     resolve: |values| {
         let resolved = Settings::resolve(values)?;
-        let Resolve { names, .. } = Settings::read(values)?.rendering();
-        let registers = Settings::read(values)?.rendering().registers();
-        if registers > usize::from(names) {
-            return Err(SettingError::Joint(format!(
-                "names is {names}, but {registers} registers need as many"
-            )));
-        }
+        Settings::read(values)?.sizes()?;
         Ok(resolved)
     },
     load: |values, _, device| load(values, device),
@@ -120,14 +124,44 @@ impl Settings {
             Variant::Lego => Resolve::lego(chain, names),
         }
     }
+
+    /// Sizes of the splits: [`SIZES`], with fewer to train on where there are not as many.
+    fn sizes(&self) -> Result<Sizes, SettingError> {
+        let rendering = self.rendering();
+        let fits = |names| self.sizes_of(Resolve { names, ..rendering });
+        fits(rendering.names).ok_or_else(|| {
+            let (names, registers) = (rendering.names, rendering.registers());
+            let smallest = (names..=MOST_NAMES).find(|names| fits(*names).is_some());
+            let remedy = smallest.map_or_else(
+                || format!("{MOST_NAMES} are not enough either"),
+                |smallest| format!("the fewest that do are {smallest}"),
+            );
+            SettingError::Joint(format!(
+                "names is {names}, but {registers} registers named by them make too few different \
+                 examples to train, validate and test on: {remedy}"
+            ))
+        })
+    }
+
+    /// The sizes, unless what is left to train on is less than what is held out.
+    fn sizes_of(&self, rendering: Resolve) -> Option<Sizes> {
+        let [train, validation, test] = SIZES;
+        let probe = PROBE * self.chain;
+        let held_out = probe + validation + test;
+        // Every skill is a chain's share of every split.
+        let different = rendering.different().saturating_mul(self.chain.into());
+        let most = u32::try_from(different - different.div_ceil(UNDRAWN)).unwrap_or(u32::MAX);
+        let left = most.saturating_sub(held_out) / self.chain * self.chain;
+        let train = train.min(left);
+        (train >= held_out).then_some(Sizes { train, probe, validation, test })
+    }
 }
 
 fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
     let settings = Settings::read(values)?;
     let rendering = settings.rendering();
-    let [train, validation, test] = SIZES;
     let skills = settings.chain;
-    let sizes = Sizes { train, probe: PROBE * skills, validation, test };
+    let sizes = settings.sizes()?;
     let mut random = ledger::order::generator(&Digest::of(b"palimpsest/slp-resolve/v1"));
     let draw = |place: Place| rendering.draw(place.index % rendering.chain, &mut random);
     let parts = distinct(sizes, draw, Sequence::id)?;
@@ -146,36 +180,16 @@ fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
         }),
         ..SideInfo::default()
     };
-    let judge = Box::new(Skills { skills });
+    let names = (1..=skills).map(|skill| format!("skill_{skill}"));
+    let judge = Box::new(Skills { names: names.collect() });
     Ok(Ready { splits, identity, side, judge })
-}
-
-/// Accuracy of the answer, overall and by skill.
-#[derive(Debug)]
-struct Skills {
-    skills: u32,
-}
-
-impl Judge for Skills {
-    fn metrics(&self, request: &EvaluationRequest<'_>) -> Result<BTreeMap<String, f64>, LabError> {
-        let scores = Scores::of(request.model.network, request.split)?;
-        let mut metrics = BTreeMap::from([
-            ("accuracy".to_owned(), scores.accuracy()),
-            ("nll".to_owned(), scores.nll()),
-        ]);
-        for skill in 0..self.skills {
-            let own = scores.group(&request.split.groups, skill);
-            metrics.insert(format!("skill_{}", skill + 1), own.accuracy());
-        }
-        Ok(metrics)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use lab::trial::with;
-    use training::judge::{Judged, Model};
+    use training::judge::{EvaluationRequest, Judged, Model};
     use training::trial::Fixture;
 
     fn fixture(variant: &str) -> Fixture {
@@ -197,6 +211,30 @@ mod tests {
         assert_eq!(sizes, SIZES.map(i64::from));
         assert_eq!(side.groups.len(), identity.sample_ids.len());
         assert_eq!(side.tokens.unwrap().context, 21);
+    }
+
+    #[test]
+    fn few_names_leave_fewer_examples_to_train_on_and_too_few_are_refused_with_the_fewest_that_do()
+    {
+        let lego = |names: u32| with([("variant", "lego".into()), ("names", names.into())]);
+        let eight = crate::fixture("slp-resolve", &lego(8)).unwrap();
+        let Ready { splits, identity, .. } = eight.ready();
+        let sizes = [&splits.train, &splits.validation, &splits.test].map(|split| split.len());
+        // 63 of 64 of 48,384, less 3,264 that are held out.
+        assert_eq!(sizes, [44_364, 960, 1_920]);
+        let count = |skill| splits.train.groups.iter().filter(|group| **group == skill).count();
+        assert_eq!([count(0), count(1), count(2)], [44_364 / 3; 3]);
+        let mut ids = identity.sample_ids.clone();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), 44_364);
+        let train = |names| Settings::read(&lego(names)).unwrap().sizes().unwrap().train;
+        assert_eq!([5, 10, 12].map(train), [5_241, 98_304, 98_304]);
+        for few in [2, 4] {
+            let error = (WORKLOAD.resolve)(&lego(few)).unwrap_err().to_string();
+            assert!(error.contains(&format!("names is {few}")), "{error}");
+            assert!(error.contains("the fewest that do are 5"), "{error}");
+        }
     }
 
     #[test]

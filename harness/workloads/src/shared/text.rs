@@ -89,7 +89,11 @@ pub fn load(
         }),
         ..SideInfo::default()
     };
-    let identity = DataIdentity::new(train.ids.clone(), &validation.ids, &test.ids, windows.origin);
+    let [validation_ids, test_ids] = [&validation.ids, &test.ids];
+    let identity = DataIdentity {
+        own: windows.own.clone(),
+        ..DataIdentity::new(train.ids.clone(), validation_ids, test_ids, windows.origin)
+    };
     let per_byte = |examples: &[data::sequences::Sequence]| {
         let tokens: usize = examples.iter().map(|example| example.response().len()).sum();
         tokens as f64 / windows.bytes(examples) as f64 / std::f64::consts::LN_2
@@ -126,7 +130,8 @@ mod tests {
     use training::judge::{Judged, Model};
     use training::trial::Fixture;
 
-    fn metrics(id: &str) -> (usize, BTreeMap<String, f64>) {
+    /// The vocabulary, the name that records give the text, and a fresh network's metrics.
+    fn of(id: &str) -> (usize, String, BTreeMap<String, f64>) {
         let sources = Sources { data_dir: PathBuf::new(), cache_dir: PathBuf::new() };
         let folder = std::env::temp_dir().join(format!("palimpsest-text-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
@@ -141,22 +146,23 @@ mod tests {
         let fixture = Fixture::new(crate::find(id).unwrap(), &settings, &sources).unwrap();
         std::fs::remove_file(&file).unwrap();
         let network = fixture.network(1).unwrap();
-        let Ready { splits, judge, side, .. } = fixture.ready();
+        let Ready { splits, judge, side, identity } = fixture.ready();
         let model = Model { network: &network, sampler: None };
         let request =
             EvaluationRequest { model, split: &splits.test, judged: Judged::Test, last: true };
-        (side.vocabulary(), tch::no_grad(|| judge.metrics(&request)).unwrap())
+        let name = identity.own.as_ref().unwrap().name.clone();
+        (side.vocabulary(), name, tch::no_grad(|| judge.metrics(&request)).unwrap())
     }
 
     #[test]
     fn a_fresh_network_needs_two_bits_for_one_of_four_characters_and_eight_for_a_byte() {
-        let (vocabulary, of_characters) = metrics("text-char");
-        assert_eq!(vocabulary, 4);
+        let (vocabulary, name, of_characters) = of("text-char");
+        assert_eq!((vocabulary, name.as_str()), (4, "file:text-char.txt"));
         assert!((of_characters["nll"] - 4_f64.ln()).abs() < 0.1, "{of_characters:?}");
         // Nine bytes for four characters, within two deviations of some 1,250 of them.
         let ratio = of_characters["bits_per_byte"] / of_characters["nll"];
         assert!((ratio * 9.0 / 4.0 * 2_f64.ln() - 1.0).abs() < 0.06, "{ratio}");
-        let (vocabulary, of_bytes) = metrics("text-byte");
+        let (vocabulary, _, of_bytes) = of("text-byte");
         assert_eq!(vocabulary, 256);
         assert!((of_bytes["bits_per_byte"] - 8.0).abs() < 0.2, "{of_bytes:?}");
     }
