@@ -226,4 +226,30 @@ mod tests {
         assert!(pairs > 0 && pairs < 1_800, "{pairs}");
         assert_ne!(trace.digest, stage.network(3).unwrap().digest().unwrap());
     }
+    #[test]
+    fn a_step_makes_solved_responses_likelier_than_unsolved_ones() {
+        let bandit = lab::trial::bandit().unwrap();
+        let task = bandit.task();
+        let mut objective = Preferences::new(0.1, 16, &task).unwrap();
+        let eligible = objective.start(&bandit.network, &bandit.prompts).unwrap().unwrap();
+        assert!(eligible.len() > 4, "{eligible:?}");
+        let batch = bandit.prompts.batch(&eligible).unwrap();
+        let rows = objective.rows(&batch).unwrap();
+        let verifier = bandit.side.verifier.as_deref().unwrap();
+        let right = rows.responses().unwrap();
+        let right = right.iter().zip(eligible.iter().cycle()).map(|(response, id)| {
+            lab::rollout::verified(verifier, *id, response, lab::trial::END).correct
+        });
+        let n = eligible.len();
+        assert_eq!(right.collect::<Vec<_>>(), [vec![true; n], vec![false; n]].concat());
+        let margin = || {
+            let both = summed(&rows, &bandit.network).unwrap().chunk(2, 0);
+            (&both[0] - &both[1]).mean(None).double_value(&[])
+        };
+        let now = lab::trial::step_info(0, 1);
+        objective.before_step(&bandit.network, &batch, &now).unwrap();
+        let (loss, before) = (objective.loss(&bandit.network, &batch, &now).unwrap(), margin());
+        lab::trial::descend(&bandit.network, &loss, 0.1).unwrap();
+        assert!(margin() > before + 0.01, "{} after {before}", margin());
+    }
 }
