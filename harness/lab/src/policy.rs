@@ -6,7 +6,7 @@ use ledger::settings::Range;
 use tch::Tensor;
 
 use crate::LabError;
-use crate::advantage::{AdvantageSettings, k3, surrogate};
+use crate::advantage::{AdvantageSettings, Divergence, surrogate};
 use crate::network::Network;
 use crate::rollout::{Roller, RolloutSettings, Rollouts, column};
 use crate::seat::{Batch, Facts, Objective, StepInfo, TaskInfo};
@@ -21,8 +21,10 @@ settings! {
         clip_low: f64 = 0.2, range Range::of(0.0..=1.0), from "trl and verl";
         /// How far above 1 the ratio may go.
         clip_high: f64 = 0.2, range Range::of(0.0..), from "trl and verl; DAPO: 0.28";
-        /// β: weight of the divergence (k3) from the policy at the start.
+        /// β: weight of the divergence from the policy at the start.
         beta: f64 = 0.0, range Range::of(0.0..), from "trl; verl in DUMP: 0.001";
+        /// What stands for that divergence in the loss.
+        divergence: Divergence = Divergence::K3, from "arXiv:2402.03300, eq. 4; trl and verl";
         /// Updates on each batch of roll-outs.
         passes: u32 = 1, range Range::of(1.0..=64.0), from "trl num_iterations";
         use advantage: AdvantageSettings;
@@ -122,11 +124,11 @@ impl Objective for PolicyGradient {
         };
         let own = prepared.rollouts.log_probabilities(network)?;
         let old = prepared.old.get_or_insert_with(|| own.detach());
-        let PolicySettings { clip, clip_low, clip_high, beta, .. } = self.settings;
+        let PolicySettings { clip, clip_low, clip_high, beta, divergence, .. } = self.settings;
         let clip = clip.then_some((clip_low, clip_high));
         let mut losses = surrogate(&own, old, &prepared.advantages, clip)?;
         if let Some(reference) = &prepared.reference {
-            losses = losses.f_add(&k3(&own, reference)?.f_mul_scalar(beta)?)?;
+            losses = losses.f_add(&divergence.of(&own, reference)?.f_mul_scalar(beta)?)?;
         }
         let responses = self.roller.responses() as i64;
         Ok(losses

@@ -21,7 +21,8 @@
 //! - The critic has its own weights and AdamW, as in verl; so there is no weight on its loss (trl: 0.1).
 //! - G responses per prompt, so that a step samples as much as GRPO's; trl and verl sample one.
 //! - Temperature 1 (trl: 0.7). No entropy bonus (verl: 0.001), no whitening of rewards.
-//! - The last token is the end, or the one that the longest response was cut off at.
+//! - The last token, which the score is put on as in verl (trl: the one after it, with values and masks one
+//!   longer), is the end, or the one that the longest response was cut off at.
 //! - Assumed: rates of 1e-3 for both (trl: 3e-6; verl: 1e-6 and 1e-5), 16 prompts of 8 responses.
 
 use lab::LabError;
