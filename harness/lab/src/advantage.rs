@@ -4,15 +4,21 @@
 //!
 //! | | trl `grpo` | trl `dapo` | trl `dr_grpo` | verl `grpo` |
 //! | --- | --- | --- | --- | --- |
-//! | deviation of a group | n − 1, + 1e-4 | n − 1, + 1e-4 | none | n − 1, + 1e-6 |
+//! | deviation of a group | n − 1, + 1e-4 | n − 1, + 1e-4 | n − 1, + 1e-4 | n − 1, + 1e-6 |
 //! | tokens to a number | mean per response | mean over the batch | sum / longest response | mean over the batch |
 //! | coefficient of the divergence | 0 | 0 | 0 | 0.001 (k3) |
 //! | clip | 0.2 | 0.2 | 0.2 | 0.2 |
 //!
+//! In trl `loss_type` only chooses how tokens become a number: the deviation goes by `scale_rewards`,
+//! "group" by default whatever the loss, and Dr. GRPO's advantage without one takes "none".
+//!
 //! Sources: huggingface/trl@f2cd57710 `grpo_trainer.py`; verl as shipped in
 //! ZhentingWang/DUMP@235e85d `core_algos.py`; Shao et al., arXiv:2402.03300 (GRPO); Liu et al.,
 //! arXiv:2503.20783 (Dr. GRPO); Schulman et al., arXiv:1506.02438 (GAE), arXiv:1707.06347 (PPO).
-//! k1 and k3 estimate KL(π_θ || π_ref) from samples of π_θ: Schulman, "Approximating KL divergence".
+//! k1, k2 and k3 estimate KL(π_θ || π_ref) from samples of π_θ: Schulman, "Approximating KL divergence".
+//! As losses they are something else, since nothing is differentiated through the sampling: on samples of
+//! π_θ the gradient of k3 is on average that of KL(π_ref || π_θ), that of k2 the one of KL(π_θ || π_ref),
+//! and that of k1 zero (huggingface/trl#2914, #4638; NVIDIA-NeMo/RL#2506).
 
 use ledger::settings::Range;
 use ledger::{choice, settings};
@@ -42,6 +48,29 @@ choice! {
         /// Sum over tokens, divided by the longest response that is allowed, then the mean over
         /// responses: a token weighs the same in short and long responses and batches.
         Constant = "constant",
+    }
+}
+
+choice! {
+    /// What stands for the divergence from a reference in the loss.
+    pub enum Divergence {
+        /// u²/2 with u = log π_ref − log π_θ: descends KL(π_θ || π_ref).
+        K2 = "k2",
+        /// e^u − u − 1: descends KL(π_ref || π_θ).
+        K3 = "k3",
+    }
+}
+
+impl Divergence {
+    /// Of every token.
+    ///
+    /// # Errors
+    /// When the shapes differ.
+    pub fn of(self, own: &Tensor, reference: &Tensor) -> Result<Tensor, TchError> {
+        match self {
+            Self::K2 => k2(own, reference),
+            Self::K3 => k3(own, reference),
+        }
     }
 }
 
@@ -175,8 +204,17 @@ pub fn k1(own: &Tensor, reference: &Tensor) -> Result<Tensor, TchError> {
     own.f_sub(reference)
 }
 
+/// k2 = u²/2 with u = log π_ref − log π_θ: biased and never negative; on samples of π_θ its gradient is
+/// on average that of KL(π_θ || π_ref).
+///
+/// # Errors
+/// When the shapes differ.
+pub fn k2(own: &Tensor, reference: &Tensor) -> Result<Tensor, TchError> {
+    reference.f_sub(own)?.f_square()?.f_mul_scalar(0.5)
+}
+
 /// k3 = e^u − u − 1 with u = log π_ref − log π_θ: unbiased and never negative; at most 10, as in
-/// verl.
+/// verl. On samples of π_θ its gradient is on average that of KL(π_ref || π_θ).
 ///
 /// # Errors
 /// When the shapes differ.
@@ -297,6 +335,31 @@ mod tests {
             close(k3(&own, &reference).unwrap().double_value(&[0]), expected);
             close(k1(&own, &reference).unwrap().double_value(&[0]), -u);
         }
+    }
+
+    #[test]
+    fn as_losses_k2_descends_the_divergence_from_the_reference_and_k3_the_one_to_it() {
+        let reference = Tensor::from_slice(&[0.7_f64, 0.2, 0.1]).log();
+        let gradient = |loss: &dyn Fn(&Tensor) -> Tensor| {
+            let logits = Tensor::from_slice(&[0.3_f64, -0.4, 0.9]).set_requires_grad(true);
+            let loss = loss(&logits.log_softmax(-1, Kind::Double)).sum(Kind::Double);
+            let found = Tensor::run_backward(&[loss], &[&logits], false, false);
+            Vec::<f64>::try_from(&found[0]).unwrap()
+        };
+        // The mean over samples of π_θ, whose probabilities are not differentiated.
+        let sampled = |how: Divergence| {
+            gradient(&|own| own.detach().exp() * how.of(own, &reference).unwrap())
+        };
+        let to = gradient(&|own| reference.exp() * (&reference - own));
+        let from = gradient(&|own| own.exp() * (own - &reference));
+        for (found, expected) in [(sampled(Divergence::K2), &from), (sampled(Divergence::K3), &to)]
+        {
+            found.iter().zip(expected).for_each(|(found, expected)| close(*found, *expected));
+        }
+        assert!((from[0] - to[0]).abs() > 0.01, "{from:?} {to:?}");
+        assert!(
+            gradient(&|own| own.detach().exp() * k1(own, &reference).unwrap())[0].abs() < 1e-12
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use ledger::settings::Range;
 use tch::Tensor;
 
 use crate::LabError;
-use crate::advantage::{AdvantageSettings, k3, surrogate};
+use crate::advantage::{AdvantageSettings, Divergence, surrogate};
 use crate::network::Network;
 use crate::rollout::{Roller, RolloutSettings, Rollouts, column};
 use crate::seat::{Batch, Facts, Objective, StepInfo, TaskInfo};
@@ -21,8 +21,10 @@ settings! {
         clip_low: f64 = 0.2, range Range::of(0.0..=1.0), from "trl and verl";
         /// How far above 1 the ratio may go.
         clip_high: f64 = 0.2, range Range::of(0.0..), from "trl and verl; DAPO: 0.28";
-        /// β: weight of the divergence (k3) from the policy at the start.
+        /// β: weight of the divergence from the policy at the start.
         beta: f64 = 0.0, range Range::of(0.0..), from "trl; verl in DUMP: 0.001";
+        /// What stands for that divergence in the loss.
+        divergence: Divergence = Divergence::K3, from "arXiv:2402.03300, eq. 4; trl and verl";
         /// Updates on each batch of roll-outs.
         passes: u32 = 1, range Range::of(1.0..=64.0), from "trl num_iterations";
         use advantage: AdvantageSettings;
@@ -122,11 +124,11 @@ impl Objective for PolicyGradient {
         };
         let own = prepared.rollouts.log_probabilities(network)?;
         let old = prepared.old.get_or_insert_with(|| own.detach());
-        let PolicySettings { clip, clip_low, clip_high, beta, .. } = self.settings;
+        let PolicySettings { clip, clip_low, clip_high, beta, divergence, .. } = self.settings;
         let clip = clip.then_some((clip_low, clip_high));
         let mut losses = surrogate(&own, old, &prepared.advantages, clip)?;
         if let Some(reference) = &prepared.reference {
-            losses = losses.f_add(&k3(&own, reference)?.f_mul_scalar(beta)?)?;
+            losses = losses.f_add(&divergence.of(&own, reference)?.f_mul_scalar(beta)?)?;
         }
         let responses = self.roller.responses() as i64;
         Ok(losses
@@ -151,4 +153,88 @@ impl Objective for PolicyGradient {
 
 fn mean_size(advantages: &[f64]) -> f64 {
     advantages.iter().map(|advantage| advantage.abs()).sum::<f64>() / advantages.len() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::values;
+    use crate::trial::{self, Bandit};
+
+    fn objective(bandit: &Bandit, beta: f64, responses: u32) -> PolicyGradient {
+        let rollouts = RolloutSettings { responses, ..RolloutSettings::default() };
+        let settings = PolicySettings { beta, rollouts, ..PolicySettings::default() };
+        PolicyGradient::new(settings, &bandit.task()).unwrap()
+    }
+
+    /// Three prompts, so that groups of eight are not as many as they are long.
+    fn sampled(bandit: &Bandit, objective: &mut PolicyGradient, step: u64) -> (Batch, StepInfo) {
+        let batch = bandit.prompts.batch(&[1, 3, 8]).unwrap();
+        let now = trial::step_info(step, 100);
+        tch::no_grad(|| objective.before_step(&bandit.network, &batch, &now)).unwrap();
+        (batch, now)
+    }
+
+    #[test]
+    fn a_prompt_is_scored_by_the_mean_size_of_its_own_group_of_responses() {
+        let bandit = trial::bandit().unwrap();
+        let mut objective = objective(&bandit, 0.0, 8);
+        let mut mixed = 0;
+        for step in 0..10 {
+            sampled(&bandit, &mut objective, step);
+            let outcomes = &objective.prepared.as_ref().unwrap().rollouts.outcomes;
+            let scores = objective.scores().unwrap();
+            assert_eq!((scores.len(), outcomes.len()), (3, 24));
+            for (score, group) in scores.iter().zip(outcomes.chunks(8)) {
+                let k = group.iter().filter(|outcome| outcome.correct).count() as f64;
+                // Of k ones among n numbers: 2k(n − k)/n² over the deviation √(k(n − k)/(n(n − 1))).
+                let deviation = (k * (8.0 - k) / 56.0).sqrt();
+                let expected = k * (8.0 - k) / 32.0 / (deviation + 1e-6);
+                assert!((score - expected).abs() < 1e-9, "{k}: {score} instead of {expected}");
+                mixed += u32::from(k > 0.0 && k < 8.0);
+            }
+        }
+        assert!(mixed > 5, "{mixed}");
+    }
+
+    #[test]
+    fn a_right_response_has_an_advantage_above_zero_and_a_wrong_one_below_in_its_own_group() {
+        let bandit = trial::bandit().unwrap();
+        let mut objective = objective(&bandit, 0.0, 8);
+        for step in 0..10 {
+            let (batch, now) = sampled(&bandit, &mut objective, step);
+            let losses = objective.losses(&bandit.network, &batch, &now).unwrap();
+            assert_eq!(losses.size(), [3]);
+            let Prepared { rollouts, advantages, .. } = objective.prepared.as_ref().unwrap();
+            let groups = rollouts.outcomes.chunks(8).zip(objective.scores().unwrap());
+            let expected = groups.flat_map(|(group, score)| {
+                let sign = |right: bool| if right { 1.0 } else { -1.0 };
+                group
+                    .iter()
+                    .map(move |outcome| if *score > 0.0 { sign(outcome.correct) } else { 0.0 })
+            });
+            let signs = values(&advantages.sign()).unwrap();
+            assert_eq!(signs, expected.collect::<Vec<f32>>());
+        }
+    }
+
+    #[test]
+    fn without_reward_the_divergence_brings_the_policy_back_to_where_it_started() {
+        let bandit = trial::bandit().unwrap();
+        // A single response is its own baseline: no advantage.
+        let mut objective = objective(&bandit, 1.0, 1);
+        objective.start(&bandit.network, &bandit.prompts).unwrap();
+        let [_, bias] = crate::models::gpt::Gpt::of(&bandit.network).unwrap().head();
+        let pushed = Tensor::from_slice(&[0.0_f32, 0.0, 2.0, 0.0, 0.0]);
+        let _ = tch::no_grad(|| bandit.network.at(bias).shallow_clone().f_add_(&pushed)).unwrap();
+        let raised = || bandit.network.at(bias).double_value(&[2]);
+        for step in 0..20 {
+            let before = raised();
+            let (batch, now) = sampled(&bandit, &mut objective, step);
+            let loss = objective.loss(&bandit.network, &batch, &now).unwrap();
+            trial::descend(&bandit.network, &loss, 0.1).unwrap();
+            assert!(step > 0 || raised() < before, "{} after {before}", raised());
+        }
+        assert!(raised() < 1.95, "{}", raised());
+    }
 }

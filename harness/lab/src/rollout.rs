@@ -320,3 +320,86 @@ pub fn column(values: &[f64], like: &Tensor) -> Result<Tensor, TchError> {
     let tensor = Tensor::f_from_slice(values)?.f_to_kind(Kind::Float)?.f_unsqueeze(1)?;
     tensor.f_to_device(like.device())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::values;
+    use crate::trial::{self, Bandit, END, prompt};
+
+    fn rolled(bandit: &Bandit, settings: &RolloutSettings) -> (Roller, Rollouts) {
+        let mut roller = Roller::new(settings, &bandit.task()).unwrap();
+        let batch = bandit.prompts.batch(&[1, 3, 8]).unwrap();
+        let rollouts = roller.sample(&bandit.network, &batch, 0).unwrap();
+        (roller, rollouts)
+    }
+
+    #[test]
+    fn responses_of_a_prompt_stand_in_a_row_and_are_verified_as_answers_to_it() {
+        let bandit = trial::bandit().unwrap();
+        let (_, rollouts) = rolled(&bandit, &RolloutSettings::default());
+        let prompts = Vec::<i64>::try_from(&rollouts.tokens.select(1, 0)).unwrap();
+        let expected = [1, 3, 8].map(|id| [prompt(id); 8]);
+        assert_eq!(prompts, expected.concat());
+        let responses = rollouts.responses().unwrap();
+        for ((response, prompt), outcome) in responses.iter().zip(prompts).zip(&rollouts.outcomes) {
+            let ended = response.last() == Some(&END);
+            assert_eq!(outcome.correct, ended && response[0] == prompt, "{response:?}");
+        }
+        assert!(rollouts.outcomes.iter().any(|outcome| outcome.correct));
+        assert!(responses.iter().any(|response| response.last() != Some(&END)));
+    }
+
+    #[test]
+    fn log_probabilities_are_those_of_each_token_after_all_before_it() {
+        let bandit = trial::bandit().unwrap();
+        let (_, rollouts) = rolled(&bandit, &RolloutSettings::default());
+        let found = rollouts.log_probabilities(&bandit.network).unwrap();
+        let gpt = Gpt::of(&bandit.network).unwrap();
+        let all = gpt.forward(&bandit.network, &rollouts.tokens).unwrap();
+        let all = all.log_softmax(-1, Kind::Float);
+        for (row, response) in rollouts.responses().unwrap().iter().enumerate() {
+            for (place, token) in response.iter().enumerate() {
+                // The prompt is one token: what predicts the first of the response stands at 0.
+                let expected = all.double_value(&[row as i64, place as i64, *token]);
+                let found = found.double_value(&[row as i64, place as i64]);
+                assert!((found - expected).abs() < 1e-5, "{found} instead of {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_mask_covers_a_response_and_its_end_and_rows_keep_what_is_theirs_when_selected() {
+        let prompts = Tensor::from_slice(&[2_i64, 3]).view([2, 1]);
+        let rollouts = Rollouts::new(&prompts, &[vec![4, 1], vec![2, 2, 1]]).unwrap();
+        assert_eq!(values(&rollouts.mask).unwrap(), [1.0, 1.0, 0.0, 1.0, 1.0, 1.0]);
+        let tokens = Vec::<i64>::try_from(&rollouts.tokens.view([-1])).unwrap();
+        assert_eq!(tokens, [2, 4, 1, 0, 3, 2, 2, 1]);
+        let second = rollouts.select(&[1]).unwrap();
+        assert_eq!(second.responses().unwrap(), [[2, 2, 1]]);
+    }
+
+    #[test]
+    fn a_right_response_is_worth_one_and_form_what_it_is_set_to() {
+        let bandit = trial::bandit().unwrap();
+        let settings = RolloutSettings { form_reward: 0.25, ..RolloutSettings::default() };
+        let (roller, rollouts) = rolled(&bandit, &settings);
+        let worth = |outcome: &Outcome| match (outcome.correct, outcome.well_formed) {
+            (true, _) => 1.25,
+            (false, true) => 0.25,
+            (false, false) => 0.0,
+        };
+        let expected: Vec<f64> = rollouts.outcomes.iter().map(worth).collect();
+        let now = trial::step_info(0, 1);
+        assert_eq!(roller.rewards(&rollouts, &now), expected);
+        // Dealt out at random they are the same rewards at other places.
+        let shuffled = RolloutSettings { reward: Rewarded::Shuffled, ..settings };
+        let dealt = Roller::new(&shuffled, &bandit.task()).unwrap().rewards(&rollouts, &now);
+        assert_ne!(dealt, expected);
+        let sorted = |mut rewards: Vec<f64>| {
+            rewards.sort_by(f64::total_cmp);
+            rewards
+        };
+        assert_eq!(sorted(dealt), sorted(expected));
+    }
+}

@@ -1,13 +1,19 @@
-//! A task of a few milliseconds for tests: 128 noisy examples in four classes.
+//! Tasks of a few milliseconds for tests: 128 noisy examples in four classes, and a [`bandit`] for
+//! what learns from reward.
+
+use std::sync::Arc;
 
 use ledger::seed::Seed;
 use ledger::settings::Values;
 use ledger::streams::{self, Streams};
 use serde_json::Value;
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 use crate::LabError;
-use crate::seat::{Batch, StepInfo};
+use crate::models::gpt::{Gpt, Shape, gpt};
+use crate::network::Network;
+use crate::seat::{Batch, Outcome, StepInfo, TaskInfo};
+use crate::side_info::{SideInfo, Tokens, Verifier};
 use crate::split::Split;
 
 /// Settings from pairs.
@@ -58,4 +64,124 @@ pub fn batch(shape: &[i64]) -> Result<Batch, LabError> {
 #[must_use]
 pub fn step_info(step: u64, total_steps: u64) -> StepInfo {
     StepInfo { step, total_steps, epoch: 0, total_epochs: 1, lr_factor: 0.1, pass: 0 }
+}
+
+/// Moves every parameter against the gradient of `loss`, by `rate` times it.
+///
+/// # Errors
+/// When libtorch refuses an operation.
+pub fn descend(network: &Network, loss: &Tensor, rate: f64) -> Result<(), LabError> {
+    let leaves: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
+    let gradients = Tensor::f_run_backward(&[loss], &leaves, false, false)?;
+    tch::no_grad(|| -> Result<(), LabError> {
+        for (leaf, gradient) in leaves.into_iter().zip(&gradients) {
+            let _ = leaf.shallow_clone().f_sub_(&gradient.f_mul_scalar(rate)?)?;
+        }
+        Ok(())
+    })
+}
+
+/// Prompts of the [`bandit`].
+pub const PROMPTS: u32 = 12;
+/// Ends a response to one of them.
+pub const END: i64 = 1;
+/// Each prompt is one of three tokens, this one and the two behind it.
+const FIRST: i64 = 2;
+/// Longest response, the end included.
+const LONGEST: usize = 4;
+
+/// The prompt of example `id`; what its answer has to begin with.
+#[must_use]
+pub fn prompt(id: u32) -> i64 {
+    FIRST + i64::from(id % 3)
+}
+
+/// Accepts what begins with the prompt, at any length.
+#[derive(Debug)]
+struct Echo;
+
+impl Verifier for Echo {
+    fn check(&self, id: u32, response: &[i64]) -> Outcome {
+        let correct = response.first() == Some(&prompt(id));
+        Outcome { correct, well_formed: !response.is_empty() }
+    }
+
+    fn prompt_length(&self) -> Option<usize> {
+        Some(1)
+    }
+
+    fn longest_response(&self) -> usize {
+        LONGEST
+    }
+}
+
+/// A task to learn from reward: to say a prompt of one token again, and a policy of one small block
+/// that has learned nothing yet.
+#[derive(Debug)]
+pub struct Bandit {
+    /// The policy as every run starts from it.
+    pub network: Network,
+    /// The prompts; there are no labels to learn from.
+    pub prompts: Split,
+    /// The verifier and what else methods need.
+    pub side: SideInfo,
+    /// Streams of the run.
+    pub streams: Streams,
+}
+
+/// The task, anew.
+///
+/// # Errors
+/// When libtorch cannot allocate.
+pub fn bandit() -> Result<Bandit, LabError> {
+    let vocabulary = FIRST + 3;
+    let context = 1 + LONGEST;
+    let shape = Shape { vocabulary: 5, context, width: 16, depth: 1, heads: 2, hidden: 32 };
+    let tokens: Vec<i64> = (0..PROMPTS).map(prompt).collect();
+    let groups: Vec<u32> = (0..PROMPTS).map(|id| id % 3).collect();
+    let stored = Tensor::f_from_slice(&tokens)?.f_view([-1, 1])?;
+    let prompts = Split { labels: stored.copy(), stored, groups: groups.clone() };
+    let side = SideInfo {
+        group_names: ["2", "3", "4"].map(str::to_owned).to_vec(),
+        groups,
+        tokens: Some(Tokens {
+            vocabulary,
+            context: context as i64,
+            end: Some(END),
+            mask: None,
+            first_ordinary: FIRST,
+        }),
+        verifier: Some(Arc::new(Echo)),
+        ..SideInfo::default()
+    };
+    let streams = streams();
+    Ok(Bandit { network: gpt(shape, &streams, Device::Cpu)?, prompts, side, streams })
+}
+
+impl Bandit {
+    /// What a method may know of the task.
+    #[must_use]
+    pub fn task(&self) -> TaskInfo<'_> {
+        TaskInfo {
+            method: "the method",
+            workload: "bandit",
+            network: &self.network,
+            examples: PROMPTS,
+            side: &self.side,
+            teacher: None,
+            budget_samples: 0,
+            streams: &self.streams,
+        }
+    }
+}
+
+/// Probability that `network` begins its answer rightly, on average over the three prompts.
+///
+/// # Errors
+/// When it is no policy of the [`bandit`].
+pub fn rightly(network: &Network) -> Result<f64, LabError> {
+    let prompts = Tensor::f_from_slice(&[prompt(0), prompt(1), prompt(2)])?.f_view([3, 1])?;
+    let shares = Gpt::of(network)?.forward(network, &prompts)?.f_softmax(-1, Kind::Double)?;
+    let right = shares.f_view([3, -1])?.f_gather(1, &prompts, false)?;
+    Ok(right.f_mean(None)?.f_double_value(&[])?)
 }

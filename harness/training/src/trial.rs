@@ -1,6 +1,6 @@
 //! Tasks of a few seconds, on which tests run whole methods through the training loop, always on
 //! the CPU: a [`Trial`] of noisy images with its own small CNN, [`train`] on a network of the
-//! test's choice, or the [`Fixture`] of a workload.
+//! test's choice, or the [`Fixture`] of a workload; and [`bandit`], for what learns from reward.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ use lab::objectives::DefaultLoss;
 use lab::seat::{Facts, OrderSource, TaskInfo};
 use lab::side_info::{Generation, SideInfo};
 use lab::split::Split;
-use lab::trial::{EXAMPLES, SEED, split};
+use lab::trial::{Bandit, EXAMPLES, PROMPTS, SEED, split};
 
 const CLASSES: u32 = 3;
 const SIDE: u32 = 8;
@@ -388,4 +388,23 @@ pub fn generate(
     let samples = u64::from(EXAMPLES) * u64::from(epochs);
     let Trace { network, facts, .. } = bench.run(method, settings, network, None, samples)?;
     Ok((network, facts))
+}
+
+/// Trains `method` on the prompts of [`lab::trial::bandit`], `epochs` times each.
+///
+/// # Errors
+/// When the method does not fit or libtorch refuses an operation.
+pub fn bandit(method: &Method, settings: &Values, epochs: u32) -> Result<Trace, LabError> {
+    let prompts = || Ok::<_, LabError>(lab::trial::bandit()?.prompts);
+    let Bandit { network, side, .. } = lab::trial::bandit()?;
+    let splits =
+        Splits { train: prompts()?, probe: None, validation: prompts()?, test: prompts()? };
+    let bench = Bench {
+        workload: "bandit",
+        splits: &splits,
+        side: &side,
+        identity: numbered(PROMPTS),
+        seed: SEED,
+    };
+    bench.run(method, settings, network, None, u64::from(PROMPTS) * u64::from(epochs))
 }

@@ -7,10 +7,14 @@
 //! `ρ = π_θ/π_old` and `u = log π_ref − log π_θ`; π_old sampled the responses, π_ref is the start.
 //! A group that is all right or all wrong has no gradient. Presets by settings:
 //! - `trl` (its default, DAPO's aggregate): `std_eps: 1e-4`;
-//! - `verl`, as DUMP uses it (the defaults here): `beta: 0.001`, `responses: 16`;
+//! - `verl`, as DUMP uses it: `beta: 0.001`, `responses: 16` (its ε and aggregate are the defaults here,
+//!   its divergence and group size are not);
 //! - paper: `aggregate: sequence-mean`, `beta: 0.04`, `responses: 64`;
 //! - Dr. GRPO: `norm: mean`, `aggregate: constant`: neither a response's length nor a prompt's
-//!   difficulty scales its gradient.
+//!   difficulty scales its gradient (in trl `scale_rewards: none` beside `loss_type: dr_grpo`).
+//!
+//! On samples of the policy e^u − u − 1 as a loss descends KL(π_ref || π_θ); `divergence: k2`, which is
+//! u²/2, descends KL(π_θ || π_ref).
 //!
 //! ## Claim
 //! DeepSeekMath 7B after instruction tuning: GSM8K 82.9 → 88.2 %, MATH 46.8 → 51.7 % (abstract and
@@ -61,7 +65,7 @@ settings! {
         /// Largest norm of the gradient.
         clip_norm: f64 = 1.0, range Range::above(0.0), from "trl max_grad_norm; verl grad_clip";
         /// Learning-rate factor over the run.
-        schedule: Schedule = Schedule::Constant, from "trl and verl";
+        schedule: Schedule = Schedule::Constant, from "verl; trl: linear, the default of transformers";
         use policy: PolicySettings;
         use adamw: AdamwSettings;
     }

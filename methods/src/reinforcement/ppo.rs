@@ -21,7 +21,8 @@
 //! - The critic has its own weights and AdamW, as in verl; so there is no weight on its loss (trl: 0.1).
 //! - G responses per prompt, so that a step samples as much as GRPO's; trl and verl sample one.
 //! - Temperature 1 (trl: 0.7). No entropy bonus (verl: 0.001), no whitening of rewards.
-//! - The last token is the end, or the one that the longest response was cut off at.
+//! - The last token, which the score is put on as in verl (trl: the one after it, with values and masks one
+//!   longer), is the end, or the one that the longest response was cut off at.
 //! - Assumed: rates of 1e-3 for both (trl: 3e-6; verl: 1e-6 and 1e-5), 16 prompts of 8 responses.
 
 use lab::LabError;
@@ -113,13 +114,11 @@ impl Prepared {
     fn select(&self, places: &[usize]) -> Result<Self, TchError> {
         let rows: Vec<i64> = places.iter().map(|place| *place as i64).collect();
         let rows = Tensor::f_from_slice(&rows)?.f_to_device(self.old.device())?;
-        Ok(Self {
-            rollouts: self.rollouts.select(places)?,
-            old: self.old.f_index_select(0, &rows)?,
-            values: self.values.f_index_select(0, &rows)?,
-            advantages: self.advantages.f_index_select(0, &rows)?,
-            returns: self.returns.f_index_select(0, &rows)?,
-        })
+        let Self { rollouts, old, values, advantages, returns } = self;
+        let pick = |table: &Tensor| table.f_index_select(0, &rows);
+        let [advantages, returns] = [pick(advantages)?, pick(returns)?];
+        let rollouts = rollouts.select(places)?;
+        Ok(Self { rollouts, old: pick(old)?, values: pick(values)?, advantages, returns })
     }
 }
 
@@ -139,21 +138,36 @@ impl Proximal {
         let streams = task.streams.clone();
         Ok(Self { settings, roller, streams, critic: None, reference: None, prepared: None })
     }
+}
 
-    /// Rows of this pass; `None` for all.
-    fn places(&self, rows: usize, now: &StepInfo) -> Option<Vec<usize>> {
-        let parts = self.settings.minibatches;
-        if parts == 1 {
-            return None;
-        }
-        let step = u32::try_from(now.step).unwrap_or(u32::MAX);
-        let mut all: Vec<u32> = (0..).take(rows).collect();
-        let mut random = self.streams.keyed("minibatches", now.pass / parts, step);
-        ledger::order::shuffle(&mut random, &mut all);
-        let chunk = rows.div_ceil(parts as usize);
-        let part = all.chunks(chunk).nth((now.pass % parts) as usize).unwrap_or(&all);
-        Some(part.iter().map(|place| *place as usize).collect())
+/// The rows, of `rows`, that a pass updates on: each pass over the batch deals them into `parts` anew.
+fn part(rows: usize, parts: u32, streams: &Streams, now: &StepInfo) -> Vec<usize> {
+    let step = u32::try_from(now.step).unwrap_or(u32::MAX);
+    let mut all: Vec<u32> = (0..).take(rows).collect();
+    ledger::order::shuffle(&mut streams.keyed("minibatches", now.pass / parts, step), &mut all);
+    let chunk = rows.div_ceil(parts as usize);
+    let part = all.chunks(chunk).nth((now.pass % parts) as usize).unwrap_or(&all);
+    part.iter().map(|place| *place as usize).collect()
+}
+
+/// Rewards of all tokens, row by row: `−kl` times k1 where there is a reference, N × R as `old`, and
+/// at the last token of a response what the verifier gives it.
+fn token_rewards(
+    old: &Tensor,
+    reference: Option<Tensor>,
+    kl: f64,
+    scores: &[f64],
+    lengths: &[usize],
+) -> Result<Vec<f32>, TchError> {
+    let mut rewards = match reference {
+        Some(reference) => values(&k1(old, &reference)?.f_mul_scalar(-kl)?)?,
+        None => vec![0.0; old.numel()],
+    };
+    let width = rewards.len() / lengths.len().max(1);
+    for (row, (score, length)) in scores.iter().zip(lengths).enumerate() {
+        rewards[row * width + length - 1] += *score as f32;
     }
+    Ok(rewards)
 }
 
 /// Advantages (whitened over tokens of responses) and returns, N × R each, from rows of rewards
@@ -204,21 +218,13 @@ impl Objective for Proximal {
         let rollouts = self.roller.sample(network, batch, step)?;
         let old = rollouts.log_probabilities(network)?;
         let expected = critic.values(&rollouts)?;
-        let mut rewards = match &self.reference {
-            Some(reference) => {
-                let divergence = k1(&old, &rollouts.log_probabilities(reference)?)?;
-                values(&divergence.f_mul_scalar(-self.settings.kl)?)?
-            }
-            None => vec![0.0; old.numel()],
-        };
-        let width = rewards.len() / rollouts.lengths.len().max(1);
-        let verified = self.roller.rewards(&rollouts, now);
-        for (row, (reward, length)) in verified.iter().zip(&rollouts.lengths).enumerate() {
-            rewards[row * width + length - 1] += *reward as f32;
-        }
+        let reference = self.reference.as_ref().map(|start| rollouts.log_probabilities(start));
+        let (scores, lengths) = (self.roller.rewards(&rollouts, now), &rollouts.lengths);
+        let kl = self.settings.kl;
+        let rewards = token_rewards(&old, reference.transpose()?, kl, &scores, lengths)?;
         let Settings { gamma, lambda, .. } = self.settings;
         let own = values(&expected)?;
-        let both = estimates(&rewards, &own, &rollouts.lengths, [gamma, lambda]);
+        let both = estimates(&rewards, &own, lengths, [gamma, lambda]);
         let table = |numbers: &Vec<f32>| {
             Tensor::f_from_slice(numbers)?.f_view(old.size().as_slice())?.f_to_device(old.device())
         };
@@ -234,10 +240,9 @@ impl Objective for Proximal {
     fn losses(&mut self, network: &Network, _: &Batch, now: &StepInfo) -> Result<Tensor, LabError> {
         let absent = || LabError::Method("no roll-outs were made for this step".to_owned());
         let prepared = self.prepared.as_ref().ok_or_else(absent)?;
-        let part = match self.places(prepared.rollouts.lengths.len(), now) {
-            Some(places) => Some(prepared.select(&places)?),
-            None => None,
-        };
+        let (rows, parts) = (prepared.rollouts.lengths.len(), self.settings.minibatches);
+        let part = (parts > 1).then(|| prepared.select(&part(rows, parts, &self.streams, now)));
+        let part = part.transpose()?;
         let Prepared { rollouts, old, values, advantages, returns } =
             part.as_ref().unwrap_or(prepared);
         let critic = self.critic.as_mut().ok_or_else(absent)?;
@@ -257,6 +262,26 @@ impl Objective for Proximal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lab::trial;
+
+    #[test]
+    fn divergence_costs_every_token_and_the_last_one_earns_the_score() {
+        let old = Tensor::from_slice(&[-1.0_f32, -2.0, -3.0, -1.0]).view([2, 2]);
+        let reference = Tensor::from_slice(&[-1.5_f32, -1.0, -3.0, -2.0]).view([2, 2]);
+        let both = token_rewards(&old, Some(reference), 0.5, &[1.0, 2.0], &[2, 1]).unwrap();
+        assert_eq!(both, [-0.25, 1.5, 2.0, -0.5]);
+    }
+
+    #[test]
+    fn the_parts_of_a_pass_are_all_rows_once_and_the_next_pass_deals_anew() {
+        let now = trial::step_info(0, 1);
+        let dealt = |pass| part(10, 4, &trial::streams(), &StepInfo { pass, ..now });
+        let [mut rows, others] =
+            [0..4, 4..8].map(|passes| passes.flat_map(dealt).collect::<Vec<_>>());
+        assert_ne!(rows, others);
+        rows.sort_unstable();
+        assert_eq!(rows, Vec::from_iter(0..10));
+    }
 
     #[test]
     fn estimates_follow_each_response_to_its_own_end() {

@@ -8,6 +8,13 @@
 //! Gaussian is chosen in proportion to its mean `alp`, a point drawn from it, its `alp` dropped and the
 //! rest clipped to the box.
 //!
+//! `memory` bounds the tasks that the nearest is looked for among to the most recent ones; the oldest is
+//! forgotten. By default all count, of any age, and that costs much: the neighbours of a task learned long
+//! ago date from before, so that old progress is measured again and again. In runs of the official code on
+//! its own toy 70 to 73 % of all progress lay on cells that were full or locked, while 15 to 24 % of the
+//! episodes taught anything. There a memory of 1,000, 500 and 250 tasks mastered 45 and 50, 64 and 68, 77
+//! and 73 % of the cells, where all tasks gave 36 and 40 (two seeds each).
+//!
 //! `signal: shuffled` is a control: the progress of each window is permuted among its tasks before the
 //! fit, so that everything is as before except that progress says nothing about place.
 //!
@@ -18,7 +25,8 @@
 //!
 //! ## Sources
 //! Portelas, Colas, Hofmann, Oudeyer, arXiv:1910.07224 (CoRL 2019); flowersteam/teachDeepRL@747cda2
-//! `teachers/algos/alp_gmm.py`, `toy_env/toy_env.py`.
+//! `teachers/algos/alp_gmm.py` (`memory` is its `alp_max_size`), `teachers/utils/dataset.py`,
+//! `toy_env/toy_env.py`.
 //!
 //! ## Differences
 //! - The student gets the point of the workload's lattice that is nearest to the proposal; the teacher
@@ -32,11 +40,12 @@
 use lab::method::Method;
 use lab::offers;
 use lab::seat::{Facts, TaskInfo};
-use lab::teaching::history::History;
+use lab::teaching::history::{BEFORE, History};
 use lab::teaching::mixtures::{MixtureSettings, TaskMixture};
 use lab::teaching::{Lattice, Teacher, TeachingSettings, recipe};
 use ledger::catalogue::{Paper, PaperClaim};
 use ledger::order::{OrderLaw, shuffle};
+use ledger::settings::{SettingError, Values};
 use ledger::{choice, settings};
 use rand_pcg::Pcg64;
 
@@ -55,6 +64,8 @@ settings! {
     pub struct Settings {
         /// Whether tasks keep their own progress, or, as a control, get that of others.
         signal: Signal = Signal::Progress, from "the method; shuffled is this bench's control";
+        /// Most recent tasks among which the nearest earlier one is looked for, 6 or more; 0 for all.
+        memory: u32 = 0, from "alp_gmm.py: alp_max_size is None";
         use mixture: MixtureSettings;
         use teaching: TeachingSettings;
     }
@@ -78,15 +89,27 @@ pub static METHOD: Method = Method {
     baseline: Some("random-tasks"),
     needs: &[offers::TASKS],
     settings: Settings::table,
-    resolve: Settings::resolve,
+    resolve,
     build: |values, task| {
-        let Settings { signal, mixture, teaching } = Settings::read(values)?;
+        let Settings { signal, memory, mixture, teaching } = Settings::read(values)?;
         let lattice = Lattice::of(task)?;
         let round = mixture.fit_rate;
-        let teacher = AlpGmm::new(signal, mixture, lattice, task);
+        let history = History::of_last(memory as usize);
+        let teacher = AlpGmm::new(signal, history, mixture, lattice, task);
         recipe(&teaching, task, lattice, round, OrderLaw::Adaptive, teacher)
     },
 };
+
+fn resolve(values: &Values) -> Result<Values, SettingError> {
+    let resolved = Settings::resolve(values)?;
+    let Settings { memory, .. } = Settings::read(&resolved)?;
+    if (1..BEFORE).contains(&(memory as usize)) {
+        return Err(SettingError::Joint(format!(
+            "memory is {memory}, but progress is measured among {BEFORE} tasks or more; 0 keeps all"
+        )));
+    }
+    Ok(resolved)
+}
 
 #[derive(Debug)]
 struct AlpGmm {
@@ -102,6 +125,7 @@ struct AlpGmm {
 impl AlpGmm {
     fn new(
         signal: Signal,
+        history: History,
         mixture: MixtureSettings,
         lattice: Lattice,
         task: &TaskInfo<'_>,
@@ -109,7 +133,7 @@ impl AlpGmm {
         Self {
             signal,
             window: mixture.fit_rate as usize,
-            history: History::default(),
+            history,
             rows: Vec::new(),
             mixture: TaskMixture::new(mixture, lattice, task),
             control: task.streams.generator("control"),
@@ -201,6 +225,18 @@ mod tests {
         let own = near(&taught("task-grid", 5_000, []));
         let shuffled = near(&taught("task-grid", 5_000, [("signal", json!("shuffled"))]));
         assert!(own > 0.5 && shuffled < 0.4, "{own} {shuffled}");
+    }
+
+    #[test]
+    fn a_memory_as_long_as_the_run_changes_nothing_and_a_short_one_all_that_follows_a_fit() {
+        let ids = |memory: u32| taught("task-grid", 1_500, [("memory", memory.into())]).order.ids;
+        let all = ids(0);
+        assert!(all == ids(1_500));
+        let short = ids(100);
+        assert!(all[..250] == short[..250]);
+        assert!(all[250..] != short[250..]);
+        let error = (METHOD.resolve)(&with([("memory", 5.into())])).unwrap_err().to_string();
+        assert!(error.starts_with("memory is 5"), "{error}");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 /// Tasks, each with its reward, in the order they were tried.
 #[derive(Debug, Clone, Default)]
 pub struct History {
+    /// Tasks that are kept, the most recent; 0 for all.
+    memory: usize,
     /// Of each coordinate, that of all tasks.
     places: Vec<Vec<f64>>,
     rewards: Vec<f64>,
@@ -11,11 +13,18 @@ pub struct History {
 }
 
 /// Tasks before the first progress is measured.
-const BEFORE: usize = 6;
+pub const BEFORE: usize = 6;
 
 impl History {
-    /// |r − r′| with r′ the reward of the nearest earlier task, the latest of several; 0 for the
-    /// first six tasks. Then notes the task itself.
+    /// That of the last `memory` tasks, of all for 0; with fewer than [`BEFORE`] no progress is ever
+    /// measured.
+    #[must_use]
+    pub fn of_last(memory: usize) -> Self {
+        Self { memory, ..Self::default() }
+    }
+
+    /// |r − r′| with r′ the reward of the nearest earlier task in memory, the latest of several; 0
+    /// for the first six tasks. Then notes the task itself, in place of the oldest where memory is full.
     pub fn progress(&mut self, task: &[f64], reward: f64) -> f64 {
         let progress = match self.nearest(task) {
             Some(earlier) if self.rewards.len() >= BEFORE => (reward - earlier).abs(),
@@ -26,6 +35,12 @@ impl History {
             places.push(*place);
         }
         self.rewards.push(reward);
+        if self.memory > 0 && self.rewards.len() > self.memory {
+            self.rewards.remove(0);
+            for places in &mut self.places {
+                places.remove(0);
+            }
+        }
         progress
     }
 
@@ -61,5 +76,41 @@ mod tests {
         assert!((history.progress(&[0.5, 0.0], 0.1) - 0.4).abs() < 1e-12);
         // Of two at the same place the later one counts.
         assert!((history.progress(&[0.5, 0.0], 0.25) - 0.15).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_bounded_history_forgets_the_oldest_task_and_an_unbounded_one_none() {
+        // Seven places in a row with rewards 0, 0.1 … 0.6, then the first of them again with 1.
+        let again = |memory: usize| {
+            let mut history = History::of_last(memory);
+            for step in 0..7 {
+                history.progress(&[f64::from(step)], f64::from(step) / 10.0);
+            }
+            history.progress(&[0.0], 1.0)
+        };
+        for (memory, nearest) in [(0, 0.0), (7, 0.0), (6, 0.1)] {
+            let progress = again(memory);
+            assert!((progress - (1.0 - nearest)).abs() < 1e-12, "{memory}: {progress}");
+        }
+        // With room for five there never are six to look among.
+        assert_eq!(again(5), 0.0);
+    }
+
+    #[test]
+    fn what_follows_from_a_bounded_history_is_what_a_history_of_its_last_tasks_gives() {
+        let task = |step: u32| {
+            let step = f64::from(step);
+            ([(step * 0.37) % 1.0, (step * 0.61) % 1.0], (step * 0.23) % 1.0)
+        };
+        let mut bounded = History::of_last(10);
+        for step in 0..40 {
+            let (place, reward) = task(step);
+            let found = bounded.progress(&place, reward);
+            let mut last = History::default();
+            for earlier in step.saturating_sub(10)..step {
+                last.progress(&task(earlier).0, task(earlier).1);
+            }
+            assert_eq!(found, last.progress(&place, reward), "{step}");
+        }
     }
 }
