@@ -176,7 +176,7 @@ mod tests {
             assert_eq!((rendering.different(), found), (expected, expected));
         }
         assert_eq!(Resolve::lego(3, 8).different() * 3, 48_384);
-        assert_eq!(Resolve { names: 26, ..TWO_CHAINS }.different(), u64::MAX);
+        assert_eq!(Resolve { chain: 5, names: 26, ..TWO_CHAINS }.different(), u64::MAX);
         assert_eq!(Resolve::lego(3, 2).different(), 0);
     }
 
