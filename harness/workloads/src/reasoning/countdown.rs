@@ -56,12 +56,12 @@ pub static WORKLOAD: Workload = Workload {
     network: |values, _, streams, device| set(&Settings::read(values)?).network(streams, device),
     start: Some(|network, _, values, streams, artefacts| {
         let settings = Settings::read(values)?;
-        set(&settings).start(network, settings.start_accuracy, values, streams, artefacts)
+        set(&settings).start(network, settings.start_accuracy..=1.0, values, streams, artefacts)
     }),
     ..puzzles::WORKLOAD
 };
 
 fn set(_: &Settings) -> PuzzleSet {
     let kind = Arc::new(Countdown { numbers: 4, largest: 25 });
-    PuzzleSet { kind, difficulties: DIFFICULTIES, sizes: SIZES, rate: 3e-3 }
+    PuzzleSet { kind, difficulties: DIFFICULTIES.to_vec(), sizes: SIZES, rate: 3e-3 }
 }
