@@ -25,7 +25,7 @@ use ledger::catalogue::{DataName, MetricInfo};
 use ledger::settings::{Range, SettingError, Values};
 use ledger::{choice, settings};
 
-use crate::shared::puzzles::{self, PuzzleSet, accuracy};
+use crate::shared::puzzles::{self, PuzzleSet, WRONG_EXCESS, accuracy};
 use training::workload::Workload;
 
 choice! {
@@ -71,6 +71,7 @@ const METRICS: &[MetricInfo] = &[
     accuracy("accuracy/11"),
     accuracy("accuracy/12"),
     MetricInfo::error("wrong_length"),
+    WRONG_EXCESS,
 ];
 
 /// The workload.

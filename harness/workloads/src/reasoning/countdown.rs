@@ -18,7 +18,7 @@ use ledger::catalogue::{DataName, MetricInfo};
 use ledger::settings;
 use ledger::settings::Range;
 
-use crate::shared::puzzles::{self, PuzzleSet, accuracy};
+use crate::shared::puzzles::{self, PuzzleSet, WRONG_EXCESS, accuracy};
 use training::workload::Workload;
 
 settings! {
@@ -39,6 +39,7 @@ const METRICS: &[MetricInfo] = &[
     accuracy("accuracy/3"),
     accuracy("accuracy/4"),
     MetricInfo::error("wrong_length"),
+    WRONG_EXCESS,
 ];
 
 /// The workload.

@@ -20,7 +20,7 @@ use ledger::catalogue::{DataName, MetricInfo};
 use ledger::settings;
 use ledger::settings::Range;
 
-use crate::shared::puzzles::{self, PuzzleSet, accuracy};
+use crate::shared::puzzles::{self, PuzzleSet, WRONG_EXCESS, accuracy};
 use training::workload::Workload;
 
 settings! {
@@ -42,6 +42,7 @@ const METRICS: &[MetricInfo] = &[
     accuracy("accuracy/5"),
     accuracy("accuracy/6"),
     MetricInfo::error("wrong_length"),
+    WRONG_EXCESS,
 ];
 
 /// The workload.

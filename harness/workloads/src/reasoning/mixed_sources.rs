@@ -21,7 +21,7 @@ use ledger::catalogue::{DataName, MetricInfo};
 use ledger::settings;
 use ledger::settings::Range;
 
-use crate::shared::puzzles::{self, PuzzleSet, accuracy};
+use crate::shared::puzzles::{self, PuzzleSet, WRONG_EXCESS, accuracy};
 use training::workload::Workload;
 
 settings! {
@@ -53,6 +53,7 @@ const METRICS: &[MetricInfo] = &[
     accuracy("accuracy/random-8"),
     accuracy("accuracy/random-10"),
     MetricInfo::error("wrong_length"),
+    WRONG_EXCESS,
 ];
 
 /// The workload.

@@ -338,6 +338,8 @@ struct Answer {
     correct: bool,
     /// Tokens, the end included.
     length: usize,
+    /// Tokens of the demonstration, the end included.
+    demonstrated: usize,
 }
 
 impl Checker {
@@ -353,7 +355,12 @@ impl Checker {
         Ok(each
             .map(|((id, puzzle), response)| {
                 let outcome = verified(self, id, response, END);
-                Answer { group: puzzle.group, correct: outcome.correct, length: response.len() }
+                Answer {
+                    group: puzzle.group,
+                    correct: outcome.correct,
+                    length: response.len(),
+                    demonstrated: puzzle.demonstration.len() + 1,
+                }
             })
             .collect())
     }
@@ -383,8 +390,13 @@ pub const fn accuracy(name: &'static str) -> MetricInfo {
     MetricInfo { name, higher_is_better: true, best: Some(1.0), chance: None }
 }
 
+/// How much longer wrong answers are than their demonstrations, within each difficulty.
+pub const WRONG_EXCESS: MetricInfo =
+    MetricInfo { name: "wrong_excess", higher_is_better: false, best: None, chance: None };
+
 /// Judges a policy by its most likely answers: accuracy averaged over difficulties, accuracy of
-/// each difficulty, and the mean length of wrong answers, where there is one.
+/// each difficulty, and, where there are wrong answers, their mean length and their excess. The mean
+/// length also tells which prompts are wrong, for those with long answers have long wrong ones.
 #[derive(Debug)]
 struct Solver {
     validation: Checker,
@@ -406,6 +418,7 @@ impl Judge for Solver {
         let lengths: Vec<f64> = lengths.collect();
         if !lengths.is_empty() {
             metrics.insert("wrong_length".to_owned(), mean(&lengths));
+            metrics.insert("wrong_excess".to_owned(), excess(&answers, accuracies.len()));
         }
         Ok(metrics)
     }
@@ -420,6 +433,18 @@ fn by_group(answers: &[Answer], groups: usize) -> Vec<f64> {
         *all += 1.0;
     }
     counts.into_iter().map(|(right, all)| right / f64::max(all, 1.0)).collect()
+}
+
+/// Tokens that wrong answers have beyond their demonstrations: the mean of each of `groups` groups,
+/// then over those that have wrong answers.
+fn excess(answers: &[Answer], groups: usize) -> f64 {
+    let mut excesses = vec![Vec::new(); groups];
+    for Answer { group, length, demonstrated, .. } in answers.iter().filter(|a| !a.correct) {
+        excesses[*group as usize].push(*length as f64 - *demonstrated as f64);
+    }
+    let means: Vec<f64> =
+        excesses.iter().filter(|group| !group.is_empty()).map(|group| mean(group)).collect();
+    mean(&means)
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -478,6 +503,22 @@ mod tests {
         assert_eq!(steps, same);
         assert!((0.05..=0.11).contains(&within), "{within}");
         assert_ne!(digest, other);
+    }
+
+    #[test]
+    fn the_excess_of_wrong_answers_does_not_depend_on_which_difficulty_they_are_in() {
+        let answer = |group: u32, correct, length| Answer {
+            group,
+            correct,
+            length,
+            demonstrated: 5 + 4 * group as usize,
+        };
+        // Two tokens more than four and an end, one more than eight and an end; a right one is not asked.
+        let both = [answer(0, false, 7), answer(1, false, 10), answer(1, true, 15)];
+        assert_eq!(excess(&both, 2), 1.5);
+        let many = [answer(0, false, 7), answer(1, false, 10), answer(1, false, 10)];
+        assert_eq!(excess(&many, 2), 1.5);
+        assert_eq!(excess(&[answer(1, false, 6)], 2), -3.0);
     }
 
     #[test]
