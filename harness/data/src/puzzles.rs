@@ -10,6 +10,7 @@
 pub mod chain_sum;
 pub mod countdown;
 pub mod knights;
+pub mod mixed;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -70,6 +71,11 @@ pub trait Kind: Debug + Send + Sync {
 
     /// Longest answer that is worth waiting for, [`END`] included.
     fn longest_response(&self) -> usize;
+
+    /// What a difficulty is called.
+    fn label(&self, difficulty: u32) -> String {
+        difficulty.to_string()
+    }
 
     /// A random puzzle: prompt and demonstration.
     fn draw(&self, difficulty: u32, random: &mut Pcg64) -> (Vec<u8>, Vec<u8>);
@@ -185,8 +191,12 @@ mod tests {
         Sizes { demonstrations: 30, rehearsal: 5, train: 20, validation: 10, test: 15 };
 
     fn kinds() -> Vec<(Box<dyn Kind>, Vec<u32>)> {
+        let sums = chain_sum::ChainSum { modulus: 5, longest: 10, strict: false };
+        let strict = chain_sum::ChainSum { strict: true, ..sums };
         vec![
-            (Box::new(chain_sum::ChainSum { modulus: 5, longest: 10 }), vec![4, 5, 6, 7, 8, 10]),
+            (Box::new(sums), vec![4, 5, 6, 7, 8, 10]),
+            (Box::new(strict), vec![4, 5, 6, 7, 8, 10]),
+            (Box::new(mixed::Mixed { sums: strict }), vec![4, 10, 104, 110, 204, 210]),
             (Box::new(countdown::Countdown { numbers: 4, largest: 25 }), vec![2, 3, 4]),
             (Box::new(knights::Knights { people: 6 }), vec![3, 4, 5, 6]),
         ]
@@ -259,7 +269,7 @@ mod tests {
 
     #[test]
     fn asking_for_more_puzzles_than_there_are_is_an_error() {
-        let kind = chain_sum::ChainSum { modulus: 5, longest: 4 };
+        let kind = chain_sum::ChainSum { modulus: 5, longest: 4, strict: false };
         let sizes = Sizes { demonstrations: 0, rehearsal: 0, train: 30, validation: 0, test: 0 };
         assert_eq!(generate(&kind, &[2], &Sizes { train: 25, ..sizes }).unwrap().train.len(), 25);
         let error = generate(&kind, &[2], &sizes).unwrap_err().to_string();

@@ -6,14 +6,15 @@
 //! ```
 //!
 //! The verifier reads the last token before the end and nothing else, so that an answer may be as
-//! long or short as the policy likes. Difficulty is k: an answer is as good as its weakest step.
+//! long or short as the policy likes; a guess is then right once in m. A strict one asks for every
+//! running sum, and is not guessed. Difficulty is k: an answer is as good as its weakest step.
 
 use rand_pcg::Pcg64;
 
 use super::{FIRST, Kind, Verdict, asked, below};
 
 /// Tokens that an answer may be longer than the longest demonstration.
-const SLACK: usize = 4;
+pub(super) const SLACK: usize = 4;
 
 /// Chain sums modulo `modulus` (1 to 10) of at most `longest` digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,25 @@ pub struct ChainSum {
     pub modulus: u8,
     /// Largest k.
     pub longest: usize,
+    /// Whether every running sum has to be right, and not the last alone.
+    pub strict: bool,
+}
+
+impl ChainSum {
+    /// Running sums of digits, as tokens both.
+    pub(super) fn sums(&self, digits: &[u8]) -> Vec<u8> {
+        let mut sum = 0;
+        let sums = digits.iter().map(|digit| {
+            sum = (sum + digit - FIRST) % self.modulus;
+            FIRST + sum
+        });
+        sums.collect()
+    }
+
+    /// Whether `token` is a digit.
+    pub(super) fn is_digit(&self, token: u8) -> bool {
+        (FIRST..FIRST + self.modulus).contains(&token)
+    }
 }
 
 impl Kind for ChainSum {
@@ -42,23 +62,22 @@ impl Kind for ChainSum {
     }
 
     fn draw(&self, difficulty: u32, random: &mut Pcg64) -> (Vec<u8>, Vec<u8>) {
-        let digits: Vec<u8> = (0..difficulty).map(|_| below(random, self.modulus)).collect();
-        let mut sum = 0;
-        let sums = digits.iter().map(|digit| {
-            sum = (sum + digit) % self.modulus;
-            FIRST + sum
-        });
-        let answer = sums.collect();
-        let prompt = digits.into_iter().map(|digit| FIRST + digit).collect();
-        (asked(prompt, self.prompt_length()), answer)
+        let digits: Vec<u8> =
+            (0..difficulty).map(|_| FIRST + below(random, self.modulus)).collect();
+        let answer = self.sums(&digits);
+        (asked(digits, self.prompt_length()), answer)
     }
 
     fn check(&self, prompt: &[u8], response: &[u8]) -> Verdict {
         let Some(last) = response.last() else { return Verdict::MALFORMED };
-        let digits = prompt.iter().filter_map(|token| token.checked_sub(FIRST));
-        let sum = digits.fold(0, |sum, digit| (sum + u32::from(digit)) % u32::from(self.modulus));
-        let well_formed = (FIRST..FIRST + self.modulus).contains(last);
-        Verdict { correct: u32::from(*last) == u32::from(FIRST) + sum, well_formed }
+        let digits: Vec<u8> = prompt.iter().copied().filter(|token| *token >= FIRST).collect();
+        let sums = self.sums(&digits);
+        if self.strict {
+            let digits_only = response.iter().all(|token| self.is_digit(*token));
+            let well_formed = digits_only && response.len() == sums.len();
+            return Verdict { correct: response == sums, well_formed };
+        }
+        Verdict { correct: sums.last() == Some(last), well_formed: self.is_digit(*last) }
     }
 }
 
@@ -72,7 +91,7 @@ mod tests {
 
     #[test]
     fn the_answer_is_the_running_sums() {
-        let kind = ChainSum { modulus: 5, longest: 4 };
+        let kind = ChainSum { modulus: 5, longest: 4, strict: false };
         let prompt = asked([2, 4, 4].map(|digit| FIRST + digit).to_vec(), 5);
         assert_eq!(prompt, [5, 7, 7, PAD, ASK]);
         let right = |response: &[u8]| kind.check(&prompt, response).correct;
@@ -82,6 +101,25 @@ mod tests {
         assert!(!right(&[FIRST, FIRST + 1]));
     }
 
+    #[test]
+    fn a_strict_verifier_asks_for_every_running_sum_and_for_no_more() {
+        let kind = ChainSum { modulus: 5, longest: 4, strict: true };
+        let prompt = asked([2, 4, 4].map(|digit| FIRST + digit).to_vec(), 5);
+        let verdict = |digits: &[u8]| {
+            let tokens: Vec<u8> = digits.iter().map(|digit| FIRST + digit).collect();
+            let Verdict { correct, well_formed } = kind.check(&prompt, &tokens);
+            (correct, well_formed)
+        };
+        assert_eq!(verdict(&[2, 1, 0]), (true, true));
+        // The last sum is right, one before it is not.
+        assert_eq!(verdict(&[2, 2, 0]), (false, true));
+        assert_eq!(verdict(&[3, 1, 0]), (false, true));
+        for response in [&[0][..], &[2, 1], &[2, 1, 0, 0], &[1, 2, 1, 0]] {
+            assert_eq!(verdict(response), (false, false), "{response:?}");
+        }
+        assert_eq!(kind.check(&prompt, &[FIRST + 2, PAD, FIRST]), Verdict::MALFORMED);
+    }
+
     proptest! {
         #[test]
         fn the_last_running_sum_and_no_other_residue_is_right(
@@ -89,7 +127,7 @@ mod tests {
             k in 1u32..=10,
             modulus in 2u8..=10,
         ) {
-            let kind = ChainSum { modulus, longest: 10 };
+            let kind = ChainSum { modulus, longest: 10, strict: false };
             let mut random = ledger::order::generator(&Digest::of(&seed.to_le_bytes()));
             let (prompt, answer) = kind.draw(k, &mut random);
             prop_assert_eq!(answer.len(), k as usize);

@@ -18,7 +18,7 @@ use ledger::catalogue::{DataName, MetricInfo};
 use ledger::settings;
 use ledger::settings::Range;
 
-use crate::shared::puzzles::{self, PuzzleSet, accuracy};
+use crate::shared::puzzles::{self, PuzzleSet, WRONG_EXCESS, accuracy};
 use training::workload::Workload;
 
 settings! {
@@ -39,6 +39,7 @@ const METRICS: &[MetricInfo] = &[
     accuracy("accuracy/3"),
     accuracy("accuracy/4"),
     MetricInfo::error("wrong_length"),
+    WRONG_EXCESS,
 ];
 
 /// The workload.
@@ -56,12 +57,12 @@ pub static WORKLOAD: Workload = Workload {
     network: |values, _, streams, device| set(&Settings::read(values)?).network(streams, device),
     start: Some(|network, _, values, streams, artefacts| {
         let settings = Settings::read(values)?;
-        set(&settings).start(network, settings.start_accuracy, values, streams, artefacts)
+        set(&settings).start(network, settings.start_accuracy..=1.0, values, streams, artefacts)
     }),
     ..puzzles::WORKLOAD
 };
 
 fn set(_: &Settings) -> PuzzleSet {
     let kind = Arc::new(Countdown { numbers: 4, largest: 25 });
-    PuzzleSet { kind, difficulties: DIFFICULTIES, sizes: SIZES, rate: 3e-3 }
+    PuzzleSet { kind, difficulties: DIFFICULTIES.to_vec(), sizes: SIZES, rate: 3e-3 }
 }

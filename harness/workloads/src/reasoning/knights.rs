@@ -9,7 +9,8 @@
 //! Every method starts where training on demonstrations first solves a fifth of the prompts set
 //! aside for this (looked at every 10 steps of 64, at most 2,000); it is not in the budget. More is out of
 //! reach: the answer takes as many inferences as there are people, and the response has no room to
-//! write them down. A budget of 6 epochs is 180 steps of 16 prompts.
+//! write them down; and since all four kinds of statement are linear modulo 2 in who is a knight, the
+//! answer is that of linear equations modulo 2, in one forward pass. A budget of 6 epochs is 180 steps of 16 prompts.
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use ledger::catalogue::{DataName, MetricInfo};
 use ledger::settings;
 use ledger::settings::Range;
 
-use crate::shared::puzzles::{self, PuzzleSet, accuracy};
+use crate::shared::puzzles::{self, PuzzleSet, WRONG_EXCESS, accuracy};
 use training::workload::Workload;
 
 settings! {
@@ -41,6 +42,7 @@ const METRICS: &[MetricInfo] = &[
     accuracy("accuracy/5"),
     accuracy("accuracy/6"),
     MetricInfo::error("wrong_length"),
+    WRONG_EXCESS,
 ];
 
 /// The workload.
@@ -58,12 +60,12 @@ pub static WORKLOAD: Workload = Workload {
     network: |values, _, streams, device| set(&Settings::read(values)?).network(streams, device),
     start: Some(|network, _, values, streams, artefacts| {
         let settings = Settings::read(values)?;
-        set(&settings).start(network, settings.start_accuracy, values, streams, artefacts)
+        set(&settings).start(network, settings.start_accuracy..=1.0, values, streams, artefacts)
     }),
     ..puzzles::WORKLOAD
 };
 
 fn set(_: &Settings) -> PuzzleSet {
     let kind = Arc::new(Knights { people: 6 });
-    PuzzleSet { kind, difficulties: DIFFICULTIES, sizes: SIZES, rate: 1e-3 }
+    PuzzleSet { kind, difficulties: DIFFICULTIES.to_vec(), sizes: SIZES, rate: 1e-3 }
 }

@@ -7,6 +7,7 @@
 //! at chance and another with nothing left to learn.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use data::Origin;
@@ -61,6 +62,8 @@ const MOST_STEPS: u64 = 2_000;
 const LOOK_EVERY: u64 = 10;
 /// Demonstrations per step.
 const BATCH: usize = 64;
+/// Halvings of the way back from a start that knows too much.
+const HALVINGS: u32 = 10;
 
 /// Puzzles of one kind at several difficulties.
 #[derive(Debug, Clone)]
@@ -68,7 +71,7 @@ pub struct PuzzleSet {
     /// The kind.
     pub kind: Arc<dyn Kind>,
     /// Difficulties, ascending.
-    pub difficulties: &'static [u32],
+    pub difficulties: Vec<u32>,
     /// Puzzles of each difficulty.
     pub sizes: Sizes,
     /// Learning rate of AdamW on demonstrations.
@@ -94,10 +97,11 @@ impl PuzzleSet {
         let groups = train.iter().map(|puzzle| puzzle.group).collect();
         let kind = self.kind.clone();
         let verifier = Arc::new(Checker { kind: kind.clone(), puzzles: train });
-        let names = self.difficulties.iter().map(u32::to_string);
+        let names: Vec<String> =
+            self.difficulties.iter().map(|difficulty| kind.label(*difficulty)).collect();
         let side = SideInfo {
             loss: Some(DefaultLoss::Tokens),
-            group_names: names.collect(),
+            group_names: names.clone(),
             groups,
             tokens: Some(Tokens {
                 vocabulary: i64::from(kind.alphabet()),
@@ -109,11 +113,10 @@ impl PuzzleSet {
             verifier: Some(verifier),
             ..SideInfo::default()
         };
-        let difficulties = self.difficulties;
         let judge = Box::new(Solver {
             validation: Checker { kind: kind.clone(), puzzles: validation },
             test: Checker { kind, puzzles: test },
-            difficulties,
+            difficulties: names,
         });
         Ok(Ready { splits, identity, side, judge })
     }
@@ -127,15 +130,16 @@ impl PuzzleSet {
         gpt(Shape::xs(self.kind.alphabet().into(), context), streams, device)
     }
 
-    /// Trains `network` on demonstrations until its accuracy is at least `target`, or takes the
-    /// kept result of the same training.
+    /// Trains `network` on demonstrations until its accuracy is at least the start of `wanted`, and
+    /// takes it back some way where it then is beyond its end; or takes the kept result of the same
+    /// training.
     ///
     /// # Errors
     /// When libtorch refuses an operation, or a kept result cannot be read or written.
     pub fn start(
         &self,
         network: &mut Network,
-        target: f64,
+        wanted: RangeInclusive<f64>,
         values: &Values,
         streams: &Streams,
         artefacts: &dyn Artefacts,
@@ -147,7 +151,7 @@ impl PuzzleSet {
                 (steps, accuracy)
             }
             None => {
-                let (steps, accuracy) = self.imitate(network, target, streams)?;
+                let (steps, accuracy) = self.imitate(network, &wanted, streams)?;
                 let kept = Kept { steps, accuracy, weights: network.snapshot() };
                 artefacts.save(&key, &kept.write())?;
                 (steps, accuracy)
@@ -187,7 +191,7 @@ impl PuzzleSet {
     fn imitate(
         &self,
         network: &mut Network,
-        target: f64,
+        wanted: &RangeInclusive<f64>,
         streams: &Streams,
     ) -> Result<(u64, f64), LabError> {
         let device = network.device();
@@ -200,13 +204,21 @@ impl PuzzleSet {
         let mut random = streams.generator("start");
         let mut queue: Vec<u32> = Vec::new();
         let mut steps = 0;
+        let look = |network: &Network| -> Result<f64, LabError> {
+            let answers = rehearsal.answers(network, &rehearsed)?;
+            Ok(mean(&by_group(&answers, self.difficulties.len())))
+        };
+        let mut before = network.snapshot();
         loop {
             if steps % LOOK_EVERY == 0 {
-                let answers = rehearsal.answers(network, &rehearsed)?;
-                let accuracy = mean(&by_group(&answers, self.difficulties.len()));
-                if accuracy >= target || steps >= MOST_STEPS {
+                let accuracy = look(network)?;
+                if accuracy > *wanted.end() {
+                    return Ok((steps, taken_back(network, &before, wanted, look)?));
+                }
+                if accuracy >= *wanted.start() || steps >= MOST_STEPS {
                     return Ok((steps, accuracy));
                 }
+                before = network.snapshot();
             }
             if queue.len() < BATCH {
                 queue = (0..).take(demonstrations.len()).collect();
@@ -231,7 +243,7 @@ impl PuzzleSet {
     }
 
     fn generate(&self) -> Result<Parts, LabError> {
-        Ok(puzzles::generate(self.kind.as_ref(), self.difficulties, &self.sizes)?)
+        Ok(puzzles::generate(self.kind.as_ref(), &self.difficulties, &self.sizes)?)
     }
 
     /// Prompt, demonstration and end in a row of P + R − 1 tokens; labels are the tokens that
@@ -261,6 +273,34 @@ impl PuzzleSet {
         let groups = part.iter().map(|puzzle| puzzle.group).collect();
         Ok(Split { stored: tensor(&inputs)?, labels: tensor(&labels)?, groups })
     }
+}
+
+/// Puts `network`, whose accuracy is above `wanted`, between `before`, when it was below, and now, by
+/// bisection on the straight line between the weights, until the accuracy is in `wanted`, or as near
+/// as that comes; returns it.
+fn taken_back(
+    network: &mut Network,
+    before: &[Tensor],
+    wanted: &RangeInclusive<f64>,
+    look: impl Fn(&Network) -> Result<f64, LabError>,
+) -> Result<f64, LabError> {
+    let now = network.snapshot();
+    let (mut low, mut high, mut accuracy) = (0.0, 1.0, f64::NAN);
+    for _ in 0..HALVINGS {
+        let share = f64::midpoint(low, high);
+        let between = before.iter().zip(&now).map(|(before, now)| before.f_lerp(now, share));
+        network.restore(&between.collect::<Result<Vec<_>, _>>()?)?;
+        accuracy = look(network)?;
+        if wanted.contains(&accuracy) {
+            break;
+        }
+        if accuracy < *wanted.start() {
+            low = share;
+        } else {
+            high = share;
+        }
+    }
+    Ok(accuracy)
 }
 
 /// A start as it is kept: weights, then steps and accuracy in one more tensor.
@@ -298,6 +338,8 @@ struct Answer {
     correct: bool,
     /// Tokens, the end included.
     length: usize,
+    /// Tokens of the demonstration, the end included.
+    demonstrated: usize,
 }
 
 impl Checker {
@@ -313,7 +355,12 @@ impl Checker {
         Ok(each
             .map(|((id, puzzle), response)| {
                 let outcome = verified(self, id, response, END);
-                Answer { group: puzzle.group, correct: outcome.correct, length: response.len() }
+                Answer {
+                    group: puzzle.group,
+                    correct: outcome.correct,
+                    length: response.len(),
+                    demonstrated: puzzle.demonstration.len() + 1,
+                }
             })
             .collect())
     }
@@ -343,13 +390,19 @@ pub const fn accuracy(name: &'static str) -> MetricInfo {
     MetricInfo { name, higher_is_better: true, best: Some(1.0), chance: None }
 }
 
+/// How much longer wrong answers are than their demonstrations, within each difficulty.
+pub const WRONG_EXCESS: MetricInfo =
+    MetricInfo { name: "wrong_excess", higher_is_better: false, best: None, chance: None };
+
 /// Judges a policy by its most likely answers: accuracy averaged over difficulties, accuracy of
-/// each difficulty, and the mean length of wrong answers, where there is one.
+/// each difficulty, and, where there are wrong answers, their mean length and their excess. The mean
+/// length also tells which prompts are wrong, for those with long answers have long wrong ones.
 #[derive(Debug)]
 struct Solver {
     validation: Checker,
     test: Checker,
-    difficulties: &'static [u32],
+    /// What difficulties are called.
+    difficulties: Vec<String>,
 }
 
 impl Judge for Solver {
@@ -365,6 +418,7 @@ impl Judge for Solver {
         let lengths: Vec<f64> = lengths.collect();
         if !lengths.is_empty() {
             metrics.insert("wrong_length".to_owned(), mean(&lengths));
+            metrics.insert("wrong_excess".to_owned(), excess(&answers, accuracies.len()));
         }
         Ok(metrics)
     }
@@ -379,6 +433,18 @@ fn by_group(answers: &[Answer], groups: usize) -> Vec<f64> {
         *all += 1.0;
     }
     counts.into_iter().map(|(right, all)| right / f64::max(all, 1.0)).collect()
+}
+
+/// Tokens that wrong answers have beyond their demonstrations: the mean of each of `groups` groups,
+/// then over those that have wrong answers.
+fn excess(answers: &[Answer], groups: usize) -> f64 {
+    let mut excesses = vec![Vec::new(); groups];
+    for Answer { group, length, demonstrated, .. } in answers.iter().filter(|a| !a.correct) {
+        excesses[*group as usize].push(*length as f64 - *demonstrated as f64);
+    }
+    let means: Vec<f64> =
+        excesses.iter().filter(|group| !group.is_empty()).map(|group| mean(group)).collect();
+    mean(&means)
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -406,9 +472,9 @@ mod tests {
     use training::artefacts::kept::Kept as Folder;
 
     fn set() -> PuzzleSet {
-        let kind = Arc::new(ChainSum { modulus: 5, longest: 5 });
+        let kind = Arc::new(ChainSum { modulus: 5, longest: 5, strict: false });
         let sizes = Sizes { demonstrations: 100, rehearsal: 20, train: 20, validation: 5, test: 5 };
-        PuzzleSet { kind, difficulties: &[4, 5], sizes, rate: 3e-3 }
+        PuzzleSet { kind, difficulties: vec![4, 5], sizes, rate: 3e-3 }
     }
 
     /// Digest and facts of a start at an accuracy that ten or twenty steps give by luck.
@@ -416,8 +482,43 @@ mod tests {
         let streams = trial::streams();
         let mut network = set().network(&streams, Device::Cpu).unwrap();
         let values = Values::new();
-        let facts = set().start(&mut network, 0.1, &values, &streams, artefacts).unwrap();
+        let facts = set().start(&mut network, 0.1..=1.0, &values, &streams, artefacts).unwrap();
         (network.digest().unwrap(), facts)
+    }
+
+    #[test]
+    fn a_start_beyond_what_is_wanted_is_taken_back_between_its_last_two_looks() {
+        let unkept = training::artefacts::Unkept;
+        let reached = |wanted: RangeInclusive<f64>| {
+            let streams = trial::streams();
+            let mut network = set().network(&streams, Device::Cpu).unwrap();
+            let start = set().start(&mut network, wanted, &Values::new(), &streams, &unkept);
+            let facts = start.unwrap();
+            let accuracy = facts["start_accuracy"].as_f64().unwrap();
+            (facts["start_steps"].clone(), accuracy, network.digest().unwrap())
+        };
+        let (steps, beyond, digest) = reached(0.05..=1.0);
+        assert!(beyond > 0.11, "{beyond}");
+        let (same, within, other) = reached(0.05..=0.11);
+        assert_eq!(steps, same);
+        assert!((0.05..=0.11).contains(&within), "{within}");
+        assert_ne!(digest, other);
+    }
+
+    #[test]
+    fn the_excess_of_wrong_answers_does_not_depend_on_which_difficulty_they_are_in() {
+        let answer = |group: u32, correct, length| Answer {
+            group,
+            correct,
+            length,
+            demonstrated: 5 + 4 * group as usize,
+        };
+        // Two tokens more than four and an end, one more than eight and an end; a right one is not asked.
+        let both = [answer(0, false, 7), answer(1, false, 10), answer(1, true, 15)];
+        assert_eq!(excess(&both, 2), 1.5);
+        let many = [answer(0, false, 7), answer(1, false, 10), answer(1, false, 10)];
+        assert_eq!(excess(&many, 2), 1.5);
+        assert_eq!(excess(&[answer(1, false, 6)], 2), -3.0);
     }
 
     #[test]
