@@ -29,6 +29,11 @@ palimpsest := "cargo run --quiet --release --bin palimpsest --"
 @tune SUITE *ARGS: _ready _build
     {{ palimpsest }} tune "$@"
 
+# judge the claims of suites again: tune, run, record, page; `just claims --because WHY --results-seen [SUITE…] [-- ARGS]`
+[no-exit-message]
+@claims *ARGS: _ready _build
+    python3 scripts/claims.py target/release/palimpsest "$@"
+
 # draw the report of a suite or of runs again
 [no-exit-message]
 @report +ARGS: _ready _build
@@ -61,6 +66,7 @@ test *ARGS: _ready
     python3 scripts/test_new.py
     python3 scripts/test_install.py
     python3 scripts/test_dev.py
+    python3 scripts/test_claims.py
     @if nextest=$(python3 scripts/setup.py nextest); then \
         set -x; "$nextest" nextest run --workspace --features parquet "$@"; \
     else \

@@ -3,6 +3,7 @@
 pub mod cost;
 mod finding;
 pub mod plan;
+mod score;
 mod seeds_needed;
 mod steps;
 pub mod strict;
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 use crate::exit::Exit;
 pub use finding::print_finding;
+pub use score::print_score;
 pub use seeds_needed::print_seeds_needed;
 pub use steps::Steps;
 pub use summary::print_analysis;
@@ -115,6 +117,11 @@ pub fn print_table<const N: usize>(
     header: [&str; N],
     rows: impl Iterator<Item = [String; N]>,
 ) -> anyhow::Result<()> {
+    print_text(&table(header, rows))
+}
+
+/// Aligned columns, a line each.
+fn table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
     let rows: Vec<[String; N]> = std::iter::once(header.map(str::to_owned)).chain(rows).collect();
     let mut widths = [0; N];
     for row in &rows {
@@ -129,7 +136,7 @@ pub fn print_table<const N: usize>(
         text += cells.join("  ").trim_end();
         text.push('\n');
     }
-    print_text(&text)
+    text
 }
 
 /// A program's name with its commit shortened: `375f69abc8c8`, or `375f69abc8c8+1a2b3c4d` with changes.

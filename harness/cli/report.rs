@@ -9,7 +9,7 @@ use reports::Format;
 use super::suite_options::Places;
 use crate::evidence::StoreEvidence;
 use crate::exit::Exit;
-use crate::voice::{print_json, print_text};
+use crate::voice::{print_json, print_score, print_text};
 
 /// Options of `palimpsest report`.
 #[derive(Debug, clap::Args)]
@@ -42,8 +42,11 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let paths = reports::render(&analysis, &args.format, &out)?;
     if args.json {
         print_json(&paths)?;
-    } else if let Some(first) = paths.first() {
-        print_text(&format!("report: {}\n", first.display()))?;
+    } else {
+        print_score(&analysis.score)?;
+        if let Some(first) = paths.first() {
+            print_text(&format!("report: {}\n", first.display()))?;
+        }
     }
     Ok(Exit::Fine)
 }

@@ -1,7 +1,7 @@
 //! `palimpsest plan`
 
 use analysis::plan::{Plan, RATIOS};
-use analysis::suite::{ClaimKind, ClaimUse, CompareBy, PaperNumber, Sections, When};
+use analysis::suite::{ClaimUse, Sections};
 use analysis::suite_run::SuiteRun;
 use analysis::summary::read_cells;
 use analysis::summary::seeds_needed::{SeedsNeeded, Wish, plan as plan_seeds};
@@ -81,24 +81,7 @@ fn speed_ups(plan: &Plan) -> anyhow::Result<Vec<ClaimUse>> {
     let others = plan.arms.iter().filter(|arm| arm.label != *baseline);
     let claim = |arm: &str| ClaimUse {
         id: format!("{arm} sooner"),
-        statement: String::new(),
-        paper: PaperNumber { number: String::new(), source: String::new() },
-        arm: arm.to_owned(),
-        baseline: baseline.clone(),
-        compare: RATIOS[0].to_owned(),
-        against: None,
-        at_least: 1.0,
-        kind: ClaimKind::Superior,
-        workloads: Vec::new(),
-        cannot_decide: None,
-        grows_from: None,
-        when: When::End,
-        by: CompareBy::Ratio,
-        floor: None,
-        minus: None,
-        expect: None,
-        control: None,
-        unequal: Vec::new(),
+        ..ClaimUse::between(arm, baseline, RATIOS[0])
     };
     Ok(others.map(|arm| claim(&arm.label)).collect())
 }

@@ -6,7 +6,7 @@ use reports::membership::Test;
 use reports::order_estimates::{COLUMNS, Row, counts};
 use stats::verdict::Verdict;
 
-use super::{print_table, print_text, warn};
+use super::{print_score, print_table, print_text, warn};
 
 /// Prints an analysis: results on stdout, warnings on stderr.
 ///
@@ -36,6 +36,7 @@ pub fn print_analysis(analysis: &Analysis) -> anyhow::Result<()> {
             analysis.claims.iter().map(claim),
         )?;
     }
+    print_score(&analysis.score)?;
     if let Some(tuning) = &analysis.tuning {
         print_text(&format!("settings: {}\n", tuning.effort()))?;
     }

@@ -9,6 +9,7 @@ use analysis::summary::{Analysis, Estimate, ToTarget};
 
 use crate::membership::access;
 use crate::order_estimates::Row;
+use crate::score::{profile_of, reasons};
 
 /// Columns of `arms.csv` before those of the metrics.
 const ARM_COLUMNS: [&str; 38] = [
@@ -142,6 +143,53 @@ pub(crate) fn claims(analysis: &Analysis) -> String {
         table.text(claim.expected.words());
         table.text(&claim.why());
         table.end_row();
+    }
+    table.finished
+}
+
+/// One row per arm of each group of workloads; what is withheld is empty, with the reasons at the end.
+pub(crate) fn scores(analysis: &Analysis) -> String {
+    let numbers = [
+        "profile_samples",
+        "profile_time",
+        "interquartile_mean",
+        "improvement",
+        "fewer_samples",
+        "speed_up",
+    ];
+    let columns =
+        numbers.iter().flat_map(|name| ["", "_low", "_high"].map(|end| format!("{name}{end}")));
+    let first = ["workloads", "seeds", "baseline", "arm"].map(str::to_owned);
+    let header: Vec<String> =
+        first.into_iter().chain(columns).chain(["withheld".to_owned()]).collect();
+    let mut table = Table::new(&header);
+    for group in &analysis.score.groups {
+        let withheld = reasons(group).join("; ");
+        for arm in &group.arms {
+            table.text(&group.workloads.join("; "));
+            table.count(Some(u64::from(group.seeds)));
+            table.text(group.baseline.found().map_or("", String::as_str));
+            table.text(&arm.arm);
+            let profiles = [&group.samples_profile, &group.time_profile];
+            let against = arm.against.as_ref();
+            let over = [
+                Some(&arm.interquartile_mean),
+                against.map(|against| &against.improvement),
+                against.map(|against| &against.fewer_samples),
+                against.map(|against| &against.speed_up),
+            ];
+            let over = over.map(|part| {
+                let estimate = part?.found()?.estimate;
+                Some((estimate.value, estimate.interval))
+            });
+            for found in profiles.map(|part| profile_of(part, &arm.arm)).into_iter().chain(over) {
+                table.number(found.map(|(value, _)| value));
+                table.number(found.map(|(_, interval)| interval.low));
+                table.number(found.map(|(_, interval)| interval.high));
+            }
+            table.text(&withheld);
+            table.end_row();
+        }
     }
     table.finished
 }

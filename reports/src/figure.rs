@@ -177,16 +177,18 @@ pub(crate) mod tests {
     /// Every figure of a report.
     fn everything(analysis: &Analysis) -> Vec<Figure> {
         let power = crate::provenance::power::figures(&curves(&analysis.membership));
-        all(analysis).into_iter().flatten().chain(power).collect()
+        let profiles = crate::profiles::figures(analysis);
+        all(analysis).into_iter().chain(profiles).flatten().chain(power).collect()
     }
 
-    fn every_sample() -> [Analysis; 6] {
+    fn every_sample() -> [Analysis; 7] {
         [
             sample::full(),
             sample::sixteen(),
             sample::loss(),
             sample::single_seed(),
             sample::extreme(),
+            sample::several(),
             sample::provenance(),
         ]
     }

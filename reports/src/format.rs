@@ -14,7 +14,7 @@ pub enum Format {
     Svg,
     /// Tables for a paper.
     Tex,
-    /// One table of arms, one of runs, one of membership tests.
+    /// One table of arms, of runs, of claims, of scores over workloads, of membership tests.
     Csv,
     /// The analysis itself.
     Json,

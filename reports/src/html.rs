@@ -13,19 +13,21 @@ use crate::figure::Figure;
 use crate::html::arm::Arm;
 use crate::html::estimates::Estimates;
 use crate::html::provenance::Provenance;
+use crate::html::score::Scored;
 use crate::html::tuning::Tuning;
 use crate::{Format, ReportError, paint, text};
 
 mod arm;
 mod estimates;
 mod provenance;
+mod score;
 mod tuning;
 
-/// The page for `analysis` with the figures of each workload, its power curves, order estimates and
-/// sweeps; links to the files of `formats`.
+/// The page for `analysis` with the figures of each workload and of each group of arms, its power curves,
+/// order estimates and sweeps; links to the files of `formats`.
 pub(crate) fn page(
     analysis: &Analysis,
-    figures: &[Vec<Figure>],
+    [figures, profiles]: [&[Vec<Figure>]; 2],
     [power, estimated, sweeps]: [&[Figure]; 3],
     formats: &[Format],
 ) -> Result<String, ReportError> {
@@ -41,6 +43,8 @@ pub(crate) fn page(
         full_digest: &analysis.suite_digest,
         tally: tally(analysis),
         claims: analysis.claims.iter().map(Claim::new).collect(),
+        scores: Scored::all(analysis, profiles, formats)?,
+        not_scored: analysis.score.reason.as_deref().filter(|_| analysis.workloads.len() > 1),
         stopped: analysis.stopping.as_ref().map(|stopping| stopping.summary.as_str()),
         warnings: &analysis.warnings,
         environment: &analysis.environment,
@@ -64,6 +68,8 @@ struct Page<'a> {
     full_digest: &'a str,
     tally: Vec<(Look, usize)>,
     claims: Vec<Claim<'a>>,
+    scores: Vec<Scored>,
+    not_scored: Option<&'a str>,
     stopped: Option<&'a str>,
     warnings: &'a [String],
     environment: &'a [(String, String)],
@@ -302,11 +308,12 @@ fn commands(analysis: &Analysis) -> Vec<String> {
 fn files(analysis: &Analysis, formats: &[Format]) -> Vec<(&'static str, &'static str)> {
     let (tests, estimates) =
         (!analysis.membership.is_empty(), !analysis.order_estimates.is_empty());
-    let claims = !analysis.claims.is_empty();
+    let (claims, scores) = (!analysis.claims.is_empty(), !analysis.score.groups.is_empty());
     [
         (Format::Csv, "arms.csv", "arms"),
         (Format::Csv, "runs.csv", "runs"),
         (Format::Csv, "claims.csv", "claims"),
+        (Format::Csv, "scores.csv", "scores over workloads"),
         (Format::Csv, "provenance.csv", "membership tests"),
         (Format::Csv, "estimates.csv", "order estimates"),
         (Format::Csv, "trials.csv", "trials of settings"),
@@ -317,6 +324,7 @@ fn files(analysis: &Analysis, formats: &[Format]) -> Vec<(&'static str, &'static
     .filter(|(format, file, _)| {
         formats.contains(format)
             && (claims || *file != "claims.csv")
+            && (scores || *file != "scores.csv")
             && (tests || *file != "provenance.csv")
             && (estimates || *file != "estimates.csv")
             && (analysis.tuning.is_some() || *file != "trials.csv")

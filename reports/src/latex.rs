@@ -1,12 +1,14 @@
-//! Tables for a paper: one of arms per workload, one of claims, one of membership tests; needs the `booktabs` package.
+//! Tables for a paper: one of arms per workload, of claims, of scores over workloads, of membership tests; needs the `booktabs` package.
 
+use analysis::summary::score::GroupScore;
 use analysis::summary::tuning::TuningAnalysis;
 use analysis::summary::{Analysis, ArmAnalysis, ClaimOutcome, WorkloadAnalysis};
 use ledger::goal;
 
 use crate::membership::Test;
 use crate::order_estimates::Row as Estimated;
-use crate::text;
+use crate::score;
+use crate::text::{self, capital};
 use crate::tuning::{COLUMNS, Row};
 
 /// Every table, ready for `\input{tables}`.
@@ -27,6 +29,9 @@ pub(crate) fn tables(analysis: &Analysis) -> String {
     }
     if !analysis.claims.is_empty() {
         claims(&mut tex, &analysis.claims);
+    }
+    for group in &analysis.score.groups {
+        scores(&mut tex, group);
     }
     if !analysis.membership.is_empty() {
         membership(&mut tex, &Test::all(analysis));
@@ -121,6 +126,27 @@ fn claims(tex: &mut String, claims: &[ClaimOutcome]) {
         ];
         let cells: Vec<String> = cells.iter().map(|cell| escape(cell)).collect();
         tex.push_str(&cells.join(" & "));
+        tex.push_str(" \\\\\n");
+    }
+    tex.push_str("\\bottomrule\n\\end{tabular}\n\\end{table}\n");
+}
+
+/// What the arms of a group come to over its workloads.
+fn scores(tex: &mut String, group: &GroupScore) {
+    tex.push_str("\n\\begin{table}\n\\centering\n");
+    let reasons = score::reasons(group).into_iter().map(|reason| format!(" {}.", capital(&reason)));
+    let caption = format!(
+        "Over {}: {} seeds each; 95 \\% intervals by resampled seeds.{}",
+        escape(&group.workloads.join(", ")),
+        group.seeds,
+        escape(&reasons.collect::<String>())
+    );
+    tex.push_str(&format!("\\caption{{{caption}}}\n"));
+    tex.push_str("\\begin{tabular}{lrrrrrr}\n\\toprule\n");
+    tex.push_str(&score::COLUMNS.map(|column| escape(&capital(column))).join(" & "));
+    tex.push_str(" \\\\\n\\midrule\n");
+    for cells in score::rows(group) {
+        tex.push_str(&cells.map(|cell| escape(&cell)).join(" & "));
         tex.push_str(" \\\\\n");
     }
     tex.push_str("\\bottomrule\n\\end{tabular}\n\\end{table}\n");

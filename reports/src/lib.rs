@@ -21,9 +21,11 @@ pub mod membership;
 pub mod order_estimates;
 mod output;
 mod paint;
+mod profiles;
 pub mod provenance;
 pub mod register;
 pub mod regress;
+pub mod score;
 mod series;
 mod text;
 mod time_to_target;
@@ -46,9 +48,9 @@ pub use format::{Format, UnknownFormat};
 /// | format | files |
 /// | --- | --- |
 /// | html | `index.html`, self-contained: no script, nothing loaded |
-/// | svg, png | `figures/<workload>-<figure>.svg` and `.png` (2 pixels per unit), `figures/power-<axis>`, `figures/tuning` |
+/// | svg, png | `figures/<workload>-<figure>.svg` and `.png` (2 pixels per unit), `figures/profile-<of what>`, `figures/power-<axis>`, `figures/tuning` |
 /// | tex | `tables.tex` (needs the `booktabs` package) |
-/// | csv | `arms.csv`, `runs.csv`; `claims.csv` where there are claims, `provenance.csv` where there are membership tests, `estimates.csv` where there are order estimates, `trials.csv` where settings were tuned |
+/// | csv | `arms.csv`, `runs.csv`; `claims.csv` where there are claims, `scores.csv` where arms share several workloads, `provenance.csv` where there are membership tests, `estimates.csv` where there are order estimates, `trials.csv` where settings were tuned |
 /// | json | `analysis.json` |
 ///
 /// Everything is rendered before the first byte is written, and each file replaces an older one
@@ -71,20 +73,25 @@ pub fn render(
     }
     let mut files = Vec::new();
     let wanted = |format| formats.contains(&format);
-    let (figures, power, estimates, sweeps) =
+    let (figures, profiles, power, estimates, sweeps) =
         if [Format::Html, Format::Svg, Format::Png].into_iter().any(wanted) {
             (
                 figure::all(analysis),
+                profiles::figures(analysis),
                 provenance::power::figures(&curves(&analysis.membership)),
                 order_estimates::figures(analysis),
                 analysis.tuning.as_ref().map(tuning::figures).unwrap_or_default(),
             )
         } else {
-            (Vec::new(), Vec::new(), Vec::new(), Vec::new())
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new())
         };
-    let all = || figures.iter().flatten().chain(&power).chain(&estimates).chain(&sweeps);
+    let all = || {
+        let of_runs = figures.iter().chain(&profiles).flatten();
+        of_runs.chain(&power).chain(&estimates).chain(&sweeps)
+    };
     if wanted(Format::Html) {
-        let page = html::page(analysis, &figures, [&power, &estimates, &sweeps], formats)?;
+        let page =
+            html::page(analysis, [&figures, &profiles], [&power, &estimates, &sweeps], formats)?;
         files.push((PathBuf::from("index.html"), page.into()));
     }
     if wanted(Format::Svg) {
@@ -105,6 +112,9 @@ pub fn render(
         files.push((PathBuf::from("runs.csv"), csv::runs(analysis).into()));
         if !analysis.claims.is_empty() {
             files.push((PathBuf::from("claims.csv"), csv::claims(analysis).into()));
+        }
+        if !analysis.score.groups.is_empty() {
+            files.push((PathBuf::from("scores.csv"), csv::scores(analysis).into()));
         }
         if !analysis.membership.is_empty() {
             files.push((PathBuf::from("provenance.csv"), csv::membership(analysis).into()));

@@ -9,8 +9,8 @@ use crate::text::{ABSENT, one_line, significant};
 
 const HEAD: &str = "# Claims, as this bench finds them
 
-Written by `palimpsest claims page` from the registers beside the suites (`suites/<suite>.claims.json`), which `palimpsest claims record SUITE` keeps;
-do not edit. Effects are oriented so that more favours the claim, with 95 % intervals over paired seeds. A verdict holds for this scale only; the
+Written by `palimpsest claims page` from the registers beside the suites (`suites/<suite>.claims.json`), which `palimpsest claims record SUITE` keeps
+(`just claims` runs every suite again and records it); do not edit. Effects are oriented so that more favours the claim, with 95 % intervals over paired seeds. A verdict holds for this scale only; the
 paper's number stands beside ours and magnitudes are never asserted equal. What was once judged stays: an earlier definition or a withdrawn claim is
 struck through, and the log says why (all of a long change stands in the register). The sweep and the curves behind a verdict: `palimpsest report SUITE` after `palimpsest run SUITE`.
 ";

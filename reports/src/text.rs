@@ -26,6 +26,12 @@ pub(crate) fn one_line(label: &str) -> String {
         .collect()
 }
 
+/// `text` with a capital letter first.
+pub(crate) fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
 /// `value` with `digits` significant digits and thousands separators; scientific when extreme.
 pub(crate) fn significant(value: f64, digits: usize) -> String {
     if !value.is_finite() {

@@ -315,6 +315,62 @@ fn a_report_without_membership_tests_says_nothing_of_them() {
 }
 
 #[test]
+fn scores_over_workloads_are_a_section_a_figure_and_a_table_everywhere() {
+    let analysis = sample::several();
+    let folder = rendered(&analysis);
+    let page = read(&folder, "index.html");
+    let section = between(&page, "<h2>Over all workloads</h2>", "</section>");
+    insta::assert_snapshot!("score_section", between(section, "<h2>", "<div class=\"figures\">"));
+    assert_eq!(section.matches("<tr>").count(), 1 + 6);
+    assert!(
+        page.contains("href=\"#over\"") && page.contains("href=\"figures/profile-samples.png\"")
+    );
+    assert!(!folder.path().join("figures/profile-time.svg").exists(), "times are withheld");
+    let texts = texts(&read(&folder, "figures/profile-samples.svg"));
+    for arm in analysis.workloads[0].arms.iter().filter(|arm| arm.label != sample::LONG) {
+        assert!(texts.contains(&arm.label), "{:?} is missing: {texts:?}", arm.label);
+    }
+    assert!(texts.contains(&"times the best arm's samples to the target".to_owned()), "{texts:?}");
+    let rows = parse_csv(&read(&folder, "scores.csv"));
+    assert_eq!(rows.len(), 1 + 6);
+    assert!(rows.iter().all(|row| row.len() == rows[0].len()));
+    let column = |name: &str| rows[0].iter().position(|other| other == name).unwrap();
+    let group = &analysis.score.groups[0];
+    let area = group.samples_profile.found().unwrap();
+    let muon = area.arms.iter().find(|arm| arm.arm == "muon").unwrap();
+    let row = rows.iter().find(|row| row[column("arm")] == "muon").unwrap();
+    assert_eq!(row[column("profile_samples")].parse::<f64>(), Ok(muon.score));
+    assert_eq!(row[column("profile_samples_low")].parse::<f64>(), Ok(muon.interval.low));
+    assert_eq!((row[column("profile_time")].as_str(), row[column("speed_up")].as_str()), ("", ""));
+    assert!(row[column("withheld")].contains("withheld: profile, time; speed-up (3 of 60 runs"));
+    let tex = read(&folder, "tables.tex");
+    insta::assert_snapshot!("tex_score", &tex[tex.find("\\caption{Over").unwrap()..]);
+}
+
+#[test]
+fn a_figure_of_profiles_keeps_its_shape() {
+    let mut analysis = sample::several();
+    analysis.score.groups[0].arms.truncate(2);
+    let folder = rendered(&analysis);
+    insta::assert_snapshot!(read(&folder, "figures/profile-samples.svg"));
+}
+
+#[test]
+fn a_report_of_one_workload_says_nothing_of_scores() {
+    let folder = rendered(&sample::full());
+    assert!(!read(&folder, "index.html").contains("Over all workloads"));
+    assert!(!folder.path().join("scores.csv").exists());
+    assert!(!read(&folder, "tables.tex").contains("resampled seeds"));
+    let mut apart = sample::several();
+    apart.score = analysis::summary::score::Score {
+        groups: Vec::new(),
+        reason: Some("no two arms that train share two workloads".to_owned()),
+    };
+    let page = read(&rendered(&apart), "index.html");
+    assert!(page.contains("No score over workloads: no two arms that train share two workloads."));
+}
+
+#[test]
 fn only_the_wanted_formats_are_written() {
     let folder = tempfile::tempdir().unwrap();
     let paths = render(&sample::full(), &[Format::Tex, Format::Json], folder.path()).unwrap();

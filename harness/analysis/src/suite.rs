@@ -18,6 +18,7 @@ use std::fmt;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use crate::plan::RATIOS;
 pub use estimates::EstimateUse;
 use ledger::catalogue::nearest;
 use ledger::lineage::{Origin, Parents};
@@ -263,6 +264,33 @@ impl ClaimUse {
     #[must_use]
     pub fn of_baseline(&self) -> &str {
         self.against.as_deref().unwrap_or(&self.compare)
+    }
+
+    /// The plain claim that `arm` is better than `baseline` in what is compared, for uses that state no
+    /// claim of a suite.
+    #[must_use]
+    pub fn between(arm: &str, baseline: &str, compare: &str) -> Self {
+        Self {
+            id: String::new(),
+            statement: String::new(),
+            paper: PaperNumber { number: String::new(), source: String::new() },
+            arm: arm.to_owned(),
+            baseline: baseline.to_owned(),
+            compare: compare.to_owned(),
+            against: None,
+            at_least: if RATIOS.contains(&compare) { 1.0 } else { 0.0 },
+            kind: ClaimKind::Superior,
+            workloads: Vec::new(),
+            cannot_decide: None,
+            grows_from: None,
+            when: When::End,
+            by: CompareBy::Difference,
+            floor: None,
+            minus: None,
+            expect: None,
+            control: None,
+            unequal: Vec::new(),
+        }
     }
 
     /// The verdict that it is expected to get: what it says, or `inconclusive` where nothing else

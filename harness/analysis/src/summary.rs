@@ -12,6 +12,7 @@ mod estimates;
 pub mod membership;
 pub mod order_estimates;
 pub mod power;
+pub mod score;
 pub mod seeds_needed;
 pub mod stopping;
 pub mod summarise;
@@ -28,6 +29,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use self::cells::{CellLeft, CellRun, ReadError, read_cells};
 use self::membership::MembershipAnalysis;
 use self::order_estimates::OrderEstimate;
+use self::score::Score;
 use self::tuning::TuningAnalysis;
 use crate::suite::CompareBy;
 use stats::interval::Interval;
@@ -52,6 +54,9 @@ pub struct Analysis {
     pub workloads: Vec<WorkloadAnalysis>,
     /// One entry per claim and workload, in the suite's order.
     pub claims: Vec<ClaimOutcome>,
+    /// What the arms come to over several workloads.
+    #[serde(default)]
+    pub score: Score,
     /// One entry per membership test, in the suite's order.
     #[serde(default)]
     pub membership: Vec<MembershipAnalysis>,

@@ -1,15 +1,18 @@
-//! One number over several workloads: geometric-mean speed-up and probability of improvement.
+//! One number over several workloads: geometric-mean speed-up, probability of improvement and
+//! interquartile mean.
 //!
-//! Every workload has the same weight, however many seeds it has: the average of its seeds enters,
-//! not its seeds. Intervals resample seeds within workloads ([`super::stratified`]).
+//! Of the first two every workload has the same weight, however many seeds it has: the average of its
+//! seeds enters, not its seeds. The interquartile mean is of all runs together. Intervals resample seeds
+//! within workloads ([`super::stratified`]).
 
 use serde::{Deserialize, Serialize};
 
 use super::StatsError;
 use super::bootstrap::Resampling;
-use super::error::in_range;
+use super::error::{all_finite, in_range};
 use super::improvement;
 use super::interval::{Estimate, Interval};
+use super::iqm;
 use super::paired::{Pair, log_ratios};
 use super::stratified::{Stratum, check, percentile, replicates};
 use super::survival::{Outcome, check_times};
@@ -69,6 +72,53 @@ pub fn probability_of_improvement(
         stratum.seeds.iter().map(|pair| times(pair).map(|()| improvement::score(pair))).collect()
     };
     mean_of_means(NAME, strata, scores, |mean| mean, resampling)
+}
+
+/// The interquartile mean of all runs of all workloads together; the value of a workload is that of its
+/// own runs.
+///
+/// Scores must mean the same on every workload: normalise them first. The lowest and the highest quarter
+/// of the runs do not enter: neither a run that went astray moves it, nor a workload, one of four or
+/// more, that is much harder or easier than the others.
+///
+/// Source: Agarwal et al. (2021), arXiv 2108.13264.
+///
+/// # Errors
+/// When there is no workload, one appears twice or has fewer than 2 seeds, a score is not finite, or
+/// `resampling` is out of range.
+pub fn interquartile_mean(
+    strata: &[Stratum<f64>],
+    resampling: Resampling,
+) -> Result<Across, StatsError> {
+    const NAME: &str = "the interquartile mean over workloads";
+    resampling.check()?;
+    check(NAME, strata)?;
+    for stratum in strata {
+        all_finite(NAME, &stratum.seeds)?;
+    }
+    let pooled =
+        |rows: &[Vec<&f64>]| -> Vec<f64> { rows.iter().flatten().copied().copied().collect() };
+    let resampled =
+        replicates(NAME, strata, resampling, |rows| iqm::interquartile_mean(&pooled(rows)));
+    let resampled = resampled.into_iter().collect::<Result<Vec<f64>, _>>()?;
+    let rows: Vec<Vec<&f64>> =
+        strata.iter().map(|stratum| stratum.seeds.iter().collect()).collect();
+    let contribution = |stratum: &Stratum<f64>| {
+        Ok(Contribution {
+            workload: stratum.workload.clone(),
+            value: iqm::interquartile_mean(&stratum.seeds)?,
+            seeds: stratum.seeds.len(),
+        })
+    };
+    Ok(Across {
+        estimate: Estimate {
+            value: iqm::interquartile_mean(&pooled(&rows))?,
+            interval: percentile(resampled, resampling.level),
+            n: strata.len(),
+        },
+        workloads: strata.iter().map(contribution).collect::<Result<_, StatsError>>()?,
+        resampling,
+    })
 }
 
 /// `back` of the mean over workloads of the mean over seeds of the scores.
@@ -156,6 +206,29 @@ mod tests {
         assert_eq!(found.estimate.value, (0.5 + 0.75) / 2.0);
         let Interval { low, high, .. } = found.estimate.interval;
         assert_eq!((low, high), (0.25, 1.0));
+    }
+
+    #[test]
+    fn the_interquartile_mean_is_of_all_runs_together() {
+        let strata = [
+            Stratum { workload: "a".to_owned(), seeds: vec![0.0, 1.0, 2.0, 9.0] },
+            Stratum { workload: "b".to_owned(), seeds: vec![3.0, 4.0, 5.0, 6.0] },
+        ];
+        let found = interquartile_mean(&strata, settings()).unwrap();
+        // Of 0 1 2 3 4 5 6 9 the middle four; of each workload the middle two.
+        assert_eq!(found.estimate.value, 3.5);
+        assert_eq!(found.workloads.iter().map(|w| w.value).collect::<Vec<_>>(), [1.5, 4.5]);
+        let Interval { low, high, .. } = found.estimate.interval;
+        assert!((0.5..3.5).contains(&low) && (3.5..7.0).contains(&high), "{low} {high}");
+        // Seeds stay within their workload: with one value each, no resample differs.
+        let fixed = ["a", "b"].map(|workload| Stratum {
+            workload: workload.to_owned(),
+            seeds: vec![if workload == "a" { 0.0 } else { 1.0 }; 4],
+        });
+        let found = interquartile_mean(&fixed, settings()).unwrap().estimate;
+        assert_eq!((found.interval.low, found.value, found.interval.high), (0.5, 0.5, 0.5));
+        let odd = [Stratum { workload: "a".to_owned(), seeds: vec![0.0, f64::NAN] }];
+        assert!(matches!(interquartile_mean(&odd, settings()), Err(StatsError::NotFinite { .. })));
     }
 
     #[test]

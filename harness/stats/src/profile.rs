@@ -1,13 +1,15 @@
-//! Performance profiles: on what share of the workloads is an arm within a factor of the best?
+//! Performance profiles: of what share of the problems is an arm within a factor of the best?
 //!
-//! For each workload an arm's time is the Kaplan-Meier median over its seeds, infinite where the
-//! survival curve stays above one half, and its ratio r is that time over the best arm's.
-//! The profile is rho(tau) = share of workloads with r <= tau, a step function, and the score is
-//! 1 / (T - 1) * integral of rho from 1 to T with T = 4, integrated exactly: a workload contributes
-//! max(0, T - r) / (T - 1).
+//! A problem is a workload under one seed. An arm's ratio r there is its time to the target over that
+//! of the best arm under the same seed, infinite where it never got there. The profile is rho(tau) =
+//! share of problems with r <= tau, a step function, every workload having the same weight, however
+//! many seeds it has. The score is 1 / (T - 1) * integral of rho from 1 to T with T = 4, integrated
+//! exactly: a problem contributes max(0, T - r) / (T - 1).
 //!
 //! Sources: Dolan and More (2002), Mathematical Programming 91, 201-213; score and T = 4: AlgoPerf,
-//! Dahl et al. (2023), arXiv 2306.07179.
+//! Dahl et al. (2023), arXiv 2306.07179, which takes the median over seeds first and so has one problem
+//! a workload; runs as problems, and seeds resampled within workloads: Agarwal et al. (2021), arXiv
+//! 2108.13264.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +19,7 @@ use super::StatsError;
 use super::bootstrap::Resampling;
 use super::interval::Interval;
 use super::stratified::{Stratum, check, percentile, replicates};
-use super::survival::{Outcome, check_times, kaplan_meier};
+use super::survival::{Outcome, check_times};
 
 const NAME: &str = "the performance profile";
 /// The largest ratio that still scores.
@@ -31,17 +33,17 @@ pub type Row = BTreeMap<String, Outcome>;
 pub struct ProfileStep {
     /// Ratio to the best arm.
     pub tau: f64,
-    /// Share of workloads within that ratio.
+    /// Share of problems within that ratio, each workload with the same weight.
     pub share: f64,
 }
 
-/// An arm's ratio to the best arm on one workload.
+/// An arm's ratios to the best arm on one workload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Ratio {
+pub struct Ratios {
     /// Name of the workload.
     pub workload: String,
-    /// Median time over the best arm's; `None` where the arm has no finite median.
-    pub ratio: Option<f64>,
+    /// By seed: time over the best arm's; `None` where the arm did not reach the target.
+    pub seeds: Vec<Option<f64>>,
 }
 
 /// The profile of one arm.
@@ -50,7 +52,7 @@ pub struct ArmProfile {
     /// Label of the arm.
     pub arm: String,
     /// Ratios, in the order of the workloads.
-    pub ratios: Vec<Ratio>,
+    pub ratios: Vec<Ratios>,
     /// The steps of rho up to the largest finite ratio; 0 before the first.
     pub steps: Vec<ProfileStep>,
     /// The normalised area under rho from 1 to 4, in 0..=1.
@@ -85,11 +87,13 @@ pub fn profile(strata: &[Stratum<Row>], resampling: Resampling) -> Result<Profil
     let resampled = replicates(NAME, strata, resampling, |rows| {
         all_ratios(&arms, rows).iter().map(|ratios| score(ratios)).collect::<Vec<f64>>()
     });
-    let named = |ratios: &[Option<f64>]| {
-        strata
-            .iter()
-            .zip(ratios)
-            .map(|(stratum, &ratio)| Ratio { workload: stratum.workload.clone(), ratio })
+    let named = |ratios: &[Vec<Option<f64>>]| {
+        let named = strata.iter().zip(ratios);
+        named
+            .map(|(stratum, seeds)| Ratios {
+                workload: stratum.workload.clone(),
+                seeds: seeds.clone(),
+            })
             .collect()
     };
     let arms = arms
@@ -132,41 +136,47 @@ fn check_rows(strata: &[Stratum<Row>]) -> Result<Vec<String>, StatsError> {
     Ok(expected)
 }
 
-/// For each arm the ratio on each workload.
-fn all_ratios(arms: &[String], rows: &[Vec<&Row>]) -> Vec<Vec<Option<f64>>> {
+/// For each arm, on each workload, the ratio under each seed.
+fn all_ratios(arms: &[String], rows: &[Vec<&Row>]) -> Vec<Vec<Vec<Option<f64>>>> {
     let mut ratios = vec![Vec::with_capacity(rows.len()); arms.len()];
     for seeds in rows {
-        let medians: Vec<Option<f64>> = arms.iter().map(|arm| median(arm, seeds)).collect();
-        let best = medians.iter().flatten().copied().fold(f64::INFINITY, f64::min);
-        for (ratios, median) in ratios.iter_mut().zip(medians) {
-            ratios.push(median.map(|median| median / best));
+        for (place, ratios) in ratios.iter_mut().enumerate() {
+            // Rows are checked to have the same arms, in their order.
+            let ratio = |row: &&Row| {
+                let mine = row.values().nth(place)?.reached()?;
+                let reached = row.values().filter_map(|outcome| outcome.reached());
+                Some(mine / reached.fold(f64::INFINITY, f64::min))
+            };
+            ratios.push(seeds.iter().map(ratio).collect());
         }
     }
     ratios
 }
 
-fn median(arm: &str, seeds: &[&Row]) -> Option<f64> {
-    let outcomes: Vec<Outcome> = seeds.iter().filter_map(|row| row.get(arm).copied()).collect();
-    // The times are checked before any resampling, an error cannot arise here.
-    kaplan_meier(&outcomes).ok()?.median()
-}
-
 /// The normalised exact integral of the step function from 1 to `TAU_MAX`.
-fn score(ratios: &[Option<f64>]) -> f64 {
+fn score(ratios: &[Vec<Option<f64>>]) -> f64 {
     let within = |ratio: &f64| (TAU_MAX - ratio).max(0.0) / (TAU_MAX - 1.0);
-    ratios.iter().flatten().map(within).sum::<f64>() / ratios.len() as f64
+    let of_workload = |seeds: &Vec<Option<f64>>| {
+        seeds.iter().flatten().map(within).sum::<f64>() / seeds.len() as f64
+    };
+    ratios.iter().map(of_workload).sum::<f64>() / ratios.len() as f64
 }
 
 /// Where the profile rises, by increasing ratio.
-fn steps(ratios: &[Option<f64>]) -> Vec<ProfileStep> {
-    let mut finite: Vec<f64> = ratios.iter().flatten().copied().collect();
-    finite.sort_by(f64::total_cmp);
-    let mut within = 0;
+fn steps(ratios: &[Vec<Option<f64>>]) -> Vec<ProfileStep> {
+    let weighted = ratios.iter().flat_map(|seeds| {
+        let weight = 1.0 / (seeds.len() * ratios.len()) as f64;
+        seeds.iter().flatten().map(move |ratio| (*ratio, weight))
+    });
+    let mut finite: Vec<(f64, f64)> = weighted.collect();
+    finite.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut share = 0.0;
     finite
-        .chunk_by(|a, b| a == b)
+        .chunk_by(|a, b| a.0 == b.0)
         .map(|tied| {
-            within += tied.len();
-            ProfileStep { tau: tied[0], share: within as f64 / ratios.len() as f64 }
+            share += tied.iter().map(|(_, weight)| weight).sum::<f64>();
+            // Sums of thirds and fifths end a rounding error away from 1.
+            ProfileStep { tau: tied[0].0, share: share.min(1.0) }
         })
         .collect()
 }
@@ -190,7 +200,7 @@ mod tests {
         Stratum { workload: workload.to_owned(), seeds }
     }
 
-    /// Two seeds alike, so that medians are the numbers given and resampling changes nothing.
+    /// Two seeds alike, so that resampling changes nothing.
     fn twice(workload: &str, outcomes: &[(&str, Outcome)]) -> Stratum<Row> {
         stratum(workload, vec![row(outcomes), row(outcomes)])
     }
@@ -212,9 +222,38 @@ mod tests {
         let expected =
             [(1.0, 0.25), (2.5, 0.5), (5.0, 0.75)].map(|(tau, share)| ProfileStep { tau, share });
         assert_eq!(slow.steps, expected);
-        assert_eq!(slow.ratios[3].ratio, None);
+        assert_eq!(slow.ratios[2].seeds, [Some(5.0), Some(5.0)]);
+        assert_eq!(slow.ratios[3].seeds, [None, None]);
         assert!((fast.interval.low - fast.score).abs() < 1e-12);
         assert!((fast.interval.high - fast.score).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_ratio_is_to_the_best_arm_under_the_same_seed_and_workloads_weigh_the_same() {
+        let uneven = stratum(
+            "a",
+            vec![
+                row(&[("x", Reached(1.0)), ("y", Reached(2.0))]),
+                row(&[("x", Reached(3.0)), ("y", Reached(1.0))]),
+                row(&[("x", Reached(1.0)), ("y", Reached(1.0))]),
+                row(&[("x", Censored(9.0)), ("y", Reached(1.0))]),
+            ],
+        );
+        let found =
+            profile(&[uneven, twice("b", &[("x", Reached(1.0)), ("y", Reached(2.0))])], settings())
+                .unwrap();
+        let [x, y] = &found.arms[..] else { unreachable!() };
+        assert_eq!(x.ratios[0].seeds, [Some(1.0), Some(3.0), Some(1.0), None]);
+        assert_eq!(y.ratios[0].seeds, [Some(2.0), Some(1.0), Some(1.0), Some(1.0)]);
+        // A seed of a counts an eighth, one of b a quarter.
+        let steps = |steps: &[(f64, f64)]| -> Vec<ProfileStep> {
+            steps.iter().map(|&(tau, share)| ProfileStep { tau, share }).collect()
+        };
+        assert_eq!(x.steps, steps(&[(1.0, 0.75), (3.0, 0.875)]));
+        assert_eq!(y.steps, steps(&[(1.0, 0.375), (2.0, 1.0)]));
+        // x: ((1 + 1/3 + 1 + 0) / 4 + 1) / 2; y: ((2/3 + 1 + 1 + 1) / 4 + 2/3) / 2.
+        assert!((x.score - 19.0 / 24.0).abs() < 1e-12, "{x:?}");
+        assert!((y.score - 19.0 / 24.0).abs() < 1e-12, "{y:?}");
     }
 
     #[test]

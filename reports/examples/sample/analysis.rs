@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use analysis::suite::CompareBy;
+use analysis::summary::score::Score;
 use analysis::summary::{
     ANALYSIS_VERSION, Analysis, ArmAnalysis, ClaimOutcome, CurvePoint, Estimate, Outcomes, RunRow,
     SpeedUp, ToTarget, WorkloadAnalysis,
@@ -15,6 +16,8 @@ use stats::verdict::Verdict;
 // Named, because this file is a module of three crates.
 #[path = "membership.rs"]
 mod membership;
+#[path = "score.rs"]
+mod score;
 
 /// A label that would run in a browser if it were not escaped.
 pub const HOSTILE: &str = "<script>alert(1)</script>";
@@ -293,6 +296,7 @@ fn claim(
 
 fn analysis(workloads: Vec<WorkloadAnalysis>, claims: Vec<ClaimOutcome>) -> Analysis {
     Analysis {
+        score: Score::default(),
         membership: Vec::new(),
         order_estimates: Vec::new(),
         stopping: None,
@@ -454,6 +458,27 @@ pub fn extreme() -> Analysis {
     let mut bare = workload("no-arms", &[], 5);
     bare.baseline = None;
     analysis(vec![huge, bare], Vec::new())
+}
+
+/// Arms over two workloads, one of them twice as long.
+pub fn several() -> Analysis {
+    let mut long = workload("digits-long", &SHAPES[..6], 5);
+    for (place, arm) in long.arms.iter_mut().enumerate() {
+        let factor = 2.0 + 0.3 * wobble(place, 5);
+        for times in [&mut arm.samples_to_target, &mut arm.time_to_target] {
+            times.values.iter_mut().flatten().for_each(|value| *value *= factor);
+        }
+    }
+    let short = workload("digits-mlp", &SHAPES[..6], 5);
+    let mut analysis = analysis(vec![short, long], Vec::new());
+    // One arm never gets there under some seeds.
+    for workload in &mut analysis.workloads {
+        if let Some(arm) = workload.arms.get_mut(4) {
+            arm.samples_to_target.values[1..3].fill(None);
+        }
+    }
+    analysis.score = score::of(&analysis.workloads);
+    analysis
 }
 
 /// Membership tests beside two arms.

@@ -15,6 +15,7 @@ fn main() -> Result<(), ReportError> {
         ("loss", analysis::loss()),
         ("single-seed", analysis::single_seed()),
         ("extreme", analysis::extreme()),
+        ("several", analysis::several()),
         ("provenance", analysis::provenance()),
         ("empty", analysis::empty()),
     ] {

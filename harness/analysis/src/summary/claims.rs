@@ -7,6 +7,7 @@ mod room;
 
 pub(super) use effects::Effects;
 use effects::effects;
+use guard::Sides;
 
 use super::{CellRun, ClaimOutcome, stopping};
 use crate::plan::RATIOS;
@@ -125,6 +126,19 @@ pub(super) fn place(suite: &SuiteRun, claim: &ClaimUse, workload: usize) -> Stri
         Some(origin) => format!("{label} against {origin}"),
         None => label.clone(),
     }
+}
+
+/// What differs between two arms on a workload beside their methods, and keeps them from being compared.
+pub(super) fn unlike(
+    suite: &SuiteRun,
+    cells: &[CellRun],
+    workload: usize,
+    arms: [usize; 2],
+    compare: &str,
+) -> Vec<String> {
+    let [ours, theirs] = arms.map(|arm| suite.arms[arm].label.as_str());
+    let claim = ClaimUse::between(ours, theirs, compare);
+    guard::unlike(&Sides { suite, cells, claim: &claim, workload, arms }).withheld
 }
 
 fn outcome(suite: &SuiteRun, cells: &[CellRun], claim: &ClaimUse, workload: usize) -> ClaimOutcome {

@@ -10,7 +10,7 @@ use super::membership::{self, Evidence, by_cell};
 use super::tuning::TuningAnalysis;
 use super::{
     ANALYSIS_VERSION, Analysis, ArmAnalysis, CellLeft, CellRun, Outcomes, ReadError, RunRow,
-    SpeedUp, WorkloadAnalysis, claims, order_estimates, read_cells, stopping,
+    SpeedUp, WorkloadAnalysis, claims, order_estimates, read_cells, score, stopping,
 };
 use crate::suite_run::{RunWorkload, SuiteRun};
 use ledger::goal::VALIDATION;
@@ -126,6 +126,7 @@ pub(super) fn summarise(suite: &SuiteRun, cells: &[CellRun]) -> Analysis {
         order_estimates: Vec::new(),
         stopping: suite.stopping.as_ref().map(stopping::analysis),
         claims: claims::judge_all(suite, cells),
+        score: score::of(suite, cells),
         tuning,
         runs: cells.iter().map(|run| row(suite, run)).collect(),
         environment: environment(suite, cells),
@@ -172,12 +173,12 @@ fn workload(suite: &SuiteRun, cells: &[CellRun], index: usize) -> WorkloadAnalys
     }
 }
 
-fn end_seconds(record: &RunRecord) -> f64 {
+pub(super) fn end_seconds(record: &RunRecord) -> f64 {
     record.clocks.train
 }
 
 #[expect(clippy::cast_precision_loss, reason = "sample counts stay far below 2^52")]
-fn end_samples(record: &RunRecord) -> f64 {
+pub(super) fn end_samples(record: &RunRecord) -> f64 {
     record.samples as f64
 }
 
@@ -186,19 +187,22 @@ fn outcomes(
     number: fn(&RunRecord) -> Option<f64>,
     end: fn(&RunRecord) -> f64,
 ) -> Vec<Outcome> {
-    let outcome = |record: &RunRecord| {
-        number(record).map_or_else(|| Outcome::Censored(end(record)), Outcome::Reached)
-    };
-    // A run that met the target before its first step has no time to speak of; one that diverged at
-    // once has hardly any.
+    // A run that met the target before its first step has no time to speak of.
     runs.records()
         .filter(|record| !idle(record) && !met_at_start(record))
-        .map(outcome)
-        .map(|outcome| match outcome {
-            Outcome::Censored(time) => Outcome::Censored(time.max(f64::MIN_POSITIVE)),
-            reached @ Outcome::Reached(_) => reached,
-        })
+        .map(|record| outcome(record, number, end))
         .collect()
+}
+
+/// When a run reached the target, or where it ended without.
+pub(super) fn outcome(
+    record: &RunRecord,
+    number: fn(&RunRecord) -> Option<f64>,
+    end: fn(&RunRecord) -> f64,
+) -> Outcome {
+    // One that diverged at once has hardly any time.
+    let censored = || Outcome::Censored(end(record).max(f64::MIN_POSITIVE));
+    number(record).map_or_else(censored, Outcome::Reached)
 }
 
 fn arm_analysis(

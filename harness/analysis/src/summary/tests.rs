@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::summarise::summarise;
 use super::{Analysis, ArmAnalysis, CellLeft, CellRun};
-use crate::suite::{ArmPair, ClaimKind, ClaimUse, CompareBy, PaperNumber, Sections, When};
+use crate::suite::{ArmPair, ClaimUse, CompareBy, PaperNumber, Sections, When};
 use crate::suite_run::SuiteRun;
 use crate::suite_run::{RunArm, RunCell, RunStopping, RunWorkload};
 use crate::verify::tests::sample;
@@ -95,29 +95,15 @@ pub(super) fn claim(compare: &str, at_least: f64) -> ClaimUse {
         id: "c".into(),
         statement: "s".into(),
         paper: PaperNumber { number: "1.4×".into(), source: "abstract".into() },
-        arm: "new".into(),
-        baseline: "old".into(),
-        compare: compare.into(),
-        against: None,
         at_least,
-        kind: ClaimKind::Superior,
-        workloads: Vec::new(),
-        cannot_decide: None,
-        grows_from: None,
-        when: When::End,
-        by: CompareBy::Difference,
-        floor: None,
-        minus: None,
-        expect: None,
-        control: None,
-        unequal: Vec::new(),
+        ..ClaimUse::between("new", "old", compare)
     }
 }
 
 /// Two arms, `old` and `new`, on the given workloads: endings by workload, arm and seed.
 pub(super) struct Made {
-    endings: Vec<[Vec<Ending>; 2]>,
-    claims: Vec<ClaimUse>,
+    pub(super) endings: Vec<[Vec<Ending>; 2]>,
+    pub(super) claims: Vec<ClaimUse>,
     pub(super) change: fn(&mut RunRecord),
     pub(super) stopping: Option<RunStopping>,
 }

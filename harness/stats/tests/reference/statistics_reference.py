@@ -312,7 +312,7 @@ def win(pair):
 
 
 def over_workloads():
-    """Speed-up, probability of improvement and profile of two arms over workloads with unequal numbers of seeds."""
+    """Speed-up, probability of improvement, profile and interquartile mean over workloads with unequal numbers of seeds."""
     wave = lambda i: 4 + 2 * math.sin(3.7 * i)
     times = [[(wave(i + 20 * w), wave(2.3 * i + 5 + w)) for i in range(n)] for w, n in enumerate((5, 3, 8))]
     limit = 5.6
@@ -330,32 +330,24 @@ def over_workloads():
     case["improvement"] = {"value": float(wins(outcomes)), "low": low, "high": high}
     low, high = stratified("the performance profile", outcomes, 1000, 5, profile_scores)
     case["profile"] = [{"value": v, "low": l, "high": h} for v, l, h in zip(profile_scores(outcomes), low, high)]
+    scores = [[a for a, _ in row] for row in times]
+    middle = lambda rows: float(stats.trim_mean(numpy.concatenate(rows), 0.25))
+    low, high = stratified("the interquartile mean over workloads", scores, 1000, 5, middle)
+    case["iqm"] = {"value": middle(scores), "low": low, "high": high}
     yield case
 
 
 def profile_scores(rows):
-    """1/3 of the integral of the profile from 1 to 4, summed over the steps of the step function."""
-    ratios = [[], []]
-    for row in rows:
-        medians = [km_median([pair[arm] for pair in row]) for arm in (0, 1)]
-        best = min(medians)
-        for arm in (0, 1):
-            ratios[arm].append(medians[arm] / best if math.isfinite(medians[arm]) else math.inf)
+    """1/3 of the integral of the profile from 1 to 4, summed over the steps of the step function; each workload weighs the same."""
     scores = []
-    for mine in ratios:
-        knots = [1.0, *sorted(r for r in mine if 1 < r < 4), 4.0]
-        scores.append(sum((b - a) * numpy.mean([r <= a for r in mine]) for a, b in zip(knots, knots[1:])) / 3)
+    for arm in (0, 1):
+        shares = []
+        for row in rows:
+            ratios = [pair[arm][0] / min(t for t, reached in pair if reached) if pair[arm][1] else math.inf for pair in row]
+            knots = [1.0, *sorted(r for r in ratios if 1 < r < 4), 4.0]
+            shares.append(sum((b - a) * numpy.mean([r <= a for r in ratios]) for a, b in zip(knots, knots[1:])) / 3)
+        scores.append(numpy.mean(shares))
     return scores
-
-
-def km_median(outcomes):
-    survival = 1.0
-    for t in sorted({t for t, event in outcomes if event}):
-        at_risk = sum(s >= t for s, _ in outcomes)
-        survival *= 1 - sum(event and s == t for s, event in outcomes) / at_risk
-        if survival <= 0.5 + 1e-12:
-            return t
-    return math.inf
 
 
 print(json.dumps({

@@ -1,7 +1,7 @@
 //! Statistics with seeded draws: the reference makes the same draws, so that whole intervals agree.
 
 use serde_json::Value;
-use stats::across::{geometric_mean_speed_up, probability_of_improvement};
+use stats::across::{geometric_mean_speed_up, interquartile_mean, probability_of_improvement};
 use stats::bootstrap::{Resampling, bca};
 use stats::interval::Estimate;
 use stats::paired::{Pair, speed_up};
@@ -79,7 +79,7 @@ fn strata<T>(case: &Value, key: &str, seed: impl Fn(&Value) -> T) -> Vec<Stratum
 }
 
 #[test]
-fn speed_up_improvement_and_profile_over_workloads_agree_with_numpy_on_the_same_draws() {
+fn speed_up_improvement_profile_and_iqm_over_workloads_agree_with_numpy_on_the_same_draws() {
     for case in cases("across") {
         let seconds = |side: &Value| side.as_f64().unwrap();
         let times = strata(&case, "times", |pair| Pair {
@@ -105,5 +105,9 @@ fn speed_up_improvement_and_profile_over_workloads_agree_with_numpy_on_the_same_
             let (value, interval) = (arm.score, arm.interval);
             close_estimate(Estimate { value, interval, n: rows.len() }, expected);
         }
+
+        let scores = strata(&case, "times", |pair| seconds(&pair[0]));
+        let found = interquartile_mean(&scores, resampling(&case)).unwrap();
+        close_estimate(found.estimate, &case["iqm"]);
     }
 }
