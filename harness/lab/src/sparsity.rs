@@ -8,10 +8,11 @@ pub mod masks;
 pub mod snip;
 pub mod surgery;
 
+use ledger::streams::Streams;
 use tch::{TchError, Tensor};
 
-use crate::LabError;
-use crate::network::{Parameter, Role};
+use crate::network::{Network, Parameter, Role};
+use crate::{LabError, init};
 
 /// Why layers cannot get densities.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +70,21 @@ pub fn weights(parameters: &[Parameter]) -> impl Iterator<Item = (usize, &Parame
     parameters.iter().enumerate().filter(|(_, parameter)| parameter.role == Role::Weight)
 }
 
+/// Re-draws all weights, from the stream `method/init`, from Kaiming's normal for the fan-in that a mask
+/// of overall density `density` leaves: N(0, 2/((1 + 0.01²)·fan_in·`density`)).
+///
+/// # Errors
+/// When libtorch cannot allocate.
+pub fn scaled_init(network: &mut Network, density: f64, streams: &Streams) -> Result<(), TchError> {
+    let mut stream = streams.generator("method/init");
+    let parameters = network.parameters.iter_mut();
+    for Parameter { tensor, .. } in parameters.filter(|parameter| parameter.role == Role::Weight) {
+        let drawn = init::kaiming_normal(&mut stream, &tensor.size(), density)?;
+        tch::no_grad(|| tensor.f_copy_(&drawn))?;
+    }
+    Ok(())
+}
+
 /// The int(`density`·N)-th largest of `scores` (at least the largest), shape 1.
 ///
 /// # Errors
@@ -86,4 +102,22 @@ pub fn threshold(scores: &Tensor, density: f64) -> Result<Tensor, TchError> {
 pub fn count(mask: &Tensor) -> Result<u64, TchError> {
     let count = i64::try_from(&mask.f_count_nonzero(None)?)?;
     Ok(u64::try_from(count).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::mlp;
+    use crate::{network, trial};
+    use tch::Device;
+
+    #[test]
+    fn scaled_weights_have_the_deviation_of_fan_in_times_density() {
+        let mut network = mlp::mlp(&[400, 100, 4], &trial::streams(), Device::Cpu).unwrap();
+        scaled_init(&mut network, 0.1, &trial::streams()).unwrap();
+        let weights = network::values(&network.parameters[0].tensor).unwrap();
+        let square = weights.iter().map(|w| f64::from(w * w)).sum::<f64>() / 40_000.0;
+        // The mean of 40,000 squares has a relative deviation of √(2/40,000).
+        assert!((square / (2.0 / 1.0001 / 40.0) - 1.0).abs() < 4.0 * 0.00708, "{square}");
+    }
 }

@@ -1,43 +1,48 @@
 //! # GraNet
 //!
 //! ## Mechanism
-//! Training starts from a random mask of density d_i with Erdős–Rényi-kernel layer densities. After
-//! every step `w ← w ⊙ m` and `momentum ← momentum ⊙ m`. Every `interval` = ΔT steps comes an event;
-//! with c = step/ΔT and n = ⌊`prune_until`·T/ΔT⌋ (T steps in all):
-//! 1. if c ≤ n − 1, prune globally to density d_f + (d_i − d_f)(1 − c/n)³: of all N weights keep
-//!    those with |w| above (not at) the int(N·density)-th largest;
-//! 2. in each layer with z weights left, drop the ⌈ρ_t·z⌉ of smallest |w|, then grow as many where
-//!    |∂L/∂w| is largest among all that are then masked; ties go by index. ρ_t falls by half a cosine
-//!    from `prune_rate` to 0.005 over T. A weight that was masked before the event starts from 0
-//!    with momentum 0; one that is dropped and grown in the same event keeps its value.
+//! Training starts from a random mask of density d_i with Erdős–Rényi-kernel layer densities. After every step
+//! `w ← w ⊙ m` and `momentum ← momentum ⊙ m`. Every `interval` = ΔT steps comes an event; with c = step/ΔT and
+//! n = ⌊`prune_until`·T/ΔT⌋ (T steps in all):
+//! 1. if c ≤ n − 1, prune globally to density d_f + (d_i − d_f)(1 − c/n)³: of all N weights keep those with |w|
+//!    above (not at) the int(N·density)-th largest;
+//! 2. in each layer with z weights left, drop the ⌈ρ_t·z⌉ of smallest |w|, then grow as many where |∂L/∂w| is
+//!    largest among all that are then masked; ties go by index. ρ_t falls by half a cosine from `prune_rate` to
+//!    0.005 over T. A weight that was masked before the event starts from 0 with momentum 0; one that is dropped
+//!    and grown in the same event keeps its value.
 //!
-//! Mode `gradual-magnitude` (GMP) is step 1 alone, `static` a fixed mask of density d_f.
+//! Mode `gradual-magnitude` (GMP) is step 1 alone, `static` a fixed mask of density d_f. `init_density` equal to
+//! `final_density` is RigL-like: event 1 takes what the random mask has above d_f, then only masks move.
+//!
+//! `scaled_init` re-draws all weights at the start from Kaiming's normal for fan_in·d, d the density of the start,
+//! as `random-pruning` does. Random masks without normalisation shrink the signal by √d a layer and do not train
+//! otherwise: without it a `static` mask is no baseline there, it measures the initialisation.
 //!
 //! ## Claim
-//! Sparse-to-sparse GraNet (d_i = 0.5) beats dense-to-sparse pruning with ResNet-50 on ImageNet
-//! without longer training (abstract; it gives no number). Here: accuracy above `gradual-magnitude`
-//! and above `static` at the same d_f and steps. The bench can see the second; at its scale the
-//! first is a tie within noise.
+//! Sparse-to-sparse GraNet (d_i = 0.5) beats dense-to-sparse pruning with ResNet-50 on ImageNet without longer
+//! training (abstract; it gives no number). Here: accuracy above `gradual-magnitude` and above `static` at the
+//! same d_f and steps. The bench can see the second; at its scale the first is a tie within noise.
 //!
 //! ## Sources
-//! Liu et al., arXiv:2106.10404 (NeurIPS 2021); Shiweiliuiiiiiii/GraNet at f338a247,
-//! `CIFAR/sparselearning/core.py`.
+//! Liu et al., arXiv:2106.10404 (NeurIPS 2021); Shiweiliuiiiiiii/GraNet at f338a247, `CIFAR/sparselearning/core.py`.
 //!
 //! ## Differences
-//! - As in the code, c ≤ n − 1 (c ≤ n in its version 1bf6fbe6) ends at d_f + (d_i − d_f)/n³, and
-//!   "above" at one weight fewer. A scheduled density of 1 prunes nothing: "above" would still.
-//! - Under ties the code drops every weight at the threshold, more than ⌈ρ·z⌉; where fewer masked weights
-//!   have a gradient than are to grow, it "grows" kept ones, and loses some. Here the density holds.
-//! - The code's GMP starts dense whatever d_i; here from d_i. ΔT is 1,000 of 62,560 steps in the CIFAR scripts. A run with n < 2 is too short to prune at
-//!   all, as the fact `mask_events` (step, density, weights come alive) shows.
-//! - The code picks its model on the test set. Under AdamW only the first moment is masked.
+//! - As in the code, c ≤ n − 1 (c ≤ n in its version 1bf6fbe6) ends at d_f + (d_i − d_f)/n³, and "above" at one
+//!   weight fewer. A scheduled density of 1 prunes nothing: "above" would still.
+//! - Ties in dropping: the code drops every weight at the threshold, more than ⌈ρ·z⌉. Ties in growing: it sorts
+//!   |g|·(m = 0), 0 for all kept weights, and where fewer masked weights have a gradient than are to grow (dead
+//!   units) it "grows" kept ones, so that weights are lost. Here only masked ones grow, and the density holds.
+//! - The code's GMP starts dense whatever d_i; here from d_i. ΔT is 1,000 of 62,560 steps in the CIFAR scripts. A
+//!   run with n < 2 is too short to prune at all, as the fact `mask_events` (step, density, weights come alive) shows.
+//! - The code picks its model on the test set, and has no `scaled_init` (Random Pruning's `--scaled`). Under AdamW
+//!   only the first moment is masked.
 
 use lab::method::Method;
 use lab::network::{Network, Parameter};
 use lab::optim::base::BaseSettings;
 use lab::recipe::Recipe;
 use lab::seat::{Batch, Constraint, Facts, Gradients, Optimizer, StepInfo};
-use lab::sparsity::{densities::erdos_renyi_kernel, masks::Masks, shapes, surgery};
+use lab::sparsity::{self, densities::erdos_renyi_kernel, masks::Masks, shapes, surgery};
 use lab::{LabError, offers};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::{Range, SettingError, Values};
@@ -75,6 +80,8 @@ settings! {
         interval: u32 = 16, range Range::of(1.0..), from "assumed: the scripts' 1000 of 62560 steps exceed a bench run";
         /// Share of the run in which density falls.
         prune_until: f64 = 0.5, range Range::above_up_to(0.0, 1.0), from "CIFAR script: epoch 80 of 160";
+        /// Re-draw weights from Kaiming's normal with fan-in times the density of the start.
+        scaled_init: bool = false, from "Random Pruning main.py --scaled";
         /// Examples per step.
         batch_size: u32 = 128, range Range::of(1.0..), from "CIFAR script (main.py: 100)";
         /// Learning-rate factor over the run.
@@ -111,8 +118,10 @@ pub static METHOD: Method = Method {
 };
 
 fn resolve(values: &Values) -> Result<Values, SettingError> {
-    let resolved = Settings::resolve(values)?;
-    let Settings { mode, init_density, final_density, .. } = Settings::read(&resolved)?;
+    let mut resolved = Settings::resolve(values)?;
+    let Settings { mode, init_density, final_density, scaled_init, .. } = Settings::read(values)?;
+    // It came later: left out at its default, so that what was tuned before still fits this arm.
+    resolved.retain(|name, _| name != "scaled_init" || scaled_init);
     if mode != Mode::Static && final_density > init_density {
         return Err(SettingError::Joint(format!(
             "setting \"final_density\" is {final_density}, above \"init_density\", {init_density}; \
@@ -120,17 +129,6 @@ fn resolve(values: &Values) -> Result<Values, SettingError> {
         )));
     }
     Ok(resolved)
-}
-
-/// Density that event `c` of `n` prunes to; none once pruning is over.
-fn pruned_density(c: u64, n: u64, first: f64, last: f64) -> Option<f64> {
-    (c < n).then(|| last + (first - last) * (1.0 - c as f64 / n as f64).powi(3))
-}
-
-/// ρ at `share` of the run.
-fn prune_rate(first: f64, share: f64) -> f64 {
-    let cosine = 0.5 * (1.0 + (std::f64::consts::PI * share).cos());
-    LAST_PRUNE_RATE + (first - LAST_PRUNE_RATE) * cosine
 }
 
 #[derive(Default)]
@@ -148,9 +146,12 @@ impl Constraint for Granet {
         streams: &Streams,
         _: &Batch,
     ) -> Result<(), LabError> {
-        let Settings { mode, init_density, final_density, .. } = self.settings;
+        let Settings { mode, init_density, final_density, scaled_init, .. } = self.settings;
         let density = if mode == Mode::Static { final_density } else { init_density };
         let densities = erdos_renyi_kernel(&shapes(&network.parameters), density);
+        if scaled_init {
+            sparsity::scaled_init(network, density, streams)?;
+        }
         let mut stream = streams.generator("method");
         self.masks = Masks::bernoulli(&network.parameters, &densities, &mut stream)?;
         tch::no_grad(|| self.masks.apply(&mut network.parameters))?;
@@ -176,15 +177,15 @@ impl Constraint for Granet {
             return Ok(());
         }
         let total = now.total_steps as f64;
-        let last_event = (self.settings.prune_until * total) as u64 / interval;
-        let density = pruned_density(taken / interval, last_event, init_density, final_density);
+        let events = (self.settings.prune_until * total) as u64 / interval;
+        let density = surgery::cubic_density(taken / interval, events, init_density, final_density);
         if let Some(density) = density.filter(|density| *density < 1.0) {
             surgery::prune_globally(&mut self.masks, parameters, density)?;
             self.masks.apply_with_momentum(parameters, optimizer)?;
         }
         let mut alive = 0;
         if mode == Mode::Granet {
-            let rate = prune_rate(rate, taken as f64 / total);
+            let rate = surgery::cosine_rate(rate, LAST_PRUNE_RATE, taken as f64 / total);
             alive = surgery::renew(&mut self.masks, parameters, gradients, rate)?;
             self.masks.apply_with_momentum(parameters, optimizer)?;
         }
@@ -202,9 +203,9 @@ impl Constraint for Granet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lab::models::mlp;
     use lab::optim::sgd::{Sgd, SgdSettings};
-    use lab::{sparsity::count, trial};
+    use lab::{models::mlp, sparsity::count, trial};
+    use ledger::digest::Digest;
     use tch::{Device, Kind, Tensor};
     use training::trial::train;
 
@@ -213,28 +214,13 @@ mod tests {
     }
 
     #[test]
-    fn density_falls_as_a_cube_stopping_one_event_early_and_the_rate_by_half_a_cosine() {
-        let close = |value: f64, expected: f64| assert!((value - expected).abs() < 5e-6, "{value}");
-        for (c, expected) in [(1, 0.871_637), (10, 0.2125), (19, 0.100_112_5)] {
-            close(pruned_density(c, 20, 1.0, 0.1).unwrap(), expected);
-        }
-        for (c, expected) in [(1, 0.462_526), (16, 0.145_316), (30, 0.100_013_4)] {
-            close(pruned_density(c, 31, 0.5, 0.1).unwrap(), expected);
-        }
-        assert_eq!(pruned_density(31, 31, 0.5, 0.1), None);
-        let rates = [(0.0, 0.5), (0.25, 0.427_51), (0.5, 0.2525), (0.75, 0.077_49), (1.0, 0.005)];
-        for (share, expected) in rates {
-            close(prune_rate(0.5, share), expected);
-        }
-    }
-
-    #[test]
     fn weights_that_come_alive_start_from_zero_and_layers_keep_their_size() {
-        let (mut network, streams) = (small_mlp(), trial::streams());
+        let mut network = small_mlp();
         let mut sgd = Sgd::new(SgdSettings::default(), &network);
-        let settings = Settings { interval: 4, ..Settings::default() };
-        let mut granet = Granet { settings, ..Granet::default() };
-        granet.prepare(&mut network, &streams, &trial::batch(&[16]).unwrap()).unwrap();
+        let mut granet = Granet::default();
+        granet.settings.interval = 4;
+        let probe = trial::batch(&[16]).unwrap();
+        granet.prepare(&mut network, &trial::streams(), &probe).unwrap();
         let (mut kept, _guard) = (granet.masks.counts().unwrap(), tch::no_grad_guard());
         let places = Tensor::arange(512, (Kind::Float, Device::Cpu)) * 0.7;
         for step in 0..40_u32 {
@@ -259,36 +245,50 @@ mod tests {
         assert!(granet.events.iter().skip(1).all(|(_, _, alive)| *alive > 0));
     }
 
+    /// The network after training by a method, by its digest, and the method's facts.
+    fn trained(id: &str, with: serde_json::Value, epochs: u32) -> (Digest, Facts) {
+        let (method, with) = (crate::find(id).unwrap().method, serde_json::from_value(with));
+        let trained = train(method, &with.unwrap(), small_mlp(), &[16], epochs).unwrap();
+        (trained.0.digest().unwrap(), trained.1)
+    }
+
     #[test]
-    fn density_never_rises_and_ends_where_the_schedule_says() {
-        for mode in ["granet", "gradual-magnitude"] {
-            let with = [("mode", mode.into()), ("interval", 4.into()), ("batch_size", 32.into())];
-            let with = trial::with(with);
-            let facts = train(&METHOD, &with, small_mlp(), &[16], 10).unwrap().1;
+    fn density_falls_to_where_the_schedule_says_and_stays_where_it_starts_there() {
+        for (mode, first) in [("granet", 0.5), ("gradual-magnitude", 0.5), ("granet", 0.1)] {
+            let with =
+                json!({"mode": mode, "init_density": first, "interval": 4, "batch_size": 32});
+            let facts = trained("granet", with, 10).1;
             let events = facts["mask_events"].as_array().unwrap();
             let trajectory: Vec<_> = events.iter().map(|e| e[1].as_f64().unwrap()).collect();
             assert!(trajectory.is_sorted_by(|a, b| a >= b));
-            // Event 4 of 5 keeps fewer than int(640·(0.1 + 0.4/125)) = 66, by one: the threshold.
-            assert_eq!(trajectory[4..], vec![65.0 / 640.0; 7], "{mode}");
-            assert_eq!(events[1][2] != 0, mode == "granet");
+            assert!(events[1..].iter().all(|event| (event[2] != 0) == (mode == "granet")));
+            // Event 4 of 5 keeps int(640·(0.1 + 0.4/125)) = 66 less the threshold; from 0.1 on, 64.
+            let (event, kept) = if first == 0.1 { (1, 63.0) } else { (4, 65.0) };
+            assert_eq!(trajectory[event..], vec![kept / 640.0; 11 - event], "{mode}");
+        }
+    }
+
+    #[test]
+    fn scaled_weights_are_those_of_random_pruning_at_the_density_of_the_start() {
+        for (mode, density) in [("granet", 0.5), ("gradual-magnitude", 0.5), ("static", 0.1)] {
+            let starts = [false, true].map(|scaled| {
+                let own = trained("granet", json!({"mode": mode, "scaled_init": scaled}), 0).0;
+                let with = json!({"density": density, "scaled_init": scaled});
+                assert_eq!(own, trained("random-pruning", with, 0).0, "{mode}");
+                own
+            });
+            assert_ne!(starts[0], starts[1], "{mode}");
         }
     }
 
     #[test]
     fn density_one_is_dense_training_bit_for_bit() {
         let schedule = json!({"step": {"at": [0.5, 0.75], "factor": 0.1}});
-        let plain = trial::with([("batch_size", 32.into()), ("schedule", schedule)]);
-        let run = |id: &str, values: &_| {
-            let method = crate::find(id).unwrap().method;
-            train(method, values, small_mlp(), &[16], 10).unwrap().0.digest().unwrap()
-        };
-        let dense = run("sgd", &plain);
+        let dense = trained("sgd", json!({"batch_size": 32, "schedule": schedule}), 10).0;
         for mode in ["granet", "gradual-magnitude", "static"] {
-            let one = [("init_density", 1.into()), ("final_density", 1.into())];
-            let with =
-                [trial::with(one), trial::with([("mode", mode.into()), ("interval", 4.into())])];
-            let values = with.into_iter().flatten().chain(plain.clone()).collect();
-            assert_eq!(run("granet", &values), dense, "{mode}");
+            let mut with = json!({"mode": mode, "interval": 4, "batch_size": 32});
+            (with["init_density"], with["final_density"]) = (1.into(), 1.into());
+            assert_eq!(trained("granet", with, 10).0, dense, "{mode}");
         }
     }
 

@@ -36,19 +36,18 @@
 //!   this file, is the fixed mask.
 
 use lab::method::Method;
-use lab::network::{Network, Parameter, Role};
+use lab::network::{Network, Parameter};
 use lab::optim::base::BaseSettings;
 use lab::recipe::Recipe;
 use lab::seat::{Batch, Constraint, Facts, Gradients, Optimizer, StepInfo};
 use lab::sparsity::masks::Masks;
 use lab::sparsity::{self, SparsityError, densities};
-use lab::{LabError, init, offers};
+use lab::{LabError, offers};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::Range;
 use ledger::streams::Streams;
 use ledger::{choice, settings};
 use serde_json::{Map, json};
-use tch::TchError;
 
 choice! {
     /// How layer densities are set.
@@ -141,17 +140,6 @@ fn layer_densities(
     }))
 }
 
-/// Re-draws all weights from Kaiming's normal for the fan-in that is left.
-fn scaled_init(network: &mut Network, density: f64, streams: &Streams) -> Result<(), TchError> {
-    let mut stream = streams.generator("method/init");
-    let parameters = network.parameters.iter_mut();
-    for Parameter { tensor, .. } in parameters.filter(|parameter| parameter.role == Role::Weight) {
-        let drawn = init::kaiming_normal(&mut stream, &tensor.size(), density)?;
-        tch::no_grad(|| tensor.f_copy_(&drawn))?;
-    }
-    Ok(())
-}
-
 struct RandomPruning {
     settings: Settings,
     workload: String,
@@ -186,7 +174,7 @@ impl Constraint for RandomPruning {
             .densities(network, streams, probe)
             .map_err(|error| error.of("random-pruning", &self.workload))?;
         if self.settings.scaled_init {
-            scaled_init(network, self.settings.density, streams)?;
+            sparsity::scaled_init(network, self.settings.density, streams)?;
         }
         let mut stream = streams.generator("method");
         self.masks = Masks::bernoulli(&network.parameters, &densities, &mut stream)?;
@@ -286,15 +274,5 @@ mod tests {
         }
         let values = with(&[("density", 0.5.into()), ("distribution", "snip".into())]);
         assert_ne!(run(&METHOD, &values).unwrap().0.digest().unwrap(), dense);
-    }
-
-    #[test]
-    fn scaled_weights_have_the_deviation_of_fan_in_times_density() {
-        let mut network = mlp::mlp(&[400, 100, 4], &trial::streams(), Device::Cpu).unwrap();
-        scaled_init(&mut network, 0.1, &trial::streams()).unwrap();
-        let weights = network::values(&network.parameters[0].tensor).unwrap();
-        let square = weights.iter().map(|w| f64::from(w * w)).sum::<f64>() / 40_000.0;
-        // The mean of 40,000 squares has a relative deviation of √(2/40,000).
-        assert!((square / (2.0 / 1.0001 / 40.0) - 1.0).abs() < 4.0 * 0.00708, "{square}");
     }
 }

@@ -1,4 +1,4 @@
-//! Changing masks while training: global pruning by magnitude, renewal by gradient.
+//! Changing masks while training: global pruning by magnitude, renewal by gradient, and how much of both.
 
 use tch::{TchError, Tensor};
 
@@ -6,6 +6,22 @@ use super::masks::Masks;
 use super::{count, threshold, weights};
 use crate::network::Parameter;
 use crate::seat::Gradients;
+
+/// Density that event `event` of `events` prunes to, from `first` down to `last`:
+/// last + (first − last)(1 − event/events)³ (Zhu and Gupta, arXiv:1710.01878); none once pruning is over.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "event counts stay far below 2^52")]
+pub fn cubic_density(event: u64, events: u64, first: f64, last: f64) -> Option<f64> {
+    let left = 1.0 - event as f64 / events as f64;
+    (event < events).then(|| last + (first - last) * left.powi(3))
+}
+
+/// Share of weights that is renewed at `share` of the run: from `first` to `last` by half a cosine.
+#[must_use]
+pub fn cosine_rate(first: f64, last: f64, share: f64) -> f64 {
+    let cosine = 0.5 * (1.0 + (std::f64::consts::PI * share).cos());
+    last + (first - last) * cosine
+}
 
 /// Keeps the weights with |w| above (not at) the int(`density`·N)-th largest of all N. Weights that
 /// are already masked must be 0, so that none comes back.
@@ -88,6 +104,22 @@ mod tests {
         open.sort_by(|&a, &b| gradient[b].abs().total_cmp(&gradient[a].abs()));
         open.iter().take(number).for_each(|&i| after[i] = 1.0);
         after
+    }
+
+    #[test]
+    fn density_falls_as_a_cube_stopping_one_event_early_and_the_rate_by_half_a_cosine() {
+        let close = |value: f64, expected: f64| assert!((value - expected).abs() < 5e-6, "{value}");
+        for (c, expected) in [(1, 0.871_637), (10, 0.2125), (19, 0.100_112_5)] {
+            close(cubic_density(c, 20, 1.0, 0.1).unwrap(), expected);
+        }
+        for (c, expected) in [(1, 0.462_526), (16, 0.145_316), (30, 0.100_013_4)] {
+            close(cubic_density(c, 31, 0.5, 0.1).unwrap(), expected);
+        }
+        assert_eq!(cubic_density(31, 31, 0.5, 0.1), None);
+        let rates = [(0.0, 0.5), (0.25, 0.427_51), (0.5, 0.2525), (0.75, 0.077_49), (1.0, 0.005)];
+        for (share, expected) in rates {
+            close(cosine_rate(0.5, 0.005, share), expected);
+        }
     }
 
     #[test]
