@@ -26,7 +26,7 @@ pub fn suite_run(
             metrics: workload.metrics.clone(),
             target: workload.goal.target.clone(),
             budget_samples: workload.goal.budget.samples,
-            train_examples: info.map_or(0, |info| u64::from(info.split_sizes[0])),
+            train_examples: info.map_or(0, |info| u64::from(info.epoch(&workload.settings))),
         }
     });
     let tuned = plan.tuning.as_ref().and_then(PlannedTuning::frozen);

@@ -64,7 +64,7 @@ pub static WORKLOAD: Workload = Workload {
         let Settings { width, .. } = Settings::read(values)?;
         Ok(mlp(&[2, scaled(32, width), 2], streams, device)?)
     },
-    start: None,
+    ..Workload::BLANK
 };
 
 /// A point and its class.

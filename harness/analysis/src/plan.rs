@@ -374,7 +374,7 @@ fn workload(
     })?;
     let epochs = used.epochs.unwrap_or(info.budget_epochs);
     let every = used.evaluate_every.unwrap_or(info.evaluate_every_epochs);
-    let [examples, ..] = info.split_sizes;
+    let examples = info.epoch(&settings);
     for (field, value) in [("epochs", epochs), ("evaluate_every", every)] {
         if !(value > 0.0 && value <= 1e6) {
             return Err(Problem(

@@ -90,6 +90,9 @@ pub struct WorkloadInfo {
     pub evaluate_every_epochs: f64,
     /// Number of training examples (after the validation carve-out), of validation and of test examples.
     pub split_sizes: [u32; 3],
+    /// Setting that says how many examples are trained on, where budgets are counted in epochs of that
+    /// many; none where an epoch is the first of `split_sizes` whatever the settings.
+    pub epoch_setting: Option<&'static str>,
     /// Settings of the workload itself (width of the model, …).
     pub settings: Vec<SettingInfo>,
     /// Resolves given values against the settings.
@@ -173,6 +176,13 @@ impl WorkloadInfo {
     #[must_use]
     pub fn higher_is_better(&self) -> bool {
         self.metric(self.metric).is_some_and(|metric| metric.higher_is_better)
+    }
+
+    /// Examples in an epoch, in which budgets are counted, under resolved `settings`.
+    #[must_use]
+    pub fn epoch(&self, settings: &Values) -> u32 {
+        let set = self.epoch_setting.and_then(|name| settings.get(name)?.as_u64());
+        set.and_then(|examples| u32::try_from(examples).ok()).unwrap_or(self.split_sizes[0])
     }
 
     /// The first of `needs` that this workload does not offer.

@@ -45,6 +45,8 @@ pub struct Workload {
     pub evaluate_every_epochs: f64,
     /// Number of training, validation and test examples.
     pub split_sizes: [u32; 3],
+    /// Setting with the number of training examples, where epochs of budgets are of that many.
+    pub epoch_setting: Option<&'static str>,
     /// Settings table.
     pub settings: fn() -> Vec<SettingInfo>,
     /// Checks and completes settings.
@@ -71,6 +73,7 @@ impl Workload {
         budget_epochs: 0.0,
         evaluate_every_epochs: 0.0,
         split_sizes: [0; 3],
+        epoch_setting: None,
         settings: Vec::new,
         resolve: |values| refuse_unknown(values, &[]).map(|()| Values::new()),
         load: |_, _, _| Err(undeclared("data")),
@@ -102,7 +105,7 @@ impl Entry {
     pub fn info(&self) -> WorkloadInfo {
         let Workload { settings, resolve, .. } = *self.workload;
         let Workload { title, data, offers, metrics, metric, .. } = *self.workload;
-        let Workload { target, target_origin, split_sizes, .. } = *self.workload;
+        let Workload { target, target_origin, split_sizes, epoch_setting, .. } = *self.workload;
         let Workload { budget_epochs, evaluate_every_epochs, .. } = *self.workload;
         WorkloadInfo {
             id: self.id,
@@ -117,6 +120,7 @@ impl Entry {
             budget_epochs,
             evaluate_every_epochs,
             split_sizes,
+            epoch_setting,
             settings: settings(),
             resolve,
             card: self.card,

@@ -18,6 +18,8 @@ settings! {
     pub struct Shape {
         /// Factor on widths.
         width: f64 = 1.0, range Range::above(0.0), from "assumed";
+        /// Training examples.
+        examples: u32 = 100, range Range::of(1.0..=100.0), from "assumed";
     }
 }
 
@@ -47,6 +49,7 @@ pub(crate) fn catalogue() -> Catalogue {
         budget_epochs: 2.0,
         evaluate_every_epochs: 0.5,
         split_sizes: [100, 10, 10],
+        epoch_setting: Some("examples"),
         settings: Shape::table(),
         resolve: Shape::resolve,
         card: "",
@@ -103,6 +106,14 @@ fn a_suite_becomes_cells_seed_by_seed_with_everything_resolved() {
     );
     assert_eq!(plan.arms[1].label, "muon[lr=0.02]");
     assert_eq!(plan.arms[1].settings["batch_size"], 16);
+}
+
+#[test]
+fn budgets_are_counted_in_epochs_of_the_examples_that_a_workload_is_set_to() {
+    let plan = planned(&TEXT.replace("width: 2", "examples: 40")).unwrap();
+    let budgets = plan.workloads.iter().map(|workload| workload.goal.budget);
+    let budgets: Vec<_> = budgets.map(|budget| (budget.samples, budget.evaluate_every)).collect();
+    assert_eq!(budgets, [(200, 50), (120, 20)]);
 }
 
 #[test]

@@ -210,6 +210,7 @@ mod tests {
             budget_epochs: 12.5,
             evaluate_every_epochs: 0.1,
             split_sizes: [1149, 288, 360],
+            epoch_setting: None,
             settings,
             resolve: |values| Ok(values.clone()),
             card: "# Digits",
