@@ -16,13 +16,13 @@
 //!
 //! ## Sources
 //! Gruntkowska, Maziane, Qu, Richtárik, arXiv:2510.02239; no official code found. The update is as
-//! a third party recorded it (junaidaliop/zij, docs/math/dropmuon.md); `epoch-shift` is another's code.
+//! a third party recorded it (junaidaliop/zij, docs/math/dropmuon.md), which has no `epoch-shift`.
 //!
 //! ## Differences
 //! - The paper writes β for the share of the *gradient*: its β = 0.05 is `momentum` 0.95 here.
 //! - The paper's step is `‖M‖_*·UVᵀ` or a radius times `UVᵀ`; here the latter by Newton–Schulz, as Muon.
 //! - The recorded rule steps along M; by default (`nesterov`) here along G + β(M − G).
-//! - `epoch-shift` and its α are that third party's, not verified; a review says it is the worse way round.
+//! - `epoch-shift` and its α are of another implementation, unverified; a review says it is the worse way round.
 //! - Biases and, by settings, head and first convolution follow AdamW, dropped with their layer.
 //! - Assumed: batch size, schedule, and all settings of Muon.
 
