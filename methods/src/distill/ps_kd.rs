@@ -217,6 +217,26 @@ mod tests {
     }
 
     #[test]
+    fn the_table_holds_what_the_weights_before_the_update_predict() {
+        let network = Trial { examples: 3, epochs: 1, seed: 4 }.network().unwrap();
+        let mut objective = objective(0.8);
+        let inputs = Tensor::arange(192, (Kind::Float, Device::Cpu)).sin().view([3, 1, 8, 8]);
+        let batch = Batch { inputs, ..batch([0, 1, 2], [2, 0, 1]) };
+        let predicted = || network.forward(&batch.inputs, true).unwrap().softmax(-1, Kind::Float);
+        let initial = predicted();
+        let _ = objective.losses(&network, &batch, &at(0, 4)).unwrap();
+        tch::no_grad(|| {
+            for parameter in &network.parameters {
+                let _ = parameter.tensor.shallow_clone().f_add_scalar_(0.1).unwrap();
+            }
+            objective.after_step(&network, &batch, &at(0, 4)).unwrap();
+        });
+        let gap =
+            |other: Tensor| (objective.table.narrow(0, 0, 3) - other).abs().max().double_value(&[]);
+        assert!(gap(initial) < 1e-6 && gap(predicted()) > 1e-3);
+    }
+
+    #[test]
     fn targets_are_distributions_that_keep_most_weight_on_the_label() {
         let mut objective = objective(0.8);
         let batch = batch([0, 1, 2], [2, 0, 1]);

@@ -118,8 +118,8 @@ fn epoch_shift(shift: f64, layers: usize, t: f64) -> Vec<f64> {
     weights.map(|weight| weight / sum).collect()
 }
 
-/// Cost of a backward pass that ends at layer `first`, relative to the whole, when all layers cost
-/// the same: a weight gradient for each trained layer, an input gradient for each but the first.
+/// Modelled cost of a backward pass that ends at layer `first`, relative to the whole, as if all layers
+/// cost the same: a weight gradient for each trained layer, an input gradient for each but the first.
 fn backward_cost(first: usize, layers: usize) -> f64 {
     (2 * (layers - first) - 1) as f64 / (2 * layers - 1) as f64
 }
@@ -179,7 +179,7 @@ impl Optimizer for DropMuon {
         let cost: f64 = costs.map(|(first, n)| *n as f64 * backward_cost(first, layers)).sum();
         Facts::from([
             ("updates_per_layer".to_owned(), updates.into()),
-            ("relative_backward_cost".to_owned(), (cost / steps).into()),
+            ("modelled_backward_cost".to_owned(), (cost / steps).into()),
         ])
     }
 }
@@ -264,7 +264,7 @@ mod tests {
             assert!((count - mean).abs() <= 4.0 * deviation, "layer {i}: {count}");
         }
         // b/(2b−1) on average.
-        let cost = facts["relative_backward_cost"].as_f64().unwrap();
+        let cost = facts["modelled_backward_cost"].as_f64().unwrap();
         assert!((cost - 4.0 / 7.0).abs() < 0.07, "{cost}");
     }
 

@@ -396,6 +396,63 @@ fn a_gradient_elsewhere_is_paid_for_held_to_the_restriction_and_moves_no_paramet
     assert!(held < 1e-6 && free > 0.01, "{held} {free}");
 }
 
+/// Trains the last layer alone in every second step; notes the gradients that it is handed.
+struct Suffix(Diary);
+
+impl Optimizer for Suffix {
+    fn active(&mut self, now: &StepInfo) -> Active {
+        if now.step % 2 == 1 { Active::From(1) } else { Active::All }
+    }
+
+    fn update(
+        &mut self,
+        _: &[Parameter],
+        gradients: &Gradients,
+        _: &StepInfo,
+    ) -> Result<(), LabError> {
+        self.0.borrow_mut().push(format!("moves {:?}", gradients.active));
+        Ok(())
+    }
+
+    fn reset(&mut self) -> Result<(), LabError> {
+        Ok(())
+    }
+}
+
+/// Notes by which parameters the loss has a derivative: those that its graph reaches.
+struct Reach(Diary);
+
+impl Objective for Reach {
+    fn losses(
+        &mut self,
+        network: &Network,
+        batch: &Batch,
+        now: &StepInfo,
+    ) -> Result<Tensor, LabError> {
+        let losses = DefaultLoss::Classes.losses(network, batch, now)?;
+        let whole = losses.f_sum(tch::Kind::Float)?;
+        let reached = |index: &usize| {
+            let by = [&network.parameters[*index].tensor];
+            Tensor::f_run_backward(&[&whole], &by, true, false).is_ok()
+        };
+        let reached: Vec<usize> = (0..network.parameters.len()).filter(reached).collect();
+        self.0.borrow_mut().push(format!("reaches {reached:?}"));
+        Ok(losses)
+    }
+}
+
+#[test]
+fn no_graph_leads_to_a_frozen_layer_so_that_its_backward_pass_is_not_made() {
+    let mut setting = Setting::new(1, 1);
+    let diary = || Rc::clone(&setting.diary);
+    let (objective, optimizer) = (Box::new(Reach(diary())), Box::new(Suffix(diary())));
+    setting.recipe = Recipe::of(8, Schedule::Constant, Step::Gradient { objective, optimizer });
+    setting.train(24).unwrap();
+    let all = ["reaches [0, 1, 2, 3]", "moves [0, 1, 2, 3]"];
+    let last = ["reaches [2, 3]", "moves [2, 3]"];
+    assert_eq!(*setting.diary.borrow(), [all, last, all].concat());
+}
+
 /// Adds one to every parameter.
 struct Counting;
 
