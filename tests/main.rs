@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod budget;
 mod builds;
 mod cli;
 mod determinism;

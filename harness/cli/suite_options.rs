@@ -80,7 +80,7 @@ fn check_orders(plan: &Plan, catalogue: &Catalogue) -> anyhow::Result<()> {
             let set = set.and_then(|examples| u32::try_from(examples).ok());
             let examples = set.unwrap_or(info.split_sizes[0]);
             order
-                .epochs(examples, workload.goal.budget.samples)
+                .epochs(examples, arm.budgeted(workload).goal.budget.samples)
                 .with_context(|| format!("arm \"{}\" on {}", arm.label, workload.label))?;
         }
     }

@@ -107,7 +107,10 @@ fn change(plan: &Plan, stored: &SuiteRun) -> Option<String> {
     for arm in &plan.arms {
         let same = |other: &&analysis::suite_run::RunArm| other.label == arm.label;
         match stored.arms.iter().find(same) {
-            Some(other) if other.method == arm.method && other.settings == arm.settings => {}
+            Some(other)
+                if other.method == arm.method
+                    && other.settings == arm.settings
+                    && other.budget == arm.budget => {}
             _ => return Some(format!("arm \"{}\"", arm.label)),
         }
     }

@@ -35,6 +35,7 @@ pub fn suite_run(
         label: arm.label.clone(),
         method: arm.method.clone(),
         settings: arm.settings.clone(),
+        budget: arm.budget,
         trials: trials(&arm.label).and_then(|trials| u32::try_from(trials).ok()),
     });
     let cells = plan.cells.iter().zip(seeds).zip(reports).map(|((cell, seed), report)| RunCell {

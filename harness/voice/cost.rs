@@ -58,7 +58,7 @@ pub fn estimate(plan: &Plan, store: &Store) -> Cost {
         let arms = plan.arms_on(workload).map(|arm| {
             let rates = rates.get(&(workload.id.clone(), arm.method.clone()))?;
             #[expect(clippy::cast_precision_loss, reason = "sample counts stay far below 2^52")]
-            let samples = workload.goal.budget.samples as f64;
+            let samples = arm.budgeted(workload).goal.budget.samples as f64;
             Some(rates.get(rates.len() / 2)? * samples)
         });
         arms.collect()

@@ -164,8 +164,11 @@ impl Forecast<'_> {
                     cell.workload == index && plan.arms[cell.arm].label == planned.label
                 });
                 let stock: Vec<Stock> = of_arm.map(|(_, stock)| *stock).collect();
+                let short = planned.budget.map_or_else(String::new, |_| {
+                    format!(", {} samples", planned.budgeted(workload).goal.budget.samples)
+                });
                 [
-                    format!("  {}", planned.label),
+                    format!("  {}{short}", planned.label),
                     planned.method.clone(),
                     format!("{} seeds", plan.seeds.len()),
                     held(&stock),
@@ -214,7 +217,7 @@ impl Forecast<'_> {
                 "method": plan.arms[cell.arm].method,
                 "settings": plan.arms[cell.arm].settings,
                 "seed": cell.seed,
-                "budget_samples": plan.workloads[cell.workload].goal.budget.samples,
+                "budget_samples": plan.workload(*cell).goal.budget.samples,
                 "in_store": match stock {
                     Stock::Kept => "this build",
                     Stock::OtherBuild => "another build",

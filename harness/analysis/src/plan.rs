@@ -5,6 +5,8 @@ mod possible;
 mod sections;
 pub mod tuning;
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use crate::plan::descent::Parent;
@@ -146,6 +148,7 @@ fn resolve(
     unique(arms.iter().map(|arm| arm.label.as_str()), "arms", "arm")?;
     for (index, arm) in arms.iter().enumerate() {
         check_fit(index, arm, &workloads, catalogue)?;
+        check_budget(index, arm, &workloads)?;
     }
     let tuning = tuning::planned(&suite, &workloads, &arms, catalogue, overrides.tuned.as_ref())?;
     for (index, planned) in arms.iter_mut().enumerate() {
@@ -335,6 +338,37 @@ fn check_fit(
     Ok(())
 }
 
+/// A share of a budget must hold an evaluation and a step.
+fn check_budget(
+    index: usize,
+    arm: &PlannedArm,
+    workloads: &[PlannedWorkload],
+) -> Result<(), Problem> {
+    let Some(share) = arm.budget else { return Ok(()) };
+    let refuse = |message| Err(Problem(path_of_arm(index, "budget"), message));
+    if !(share > 0.0 && share <= 1.0) {
+        return refuse(format!(
+            "budget is {share}, but must be above 0 and at most 1: a share of the workload's, such as 0.1"
+        ));
+    }
+    let step = arm.settings.get("batch_size").and_then(Value::as_u64).unwrap_or(1);
+    for workload in workloads.iter().filter(|workload| arm.runs_on(&workload.label)) {
+        let PlannedWorkload { label, goal, .. } = workload;
+        let samples = goal.budget.share(share).samples;
+        let held = format!("budget is {share}, which is {samples} samples of {label}");
+        let every = goal.budget.evaluate_every;
+        if samples < every {
+            return refuse(format!(
+                "{held}, but it is evaluated every {every}; give a larger share or lower `evaluate_every`"
+            ));
+        }
+        if samples < step {
+            return refuse(format!("{held}, less than a step of {step}; give a larger share"));
+        }
+    }
+    Ok(())
+}
+
 fn check_name(name: &str) -> Result<(), Problem> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if (1..=64).contains(&name.len()) && name.chars().all(fits) && !name.starts_with('.') {
@@ -454,6 +488,7 @@ fn arm(
         method: info.id.to_owned(),
         settings,
         on: used.on.clone(),
+        budget: used.budget,
         parents: used.parents.clone(),
         order: used.order.clone().map(GivenOrder::unread),
     })
@@ -562,6 +597,12 @@ impl Plan {
         Ok(Self { cells, sections: Sections::default(), ..self })
     }
 
+    /// The workload of a cell as its arm has it.
+    #[must_use]
+    pub fn workload(&self, cell: Cell) -> Cow<'_, PlannedWorkload> {
+        self.arms[cell.arm].budgeted(&self.workloads[cell.workload])
+    }
+
     /// The id of a cell: 16 hexadecimal characters. `seed` is the seed's text: the integer, or the
     /// 64 characters of an attested one.
     ///
@@ -576,7 +617,7 @@ impl Plan {
         code: &str,
     ) -> Result<String, serde_json::Error> {
         CellKey {
-            workload: &self.workloads[cell.workload],
+            workload: &self.workload(cell),
             arm: &self.arms[cell.arm],
             parents,
             seed,

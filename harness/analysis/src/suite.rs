@@ -132,6 +132,8 @@ pub struct ArmUse {
     pub trials: Option<u32>,
     /// Labels of the workloads it runs on; all when empty.
     pub on: Vec<String>,
+    /// Share of the workload's budget that its runs get.
+    pub budget: Option<f64>,
     /// Runs whose weights it starts from or learns from.
     pub parents: Parents<Origin>,
     /// File with the order of its runs, from the suite's folder on.
@@ -381,6 +383,8 @@ struct ArmMap {
     #[serde(default)]
     on: Vec<String>,
     #[serde(default)]
+    budget: Option<f64>,
+    #[serde(default)]
     from: Option<Origin>,
     #[serde(default)]
     teacher: Option<Origin>,
@@ -418,8 +422,9 @@ impl FromName for ArmUse {
     }
 
     fn from_map(map: ArmMap) -> Self {
-        let ArmMap { method, label, with, tune, trials, on, from, teacher, order } = map;
-        Self { method, label, with, tune, trials, on, parents: Parents { from, teacher }, order }
+        let ArmMap { method, label, with, tune, trials, on, budget, from, teacher, order } = map;
+        let parents = Parents { from, teacher };
+        Self { method, label, with, tune, trials, on, budget, parents, order }
     }
 }
 

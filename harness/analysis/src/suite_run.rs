@@ -113,6 +113,9 @@ pub struct RunArm {
     pub method: String,
     /// Settings, resolved.
     pub settings: Values,
+    /// Share of the workload's budget that its runs had; all of it where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<f64>,
     /// Settings that were tried before these were chosen; none where none were. Claims between arms of
     /// unequal numbers are withheld.
     #[serde(default, skip_serializing_if = "Option::is_none")]

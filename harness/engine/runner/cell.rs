@@ -102,7 +102,7 @@ impl Session {
     /// Digest of the resolved cell.
     fn config_hash(&self, cell: Cell, parents: &Parents<String>) -> anyhow::Result<Digest> {
         Ok(Config {
-            workload: &self.plan.workloads[cell.workload],
+            workload: &self.plan.workload(cell),
             arm: &self.plan.arms[cell.arm],
             parents,
             libtorch: lab::device::LIBTORCH_VERSION,
@@ -134,7 +134,7 @@ impl Session {
         self.ready(cell.workload)?;
         let weights = parents.try_map(|parent| self.weights(parent))?;
         let order = self.given_order(cell)?;
-        let planned = &self.plan.workloads[cell.workload];
+        let planned = &self.plan.workload(cell);
         let arm = &self.plan.arms[cell.arm];
         let workload = self.workload(cell.workload)?;
         let method = methods::find(&arm.method)
@@ -332,7 +332,7 @@ impl<'a> Attempt<'a> {
     /// The record before anything is known of the run: that of a failed one.
     fn blank(&self, setup: &CellSetup<'_>) -> RunRecord {
         let Session { plan, device_name, threads, argv, .. } = self.session;
-        let planned = &plan.workloads[self.cell.workload];
+        let planned = plan.workload(self.cell);
         let arm = &plan.arms[self.cell.arm];
         let identity = &setup.ready.identity;
         RunRecord {

@@ -87,6 +87,21 @@ pub struct Budget {
     pub evaluate_every: u64,
 }
 
+impl Budget {
+    /// A share of it, above 0 and at most 1, on the same grid as far as it reaches.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share of a budget is positive and at most it, far below 2^52"
+    )]
+    pub fn share(self, share: f64) -> Self {
+        let samples = ((self.samples as f64 * share).round() as u64).max(1);
+        Self { samples, evaluate_every: self.evaluate_every.min(samples) }
+    }
+}
+
 /// What to reach within what budget.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Goal {

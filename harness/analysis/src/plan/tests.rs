@@ -234,6 +234,52 @@ fn a_cell_id_follows_what_changes_the_result_and_nothing_else() {
 }
 
 #[test]
+fn an_arm_with_a_share_of_the_budget_has_the_cells_of_a_workload_with_that_budget() {
+    let root = Digest::of(b"data");
+    let id = |text: &str| {
+        let plan = planned(text).unwrap();
+        plan.cell_id(plan.cells[1], &Parents::default(), "0", &root, "code").unwrap()
+    };
+    let with =
+        |share: &str| TEXT.replace("method: muon,", &format!("method: muon, budget: {share},"));
+    let plan = planned(&with("0.5")).unwrap();
+    let budget = |cell: Cell| plan.workload(cell).goal.budget;
+    let budgets = [budget(plan.cells[0]), budget(plan.cells[1])];
+    assert_eq!(
+        budgets.map(|budget| (budget.samples, budget.evaluate_every)),
+        [(200, 50), (100, 50)]
+    );
+    assert_eq!(plan.arms[1].label, "muon[lr=0.02]");
+    let shorter = TEXT.replace("  - digits-mlp", "  - { workload: digits-mlp, epochs: 1 }");
+    assert_eq!(id(&with("0.5")), id(&shorter));
+    assert_ne!(id(&with("0.5")), id(TEXT));
+    assert_eq!(id(&with("1")), id(TEXT));
+}
+
+#[test]
+fn a_share_of_the_budget_without_a_whole_step_or_evaluation_is_refused() {
+    let refusal = |arm: &str| message("{ method: muon, with: { lr: 0.02 } }", arm);
+    for share in ["0", "-0.1", "1.5", ".nan"] {
+        let told = refusal(&format!("{{ method: muon, budget: {share} }}"));
+        assert!(told.contains("x.yaml:11:29: budget is"), "{told}");
+        assert!(told.contains("but must be above 0 and at most 1"), "{told}");
+    }
+    assert_eq!(
+        refusal("{ method: muon, budget: 0.2 }"),
+        "x.yaml:11:29: budget is 0.2, which is 40 samples of digits-mlp, but it is evaluated every 50; give a larger share or lower `evaluate_every`"
+    );
+    assert_eq!(
+        refusal("{ method: muon, budget: 0.25, with: { batch_size: 64 } }"),
+        "x.yaml:11:29: budget is 0.25, which is 50 samples of digits-mlp, less than a step of 64; give a larger share"
+    );
+    // Only the workloads that it runs on are asked.
+    let long = "{ workload: digits-mlp, with: { width: 2 }, epochs: 3 }";
+    let arm = TEXT
+        .replace("{ method: muon,", "{ method: muon, budget: 0.2, on: ['digits-mlp[width=2]'],");
+    assert!(arm.contains(long) && planned(&arm).is_ok());
+}
+
+#[test]
 fn assignments_are_read_as_yaml_values() {
     let parsed: Assignment = "muon[lr=0.02].lr=0.05".parse().unwrap();
     assert_eq!(parsed, Assignment("muon[lr=0.02]".into(), "lr".into(), 0.05.into()));

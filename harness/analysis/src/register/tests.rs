@@ -53,6 +53,9 @@ fn what_was_judged_and_stands_is_no_difference() {
     let register = recorded(SUITE);
     assert_eq!(register.claims[0].versions[0].verdicts.len(), 1);
     assert!(check(&register, &suite(SUITE), None).is_empty());
+    let shorter = SUITE.replace("method: sgd, as: a,", "method: sgd, as: a, budget: 0.5,");
+    let told = check(&register, &suite(&shorter), None);
+    assert!(format!("{told:?}").contains("arms.a.budget: none → 0.5"), "{told:?}");
     // The verdict that is expected, another arm, a comment: none of them is what was judged.
     let other = SUITE.replace("at_least: 1.1", "at_least: 1.1, expect: inconclusive");
     let other = format!("# new\n{}", other.replace("method: adamw, as: c", "method: muon, as: c"));

@@ -155,6 +155,7 @@ impl Made {
             label: label.into(),
             method: "m".into(),
             settings: BTreeMap::new(),
+            budget: None,
             trials: None,
         };
         let workload = |index: usize| RunWorkload {

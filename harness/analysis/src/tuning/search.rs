@@ -185,7 +185,8 @@ impl Search {
         });
         let value = if self.tuning.asked.choose == SAMPLES {
             let logs = runs.iter().zip(&values).map(|((workload, _), value)| {
-                value.unwrap_or(PENALTY * count(workload.goal.budget.samples)).ln()
+                let budget = self.plan.arms[tried.planned].budgeted(workload).goal.budget;
+                value.unwrap_or(PENALTY * count(budget.samples)).ln()
             });
             mean(logs.map(Some)).map(f64::exp)
         } else {
@@ -328,19 +329,10 @@ fn label(workload: &PlannedWorkload, share: f64) -> String {
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a share of a budget is positive and below it"
-)]
 fn shortened(workload: &PlannedWorkload, share: f64) -> PlannedWorkload {
     let mut short = workload.clone();
     short.label = label(workload, share);
-    let budget = &mut short.goal.budget;
-    if share < 1.0 {
-        budget.samples = ((count(budget.samples) * share).round() as u64).max(1);
-        budget.evaluate_every = budget.evaluate_every.min(budget.samples);
-    }
+    short.goal.budget = short.goal.budget.share(share);
     short
 }
 

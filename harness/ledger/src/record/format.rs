@@ -361,6 +361,7 @@ impl RunRecord {
             method: self.method.clone(),
             settings: self.settings.clone(),
             on: Vec::new(),
+            budget: None,
             parents: self.parents().map(|cell| Origin::Run(cell.clone())),
             order: self.given_order.map(GivenOrder::recorded),
         };

@@ -64,7 +64,8 @@ struct WorkloadIdentity<'a> {
     evaluate_every_samples: u64,
 }
 
-/// What of an arm decides its runs. Its parents have their part by their own ids.
+/// What of an arm decides its runs. Its parents have their part by their own ids, its share of the budget by the
+/// workload's samples.
 #[derive(Serialize)]
 struct ArmIdentity<'a> {
     method: &'a str,
@@ -91,7 +92,7 @@ fn workload<S: Serializer>(planned: &PlannedWorkload, serializer: S) -> Result<S
 }
 
 fn arm<S: Serializer>(planned: &PlannedArm, serializer: S) -> Result<S::Ok, S::Error> {
-    let PlannedArm { label: _, method, settings, on: _, parents: _, order } = planned;
+    let PlannedArm { label: _, method, settings, on: _, budget: _, parents: _, order } = planned;
     ArmIdentity { method, settings, order: order.as_ref() }.serialize(serializer)
 }
 

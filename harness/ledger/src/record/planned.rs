@@ -1,6 +1,8 @@
 //! A workload and an arm with everything resolved. What of them decides a cell says
 //! [`identity`](crate::record::identity).
 
+use std::borrow::Cow;
+
 use crate::catalogue::MetricInfo;
 use crate::given::GivenOrder;
 use crate::goal::Goal;
@@ -33,6 +35,8 @@ pub struct PlannedArm {
     pub settings: Values,
     /// Labels of the workloads it runs on; all when empty.
     pub on: Vec<String>,
+    /// Share of the workload's budget that its runs get; all of it where there is none.
+    pub budget: Option<f64>,
     /// Runs that its runs descend from; cell ids have their part by their own ids.
     pub parents: Parents<Origin>,
     /// The order that its runs are trained in, when it is given and not the method's.
@@ -44,5 +48,14 @@ impl PlannedArm {
     #[must_use]
     pub fn runs_on(&self, workload: &str) -> bool {
         self.on.is_empty() || self.on.iter().any(|label| label == workload)
+    }
+
+    /// A workload as its runs have it: with its share of the budget.
+    #[must_use]
+    pub fn budgeted<'w>(&self, workload: &'w PlannedWorkload) -> Cow<'w, PlannedWorkload> {
+        let Some(share) = self.budget else { return Cow::Borrowed(workload) };
+        let mut short = workload.clone();
+        short.goal.budget = short.goal.budget.share(share);
+        Cow::Owned(short)
     }
 }

@@ -23,6 +23,9 @@ struct Definition<'a> {
     parents: &'a Parents<Origin>,
     /// Methods and settings of all arms that it descends from.
     ancestors: Vec<(&'a str, Values)>,
+    /// Their shares of the budget, where any has one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ancestor_budgets: Vec<Option<f64>>,
     order: &'a Option<String>,
     spaces: &'a BTreeMap<String, Space>,
     trials: u32,
@@ -52,13 +55,8 @@ fn resolved(index: usize, suite: &Suite, catalogue: &Catalogue) -> Values {
     resolved.and_then(Result::ok).unwrap_or(given)
 }
 
-/// Methods and settings of all arms that an arm descends from.
-fn ancestors<'a>(
-    index: usize,
-    suite: &'a Suite,
-    arms: &[PlannedArm],
-    catalogue: &Catalogue,
-) -> Vec<(&'a str, Values)> {
+/// The arms that an arm descends from.
+fn ancestors(index: usize, arms: &[PlannedArm]) -> Vec<usize> {
     let mut line = vec![index];
     let mut seen = 0;
     while seen < line.len() {
@@ -69,9 +67,7 @@ fn ancestors<'a>(
         }
         seen += 1;
     }
-    let of =
-        |&parent: &usize| (suite.arms[parent].method.as_str(), resolved(parent, suite, catalogue));
-    line[1..].iter().map(of).collect()
+    line.split_off(1)
 }
 
 pub(super) fn definition(
@@ -87,21 +83,31 @@ pub(super) fn definition(
     let mut settings = resolved(index, suite, catalogue);
     // Their defaults decide nothing.
     settings.retain(|setting, _| !used.tune.contains_key(setting));
-    let workloads = on.iter().map(|workload| WorkloadPart {
+    let ancestors = ancestors(index, arms);
+    let mut ancestor_budgets: Vec<_> =
+        ancestors.iter().map(|&parent| arms[parent].budget).collect();
+    if ancestor_budgets.iter().all(Option::is_none) {
+        ancestor_budgets.clear();
+    }
+    let of =
+        |&parent: &usize| (suite.arms[parent].method.as_str(), resolved(parent, suite, catalogue));
+    let budgets = on.iter().map(|workload| arm.budgeted(workload).goal.budget);
+    let workloads = on.iter().zip(budgets).map(|(workload, budget)| WorkloadPart {
         workload: &workload.id,
         settings: &workload.settings,
         metric: &workload.goal.target.metric,
         direction: workload.goal.target.direction,
         target: workload.goal.target.value,
-        samples: workload.goal.budget.samples,
-        evaluate_every: workload.goal.budget.evaluate_every,
+        samples: budget.samples,
+        evaluate_every: budget.evaluate_every,
     });
     let definition = Definition {
         version: 1,
         method: &arm.method,
         settings: &settings,
         parents: &arm.parents,
-        ancestors: ancestors(index, suite, arms, catalogue),
+        ancestors: ancestors.iter().map(of).collect(),
+        ancestor_budgets,
         order: &used.order,
         spaces: &used.tune,
         trials,

@@ -5,6 +5,9 @@ use crate::suite::Side;
 use crate::suite::{On, SAMPLES};
 use crate::tuning::draw;
 use crate::tuning::{Edge, Search, Trial, TunedArm};
+use crate::verify::tests::sample;
+use ledger::digest::Digest;
+use ledger::record::format::{RunRecord, Status};
 
 /// Two tuned arms and one that is not.
 const TEXT: &str = "\
@@ -193,6 +196,24 @@ fn halving_begins_with_a_part_of_the_budget_and_ends_with_all_of_it() {
 }
 
 #[test]
+fn trials_of_an_arm_with_a_share_of_the_budget_have_that_share() {
+    let text = change("as: muon, tune", "as: muon, budget: 0.5, tune");
+    assert_eq!(
+        states(&planned(&text, Some(frozen()))),
+        [TuningState::Chosen, TuningState::Changed]
+    );
+    let search = Search::of(&planned(&text, None), &catalogue(), false).unwrap();
+    let samples = |trial: usize| {
+        let place = search.places(0, &[trial])[0];
+        search.plan.workload(search.plan.cells[place]).goal.budget.samples
+    };
+    assert_eq!([samples(0), samples(7)], [200, 100]);
+    let censored = RunRecord { status: Status::Censored, ..sample::record(0, Digest::of(b"data")) };
+    let missed = search.outcome(7, 0, &|_| Some(&censored)).unwrap();
+    assert!((missed.value.unwrap() - 200.0).abs() < 1e-9, "twice its own budget");
+}
+
+#[test]
 fn widening_goes_on_beyond_the_edge_at_which_the_best_lies() {
     let plan = planned(TEXT, Some(frozen()));
     let narrow = Search::of(&plan, &catalogue(), false).unwrap();
@@ -212,4 +233,8 @@ fn runs_that_a_tuned_arm_descends_from_come_first_and_their_settings_count() {
     assert_eq!(search.plan.arms[first.arm].label, "plain");
     let definition = |text: &str| planned(text, None).tuning.unwrap().arms[1].definition.clone();
     assert_ne!(definition(&text), definition(&text.replace("lr: 0.2", "lr: 0.3")));
+    assert_ne!(
+        definition(&text),
+        definition(&text.replace("as: plain,", "as: plain, budget: 0.5,"))
+    );
 }

@@ -43,6 +43,7 @@ fn suite() -> SuiteRun {
             label: "sgd".into(),
             method: "m".into(),
             settings: BTreeMap::new(),
+            budget: None,
             trials: None,
         }],
         sections: Sections::default(),

@@ -36,6 +36,7 @@ fn planned() -> (PlannedWorkload, PlannedArm) {
         method: "drop-muon".to_owned(),
         settings: values(&[("lr", json!(0.05)), ("cutoff", json!("uniform"))]),
         on: vec!["home".to_owned()],
+        budget: None,
         parents: Parents { from: Some(Origin::Run("aaaa".to_owned())), teacher: None },
         order: Some(GivenOrder::new("best.npy".to_owned(), vec![2, 0, 1])),
     };

@@ -90,6 +90,7 @@ fn made(tests: Vec<MembershipUse>) -> Made {
             label: "a".into(),
             method: "m".into(),
             settings: BTreeMap::new(),
+            budget: None,
             trials: None,
         }],
         sections: crate::suite::Sections { provenance: tests, ..Default::default() },
