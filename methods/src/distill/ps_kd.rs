@@ -224,7 +224,7 @@ mod tests {
         let batch = Batch { inputs, ..batch([0, 1, 2], [2, 0, 1]) };
         let predicted = || network.forward(&batch.inputs, true).unwrap().softmax(-1, Kind::Float);
         let initial = predicted();
-        objective.losses(&network, &batch, &at(0, 4)).unwrap();
+        let _ = objective.losses(&network, &batch, &at(0, 4)).unwrap();
         tch::no_grad(|| {
             for parameter in &network.parameters {
                 let _ = parameter.tensor.shallow_clone().f_add_scalar_(0.1).unwrap();
