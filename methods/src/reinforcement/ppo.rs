@@ -49,8 +49,8 @@ settings! {
         gamma: f64 = 1.0, range Range::of(0.0..=1.0), from "trl and verl";
         /// λ of the advantage estimates.
         lambda: f64 = 0.95, range Range::of(0.0..=1.0), from "trl; verl: 1";
-        /// How far the ratio may go from 1.
-        clip: f64 = 0.2, range Range::of(0.0..=1.0), from "arXiv:1707.06347, table 1";
+        /// How far the ratio may go from 1; 1e9 is no clipping.
+        clip: f64 = 0.2, range Range::of(0.0..), from "arXiv:1707.06347, table 1";
         /// Weight of the divergence (k1) in the reward.
         kl: f64 = 0.05, range Range::of(0.0..), from "trl";
         /// Passes over each batch of roll-outs.
