@@ -13,6 +13,7 @@ mod tuning;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
+use analysis::plan::unjudged::{self, Unjudged};
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -79,6 +80,13 @@ pub fn note(text: &str) {
 /// A warning on stderr.
 pub fn warn(text: &str) {
     let _ = writeln!(std::io::stderr(), "{} {text}", paint("warning:", YELLOW));
+}
+
+/// Says which claims are not judged because an option leaves out what they need.
+pub fn warn_unjudged(unjudged: &[Unjudged]) {
+    if let Some(words) = unjudged::words(unjudged) {
+        warn(&words);
+    }
 }
 
 const RED: &str = "31;1";

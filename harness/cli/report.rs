@@ -9,7 +9,7 @@ use reports::Format;
 use super::suite_options::Places;
 use crate::evidence::StoreEvidence;
 use crate::exit::Exit;
-use crate::voice::{print_json, print_score, print_text};
+use crate::voice::{print_json, print_score, print_text, warn_unjudged};
 
 /// Options of `palimpsest report`.
 #[derive(Debug, clap::Args)]
@@ -40,6 +40,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let analysis = Analysis::of(&suite_run, &store, &StoreEvidence { store: &store })?;
     let out = args.out.clone().unwrap_or_else(|| store.root().join("reports").join(&name));
     let paths = reports::render(&analysis, &args.format, &out)?;
+    warn_unjudged(&analysis.unjudged);
     if args.json {
         print_json(&paths)?;
     } else {

@@ -10,7 +10,7 @@ use ledger::goal::Goal;
 use ledger::record::Store;
 use palimpsest::cli::plan::Args;
 use palimpsest::exit::Exit;
-use palimpsest::voice::{print_json, print_seeds_needed, warn};
+use palimpsest::voice::{print_json, print_seeds_needed, warn, warn_unjudged};
 
 use crate::catalogue::catalogue;
 use crate::forecast::forecast;
@@ -18,6 +18,7 @@ use crate::forecast::forecast;
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let plan = args.options.plan(&catalogue())?;
     let store = args.options.places.store();
+    warn_unjudged(&plan.unjudged);
     if args.power {
         return power(args, &plan, &store);
     }

@@ -10,7 +10,7 @@ use palimpsest::cli::run::Args;
 use palimpsest::evidence::StoreEvidence;
 use palimpsest::exit::Exit;
 use palimpsest::machine;
-use palimpsest::voice::{print_analysis, print_json, strict, warn};
+use palimpsest::voice::{print_analysis, print_json, strict, warn, warn_unjudged};
 
 use crate::catalogue::catalogue;
 use crate::estimate;
@@ -34,6 +34,9 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         );
     }
     let store = args.options.places.store();
+    if args.worker.is_none() {
+        warn_unjudged(&plan.unjudged);
+    }
     if args.dry_run {
         forecast(&plan, &store, &args.options.places.sources(), args.accept_build)?
             .print(args.json)?;

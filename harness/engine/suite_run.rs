@@ -55,6 +55,7 @@ pub fn suite_run(
         workloads: workloads.collect(),
         arms,
         sections: plan.sections.clone(),
+        unjudged: plan.unjudged.clone(),
         estimated,
         stopping: plan.stopping.map(|settings| RunStopping {
             settings,

@@ -3,6 +3,7 @@
 //! askama rather than a run-time engine: the compiler checks the template, so a page can't fail on
 //! a misspelt field, and its HTML escaper is on for every value but the figures drawn here.
 
+use analysis::plan::unjudged;
 use analysis::summary::{
     Analysis, ClaimOutcome, Outcomes, RunRow, SequencePoint, WorkloadAnalysis,
 };
@@ -46,7 +47,10 @@ pub(crate) fn page(
         scores: Scored::all(analysis, profiles, formats)?,
         not_scored: analysis.score.reason.as_deref().filter(|_| analysis.workloads.len() > 1),
         stopped: analysis.stopping.as_ref().map(|stopping| stopping.summary.as_str()),
-        warnings: &analysis.warnings,
+        warnings: unjudged::words(&analysis.unjudged)
+            .into_iter()
+            .chain(analysis.warnings.clone())
+            .collect(),
         environment: &analysis.environment,
         commands: commands(analysis),
         files: files(analysis, formats),
@@ -71,7 +75,7 @@ struct Page<'a> {
     scores: Vec<Scored>,
     not_scored: Option<&'a str>,
     stopped: Option<&'a str>,
-    warnings: &'a [String],
+    warnings: Vec<String>,
     environment: &'a [(String, String)],
     commands: Vec<String>,
     files: Vec<(&'static str, &'static str)>,

@@ -315,3 +315,24 @@ fn targets_and_effects_that_no_run_can_come_to_are_refused_with_what_was_meant()
     );
     says(&refuse("value: 0.05", "value: -0.1"), &["target is -0.1", "which every run reaches"]);
 }
+
+#[test]
+fn claims_that_an_option_leaves_out_are_announced_by_run_plan_and_report() {
+    let bench = Bench::new();
+    bench.write("suite.yaml", CLAIMED);
+    let line =
+        "claim fast-above-slow is not judged: it needs fast, left out by --methods or --workloads";
+    let part = ["suite.yaml", "--methods", "slow"];
+    let once =
+        |output: &Output| assert_eq!(output.stderr.matches(line).count(), 1, "{}", output.stderr);
+    once(&bench.run(&[&["plan"], &part[..]].concat()).ends(0));
+    once(&bench.run(&[&["plan"], &part[..], &["--json"]].concat()).ends(0));
+    once(&bench.run(&[&["run"], &part[..], &["--dry-run"]].concat()).ends(0));
+    let run = bench.run(&[&["run"], &part[..], &["--device", "cpu"]].concat()).ends(0);
+    once(&run);
+    once(&bench.run(&["report", "suite.yaml"]).ends(0));
+    let page = fs::read_to_string(bench.path("runs/reports/claimed/index.html")).unwrap();
+    assert!(page.contains(line), "the page says it too");
+    let whole = bench.run(&["plan", "suite.yaml"]).ends(0);
+    assert!(!whole.stderr.contains("not judged"), "{}", whole.stderr);
+}

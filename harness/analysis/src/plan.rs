@@ -4,6 +4,7 @@ pub mod descent;
 mod possible;
 mod sections;
 pub mod tuning;
+pub mod unjudged;
 
 use std::borrow::Cow;
 
@@ -12,6 +13,7 @@ use serde_json::Value;
 use crate::plan::descent::Parent;
 use crate::plan::sections::{Named, known, unique};
 use crate::plan::tuning::PlannedTuning;
+use crate::plan::unjudged::Unjudged;
 use crate::suite::{
     ClaimUse, Problem, Sections, Seeds, Step, StoppingUse, Suite, SuiteError, WorkloadUse, key,
     locate, parse,
@@ -66,6 +68,8 @@ pub struct Plan {
     pub cells: Vec<Cell>,
     /// Claims, tests and estimates that are about cells of the plan.
     pub sections: Sections,
+    /// Claims of the suite that are not, for want of an arm or a workload that the options leave out.
+    pub unjudged: Vec<Unjudged>,
     /// When seeds end early; none where all of them run.
     pub stopping: Option<Stopping>,
     /// Settings that are chosen by trials; none where the suite fixes all of them.
@@ -172,6 +176,7 @@ fn resolve(
 
     let Chosen { workloads, arms, pairs } = chosen(whole, overrides)?;
     let part = Named { workloads: &workloads, arms: &arms };
+    let unjudged = unjudged::of(&suite.claims, part);
     let sections = Sections {
         claims: sections::narrowed(suite.claims, part),
         provenance: sections::narrowed(suite.provenance, part),
@@ -206,6 +211,7 @@ fn resolve(
         seeds,
         cells,
         sections,
+        unjudged,
         stopping,
         tuning,
         keep_models: suite.keep_models || overrides.keep_models,
@@ -594,7 +600,7 @@ impl Plan {
             }
         }
         let cells = self.cells.iter().copied().filter(|cell| wanted.contains(cell)).collect();
-        Ok(Self { cells, sections: Sections::default(), ..self })
+        Ok(Self { cells, sections: Sections::default(), unjudged: Vec::new(), ..self })
     }
 
     /// The workload of a cell as its arm has it.

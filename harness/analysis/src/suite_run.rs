@@ -4,6 +4,7 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
+use crate::plan::unjudged::Unjudged;
 use crate::suite::Sections;
 use crate::tuning::Tuned;
 use ledger::catalogue::MetricInfo;
@@ -39,6 +40,9 @@ pub struct SuiteRun {
     /// What is asked of its runs.
     #[serde(flatten)]
     pub sections: Sections,
+    /// Claims of the suite that these runs do not judge, for want of an arm or a workload.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unjudged: Vec<Unjudged>,
     /// What came of its order estimates, entry by entry and seed by seed.
     #[serde(default)]
     pub estimated: Vec<RunEstimate>,

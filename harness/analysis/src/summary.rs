@@ -31,6 +31,7 @@ use self::membership::MembershipAnalysis;
 use self::order_estimates::OrderEstimate;
 use self::score::Score;
 use self::tuning::TuningAnalysis;
+use crate::plan::unjudged::Unjudged;
 use crate::suite::CompareBy;
 use stats::interval::Interval;
 use stats::sequential::Stopping;
@@ -54,6 +55,9 @@ pub struct Analysis {
     pub workloads: Vec<WorkloadAnalysis>,
     /// One entry per claim and workload, in the suite's order.
     pub claims: Vec<ClaimOutcome>,
+    /// Claims of the suite that these runs do not judge, for want of an arm or a workload.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unjudged: Vec<Unjudged>,
     /// What the arms come to over several workloads.
     #[serde(default)]
     pub score: Score,

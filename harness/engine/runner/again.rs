@@ -45,6 +45,7 @@ impl Session {
             seeds: vec![0],
             cells: vec![Cell { workload: 0, arm: 0, seed: 0 }],
             sections: Sections::default(),
+            unjudged: Vec::new(),
             stopping: None,
             tuning: None,
             keep_models: false,

@@ -296,6 +296,7 @@ fn claim(
 
 fn analysis(workloads: Vec<WorkloadAnalysis>, claims: Vec<ClaimOutcome>) -> Analysis {
     Analysis {
+        unjudged: Vec::new(),
         score: Score::default(),
         membership: Vec::new(),
         order_estimates: Vec::new(),

@@ -1,7 +1,7 @@
 //! The lists of a suite that ask something of its runs: each entry is checked against the whole
 //! suite, and kept where all that it names is in the plan.
 
-use super::{RATIOS, descent};
+use super::{RATIOS, descent, unjudged};
 use crate::suite::{ClaimUse, CompareBy, EstimateUse, MembershipUse, Problem, Step, When, key};
 use ledger::catalogue::hint;
 use ledger::goal;
@@ -29,7 +29,7 @@ impl<'a> Named<'a> {
         self.arms.iter().any(|arm| arm.label == label)
     }
 
-    fn has_workload(self, label: &str) -> bool {
+    pub(super) fn has_workload(self, label: &str) -> bool {
         self.workloads.iter().any(|workload| workload.label == label)
     }
 }
@@ -180,18 +180,11 @@ impl Entry for ClaimUse {
 
     /// A claim about some workloads is about those of them that are left.
     fn narrowed(mut self, part: Named<'_>) -> Option<Self> {
-        let complete = {
-            let others = self.minus.iter().flat_map(|pair| [&pair.arm, &pair.baseline]);
-            let mut arms = others.chain(&self.floor).chain([&self.arm, &self.baseline]);
-            arms.all(|label| part.has_arm(label))
-                && self.grows_from.iter().all(|label| part.has_workload(label))
-        };
-        if !complete {
+        if !unjudged::lacks(&self, part).is_empty() {
             return None;
         }
-        let restricted = !self.workloads.is_empty();
         self.workloads.retain(|label| part.has_workload(label));
-        (!restricted || !self.workloads.is_empty()).then_some(self)
+        Some(self)
     }
 }
 

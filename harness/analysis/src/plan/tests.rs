@@ -79,6 +79,38 @@ claims:
     at_least: 1.1
 ";
 
+#[test]
+fn claims_whose_arms_or_workloads_are_left_out_are_named_with_what_they_need() {
+    let second = "  - { id: narrow, statement: s, paper: { number: n, source: p }, arm: \"muon[lr=0.02]\", baseline: sgd, \
+                  compare: test/nll, at_least: 0, workloads: [digits-mlp] }\n";
+    let text = format!("{TEXT}{second}");
+    let part = |methods: &[&str], workloads: &[&str]| {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let overrides = Overrides {
+            methods: names(methods),
+            workloads: names(workloads),
+            ..Overrides::default()
+        };
+        plan("x.yaml", &text, &catalogue(), &overrides).unwrap()
+    };
+    let whole = part(&[], &[]);
+    assert_eq!((whole.sections.claims.len(), unjudged::words(&whole.unjudged)), (2, None));
+    let sgd = part(&["sgd"], &[]);
+    assert_eq!(sgd.sections.claims.len(), 0);
+    assert_eq!(
+        unjudged::words(&sgd.unjudged).unwrap(),
+        "2 claims are not judged: they need muon[lr=0.02], left out by --methods or --workloads"
+    );
+    let wide = part(&[], &["digits-mlp[width=2]"]);
+    assert_eq!(wide.sections.claims.iter().map(|claim| &claim.id).collect::<Vec<_>>(), ["faster"]);
+    assert_eq!(
+        unjudged::words(&wide.unjudged).unwrap(),
+        "claim narrow is not judged: it needs digits-mlp, left out by --methods or --workloads"
+    );
+    // A gate runs some cells and asks no claim.
+    assert!(sgd.only(&[0]).unwrap().unjudged.is_empty());
+}
+
 fn planned(text: &str) -> Result<Plan, SuiteError> {
     plan("x.yaml", text, &catalogue(), &Overrides::default())
 }

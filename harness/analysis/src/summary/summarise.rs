@@ -126,6 +126,7 @@ pub(super) fn summarise(suite: &SuiteRun, cells: &[CellRun]) -> Analysis {
         order_estimates: Vec::new(),
         stopping: suite.stopping.as_ref().map(stopping::analysis),
         claims: claims::judge_all(suite, cells),
+        unjudged: suite.unjudged.clone(),
         score: score::of(suite, cells),
         tuning,
         runs: cells.iter().map(|run| row(suite, run)).collect(),

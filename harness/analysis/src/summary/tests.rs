@@ -174,6 +174,7 @@ impl Made {
             workloads: (0..self.endings.len()).map(workload).collect(),
             arms: vec![arm("old"), arm("new")],
             estimated: Vec::new(),
+            unjudged: Vec::new(),
             stopping: self.stopping.clone(),
             tuned: None,
             sections: Sections { claims: self.claims.clone(), ..Sections::default() },

@@ -104,6 +104,7 @@ impl Search {
                 seeds: tuning.asked.seeds.0.clone(),
                 cells: Vec::new(),
                 sections: Sections::default(),
+                unjudged: Vec::new(),
                 stopping: None,
                 tuning: None,
                 keep_models: false,

@@ -48,6 +48,7 @@ fn suite() -> SuiteRun {
         }],
         sections: Sections::default(),
         estimated: Vec::new(),
+        unjudged: Vec::new(),
         stopping: None,
         tuned: None,
         cells: Vec::new(),

@@ -95,6 +95,7 @@ fn made(tests: Vec<MembershipUse>) -> Made {
         }],
         sections: crate::suite::Sections { provenance: tests, ..Default::default() },
         estimated: Vec::new(),
+        unjudged: Vec::new(),
         stopping: None,
         tuned: None,
         cells: cells.collect(),
