@@ -354,9 +354,15 @@ fn settings_survive_being_resolved_again() {
         assert_eq!(resolved(entry, &read), defaults, "{}: through JSON", entry.id);
         let table = (entry.method.settings)();
         let names: BTreeSet<_> = table.iter().map(|setting| setting.name).collect();
-        assert_eq!(defaults.keys().map(String::as_str).collect::<BTreeSet<_>>(), names);
+        assert!(defaults.keys().all(|name| names.contains(name.as_str())), "{}", entry.id);
         for setting in table {
-            assert_eq!(defaults[setting.name], setting.default, "{}.{}", entry.id, setting.name);
+            // One that came after arms had been tuned is left out at its default, however that is said.
+            let Some(value) = defaults.get(setting.name) else {
+                let said = Values::from([(setting.name.to_owned(), setting.default)]);
+                assert_eq!(resolved(entry, &said), defaults, "{}.{}", entry.id, setting.name);
+                continue;
+            };
+            assert_eq!(*value, setting.default, "{}.{}", entry.id, setting.name);
         }
     }
 }

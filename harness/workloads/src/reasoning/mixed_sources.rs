@@ -68,7 +68,11 @@ pub static WORKLOAD: Workload = Workload {
     settings: Settings::table,
     resolve: Settings::resolve,
     load: |_, _, device| set().load(device),
-    network: |_, _, streams, device| set().network(streams, device),
+    network: |values, _, streams, device| {
+        // The network has no setting of its own; settings that cannot be read build none all the same.
+        Settings::read(values)?;
+        set().network(streams, device)
+    },
     start: Some(|network, _, values, streams, artefacts| {
         let Settings { start_accuracy, start_above } = Settings::read(values)?;
         let wanted = start_accuracy..=start_accuracy + start_above;
