@@ -137,7 +137,8 @@ fn a_run_that_never_gets_there_is_infinitely_far_and_leaves_no_mean_ratio() {
 
 #[test]
 fn disturbed_clocks_and_other_machines_withhold_times_and_nothing_else() {
-    let changes: [(fn(&mut RunRecord), &str); 2] = [
+    type Change = fn(&mut RunRecord);
+    let changes: [(Change, &str); 2] = [
         (|record| record.environment.cpu_share = Some(0.5), "16 of 16 runs were timed while"),
         (
             |record| {
