@@ -14,8 +14,8 @@
 //!
 //! ## Claim
 //! One-step FID 2.83 on CIFAR-10 and 4.02 on ImageNet 64 × 64: 3.1 and 3.2 times better than consistency training
-//! before; two-step 2.46 and 3.20 (tables 2 and 3). The abstract's 2.51 and 3.25, two-step 2.24 and 2.77, 3.5 and 4
-//! times better, are of networks twice as deep (iCT-deep), not of this recipe.
+//! before; two-step 2.46 and 3.20 (at second hand). The abstract's 2.51 and 3.25, two-step 2.24 and 2.77, 3.5 and 4
+//! times better, are of deeper networks (iCT-deep), not of this recipe.
 //!
 //! ## Sources
 //! Song, Dhariwal, arXiv:2310.14189 (ICLR 2024), table 1. No official code was found; constants were checked

@@ -10,10 +10,10 @@
 //!
 //! `memory` bounds the tasks that the nearest is looked for among to the most recent ones; the oldest is
 //! forgotten. By default all count, of any age, and that costs much: the neighbours of a task learned long
-//! ago date from before, so that old progress is measured again and again. In runs of the official code on
-//! its own toy 70 to 73 % of all progress lay on cells that were full or locked, while 15 to 24 % of the
-//! episodes taught anything. There a memory of 1,000, 500 and 250 tasks mastered 45 and 50, 64 and 68, 77
-//! and 73 % of the cells, where all tasks gave 36 and 40 (two seeds each).
+//! ago date from before, so that old progress is measured again and again. A review, not this bench, ran
+//! the official code on its own toy: 70 to 73 % of all progress lay on cells that were full or locked,
+//! while 15 to 24 % of the episodes taught anything; a memory of 1,000, 500 and 250 tasks mastered 45 and
+//! 50, 64 and 68, 77 and 73 % of the cells, where all tasks gave 36 and 40 (two seeds each).
 //!
 //! `signal: shuffled` is a control: the progress of each window is permuted among its tasks before the
 //! fit, so that everything is as before except that progress says nothing about place.

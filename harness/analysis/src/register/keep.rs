@@ -1,5 +1,7 @@
 //! Entries of a register: how they are made, and where a suite and its register differ.
 
+use std::path::Path;
+
 use super::definition::{Definition, differences};
 use super::{Change, Entry, Judged, RULE, Register, RegisterError, Version};
 use crate::suite::{CompareBy, Suite};
@@ -176,6 +178,46 @@ fn judged(outcome: &ClaimOutcome, analysis: &Analysis, today: &str) -> Judged {
         rule: RULE.to_owned(),
         program: told("commit"),
         machine: told("CPU"),
-        command: told("command"),
+        command: anywhere(&told("command")),
+    }
+}
+
+/// Options that only say where somebody keeps things.
+const PLACES: [&str; 2] = ["--store", "--data-dir"];
+
+/// A command as it can be given anywhere: a register is read by others, whom the folders of the machine
+/// that ran it do not concern.
+fn anywhere(command: &str) -> String {
+    let mut kept = Vec::new();
+    let mut words = command.split_whitespace();
+    while let Some(word) = words.next() {
+        if PLACES.contains(&word) {
+            words.next();
+        } else if !PLACES.iter().any(|place| word.starts_with(&format!("{place}="))) {
+            let is_place = kept.is_empty() || Path::new(word).is_absolute();
+            let name = Path::new(word).file_name().filter(|_| is_place);
+            kept.push(name.and_then(|name| name.to_str()).unwrap_or(word));
+        }
+    }
+    kept.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_names_no_folder_of_the_machine_that_ran_it() {
+        let told = [
+            "./target/release/palimpsest run digits --store /scratch/runs --force",
+            "/opt/bin/palimpsest run /home/a/digits --store=/scratch/runs --data-dir ../data --force",
+            "palimpsest run digits --force",
+        ];
+        assert_eq!(told.map(anywhere), ["palimpsest run digits --force"; 3]);
+        assert_eq!(
+            anywhere("palimpsest run suites/a.yaml --set sgd.lr=0.1"),
+            "palimpsest run suites/a.yaml --set sgd.lr=0.1"
+        );
+        assert_eq!(anywhere(""), "");
     }
 }

@@ -70,7 +70,10 @@ pub(super) fn to_target(outcomes: &[Outcome], at_start: u32, horizon: f64) -> To
         };
     }
     let curve = kaplan_meier(outcomes).ok();
-    let median = curve.as_ref().and_then(|curve| curve.median());
+    // Runs end after so many samples, not seconds: a slow clock would let a late crossing outlive the runs
+    // that never crossed, and stand for a median that lies beyond the budget.
+    let half = 2 * reached.len() >= values.len();
+    let median = curve.as_ref().filter(|_| half).and_then(|curve| curve.median());
     let restricted =
         curve.as_ref().and_then(|curve| curve.restricted_mean(horizon).ok()).map(|mean| mean.mean);
     let logs: Vec<f64> = reached.iter().map(|time| time.ln()).collect();
@@ -126,4 +129,19 @@ pub(super) fn common_horizon(arms: impl Iterator<Item = Vec<Outcome>>) -> f64 {
         }
     }
     longest.min(shortest_censored)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_crossing_is_no_median_of_runs_most_of_which_never_crossed() {
+        let quick = [1.0, 1.1, 1.2].map(Outcome::Censored);
+        // A slow clock: the crossing of one of four comes after the ends of the others.
+        let late = [&quick[..], &[Outcome::Reached(1.5)]].concat();
+        assert_eq!(to_target(&late, 0, 1.0).median, None);
+        let half = [&quick[..2], &[Outcome::Reached(0.5), Outcome::Reached(0.7)]].concat();
+        assert_eq!(to_target(&half, 0, 1.0).median, Some(0.7));
+    }
 }
