@@ -6,6 +6,7 @@ pub mod compare;
 pub mod completions;
 pub mod data;
 pub mod doctor;
+pub mod drawing;
 pub mod estimate;
 pub mod explain;
 pub mod export;
@@ -23,6 +24,8 @@ pub mod suite_options;
 pub mod tune;
 pub mod verify;
 pub mod verify_certificate;
+
+use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 use ledger::catalogue::listing::Listing;
@@ -109,6 +112,10 @@ pub enum Reading {
     Completions(completions::Args),
 }
 
+/// Runs the engine with these arguments and returns what it prints: what a verb here needs of a model or
+/// of a method's code.
+pub type Ask<'a> = &'a dyn Fn(&[OsString]) -> anyhow::Result<Vec<u8>>;
+
 /// Where the catalogue's rows come from, asked only when they are needed.
 pub type Rows<'a> = &'a dyn Fn() -> anyhow::Result<Listing>;
 
@@ -117,20 +124,20 @@ impl Reading {
     ///
     /// # Errors
     /// With what was wrong and the way out.
-    pub fn run(&self, rows: Rows<'_>) -> anyhow::Result<Exit> {
+    pub fn run(&self, rows: Rows<'_>, ask: Ask<'_>) -> anyhow::Result<Exit> {
         match self {
             Self::List(args) => list::run(args, rows),
             Self::Explain(args) => explain::run(args, &rows()?),
             Self::Report(args) => report::run(args),
             Self::Claims(claims) => claims.run(),
             Self::Compare(args) => compare::run(args),
-            Self::Verify(args) => verify::run(args),
+            Self::Verify(args) => verify::run(args, ask),
             Self::Prove(args) => prove::run(args),
             Self::Keygen(args) => keygen::run(args),
-            Self::Sign(args) => sign::run(args),
-            Self::VerifyCertificate(args) => verify_certificate::run(args),
+            Self::Sign(args) => sign::run(args, ask),
+            Self::VerifyCertificate(args) => verify_certificate::run(args, ask),
             Self::Regress(args) => regress::run(args),
-            Self::Export(args) => export::run(args),
+            Self::Export(args) => export::run(args, ask),
             Self::Data(args) => data::run(args),
             Self::Completions(args) => completions::run(args),
         }

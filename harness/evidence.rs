@@ -1,8 +1,8 @@
 //! What membership tests need of a store beside its records.
 
 use ::data::columns::{ColumnSource, numbers};
-use analysis::suite::membership::Access;
 use analysis::summary::membership::{Evidence, ScoreKind};
+use ledger::plain;
 use ledger::record::{RunRecord, Store};
 use ledger::transcript::replay::read_ids;
 
@@ -16,7 +16,7 @@ pub struct StoreEvidence<'a> {
 impl Evidence for StoreEvidence<'_> {
     fn order(&self, run: &str) -> Result<Vec<u32>, String> {
         let path = self.store.folder(run).join("order.bin");
-        let bytes = std::fs::read(&path)
+        let bytes = plain::read(&path)
             .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         read_ids(&bytes).map_err(|error| format!("{}: {error}", path.display()))
     }
@@ -24,13 +24,7 @@ impl Evidence for StoreEvidence<'_> {
     fn scores(&self, model: &str, on: &RunRecord, what: ScoreKind) -> Result<Vec<f64>, String> {
         let root = on.order.as_ref().map(|order| order.dataset_root);
         let root = root.ok_or_else(|| format!("run {} failed and has no order", on.cell))?;
-        let name = match (what.documents, what.access) {
-            (false, Access::LogProbs) => "loss",
-            (false, Access::TopOne) => "top1",
-            (false, Access::Sampled) => "sampled",
-            (true, Access::LogProbs) => "documents",
-            (true, _) => return Err("documents are scored by their losses only".to_owned()),
-        };
+        let name = what.name()?;
         let path = self.store.score_file(&root, model, name);
         if !path.is_file() {
             return Err(format!(

@@ -12,7 +12,7 @@ use palimpsest::exit::Exit;
 /// Runs the verb, or becomes the engine.
 pub fn dispatch(verb: Verb) -> anyhow::Result<Exit> {
     match verb {
-        Verb::Reading(verb) => verb.run(&listing::listing),
+        Verb::Reading(verb) => verb.run(&listing::listing, &engine::run),
         Verb::Provenance(Provenance::Reading(verb)) => verb.run(&engine::run),
         Verb::Provenance(Provenance::Text(Text::Partition(args))) => partition::run(&args),
         Verb::Training(Training::Doctor(args)) => doctor(&args),

@@ -153,7 +153,7 @@ fn this_process_gives_the_bits_of_another() {
             artefacts: &training::artefacts::Unkept,
         };
         let outcome = setup.run(&mut |_| Ok(()), &mut |_| Ok(())).unwrap();
-        assert_eq!(outcome.commitment.digest, recorded.commitment, "{arm}");
+        assert_eq!(outcome.commitment.digest(), recorded.commitment, "{arm}");
         assert_eq!(outcome.order.epochs, recorded.epochs, "{arm}");
         assert_eq!(Some(&outcome.order.chain), recorded.chain.last(), "{arm}");
         assert_eq!(Some(outcome.parameters), record.parameters_sha256, "{arm}");

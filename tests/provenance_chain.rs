@@ -2,6 +2,7 @@
 //! chain and commitment hold each other, and the index of the store holds the commitment.
 
 mod forgery;
+mod table;
 
 use std::fs;
 use std::path::Path;
@@ -73,9 +74,12 @@ fn every_field_of_the_order_is_held_by_another() {
     let folder = bench.path("runs").join(&cell);
     let whole = fs::read(folder.join("record.json")).unwrap();
     let other = "ab".repeat(32);
-    let cases: [(&str, Value, &str); 24] = [
-        ("/version", json!(2), "order version"),
-        ("/law", json!("uniform-same-each-epoch"), "uniform order of the seed"),
+    let cases: [(&str, Value, &str); 27] = [
+        ("/version", json!(3), "order version"),
+        ("/version", json!(1), "commitment"),
+        ("/law", json!("uniform-same-each-epoch"), "commitment"),
+        ("/law", json!("uniform-subset"), "commitment"),
+        ("/unit", json!("pack"), "commitment"),
         ("/randomness", json!("os"), "seed"),
         ("/examples", json!(1196), "dataset root"),
         ("/seed_hex", json!(other), "seed commitment"),
@@ -118,8 +122,12 @@ fn what_was_trained_is_held_by_id_and_commitment() {
         ("/method", json!("muon"), &["cell id", "configuration"]),
         ("/settings/lr", json!(0.01), &["cell id", "configuration"]),
         ("/workload_settings/width", json!(2), &["cell id", "configuration"]),
-        ("/goal/target", json!(0.01), &["cell id", "configuration"]),
-        ("/goal/budget_samples", json!(1), &["cell id", "configuration"]),
+        ("/goal/target", json!(0.01), &["cell id", "configuration", "numbers"]),
+        (
+            "/goal/budget_samples",
+            json!(1),
+            &["cell id", "configuration", "uniform order of the seed", "numbers"],
+        ),
         ("/seed", json!("7"), &["cell id", "seed"]),
         ("/data/train_root", json!("ab".repeat(32)), &["cell id", "dataset root"]),
         ("/environment/code_digest", json!("other"), &["cell id", "configuration"]),

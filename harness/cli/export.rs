@@ -10,6 +10,8 @@ use ledger::record::Store;
 use ledger::record::writer::write_atomic;
 use serde_json::Value;
 
+use super::Ask;
+use super::drawing::Drawing;
 use super::suite_options::Places;
 use crate::exit::Exit;
 use crate::voice::{print_json, print_text};
@@ -44,23 +46,27 @@ enum Form {
 ///
 /// # Errors
 /// With what was wrong and the way out.
-pub fn run(args: &Args) -> anyhow::Result<Exit> {
+pub fn run(args: &Args, ask: Ask<'_>) -> anyhow::Result<Exit> {
     let Form::InToto = args.to;
     let key = args.key.as_deref().map(SecretKey::read).transpose()?;
     let store = args.places.store();
     let cells = args.runs.iter().map(|run| store.find(run)).collect::<Result<Vec<_>, _>>()?;
+    let drawing = Drawing::of(ask, &args.places, &cells);
+    let draw = |cell: &str| drawing.draw(cell);
+    let verifier = Verifier::new(&store).drawing(&draw);
+    let document = |cell: &str| document(&store, &verifier, cell, key.as_ref());
     let Some(out) = &args.out else {
         let [cell] = cells.as_slice() else {
             anyhow::bail!("{} runs are written to files: give a folder with --out", cells.len());
         };
-        print_json(&document(&store, cell, key.as_ref())?)?;
+        print_json(&document(cell)?)?;
         return Ok(Exit::Fine);
     };
     std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
     for cell in cells {
         let ending = if key.is_some() { "intoto.dsse.json" } else { "intoto.json" };
         let path = out.join(format!("{cell}.{ending}"));
-        let document = document(&store, &cell, key.as_ref())?;
+        let document = document(&cell)?;
         write_atomic(&path, &serde_json::to_vec_pretty(&document)?)?;
         print_text(&format!("{}\n", path.display()))?;
     }
@@ -68,9 +74,13 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
 }
 
 /// The statement of a run that verifies, in an envelope where there is a key.
-fn document(store: &Store, cell: &str, key: Option<&SecretKey>) -> anyhow::Result<Value> {
-    let checks = Verifier::new(store).verify(cell);
-    if let Some(failed) = checks.iter().find(|check| !check.passed) {
+fn document(
+    store: &Store,
+    verifier: &Verifier<'_>,
+    cell: &str,
+    key: Option<&SecretKey>,
+) -> anyhow::Result<Value> {
+    if let Some(failed) = verifier.verify(cell).checks.iter().find(|check| !check.passed) {
         anyhow::bail!(
             "{cell} does not verify and is not exported: {}: {}",
             failed.name,

@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
+use analysis::verify::Verifier;
 use anyhow::{Context as _, bail};
 use ledger::digest::Digest;
 use ledger::merkle::{inclusion_proof, verify_inclusion};
+use ledger::plain;
 use ledger::record::format::OrderSection;
+use ledger::record::store::is_cell_id;
 use ledger::record::{RunRecord, Store};
 use ledger::transcript::EpochOrder;
 use ledger::transcript::replay::read_ids;
@@ -30,6 +33,9 @@ pub struct Args {
     /// Check a proof instead of making one
     #[arg(long, value_name = "PROOF", conflicts_with_all = ["run", "step", "slot"])]
     check: Option<PathBuf>,
+    /// The order root of the proof's epoch, as it was published
+    #[arg(long, value_name = "DIGEST", requires = "check")]
+    root: Option<Digest>,
     #[command(flatten)]
     places: Places,
 }
@@ -56,7 +62,7 @@ struct Proof {
 /// With what was wrong and the way out.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     if let Some(file) = &args.check {
-        return check(file, &args.places.store());
+        return check(file, args.root, &args.places.store());
     }
     let (Some(run), Some(step), Some(slot)) = (&args.run, args.step, args.slot) else {
         bail!("give a run with --step and --slot, or --check PROOF");
@@ -72,7 +78,7 @@ fn prove(args: &Args, run: &str, step: u64, slot: u64) -> anyhow::Result<Proof> 
     let order = record.order.as_ref().with_context(|| format!("{cell} has no order"))?;
     let read = |name: &str| {
         let path = store.folder(&cell).join(name);
-        std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+        plain::read(&path).with_context(|| format!("cannot read {}", path.display()))
     };
     let ids = read_ids(&read("order.bin")?)?;
     let samples = read("sample_ids.bin")?;
@@ -127,7 +133,7 @@ fn locate(order: &OrderSection, step: u64, slot: u64) -> anyhow::Result<(&EpochO
 
 /// What does not fit between a proof and the record of its run.
 fn disagreement(proof: &Proof, record: &RunRecord) -> Option<String> {
-    let order = record.order.as_ref()?;
+    let Some(order) = &record.order else { return Some("there is no order".to_owned()) };
     let (epoch, position) = match locate(order, proof.step, proof.slot) {
         Ok(place) => place,
         Err(error) => return Some(error.to_string()),
@@ -144,8 +150,9 @@ fn disagreement(proof: &Proof, record: &RunRecord) -> Option<String> {
         .then(|| format!("epoch {} has order root {}", epoch.epoch, epoch.order_root))
 }
 
-/// Checks the path, and against the run's record all else that the proof says, when it is here.
-fn check(file: &std::path::Path, store: &Store) -> anyhow::Result<Exit> {
+/// Checks the path, and against a published root or the run's record, which must itself hold, all else
+/// that the proof says.
+fn check(file: &std::path::Path, published: Option<Digest>, store: &Store) -> anyhow::Result<Exit> {
     let text =
         std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let proof: Proof = serde_json::from_str(&text)
@@ -157,30 +164,60 @@ fn check(file: &std::path::Path, store: &Store) -> anyhow::Result<Exit> {
             proof.version
         );
     }
+    if !is_cell_id(&proof.run) {
+        bail!("{} names run {:?}, which is not the id of a run", file.display(), proof.run);
+    }
+    let answer = match against(&proof, published, store)? {
+        Ok(proved) => (proved, Exit::Fine),
+        Err(reason) => (format!("NOT proved: {reason}\n"), Exit::CheckFailed),
+    };
+    print_text(&answer.0)?;
+    Ok(answer.1)
+}
+
+/// What is proved, or why nothing is.
+fn against(
+    proof: &Proof,
+    published: Option<Digest>,
+    store: &Store,
+) -> anyhow::Result<Result<String, String>> {
     let Proof {
         run, step, slot, epoch, position, epoch_length, sample_id, order_root, path, ..
-    } = &proof;
+    } = proof;
     if !verify_inclusion(sample_id, *position, *epoch_length, path, order_root) {
-        print_text(&format!(
-            "NOT proved: the path does not lead from sample {sample_id} to order root {order_root}\n"
-        ))?;
-        return Ok(Exit::CheckFailed);
+        return Ok(Err(format!(
+            "the path does not lead from sample {sample_id} to order root {order_root}"
+        )));
     }
-    let text = if store.has(run) {
-        if let Some(reason) = disagreement(&proof, &store.record(run)?) {
-            print_text(&format!("NOT proved: in the record of run {run}, {reason}\n"))?;
-            return Ok(Exit::CheckFailed);
-        }
-        format!(
-            "proved: sample {sample_id} was example {position} of epoch {epoch} of run {run} (step {step}, slot {slot}), under order root {order_root}\n"
-        )
-    } else {
-        format!(
-            "proved: sample {sample_id} is example {position} of the {epoch_length} under order root {order_root}\n\
-             run {run} is not in {}: compare this root with that of epoch {epoch} in its record\n",
-            store.root().display()
-        )
-    };
-    print_text(&text)?;
-    Ok(Exit::Fine)
+    if let Some(published) = published.filter(|published| published != order_root) {
+        return Ok(Err(format!(
+            "the path leads to order root {order_root}, but the published one is {published}"
+        )));
+    }
+    let root = if published.is_some() { "the published order root" } else { "order root" };
+    if !store.has(run) {
+        let compare = match published {
+            Some(_) => format!("that it is epoch {epoch} of run {run}, whoever published it says"),
+            None => format!(
+                "run {run} is not in {}: compare this root with that of epoch {epoch} in its record",
+                store.root().display()
+            ),
+        };
+        return Ok(Ok(format!(
+            "proved: sample {sample_id} is example {position} of the {epoch_length} under {root} {order_root}\n{compare}\n"
+        )));
+    }
+    let verified = Verifier::new(store).verify(run);
+    if let Some(failed) = verified.checks.iter().find(|check| !check.passed) {
+        return Ok(Err(format!(
+            "run {run} does not hold: {}: {}; `palimpsest verify {run}` says more",
+            failed.name, failed.detail
+        )));
+    }
+    if let Some(reason) = disagreement(proof, &store.record(run)?) {
+        return Ok(Err(format!("in the record of run {run}, {reason}")));
+    }
+    Ok(Ok(format!(
+        "proved: sample {sample_id} was example {position} of epoch {epoch} of run {run} (step {step}, slot {slot}), under {root} {order_root}\n"
+    )))
 }

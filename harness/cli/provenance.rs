@@ -5,6 +5,7 @@
 
 pub mod calibrate;
 pub mod corpus;
+pub mod draw;
 pub mod files;
 pub mod map;
 pub mod power;
@@ -16,10 +17,9 @@ pub mod scores;
 pub mod siblings;
 pub mod text;
 
-use std::ffi::OsString;
-
 use clap::Subcommand;
 
+use super::Ask;
 use crate::exit::Exit;
 use text::Text;
 
@@ -42,6 +42,9 @@ pub enum Provenance {
 pub enum Training {
     /// Score a model of the store on every training example of a run
     Scores(scores::Args),
+    /// Draw the orders of runs again from seed and method, without training, as JSON
+    #[command(hide = true)]
+    Draw(draw::Args),
     /// Sample text from a model of the store
     Sample(sample::Args),
     /// Write a run's examples and order as plain files, for the partition test
@@ -51,9 +54,6 @@ pub enum Training {
     /// Draw how each part of a run's data was learnt and forgotten, checkpoint by checkpoint
     Map(map::Args),
 }
-
-/// Runs the engine with these arguments and waits for it: what a verb here needs of a model.
-pub type Ask<'a> = &'a dyn Fn(&[OsString]) -> anyhow::Result<()>;
 
 /// Verbs that need no tensor.
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,8 @@
 //! Options of `palimpsest run`
 
-use ledger::seed::parse_beacon;
+use std::path::PathBuf;
+
+use ledger::seed::{parse_beacon, parse_beacon_source};
 
 use super::suite_options::SuiteOptions;
 
@@ -35,6 +37,12 @@ pub struct Args {
     /// Draw seeds from the operating system, so that p-values are evidence and not simulation
     #[arg(long)]
     pub attested: bool,
+    /// Take the seeds that `commit --attested --promise FILE` has promised
+    #[arg(long, value_name = "FILE", conflicts_with = "attested")]
+    pub promise: Option<PathBuf>,
+    /// Source and round of the beacon, as `commit --beacon-source` has promised them
+    #[arg(long, value_name = "TEXT", value_parser = parse_beacon_source, requires = "beacon", conflicts_with = "promise")]
+    pub beacon_source: Option<String>,
     /// Public randomness to mix into every seed, hexadecimal
     #[arg(long, value_name = "HEX", value_parser = parse_beacon)]
     pub beacon: Option<Beacon>,

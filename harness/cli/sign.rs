@@ -9,6 +9,8 @@ use anyhow::{Context as _, bail};
 use ledger::digest::of_reader;
 use ledger::record::writer::{SIGNATURES, write_atomic};
 
+use super::Ask;
+use super::drawing::Drawing;
 use super::suite_options::Places;
 use crate::exit::Exit;
 use crate::voice::{print_json, print_text};
@@ -32,11 +34,14 @@ pub struct Args {
 ///
 /// # Errors
 /// With what was wrong and the way out.
-pub fn run(args: &Args) -> anyhow::Result<Exit> {
+pub fn run(args: &Args, ask: Ask<'_>) -> anyhow::Result<Exit> {
     let key = SecretKey::read(&args.key)?;
     let file = Path::new(&args.what);
-    let (kind, path) =
-        if file.is_file() { sign_file(file, &key)? } else { (Kind::Run, sign_run(args, &key)?) };
+    let (kind, path) = if file.is_file() {
+        sign_file(file, &key)?
+    } else {
+        (Kind::Run, sign_run(args, ask, &key)?)
+    };
     let id = key.public().id();
     if args.json {
         print_json(&serde_json::json!({ "kind": kind, "signature": path, "key": id }))?;
@@ -80,11 +85,13 @@ fn sign_file(file: &Path, key: &SecretKey) -> anyhow::Result<(Kind, PathBuf)> {
 
 /// Signs the manifest of a run that verifies; the signature lies in the run folder, outside of the
 /// manifest.
-fn sign_run(args: &Args, key: &SecretKey) -> anyhow::Result<PathBuf> {
+fn sign_run(args: &Args, ask: Ask<'_>, key: &SecretKey) -> anyhow::Result<PathBuf> {
     let store = args.places.store();
     let cell = store.find(&args.what)?;
-    let checks = Verifier::new(&store).verify(&cell);
-    if let Some(failed) = checks.iter().find(|check| !check.passed) {
+    let drawing = Drawing::of(ask, &args.places, std::slice::from_ref(&cell));
+    let draw = |cell: &str| drawing.draw(cell);
+    let verified = Verifier::new(&store).drawing(&draw).verify(&cell);
+    if let Some(failed) = verified.checks.iter().find(|check| !check.passed) {
         bail!("{cell} does not verify and is not signed: {}: {}", failed.name, failed.detail);
     }
     let (_, digest) = store.manifest(&cell)?;

@@ -1,16 +1,19 @@
 //! `palimpsest verify`
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use analysis::evidence::statement::Envelope;
 use analysis::evidence::{Kind, PublicKey, Signature, signature};
-use analysis::verify::{Check, IndexSummary, Known, Verifier};
+use analysis::verify::{Check, IndexSummary, Known, Verified, Verifier};
 use anyhow::Context as _;
 use ledger::digest::{Digest, of_reader};
 
+use super::Ask;
+use super::drawing::Drawing;
 use super::suite_options::Places;
 use crate::exit::Exit;
-use crate::voice::{print_json, print_text};
+use crate::voice::{print_json, print_text, printable};
 
 /// Options of `palimpsest verify`.
 #[derive(Debug, clap::Args)]
@@ -27,6 +30,9 @@ pub struct Args {
     /// must have kept them
     #[arg(long, value_name = "FILE")]
     promised: Option<PathBuf>,
+    /// End with 3 where something could not be checked
+    #[arg(long)]
+    complete: bool,
     #[command(flatten)]
     places: Places,
     /// Print as JSON
@@ -38,7 +44,7 @@ pub struct Args {
 ///
 /// # Errors
 /// With what was wrong and the way out.
-pub fn run(args: &Args) -> anyhow::Result<Exit> {
+pub fn run(args: &Args, ask: Ask<'_>) -> anyhow::Result<Exit> {
     let store = args.places.store();
     let (files, names): (Vec<_>, Vec<_>) =
         args.runs.iter().partition(|name| Path::new(name).is_file());
@@ -52,9 +58,15 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let of_the_store = files.is_empty() || !names.is_empty();
     let files = files
         .into_iter()
-        .map(|file| Ok((file.as_str(), check_file(Path::new(file), &keys)?)))
+        .map(|file| {
+            let checks = check_file(Path::new(file), &keys)?;
+            Ok((file.as_str(), Verified { checks, unchecked: Vec::new() }))
+        })
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let verifier = Verifier::knowing(&store, Known { head: args.head, promised, keys });
+    let drawing = Drawing::of(ask, &args.places, &cells);
+    let draw = |cell: &str| drawing.draw(cell);
+    let known = Known { head: args.head, promised, keys };
+    let verifier = Verifier::knowing(&store, known).drawing(&draw);
     let index = of_the_store && store.root().join("commitments.jsonl").exists();
     let index = index.then(|| verifier.index());
     if cells.is_empty() && files.is_empty() && index.is_none() {
@@ -62,19 +74,24 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     }
     let runs: Vec<_> = cells.iter().map(|cell| (cell.as_str(), verifier.verify(cell))).collect();
     let head = args.head.and_then(|head| verifier.contains_head(&head).err());
-    let passed = |checks: &[Check]| checks.iter().all(|check| check.passed);
-    let all = runs.iter().chain(&files).all(|(_, checks)| passed(checks))
+    let all = runs.iter().chain(&files).all(|(_, verified)| verified.passed())
         && index.as_ref().is_none_or(Result::is_ok)
         && head.is_none();
     if args.json {
-        let row = |kind: &str, (name, checks): &(&str, Vec<Check>)| serde_json::json!({ kind: name, "checks": checks });
+        let row = |kind: &str, (name, verified): &(&str, Verified)| {
+            serde_json::json!({
+                kind: name, "checks": verified.checks, "unchecked": verified.unchecked,
+            })
+        };
         print_json(&serde_json::json!({
             "runs": runs.iter().map(|run| row("run", run)).collect::<Vec<_>>(),
             "files": files.iter().map(|file| row("file", file)).collect::<Vec<_>>(),
             "index": index.as_ref().and_then(|index| index.as_ref().ok()),
+            "head": head,
         }))?;
     } else {
-        runs.iter().chain(&files).try_for_each(|(name, checks)| print_checks(name, checks))?;
+        runs.iter().chain(&files).try_for_each(|(name, verified)| print_checks(name, verified))?;
+        print_text(&unchecked_text(&runs))?;
         if let Some(problem) = &head {
             print_text(&format!("commitment index  MISMATCH published head: {problem}\n"))?;
         }
@@ -86,18 +103,44 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             _ => {}
         }
     }
-    Ok(if all { Exit::Fine } else { Exit::CheckFailed })
+    let left = runs.iter().any(|(_, verified)| !verified.unchecked.is_empty());
+    Ok(match all {
+        false => Exit::CheckFailed,
+        true if args.complete && left => Exit::NotJudged,
+        true => Exit::Fine,
+    })
 }
 
-fn print_checks(name: &str, checks: &[Check]) -> anyhow::Result<()> {
-    let failed: Vec<_> = checks.iter().filter(|check| !check.passed).collect();
+fn print_checks(name: &str, verified: &Verified) -> anyhow::Result<()> {
+    let name = printable(name);
+    let failed: Vec<_> = verified.checks.iter().filter(|check| !check.passed).collect();
     if failed.is_empty() {
-        let names: Vec<_> = checks.iter().map(|check| check.name.as_str()).collect();
-        print_text(&format!("{name}  verified: {}\n", names.join(", ")))?;
+        let names: Vec<_> = verified.checks.iter().map(|check| check.name.as_str()).collect();
+        print_text(&format!("{name}  verified: {}\n", printable(&names.join(", "))))?;
     }
-    failed.iter().try_for_each(|check| {
-        print_text(&format!("{name}  MISMATCH {}: {}\n", check.name, check.detail))
-    })
+    for check in failed {
+        let (what, detail) = (printable(&check.name), printable(&check.detail));
+        print_text(&format!("{name}  MISMATCH {what}: {detail}\n"))?;
+    }
+    Ok(())
+}
+
+/// What could not be checked, each reason once, with the runs that it is about.
+fn unchecked_text(runs: &[(&str, Verified)]) -> String {
+    let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, verified) in runs {
+        for reason in &verified.unchecked {
+            reasons.entry(reason).or_default().push(name);
+        }
+    }
+    let lines = reasons.into_iter().map(|(reason, names)| {
+        let whose = match names.as_slice() {
+            [name] => printable(name),
+            several => format!("{} of {} runs", several.len(), runs.len()),
+        };
+        format!("{whose}  unchecked {}\n", printable(reason))
+    });
+    lines.collect()
 }
 
 /// How many promises there are, and which of them no run keeps.
@@ -127,7 +170,7 @@ fn index_text(index: &IndexSummary) -> String {
 fn read_promised(path: &Path) -> anyhow::Result<Vec<Digest>> {
     #[derive(serde::Deserialize)]
     struct Row {
-        commitment: Digest,
+        commitment: Option<Digest>,
     }
     let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let rows: Vec<Row> = serde_json::from_slice(&text).with_context(|| {
@@ -136,10 +179,12 @@ fn read_promised(path: &Path) -> anyhow::Result<Vec<Digest>> {
             path.display()
         )
     })?;
-    if rows.is_empty() {
+    // What descends from other runs is promised once they have run.
+    let commitments: Vec<Digest> = rows.into_iter().filter_map(|row| row.commitment).collect();
+    if commitments.is_empty() {
         anyhow::bail!("{} holds no commitment", path.display());
     }
-    Ok(rows.into_iter().map(|row| row.commitment).collect())
+    Ok(commitments)
 }
 
 /// The signature beside a file, or inside it where it is an envelope.

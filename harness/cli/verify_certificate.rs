@@ -3,16 +3,23 @@
 mod anew;
 mod origin;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use analysis::evidence::PublicKey;
-use analysis::evidence::certificate::{Certificate, Given, Role, Verification, verify};
-use analysis::verify::Check;
+use analysis::evidence::certificate::{
+    Certificate, Given, Rescore, Role, Verification, is_about_the_signer, verify,
+};
+use analysis::verify::{Check, Draw};
 use anyhow::Context as _;
 use ledger::record::Store;
+use ledger::record::store::is_cell_id;
 
+use super::Ask;
+use super::drawing::Drawing;
+use super::suite_options::Places;
 use crate::exit::Exit;
-use crate::voice::{print_json, print_text};
+use crate::voice::{print_json, print_text, printable};
 
 /// Largest certificate that is read: one of 10,000 epochs has about 1 MB.
 pub(crate) const MOST_BYTES: u64 = 64 << 20;
@@ -52,6 +59,15 @@ pub struct Args {
     /// The HTML page beside it, which must show this certificate and nothing else
     #[arg(long, value_name = "FILE")]
     page: Option<PathBuf>,
+    /// Folder with data sets, for --rescore
+    #[arg(long, value_name = "DIR", env = "PALIMPSEST_DATA", requires = "store")]
+    data_dir: Option<PathBuf>,
+    /// Compute the scores of the store's models anew, and compare
+    #[arg(long, requires = "store")]
+    rescore: bool,
+    /// End with 1 where anything but whose the signing key is could not be checked
+    #[arg(long)]
+    complete: bool,
     /// Print as JSON
     #[arg(long)]
     json: bool,
@@ -61,7 +77,7 @@ pub struct Args {
 ///
 /// # Errors
 /// With what was wrong and the way out.
-pub fn run(args: &Args) -> anyhow::Result<Exit> {
+pub fn run(args: &Args, ask: Ask<'_>) -> anyhow::Result<Exit> {
     let shown = args.certificate.display();
     let read = |path: &PathBuf| -> anyhow::Result<Vec<u8>> {
         let cannot = || format!("cannot read {}", path.display());
@@ -95,7 +111,19 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         files.retain(|(role, _)| *role != Role::Order);
     }
     let store = args.store.as_deref().map(Store::at);
+    let places = args
+        .store
+        .as_ref()
+        .map(|store| Places { store: store.clone(), data_dir: args.data_dir.clone() });
+    let runs: Vec<String> = certificate.origin.iter().map(|origin| origin.run.clone()).collect();
+    let runs: Vec<String> = runs.into_iter().filter(|run| is_cell_id(run)).collect();
+    let drawing = places.as_ref().map(|places| Drawing::of(ask, places, &runs));
+    let draw = drawing.as_ref().map(|drawing| |cell: &str| drawing.draw(cell));
+    let rescore = places.as_ref().filter(|_| args.rescore);
+    let rescore = rescore.map(|places| |model: &str, on: &str| again(ask, places, model, on));
     let given = Given {
+        draw: draw.as_ref().map(|draw| draw as &Draw<'_>),
+        rescore: rescore.as_ref().map(|rescore| rescore as Rescore<'_>),
         files,
         keys: args.key.iter().map(|path| PublicKey::read(path)).collect::<Result<_, _>>()?,
         store: store.as_ref(),
@@ -118,32 +146,59 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             "certificate": args.certificate,
             "digest": certificate.digest,
             "passed": outcome.passed(),
+            "recomputed": outcome.recomputed,
             "checks": outcome.checks,
             "unchecked": outcome.unchecked,
         }))?;
     } else {
         print_text(&text(&shown.to_string(), &certificate, &outcome))?;
     }
-    Ok(if outcome.passed() { Exit::Fine } else { Exit::CheckFailed })
+    let left = outcome.unchecked.iter().any(|what| !is_about_the_signer(what));
+    Ok(match outcome.passed() {
+        false => Exit::CheckFailed,
+        true if args.complete && left => Exit::CheckFailed,
+        true if !outcome.recomputed => Exit::NotJudged,
+        true => Exit::Fine,
+    })
+}
+
+/// Has the engine score a model anew and compare with the store.
+fn again(ask: Ask<'_>, places: &Places, model: &str, on: &str) -> Result<(), String> {
+    let mut arguments: Vec<OsString> =
+        ["provenance", "scores", "--check", "--model", model, "--on", on, "--store"]
+            .map(OsString::from)
+            .to_vec();
+    arguments.push(places.store.clone().into());
+    if let Some(folder) = &places.data_dir {
+        arguments.extend(["--data-dir".into(), folder.clone().into()]);
+    }
+    ask(&arguments).map(drop).map_err(|error| format!("{error:#}"))
 }
 
 /// One line for each check, what is left to check, and what the certificate says.
 fn text(shown: &str, certificate: &Certificate, outcome: &Verification) -> String {
     let mut text = String::new();
     for check in &outcome.checks {
+        let name = printable(&check.name);
         text += &if check.passed {
-            format!("ok         {}\n", check.name)
+            format!("ok         {name}\n")
         } else {
-            format!("MISMATCH   {}: {}\n", check.name, check.detail)
+            format!("MISMATCH   {name}: {}\n", printable(&check.detail))
         };
     }
     for unchecked in &outcome.unchecked {
-        text += &format!("unchecked  {unchecked}\n");
+        text += &format!("unchecked  {}\n", printable(unchecked));
     }
-    text += &if outcome.passed() {
+    let shown = printable(shown);
+    text += &if !outcome.passed() {
+        format!("\n{shown} does NOT hold; what it says is not to be relied on\n")
+    } else if outcome.recomputed {
         format!("\n{shown} holds in all that was checked. It says:\n{}\n", certificate.headline)
     } else {
-        format!("\n{shown} does NOT hold; what it says is not to be relied on\n")
+        format!(
+            "\nnothing of the answer of {shown} was recomputed, and the rest agrees. It says, unchecked:\n{}\n",
+            certificate.headline
+        )
     };
     text
 }

@@ -30,7 +30,9 @@ fn main() -> ExitCode {
 fn dispatch(verb: Verb) -> anyhow::Result<Exit> {
     catalogue::check_front()?;
     match verb {
-        Verb::Reading(verb) => verb.run(&|| Ok(Listing::from(&catalogue::catalogue()))),
+        Verb::Reading(verb) => {
+            verb.run(&|| Ok(Listing::from(&catalogue::catalogue())), &provenance::again)
+        }
         Verb::Training(Training::Run(args)) => run::run(&args),
         Verb::Training(Training::Tune(args)) => tune::run(&args),
         Verb::Training(Training::Plan(args)) => plan::run(&args),

@@ -2,6 +2,7 @@
 
 mod calibrate;
 mod corpus;
+mod draw;
 mod map;
 mod parts;
 pub mod recorded;
@@ -21,6 +22,7 @@ pub fn run(verb: &Provenance) -> anyhow::Result<Exit> {
     match verb {
         Provenance::Reading(verb) => verb.run(&again),
         Provenance::Training(Training::Scores(args)) => scores::run(args),
+        Provenance::Training(Training::Draw(args)) => draw::run(args),
         Provenance::Training(Training::Sample(args)) => sample::run(args),
         Provenance::Training(Training::Corpus(args)) => corpus::run(args),
         Provenance::Training(Training::Calibrate(args)) => calibrate::run(args),
@@ -31,8 +33,12 @@ pub fn run(verb: &Provenance) -> anyhow::Result<Exit> {
 }
 
 /// Asks another process of this program.
-fn again(arguments: &[OsString]) -> anyhow::Result<()> {
+pub fn again(arguments: &[OsString]) -> anyhow::Result<Vec<u8>> {
     let mut command = Command::new(std::env::current_exe()?);
-    let status = command.args(arguments).stdout(Stdio::null()).status()?;
-    if status.success() { Ok(()) } else { anyhow::bail!("see the message above ({status})") }
+    let output = command.args(arguments).stderr(Stdio::inherit()).output()?;
+    if output.status.success() {
+        Ok(output.stdout)
+    } else {
+        anyhow::bail!("see the message above ({})", output.status)
+    }
 }

@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 
+use analysis::evidence::Promise;
 use analysis::summary::Analysis;
 use analysis::summary::claims::{Standing, standing};
 use anyhow::bail;
 use ledger::record::format::Status;
+use ledger::seed::Seed;
 use palimpsest::cli::run::Args;
 use palimpsest::evidence::StoreEvidence;
 use palimpsest::exit::Exit;
@@ -110,14 +112,33 @@ fn batches(session: &Session) -> Vec<Range<usize>> {
 
 /// One seed per cell: cells of one seed share it, so that arms are paired.
 fn seeds(session: &Session, args: &Args) -> anyhow::Result<Vec<NamedSeed>> {
+    let promise =
+        args.promise.as_deref().map(|path| Ok::<_, anyhow::Error>((Promise::read(path)?, path)));
+    let promise = promise.transpose()?;
+    if let Some((promise, path)) = &promise {
+        let (shown, suite) = (path.display(), &session.plan.suite);
+        if promise.suite != *suite {
+            bail!("{shown} promises suite {:?}, but this is {suite:?}", promise.suite);
+        }
+        match (&promise.beacon_source, &args.beacon) {
+            (Some(source), None) => {
+                bail!("{shown} promises the public randomness of {source}; give it with --beacon")
+            }
+            (None, Some(_)) => bail!("{shown} promises no public randomness; leave --beacon out"),
+            _ => {}
+        }
+    }
     let mut named = Vec::new();
     for &seed in &session.plan.seeds {
         let beacon = args.beacon.clone();
-        let seed_of = if args.attested {
-            NamedSeed::attested(beacon)?
-        } else {
-            NamedSeed::integer(seed, beacon)
+        let mut seed_of = match &promise {
+            Some((promise, path)) => NamedSeed::of(Seed { beacon, ..promise.seed(seed, path)? }),
+            None if args.attested => NamedSeed::attested(beacon)?,
+            None => NamedSeed::integer(seed, beacon),
         };
+        if args.beacon_source.is_some() {
+            seed_of.seed.beacon_source.clone_from(&args.beacon_source);
+        }
         named.push((seed, seed_of));
     }
     let of = |seed: u64| {

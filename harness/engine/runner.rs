@@ -65,8 +65,12 @@ impl NamedSeed {
 
     /// Drawn from the operating system.
     pub fn attested(beacon: Option<Vec<u8>>) -> std::io::Result<Self> {
-        let seed = Seed { beacon, ..Seed::attested(&mut machine::os_random)? };
-        Ok(Self { name: seed.named(&ledger::digest::Digest(seed.bytes).to_string()), seed })
+        Ok(Self::of(Seed { beacon, ..Seed::attested(&mut machine::os_random)? }))
+    }
+
+    /// A seed from the operating system, drawn now or earlier.
+    pub fn of(seed: Seed) -> Self {
+        Self { name: seed.named(&ledger::digest::Digest(seed.bytes).to_string()), seed }
     }
 }
 

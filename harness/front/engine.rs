@@ -94,14 +94,20 @@ pub fn ask() -> Result<Listing, EngineError> {
     })
 }
 
-/// Runs the engine with these arguments and waits for it; its messages go where ours go.
-pub fn run(arguments: &[OsString]) -> anyhow::Result<()> {
+/// Runs the engine with these arguments and returns what it prints; its messages go where ours go.
+pub fn run(arguments: &[OsString]) -> anyhow::Result<Vec<u8>> {
     let path = engine()?;
     let mut command = Command::new(&path);
-    command.args(arguments).env(FRONT_DIGEST, build_digest()).stdout(Stdio::null());
-    let status = command.status().map_err(|error| not_started(&path, &error))?;
-    if status.success() {
-        return Ok(());
+    command.args(arguments).env(FRONT_DIGEST, build_digest()).stderr(Stdio::inherit());
+    let output = command.output().map_err(|error| not_started(&path, &error))?;
+    if output.status.success() {
+        return Ok(output.stdout);
     }
-    anyhow::bail!("the engine could not do what was asked ({status}); see its message above")
+    let said = String::from_utf8_lossy(&output.stdout);
+    let said = said.trim().replace('\n', "; ");
+    anyhow::bail!(
+        "the engine could not do what was asked ({}); {}",
+        output.status,
+        if said.is_empty() { "see its message above" } else { &said }
+    )
 }

@@ -1,7 +1,7 @@
 //! The page of a certificate: one file to read, print and keep beside the JSON. The JSON is the
 //! evidence; this page only shows it.
 
-use analysis::evidence::certificate::{Certificate, FindingView};
+use analysis::evidence::certificate::{Certificate, FindingView, InputRun};
 use askama::Template;
 use serde_json::Value;
 
@@ -30,12 +30,7 @@ pub fn page(certificate: &Certificate) -> Result<String, ReportError> {
                 note: format!("{} bytes", text::fixed(file.size as f64, 0)),
                 digest: file.sha256.to_string(),
             })
-            .chain(certificate.tested.runs.iter().map(|run| Input {
-                role: run.role.name(),
-                name: format!("run {}", run.run),
-                note: "manifest".to_owned(),
-                digest: run.run_digest.to_string(),
-            }))
+            .chain(certificate.tested.runs.iter().flat_map(of_run))
             .collect(),
         options: rows(certificate.options.iter()),
         origin: certificate
@@ -78,6 +73,23 @@ struct Input {
     name: String,
     note: String,
     digest: String,
+}
+
+/// A run, and its scores where they were tested.
+fn of_run(run: &InputRun) -> impl Iterator<Item = Input> {
+    let manifest = Input {
+        role: run.role.name(),
+        name: format!("run {}", run.run),
+        note: "manifest".to_owned(),
+        digest: run.run_digest.to_string(),
+    };
+    let scores = run.scores.as_ref().map(|scores| Input {
+        role: run.role.name(),
+        name: format!("scores of run {} on run {}", run.run, scores.on),
+        note: format!("{} bytes", text::fixed(scores.size as f64, 0)),
+        digest: scores.sha256.to_string(),
+    });
+    std::iter::once(manifest).chain(scores)
 }
 
 /// Marks on the line of log10 p, as percentages of its length.
@@ -148,7 +160,7 @@ fn rows<'a>(fields: impl Iterator<Item = (&'a String, &'a Value)>) -> Vec<(Strin
 fn command(certificate: &Certificate) -> String {
     let mut command = "palimpsest verify-certificate CERTIFICATE.json".to_owned();
     for file in &certificate.tested.files {
-        command += &format!(" --{} {}", file.role.name(), file.name);
+        command += &format!(" --{} {}", file.role.name(), quoted(&file.name));
     }
     if !certificate.tested.runs.is_empty() || certificate.origin.is_some() {
         command += " --store RUNS";
@@ -157,6 +169,16 @@ fn command(certificate: &Certificate) -> String {
         command += " --key SIGNER.pub.pem";
     }
     text::one_line(&command)
+}
+
+/// A name as a shell takes it for one word; a name that begins with a dash is none of an option.
+fn quoted(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/+,:=@%".contains(c);
+    let name = if name.starts_with('-') { format!("./{name}") } else { name.to_owned() };
+    if !name.is_empty() && name.chars().all(plain) {
+        return name;
+    }
+    format!("'{}'", name.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Attackers who may write everything in a store, and who know how every digest is made: what they
 //! cannot keep together, and what only something published beforehand gives away.
 
-use ledger::commitment::{CommitmentIndex, run_commitment};
+use ledger::commitment::{CommitmentEntry, CommitmentIndex};
 use ledger::order::uniform_order;
 use ledger::record::format::Evaluation;
 use ledger::record::identity::CellKey;
@@ -19,13 +19,13 @@ fn told(bench: &Bench, arguments: &[&str]) -> String {
     lines.map(|line| format!("{line}\n")).collect()
 }
 
-fn sample_ids(folder: &Path) -> Vec<Digest> {
+pub(super) fn sample_ids(folder: &Path) -> Vec<Digest> {
     let bytes = fs::read(folder.join("sample_ids.bin")).unwrap();
     bytes.chunks_exact(32).map(|id| Digest(id.try_into().unwrap())).collect()
 }
 
 /// Tells a run anew with these ids of all epochs: transcript, hashes, roots, chain, events, manifest.
-fn retell(folder: &Path, record: &mut RunRecord, ids: &[u32], samples: &[Digest]) {
+pub(super) fn retell(folder: &Path, record: &mut RunRecord, ids: &[u32], samples: &[Digest]) {
     let order = record.order.as_mut().unwrap();
     let kept: Vec<u64> = order.chain.iter().map(|point| point.step).collect();
     let mut transcript = Transcript::start(order.commitment);
@@ -77,7 +77,7 @@ fn retell(folder: &Path, record: &mut RunRecord, ids: &[u32], samples: &[Digest]
     rebuild_manifest(folder);
 }
 
-fn ids(folder: &Path) -> Vec<u32> {
+pub(super) fn ids(folder: &Path) -> Vec<u32> {
     read_ids(&fs::read(folder.join("order.bin")).unwrap()).unwrap()
 }
 
@@ -110,13 +110,7 @@ fn swapped_samples_are_found_down_to_the_promise() {
     record.data.as_mut().unwrap().train_root = root;
     let order = record.order.as_mut().unwrap();
     order.dataset_root = root;
-    order.commitment = run_commitment(
-        &root,
-        &order.config_hash,
-        order.examples,
-        order.epochs_planned,
-        &order.seed_commit,
-    );
+    order.commitment = order.terms().commitment();
     let ids = ids(&folder);
     retell(&folder, &mut record, &ids, &samples);
     assert_eq!(failed(&bench, &cell), ["cell id", "commitment index"]);
@@ -179,14 +173,7 @@ fn reseed(bench: &Bench, cell: &str, integer: u64, promise: bool) -> String {
     order.seed_hex = Digest(seed.bytes).to_string();
     order.nonce_hex = Digest(seed.nonce).to_string();
     order.seed_commit = seed.commit();
-    let entry = ledger::commitment::CommitmentEntry::new(
-        record.cell.clone(),
-        order.dataset_root,
-        order.config_hash,
-        order.examples,
-        order.epochs_planned,
-        order.seed_commit,
-    );
+    let entry = CommitmentEntry::new(record.cell.clone(), order.terms());
     order.commitment = entry.commitment;
     if promise {
         let line = store.commit(entry).unwrap();

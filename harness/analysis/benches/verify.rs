@@ -28,7 +28,7 @@ fn verify(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(u64::from(examples)));
         group.bench_function(BenchmarkId::from_parameter(examples), |bencher| {
             bencher.iter(|| {
-                let checks = Verifier::new(&store).verify(&cell);
+                let checks = Verifier::new(&store).verify(&cell).checks;
                 let failed: Vec<_> = checks.iter().filter(|check| !check.passed).collect();
                 assert!(failed.is_empty(), "{failed:?}");
             });

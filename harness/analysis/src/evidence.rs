@@ -3,9 +3,11 @@
 
 pub mod certificate;
 pub mod key;
+pub mod promise;
 pub mod signature;
 pub mod statement;
 
 pub use certificate::Certificate;
 pub use key::{KeyError, PublicKey, SecretKey};
+pub use promise::{Promise, PromiseError};
 pub use signature::{Kind, Signature, SignatureError};

@@ -2,17 +2,23 @@
 
 mod files;
 mod index;
+mod numbers;
 mod order;
 mod signatures;
+mod weights;
 
 use crate::evidence::PublicKey;
 use index::Index;
 use ledger::digest::Digest;
-use ledger::record::format::{OrderSection, RunRecord};
+use ledger::lineage::Lineage;
+use ledger::order::OrderLaw;
+use ledger::plain;
+use ledger::record::format::{OrderSection, RunRecord, Status};
 use ledger::record::identity::CellKey;
-use ledger::record::store::Store;
+use ledger::record::store::{Store, is_cell_id};
+use weights::Weights;
 
-pub use index::{Abandoned, IndexSummary};
+pub use index::{Abandoned, IndexSummary, Until};
 
 /// One thing recomputed.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -31,6 +37,44 @@ impl Check {
         Self { name: name.to_owned(), passed: outcome.is_ok(), detail }
     }
 }
+
+/// What the checks of a run came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Verified {
+    /// What was recomputed.
+    pub checks: Vec<Check>,
+    /// What could not be, and why.
+    pub unchecked: Vec<String>,
+}
+
+impl Verified {
+    /// Whether every check agrees.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.checks.iter().all(|check| check.passed)
+    }
+
+    /// Whether the order was found to be what seed and law give.
+    #[must_use]
+    pub fn order_follows(&self) -> bool {
+        let name = |check: &Check| check.passed && check.name.ends_with("order of the seed");
+        self.checks.iter().any(name)
+    }
+}
+
+/// An order drawn again by the method's own code, without training.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Drawn {
+    /// Law of the method's orders.
+    pub law: OrderLaw,
+    /// SHA-256 of the ids of each epoch, of the recorded epochs' lengths.
+    pub order_hashes: Vec<Digest>,
+    /// Digest of the code that drew it.
+    pub code: String,
+}
+
+/// Draws the order of a run again; `Err` says why it cannot.
+pub type Draw<'a> = dyn Fn(&str) -> Result<Drawn, String> + 'a;
 
 fn same<T: PartialEq + std::fmt::Display>(recorded: &T, recomputed: &T) -> Result<(), String> {
     if recorded == recomputed {
@@ -53,11 +97,11 @@ pub struct Known {
 }
 
 /// A store whose commitment index has been read and checked once, for all of its runs.
-#[derive(Debug)]
 pub struct Verifier<'a> {
     store: &'a Store,
     index: Index,
     known: Known,
+    draw: Option<&'a Draw<'a>>,
 }
 
 impl<'a> Verifier<'a> {
@@ -70,30 +114,91 @@ impl<'a> Verifier<'a> {
     /// The same, with what is known from elsewhere.
     #[must_use]
     pub fn knowing(store: &'a Store, known: Known) -> Self {
-        Self { store, index: Index::read(store), known }
+        Self { store, index: Index::read(store), known, draw: None }
+    }
+
+    /// The same, with a way to draw orders again that do not follow from the seed by themselves.
+    #[must_use]
+    pub fn drawing(self, draw: &'a Draw<'a>) -> Self {
+        Self { draw: Some(draw), ..self }
     }
 
     /// Checks manifest and signatures, cell id, configuration, seed and its commitment, dataset root,
-    /// commitment and its place in the index, events, transcript and chain, and the order itself
-    /// where its law fixes it. A record that cannot be read is a failed check too.
+    /// commitment and its place in the index, events, transcript and chain, the order itself where
+    /// seed and law fix it, the numbers that evaluations decide, and weights that were kept. A record
+    /// that cannot be read is a failed check too.
     #[must_use]
-    pub fn verify(&self, cell: &str) -> Vec<Check> {
+    pub fn verify(&self, cell: &str) -> Verified {
         let mut checks = vec![Check::of("manifest", files::check_manifest(self.store, cell))];
         checks.extend(signatures::check(self.store, cell, &self.known.keys));
+        let mut unchecked = Vec::new();
         match self.store.record(cell) {
             Err(error) => checks.push(Check::of::<(), _>("record", Err(error))),
             Ok(record) => {
                 checks.push(Check::of("cell id", check_cell_id(&record, cell)));
-                if let Some(order) = &record.order {
-                    checks.extend(self.check_order(&record, order));
+                checks.push(Check::of("suite", self.check_suite(&record)));
+                if let Some(lineage) = &record.lineage {
+                    let open = lineage.iter().filter(|parent| !self.store.has(&parent.cell));
+                    unchecked.extend(open.map(|parent| {
+                        format!("lineage: its parent, run {}, is not in this store", parent.cell)
+                    }));
+                    checks.push(Check::of("lineage", self.check_lineage(lineage)));
+                }
+                match &record.order {
+                    Some(order) => {
+                        let verified = self.check_order(&record, order);
+                        checks.extend(verified.checks);
+                        unchecked.extend(verified.unchecked);
+                    }
+                    // A run that crashed before its end has none; nothing is claimed of it.
+                    None if record.status == Status::Failed => {
+                        unchecked.push("order: the run failed and has none".to_owned());
+                        if self.known.head.is_some() || self.known.promised.is_some() {
+                            let none = Err("the run failed and kept no promise");
+                            checks.push(Check::of::<(), _>("published promise", none));
+                        }
+                    }
+                    None => checks.push(Check::of::<(), _>(
+                        "order",
+                        Err(format!("a run that ended as {} has an order", record.status.name())),
+                    )),
                 }
             }
         }
-        checks
+        Verified { checks, unchecked }
     }
 
-    fn check_order(&self, record: &RunRecord, order: &OrderSection) -> Vec<Check> {
-        let mut checks = order::check(self.store, record, order);
+    /// The suite's text is the one that the record names.
+    fn check_suite(&self, record: &RunRecord) -> Result<(), String> {
+        let path = self.store.folder(&record.cell).join("suite.yaml");
+        let text = plain::read(&path).map_err(|error| format!("suite.yaml: {error}"))?;
+        same(&record.suite_digest, &Digest::of(&text))
+    }
+
+    /// What the record says of its parents is what their own records say, as far as they are here.
+    fn check_lineage(&self, lineage: &Lineage) -> Result<(), String> {
+        for parent in lineage.iter().filter(|parent| self.store.has(&parent.cell)) {
+            if !is_cell_id(&parent.cell) {
+                return Err(format!("{:?} is not the id of a run", parent.cell));
+            }
+            let record = self.store.record(&parent.cell).map_err(|error| error.to_string())?;
+            if record.parameters_sha256 != Some(parent.parameters)
+                || record.order_hashes() != parent.order_hashes
+            {
+                return Err(format!("weights or orders are not those of run {}", parent.cell));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_order(&self, record: &RunRecord, order: &OrderSection) -> Verified {
+        let Verified { mut checks, mut unchecked } =
+            order::check(self.store, record, order, self.draw);
+        checks.push(Check::of("numbers", numbers::check(self.store, record, order)));
+        match weights::check(self.store, record) {
+            Weights::Checked(outcome) => checks.push(Check::of("weights", outcome)),
+            Weights::Unchecked(reason) => unchecked.push(format!("weights: {reason}")),
+        }
         checks.push(Check::of("commitment index", self.index.check_place(record, order)));
         checks.push(Check::of(
             "commitment before training",
@@ -116,7 +221,7 @@ impl<'a> Verifier<'a> {
             };
             checks.push(Check::of("published commitments", kept));
         }
-        checks
+        Verified { checks, unchecked }
     }
 
     /// What the index says about all promises of the store.
@@ -125,6 +230,14 @@ impl<'a> Verifier<'a> {
     /// When the index cannot be read or is broken.
     pub fn index(&self) -> Result<IndexSummary, String> {
         self.index.summary()
+    }
+
+    /// What the index said when `head` was its last line.
+    ///
+    /// # Errors
+    /// When no line has this digest, or the index is broken.
+    pub fn promised_until(&self, head: &Digest) -> Result<Until, String> {
+        self.index.until(head)
     }
 
     /// Whether a published head is a line of the index: otherwise the index was cut or rewritten.

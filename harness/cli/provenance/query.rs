@@ -7,6 +7,7 @@ use ::data::columns::ColumnSource;
 use analysis::evidence::SecretKey;
 use analysis::evidence::certificate::Draft;
 use analysis::suite::membership::{Access, Documents};
+use analysis::verify::Verifier;
 use anyhow::bail;
 use ledger::order::{OrderLaw, Unit};
 use ledger::record::writer::write_atomic;
@@ -19,7 +20,9 @@ use stats::provenance::{Adjust, Draws, Finding, Kind, Metric, Tail};
 use super::files::{Drawn, Files};
 use super::question::{Asked, Choices, Question};
 use super::runs::Runs;
-use super::{Ask, files, runs};
+use super::{files, runs};
+use crate::cli::Ask;
+use crate::cli::drawing::Drawing;
 use crate::cli::suite_options::Places;
 use crate::exit::Exit;
 use crate::library::build_digest;
@@ -202,7 +205,11 @@ pub fn run(args: &Args, ask: Ask<'_>) -> anyhow::Result<Exit> {
             };
             let places = &args.places;
             let score = |model: &str, on: &str| runs::score(ask, places, model, on);
-            runs::question(&runs, &args.choices(), &places.store(), &score)?
+            let store = places.store();
+            let drawing = Drawing::of(ask, places, &[store.find(run)?]);
+            let draw = |cell: &str| drawing.draw(cell);
+            let verifier = Verifier::new(&store).drawing(&draw);
+            runs::question(&runs, &args.choices(), &store, &verifier, &score)?
         }
         None => {
             let (files, drawn) = args.files();

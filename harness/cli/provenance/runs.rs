@@ -2,12 +2,12 @@
 
 use std::ffi::OsString;
 
-use analysis::evidence::certificate::{InputRun, Origin, Role, Tested};
+use analysis::evidence::certificate::{InputRun, Origin, Role, Tested, score_file};
 use analysis::suite::membership::{Access, Documents};
 use analysis::summary::membership::{
     Evidence, Recorded, ScoreKind, TEMPLATE_BINS, independent, order_of, own_orders,
 };
-use analysis::verify::Verifier;
+use analysis::verify::{Verified, Verifier};
 use anyhow::{Context as _, bail};
 use ledger::order::Unit;
 use ledger::record::{RunRecord, Store};
@@ -16,8 +16,8 @@ use stats::provenance::order_list::Resolution;
 use stats::provenance::template::{Shadow, Template};
 use stats::provenance::{Adjust, Kind};
 
-use super::Ask;
 use super::question::{Choices, Question, Scores};
+use crate::cli::Ask;
 use crate::cli::suite_options::Places as StorePlaces;
 use crate::evidence::StoreEvidence;
 
@@ -54,7 +54,7 @@ pub fn score(ask: Ask<'_>, places: &StorePlaces, model: &str, on: &str) -> anyho
     if let Some(folder) = &places.data_dir {
         arguments.extend(["--data-dir".into(), folder.clone().into()]);
     }
-    ask(&arguments).with_context(|| format!("run {model} cannot be scored"))
+    ask(&arguments).map(drop).with_context(|| format!("run {model} cannot be scored"))
 }
 
 /// Reads everything that the options name; models that were not scored yet are, by `score`.
@@ -65,29 +65,32 @@ pub fn question(
     runs: &Runs<'_>,
     choices: &Choices,
     store: &Store,
+    verifier: &Verifier<'_>,
     score: Score<'_>,
 ) -> anyhow::Result<Question> {
     if runs.models.is_empty() {
         bail!("no suspect: name the run whose model is suspected with --model RUN");
     }
     let on = store.record(&store.find(runs.run)?)?;
-    let desk = Desk { store, score, runs, choices, on };
+    // Nothing is said of a run that does not hold: neither of its order nor of its model.
+    let held = held(verifier, &on.cell)?;
+    let desk = Desk { store, score, runs, choices, on, verifier, follows: held.order_follows() };
     let ids = StoreEvidence { store }.order(&desk.on.cell).map_err(anyhow::Error::msg)?;
     let mut order = order_of(&desk.on, &ids).map_err(anyhow::Error::msg)?;
     choose_epoch(&mut order, choices.epoch)?;
     let mut tested = Tested::default();
-    tested.runs.push(desk.input(Role::Order, &desk.on.cell)?);
+    tested.runs.push(desk.input(Role::Order, &desk.on.cell, None)?);
     let mut suspects = Vec::new();
     for model in runs.models {
         let (record, scores) = desk.scores(model, &desk.on)?;
-        tested.runs.push(desk.input(Role::Scores, &record.cell)?);
+        tested.runs.push(desk.input(Role::Scores, &record.cell, Some(&desk.on))?);
         suspects.push(scores);
     }
     let mut references = Vec::new();
     for model in runs.references {
         let (record, scores) = desk.scores(model, &desk.on)?;
         independent(&desk.on, Recorded { record: &record, name: &scores.name })?;
-        tested.runs.push(desk.input(Role::Reference, &record.cell)?);
+        tested.runs.push(desk.input(Role::Reference, &record.cell, Some(&desk.on))?);
         references.push(scores);
     }
     let adjust = choices.adjust(&references);
@@ -147,6 +150,25 @@ struct Desk<'a> {
     runs: &'a Runs<'a>,
     choices: &'a Choices,
     on: RunRecord,
+    verifier: &'a Verifier<'a>,
+    /// Whether the order was found to follow from its seed.
+    follows: bool,
+}
+
+/// What the checks of a run came to.
+///
+/// # Errors
+/// When one of them does not agree.
+fn held(verifier: &Verifier<'_>, cell: &str) -> anyhow::Result<Verified> {
+    let verified = verifier.verify(cell);
+    match verified.checks.iter().find(|check| !check.passed) {
+        None => Ok(verified),
+        Some(check) => bail!(
+            "run {cell} does not hold: {}: {}; `palimpsest verify {cell}` says more",
+            check.name,
+            check.detail
+        ),
+    }
 }
 
 impl Desk<'_> {
@@ -154,9 +176,9 @@ impl Desk<'_> {
     fn scores(&self, model: &str, on: &RunRecord) -> anyhow::Result<(RunRecord, Scores)> {
         let cell = self.store.find(model)?;
         let record = self.store.record(&cell)?;
+        held(self.verifier, &cell)?;
         let evidence = StoreEvidence { store: self.store };
-        let documents = self.runs.documents != Documents::Whole;
-        let what = ScoreKind { access: self.runs.access, documents };
+        let what = self.what();
         if let Err(_not_there) = evidence.scores(&cell, on, what) {
             (self.score)(&cell, &on.cell)?;
         }
@@ -164,9 +186,18 @@ impl Desk<'_> {
         Ok((record, Scores { name: format!("run {cell}"), values }))
     }
 
-    fn input(&self, role: Role, cell: &str) -> anyhow::Result<InputRun> {
+    /// Which scores are asked for.
+    fn what(&self) -> ScoreKind {
+        let documents = self.runs.documents != Documents::Whole;
+        ScoreKind { access: self.runs.access, documents }
+    }
+
+    /// A run as the certificate names it, with its scores on the examples of `on`.
+    fn input(&self, role: Role, cell: &str, on: Option<&RunRecord>) -> anyhow::Result<InputRun> {
         let (_, run_digest) = self.store.manifest(cell)?;
-        Ok(InputRun { role, run: cell.to_owned(), run_digest })
+        let scores = on.map(|on| score_file(self.store, cell, on, self.what()));
+        let scores = scores.transpose().map_err(anyhow::Error::msg)?;
+        Ok(InputRun { role, run: cell.to_owned(), run_digest, scores })
     }
 
     /// The profile that the shadow runs show.
@@ -179,9 +210,13 @@ impl Desk<'_> {
             // A shadow's imprint is that on its own examples.
             let own = self.store.record(&self.store.find(run)?)?;
             let (record, scores) = self.scores(run, &own)?;
-            tested.runs.push(self.input(Role::Template, &record.cell)?);
+            tested.runs.push(self.input(Role::Template, &record.cell, Some(&own))?);
             let references = self.runs.references.iter();
-            let references = references.map(|model| Ok(self.scores(model, &own)?.1));
+            let references = references.map(|model| {
+                let (reference, scores) = self.scores(model, &own)?;
+                tested.runs.push(self.input(Role::Reference, &reference.cell, Some(&own))?);
+                Ok(scores)
+            });
             let references = references.collect::<anyhow::Result<Vec<_>>>()?;
             independent(&self.on, Recorded { record: &record, name: &scores.name })?;
             let evidence = StoreEvidence { store: self.store };
@@ -223,13 +258,13 @@ impl Desk<'_> {
     fn origin(&self) -> anyhow::Result<Origin> {
         let order = self.on.order.as_ref().context("the run has no order")?;
         let (_, run_digest) = self.store.manifest(&self.on.cell)?;
-        let index = Verifier::new(self.store).index().map_err(anyhow::Error::msg)?;
+        let index = self.verifier.index().map_err(anyhow::Error::msg)?;
         Ok(Origin {
             run: self.on.cell.clone(),
             run_digest,
             law: order.law,
             unit: order.unit,
-            randomness: order.randomness,
+            randomness: order.unpredictable_by(),
             examples: order.examples,
             dataset_root: order.dataset_root,
             seed_commit: order.seed_commit,
@@ -239,6 +274,9 @@ impl Desk<'_> {
             promises: index.promises,
             abandoned: index.abandoned.len() as u64,
             head: index.head,
+            order_version: Some(order.version),
+            follows_from_seed: Some(self.follows),
+            beacon_source: order.beacon_source.clone(),
         })
     }
 }

@@ -17,6 +17,9 @@ pub struct Args {
     /// Score again what is there already
     #[arg(long)]
     pub force: bool,
+    /// Score again and compare with what is there, which is left alone; exit 1 where it differs
+    #[arg(long, conflicts_with = "force")]
+    pub check: bool,
     #[command(flatten)]
     /// Where data and runs are.
     pub places: Places,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use ::data::columns::ColumnSource;
 use analysis::evidence::certificate::{Certificate, Given, Role};
 use analysis::suite::membership::{Access, Documents};
+use analysis::verify::Verifier;
 use anyhow::{Context as _, bail};
 use ledger::order::{OrderLaw, Unit};
 use ledger::record::store::is_cell_id;
@@ -81,7 +82,8 @@ fn same_options(
     recorded: &BTreeMap<String, Value>,
     found: &BTreeMap<String, Value>,
 ) -> anyhow::Result<()> {
-    for name in recorded.keys().chain(found.keys()).filter(|name| *name != "template") {
+    let given = |name: &&String| !["template", "plan"].contains(&name.as_str());
+    for name in recorded.keys().chain(found.keys()).filter(given) {
         let [recorded, found] = [recorded, found].map(|options| options.get(name));
         if recorded != found {
             let [recorded, found] =
@@ -149,7 +151,13 @@ fn from_runs(
     }
     let store = given.store.context("no store")?;
     let mut by_role: BTreeMap<Role, Vec<String>> = BTreeMap::new();
+    let of_the_order = certificate.origin.as_ref().map(|origin| origin.run.as_str());
     for input in &certificate.tested.runs {
+        // References on the examples of a shadow run belong to the template.
+        let on = input.scores.as_ref().map(|scores| scores.on.as_str());
+        if input.role == Role::Reference && on.is_some() && on != of_the_order {
+            continue;
+        }
         if !is_cell_id(&input.run) {
             bail!("{:?} is not the id of a run", input.run);
         }
@@ -173,5 +181,9 @@ fn from_runs(
         documents: options.documents.unwrap_or_default(),
     };
     // The store is only read: what has no scores yet is told with the command that makes them.
-    runs::question(&runs, choices, store, &|_, _| Ok(()))
+    let verifier = match given.draw {
+        Some(draw) => Verifier::new(store).drawing(draw),
+        None => Verifier::new(store),
+    };
+    runs::question(&runs, choices, store, &verifier, &|_, _| Ok(()))
 }

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, bail};
 use inspect::replay::Replay;
 use lab::orders::replayed::Replayed;
+use ledger::plain;
 use ledger::record::format::OrderSection;
 use ledger::record::{RunRecord, Store};
 use ledger::transcript::replay::read_ids;
@@ -14,7 +15,7 @@ pub fn order(store: &Store, record: &RunRecord) -> anyhow::Result<Replayed> {
     let section =
         section.with_context(|| format!("{} failed before it had an order", record.cell))?;
     let path = store.folder(&record.cell).join("order.bin");
-    let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let bytes = plain::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let ids = read_ids(&bytes).with_context(|| format!("cannot read {}", path.display()))?;
     let epochs = section.epochs.iter().map(|epoch| {
         let range = usize::try_from(epoch.offset).ok().zip(usize::try_from(epoch.n).ok());

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ::data::columns::write_npy;
+use ::data::columns::{ColumnSource, numbers, write_npy};
 use analysis::plan::{Cell, Plan};
 use anyhow::bail;
 use inspect::probe::{self, Reading};
@@ -23,6 +23,9 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let (model, on) = (store.find(&args.model)?, store.find(&args.on)?);
     let record = store.record(&on)?;
     let mut session = Session::again(&record, store, args.places.sources(), &args.device)?;
+    if args.check {
+        return session.check_scores(&model, &on);
+    }
     let files = session.scores(&model, &on, args.force)?;
     if args.json {
         print_json(&files)?;
@@ -48,6 +51,27 @@ impl Session {
             let files = [loss, top1, sampled, documents];
             return Ok(files.into_iter().filter(|file| file.is_file()).collect());
         }
+        let files = self.scored(&model, &on)?;
+        for (path, values) in &files {
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            let mut bytes = Vec::new();
+            write_npy(&mut bytes, values)?;
+            write_atomic(path, &bytes)?;
+        }
+        Ok(files.into_iter().rev().map(|(path, _)| path).collect())
+    }
+
+    /// The files of a model's scores with what belongs into them; the losses come last.
+    fn scored(
+        &mut self,
+        model: &RunRecord,
+        on: &RunRecord,
+    ) -> anyhow::Result<Vec<(PathBuf, Vec<f64>)>> {
+        let root = root(on)?;
+        let file = |what: &str| self.parents_in.score_file(&root, &model.cell, what);
+        let [loss, top1, sampled, documents] = ["loss", "top1", "sampled", "documents"].map(file);
         let data = on.planned().0;
         let found = self.ready_of(&data)?.identity.train_root;
         if found != root {
@@ -59,19 +83,40 @@ impl Session {
                 found.short(16)
             );
         }
-        let scored = self.score(&model, &on)?;
+        let scored = self.score(model, on)?;
         let mut files = vec![(sampled, scored.whole.sampled), (top1, scored.whole.top1)];
         files.extend(scored.documents.map(|losses| (documents, losses)));
         files.push((loss, scored.whole.losses));
-        for (path, values) in &files {
-            if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder)?;
+        Ok(files)
+    }
+
+    /// Scores anew and compares with the files that are there: the same up to the last digits in which
+    /// machines differ, or not.
+    fn check_scores(&mut self, model: &str, on: &str) -> anyhow::Result<Exit> {
+        let [model, on] = [model, on].map(|cell| self.parents_in.record(cell));
+        let mut same = true;
+        for (path, anew) in self.scored(&model?, &on?)? {
+            let shown = path.display().to_string();
+            if !path.is_file() {
+                print_text(&format!("unchecked  {shown} is not there\n"))?;
+                continue;
             }
-            let mut bytes = Vec::new();
-            write_npy(&mut bytes, values)?;
-            write_atomic(path, &bytes)?;
+            let there = numbers(&ColumnSource { path, column: None })?.as_f64()?;
+            let close = |a: &f64, b: &f64| (a - b).abs() <= 1e-6 + 1e-4 * a.abs().max(b.abs());
+            let differs = there.iter().zip(&anew).position(|(a, b)| !close(a, b));
+            let differs = differs.or((there.len() != anew.len()).then_some(there.len()));
+            let Some(row) = differs else {
+                print_text(&format!("same       {shown}\n"))?;
+                continue;
+            };
+            same = false;
+            let number = |values: &[f64]| values.get(row).map_or("none".to_owned(), f64::to_string);
+            let (there, anew) = (number(&there), number(&anew));
+            print_text(&format!(
+                "DIFFERENT  {shown}: row {row} is {there}, computed anew {anew}\n"
+            ))?;
         }
-        Ok(files.into_iter().rev().map(|(path, _)| path).collect())
+        Ok(if same { Exit::Fine } else { Exit::CheckFailed })
     }
 
     fn score(&mut self, model: &RunRecord, on: &RunRecord) -> anyhow::Result<Scored> {

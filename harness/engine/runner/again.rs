@@ -6,6 +6,7 @@ use analysis::suite::Sections;
 use anyhow::Context as _;
 use lab::network::Network;
 use ledger::given::GivenOrder;
+use ledger::plain;
 use ledger::record::{RunRecord, Store};
 use ledger::streams::Streams;
 use ledger::transcript::replay::read_ids;
@@ -62,7 +63,7 @@ impl Session {
         };
         let path = self.parents_in.folder(recorded).join("order.bin");
         let file = path.display().to_string();
-        let bytes = std::fs::read(&path).with_context(|| format!("cannot read {file}"))?;
+        let bytes = plain::read(&path).with_context(|| format!("cannot read {file}"))?;
         let ids = read_ids(&bytes).with_context(|| format!("cannot read {file}"))?;
         Ok(Some(order.with_ids(file, ids)?))
     }

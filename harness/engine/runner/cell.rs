@@ -8,10 +8,9 @@ use analysis::summary::clock::is_disturbed;
 use anyhow::Context as _;
 use lab::LabError;
 use ledger::commitment::CommitmentEntry;
-use ledger::crossing::{Crossing, crossing};
 use ledger::digest::Digest;
-use ledger::goal::{self, Target};
 use ledger::lineage::{Ancestor, Lineage, Parents};
+use ledger::record::decided::Decided;
 use ledger::record::format::{
     ClockSeconds, Committed, DISTURBED, DataSection, Evaluation, Event, IndexPlace, OrderSection,
     RECORD_VERSION, RecordError, RunRecord, Status,
@@ -302,24 +301,15 @@ impl<'a> Attempt<'a> {
 
     fn train(&mut self, setup: &CellSetup<'_>) -> Result<Outcome, LabError> {
         let Self { session, id, writer, evaluations, index, .. } = self;
-        let identity = &setup.ready.identity;
-        let examples = identity.sample_ids.len() as u64;
         let writer = std::cell::RefCell::new(writer);
         let other = |error: RecordError| LabError::Io(std::io::Error::other(error));
         let mut commit = |commitment: &Commitment| {
-            let entry = CommitmentEntry::new(
-                (*id).to_owned(),
-                identity.train_root,
-                setup.config_hash,
-                examples,
-                commitment.epochs,
-                commitment.seed_commit,
-            );
+            let entry = CommitmentEntry::new((*id).to_owned(), commitment.terms.clone());
             let line = session.store.commit(entry).map_err(other)?;
             *index = Some(IndexPlace { sequence: line.sequence, digest: line.digest });
             writer
                 .borrow_mut()
-                .event(&Event::Committed { commitment: commitment.digest })
+                .event(&Event::Committed { commitment: commitment.digest() })
                 .map_err(other)
         };
         let mut observe = |evaluation: &Evaluation| {
@@ -368,6 +358,7 @@ impl<'a> Attempt<'a> {
             samples: 0,
             parameter_count: 0,
             parameters_sha256: None,
+            tensors: Vec::new(),
             streams: Vec::new(),
             order: None,
             lineage: self.lineage.clone(),
@@ -392,36 +383,18 @@ impl<'a> Attempt<'a> {
         let identity = &setup.ready.identity;
         self.writer.order(&outcome.order, &identity.sample_ids)?;
         if self.session.plan.keeps_model(self.cell) {
+            record.tensors = checkpoint::names(&outcome.network);
             let save = |path: &std::path::Path| Ok(checkpoint::save(&outcome.network, path)?);
             self.writer.add::<anyhow::Error>(FINAL, save)?;
         }
-        let target = &setup.goal.target;
-        let crossing = self.crossing(target);
-        record.status =
-            match (outcome.ending, crossing.as_ref().and_then(|crossing| crossing.isotonic)) {
-                (Ending::Diverged, _) => Status::Diverged,
-                (Ending::Completed, Some(_)) => Status::Reached,
-                (Ending::Completed, None) => Status::Censored,
-            };
-        record.time_to_target = crossing;
+        let decided = Decided::of(&self.evaluations, &setup.goal.target);
+        record.status = decided.status(outcome.ending == Ending::Diverged);
+        record.time_to_target = decided.time_to_target;
         record.clocks = outcome.clocks;
         record.steps = outcome.steps;
-        if let Some(last) = self.evaluations.last() {
-            record.last.clone_from(&last.metrics);
-            record.samples = last.samples;
-        }
-        // The first look at the test split is at the target; the last look is at the end.
-        let tested =
-            |evaluation: &&Evaluation| evaluation.metrics.keys().any(|name| goal::is_test(name));
-        let metric = target.validation_key();
-        let met = |evaluation: &Evaluation| {
-            evaluation.metrics.get(&metric).is_some_and(|value| target.is_met(*value))
-        };
-        if let Some(first) =
-            self.evaluations.iter().find(tested).filter(|evaluation| met(evaluation))
-        {
-            record.at_target.clone_from(&first.metrics);
-        }
+        record.last = decided.last;
+        record.samples = decided.samples;
+        record.at_target = decided.at_target;
         record.parameter_count = outcome.parameter_count;
         record.parameters_sha256 = Some(outcome.parameters);
         record.facts.clone_from(&outcome.facts);
@@ -436,8 +409,8 @@ impl<'a> Attempt<'a> {
             examples: identity.sample_ids.len() as u64,
             dataset_root: identity.train_root,
             config_hash: setup.config_hash,
-            epochs: outcome.commitment.epochs,
-            commitment: outcome.commitment.digest,
+            epochs: outcome.commitment.terms.epochs,
+            commitment: outcome.commitment.digest(),
             index: self.index,
         };
         record.order = Some(OrderSection::of(&committed, chain, outcome.order.epochs.clone()));
@@ -452,13 +425,6 @@ impl<'a> Attempt<'a> {
             record.warnings.push(DISTURBED.to_owned());
         }
         Ok(())
-    }
-
-    fn crossing(&self, target: &Target) -> Option<Crossing> {
-        let name = target.validation_key();
-        let points: Vec<_> =
-            self.evaluations.iter().map(|evaluation| evaluation.point(&name)).collect();
-        crossing(&points, target.value, target.direction).ok()
     }
 }
 

@@ -28,6 +28,7 @@ struct Assignment {
     nonce: ledger::digest::Digest,
     randomness: ledger::seed::Randomness,
     beacon: Option<Vec<u8>>,
+    beacon_source: Option<String>,
 }
 
 /// What a worker answers.
@@ -49,10 +50,11 @@ pub fn serve(session: &mut Session, worker: usize) -> anyhow::Result<()> {
     session.argv.truncate(session.argv.len().saturating_sub(2));
     let mut out = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
-        let Assignment { index, name, bytes, nonce, randomness, beacon } =
+        let Assignment { index, name, bytes, nonce, randomness, beacon, beacon_source } =
             serde_json::from_str(&line?)?;
+        let (bytes, nonce) = (bytes.0, nonce.0);
         let seed =
-            NamedSeed { name, seed: Seed { bytes: bytes.0, nonce: nonce.0, randomness, beacon } };
+            NamedSeed { name, seed: Seed { bytes, nonce, randomness, beacon, beacon_source } };
         let cell = *session.plan.cells.get(index).context("an assignment outside the plan")?;
         let answer = match session.run_cell(cell, &seed) {
             Ok(CellReport { cell, status, kept, error }) => {
@@ -205,7 +207,7 @@ fn spawn(
 }
 
 fn assign(worker: &mut Worker, index: usize, seed: &NamedSeed) -> anyhow::Result<()> {
-    let Seed { bytes, nonce, randomness, beacon } = &seed.seed;
+    let Seed { bytes, nonce, randomness, beacon, beacon_source } = &seed.seed;
     let assignment = Assignment {
         index,
         name: seed.name.clone(),
@@ -213,6 +215,7 @@ fn assign(worker: &mut Worker, index: usize, seed: &NamedSeed) -> anyhow::Result
         nonce: ledger::digest::Digest(*nonce),
         randomness: *randomness,
         beacon: beacon.clone(),
+        beacon_source: beacon_source.clone(),
     };
     let input = worker.input.as_mut().context("a worker has no input")?;
     serde_json::to_writer(&mut *input, &assignment)?;

@@ -6,7 +6,7 @@ use std::ops::Range;
 use ledger::digest::Digest;
 use ledger::goal::Budget;
 use ledger::transcript::Transcript;
-use tch::{TchError, Tensor};
+use tch::Tensor;
 
 use crate::estimate::Course;
 use crate::estimate::rule::{inspectable, inspectable_mut};
@@ -224,12 +224,19 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Digest of the trained parameters and buffers, as records have it.
+    /// Digest of the parameters and buffers that are evaluated, as records have it.
     ///
     /// # Errors
     /// When values cannot be copied to the host.
-    pub fn digest(&self) -> Result<Digest, TchError> {
-        self.built.network.digest()
+    pub fn digest(&self) -> Result<Digest, LabError> {
+        let averaged = match &self.built.recipe.averaging {
+            Some(averaging) => averaging.weights()?,
+            None => None,
+        };
+        let Some(weights) = averaged else { return Ok(self.built.network.digest()?) };
+        let mut evaluated = self.built.network.duplicate();
+        evaluated.exchange(&weights)?;
+        Ok(evaluated.digest()?)
     }
 
     /// The network with the weights that are evaluated.

@@ -11,25 +11,64 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::order::{OrderLaw, Unit};
+use crate::plain;
 
-/// The commitment of a run, h_0 of its step chain: SHA-256("palimpsest/run/v1" || dataset root ||
-/// config hash || examples u64 LE || epochs u32 LE || seed commitment).
-#[must_use]
-pub fn run_commitment(
-    dataset_root: &Digest,
-    config_hash: &Digest,
-    examples: u64,
-    epochs: u32,
-    seed_commit: &Digest,
-) -> Digest {
-    Digest::of_parts(&[
-        b"palimpsest/run/v1",
-        dataset_root.as_bytes(),
-        config_hash.as_bytes(),
-        &examples.to_le_bytes(),
-        &epochs.to_le_bytes(),
-        seed_commit.as_bytes(),
-    ])
+/// What fixes the order of a run before its first step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// Merkle root of the training split.
+    pub dataset_root: Digest,
+    /// SHA-256 of the canonical JSON of the resolved cell.
+    pub config_hash: Digest,
+    /// Examples in the training split.
+    pub examples: u64,
+    /// Epochs planned.
+    pub epochs: u32,
+    /// Commitment to the seed.
+    pub seed_commit: Digest,
+    /// How the order is drawn; absent in promises of version 1, which leave that open.
+    pub drawn: Option<Drawn>,
+}
+
+/// How an order is drawn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drawn {
+    /// Its law.
+    pub law: OrderLaw,
+    /// What the law moves as one piece.
+    pub unit: Unit,
+    /// Source and round of the public randomness that will be mixed in, when one is promised.
+    pub beacon_source: Option<String>,
+}
+
+impl Terms {
+    /// The commitment of the run, h_0 of its step chain. Version 2 is
+    /// SHA-256("palimpsest/run/v2" || dataset root || config hash || examples u64 LE || epochs u32 LE
+    /// || seed commitment || law || 0 || unit || 0), and `|| beacon source || 0` where there is one;
+    /// version 1, without [`Terms::drawn`], ends at the seed commitment and begins with
+    /// "palimpsest/run/v1".
+    #[must_use]
+    pub fn commitment(&self) -> Digest {
+        let (examples, epochs) = (self.examples.to_le_bytes(), self.epochs.to_le_bytes());
+        let name: &[u8] = match self.drawn {
+            None => b"palimpsest/run/v1",
+            Some(_) => b"palimpsest/run/v2",
+        };
+        let mut parts: Vec<&[u8]> = vec![
+            name,
+            self.dataset_root.as_bytes(),
+            self.config_hash.as_bytes(),
+            &examples,
+            &epochs,
+            self.seed_commit.as_bytes(),
+        ];
+        if let Some(Drawn { law, unit, beacon_source }) = &self.drawn {
+            parts.extend([law.name().as_bytes(), b"\0", unit.name().as_bytes(), b"\0"]);
+            parts.extend(beacon_source.iter().flat_map(|source| [source.as_bytes(), b"\0"]));
+        }
+        Digest::of_parts(&parts)
+    }
 }
 
 /// What a run commits to.
@@ -38,7 +77,7 @@ pub fn run_commitment(
 pub struct CommitmentEntry {
     /// Cell id.
     pub cell: String,
-    /// [`run_commitment`] of the fields below.
+    /// [`Terms::commitment`] of the fields below.
     pub commitment: Digest,
     /// Commitment to the seed.
     pub seed_commit: Digest,
@@ -50,32 +89,58 @@ pub struct CommitmentEntry {
     pub examples: u64,
     /// Epochs planned.
     pub epochs: u32,
+    /// Law of the order; with the unit from version 2 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub law: Option<OrderLaw>,
+    /// What the law moves as one piece.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
+    /// Source and round of the public randomness that was promised to be mixed in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beacon_source: Option<String>,
 }
 
 impl CommitmentEntry {
     /// An entry with its commitment computed.
     #[must_use]
-    pub fn new(
-        cell: String,
-        dataset_root: Digest,
-        config_hash: Digest,
-        examples: u64,
-        epochs: u32,
-        seed_commit: Digest,
-    ) -> Self {
-        let commitment =
-            run_commitment(&dataset_root, &config_hash, examples, epochs, &seed_commit);
-        Self { cell, commitment, seed_commit, dataset_root, config_hash, examples, epochs }
+    pub fn new(cell: String, terms: Terms) -> Self {
+        let commitment = terms.commitment();
+        let Terms { dataset_root, config_hash, examples, epochs, seed_commit, drawn } = terms;
+        let (law, unit, beacon_source) = match drawn {
+            None => (None, None, None),
+            Some(Drawn { law, unit, beacon_source }) => (Some(law), Some(unit), beacon_source),
+        };
+        Self {
+            cell,
+            commitment,
+            seed_commit,
+            dataset_root,
+            config_hash,
+            examples,
+            epochs,
+            law,
+            unit,
+            beacon_source,
+        }
     }
 
-    fn recomputed(&self) -> Digest {
-        run_commitment(
-            &self.dataset_root,
-            &self.config_hash,
-            self.examples,
-            self.epochs,
-            &self.seed_commit,
-        )
+    fn recomputed(&self) -> Result<Digest, LineProblem> {
+        let drawn = match (self.law, self.unit, &self.beacon_source) {
+            (None, None, None) => None,
+            (Some(law), Some(unit), source) => {
+                Some(Drawn { law, unit, beacon_source: source.clone() })
+            }
+            _ => return Err(LineProblem::HalfDrawn),
+        };
+        let terms = Terms {
+            dataset_root: self.dataset_root,
+            config_hash: self.config_hash,
+            examples: self.examples,
+            epochs: self.epochs,
+            seed_commit: self.seed_commit,
+            drawn,
+        };
+        Ok(terms.commitment())
     }
 }
 
@@ -163,6 +228,11 @@ pub enum LineProblem {
         /// Found.
         found: Digest,
     },
+    /// A law without a unit, or the other way round.
+    #[error(
+        "law, unit and beacon source are one: law and unit stand together, or none of the three"
+    )]
+    HalfDrawn,
     /// The commitment is not that of the fields beside it.
     #[error("commitment is {found}, but the fields beside it give {expected}")]
     Commitment {
@@ -246,7 +316,7 @@ impl CommitmentIndex {
     /// When the file cannot be read, or naming the first broken line.
     pub fn read_and_verify(path: &Path) -> Result<Self, CommitmentError> {
         let io = |action| move |source| CommitmentError::Io { action, path: path.into(), source };
-        let mut file = File::open(path).map_err(io("open"))?;
+        let mut file = plain::open(path).map_err(io("open"))?;
         file.lock_shared().map_err(io("lock"))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(io("read"))?;
@@ -313,7 +383,7 @@ fn check_place(line: &CommitmentLine, sequence: u64, head: Digest) -> Result<(),
 }
 
 fn check_commitment(entry: &CommitmentEntry) -> Result<(), LineProblem> {
-    let expected = entry.recomputed();
+    let expected = entry.recomputed()?;
     if entry.commitment == expected {
         Ok(())
     } else {

@@ -12,6 +12,7 @@ pub mod goal;
 pub mod lineage;
 pub mod merkle;
 pub mod order;
+pub mod plain;
 pub mod record;
 pub mod sample;
 pub mod seed;

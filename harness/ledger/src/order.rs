@@ -33,6 +33,22 @@ pub enum OrderLaw {
     Adaptive,
 }
 
+impl OrderLaw {
+    /// The name that records and commitments hold.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Uniform => "uniform",
+            Self::UniformSameEachEpoch => "uniform-same-each-epoch",
+            Self::UniformSubset => "uniform-subset",
+            Self::Replacement => "replacement",
+            Self::Blockwise => "blockwise",
+            Self::Sorted => "sorted",
+            Self::Adaptive => "adaptive",
+        }
+    }
+}
+
 /// What the order permutes as one piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -43,6 +59,18 @@ pub enum Unit {
     Pack,
     /// Whole steps.
     Step,
+}
+
+impl Unit {
+    /// The name that records and commitments hold.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sample => "sample",
+            Self::Pack => "pack",
+            Self::Step => "step",
+        }
+    }
 }
 
 /// How many draws run ahead of the swaps. A run of swaps whose places are all known keeps many
@@ -229,9 +257,25 @@ mod tests {
 
     #[test]
     fn laws_are_written_in_kebab_case() {
-        let text = serde_json::to_string(&[OrderLaw::UniformSameEachEpoch, OrderLaw::Adaptive]);
-        assert_eq!(text.unwrap(), r#"["uniform-same-each-epoch","adaptive"]"#);
-        assert_eq!(serde_json::to_string(&Unit::Sample).unwrap(), r#""sample""#);
+        use OrderLaw::{Adaptive, Blockwise, Replacement, Sorted};
+        use OrderLaw::{Uniform, UniformSameEachEpoch, UniformSubset};
+        let laws = [
+            (Uniform, "uniform"),
+            (UniformSameEachEpoch, "uniform-same-each-epoch"),
+            (UniformSubset, "uniform-subset"),
+            (Replacement, "replacement"),
+            (Blockwise, "blockwise"),
+            (Sorted, "sorted"),
+            (Adaptive, "adaptive"),
+        ];
+        for (law, name) in laws {
+            assert_eq!(serde_json::to_value(law).unwrap(), name);
+            assert_eq!(law.name(), name);
+        }
+        for (unit, name) in [(Unit::Sample, "sample"), (Unit::Pack, "pack"), (Unit::Step, "step")] {
+            assert_eq!(serde_json::to_value(unit).unwrap(), name);
+            assert_eq!(unit.name(), name);
+        }
     }
 
     proptest! {

@@ -16,6 +16,8 @@ pub enum Randomness {
     Fixed,
     /// Drawn from the operating system, unknown to everybody before the run.
     Os,
+    /// Public randomness of a source and round that the promise named, published after it.
+    Beacon,
 }
 
 /// A 32-byte seed with the nonce that hides it inside its commitment until it is shown.
@@ -29,6 +31,9 @@ pub struct Seed {
     pub nonce: [u8; 32],
     /// Public randomness published after the commitment and mixed into the effective seed.
     pub beacon: Option<Vec<u8>>,
+    /// Where the beacon comes from, and its round, when the promise names them: a promise without
+    /// them leaves free which of many beacons is taken.
+    pub beacon_source: Option<String>,
 }
 
 impl Seed {
@@ -40,7 +45,7 @@ impl Seed {
     pub fn from_integer(k: u64) -> Self {
         let Digest(bytes) = Digest::of_parts(&[b"palimpsest/seed/v1", &k.to_le_bytes()]);
         let Digest(nonce) = Digest::of_parts(&[b"palimpsest/nonce/v1", &bytes]);
-        Self { bytes, randomness: Randomness::Fixed, nonce, beacon: None }
+        Self { bytes, randomness: Randomness::Fixed, nonce, beacon: None, beacon_source: None }
     }
 
     /// Draws 32 bytes of seed, then 32 bytes of nonce, from `source`: the operating system's
@@ -53,7 +58,7 @@ impl Seed {
         let mut nonce = [0; 32];
         source(&mut bytes)?;
         source(&mut nonce)?;
-        Ok(Self { bytes, randomness: Randomness::Os, nonce, beacon: None })
+        Ok(Self { bytes, randomness: Randomness::Os, nonce, beacon: None, beacon_source: None })
     }
 
     /// The text that identifies the seed called `name`: with a beacon it is another seed.
@@ -82,6 +87,21 @@ impl Seed {
             }
         }
     }
+}
+
+/// Reads source and round of a beacon, as people write them: `drand quicknet, round 4000000`.
+///
+/// # Errors
+/// When the text is empty, longer than 200 characters, or not printable ASCII.
+pub fn parse_beacon_source(text: &str) -> Result<String, String> {
+    let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    if text.trim().is_empty() || text.len() > 200 || !printable {
+        return Err(format!(
+            "beacon source {text:?} is not a line of 1 to 200 printable ASCII characters, as in \
+             \"drand quicknet, round 4000000\""
+        ));
+    }
+    Ok(text.to_owned())
 }
 
 /// Shows the commitment, never the seed: an attested seed must not leak through a log line.

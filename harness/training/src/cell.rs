@@ -1,11 +1,11 @@
 //! Runs one cell: streams, network, method, warm-up, training; leaves plain data.
 
-use ledger::commitment;
+use ledger::commitment::{Drawn, Terms};
 use ledger::digest::Digest;
 use ledger::given::GivenOrder;
 use ledger::goal::{Budget, Goal};
 use ledger::lineage::Parents;
-use ledger::order::OrderLaw;
+use ledger::order::{OrderLaw, Unit};
 use ledger::record::format::ClockSeconds;
 use ledger::seed::Seed;
 use ledger::settings::Values;
@@ -68,14 +68,18 @@ impl std::fmt::Debug for CellSetup<'_> {
 }
 
 /// What is known before step 0 and goes into the commitment index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commitment {
+    /// What is committed to.
+    pub terms: Terms,
+}
+
+impl Commitment {
     /// h₀ of the run.
-    pub digest: Digest,
-    /// Number of epochs (rounds).
-    pub epochs: u32,
-    /// Commitment to the seed.
-    pub seed_commit: Digest,
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.terms.commitment()
+    }
 }
 
 /// What a cell leaves.
@@ -91,7 +95,7 @@ pub struct Outcome {
     pub order: FinishedTranscript,
     /// What was committed to before.
     pub commitment: Commitment,
-    /// Digest of the final parameters and buffers.
+    /// Digest of the final parameters and buffers, those that are evaluated.
     pub parameters: Digest,
     /// The network with the weights that are evaluated.
     pub network: Network,
@@ -142,15 +146,20 @@ impl CellSetup<'_> {
         let recipe = self.recipe(&network, &streams)?;
         let examples = self.examples();
         let epochs = Extent::of(&recipe, examples, self.goal.budget).epochs;
-        let seed_commit = self.seed.commit();
-        let digest = commitment::run_commitment(
-            &identity.train_root,
-            &self.config_hash,
-            u64::from(examples),
+        let drawn = Drawn {
+            law: recipe.order.law(),
+            unit: Unit::Sample,
+            beacon_source: self.seed.beacon_source.clone(),
+        };
+        let terms = Terms {
+            dataset_root: identity.train_root,
+            config_hash: self.config_hash,
+            examples: u64::from(examples),
             epochs,
-            &seed_commit,
-        );
-        let commitment = Commitment { digest, epochs, seed_commit };
+            seed_commit: self.seed.commit(),
+            drawn: Some(drawn),
+        };
+        let commitment = Commitment { terms };
         Ok(Built { streams, effective_seed, network, recipe, commitment })
     }
 
@@ -234,7 +243,7 @@ impl CellSetup<'_> {
         commit(&commitment)?;
         let mut gathered = self.start(&mut network, &streams)?;
 
-        let mut transcript = Transcript::start(commitment.digest);
+        let mut transcript = Transcript::start(commitment.digest());
         let mut clock = Clock::start(Monotonic::start(), self.device);
         let ending = Run {
             judge: Some(self.ready.judge.as_ref()),
@@ -252,12 +261,12 @@ impl CellSetup<'_> {
         let steps = transcript.steps();
         let order =
             transcript.finish(&self.ready.identity.sample_ids).map_err(std::io::Error::other)?;
-        let parameters = network.digest()?;
         if let Some(averaging) = &recipe.averaging
             && let Some(weights) = averaging.weights()?
         {
             network.exchange(&weights)?;
         }
+        let parameters = network.digest()?;
         clock.enter(Phase::Other);
         let parameter_count = network.parameters.iter().map(|p| p.tensor.numel() as u64).sum();
         let clocks = clock.read();

@@ -34,6 +34,12 @@ pub fn save(network: &Network, path: &Path) -> Result<(), LabError> {
     Ok(Tensor::write_safetensors(&tensors, path)?)
 }
 
+/// Names of parameters and buffers in the order in which [`Network::digest`] takes them.
+#[must_use]
+pub fn names(network: &Network) -> Vec<String> {
+    named(network).map(|(name, _)| name).collect()
+}
+
 /// Parameters and buffers with their names in a file.
 fn named(network: &Network) -> impl Iterator<Item = (String, &Tensor)> {
     let parameters = network.parameters.iter().map(|p| (p.name.clone(), &p.tensor));

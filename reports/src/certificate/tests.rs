@@ -65,6 +65,9 @@ fn origin() -> Origin {
         promises: 7,
         abandoned: 2,
         head: digest,
+        order_version: Some(2),
+        follows_from_seed: Some(true),
+        beacon_source: None,
     }
 }
 
@@ -142,4 +145,18 @@ fn hostile_names_stay_text() {
     certificate.tested.files[0].name = "<img src=x onerror=y>\n; rm -rf".to_owned();
     let html = page(&certificate).unwrap();
     assert!(!html.contains("<script>alert") && !html.contains("<img"), "{html}");
+}
+
+#[test]
+fn names_in_the_command_are_one_word_each_for_a_shell() {
+    for (name, word) in [
+        ("order.npy", "order.npy"),
+        ("x; touch PWNED #.npy", "'x; touch PWNED #.npy'"),
+        ("it's.npy", r"'it'\''s.npy'"),
+        ("--key", "./--key"),
+        ("", "''"),
+        ("a\nb", "'a\nb'"),
+    ] {
+        assert_eq!(quoted(name), word);
+    }
 }

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
-use ledger::commitment::{CommitmentEntry, run_commitment};
+use ledger::commitment::{CommitmentEntry, Drawn, Terms};
 use ledger::digest::Digest;
 use ledger::goal::{Budget, Direction, Goal, Target};
 use ledger::lineage::Parents;
 use ledger::merkle;
-use ledger::order::{OrderLaw, uniform_order};
+use ledger::order::{OrderLaw, Unit, uniform_order};
+use ledger::record::decided::Decided;
 use ledger::record::format::{
     ClockSeconds, Committed, DataSection, Environment, Evaluation, Event, IndexPlace, OrderSection,
     RECORD_VERSION,
@@ -45,6 +46,8 @@ pub fn write(store: &Store, shape: Shape) -> Result<String, Box<dyn Error>> {
         (0..examples).map(|i| sample_id(&i.to_le_bytes(), b"label")).collect();
     let dataset_root = merkle::root(&sample_ids);
     let mut record = record(integer, dataset_root);
+    let samples = u64::from(examples) * u64::from(epochs);
+    record.goal.budget = Budget { samples, evaluate_every: samples };
     let (workload, arm) = record.planned();
     let environment = &record.environment;
     let code = environment.code_digest.as_str();
@@ -67,22 +70,39 @@ pub fn write(store: &Store, shape: Shape) -> Result<String, Box<dyn Error>> {
         device,
     };
     let config_hash = config.hash()?;
-    let commitment =
-        run_commitment(&dataset_root, &config_hash, u64::from(examples), epochs, &seed.commit());
-    let entry = CommitmentEntry::new(
-        record.cell.clone(),
+    let drawn = Drawn { law: OrderLaw::Uniform, unit: Unit::Sample, beacon_source: None };
+    let terms = Terms {
         dataset_root,
         config_hash,
-        u64::from(examples),
+        examples: u64::from(examples),
         epochs,
-        seed.commit(),
-    );
+        seed_commit: seed.commit(),
+        drawn: Some(drawn),
+    };
+    let entry = CommitmentEntry::new(record.cell.clone(), terms);
+    let commitment = entry.commitment;
     let line = store.commit(entry)?;
 
     let lock = store.lock(&record.cell)?;
     let mut writer = store.start(&record.cell, &lock)?;
     writer.event(&Event::Committed { commitment })?;
     let mut transcript = Transcript::start(commitment);
+    let mut evaluations = Vec::new();
+    let mut evaluate = |transcript: &mut Transcript, samples| {
+        let chain = transcript.chain();
+        let evaluation = Evaluation {
+            samples,
+            steps: chain.step,
+            clocks: record.clocks,
+            train_loss: (chain.step > 0).then_some(0.5),
+            metrics: BTreeMap::from([("validation/loss".to_owned(), 0.5)]),
+            chain,
+        };
+        writer.event(&Event::Evaluated(evaluation.clone()))?;
+        evaluations.push(evaluation);
+        Ok::<_, Box<dyn Error>>(chain)
+    };
+    let start = evaluate(&mut transcript, 0)?;
     let effective = seed.effective(&dataset_root);
     for epoch in 0..epochs {
         transcript.begin_epoch(epoch);
@@ -90,19 +110,14 @@ pub fn write(store: &Store, shape: Shape) -> Result<String, Box<dyn Error>> {
             transcript.push_step(step)?;
         }
     }
-    let chain = transcript.chain();
-    let evaluated = Event::Evaluated(Evaluation {
-        samples: u64::from(examples) * u64::from(epochs),
-        steps: chain.step,
-        clocks: record.clocks,
-        train_loss: Some(0.5),
-        metrics: BTreeMap::new(),
-        chain,
-    });
-    writer.event(&evaluated)?;
+    let chain = evaluate(&mut transcript, samples)?;
     let finished = transcript.finish(&sample_ids)?;
     writer.order(&finished, &sample_ids)?;
     record.steps = chain.step;
+    let decided = Decided::of(&evaluations, &record.goal.target);
+    record.samples = decided.samples;
+    record.time_to_target = decided.time_to_target;
+    record.last = decided.last;
     let committed = Committed {
         law: OrderLaw::Uniform,
         seed: &seed,
@@ -113,7 +128,7 @@ pub fn write(store: &Store, shape: Shape) -> Result<String, Box<dyn Error>> {
         commitment,
         index: Some(IndexPlace { sequence: line.sequence, digest: line.digest }),
     };
-    record.order = Some(OrderSection::of(&committed, vec![chain], finished.epochs));
+    record.order = Some(OrderSection::of(&committed, vec![start, chain], finished.epochs));
     writer.event(&Event::Ended { status: record.status })?;
     writer.finish(&record, "suite: sample\n")?;
     Ok(record.cell)
@@ -159,6 +174,7 @@ pub fn record(seed: u64, train_root: Digest) -> RunRecord {
         samples: 1,
         parameter_count: 1,
         parameters_sha256: Some(Digest::of(b"parameters")),
+        tensors: Vec::new(),
         streams: vec!["order".to_owned()],
         order: None,
         lineage: None,

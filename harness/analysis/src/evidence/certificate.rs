@@ -21,12 +21,15 @@ use ledger::order::{OrderLaw, Unit};
 use ledger::record::format::IndexPlace;
 use ledger::seed::Randomness;
 
-pub use check::{Given, Recompute, Verification, verify};
+pub use check::{Given, Recompute, Rescore, Verification, is_about_the_signer, score_file, verify};
 pub use finding::FindingView;
+use words::Subject;
 pub use words::{headline, odds};
 
-/// Version that this build writes and reads. The words are part of it: other words, another version.
-pub const CERTIFICATE_VERSION: u32 = 1;
+/// Version that this build writes; it reads version 1 too. The words are part of it: other words, another
+/// version. Version 2 names the scores and weights of runs by digest, and says what of an order was bound
+/// and recomputed.
+pub const CERTIFICATE_VERSION: u32 = 2;
 
 /// First field of every certificate.
 const TYPE: &str = "palimpsest/certificate";
@@ -105,6 +108,23 @@ pub struct InputRun {
     pub run: String,
     /// Run digest: SHA-256 of its manifest.
     pub run_digest: Digest,
+    /// The scores of its model that were tested; none for the order's run, and in version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scores: Option<ScoreFile>,
+}
+
+/// A file of scores in a store, and the weights that the scores are of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScoreFile {
+    /// Cell id of the run whose examples were scored.
+    pub on: String,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256 of the bytes.
+    pub sha256: Digest,
+    /// Digest of the model's weights, as its record has it.
+    pub parameters_sha256: Option<Digest>,
 }
 
 /// What was tested.
@@ -149,6 +169,15 @@ pub struct Origin {
     pub abandoned: u64,
     /// Digest of its last line.
     pub head: Digest,
+    /// Version of the promise: from 2 on it holds law and unit. None in certificates of version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_version: Option<u32>,
+    /// Whether every epoch was found to be what seed and law give. None in certificates of version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows_from_seed: Option<bool>,
+    /// Source and round of the public randomness that the promise named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beacon_source: Option<String>,
 }
 
 /// A certificate.
@@ -240,13 +269,20 @@ impl Draft {
         for (name, value) in &self.options {
             exact_integers(&format!("options.{name}"), value)?;
         }
+        let subject = Subject {
+            finding: &view,
+            origin: self.origin.as_ref(),
+            of_runs: !self.tested.runs.is_empty(),
+            planned: planned(&self.options),
+            version: CERTIFICATE_VERSION,
+        };
         let mut certificate = Certificate {
             kind: TYPE.to_owned(),
             version: CERTIFICATE_VERSION,
             about: ABOUT.to_owned(),
             headline: words::headline(&view),
             meaning: words::meaning(&view),
-            limits: words::limits(&view, self.origin.as_ref()),
+            limits: words::limits(&subject),
             tested: self.tested,
             options: self.options,
             finding: self.finding,
@@ -289,6 +325,7 @@ impl Certificate {
             return Err(CertificateError::NotOne(format!("its field type is not {TYPE:?}")));
         }
         match value.get("version").and_then(Value::as_u64) {
+            Some(0) => return Err(CertificateError::NotOne("there is no version 0".to_owned())),
             Some(found) if found > u64::from(CERTIFICATE_VERSION) => {
                 return Err(CertificateError::Newer { found });
             }
@@ -315,6 +352,11 @@ impl Certificate {
         }
         Ok(Digest::of_json(&value)?)
     }
+}
+
+/// Number of tests of the plan that was fixed beforehand, where there was one.
+fn planned(options: &BTreeMap<String, Value>) -> Option<u64> {
+    options.get("plan")?.get("tests")?.as_u64()
 }
 
 /// Refuses integers that canonical JSON, whose numbers are doubles, would round.

@@ -3,8 +3,7 @@
 //! them.
 
 use std::fmt;
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
@@ -15,6 +14,7 @@ use ed25519_dalek::pkcs8::{
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 
 use ledger::digest::Digest;
+use ledger::record::writer;
 
 /// Largest key file that is read: a PEM of either kind has some hundred bytes.
 const MOST_BYTES: u64 = 16 * 1024;
@@ -193,14 +193,7 @@ fn read_text(path: &Path, what: &'static str) -> Result<String, KeyError> {
 
 /// Writes a file that must be new, with these permissions from its first byte on.
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyError> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
-    #[cfg(not(unix))]
-    let _ = mode;
-    let write = |mut file: fs::File| file.write_all(bytes).and_then(|()| file.sync_all());
-    options.open(path).and_then(write).map_err(|source| {
+    writer::write_new(path, bytes, mode).map_err(|source| {
         if source.kind() == std::io::ErrorKind::AlreadyExists {
             KeyError::Exists { path: path.to_owned() }
         } else {

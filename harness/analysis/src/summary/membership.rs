@@ -102,6 +102,22 @@ pub struct ScoreKind {
     pub documents: bool,
 }
 
+impl ScoreKind {
+    /// The scores that a store holds under this name: `loss`, `top1`, `sampled` or `documents`.
+    ///
+    /// # Errors
+    /// For documents scored by other than their losses.
+    pub fn name(self) -> Result<&'static str, String> {
+        match (self.documents, self.access) {
+            (false, Access::LogProbs) => Ok("loss"),
+            (false, Access::TopOne) => Ok("top1"),
+            (false, Access::Sampled) => Ok("sampled"),
+            (true, Access::LogProbs) => Ok("documents"),
+            (true, _) => Err("documents are scored by their losses only".to_owned()),
+        }
+    }
+}
+
 /// A run with its record.
 #[derive(Debug, Clone, Copy)]
 pub struct Recorded<'a> {
@@ -132,7 +148,7 @@ pub fn order_of(record: &RunRecord, ids: &[u32]) -> Result<Order, String> {
         examples: order.examples,
         law: order.law,
         unit: order.unit,
-        randomness: Some(order.randomness),
+        randomness: Some(order.unpredictable_by()),
         // A seed and, with a beacon, what is hashed with it: 256 bits either way.
         seed_bits: Some(256),
     })

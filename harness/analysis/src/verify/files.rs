@@ -5,6 +5,11 @@ use ledger::record::store::Store;
 use ledger::record::writer::entries;
 
 pub(super) fn check_manifest(store: &Store, cell: &str) -> Result<(), String> {
+    let folder =
+        std::fs::symlink_metadata(store.folder(cell)).map_err(|error| error.to_string())?;
+    if !folder.is_dir() {
+        return Err("the run's folder is a link, or none".to_owned());
+    }
     let (manifest, _) = store.manifest(cell).map_err(|error| error.to_string())?;
     let found = entries(&store.folder(cell)).map_err(|error| error.to_string())?;
     for entry in &manifest.files {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::same;
 use ledger::commitment::CommitmentIndex;
 use ledger::digest::Digest;
+use ledger::plain;
 use ledger::record::format::{IndexPlace, OrderSection, RunRecord};
 use ledger::record::store::Store;
 
@@ -57,6 +58,15 @@ pub struct IndexSummary {
     pub torn_bytes: u64,
 }
 
+/// Promises up to a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Until {
+    /// Lines.
+    pub promises: u64,
+    /// Those that no run of the store keeps.
+    pub abandoned: u64,
+}
+
 /// The few fields of a record that matter here.
 #[derive(Deserialize)]
 struct Outline {
@@ -83,7 +93,7 @@ impl Index {
         let index = CommitmentIndex::read_and_verify(&store.root().join("commitments.jsonl"));
         let cells = store.cells().unwrap_or_default();
         let outline = |cell: &String| {
-            let text = std::fs::read(store.folder(cell).join("record.json")).ok()?;
+            let text = plain::read(&store.folder(cell).join("record.json")).ok()?;
             serde_json::from_slice::<Outline>(&text).ok()
         };
         let runs =
@@ -174,6 +184,15 @@ impl Index {
         }
         let last = last.map_or_else(|| "the empty index".to_owned(), |last| format!("line {last}"));
         Err(format!("promised at line {}, after the published head ({last})", place.sequence))
+    }
+
+    /// What stood in the index when `head` was its last line.
+    pub(super) fn until(&self, head: &Digest) -> Result<Until, String> {
+        let last = self.place_of(head)?;
+        let promises = last.map_or(0, |last| last + 1);
+        let IndexSummary { abandoned, .. } = self.summary()?;
+        let before = abandoned.iter().filter(|line| line.sequence < promises).count();
+        Ok(Until { promises, abandoned: before as u64 })
     }
 
     pub(super) fn summary(&self) -> Result<IndexSummary, String> {

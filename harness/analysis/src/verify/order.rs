@@ -1,37 +1,36 @@
 //! The order section of a record against the files beside it and the seed that it shows.
 
-use std::fs::{self, File};
 use std::io::{BufReader, Read as _};
 use std::path::Path;
 
-use super::{Check, same};
-use ledger::commitment::run_commitment;
+use super::{Check, Draw, Drawn, Verified, same};
 use ledger::digest::Digest;
 use ledger::merkle::Leaves;
 use ledger::order::{OrderLaw, Unit, uniform_order_into};
-use ledger::record::format::{OrderSection, RunRecord};
+use ledger::plain;
+use ledger::record::format::{ORDER_VERSION, OrderSection, RunRecord, Status};
 use ledger::record::identity::Config;
 use ledger::record::store::Store;
 use ledger::seed::{Randomness, Seed};
 use ledger::transcript::replay::{read_ids, replay};
 
-pub(super) fn check(store: &Store, record: &RunRecord, order: &OrderSection) -> Vec<Check> {
+pub(super) fn check(
+    store: &Store,
+    record: &RunRecord,
+    order: &OrderSection,
+    draw: Option<&Draw<'_>>,
+) -> Verified {
     let folder = store.folder(&record.cell);
     let seed = order.seed();
     let leaves = read_leaves(&folder.join("sample_ids.bin"));
-    let blob = fs::read(folder.join("order.bin")).map_err(|error| format!("order.bin: {error}"));
+    let blob =
+        plain::read(&folder.join("order.bin")).map_err(|error| format!("order.bin: {error}"));
 
     let root = leaves.as_ref().map_err(Clone::clone).and_then(|leaves| {
         same(&(leaves.len() as u64), &order.examples)?;
         same(&order.dataset_root, &leaves.root())
     });
-    let commitment = run_commitment(
-        &order.dataset_root,
-        &order.config_hash,
-        order.examples,
-        order.epochs_planned,
-        &order.seed_commit,
-    );
+    let commitment = order.terms().commitment();
     let chain = || {
         let blob = blob.as_ref().map_err(Clone::clone)?;
         let leaves = leaves.as_ref().map_err(Clone::clone)?;
@@ -44,7 +43,7 @@ pub(super) fn check(store: &Store, record: &RunRecord, order: &OrderSection) -> 
         }
     };
     let mut checks = vec![
-        Check::of("order version", same(&order.version, &1)),
+        Check::of("order version", check_version(order)),
         Check::of("configuration", check_config(record, order)),
         Check::of(
             "seed",
@@ -76,11 +75,82 @@ pub(super) fn check(store: &Store, record: &RunRecord, order: &OrderSection) -> 
             ids.and_then(|ids| same(&given, &ledger::given::digest(&ids))),
         ));
     }
-    let of_the_seed = matches!(order.law, OrderLaw::Uniform | OrderLaw::UniformSameEachEpoch);
-    if of_the_seed && order.unit == Unit::Sample {
-        checks.push(Check::of("uniform order of the seed", check_uniform(order, seed, blob)));
+    let mut unchecked = Vec::new();
+    if order.version == 1 {
+        unchecked.push("law and unit: a commitment of version 1 does not hold them".to_owned());
     }
-    checks
+    let followed = match order.law {
+        OrderLaw::Uniform | OrderLaw::UniformSameEachEpoch => {
+            let name = format!("{} order of the seed", order.law.name());
+            checks.push(Check::of(&name, check_uniform(record, order, seed, blob)));
+            None
+        }
+        OrderLaw::UniformSubset | OrderLaw::Replacement | OrderLaw::Blockwise => {
+            match draw.map(|draw| draw(&record.cell)) {
+                None => Some("nothing draws it here".to_owned()),
+                Some(Err(reason)) => Some(reason),
+                Some(Ok(drawn)) => match check_drawn(order, &drawn) {
+                    Err(difference) if drawn.code != record.environment.code_digest => {
+                        Some(format!(
+                            "this palimpsest draws another ({difference}), and the run names another build; check \
+                         out its commit"
+                        ))
+                    }
+                    outcome => {
+                        let name = format!("{} order of the seed", order.law.name());
+                        checks.push(Check::of(&name, outcome));
+                        None
+                    }
+                },
+            }
+        }
+        OrderLaw::Sorted => Some("by a score or a file, not by the seed alone".to_owned()),
+        OrderLaw::Adaptive => Some("by what the training showed, not by the seed alone".to_owned()),
+    };
+    unchecked.extend(followed.map(|reason| format!("{} order: {reason}", order.law.name())));
+    Verified { checks, unchecked }
+}
+
+fn check_version(order: &OrderSection) -> Result<(), String> {
+    if !(1..=ORDER_VERSION).contains(&order.version) {
+        return Err(format!(
+            "version {}, but this build reads 1 to {ORDER_VERSION}",
+            order.version
+        ));
+    }
+    if order.version == 1 && order.beacon_source.is_some() {
+        return Err("a promise of version 1 names no source of a beacon".to_owned());
+    }
+    if let (Some(source), None) = (&order.beacon_source, &order.beacon) {
+        return Err(format!(
+            "the public randomness of {source} was promised, and none was mixed in"
+        ));
+    }
+    if order.unit != Unit::Sample {
+        return Err(format!("unit {}, but runs move single samples", order.unit.name()));
+    }
+    Ok(())
+}
+
+/// The order is what the method draws from the seed.
+fn check_drawn(order: &OrderSection, drawn: &Drawn) -> Result<(), String> {
+    if order.law != drawn.law {
+        return Err(format!(
+            "the law is {} in the record, but the method's is {}",
+            order.law.name(),
+            drawn.law.name()
+        ));
+    }
+    let recorded: Vec<Digest> = order.epochs.iter().map(|epoch| epoch.order_hash).collect();
+    match recorded.iter().zip(&drawn.order_hashes).position(|(a, b)| a != b) {
+        Some(epoch) => Err(format!("epoch {epoch}: consumed ids differ from the seed's order")),
+        None if recorded.len() != drawn.order_hashes.len() => Err(format!(
+            "{} epochs, but the method draws {}",
+            recorded.len(),
+            drawn.order_hashes.len()
+        )),
+        None => Ok(()),
+    }
 }
 
 fn check_config(record: &RunRecord, order: &OrderSection) -> Result<(), String> {
@@ -102,19 +172,26 @@ fn check_seed_name(record: &RunRecord, seed: &Seed) -> Result<(), String> {
     let integer = record.seed.split('+').next().and_then(|text| text.parse().ok());
     let (named, name) = match (seed.randomness, integer) {
         (Randomness::Fixed, Some(integer)) => {
-            let named = Seed { beacon: seed.beacon.clone(), ..Seed::from_integer(integer) };
+            let Seed { beacon, beacon_source, .. } = seed.clone();
+            let named = Seed { beacon, beacon_source, ..Seed::from_integer(integer) };
             (named, integer.to_string())
         }
         (Randomness::Fixed, None) => {
             return Err(format!("a fixed seed is called {:?}, not an integer", record.seed));
         }
         (Randomness::Os, _) => (seed.clone(), Digest(seed.bytes).to_string()),
+        (Randomness::Beacon, _) => {
+            return Err(
+                "a seed is fixed or from the operating system; a beacon is mixed in".to_owned()
+            );
+        }
     };
     same(&record.seed, &seed.named(&name))?;
     if named == *seed { Ok(()) } else { Err(format!("it is not the seed of {}", record.seed)) }
 }
 
 fn check_uniform(
+    record: &RunRecord,
     order: &OrderSection,
     seed: Result<Seed, String>,
     blob: Result<Vec<u8>, String>,
@@ -125,7 +202,15 @@ fn check_uniform(
         u32::try_from(order.examples).map_err(|_| "more than 2^32 examples".to_owned())?;
     let mut planned = Vec::new();
     let mut shuffled = None;
-    for epoch in &order.epochs {
+    let last = order.epochs.len().saturating_sub(1);
+    for (place, epoch) in order.epochs.iter().enumerate() {
+        // Only the end of the budget cuts an epoch short.
+        if place < last && epoch.n != order.examples {
+            return Err(format!(
+                "epoch {}: {} ids of {}, though another epoch follows",
+                epoch.epoch, epoch.n, order.examples
+            ));
+        }
         let number = if order.law == OrderLaw::Uniform { epoch.epoch } else { 0 };
         if shuffled != Some(number) {
             uniform_order_into(&effective, number, examples, &mut planned);
@@ -144,13 +229,18 @@ fn check_uniform(
             ));
         }
     }
+    let consumed = order.epochs.iter().fold(0_u64, |sum, epoch| sum.saturating_add(epoch.n));
+    let budget = record.goal.budget.samples;
+    if record.status != Status::Diverged && consumed != budget {
+        return Err(format!("{consumed} ids were consumed of a budget of {budget}"));
+    }
     Ok(())
 }
 
 /// The leaf hashes of `sample_ids.bin`, without holding the file beside them.
 fn read_leaves(path: &Path) -> Result<Leaves, String> {
     let io = |error: std::io::Error| format!("sample_ids.bin: {error}");
-    let file = File::open(path).map_err(io)?;
+    let file = plain::open(path).map_err(io)?;
     let bytes = file.metadata().map_err(io)?.len();
     if !bytes.is_multiple_of(32) {
         return Err(format!("sample_ids.bin has {bytes} bytes, not a multiple of 32"));

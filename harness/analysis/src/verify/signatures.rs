@@ -4,6 +4,7 @@ use std::fs;
 
 use super::Check;
 use crate::evidence::{Kind, PublicKey, Signature};
+use ledger::plain;
 use ledger::record::store::Store;
 use ledger::record::writer::SIGNATURES;
 
@@ -30,7 +31,7 @@ pub(super) fn check(store: &Store, cell: &str, wanted: &[PublicKey]) -> Vec<Chec
     let mut valid = Vec::new();
     for name in names {
         let key = run_digest.clone().and_then(|digest| {
-            let text = fs::read(folder.join(&name)).map_err(|error| error.to_string())?;
+            let text = plain::read(&folder.join(&name)).map_err(|error| error.to_string())?;
             let signature: Signature = serde_json::from_slice(&text)
                 .map_err(|error| format!("not a signature: {error}"))?;
             signature.check(Kind::Run, &digest).map_err(|error| error.to_string())

@@ -3,9 +3,18 @@ use std::fs;
 use super::*;
 
 fn entry(number: u64) -> CommitmentEntry {
-    let root = Digest::of(b"root");
-    let config = Digest::of(&number.to_le_bytes());
-    CommitmentEntry::new(format!("cell-{number}"), root, config, 10, 3, Digest::of(b"seed"))
+    CommitmentEntry::new(format!("cell-{number}"), terms(number))
+}
+
+fn terms(number: u64) -> Terms {
+    Terms {
+        dataset_root: Digest::of(b"root"),
+        config_hash: Digest::of(&number.to_le_bytes()),
+        examples: 10,
+        epochs: 3,
+        seed_commit: Digest::of(b"seed"),
+        drawn: Some(Drawn { law: OrderLaw::Uniform, unit: Unit::Sample, beacon_source: None }),
+    }
 }
 
 /// An index of `n` lines and the text of it.
@@ -29,12 +38,39 @@ fn broken_line(path: &Path) -> (u64, LineProblem) {
 #[test]
 fn the_commitment_hashes_its_parts_in_the_order_of_the_contract() {
     let [root, config, seed] = [[1; 32], [2; 32], [3; 32]].map(Digest);
-    let mut text = b"palimpsest/run/v1".to_vec();
-    text.extend([1; 32]);
-    text.extend([2; 32]);
-    text.extend([10, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0]);
-    text.extend([3; 32]);
-    assert_eq!(run_commitment(&root, &config, 10, 3, &seed), Digest::of(&text));
+    let parts = |name: &[u8]| {
+        let numbers: &[u8] = &[10, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0];
+        [name, &[1; 32], &[2; 32], numbers, &[3; 32]].concat()
+    };
+    let terms = |drawn| Terms {
+        dataset_root: root,
+        config_hash: config,
+        examples: 10,
+        epochs: 3,
+        seed_commit: seed,
+        drawn,
+    };
+    assert_eq!(terms(None).commitment(), Digest::of(&parts(b"palimpsest/run/v1")));
+    let drawn = |beacon_source: Option<&str>| {
+        let (law, beacon_source) = (OrderLaw::UniformSubset, beacon_source.map(str::to_owned));
+        Some(Drawn { law, unit: Unit::Pack, beacon_source })
+    };
+    let mut text = parts(b"palimpsest/run/v2");
+    text.extend(b"uniform-subset\0pack\0");
+    assert_eq!(terms(drawn(None)).commitment(), Digest::of(&text));
+    text.extend(b"drand, round 7\0");
+    assert_eq!(terms(drawn(Some("drand, round 7"))).commitment(), Digest::of(&text));
+}
+
+#[test]
+fn a_promise_of_version_1_is_read_and_half_a_version_2_is_not() {
+    let (_folder, path, _) = index(1);
+    let old = CommitmentEntry::new("old".into(), Terms { drawn: None, ..terms(7) });
+    CommitmentIndex::append(&path, old).unwrap();
+    assert_eq!(CommitmentIndex::read_and_verify(&path).unwrap().lines[1].entry.law, None);
+    let half = CommitmentEntry { unit: None, ..entry(8) };
+    let refused = CommitmentIndex::append(&path, half).unwrap_err().to_string();
+    assert!(refused.contains("law and unit stand together"), "{refused}");
 }
 
 #[test]
@@ -144,8 +180,8 @@ fn an_entry_whose_commitment_is_not_its_own_is_refused() {
 #[test]
 fn a_count_that_json_would_round_is_refused() {
     let (_folder, path, text) = index(1);
-    let [root, config, seed] = [Digest::of(b"r"), Digest::of(b"c"), Digest::of(b"s")];
-    let entry = CommitmentEntry::new("c".into(), root, config, (1 << 53) + 1, 1, seed);
+    let beyond = Terms { examples: (1 << 53) + 1, ..terms(1) };
+    let entry = CommitmentEntry::new("c".into(), beyond);
     let error = CommitmentIndex::append(&path, entry).unwrap_err();
     assert!(matches!(error, CommitmentError::BadEntry { .. }), "{error}");
     assert_eq!(fs::read_to_string(&path).unwrap(), text);

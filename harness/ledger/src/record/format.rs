@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::commitment::{Drawn, Terms};
 use crate::crossing::{Crossing, EvalPoint};
 use crate::digest::{Digest, parse_hex32};
 use crate::given::GivenOrder;
@@ -98,10 +99,14 @@ impl Evaluation {
     }
 }
 
+/// Version of the order section that this build writes: the commitment holds law and unit. Version 1,
+/// which it still reads, leaves them open.
+pub const ORDER_VERSION: u32 = 2;
+
 /// The order section.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OrderSection {
-    /// Version of the order contract.
+    /// [`ORDER_VERSION`], or 1.
     pub version: u32,
     /// Law of the order.
     pub law: OrderLaw,
@@ -117,6 +122,9 @@ pub struct OrderSection {
     pub nonce_hex: String,
     /// Public beacon, hexadecimal.
     pub beacon: Option<String>,
+    /// Source and round of the beacon, when the promise named them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beacon_source: Option<String>,
     /// SHA-256(nonce || seed).
     pub seed_commit: Digest,
     /// Merkle root of the training split.
@@ -162,7 +170,7 @@ impl OrderSection {
     pub fn of(committed: &Committed<'_>, chain: Vec<ChainPoint>, epochs: Vec<EpochOrder>) -> Self {
         let Committed { law, seed, examples, dataset_root, config_hash, .. } = *committed;
         Self {
-            version: 1,
+            version: ORDER_VERSION,
             law,
             unit: Unit::Sample,
             randomness: seed.randomness,
@@ -170,6 +178,7 @@ impl OrderSection {
             seed_hex: Digest(seed.bytes).to_string(),
             nonce_hex: Digest(seed.nonce).to_string(),
             beacon: seed.beacon.as_deref().map(hex),
+            beacon_source: seed.beacon_source.clone(),
             seed_commit: seed.commit(),
             dataset_root,
             config_hash,
@@ -189,7 +198,31 @@ impl OrderSection {
         let beacon = self.beacon.as_deref().map(parse_beacon).transpose()?;
         let bytes = |text: &str| parse_hex32(text).map_err(|error| error.to_string());
         let (bytes, nonce) = (bytes(&self.seed_hex)?, bytes(&self.nonce_hex)?);
-        Ok(Seed { bytes, nonce, beacon, randomness: self.randomness })
+        let beacon_source = self.beacon_source.clone();
+        Ok(Seed { bytes, nonce, beacon, beacon_source, randomness: self.randomness })
+    }
+
+    /// What the run committed to, as far as its version holds it.
+    #[must_use]
+    pub fn terms(&self) -> Terms {
+        let drawn =
+            Drawn { law: self.law, unit: self.unit, beacon_source: self.beacon_source.clone() };
+        Terms {
+            dataset_root: self.dataset_root,
+            config_hash: self.config_hash,
+            examples: self.examples,
+            epochs: self.epochs_planned,
+            seed_commit: self.seed_commit,
+            drawn: (self.version >= 2).then_some(drawn),
+        }
+    }
+
+    /// What made the order unpredictable: a beacon whose source and round were promised, else the
+    /// origin of the seed.
+    #[must_use]
+    pub fn unpredictable_by(&self) -> Randomness {
+        let promised = self.version >= 2 && self.beacon.is_some() && self.beacon_source.is_some();
+        if promised { Randomness::Beacon } else { self.randomness }
     }
 }
 
@@ -326,8 +359,12 @@ pub struct RunRecord {
     pub samples: u64,
     /// Number of trainable values.
     pub parameter_count: u64,
-    /// Digest of final parameters and buffers.
+    /// Digest of final parameters and buffers, as they are evaluated and kept: SHA-256 of their values
+    /// as 32-bit floats, little-endian, tensor after tensor.
     pub parameters_sha256: Option<Digest>,
+    /// Names of these tensors in the order in which their digest takes them, where they were kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tensors: Vec<String>,
     /// Named streams that the run could draw from.
     pub streams: Vec<String>,
     /// Order transcript.

@@ -17,6 +17,7 @@ use super::format::{Event, Manifest, RECORD_VERSION, RecordError, RunRecord};
 use super::writer::RunWriter;
 use crate::commitment::{CommitmentEntry, CommitmentIndex, CommitmentLine};
 use crate::digest::Digest;
+use crate::plain;
 
 /// Folder that says which cells a suite consists of; also the name of the lock on it.
 const SUITES: &str = "suites";
@@ -190,7 +191,7 @@ impl Store {
     /// When it is missing, damaged or newer than this build.
     pub fn record(&self, cell: &str) -> Result<RunRecord, RecordError> {
         let path = self.folder(cell).join("record.json");
-        let text = fs::read_to_string(&path).map_err(RecordError::io("read", &path))?;
+        let text = plain::read_to_string(&path).map_err(RecordError::io("read", &path))?;
         let shown = path.display().to_string();
         let damaged = |reason: String| RecordError::Damaged { path: shown.clone(), reason };
         let value: serde_json::Value =
@@ -211,7 +212,7 @@ impl Store {
     /// When they are missing or damaged.
     pub fn events(&self, cell: &str) -> Result<Vec<Event>, RecordError> {
         let path = self.folder(cell).join("events.jsonl");
-        let text = fs::read_to_string(&path).map_err(RecordError::io("read", &path))?;
+        let text = plain::read_to_string(&path).map_err(RecordError::io("read", &path))?;
         let lines = text.lines().enumerate().map(|(number, line)| {
             serde_json::from_str(line).map_err(|error| RecordError::Damaged {
                 path: format!("{}:{}", path.display(), number + 1),
@@ -227,7 +228,7 @@ impl Store {
     /// When it is missing or damaged.
     pub fn manifest(&self, cell: &str) -> Result<(Manifest, crate::digest::Digest), RecordError> {
         let path = self.folder(cell).join("manifest.json");
-        let bytes = fs::read(&path).map_err(RecordError::io("read", &path))?;
+        let bytes = plain::read(&path).map_err(RecordError::io("read", &path))?;
         let manifest = serde_json::from_slice(&bytes).map_err(|error| RecordError::Damaged {
             path: path.display().to_string(),
             reason: error.to_string(),

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::format::{Event, FileEntry, Manifest, RecordError, RunRecord};
 use crate::digest::{Digest, of_reader};
+use crate::plain;
 use crate::transcript::FinishedTranscript;
 
 /// A run folder being written.
@@ -180,14 +181,16 @@ pub fn entries(folder: &Path) -> Result<Vec<FileEntry>, RecordError> {
     let mut folders = vec![folder.to_owned()];
     while let Some(current) = folders.pop() {
         for entry in fs::read_dir(&current).map_err(RecordError::io("list", &current))? {
-            let path = entry.map_err(RecordError::io("list", &current))?.path();
+            let entry = entry.map_err(RecordError::io("list", &current))?;
+            let path = entry.path();
             if path == folder.join(SIGNATURES) || path == folder.join("manifest.json") {
                 continue;
             }
-            if path.is_dir() {
+            // A link to a folder is none: it would lead out of the store, or round in it.
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 folders.push(path);
             } else {
-                let (size, sha256) = File::open(&path)
+                let (size, sha256) = plain::open(&path)
                     .and_then(|mut file| of_reader(&mut file))
                     .map_err(RecordError::io("read", &path))?;
                 let relative = path.strip_prefix(folder).unwrap_or(&path);
@@ -201,6 +204,22 @@ pub fn entries(folder: &Path) -> Result<Vec<FileEntry>, RecordError> {
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(files)
+}
+
+/// Writes a file that must be new, with these permissions (on Unix) from its first byte on.
+///
+/// # Errors
+/// When there is one already, or it cannot be written.
+pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 /// Makes renames within `folder` durable.

@@ -176,7 +176,7 @@ pub struct Finding {
     pub exact: bool,
     /// The sign of the statistic in words.
     pub direction: String,
-    /// Where the order's seed came from: "os", "fixed" or "undeclared".
+    /// Where the order's seed came from: "os", "beacon", "fixed" or "undeclared".
     pub randomness: String,
     /// The seed is one that anybody can write down: the p-value is that of a simulation.
     pub simulation: bool,
@@ -204,6 +204,7 @@ impl Finding {
             None => "undeclared",
             Some(Randomness::Fixed) => "fixed",
             Some(Randomness::Os) => "os",
+            Some(Randomness::Beacon) => "beacon",
         }
         .into();
         self.simulation = randomness == Some(Randomness::Fixed);

@@ -1,24 +1,33 @@
 //! Checks a certificate against itself, against files, keys and a store, and against the answer
 //! computed anew.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{Certificate, CertificateError, InputRun, Origin, Role, words};
+use super::words::{self, Subject};
+use super::{Certificate, CertificateError, InputRun, Origin, Role, ScoreFile};
 use crate::evidence::key::PublicKey;
 use crate::evidence::signature::Kind;
-use crate::verify::{Check, Verifier};
+use crate::suite::membership::{Access, Documents};
+use crate::summary::membership::ScoreKind;
+use crate::verify::{Check, Draw, Verifier};
 use ledger::digest::Digest;
-use ledger::record::Store;
+use ledger::plain;
 use ledger::record::store::is_cell_id;
+use ledger::record::{RunRecord, Store};
+use stats::provenance::{Finding, Kind as Scored};
 
 /// Computes the finding anew from what the certificate names; the files are in the roles' order
 /// of the certificate. `Err` says why it cannot.
 pub type Recompute<'a> = &'a dyn Fn(&Certificate, &Given<'_>) -> Result<Value, String>;
+
+/// Scores the model of the first run anew on the examples of the second and compares with the file in
+/// the store. `Err` says what differs, or why it cannot.
+pub type Rescore<'a> = &'a dyn Fn(&str, &str) -> Result<(), String>;
 
 /// What a reader of a certificate has besides it.
 #[derive(Clone, Default)]
@@ -31,11 +40,17 @@ pub struct Given<'a> {
     pub store: Option<&'a Store>,
     /// The way to compute the finding anew.
     pub recompute: Option<Recompute<'a>>,
+    /// The way to draw orders of runs again.
+    pub draw: Option<&'a Draw<'a>>,
+    /// The way to score a model (the first run) anew on the examples of the second, and compare.
+    pub rescore: Option<Rescore<'a>>,
 }
 
 /// Outcome of a verification.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Verification {
+    /// Whether statistic and p-value were computed anew.
+    pub recomputed: bool,
     /// What was checked.
     pub checks: Vec<Check>,
     /// What could not be checked with what was given, and what to give.
@@ -50,13 +65,25 @@ impl Verification {
     }
 }
 
+/// What is unchecked of a certificate that nobody signed.
+const NO_SIGNATURE: &str = "who made it: it has no signature";
+
+/// What is unchecked of one whose signer nobody knows.
+const NO_KEY: &str = "whose the signing key is: give the key you trust with --key";
+
+/// Whether what is unchecked is who made the certificate, and not what it says.
+#[must_use]
+pub fn is_about_the_signer(unchecked: &str) -> bool {
+    [NO_SIGNATURE, NO_KEY].contains(&unchecked)
+}
+
 /// Checks everything that can be checked with what is given.
 ///
 /// # Errors
 /// When the bytes are no certificate, or one of a newer version.
 pub fn verify(bytes: &[u8], given: &Given<'_>) -> Result<Verification, CertificateError> {
     let certificate = Certificate::read(bytes)?;
-    let mut outcome = Verification { checks: Vec::new(), unchecked: Vec::new() };
+    let mut outcome = Verification { recomputed: false, checks: Vec::new(), unchecked: Vec::new() };
     let checks = &mut outcome.checks;
     checks.push(Check::of("canonical form", canonical(&certificate, bytes)));
     checks.push(Check::of(
@@ -65,11 +92,12 @@ pub fn verify(bytes: &[u8], given: &Given<'_>) -> Result<Verification, Certifica
             agree("the document", &certificate.digest.to_string(), &digest.to_string())
         }),
     ));
+    checks.push(Check::of("form", check_form(&certificate)));
     checks.push(Check::of("words", check_words(&certificate)));
     checks.push(Check::of("options", check_options(&certificate)));
     check_signatures(&certificate, &given.keys, &mut outcome);
     let inputs = check_files(&certificate, given, &mut outcome);
-    check_runs(&certificate, given.store, &mut outcome);
+    check_runs(&certificate, given, &mut outcome);
     check_answer(&certificate, given, inputs, &mut outcome);
     Ok(outcome)
 }
@@ -93,11 +121,18 @@ fn canonical(certificate: &Certificate, bytes: &[u8]) -> Result<(), String> {
 /// Headline, meaning and limits are those of the finding.
 fn check_words(certificate: &Certificate) -> Result<(), String> {
     let view = certificate.view().map_err(|error| error.to_string())?;
+    let subject = Subject {
+        finding: &view,
+        origin: certificate.origin.as_ref(),
+        of_runs: !certificate.tested.runs.is_empty(),
+        planned: super::planned(&certificate.options),
+        version: certificate.version,
+    };
     let expected = [
         ("about", vec![super::ABOUT.to_owned()], vec![certificate.about.clone()]),
         ("headline", vec![words::headline(&view)], vec![certificate.headline.clone()]),
         ("meaning", words::meaning(&view), certificate.meaning.clone()),
-        ("limits", words::limits(&view, certificate.origin.as_ref()), certificate.limits.clone()),
+        ("limits", words::limits(&subject), certificate.limits.clone()),
     ];
     match expected.iter().find(|(_, expected, found)| expected != found) {
         None => Ok(()),
@@ -105,20 +140,122 @@ fn check_words(certificate: &Certificate) -> Result<(), String> {
     }
 }
 
-/// Options that the finding repeats are the same there; a finding about a run has its randomness.
+/// Names of options, as [`crate::evidence::certificate`] writes them.
+const OPTIONS: [&str; 17] = [
+    "access",
+    "adjust",
+    "batch_size",
+    "documents",
+    "epoch",
+    "gamma",
+    "kind",
+    "law",
+    "metric",
+    "monte_carlo",
+    "plan",
+    "randomness",
+    "resolution",
+    "seed_bits",
+    "tail",
+    "template",
+    "unit",
+];
+
+/// The certificate has the parts of its version, of files or of runs, and nothing beside them.
+fn check_form(certificate: &Certificate) -> Result<(), String> {
+    let Certificate { version, tested, origin, software, options, .. } = certificate;
+    let files = !tested.files.is_empty();
+    if files && (origin.is_some() || !tested.runs.is_empty()) {
+        return Err("it names files, and a run as their origin; a test has one of them".to_owned());
+    }
+    if origin.is_none() && !tested.runs.is_empty() {
+        return Err("it names runs, but not whose order it is".to_owned());
+    }
+    let second = *version >= 2;
+    for input in &tested.runs {
+        if input.scores.is_some() != (second && input.role != Role::Order) {
+            return Err(format!(
+                "run {} as {}: scores do not belong there, or lack",
+                input.run,
+                input.role.name()
+            ));
+        }
+    }
+    if let Some(origin) = origin
+        && (origin.order_version.is_some() != second
+            || origin.follows_from_seed.is_some() != second)
+    {
+        return Err(format!("the origin has not the fields of version {version}"));
+    }
+    if let Some(name) = software.keys().find(|name| *name != "palimpsest") {
+        return Err(format!("software names {name:?}; only palimpsest makes certificates"));
+    }
+    if software.values().any(|text| text.chars().any(char::is_control) || text.len() > 200) {
+        return Err("software is no name of a version".to_owned());
+    }
+    match options.keys().find(|name| !OPTIONS.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => Err(format!("{name:?} is no option of a test")),
+    }
+}
+
+/// Options that the finding repeats are the same there, and the finding says of the order and of its
+/// sign what follows from them; a finding about a run has its randomness.
 fn check_options(certificate: &Certificate) -> Result<(), String> {
-    for (name, option) in &certificate.options {
-        if let Some(used) = certificate.finding.get(name).filter(|used| *used != option) {
+    let Certificate { options, finding, origin, .. } = certificate;
+    for (name, option) in options {
+        if let Some(used) = finding.get(name).filter(|used| *used != option) {
             return Err(format!("{name} was fixed as {option}, but the finding has {used}"));
         }
     }
-    let declared = certificate.origin.as_ref().map(|origin| serde_json::json!(origin.randomness));
-    match (declared, certificate.finding.get("randomness")) {
-        (Some(run), Some(found)) if run != *found => {
-            Err(format!("the run's randomness is {run}, but the finding has {found}"))
+    let typed: Finding =
+        serde_json::from_value(finding.clone()).map_err(|error| error.to_string())?;
+    if let Some(kind) = options.get("kind") {
+        let kind: Scored =
+            serde_json::from_value(kind.clone()).map_err(|error| error.to_string())?;
+        let direction = kind.direction(typed.statistic, typed.adjust);
+        if typed.direction != direction {
+            return Err(format!(
+                "direction is {:?}, but the statistic is {direction:?}",
+                typed.direction
+            ));
         }
-        _ => Ok(()),
     }
+    if typed.monte_carlo.is_some() != options.contains_key("monte_carlo") {
+        return Err("the draws of the finding are not those of the options".to_owned());
+    }
+    let bits = options.get("seed_bits").and_then(Value::as_u64);
+    let floor = bits.map(|bits| -(bits as f64) * std::f64::consts::LOG10_2);
+    let same = match (floor, typed.floor_log10_p) {
+        (Some(a), Some(b)) => (a - b).abs() <= 1e-9 * a.abs(),
+        (a, b) => a.is_none() == b.is_none(),
+    };
+    if !same {
+        return Err("floor_log10_p is not that of seed_bits".to_owned());
+    }
+    let declared = options.get("randomness").and_then(Value::as_str).unwrap_or("undeclared");
+    if typed.randomness != declared {
+        return Err(format!(
+            "randomness is {declared:?}, but the finding has {:?}",
+            typed.randomness
+        ));
+    }
+    let Some(origin) = origin else { return Ok(()) };
+    let run = serde_json::json!(origin.randomness);
+    if run != typed.randomness.as_str() {
+        return Err(format!(
+            "the run's randomness is {run}, but the finding has {:?}",
+            typed.randomness
+        ));
+    }
+    for (name, of_the_run) in [("law", origin.law.name()), ("unit", origin.unit.name())] {
+        // Documents of packed examples are tested by pack, whatever the run moved.
+        let packs = name == "unit" && options.get("documents").is_some_and(|how| how != "whole");
+        if !packs && options.get(name).is_some_and(|option| option != of_the_run) {
+            return Err(format!("the run's {name} is {of_the_run}, but the option has another"));
+        }
+    }
+    Ok(())
 }
 
 fn check_signatures(certificate: &Certificate, keys: &[PublicKey], outcome: &mut Verification) {
@@ -140,11 +277,9 @@ fn check_signatures(certificate: &Certificate, keys: &[PublicKey], outcome: &mut
             .push(Check::of(&format!("signed by given key {}", key.id().short(16)), signed));
     }
     if valid.is_empty() {
-        outcome.unchecked.push("who made it: it has no signature".to_owned());
+        outcome.unchecked.push(NO_SIGNATURE.to_owned());
     } else if keys.is_empty() {
-        outcome
-            .unchecked
-            .push("whose the signing key is: give the key you trust with --key".to_owned());
+        outcome.unchecked.push(NO_KEY.to_owned());
     }
 }
 
@@ -168,7 +303,7 @@ fn check_files(certificate: &Certificate, given: &Given<'_>, outcome: &mut Verif
                 agree("the certificate", &recorded, &format!("{size} bytes, sha256 {sha256}"))
             });
         whole &= found.is_ok();
-        outcome.checks.push(Check::of(&format!("{role} {}", input.name), found));
+        outcome.checks.push(Check::of(&format!("{role} {}", path.display()), found));
     }
     for (role, path) in left {
         whole = false;
@@ -186,18 +321,22 @@ fn hash_file(path: &std::path::Path) -> io::Result<(u64, Digest)> {
 }
 
 /// Runs are those of the store, whole, and their order is the one that the certificate tells.
-fn check_runs(certificate: &Certificate, store: Option<&Store>, outcome: &mut Verification) {
+fn check_runs(certificate: &Certificate, given: &Given<'_>, outcome: &mut Verification) {
     let named = &certificate.tested.runs;
     if named.is_empty() && certificate.origin.is_none() {
         return;
     }
-    let Some(store) = store else {
+    let Some(store) = given.store else {
         outcome
             .unchecked
             .push("the runs and the commitment: give their store with --store".to_owned());
         return;
     };
-    let verifier = Verifier::new(store);
+    let mut verifier = Verifier::new(store);
+    if let Some(draw) = given.draw {
+        verifier = verifier.drawing(draw);
+    }
+    let mut follows = false;
     let mut seen: Vec<&str> = Vec::new();
     let origin = certificate.origin.as_ref();
     let runs = named.iter().map(|InputRun { run, run_digest, .. }| (run, run_digest));
@@ -206,16 +345,135 @@ fn check_runs(certificate: &Certificate, store: Option<&Store>, outcome: &mut Ve
         outcome.checks.push(Check::of(&name, same_run(store, run, digest)));
         if is_cell_id(run) && !seen.contains(&run.as_str()) {
             seen.push(run);
-            let failed = verifier.verify(run).into_iter().filter(|check| !check.passed);
+            let verified = verifier.verify(run);
+            if origin.is_some_and(|origin| origin.run == *run) {
+                follows = verified.order_follows();
+                let open = verified.unchecked.iter();
+                outcome.unchecked.extend(open.map(|what| format!("{name}: {what}")));
+            }
+            let failed = verified.checks.into_iter().filter(|check| !check.passed);
             outcome.checks.extend(
                 failed.map(|check| Check { name: format!("{name}: {}", check.name), ..check }),
             );
         }
     }
+    check_scores(certificate, store, given.rescore, outcome);
     if let Some(origin) = origin {
         outcome.checks.push(Check::of("commitment", same_order(store, origin)));
         outcome.checks.push(Check::of("index head", verifier.contains_head(&origin.head)));
+        outcome.checks.push(Check::of("promises", same_promises(&verifier, origin)));
+        if origin.follows_from_seed == Some(true) && !follows {
+            outcome.unchecked.push(format!(
+                "order of run {} from its seed: the certificate says that it follows; nothing here recomputed it",
+                origin.run
+            ));
+        }
     }
+}
+
+/// As many promises as the certificate says stood in the index up to its head, and no more of them are
+/// without a run than it says.
+fn same_promises(verifier: &Verifier<'_>, origin: &Origin) -> Result<(), String> {
+    let until = verifier.promised_until(&origin.head)?;
+    agree("promises: the certificate", &origin.promises.to_string(), &until.promises.to_string())?;
+    if origin.abandoned > origin.promises {
+        return Err(format!("{} of {} promises are abandoned", origin.abandoned, origin.promises));
+    }
+    if until.abandoned > origin.abandoned {
+        return Err(format!(
+            "{} of the {} promises have no run in this store, but the certificate says {}; multiply the p-value by {}",
+            until.abandoned,
+            until.promises,
+            origin.abandoned,
+            until.abandoned.saturating_add(1)
+        ));
+    }
+    Ok(())
+}
+
+/// The scores in the store are those that were tested, of the weights that their models' records name.
+fn check_scores(
+    certificate: &Certificate,
+    store: &Store,
+    rescore: Option<Rescore<'_>>,
+    outcome: &mut Verification,
+) {
+    let scored = certificate.tested.runs.iter().filter(|input| input.role != Role::Order);
+    for input in scored {
+        let name = format!("scores of run {}", input.run);
+        let Some(scores) = &input.scores else {
+            outcome
+                .unchecked
+                .push(format!("{name}: a certificate of version 1 names no digest of them"));
+            continue;
+        };
+        if !is_cell_id(&input.run) || !is_cell_id(&scores.on) {
+            let no_run = Err(format!("{:?} is not the id of a run", scores.on));
+            outcome.checks.push(Check::of::<(), _>(&name, no_run));
+            continue;
+        }
+        let found = asked(&certificate.options).and_then(|what| {
+            let on = store.record(&scores.on).map_err(|error| error.to_string())?;
+            score_file(store, &input.run, &on, what)
+        });
+        let same = found.and_then(|found| {
+            if found == *scores {
+                return Ok(());
+            }
+            Err(format!(
+                "the certificate says {} bytes, sha256 {}, of weights {:?}; the store has {} bytes, sha256 {}, of \
+                 weights {:?}",
+                scores.size,
+                scores.sha256,
+                scores.parameters_sha256.map(|digest| digest.short(16)),
+                found.size,
+                found.sha256,
+                found.parameters_sha256.map(|digest| digest.short(16))
+            ))
+        });
+        outcome.checks.push(Check::of(&name, same));
+        match rescore {
+            Some(rescore) => {
+                let again = rescore(&input.run, &scores.on);
+                outcome.checks.push(Check::of(&format!("{name}, computed anew"), again));
+            }
+            None => outcome.unchecked.push(format!(
+                "that these are the scores of the model of run {}: --rescore computes them anew",
+                input.run
+            )),
+        }
+    }
+}
+
+/// Which scores the options of a certificate ask for.
+fn asked(options: &BTreeMap<String, Value>) -> Result<ScoreKind, String> {
+    let option = |name: &str| options.get(name).cloned().unwrap_or(Value::Null);
+    let read = |error: serde_json::Error| error.to_string();
+    let access: Option<Access> = serde_json::from_value(option("access")).map_err(read)?;
+    let documents: Option<Documents> = serde_json::from_value(option("documents")).map_err(read)?;
+    Ok(ScoreKind {
+        access: access.unwrap_or_default(),
+        documents: documents.unwrap_or_default() != Documents::Whole,
+    })
+}
+
+/// The scores that a store holds of a model on the examples of a run, as a certificate names them.
+///
+/// # Errors
+/// When they, or the model's record, cannot be read.
+pub fn score_file(
+    store: &Store,
+    model: &str,
+    on: &RunRecord,
+    what: ScoreKind,
+) -> Result<ScoreFile, String> {
+    let root = on.data.as_ref().ok_or_else(|| format!("run {} has no data", on.cell))?.train_root;
+    let path = store.score_file(&root, model, what.name()?);
+    let (size, sha256) = plain::open(&path)
+        .and_then(|mut file| ledger::digest::of_reader(&mut file))
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let record = store.record(model).map_err(|error| error.to_string())?;
+    Ok(ScoreFile { on: on.cell.clone(), size, sha256, parameters_sha256: record.parameters_sha256 })
 }
 
 fn same_run(store: &Store, run: &str, recorded: &Digest) -> Result<(), String> {
@@ -237,7 +495,9 @@ fn same_order(store: &Store, origin: &Origin) -> Result<(), String> {
     let facts = [
         ("law", order.law == origin.law),
         ("unit", order.unit == origin.unit),
-        ("randomness", order.randomness == origin.randomness),
+        ("randomness", order.unpredictable_by() == origin.randomness),
+        ("beacon_source", order.beacon_source == origin.beacon_source),
+        ("order_version", origin.order_version.is_none_or(|version| version == order.version)),
         ("examples", order.examples == origin.examples),
         ("dataset_root", order.dataset_root == origin.dataset_root),
         ("seed_commit", order.seed_commit == origin.seed_commit),
@@ -267,6 +527,7 @@ fn check_answer(
     } else if let Some(recompute) = given.recompute {
         let answer = recompute(certificate, given)
             .and_then(|answer| same_finding(&certificate.finding, &answer));
+        outcome.recomputed = true;
         outcome.checks.push(Check::of("statistic and p-value", answer));
     } else {
         outcome.unchecked.push(

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use stats::provenance::Draws;
 
 use super::CertificateError;
 
@@ -28,12 +29,15 @@ pub struct FindingView {
     pub exact: bool,
     /// The sign in words.
     pub direction: String,
-    /// `os`, `fixed` or `undeclared`.
+    /// `os`, `beacon`, `fixed` or `undeclared`.
     pub randomness: String,
     /// Whether the order came from a public fixed seed.
     pub simulation: bool,
     /// Base-10 logarithm of the smallest probability that the drawn seed supports.
     pub floor_log10_p: Option<f64>,
+    /// Set for a Monte Carlo p-value.
+    #[serde(default)]
+    pub monte_carlo: Option<Draws>,
     /// What a reader must know.
     pub warnings: Vec<String>,
 }
@@ -43,6 +47,7 @@ impl FindingView {
     ///
     /// # Errors
     /// Naming the missing key or the impossible value.
+    #[expect(clippy::cast_precision_loss, reason = "draws are far below 2^52")]
     pub fn of(finding: &Value) -> Result<Self, CertificateError> {
         let refuse = |reason: String| CertificateError::Finding(reason);
         let view: Self =
@@ -59,6 +64,11 @@ impl FindingView {
         }
         if !(log10_p <= 0.0 && log10_p.is_finite()) {
             return Err(refuse(format!("log10_p is {log10_p}; it must be finite and at most 0")));
+        }
+        if let Some(Draws { draws, .. }) = view.monte_carlo
+            && p * (draws as f64 + 1.0) < 1.0 - 1e-9
+        {
+            return Err(refuse(format!("p is {p}, below the 1 / {} of {draws} draws", draws + 1)));
         }
         // Below this a double loses digits, and then is 0: the logarithm alone holds.
         let agree = if p > 1e-300 {
@@ -78,9 +88,9 @@ impl FindingView {
                 view.simulation, view.randomness
             )));
         }
-        if !["os", "fixed", "undeclared"].contains(&view.randomness.as_str()) {
+        if !["os", "beacon", "fixed", "undeclared"].contains(&view.randomness.as_str()) {
             return Err(refuse(format!(
-                "randomness is {:?}, not \"os\", \"fixed\" or \"undeclared\"",
+                "randomness is {:?}, not \"os\", \"beacon\", \"fixed\" or \"undeclared\"",
                 view.randomness
             )));
         }

@@ -173,7 +173,8 @@ fn inputs_are_held_by_size_and_digest_and_the_answer_is_computed_anew() {
     std::fs::write(path("scores.npy"), "scores.npz").unwrap();
     let told = failed(&bytes, &given);
     assert!(
-        told[0].starts_with("scores scores.npy: the certificate says 10 bytes, sha256 "),
+        told[0].starts_with("scores ")
+            && told[0].contains("scores.npy: the certificate says 10 bytes, sha256 "),
         "{told:?}"
     );
     let more = Given { files: vec![(Role::Reference, path("order.npy"))], ..Given::default() };
@@ -187,6 +188,7 @@ fn impossible_findings_are_refused_by_name() {
         ("n", json!(1), "n is 1"),
         ("p", json!(-0.1), "p is -0.1"),
         ("p", json!(0.5), "p is 0.5, but log10_p is -106"),
+        ("monte_carlo", json!({ "draws": 999, "seed": 0 }), "below the 1 / 1000 of 999 draws"),
         ("log10_p", json!(1.0), "log10_p is 1"),
         ("simulation", json!(true), "simulation is true"),
         ("randomness", json!("lava"), "\"lava\""),
@@ -199,7 +201,9 @@ fn impossible_findings_are_refused_by_name() {
         assert!(text.contains(expected), "{text}");
     }
     let mut beyond = draft();
-    beyond.finding["monte_carlo"] = json!({ "seed": u64::MAX });
+    beyond.finding["p"] = json!(0.1);
+    beyond.finding["log10_p"] = json!(-1.0);
+    beyond.finding["monte_carlo"] = json!({ "draws": 9, "seed": u64::MAX });
     let text = beyond.seal().unwrap_err().to_string();
     assert!(text.starts_with("finding.monte_carlo.seed is 18446744073709551615"), "{text}");
 }
@@ -210,7 +214,8 @@ fn what_is_no_certificate_is_refused() {
         ("", "not a certificate"),
         ("{}", "its field type"),
         (r#"{"type":"palimpsest/certificate"}"#, "no version"),
-        (r#"{"type":"palimpsest/certificate","version":2}"#, "certificate version 2"),
+        (r#"{"type":"palimpsest/certificate","version":3}"#, "certificate version 3"),
+        (r#"{"type":"palimpsest/certificate","version":0}"#, "no version 0"),
         (r#"{"type":"palimpsest/certificate","version":1}"#, "missing field"),
     ] {
         let error = verify(text.as_bytes(), &Given::default()).unwrap_err().to_string();
@@ -225,6 +230,25 @@ fn a_simulation_a_floor_and_an_abandoned_run_are_told() {
     draft.finding["simulation"] = json!(true);
     draft.finding["floor_log10_p"] = json!(-77.063_678_889_979_16);
     let digest = Digest::of(b"x");
+    let run = |role, scores| InputRun {
+        role,
+        run: "0123456789abcdef".to_owned(),
+        run_digest: digest,
+        scores,
+    };
+    let scores = ScoreFile {
+        on: "0123456789abcdef".to_owned(),
+        size: 1,
+        sha256: digest,
+        parameters_sha256: Some(digest),
+    };
+    draft.tested = Tested {
+        files: Vec::new(),
+        runs: vec![run(Role::Order, None), run(Role::Scores, Some(scores))],
+    };
+    draft
+        .options
+        .extend([("randomness".to_owned(), json!("fixed")), ("seed_bits".to_owned(), json!(256))]);
     draft.origin = Some(Origin {
         run: "0123456789abcdef".to_owned(),
         run_digest: digest,
@@ -240,6 +264,9 @@ fn a_simulation_a_floor_and_an_abandoned_run_are_told() {
         promises: 7,
         abandoned: 2,
         head: digest,
+        order_version: Some(2),
+        follows_from_seed: Some(true),
+        beacon_source: None,
     });
     let certificate = draft.seal().unwrap();
     assert!(certificate.headline.starts_with("Simulation: "), "{}", certificate.headline);

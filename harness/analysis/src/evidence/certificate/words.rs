@@ -103,8 +103,21 @@ pub(super) fn meaning(finding: &FindingView) -> Vec<String> {
     lines
 }
 
+/// All that the limits of a certificate follow from.
+pub(super) struct Subject<'a> {
+    pub(super) finding: &'a FindingView,
+    pub(super) origin: Option<&'a Origin>,
+    /// Whether models of runs were tested.
+    pub(super) of_runs: bool,
+    /// Tests that were planned beforehand, this one among them.
+    pub(super) planned: Option<u64>,
+    /// Version of the certificate.
+    pub(super) version: u32,
+}
+
 /// What it does not mean.
-pub(super) fn limits(finding: &FindingView, origin: Option<&Origin>) -> Vec<String> {
+pub(super) fn limits(subject: &Subject<'_>) -> Vec<String> {
+    let Subject { finding, origin, .. } = *subject;
     let mut lines = Vec::new();
     if finding.simulation {
         lines.push(
@@ -119,7 +132,17 @@ pub(super) fn limits(finding: &FindingView, origin: Option<&Origin>) -> Vec<Stri
              training, or that the training followed it; whoever relies on the result must show this otherwise."
                 .to_owned(),
         ),
-        Some(origin) => lines.push(from_a_run(origin)),
+        Some(origin) => {
+            lines.push(from_a_run(origin));
+            lines.extend(left_open(origin));
+        }
+    }
+    if subject.of_runs && subject.version >= 2 {
+        lines.push(
+            "The scores are the bytes named under tested. That they are the scores of these models is shown by \
+             computing them anew (verify-certificate --rescore)."
+                .to_owned(),
+        );
     }
     if origin.is_none() && finding.randomness == "os" {
         lines.push(
@@ -127,13 +150,21 @@ pub(super) fn limits(finding: &FindingView, origin: Option<&Origin>) -> Vec<Stri
                 .to_owned(),
         );
     }
+    let counted = match subject.planned {
+        None => "It counts one test, chosen before looking. Whoever tried several suspects, metrics, references or \
+             orders must correct for all of them."
+            .to_owned(),
+        Some(tests) => format!(
+            "It is one of {tests} tests of the plan named under options, and is not corrected for the others. That \
+             the plan was fixed before looking is shown by whoever published it then."
+        ),
+    };
     lines.extend(
         [
             "The p-value is not the probability that the suspect is innocent, and it does not say how much was taken, \
              by which way, or whether that was wrong. Dependence on the order can come from copying, fine-tuning, \
              merging, distilling, or from training on the same examples in the same order.",
-            "It counts one test, chosen before looking. Whoever tried several suspects, metrics, references or orders \
-             must correct for all of them.",
+            &counted,
             "References must come from models that never met this order. A reference that depends on it can accuse an \
              independent suspect.",
             "A large p-value does not clear the suspect: long further training and training schedules can wash the \
@@ -144,11 +175,33 @@ pub(super) fn limits(finding: &FindingView, origin: Option<&Origin>) -> Vec<Stri
     lines
 }
 
+/// What of the order nothing has held or recomputed.
+fn left_open(origin: &Origin) -> Vec<String> {
+    let mut lines = Vec::new();
+    if origin.order_version == Some(1) {
+        lines.push(format!(
+            "The promise is of version 1 and does not hold the law of the order: that it is {} is the record's word.",
+            origin.law.name()
+        ));
+    }
+    if origin.follows_from_seed == Some(false) {
+        lines.push(
+            "The order was not recomputed from the seed by its law; whoever made the record could have chosen it."
+                .to_owned(),
+        );
+    }
+    lines
+}
+
 fn from_a_run(origin: &Origin) -> String {
     let Origin { promises, abandoned, .. } = origin;
-    let seed = match origin.randomness {
-        Randomness::Os => "a seed from the operating system",
-        Randomness::Fixed => "a public fixed seed",
+    let seed = match (origin.randomness, &origin.beacon_source) {
+        (Randomness::Os, _) => "a seed from the operating system".to_owned(),
+        (Randomness::Fixed, _) => "a public fixed seed".to_owned(),
+        (Randomness::Beacon, None) => "a seed and public randomness to come".to_owned(),
+        (Randomness::Beacon, Some(source)) => {
+            format!("a seed and the public randomness to come of {source}")
+        }
     };
     let others = match abandoned {
         0 => "Every promise of its index has a run.".to_owned(),

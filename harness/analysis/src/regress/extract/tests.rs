@@ -76,6 +76,7 @@ fn order_of(epochs: &[&str]) -> OrderSection {
         seed_hex: String::new(),
         nonce_hex: String::new(),
         beacon: None,
+        beacon_source: None,
         seed_commit: root,
         dataset_root: root,
         config_hash: root,

@@ -48,6 +48,7 @@ fn made(tests: Vec<MembershipUse>) -> Made {
             seed_hex: String::new(),
             nonce_hex: String::new(),
             beacon: None,
+            beacon_source: None,
             seed_commit: root,
             dataset_root: root,
             config_hash: root,
