@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Check a certificate of Palimpsest without Palimpsest; needs NumPy and SciPy only.
+"""Check a certificate of Palimpsest without Palimpsest; needs Python 3.9, NumPy and SciPy 1.9 only.
 
     python3 docs/verify_certificate.py CERTIFICATE.json [--order FILE | --positions FILE]
         [--scores FILE] [--reference FILE]... [--reference-order FILE]... [--ids FILE]
@@ -1221,7 +1221,12 @@ FINDING = {
     "floor_log10_p": or_null(lambda value: is_number(value) and value <= 0),
     "monte_carlo": or_null(is_object), "warnings": is_texts,
 }
-EPOCHS = {"gamma": is_number, "rows": lambda value: is_list(value) and len(value) > 1}
+def is_weight(value):
+    """A factor that makes earlier epochs count less, or as much."""
+    return is_number(value) and 0 < value <= 1
+
+
+EPOCHS = {"gamma": is_weight, "rows": lambda value: is_list(value) and len(value) > 1}
 EPOCH = {name: FINDING[name] for name in ("n", "statistic", "p", "log10_p", "exact")}
 EPOCH |= {"epoch": is_count, "weight": is_number}
 OPTIONS = {
@@ -1230,7 +1235,7 @@ OPTIONS = {
     "resolution": one_of("sample", "step"),
 }
 MORE_OPTIONS = {
-    "epoch": is_count, "gamma": lambda value: is_number(value) and 0 < value <= 1,
+    "epoch": is_count, "gamma": is_weight,
     "batch_size": lambda value: is_count(value) and value > 0, "randomness": one_of("os", "fixed"),
     "seed_bits": lambda value: is_count(value) and 1 <= value <= 65_536, "monte_carlo": is_object,
     "access": one_of("log-probs", "top-one", "sampled"),
@@ -1272,12 +1277,14 @@ def check_form(certificate, report):
         raise Unreadable(f"certificate version {version}; this script knows 1 and 2")
     tested, origin = certificate["tested"], certificate["origin"]
     found += faults("tested", tested, TESTED)
+    if not (is_list(tested.get("files")) and is_list(tested.get("runs"))):
+        raise Unreadable("not a certificate: tested lists no files and no runs")
     run = RUN if version == 1 else RUN | {"scores": or_null(is_object)}
-    for place, entry in enumerate(tested.get("files") or []):
+    for place, entry in enumerate(tested["files"]):
         found += faults(f"tested.files[{place}]", entry, FILE)
         if version == 1 and is_object(entry) and entry.get("role") == "reference-order":
             found.append((False, f"tested.files[{place}].role is of version 2"))
-    for place, entry in enumerate(tested.get("runs") or []):
+    for place, entry in enumerate(tested["runs"]):
         found += faults(f"tested.runs[{place}]", entry, run)
         scores = entry.get("scores") if is_object(entry) else None
         if scores is not None:
@@ -1342,14 +1349,21 @@ def inputs_fault(certificate):
     return None
 
 
-def options_fault(certificate):
-    """What is wrong with the options, by themselves and beside inputs and finding, or None."""
-    options, finding, origin = (certificate[name] for name in ("options", "finding", "origin"))
+def options_form(certificate):
+    """What is wrong with the fields of the options."""
+    options = certificate["options"]
     more = MORE_OPTIONS | ({"plan": is_object} if certificate["version"] > 1 else {})
     found = faults("options", options, OPTIONS, more)
     for name, fields in (("monte_carlo", DRAWS), ("plan", PLAN), ("template", TEMPLATE)):
         if name in options:
             found += faults(f"options.{name}", options[name], fields)
+    return found
+
+
+def options_fault(certificate):
+    """What is wrong with the options, by themselves and beside inputs and finding, or None."""
+    options, finding, origin = (certificate[name] for name in ("options", "finding", "origin"))
+    found = options_form(certificate)
     if found:
         return found[0][1]
     roles = collections.Counter(file["role"] for file in certificate["tested"]["files"])
@@ -1599,9 +1613,9 @@ def finding_fault(certificate):
         return f"{finding['ties']} of {finding['n']} examples are tied"
     if finding["n"] < 5:
         return f"n is {finding['n']}; a test has at least 5 examples"
-    if faults("options", options, OPTIONS, {name: lambda _: True for name in options}):
-        return None  # what follows from options cannot be told; they are refused themselves
-    floor = log10_floor(options) if is_count(options.get("seed_bits", 0)) else None
+    if any(not unknown for unknown, _ in options_form(certificate)):
+        return None  # what follows from the options cannot be told; they are refused themselves
+    floor = log10_floor(options)
     if (floor is None) != (finding["floor_log10_p"] is None):
         return "floor_log10_p does not follow from the bits of the seed"
     if floor is not None and not near(floor, finding["floor_log10_p"], 0.0):

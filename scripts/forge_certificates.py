@@ -59,9 +59,10 @@ def told(program, folder, *arguments):
 def judged_by_script(folder, *arguments):
     """Exit code and output of the script, in this process."""
     said = io.StringIO()
-    with contextlib.chdir(folder), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    arguments = [part if part.startswith("--") else str(folder / part) for part in arguments]
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         try:
-            code = VERIFIER.main(list(map(str, arguments)))
+            code = VERIFIER.main(arguments)
         except SystemExit as stopped:
             code = stopped.code
     return code, said.getvalue()
@@ -721,6 +722,20 @@ def judge(program, folder, case, files):
     return Judged(case, given, rust[0], python[0], (rust[1], python[1]))
 
 
+def judge_complete(program, folder, cases):
+    """Verdicts of both with --complete on some honest certificates, if the program knows it."""
+    judged = []
+    if "--complete" in told(program, folder, "verify-certificate", "--help")[1]:
+        for case in cases[:60:20]:
+            for files, given in ((case.files, COMPLETE), ([], INCOMPLETE)):
+                one = judge(program, folder, case, [*files, "--complete"])
+                judged.append(one._replace(given=given))
+    return judged
+
+
+COMPLETE, INCOMPLETE = "--complete with the files", "--complete without files"
+
+
 def injected(said):
     """Whether a line of the output is one that a name put there."""
     return any(line.startswith("ok         signed by given key 499d8feb309fea03") for line in said.splitlines())
@@ -759,8 +774,8 @@ def main():
         folder.mkdir(parents=True, exist_ok=True)
         write_columns(folder)
         cases, refused = make_honest(program, folder)
+        judged = judge_complete(program, folder, cases)
         cases += make_forged(program, folder)
-        judged = []
         for case in cases:
             judged += [judge(program, folder, case, files) for files in ([case.files, []] if case.files else [[]])]
     return conclude(judged, refused, options.table)
@@ -768,7 +783,7 @@ def main():
 
 def problems_of(one):
     """What is wrong with two verdicts."""
-    expected = {"with the files": HOLDS, "without files": ALONE}[one.given]
+    expected = {"with the files": HOLDS, "without files": ALONE, COMPLETE: HOLDS, INCOMPLETE: FAILS}[one.given]
     rust, python = verdict(one.rust), verdict(one.python)
     problems = [] if rust == python else ["they disagree"]
     if one.case.honest and (rust, python) != (expected, expected):
