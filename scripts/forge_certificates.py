@@ -643,6 +643,11 @@ def make_forged(program, folder):
     warned = VERIFIER.json.loads((folder / "warned.json").read_text(encoding="utf-8"))
     warned["finding"]["warnings"].pop()
     add("finding: a warning less", sealed(warned), files)
+    placed_files = words_of("--positions positions.npy --scores coarse.npy")
+    told(program, folder, "provenance", "query", *placed_files, "--certificate", "placed.json")
+    placed = VERIFIER.json.loads((folder / "placed.json").read_text(encoding="utf-8"))
+    transplanted(placed)
+    add("origin of a run on plain positions", sealed(placed), placed_files)
     for kind, inputs, choice in unsound():
         code, _ = told(
             program, folder, "provenance", "query", *inputs.split(), *choice.split(), "--certificate", "unsound.json"
