@@ -43,6 +43,7 @@ import math
 import pathlib
 import re
 import sys
+import unicodedata
 
 import numpy as np
 from scipy import special, stats
@@ -1199,15 +1200,16 @@ FILE = {
     "size": is_count, "sha256": is_hex,
 }
 RUN = {"role": one_of("order", "scores", "reference", "template"), "run": is_run, "run_digest": is_hex}
-SCORES = {"parameters_sha256": or_null(is_hex), "sha256": is_hex, "size": is_count}
+SCORES = {"on": is_run, "parameters_sha256": or_null(is_hex), "sha256": is_hex, "size": is_count}
 ORIGIN = {
     "run": is_run, "run_digest": is_hex, "law": one_of(*LAWS, "sorted", "adaptive"),
-    "unit": one_of(*UNITS), "randomness": one_of("os", "fixed"), "examples": is_count,
+    "unit": one_of(*UNITS), "randomness": one_of("os", "beacon", "fixed"), "examples": is_count,
     "dataset_root": is_hex, "seed_commit": is_hex, "commitment": is_hex, "order_hashes": is_list,
     "index": or_null(is_object), "promises": is_count, "abandoned": is_count, "head": is_hex,
 }
 ORIGIN_2 = ORIGIN | {"order_version": lambda value: is_count(value) and value in (1, 2),
                      "follows_from_seed": is_flag}
+BEACON = {"beacon_source": is_text}
 SIGNATURE = {
     "version": is_count, "algorithm": is_text, "kind": is_text, "digest": is_hex,
     "public_key": is_text, "signature": is_text,
@@ -1217,10 +1219,20 @@ FINDING = {
     "n": lambda value: is_count(value) and value >= 2, "ties": is_count, "tail": one_of(*TAILS),
     "adjust": one_of(*ADJUSTS), "p": lambda value: is_number(value) and 0 <= value <= 1,
     "log10_p": lambda value: is_number(value) and value <= 0, "exact": is_flag, "direction": is_text,
-    "randomness": one_of("os", "fixed", "undeclared"), "simulation": is_flag,
+    "randomness": one_of("os", "beacon", "fixed", "undeclared"), "simulation": is_flag,
     "floor_log10_p": or_null(lambda value: is_number(value) and value <= 0),
     "monte_carlo": or_null(is_object), "warnings": is_texts,
 }
+def is_version(value):
+    """The name of a version: one short line."""
+    return is_text(value) and len(value.encode()) <= 200 and not any(map(is_control, value))
+
+
+def is_control(sign):
+    """A control character of Unicode."""
+    return unicodedata.category(sign) == "Cc"
+
+
 def is_weight(value):
     """A factor that makes earlier epochs count less, or as much."""
     return is_number(value) and 0 < value <= 1
@@ -1236,7 +1248,7 @@ OPTIONS = {
 }
 MORE_OPTIONS = {
     "epoch": is_count, "gamma": is_weight,
-    "batch_size": lambda value: is_count(value) and value > 0, "randomness": one_of("os", "fixed"),
+    "batch_size": lambda value: is_count(value) and value > 0, "randomness": one_of("os", "beacon", "fixed"),
     "seed_bits": lambda value: is_count(value) and 1 <= value <= 65_536, "monte_carlo": is_object,
     "access": one_of("log-probs", "top-one", "sampled"),
     "documents": one_of("whole", "apart", "averaged"), "template": is_object,
@@ -1279,25 +1291,27 @@ def check_form(certificate, report):
     found += faults("tested", tested, TESTED)
     if not (is_list(tested.get("files")) and is_list(tested.get("runs"))):
         raise Unreadable("not a certificate: tested lists no files and no runs")
-    run = RUN if version == 1 else RUN | {"scores": or_null(is_object)}
+    scored = {} if version == 1 else {"scores": is_object}
     for place, entry in enumerate(tested["files"]):
         found += faults(f"tested.files[{place}]", entry, FILE)
         if version == 1 and is_object(entry) and entry.get("role") == "reference-order":
             found.append((False, f"tested.files[{place}].role is of version 2"))
     for place, entry in enumerate(tested["runs"]):
-        found += faults(f"tested.runs[{place}]", entry, run)
+        found += faults(f"tested.runs[{place}]", entry, RUN, scored)
         scores = entry.get("scores") if is_object(entry) else None
         if scores is not None:
             found += faults(f"tested.runs[{place}].scores", scores, SCORES)
     if origin is not None:
-        found += faults("origin", origin, ORIGIN if version == 1 else ORIGIN_2)
+        if version == 1:
+            found += faults("origin", origin, ORIGIN)
+        else:
+            found += faults("origin", origin, ORIGIN_2, BEACON)
         hashes = origin.get("order_hashes")
         if not (is_list(hashes) and hashes and all(map(is_hex, hashes))):
             found.append((False, "origin.order_hashes is not a list of digests"))
         if origin.get("index") is not None:
             found += faults("origin.index", origin["index"], INDEX)
-    software = {"palimpsest": is_text} if version == 1 else {"name": is_text, "version": is_text}
-    found += faults("software", certificate["software"], software)
+    found += faults("software", certificate["software"], {"palimpsest": is_version})
     for place, signature in enumerate(certificate["signatures"]):
         found += faults(f"signatures[{place}]", signature, SIGNATURE)
     wrong = [text for unknown, text in found if not unknown]
@@ -1342,7 +1356,7 @@ def inputs_fault(certificate):
     if origin["index"] is not None and origin["index"]["sequence"] >= origin["promises"]:
         return "its promise stands behind the end of the index"
     if certificate["version"] > 1:
-        if any((run["scores"] is None) != (run["role"] == "order") for run in runs):
+        if any(("scores" in run) == (run["role"] == "order") for run in runs):
             return "a run gives either the order or scores"
         if origin["follows_from_seed"] and origin["law"] not in LAWS:
             return f"an order of the law {origin['law']} does not follow from its seed"
@@ -1719,8 +1733,9 @@ def meaning(finding):
     return lines
 
 
-def limits(finding, origin):
+def limits(certificate):
     """What it does not mean."""
+    finding, origin = certificate["finding"], certificate["origin"]
     lines = []
     if finding["simulation"]:
         lines.append(
@@ -1732,18 +1747,23 @@ def limits(finding, origin):
             "The order is taken from files. Nothing here shows that it was drawn at random, that it was fixed before "
             "training, or that the training followed it; whoever relies on the result must show this otherwise."
         )
-        if finding["randomness"] == "os":
-            lines.append(
-                "That the order is random is what the maker of this certificate says; the files cannot show it."
-            )
     else:
         lines.append(from_a_run(origin))
+        lines += left_open(origin)
+    if certificate["tested"]["runs"] and certificate["version"] > 1:
+        lines.append(
+            "The scores are the bytes named under tested. That they are the scores of these models is shown by "
+            "computing them anew (verify-certificate --rescore)."
+        )
+    if origin is None and finding["randomness"] == "os":
+        lines.append(
+            "That the order is random is what the maker of this certificate says; the files cannot show it."
+        )
     return lines + [
         "The p-value is not the probability that the suspect is innocent, and it does not say how much was taken, by "
         "which way, or whether that was wrong. Dependence on the order can come from copying, fine-tuning, merging, "
         "distilling, or from training on the same examples in the same order.",
-        "It counts one test, chosen before looking. Whoever tried several suspects, metrics, references or orders "
-        "must correct for all of them.",
+        counted(certificate["options"].get("plan")),
         "References must come from models that never met this order. A reference that depends on it can accuse an "
         "independent suspect.",
         "A large p-value does not clear the suspect: long further training and training schedules can wash the "
@@ -1751,9 +1771,42 @@ def limits(finding, origin):
     ]
 
 
+def counted(plan):
+    """How many tests the p-value is one of."""
+    if plan is None:
+        return (
+            "It counts one test, chosen before looking. Whoever tried several suspects, metrics, references or orders "
+            "must correct for all of them."
+        )
+    return (
+        f"It is one of {plan['tests']} tests of the plan named under options, and is not corrected for the others. That "
+        "the plan was fixed before looking is shown by whoever published it then."
+    )
+
+
+def left_open(origin):
+    """What of the order nothing has held or recomputed."""
+    lines = []
+    if origin.get("order_version") == 1:
+        lines.append(
+            "The promise is of version 1 and does not hold the law of the order: that it is "
+            f"{origin['law']} is the record's word."
+        )
+    if origin.get("follows_from_seed") is False:
+        lines.append(
+            "The order was not recomputed from the seed by its law; whoever made the record could have chosen it."
+        )
+    return lines
+
+
 def from_a_run(origin):
     """What the promise behind an order shows."""
-    seed = {"os": "a seed from the operating system", "fixed": "a public fixed seed"}[origin["randomness"]]
+    beacon = "a seed and public randomness to come"
+    if "beacon_source" in origin:
+        beacon = f"a seed and the public randomness to come of {origin['beacon_source']}"
+    seed = {
+        "os": "a seed from the operating system", "fixed": "a public fixed seed", "beacon": beacon,
+    }[origin["randomness"]]
     others = "Every promise of its index has a run."
     if origin["abandoned"]:
         others = (
@@ -1769,10 +1822,10 @@ def from_a_run(origin):
 
 def words_fault(certificate):
     """The first part whose words are not those of the numbers, or None."""
-    finding, origin = certificate["finding"], certificate["origin"]
+    finding = certificate["finding"]
     expected = {
         "about": ABOUT, "headline": headline(finding), "meaning": meaning(finding),
-        "limits": limits(finding, origin),
+        "limits": limits(certificate),
     }
     wrong = [name for name, words in expected.items() if certificate[name] != words]
     return f"{' and '.join(wrong)} is not what follows from the finding" if wrong else None

@@ -122,7 +122,7 @@ fn what_was_trained_is_held_by_id_and_commitment() {
         ("/method", json!("muon"), &["cell id", "configuration"]),
         ("/settings/lr", json!(0.01), &["cell id", "configuration"]),
         ("/workload_settings/width", json!(2), &["cell id", "configuration"]),
-        ("/goal/target", json!(0.01), &["cell id", "configuration", "numbers"]),
+        ("/goal/target", json!(0.01), &["cell id", "configuration"]),
         (
             "/goal/budget_samples",
             json!(1),

@@ -60,7 +60,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     page: Option<PathBuf>,
     /// Folder with data sets, for --rescore
-    #[arg(long, value_name = "DIR", env = "PALIMPSEST_DATA", requires = "store")]
+    #[arg(long, value_name = "DIR", env = "PALIMPSEST_DATA")]
     data_dir: Option<PathBuf>,
     /// Compute the scores of the store's models anew, and compare
     #[arg(long, requires = "store")]

@@ -16,6 +16,8 @@ struct Row {
     what: &'static str,
     rust: Option<&'static str>,
     python: bool,
+    /// Whether the script said otherwise.
+    wrong: bool,
 }
 
 /// A field of `record.json`, what a forger writes there, and what finds it.
@@ -83,7 +85,7 @@ fn fields() -> Vec<Field> {
         ("a setting of the workload", "/workload_settings/width", json!(2), Some("cell id"), false),
         ("target", "/goal/target", json!(0.01), Some("cell id"), false),
         ("budget", "/goal/budget_samples", json!(1), Some("cell id"), false),
-        ("name of the seed", "/seed", json!("7"), Some("cell id"), false),
+        ("name of the seed", "/seed", json!("7"), Some("cell id"), true),
         ("root of the data", "/data/train_root", other(), Some("cell id"), false),
         ("digest of the code", "/environment/code_digest", json!("other"), Some("cell id"), false),
         ("device", "/environment/device", json!("cuda:0"), Some("configuration"), false),
@@ -106,7 +108,7 @@ fn fields() -> Vec<Field> {
         ("time to the target", "/time_to_target/isotonic", json!(1e-6), Some("numbers"), false),
         ("samples to the target", "/time_to_target/samples", json!(1.0), Some("numbers"), false),
         ("samples seen", "/samples", json!(1), Some("numbers"), false),
-        ("status", "/status", json!("diverged"), Some("numbers"), false),
+        ("status", "/status", json!("diverged"), Some("commitment before training"), false),
         ("a clock set back", "/clocks/train", json!(0.0), Some("numbers"), false),
         ("steps taken", "/steps", json!(1), Some("transcript and chain"), true),
         ("digest of the weights", "/parameters_sha256", other(), Some("weights"), false),
@@ -151,18 +153,25 @@ fn kept() -> (Bench, String) {
 }
 
 /// Makes a forgery in a copy of the run, asks both verifiers, and puts the run back.
-fn play(bench: &Bench, cell: &str, row: Row, forge: impl FnOnce(&Path)) -> Row {
+fn play(bench: &Bench, cell: &str, mut row: Row, forge: impl FnOnce(&Path)) -> Row {
     let folder = bench.path("runs").join(cell);
     let aside = bench.path("aside");
     copy(&folder, &aside);
     forge(&folder);
     let found = failed(bench, cell);
     assert!(!found.contains(&"manifest".to_owned()), "{}: the forgery was clumsy", row.what);
-    match row.rust {
-        Some(check) => assert!(found.contains(&check.to_owned()), "{}: only {found:?}", row.what),
-        None => assert_eq!(found, [] as [String; 0], "{}", row.what),
+    let as_told = match row.rust {
+        Some(check) => found.contains(&check.to_owned()),
+        None => found.is_empty(),
+    };
+    if !as_told {
+        eprintln!("{}: verify finds {found:?}", row.what);
+        row.wrong = true;
     }
-    assert_eq!(python_finds(&folder), row.python, "{}: docs/verify_order.py", row.what);
+    if python_finds(&folder) != row.python {
+        eprintln!("{}: docs/verify_order.py finds otherwise", row.what);
+        row.wrong = true;
+    }
     fs::remove_dir_all(&folder).unwrap();
     fs::rename(&aside, &folder).unwrap();
     row
@@ -186,7 +195,7 @@ fn every_forgery_of_the_table_is_found_by_what_the_table_says() {
     let (bench, cell) = kept();
     let mut rows = Vec::new();
     for (what, pointer, value, rust, python) in fields() {
-        let row = play(&bench, &cell, Row { what, rust, python }, |folder| {
+        let row = play(&bench, &cell, Row { what, rust, python, wrong: false }, |folder| {
             forge(folder, |record| {
                 *record.pointer_mut(pointer).unwrap_or_else(|| panic!("{pointer}")) = value;
             });
@@ -196,7 +205,7 @@ fn every_forgery_of_the_table_is_found_by_what_the_table_says() {
     rows.push(play(
         &bench,
         &cell,
-        Row { what: "a metric on the way, in the events", rust: None, python: false },
+        Row { what: "a metric on the way, in the events", rust: None, python: false, wrong: false },
         |folder| {
             change_events(folder, |at, mut event| {
                 if at == 2 {
@@ -206,7 +215,12 @@ fn every_forgery_of_the_table_is_found_by_what_the_table_says() {
             });
         },
     ));
-    let row = Row { what: "the last metric, in the events", rust: Some("numbers"), python: false };
+    let row = Row {
+        what: "the last metric, in the events",
+        rust: Some("numbers"),
+        python: false,
+        wrong: false,
+    };
     rows.push(play(&bench, &cell, row, |folder| {
         let last = fs::read_to_string(folder.join("events.jsonl")).unwrap().lines().count() - 2;
         change_events(folder, |at, mut event| {
@@ -216,11 +230,17 @@ fn every_forgery_of_the_table_is_found_by_what_the_table_says() {
             Some(event)
         });
     }));
-    let row = Row { what: "an evaluation removed", rust: Some("numbers"), python: false };
+    let row =
+        Row { what: "an evaluation removed", rust: Some("numbers"), python: false, wrong: false };
     rows.push(play(&bench, &cell, row, |folder| {
         change_events(folder, |at, event| (at != 3).then_some(event));
     }));
-    let row = Row { what: "a clock that runs backwards", rust: Some("numbers"), python: false };
+    let row = Row {
+        what: "a clock that runs backwards",
+        rust: Some("numbers"),
+        python: false,
+        wrong: false,
+    };
     rows.push(play(&bench, &cell, row, |folder| {
         change_events(folder, |at, mut event| {
             if at == 3 {
@@ -233,6 +253,7 @@ fn every_forgery_of_the_table_is_found_by_what_the_table_says() {
         what: "an id, with all that follows from it",
         rust: Some("uniform order of the seed"),
         python: true,
+        wrong: false,
     };
     rows.push(play(&bench, &cell, row, |folder| {
         let mut record = bench.store().record(&cell).unwrap();
@@ -240,14 +261,20 @@ fn every_forgery_of_the_table_is_found_by_what_the_table_says() {
         ids[17] ^= 1;
         retell(folder, &mut record, &ids, &sample_ids(folder));
     }));
-    let row = Row { what: "weights of another run", rust: Some("weights"), python: false };
+    let row =
+        Row { what: "weights of another run", rust: Some("weights"), python: false, wrong: false };
     rows.push(play(&bench, &cell, row, |folder| {
         let weights = "checkpoints/final.safetensors";
         let other = bench.path("runs").join(bench.record("adamw", 0).cell);
         fs::copy(other.join(weights), folder.join(weights)).unwrap();
         rebuild_manifest(folder);
     }));
-    let row = Row { what: "weights of another run, and their digest", rust: None, python: false };
+    let row = Row {
+        what: "weights of another run, and their digest",
+        rust: None,
+        python: false,
+        wrong: false,
+    };
     rows.push(play(&bench, &cell, row, |folder| {
         let weights = "checkpoints/final.safetensors";
         let other = bench.record("adamw", 0);
@@ -256,6 +283,7 @@ fn every_forgery_of_the_table_is_found_by_what_the_table_says() {
         forge(folder, |record| record["parameters_sha256"] = json!(other.parameters_sha256));
     }));
     rows.push(fitted(&bench, &cell));
+    assert!(rows.iter().all(|row| !row.wrong), "see the messages above");
     let text: String = rows.iter().map(line).collect();
     let page = fs::read_to_string(root().join("docs/evidence.md")).unwrap();
     assert!(rows.len() >= 60, "{} rows", rows.len());
@@ -269,6 +297,7 @@ fn fitted(bench: &Bench, cell: &str) -> Row {
         what: "an order fitted to an innocent, under another law and a new promise",
         rust: Some("uniform-subset order of the seed"),
         python: false,
+        wrong: false,
     };
     play(bench, cell, row, |folder| {
         let store = bench.store();

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use super::form;
 use super::words::{self, Subject};
 use super::{Certificate, CertificateError, InputRun, Origin, Role, ScoreFile};
 use crate::evidence::key::PublicKey;
@@ -19,7 +20,6 @@ use ledger::digest::Digest;
 use ledger::plain;
 use ledger::record::store::is_cell_id;
 use ledger::record::{RunRecord, Store};
-use stats::provenance::{Finding, Kind as Scored};
 
 /// Computes the finding anew from what the certificate names; the files are in the roles' order
 /// of the certificate. `Err` says why it cannot.
@@ -92,9 +92,9 @@ pub fn verify(bytes: &[u8], given: &Given<'_>) -> Result<Verification, Certifica
             agree("the document", &certificate.digest.to_string(), &digest.to_string())
         }),
     ));
-    checks.push(Check::of("form", check_form(&certificate)));
+    checks.push(Check::of("form", form::check_form(&certificate)));
     checks.push(Check::of("words", check_words(&certificate)));
-    checks.push(Check::of("options", check_options(&certificate)));
+    checks.push(Check::of("options", form::check_options(&certificate)));
     check_signatures(&certificate, &given.keys, &mut outcome);
     let inputs = check_files(&certificate, given, &mut outcome);
     check_runs(&certificate, given, &mut outcome);
@@ -138,124 +138,6 @@ fn check_words(certificate: &Certificate) -> Result<(), String> {
         None => Ok(()),
         Some((name, ..)) => Err(format!("{name} is not what follows from the finding")),
     }
-}
-
-/// Names of options, as [`crate::evidence::certificate`] writes them.
-const OPTIONS: [&str; 17] = [
-    "access",
-    "adjust",
-    "batch_size",
-    "documents",
-    "epoch",
-    "gamma",
-    "kind",
-    "law",
-    "metric",
-    "monte_carlo",
-    "plan",
-    "randomness",
-    "resolution",
-    "seed_bits",
-    "tail",
-    "template",
-    "unit",
-];
-
-/// The certificate has the parts of its version, of files or of runs, and nothing beside them.
-fn check_form(certificate: &Certificate) -> Result<(), String> {
-    let Certificate { version, tested, origin, software, options, .. } = certificate;
-    let files = !tested.files.is_empty();
-    if files && (origin.is_some() || !tested.runs.is_empty()) {
-        return Err("it names files, and a run as their origin; a test has one of them".to_owned());
-    }
-    if origin.is_none() && !tested.runs.is_empty() {
-        return Err("it names runs, but not whose order it is".to_owned());
-    }
-    let second = *version >= 2;
-    for input in &tested.runs {
-        if input.scores.is_some() != (second && input.role != Role::Order) {
-            return Err(format!(
-                "run {} as {}: scores do not belong there, or lack",
-                input.run,
-                input.role.name()
-            ));
-        }
-    }
-    if let Some(origin) = origin
-        && (origin.order_version.is_some() != second
-            || origin.follows_from_seed.is_some() != second)
-    {
-        return Err(format!("the origin has not the fields of version {version}"));
-    }
-    if let Some(name) = software.keys().find(|name| *name != "palimpsest") {
-        return Err(format!("software names {name:?}; only palimpsest makes certificates"));
-    }
-    if software.values().any(|text| text.chars().any(char::is_control) || text.len() > 200) {
-        return Err("software is no name of a version".to_owned());
-    }
-    match options.keys().find(|name| !OPTIONS.contains(&name.as_str())) {
-        None => Ok(()),
-        Some(name) => Err(format!("{name:?} is no option of a test")),
-    }
-}
-
-/// Options that the finding repeats are the same there, and the finding says of the order and of its
-/// sign what follows from them; a finding about a run has its randomness.
-fn check_options(certificate: &Certificate) -> Result<(), String> {
-    let Certificate { options, finding, origin, .. } = certificate;
-    for (name, option) in options {
-        if let Some(used) = finding.get(name).filter(|used| *used != option) {
-            return Err(format!("{name} was fixed as {option}, but the finding has {used}"));
-        }
-    }
-    let typed: Finding =
-        serde_json::from_value(finding.clone()).map_err(|error| error.to_string())?;
-    if let Some(kind) = options.get("kind") {
-        let kind: Scored =
-            serde_json::from_value(kind.clone()).map_err(|error| error.to_string())?;
-        let direction = kind.direction(typed.statistic, typed.adjust);
-        if typed.direction != direction {
-            return Err(format!(
-                "direction is {:?}, but the statistic is {direction:?}",
-                typed.direction
-            ));
-        }
-    }
-    if typed.monte_carlo.is_some() != options.contains_key("monte_carlo") {
-        return Err("the draws of the finding are not those of the options".to_owned());
-    }
-    let bits = options.get("seed_bits").and_then(Value::as_u64);
-    let floor = bits.map(|bits| -(bits as f64) * std::f64::consts::LOG10_2);
-    let same = match (floor, typed.floor_log10_p) {
-        (Some(a), Some(b)) => (a - b).abs() <= 1e-9 * a.abs(),
-        (a, b) => a.is_none() == b.is_none(),
-    };
-    if !same {
-        return Err("floor_log10_p is not that of seed_bits".to_owned());
-    }
-    let declared = options.get("randomness").and_then(Value::as_str).unwrap_or("undeclared");
-    if typed.randomness != declared {
-        return Err(format!(
-            "randomness is {declared:?}, but the finding has {:?}",
-            typed.randomness
-        ));
-    }
-    let Some(origin) = origin else { return Ok(()) };
-    let run = serde_json::json!(origin.randomness);
-    if run != typed.randomness.as_str() {
-        return Err(format!(
-            "the run's randomness is {run}, but the finding has {:?}",
-            typed.randomness
-        ));
-    }
-    for (name, of_the_run) in [("law", origin.law.name()), ("unit", origin.unit.name())] {
-        // Documents of packed examples are tested by pack, whatever the run moved.
-        let packs = name == "unit" && options.get("documents").is_some_and(|how| how != "whole");
-        if !packs && options.get(name).is_some_and(|option| option != of_the_run) {
-            return Err(format!("the run's {name} is {of_the_run}, but the option has another"));
-        }
-    }
-    Ok(())
 }
 
 fn check_signatures(certificate: &Certificate, keys: &[PublicKey], outcome: &mut Verification) {
