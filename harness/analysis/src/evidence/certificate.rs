@@ -52,6 +52,8 @@ pub enum Role {
     Scores,
     /// Score of an independent model on each example.
     Reference,
+    /// Example ids in the order that a reference was trained on.
+    ReferenceOrder,
     /// Id of the example of each row.
     Ids,
     /// Shuffled unit of each row.
@@ -71,6 +73,7 @@ impl Role {
             Self::Positions => "positions",
             Self::Scores => "scores",
             Self::Reference => "reference",
+            Self::ReferenceOrder => "reference-order",
             Self::Ids => "ids",
             Self::Units => "units",
             Self::Blocks => "blocks",
