@@ -464,6 +464,36 @@ fn scores_of_tokens_count_by_their_mean_when_that_is_asked_for() {
 }
 
 #[test]
+fn rows_that_the_order_does_not_have_are_counted() {
+    let bench = bench();
+    npy(&bench, "tail.npy", &shuffled(77)[..190]);
+    let told = query(&bench, "--order tail.npy --scores s.npy").ends(0).stderr;
+    assert!(told.contains("10 of the 200 scored examples are not in tail.npy"), "{told}");
+    let told = query(&bench, "--order tail.npy --scores s.npy --scores other.npy").ends(0).stderr;
+    assert!(told.contains("10 of the 200 scored examples"), "{told}");
+    npy(&bench, "ids.npy", &(0..N).collect::<Vec<u32>>());
+    let told = query(&bench, "--order tail.npy --ids ids.npy --scores s.npy").ends(0).stderr;
+    assert!(told.contains("10 of the 200 scored examples"), "{told}");
+    let told = query(&bench, "--order o.npy --scores s.npy").ends(0).stderr;
+    assert!(!told.contains("left out"), "{told}");
+}
+
+/// Written by pyarrow 26.0.1: eight documents `doc-0` to `doc-7` of one to three tokens, whose mean losses
+/// fall from 8 to 1.
+#[cfg(feature = "parquet")]
+#[test]
+fn lists_of_unequal_length_count_by_their_means() {
+    let bench = Bench::new();
+    fs::write(bench.path("t.parquet"), include_bytes!("tokens.parquet")).unwrap();
+    bench.write("order.csv", "id\ndoc-0\ndoc-1\ndoc-2\ndoc-3\ndoc-4\ndoc-5\ndoc-6\ndoc-7\n");
+    let line = "--order order.csv:id --ids t.parquet:name --scores t.parquet:loss";
+    let told = refusal(&bench, line);
+    assert!(told.contains("t.parquet:loss") && told.contains("--token-scores mean"), "{told}");
+    let found = answer(&bench, &format!("{line} --token-scores mean --metric pearson"));
+    assert_eq!((&found["statistic"], &found["n"]), (&json!(-1.0), &json!(8)));
+}
+
+#[test]
 fn a_header_that_is_a_number_is_no_score() {
     let bench = bench();
     let column = |values: &[u32]| {

@@ -30,7 +30,7 @@ use crate::cli::suite_options::Places;
 use crate::cli::verify_certificate::MOST_BYTES;
 use crate::exit::Exit;
 use crate::library::build_digest;
-use crate::voice::{note, print_finding, print_json, print_table, print_text};
+use crate::voice::{note, print_finding, print_json, print_table, print_text, warn};
 
 /// Options of `palimpsest provenance query`.
 #[derive(Debug, clap::Args)]
@@ -179,6 +179,9 @@ struct Suspect {
 
 /// Which test of a plan this is, and what the plan makes of its p-value.
 fn plan_line(test: u64, tests: u64, log10_p: f64) -> String {
+    if tests == 1 {
+        return "test 1 of 1 planned\n".to_owned();
+    }
     let multiplied = (log10_p + (tests as f64).log10()).min(0.0);
     format!(
         "test {test} of {tests} planned: multiply p by {tests} (log10 p {multiplied:.2}), or correct \
@@ -494,6 +497,15 @@ fn write_certificate(
     Ok(())
 }
 
+/// Says how many rows were of no use.
+fn warn_left_out(question: &Question) {
+    let (out, rows) = question.rows_left_out();
+    if out > 0 {
+        let order = &question.order_name;
+        warn(&format!("{out} of the {rows} scored examples are not in {order} and were left out"));
+    }
+}
+
 /// A suspect's place in the plan that was declared.
 #[derive(Debug, Serialize)]
 struct Planned {
@@ -518,6 +530,7 @@ fn print(args: &Args, outcome: Outcome) -> anyhow::Result<()> {
             return print_json(&document);
         }
         print_finding(&question.subject(&suspect), &finding)?;
+        warn_left_out(&question);
         return in_plan.iter().flatten().try_for_each(|planned| {
             print_text(&format!("\n{}", plan_line(planned.test, planned.tests, finding.log10_p)))
         });
@@ -556,9 +569,10 @@ fn print(args: &Args, outcome: Outcome) -> anyhow::Result<()> {
             print_text(&format!("{}: {line}", row.suspect))?;
         }
     }
+    warn_left_out(&question);
     let mut warnings: Vec<&String> =
         suspects.iter().flat_map(|row| &row.finding.warnings).collect();
     warnings.dedup();
-    warnings.iter().for_each(|warning| crate::voice::warn(warning));
+    warnings.iter().for_each(|warning| warn(warning));
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! A membership question with everything it needs, from files or from the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use analysis::evidence::certificate::{Origin, Role, Tested};
 use analysis::suite::membership::{Access, Documents};
-use ledger::order::Unit;
+use ledger::order::{OrderLaw, Unit};
 use serde_json::{Value, json};
 use stats::provenance::audit::{Audit, Order, Places};
 use stats::provenance::order_list::Resolution;
@@ -177,6 +177,23 @@ impl Question {
         let reference = number.and_then(|number: usize| self.references.get(number));
         let named = reference.map(|scores| &scores.name).or(file.map(|file| &file.name));
         named.map_or(&suspect.name, String::as_str)
+    }
+
+    /// How many scored rows no test used, because no epoch has their example, and how many there are.
+    pub fn rows_left_out(&self) -> (usize, usize) {
+        let rows = self.suspects.first().map_or(0, |scores| scores.values.len());
+        let Places::Epochs(epochs) = &self.order.places else { return (0, rows) };
+        // Draws with replacement leave none out: what never came is tied at the bottom.
+        if self.order.law == OrderLaw::Replacement {
+            return (0, rows);
+        }
+        let consumed: HashSet<u64> = epochs.iter().flat_map(|epoch| &epoch.ids).copied().collect();
+        let is_out = |id: &u64| !consumed.contains(id);
+        let out = match &self.rows {
+            Some(rows) => rows.iter().filter(|id| is_out(id)).count(),
+            None => (0..self.order.examples).filter(is_out).count(),
+        };
+        (out, rows)
     }
 
     /// The coefficient that the answer has: a template has one only.

@@ -108,6 +108,7 @@ impl Distinct {
     }
 
     /// How many rows there are.
+    #[cfg(feature = "parquet")]
     pub(super) fn len(&self) -> usize {
         self.codes.len()
     }
