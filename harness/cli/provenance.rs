@@ -6,8 +6,12 @@
 pub mod calibrate;
 pub mod corpus;
 pub mod draw;
+pub mod example_ids;
 pub mod files;
+pub mod given;
 pub mod map;
+pub mod order_table;
+pub mod plan;
 pub mod power;
 pub mod query;
 pub mod question;

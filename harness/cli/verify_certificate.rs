@@ -29,9 +29,10 @@ pub(crate) const MOST_BYTES: u64 = 64 << 20;
 pub struct Args {
     /// The certificate (JSON)
     certificate: PathBuf,
-    /// The file with the order; with a certificate about a run, its ids must be the run's
+    /// The file with the order, repeated as in the certificate; with one about a run, its ids must be
+    /// the run's
     #[arg(long, value_name = "FILE")]
-    order: Option<PathBuf>,
+    order: Vec<PathBuf>,
     /// The file with the positions
     #[arg(long, value_name = "FILE")]
     positions: Option<PathBuf>,
@@ -41,6 +42,9 @@ pub struct Args {
     /// A file with reference scores; repeat it in the order of the certificate
     #[arg(long, value_name = "FILE")]
     reference: Vec<PathBuf>,
+    /// A file with the order of a reference; repeat it in the order of the certificate
+    #[arg(long, value_name = "FILE")]
+    reference_order: Vec<PathBuf>,
     /// The file with the id of each scored example
     #[arg(long, value_name = "FILE")]
     ids: Option<PathBuf>,
@@ -92,9 +96,15 @@ pub fn run(args: &Args, ask: Ask<'_>) -> anyhow::Result<Exit> {
     };
     let bytes = read(&args.certificate)?;
     let one = |role, file: &Option<PathBuf>| file.clone().map(|path| (role, path));
-    let references = args.reference.iter().cloned().map(|path| (Role::Reference, path));
+    let several = |role, files: &[PathBuf]| {
+        files.iter().cloned().map(|path| (role, path)).collect::<Vec<_>>()
+    };
+    let repeated = [
+        several(Role::Order, &args.order),
+        several(Role::Reference, &args.reference),
+        several(Role::ReferenceOrder, &args.reference_order),
+    ];
     let files = [
-        one(Role::Order, &args.order),
         one(Role::Positions, &args.positions),
         one(Role::Scores, &args.scores),
         one(Role::Ids, &args.ids),
@@ -102,7 +112,8 @@ pub fn run(args: &Args, ask: Ask<'_>) -> anyhow::Result<Exit> {
         one(Role::Blocks, &args.blocks),
     ];
     let certificate = Certificate::read(&bytes).with_context(|| shown.to_string())?;
-    let mut files: Vec<_> = files.into_iter().flatten().chain(references).collect();
+    let mut files: Vec<_> =
+        files.into_iter().flatten().chain(repeated.into_iter().flatten()).collect();
     for (_, path) in &files {
         std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
     }
@@ -130,7 +141,10 @@ pub fn run(args: &Args, ask: Ask<'_>) -> anyhow::Result<Exit> {
         recompute: Some(&anew::finding),
     };
     let mut outcome = verify(&bytes, &given).with_context(|| shown.to_string())?;
-    origin::check(&certificate, args.order.as_deref(), &mut outcome);
+    if args.order.is_empty() {
+        origin::check(&certificate, None, &mut outcome);
+    }
+    args.order.iter().for_each(|order| origin::check(&certificate, Some(order), &mut outcome));
     if let Some(page) = &args.page {
         let same = read(page)? == reports::certificate::page(&certificate)?.as_bytes();
         let detail = if same {

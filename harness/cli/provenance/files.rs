@@ -1,24 +1,37 @@
 //! A membership question from plain files of any framework.
 
+use std::collections::HashSet;
 use std::path::Path;
 
-use ::data::columns::{Column, ColumnSource, numbers};
+use ::data::columns::{Column, ColumnError, ColumnSource, Lists, Values, lists, numbers};
 use analysis::evidence::certificate::{InputFile, Role, Tested};
 use anyhow::{Context as _, bail};
+use clap::ValueEnum;
 use ledger::digest::{Digest, of_reader};
 use ledger::order::{OrderLaw, Unit};
 use ledger::seed::Randomness;
-use stats::provenance::Refusal;
+use serde::{Deserialize, Serialize};
 use stats::provenance::audit::{Epoch, Order, Places};
 use stats::provenance::order_list::Resolution;
+use stats::provenance::reference_order::require_other;
+use stats::provenance::units::aggregate;
 
-use super::question::{Choices, Question, Scores};
+use super::example_ids::{Labels, Register, count_anew};
+use super::order_table::{Consumed, Layout, Way, step_sizes};
+use super::question::{Choices, Question, Reading, Scores};
+
+/// Under replacement ids are kept as they are: to this many times as many as there are, and
+/// [`SPARE`] more.
+const SPARSE: u64 = 8;
+
+/// See [`SPARSE`].
+const SPARE: u64 = 1 << 16;
 
 /// The files of a question.
 #[derive(Debug, Default)]
 pub struct Files {
-    /// Ids in the order consumed, one row per epoch.
-    pub order: Option<ColumnSource>,
+    /// Ids in the order consumed, one file after another.
+    pub order: Vec<ColumnSource>,
     /// Position of each scored example, instead of the order.
     pub positions: Option<ColumnSource>,
     /// The suspects.
@@ -35,7 +48,8 @@ pub struct Files {
     pub blocks: Option<ColumnSource>,
 }
 
-/// How the order in a file was drawn, which the file does not say.
+/// How the order in a file was drawn and written, which the file does not say, and what its scores
+/// are.
 #[derive(Debug, Clone, Copy)]
 pub struct Drawn {
     /// The law.
@@ -48,6 +62,18 @@ pub struct Drawn {
     pub seed_bits: Option<u32>,
     /// Examples per step, to count positions in steps.
     pub batch_size: Option<u32>,
+    /// What a row of a table of ids is.
+    pub layout: Layout,
+    /// What to make of several scores in a row.
+    pub token_scores: Option<TokenScores>,
+}
+
+/// What becomes of the scores of an example's tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TokenScores {
+    /// Their mean is the score of the example.
+    Mean,
 }
 
 /// Reads everything that the options name.
@@ -60,31 +86,33 @@ pub fn question(files: &Files, drawn: &Drawn, choices: &Choices) -> anyhow::Resu
             "no suspect: give its scores with --scores FILE, or a run and its model with --run and --model"
         );
     }
-    let mut reader = Reader { inputs: Vec::new() };
-    let mut suspects = Vec::new();
-    let (order_name, order, rows) = place(&mut reader, files, drawn, choices.epoch)?;
-    for source in &files.scores {
-        suspects.push(reader.scores(Role::Scores, source)?);
+    let mut reader = Reader { token_scores: drawn.token_scores, means: false };
+    let suspects = reader.all_scores(Role::Scores, &files.scores)?;
+    let references = reader.all_scores(Role::Reference, &files.reference)?;
+    if drawn.token_scores.is_some() && !reader.means {
+        bail!(
+            "--token-scores would not be used: {} has one number a row already; leave it out",
+            suspects[0].name
+        );
     }
-    let mut references = Vec::new();
-    for source in &files.reference {
-        references.push(reader.scores(Role::Reference, source)?);
-    }
-    for (number, source) in files.reference_order.iter().enumerate() {
-        require_other_order(&order, &epochs(&reader.column(None, source)?)?, number)?;
-    }
-    let units = reader.ids(Role::Units, files.units.as_ref())?;
-    let blocks = reader.ids(Role::Blocks, files.blocks.as_ref())?;
+    let optional = |role, source: &Option<ColumnSource>| {
+        let read = |source: &ColumnSource| anyhow::Ok(list(role, source)?.as_ids()?);
+        source.as_ref().map(read).transpose()
+    };
+    let units: Option<Vec<u64>> = optional(Role::Units, &files.units)?;
+    let blocks = optional(Role::Blocks, &files.blocks)?;
+    let placed = place(files, drawn, choices.epoch, suspects[0].values.len(), units.as_deref())?;
     let adjust = choices.adjust(&references);
+    let steps = drawn.batch_size.is_some() || drawn.layout == Layout::Steps;
     Ok(Question {
-        order_name,
-        order,
+        order_name: placed.name,
+        order: placed.order,
         suspects,
         references,
-        rows,
+        rows: placed.rows,
         units,
         blocks,
-        resolution: if drawn.batch_size.is_some() { Resolution::Step } else { Resolution::Sample },
+        resolution: if steps { Resolution::Step } else { Resolution::Sample },
         template: None,
         metric: choices.metric,
         tail: choices.tail,
@@ -94,133 +122,281 @@ pub fn question(files: &Files, drawn: &Drawn, choices: &Choices) -> anyhow::Resu
         gamma: choices.gamma,
         epoch: choices.epoch,
         batch_size: drawn.batch_size,
+        reading: Reading {
+            layout: drawn.layout,
+            token_scores: drawn.token_scores,
+            labels: placed.labels,
+        },
+        plan: None,
         asked_of: None,
-        tested: Tested { files: reader.inputs, runs: Vec::new() },
+        tested: Tested { files: inputs(files)?, runs: Vec::new() },
         origin: None,
     })
 }
 
+/// An order, what people call it, and the example of each row.
+struct Placed {
+    name: String,
+    order: Order,
+    rows: Option<Vec<u64>>,
+    labels: Option<Labels>,
+}
+
 /// The order, by itself or as positions, and the example of each row.
 fn place(
-    reader: &mut Reader,
     files: &Files,
     drawn: &Drawn,
     epoch: Option<u32>,
-) -> anyhow::Result<(String, Order, Option<Vec<u64>>)> {
-    let Drawn { law, unit, randomness, seed_bits, batch_size } = *drawn;
+    scored: usize,
+    units: Option<&[u64]>,
+) -> anyhow::Result<Placed> {
+    let Drawn { law, unit, randomness, seed_bits, batch_size, .. } = *drawn;
     let of = |places, examples| Order { places, examples, law, unit, randomness, seed_bits };
     if let Some(source) = &files.positions {
-        let positions: Vec<u64> = reader.column(Some(Role::Positions), source)?.as_ids()?;
+        let positions: Vec<u64> = list(Role::Positions, source)?.as_ids()?;
         let examples = positions.len() as u64;
-        return Ok((source.to_string(), of(Places::Positions(positions), examples), None));
+        let order = of(Places::Positions(positions), examples);
+        return Ok(Placed { name: source.to_string(), order, rows: None, labels: None });
     }
-    let Some(source) = &files.order else {
+    if files.order.is_empty() {
         bail!(
             "no order: give it with --order FILE or --positions FILE, or a run of the store with --run RUN"
         );
-    };
-    let mut epochs = epochs(&reader.column(Some(Role::Order), source)?)?;
-    let rows = reader.ids(Role::Ids, files.ids.as_ref())?;
+    }
+    let names: Vec<String> = files.order.iter().map(ToString::to_string).collect();
+    let name = names.join(", ");
+    let mut register = Register::default();
     // Without the ids of the rows, all examples were scored: their number is that of the rows.
-    let examples = match &rows {
-        None => {
-            Reader { inputs: Vec::new() }.column(Some(Role::Scores), &files.scores[0])?.len() as u64
+    let scored = files.ids.is_none().then_some(scored);
+    let mut epochs: Vec<Consumed> = Vec::new();
+    for source in &files.order {
+        let table = register.read(source)?;
+        if let (None, Some(units), Some(source_of_units)) = (&files.ids, units, &files.units) {
+            let all = |ids: &[u64]| ids.iter().copied().collect::<HashSet<_>>();
+            if table.ids.len() < scored.unwrap_or(0) && all(&table.ids) == all(units) {
+                bail!(
+                    "the ids of {source} are those of units, not of examples: give --ids \
+                     {source_of_units} too, so that each row has the place of its unit"
+                );
+            }
         }
-        Some(rows) => {
-            let largest = epochs.iter().flatten().chain(rows).max();
-            largest.map_or(0, |id| id + 1)
+        // Rows of a blockwise order are blocks, and those of draws are one list.
+        if drawn.layout == Layout::Epochs
+            && !matches!(law, OrderLaw::Blockwise | OrderLaw::Replacement)
+        {
+            table.require_epochs_in_rows(scored, &WAY)?;
         }
+        epochs.extend(table.epochs(drawn.layout, scored)?);
+    }
+    let rows = match &files.ids {
+        Some(source) => {
+            let table = register.read(source)?;
+            require_list(Role::Ids, source, table.ids.len(), table.columns)?;
+            Some(table.ids)
+        }
+        None if register.is_text() => bail!(
+            "{name} holds text, which does not say which row of the scores is whose: give the id of \
+             each row with --ids"
+        ),
+        None => None,
     };
+    for (source, reference) in files.reference_order.iter().zip(0..) {
+        let table = register.read(source)?;
+        let columns =
+            table.columns.filter(|columns| *columns > 0).unwrap_or(table.ids.len().max(1));
+        let other: Vec<Vec<u64>> = table.ids.chunks(columns).map(<[u64]>::to_vec).collect();
+        let audited: Vec<Vec<u64>> = epochs.iter().map(|epoch| epoch.ids.clone()).collect();
+        let name = files.reference.get(reference).or(files.reference.first()).unwrap_or(source);
+        require_other(&audited, &other, &name.to_string())?;
+    }
     if let Some(epoch) = epoch {
         let at = epoch as usize;
         if at >= epochs.len() {
-            bail!("--epoch is {epoch}, but {source} has {} epochs, from 0", epochs.len());
+            bail!("--epoch is {epoch}, but {name} has {} epochs, from 0", epochs.len());
         }
         epochs = vec![epochs.swap_remove(at)];
     }
-    let steps = |n: usize| batch_size.map_or_else(Vec::new, |size| step_sizes(n, size));
-    let epochs = (epoch.unwrap_or(0)..).zip(epochs);
-    let epochs = epochs.map(|(epoch, ids)| Epoch { epoch, steps: steps(ids.len()), ids });
-    Ok((source.to_string(), of(Places::Epochs(epochs.collect()), examples), rows))
+    if let Some(size) = batch_size {
+        for epoch in &mut epochs {
+            epoch.steps = step_sizes(0, epoch.ids.len(), size as usize);
+        }
+    }
+    let steps: Vec<_> = epochs.iter_mut().map(|epoch| std::mem::take(&mut epoch.steps)).collect();
+    let mut epochs: Vec<Vec<u64>> = epochs.into_iter().map(|epoch| epoch.ids).collect();
+    let mut rows = rows;
+    let (examples, labels) = match &mut rows {
+        None => (scored.unwrap_or(0) as u64, None),
+        Some(rows) => {
+            require_known(&name, law, &epochs, rows, &register)?;
+            let anew = match law {
+                OrderLaw::Replacement => None,
+                _ => count_anew(&mut epochs, rows),
+            };
+            let largest = epochs.iter().flatten().chain(rows.iter()).max();
+            (largest.map_or(0, |id| id + 1), register.labels(anew))
+        }
+    };
+    let epochs = (epoch.unwrap_or(0)..).zip(epochs.into_iter().zip(steps));
+    let epochs = epochs.map(|(epoch, (ids, steps))| Epoch { epoch, steps, ids }).collect();
+    let order = of(Places::Epochs(epochs), examples);
+    Ok(Placed { name, order, rows, labels })
 }
 
-/// Rows of a column as epochs; a list is one epoch.
-fn epochs(column: &Column) -> anyhow::Result<Vec<Vec<u64>>> {
-    let ids: Vec<u64> = column.as_ids()?;
-    Ok(match column.columns {
-        Some(0) | None => vec![ids],
-        Some(columns) => ids.chunks(columns).map(<[u64]>::to_vec).collect(),
-    })
+/// What to do about a table that is not one of epochs in rows.
+const WAY: Way = Way { steps: "say so with --steps", columns: "say so with --epochs-in-columns" };
+
+/// Refuses rows whose ids a whole order would have, and ids that do not tell the number of examples
+/// where that counts.
+fn require_known(
+    name: &str,
+    law: OrderLaw,
+    epochs: &[Vec<u64>],
+    rows: &[u64],
+    register: &Register,
+) -> anyhow::Result<()> {
+    let consumed: HashSet<u64> = epochs.iter().flatten().copied().collect();
+    if law == OrderLaw::Replacement {
+        let largest = consumed.iter().chain(rows).max().copied().unwrap_or(0);
+        if register.is_text() || largest >= SPARSE * (consumed.len() + rows.len()) as u64 + SPARE {
+            bail!(
+                "the law replacement draws from the whole data set, whose size the ids of {name} do \
+                 not tell: number the examples from 0"
+            );
+        }
+    }
+    if !matches!(law, OrderLaw::Uniform | OrderLaw::UniformSameEachEpoch) {
+        return Ok(());
+    }
+    let mut absent = rows.iter().enumerate().filter(|(_, id)| !consumed.contains(id));
+    let Some((row, id)) = absent.next() else { return Ok(()) };
+    let count = 1 + absent.count();
+    if count > rows.len() / 10 {
+        bail!(
+            "{count} of the {} scored examples are not in {name}, first {} of row {row}: give the whole \
+             order of the same data set, or declare the law uniform-subset",
+            rows.len(),
+            register.label(*id)
+        );
+    }
+    Ok(())
 }
 
-/// Steps of `size` examples each, the last one with what is left.
-fn step_sizes(n: usize, size: u32) -> Vec<(u32, u32)> {
-    let whole = u32::try_from(n / size as usize).unwrap_or(u32::MAX);
-    let rest = (n % size as usize) as u32;
-    [(size, whole), (rest, 1)].into_iter().filter(|(size, count)| *size > 0 && *count > 0).collect()
+/// A column that is one list; a single row or column of a table is.
+fn list(role: Role, source: &ColumnSource) -> anyhow::Result<Column> {
+    let column = numbers(source)?;
+    require_list(role, source, column.len(), column.columns)?;
+    Ok(column)
 }
 
-/// Refuses a reference that was trained on an order that is tested.
-fn require_other_order(
-    order: &Order,
-    others: &[Vec<u64>],
-    reference: usize,
-) -> Result<(), Refusal> {
-    let Places::Epochs(epochs) = &order.places else { return Ok(()) };
-    match epochs.iter().position(|epoch| others.contains(&epoch.ids)) {
-        None => Ok(()),
-        Some(epoch) => Err(Refusal::DependentReference {
-            reference: reference.to_string(),
-            reason: format!("it was trained on the same order as epoch {epoch}"),
-        }),
+/// Refuses a table, which would be read as a list by mistake.
+fn require_list(
+    role: Role,
+    source: &ColumnSource,
+    values: usize,
+    columns: Option<usize>,
+) -> anyhow::Result<()> {
+    match columns {
+        Some(columns) if columns > 1 && values > columns => bail!(
+            "{source}: the shape is ({}, {columns}), but {} are one list: save one column of it",
+            values / columns,
+            role.name()
+        ),
+        _ => Ok(()),
     }
 }
 
-/// Reads files and keeps their digests.
+/// Reads scores, one for each row.
 struct Reader {
-    inputs: Vec<InputFile>,
+    token_scores: Option<TokenScores>,
+    /// Whether the mean of several was taken.
+    means: bool,
 }
 
 impl Reader {
-    /// A column; its file is an input of the test in `role`, if it has one.
-    fn column(&mut self, role: Option<Role>, source: &ColumnSource) -> anyhow::Result<Column> {
-        let column = numbers(source)?;
-        // A single row or column is a list; any other table would be read as one by mistake.
-        let table = column.rows > 1 && column.columns.is_some_and(|columns| columns > 1);
-        if let Some(role) = role.filter(|role| *role != Role::Order && table) {
-            bail!(
-                "{source}: the shape is {}, but {} are one list: save one column of it",
-                column.shape(),
-                role.name()
-            );
-        }
-        if let Some(role) = role {
-            let (size, sha256) = digest_of(&source.path)?;
-            let name = source.path.file_name().map(|name| name.to_string_lossy().into_owned());
-            self.inputs.push(InputFile {
-                role,
-                name: name.unwrap_or_default(),
-                column: source.column.clone(),
-                size,
-                sha256,
-            });
-        }
-        Ok(column)
+    fn all_scores(&mut self, role: Role, sources: &[ColumnSource]) -> anyhow::Result<Vec<Scores>> {
+        let scores = sources.iter().map(|source| {
+            Ok(Scores { name: source.to_string(), values: self.scores(role, source)? })
+        });
+        scores.collect()
     }
 
-    /// A column of ids, when there is one.
-    fn ids(
-        &mut self,
-        role: Role,
-        source: Option<&ColumnSource>,
-    ) -> anyhow::Result<Option<Vec<u64>>> {
-        source.map(|source| Ok(self.column(Some(role), source)?.as_ids()?)).transpose()
+    fn scores(&mut self, role: Role, source: &ColumnSource) -> anyhow::Result<Vec<f64>> {
+        let (values, lengths) = match numbers(source) {
+            Ok(column) => match column.columns {
+                Some(columns) if columns > 1 && column.rows > 1 => {
+                    if self.token_scores.is_none() {
+                        bail!(
+                            "{source}: the shape is {}, but {} are one number a row: save the mean of \
+                             each row, or take it with --token-scores mean",
+                            column.shape(),
+                            role.name()
+                        );
+                    }
+                    let values = column.as_f64().with_context(|| {
+                        format!(
+                            "{source}: rows that were filled up to one length are not told from whole \
+                             ones; save lists of their own lengths as Parquet, or the mean of each row"
+                        )
+                    })?;
+                    (values, vec![columns; column.rows])
+                }
+                _ => return Ok(column.as_f64()?),
+            },
+            Err(error @ ColumnError::Lists { .. }) if self.token_scores.is_none() => {
+                return Err(anyhow::Error::msg(format!(
+                    "{error}, or take it with --token-scores mean"
+                )));
+            }
+            Err(ColumnError::Lists { .. }) => {
+                let Lists { values, lengths } = lists(source)?;
+                let rows = match &values {
+                    Values::Integers(values) => values.len(),
+                    Values::Floats(values) => values.len(),
+                };
+                let column = Column { source: source.clone(), values, rows, columns: None };
+                (column.as_f64()?, lengths)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.means = true;
+        means(&values, &lengths)
     }
+}
 
-    fn scores(&mut self, role: Role, source: &ColumnSource) -> anyhow::Result<Scores> {
-        let values = self.column(Some(role), source)?.as_f64()?;
-        Ok(Scores { name: source.to_string(), values })
-    }
+/// The mean of each row.
+fn means(values: &[f64], lengths: &[usize]) -> anyhow::Result<Vec<f64>> {
+    let row = |(row, length)| std::iter::repeat_n(row, length);
+    let rows: Vec<u64> = (0..).zip(lengths.iter().copied()).flat_map(row).collect();
+    let places: Vec<u64> = (0..values.len() as u64).collect();
+    // Rows are units that lie together: their means are those of units, correctly rounded sums.
+    let mut units = aggregate(&rows, &places, &[values])?;
+    Ok(units.columns.pop().unwrap_or_default())
+}
+
+/// The files for the certificate.
+fn inputs(files: &Files) -> anyhow::Result<Vec<InputFile>> {
+    let all = |role, sources: &'_ [ColumnSource]| {
+        sources.iter().map(|source| (role, source.clone())).collect::<Vec<_>>()
+    };
+    let one = |role, source: &Option<ColumnSource>| {
+        source.iter().map(|source| (role, source.clone())).collect::<Vec<_>>()
+    };
+    let sources = [
+        all(Role::Order, &files.order),
+        one(Role::Positions, &files.positions),
+        one(Role::Ids, &files.ids),
+        all(Role::Scores, &files.scores),
+        all(Role::Reference, &files.reference),
+        all(Role::ReferenceOrder, &files.reference_order),
+        one(Role::Units, &files.units),
+        one(Role::Blocks, &files.blocks),
+    ];
+    let inputs = sources.into_iter().flatten().map(|(role, source)| {
+        let (size, sha256) = digest_of(&source.path)?;
+        let name = source.path.file_name().map(|name| name.to_string_lossy().into_owned());
+        Ok(InputFile { role, name: name.unwrap_or_default(), column: source.column, size, sha256 })
+    });
+    inputs.collect()
 }
 
 /// Size and SHA-256 of a file.

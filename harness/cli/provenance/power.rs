@@ -9,6 +9,7 @@ use analysis::summary::power::{Power, curves, merge};
 use anyhow::{Context as _, bail};
 use ledger::record::{RunRecord, Store};
 
+use super::given::Given;
 use crate::cli::report::suite_name;
 use crate::cli::suite_options::Places;
 use crate::evidence::StoreEvidence;
@@ -21,6 +22,9 @@ const DRAW: u64 = 0;
 /// Options of `palimpsest provenance power`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    #[command(flatten)]
+    /// Which of these were given.
+    given: Given,
     /// Name of a suite that was run, or its YAML file
     suite: String,
     /// Numbers of examples to make the tests with a bar on again, drawn at random; one above what
@@ -48,6 +52,7 @@ pub struct Args {
 /// # Errors
 /// With what was wrong and the way out.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    args.given.require("data_dir", false, "the tests are made on scores that the store has")?;
     let store = args.places.store();
     let name = suite_name(&args.suite);
     let suite = SuiteRun::load(&store, &name)?;

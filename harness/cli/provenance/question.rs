@@ -1,15 +1,20 @@
 //! A membership question with everything it needs, from files or from the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use analysis::evidence::certificate::{Origin, Tested};
+use analysis::evidence::certificate::{Origin, Role, Tested};
 use analysis::suite::membership::{Access, Documents};
-use ledger::order::Unit;
+use ledger::order::{OrderLaw, Unit};
 use serde_json::{Value, json};
 use stats::provenance::audit::{Audit, Order, Places};
 use stats::provenance::order_list::Resolution;
 use stats::provenance::template::Template;
-use stats::provenance::{Adjust, Draws, Finding, Kind, Metric, Tail};
+use stats::provenance::{Adjust, Draws, Finding, Kind, Metric, Refusal, Tail};
+
+use super::example_ids::Labels;
+use super::files::TokenScores;
+use super::order_table::Layout;
+use super::plan::Declared;
 
 /// How the test is made: fixed before looking, and the same for files and runs.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +50,17 @@ pub struct Scores {
     pub name: String,
     /// One number per row.
     pub values: Vec<f64>,
+}
+
+/// How the files of a question were read.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// What a row of a table of ids is.
+    pub layout: Layout,
+    /// What became of several scores in a row.
+    pub token_scores: Option<TokenScores>,
+    /// What the ids that are counted stand for in the files, where that is something else.
+    pub labels: Option<Labels>,
 }
 
 /// A membership question.
@@ -84,6 +100,10 @@ pub struct Question {
     pub epoch: Option<u32>,
     /// Examples per step, where it was given beside a file.
     pub batch_size: Option<u32>,
+    /// How files were read.
+    pub reading: Reading,
+    /// The plan that was declared beforehand.
+    pub plan: Option<Declared>,
     /// What was asked of models of the store, and of their packs.
     pub asked_of: Option<(Access, Documents)>,
     /// What was read, for the certificate.
@@ -124,17 +144,67 @@ impl Question {
                 monte_carlo: self.monte_carlo,
                 gamma: self.gamma,
             };
-            let finding =
-                audit.run().map_err(|refusal| anyhow::anyhow!("{}: {refusal}", suspect.name))?;
+            let finding = audit.run().map_err(|refusal| {
+                let at_fault = self.at_fault(&refusal, suspect);
+                let told = match &self.reading.labels {
+                    Some(labels) => labels.told(refusal),
+                    None => refusal.to_string(),
+                };
+                anyhow::anyhow!("{at_fault}: {told}")
+            })?;
             Ok(Asked { suspect: suspect.name.clone(), finding })
         });
         answers.collect()
     }
 
+    /// The file or run that a refusal is about.
+    fn at_fault<'a>(&'a self, refusal: &Refusal, suspect: &'a Scores) -> &'a str {
+        let column = match refusal {
+            Refusal::Length { what, .. }
+            | Refusal::NotFinite { what, .. }
+            | Refusal::Constant { what, .. } => what.as_str(),
+            Refusal::NoReference { .. } | Refusal::UnusedReference { .. } => "scores",
+            Refusal::ScatteredUnit { .. } => "units",
+            _ => return &self.order_name,
+        };
+        let of_role = |role| self.tested.files.iter().find(|file| file.role == role);
+        let file = match column {
+            "units" => of_role(Role::Units),
+            "blocks" => of_role(Role::Blocks),
+            _ => None,
+        };
+        let number = column.strip_prefix("reference ").and_then(|number| number.parse().ok());
+        let reference = number.and_then(|number: usize| self.references.get(number));
+        let named = reference.map(|scores| &scores.name).or(file.map(|file| &file.name));
+        named.map_or(&suspect.name, String::as_str)
+    }
+
+    /// How many scored rows no test used, because no epoch has their example, and how many there are.
+    pub fn rows_left_out(&self) -> (usize, usize) {
+        let rows = self.suspects.first().map_or(0, |scores| scores.values.len());
+        let Places::Epochs(epochs) = &self.order.places else { return (0, rows) };
+        // Draws with replacement leave none out: what never came is tied at the bottom.
+        if self.order.law == OrderLaw::Replacement {
+            return (0, rows);
+        }
+        let consumed: HashSet<u64> = epochs.iter().flat_map(|epoch| &epoch.ids).copied().collect();
+        let is_out = |id: &u64| !consumed.contains(id);
+        let out = match &self.rows {
+            Some(rows) => rows.iter().filter(|id| is_out(id)).count(),
+            None => (0..self.order.examples).filter(is_out).count(),
+        };
+        (out, rows)
+    }
+
+    /// The coefficient that the answer has: a template has one only.
+    pub fn metric_used(&self) -> Metric {
+        if self.template.is_some() { Metric::Pearson } else { self.metric }
+    }
+
     /// The choices that were made before looking, for the certificate.
     pub fn options(&self) -> BTreeMap<String, Value> {
         let mut options = BTreeMap::from([
-            ("metric".to_owned(), json!(self.metric)),
+            ("metric".to_owned(), json!(self.metric_used())),
             ("tail".to_owned(), json!(self.tail)),
             ("adjust".to_owned(), json!(self.adjust)),
             ("kind".to_owned(), json!(self.kind)),
@@ -147,6 +217,10 @@ impl Question {
         };
         note("epoch", self.epoch.map(|epoch| json!(epoch)));
         note("batch_size", self.batch_size.map(|size| json!(size)));
+        let layout = self.reading.layout;
+        note("layout", (layout != Layout::Epochs).then(|| json!(layout)));
+        note("token_scores", self.reading.token_scores.map(|scores| json!(scores)));
+        note("plan", self.plan.map(|plan| json!(plan)));
         note("randomness", self.order.randomness.map(|origin| json!(origin)));
         note("seed_bits", self.order.seed_bits.map(|bits| json!(bits)));
         note("access", self.asked_of.map(|(access, _)| json!(access)));

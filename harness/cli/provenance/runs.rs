@@ -16,7 +16,7 @@ use stats::provenance::order_list::Resolution;
 use stats::provenance::template::{Shadow, Template};
 use stats::provenance::{Adjust, Kind};
 
-use super::question::{Choices, Question, Scores};
+use super::question::{Choices, Question, Reading, Scores};
 use crate::cli::Ask;
 use crate::cli::suite_options::Places as StorePlaces;
 use crate::evidence::StoreEvidence;
@@ -121,6 +121,8 @@ pub fn question(
         gamma: choices.gamma,
         epoch: choices.epoch,
         batch_size: None,
+        reading: Reading::default(),
+        plan: None,
         asked_of: Some((runs.access, runs.documents)),
         origin: Some(desk.origin()?),
         tested,

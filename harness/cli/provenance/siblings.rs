@@ -2,10 +2,13 @@
 
 mod weights;
 
+use std::path::Path;
+
 use analysis::evidence::certificate::odds;
 use serde::Serialize;
 use stats::provenance::siblings::{Layer, Siblings, siblings};
 
+use super::given::Given;
 use crate::cli::suite_options::Places;
 use crate::exit::Exit;
 use crate::voice::{print_json, print_table, print_text};
@@ -14,6 +17,9 @@ use weights::Weights;
 /// Options of `palimpsest provenance siblings`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    #[command(flatten)]
+    /// Which of these were given.
+    given: Given,
     /// A run that kept its model, by id or unique prefix, or a .safetensors file
     first: String,
     /// The other one
@@ -48,6 +54,9 @@ struct Answer<'a> {
 /// # Errors
 /// With what was wrong and the way out.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    let files = [&args.first, &args.second].iter().all(|model| Path::new(model).is_file());
+    args.given.require("store", !files, "both models are files")?;
+    args.given.require("data_dir", false, "weights are compared without any data")?;
     let store = args.places.store();
     let [left, right] = [&args.first, &args.second].map(|model| Weights::read(model, &store));
     let (left, right) = (left?, right?);

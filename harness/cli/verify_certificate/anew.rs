@@ -15,7 +15,9 @@ use serde_json::Value;
 use stats::provenance::epochs::DEFAULT_GAMMA;
 use stats::provenance::{Adjust, Draws, Kind, Metric, Tail};
 
-use crate::cli::provenance::files::{self, Drawn, Files};
+use crate::cli::provenance::files::{self, Drawn, Files, TokenScores};
+use crate::cli::provenance::order_table::Layout;
+use crate::cli::provenance::plan::Declared;
 use crate::cli::provenance::question::{Choices, Question};
 use crate::cli::provenance::runs::{self, Runs};
 
@@ -37,6 +39,10 @@ struct Options {
     seed_bits: Option<u32>,
     access: Option<Access>,
     documents: Option<Documents>,
+    #[serde(default)]
+    layout: Layout,
+    token_scores: Option<TokenScores>,
+    plan: Option<Declared>,
     /// Learnt anew from the shadow runs.
     template: Option<Value>,
 }
@@ -61,11 +67,12 @@ fn ask(certificate: &Certificate, given: &Given<'_>) -> anyhow::Result<Value> {
         gamma: options.gamma.unwrap_or(DEFAULT_GAMMA),
         monte_carlo: options.monte_carlo,
     };
-    let question = if certificate.tested.runs.is_empty() {
+    let mut question = if certificate.tested.runs.is_empty() {
         from_files(certificate, given, &options, &choices)?
     } else {
         from_runs(certificate, given, &options, &choices)?
     };
+    question.plan = options.plan;
     same_options(&certificate.options, &question.options())?;
     if question.template.is_some() != options.template.is_some() {
         bail!("the template and the shadow runs that it is learnt from do not fit together");
@@ -116,7 +123,14 @@ fn from_files(
                 files.reference.push(source);
                 continue;
             }
-            Role::Order => &mut files.order,
+            Role::Order => {
+                files.order.push(source);
+                continue;
+            }
+            Role::ReferenceOrder => {
+                files.reference_order.push(source);
+                continue;
+            }
             Role::Positions => &mut files.positions,
             Role::Ids => &mut files.ids,
             Role::Units => &mut files.units,
@@ -127,7 +141,7 @@ fn from_files(
             bail!("the certificate names two files as {}", role.name());
         }
     }
-    if files.order.is_some() && files.positions.is_some() {
+    if !files.order.is_empty() && files.positions.is_some() {
         bail!("the certificate names an order and positions; a test has one of them");
     }
     let drawn = Drawn {
@@ -136,6 +150,8 @@ fn from_files(
         randomness: options.randomness,
         seed_bits: options.seed_bits,
         batch_size: options.batch_size,
+        layout: options.layout,
+        token_scores: options.token_scores,
     };
     files::question(&files, &drawn, choices)
 }

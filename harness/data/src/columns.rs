@@ -12,6 +12,7 @@ mod npy;
 mod order;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod texts;
 
 use std::fmt;
 use std::fs::File;
@@ -23,6 +24,7 @@ pub use array::{Array, shape_text};
 pub use error::ColumnError;
 pub use npy::{Element, write_npy, write_npy_table};
 pub use order::order_ids;
+pub use texts::{Ids, Texts, ids};
 
 /// First and last bytes of every Parquet file.
 const PARQUET_MAGIC: &[u8] = b"PAR1";
@@ -31,6 +33,12 @@ const PARQUET_MAGIC: &[u8] = b"PAR1";
 /// a page that needs a dictionary which is not there; a panic on this thread is told as an error of
 /// the file, and a panic hook need not report it.
 pub const PARSER_THREAD: &str = "parquet parser";
+
+/// Endings of files that hold columns and are not read.
+const UNREAD: [&str; 16] = [
+    "gz", "bz2", "xz", "zst", "zip", "npz", "pt", "pth", "pkl", "arrow", "feather", "h5", "hdf5",
+    "xlsx", "json", "jsonl",
+];
 
 /// Where a column lies: `FILE`, or `FILE:COLUMN` for CSV and Parquet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,11 +52,17 @@ pub struct ColumnSource {
 impl FromStr for ColumnSource {
     type Err = std::convert::Infallible;
 
-    /// Splits at the first colon that follows `.npy`, `.csv`, `.tsv` or `.parquet`; other colons
-    /// belong to the path.
+    /// Splits at the first colon that follows `.npy`, `.csv`, `.tsv` or `.parquet`, or the ending of
+    /// a file that is not read, so that the message is about that file; other colons belong to the
+    /// path.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let colons = text.match_indices(':').map(|(at, _)| at);
-        let split = colons.into_iter().find(|&at| extension(Path::new(&text[..at])).is_some());
+        let split = colons.into_iter().find(|&at| {
+            let path = Path::new(&text[..at]);
+            let ending = path.extension().and_then(|ending| ending.to_str());
+            let ending = ending.map(str::to_ascii_lowercase).unwrap_or_default();
+            extension(path).is_some() || UNREAD.contains(&ending.as_str())
+        });
         Ok(match split {
             Some(at) => Self { path: text[..at].into(), column: Some(text[at + 1..].to_owned()) },
             None => Self { path: text.into(), column: None },
@@ -94,21 +108,10 @@ pub struct Column {
 pub fn numbers(source: &ColumnSource) -> Result<Column, ColumnError> {
     let path = &source.path;
     let (mut file, length) = open(path)?;
-    let mut magic = Vec::new();
-    let io = |cause| ColumnError::Io { path: path.clone(), source: cause };
-    (&mut file).take(8).read_to_end(&mut magic).map_err(io)?;
-    file.rewind().map_err(io)?;
     let column = source.column.as_deref();
-    let (values, rows, columns) = match kind(path, &magic, length)? {
+    let (values, rows, columns) = match kind(path, &start(path, &mut file)?, length)? {
         Kind::Npy => {
-            if let Some(column) = column {
-                return Err(ColumnError::Column {
-                    path: path.clone(),
-                    problem: format!("a .npy file has no column {column:?}"),
-                    columns: "it holds one array".to_owned(),
-                    hint: "; name the file alone".to_owned(),
-                });
-            }
+            refuse_column_of_npy(source)?;
             npy::read(path, &mut file, length)?
         }
         Kind::Text { separator } => {
@@ -128,6 +131,55 @@ pub fn numbers(source: &ColumnSource) -> Result<Column, ColumnError> {
         }
     };
     Ok(Column { source: source.clone(), values, rows, columns })
+}
+
+/// Lists of numbers, one a row, of their own lengths.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lists {
+    /// The numbers of all lists, one after another.
+    pub values: Values,
+    /// How many of them each row has, at least one.
+    pub lengths: Vec<usize>,
+}
+
+/// Reads a column of lists, which only Parquet has.
+///
+/// # Errors
+/// As [`numbers`]; and when the column holds no lists, or a row none.
+pub fn lists(source: &ColumnSource) -> Result<Lists, ColumnError> {
+    let path = &source.path;
+    let (mut file, length) = open(path)?;
+    match kind(path, &start(path, &mut file)?, length)? {
+        #[cfg(feature = "parquet")]
+        Kind::Parquet => parquet::read_lists(path, file, source.column.as_deref()),
+        #[cfg(not(feature = "parquet"))]
+        Kind::Parquet => Err(ColumnError::NoParquet { path: path.clone() }),
+        Kind::Npy | Kind::Text { .. } => Err(ColumnError::Dtype {
+            path: source.path.clone(),
+            dtype: "one number".to_owned(),
+            remedy: "lists of numbers are read from Parquet only",
+        }),
+    }
+}
+
+/// A `.npy` file holds one array, which has no name.
+fn refuse_column_of_npy(source: &ColumnSource) -> Result<(), ColumnError> {
+    let Some(column) = &source.column else { return Ok(()) };
+    Err(ColumnError::Column {
+        path: source.path.clone(),
+        problem: format!("a .npy file has no column {column:?}"),
+        columns: "it holds one array".to_owned(),
+        hint: "; name the file alone".to_owned(),
+    })
+}
+
+/// The first bytes of a file, by which its kind is known.
+fn start(path: &Path, file: &mut File) -> Result<Vec<u8>, ColumnError> {
+    let io = |source| ColumnError::Io { path: path.to_path_buf(), source };
+    let mut bytes = Vec::new();
+    (&mut *file).take(128).read_to_end(&mut bytes).map_err(io)?;
+    file.rewind().map_err(io)?;
+    Ok(bytes)
 }
 
 /// A regular file and its length in bytes.
@@ -160,14 +212,36 @@ fn extension(path: &Path) -> Option<Kind> {
 
 /// First bytes of files that are often given instead, what they are, and the way out.
 const STRANGERS: [(&[u8], &str, &str); 7] = [
-    (b"PK\x03\x04", "a zip archive, perhaps .npz", "save the one array with numpy.save"),
+    (b"PK\x03\x04", "a zip archive", "unpack it, or save the numbers with numpy.save"),
     (b"\x1f\x8b", "gzip", "unpack it first"),
     (b"(\xb5\x2f\xfd", "Zstandard", "unpack it first"),
     (b"\x89HDF", "HDF5", "save the column with numpy.save"),
-    (b"\x80", "a Python pickle, perhaps", "save the numbers with numpy.save"),
+    (
+        b"\x80",
+        "a Python pickle, perhaps of torch.save",
+        "pickles can run code and are never read: save the numbers with numpy.save",
+    ),
     (b"ARROW1", "an Arrow file", "save it as Parquet"),
     (b"\xff\xfe", "UTF-16 text", "save it as UTF-8"),
 ];
+
+/// What a zip archive is, by the name of its first member, and the way out.
+fn archive(start: &[u8]) -> Option<(&'static str, &'static str)> {
+    if !start.starts_with(b"PK\x03\x04") {
+        return None;
+    }
+    let length = usize::from(u16::from_le_bytes([*start.get(26)?, *start.get(27)?]));
+    let name = &start[30.min(start.len())..(30 + length).min(start.len())];
+    if name.ends_with(b".npy") {
+        return Some(("a .npz archive of several arrays", "save the one array with numpy.save"));
+    }
+    // What torch.save writes: a folder of the file's own name with a pickle and the bytes.
+    let torch = [&b"/data.pkl"[..], b"/version", b"/byteorder", b"/.format_version"];
+    torch.iter().any(|end| name.ends_with(end)).then_some((
+        "a file of torch.save, which holds a Python pickle",
+        "pickles can run code and are never read: save the numbers with numpy.save(FILE, tensor.numpy())",
+    ))
+}
 
 /// The kind of a file: by its first bytes, else by its extension.
 fn kind(path: &Path, magic: &[u8], length: u64) -> Result<Kind, ColumnError> {
@@ -182,17 +256,20 @@ fn kind(path: &Path, magic: &[u8], length: u64) -> Result<Kind, ColumnError> {
     if length == 0 {
         return other("it is empty".to_owned(), "write it again");
     }
+    if let Some((name, remedy)) = archive(magic) {
+        return other(format!("it is {name}"), remedy);
+    }
     if let Some((_, name, remedy)) = STRANGERS.iter().find(|(start, ..)| magic.starts_with(start)) {
         return other(format!("it starts like {name}"), remedy);
     }
     match extension(path) {
         Some(text @ Kind::Text { .. }) => Ok(text),
         Some(_) => other(
-            format!("it starts with {}", magic.escape_ascii()),
+            format!("it starts with {}", magic[..magic.len().min(8)].escape_ascii()),
             "write it again, or give it the extension of what it is",
         ),
         None => other(
-            format!("it starts with {}", magic.escape_ascii()),
+            format!("it starts with {}", magic[..magic.len().min(8)].escape_ascii()),
             "text needs the extension .csv or .tsv",
         ),
     }

@@ -1,6 +1,6 @@
 //! `palimpsest provenance text partition`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
@@ -10,12 +10,17 @@ use stats::provenance::index::Index;
 use stats::provenance::partition::{LONGEST, Overlap, Partition, Parts, RARE};
 use stats::provenance::{Finding, Metric, Tail};
 
+use super::super::given::Given;
+use super::super::order_table::{Table, Way};
 use crate::exit::Exit;
 use crate::voice::{print_json, print_text, warn};
 
 /// Options of `palimpsest provenance text partition`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    #[command(flatten)]
+    /// Which of these were given.
+    given: Given,
     /// What the run was trained on, in the order of its ids: tokens, documents × tokens or one
     /// after the other (.npy, .csv, .parquet), or one document a line (.txt)
     #[arg(long, value_name = "FILE[:COLUMN]")]
@@ -98,6 +103,8 @@ struct Account {
 /// # Errors
 /// With what was wrong and the way out.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    let text_files = [&args.corpus, &args.text].iter().any(|source| is_text(source));
+    args.given.require("unit", text_files, "tokens are not cut, and no file is .txt")?;
     let corpus = corpus(args)?;
     let text = sequences(&args.text, args.unit)?;
     if corpus.noun != text.noun {
@@ -109,8 +116,8 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             text.noun
         );
     }
-    let order = order(&args.order)?;
     let documents = corpus.lengths.len();
+    let order = order(&args.order, documents)?;
     let index = Index::new(corpus.symbols, &corpus.lengths)
         .with_context(|| format!("cannot index {}", args.corpus))?;
     let overlap = Overlap::of(&index, text.each(), args.longest, args.rare)?;
@@ -221,20 +228,33 @@ fn corpus(args: &Args) -> anyhow::Result<Sequences> {
     Ok(corpus)
 }
 
-/// The ids of the last epoch.
-fn order(source: &ColumnSource) -> anyhow::Result<Vec<u32>> {
+/// The ids of the last epoch; a single row or column of a table is one.
+fn order(source: &ColumnSource, documents: usize) -> anyhow::Result<Vec<u32>> {
     let column: Column = numbers(source)?;
+    let table = Table { source, ids: column.as_ids()?, columns: column.columns };
+    table.require_epochs_in_rows(Some(documents), &WAY)?;
     let mut ids: Vec<u32> = column.as_ids()?;
-    if let Some(columns) = column.columns {
+    if let Some(columns) = column.columns.filter(|columns| *columns > 1) {
         ids.drain(..ids.len().saturating_sub(columns));
     }
     Ok(ids)
 }
 
+/// What to do about a table that is not one of epochs in rows.
+const WAY: Way = Way {
+    steps: "save them as one list with .reshape(-1), the last epoch alone",
+    columns: "save its transpose",
+};
+
+/// Whether a file is text by its name.
+fn is_text(source: &ColumnSource) -> bool {
+    let ending = source.path.extension();
+    source.column.is_none() && ending.is_some_and(|end| end.eq_ignore_ascii_case("txt"))
+}
+
 /// A table's rows, a list as one, or the lines of a text file.
 fn sequences(source: &ColumnSource, unit: Unit) -> anyhow::Result<Sequences> {
-    let is_text = |path: &Path| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("txt"));
-    if source.column.is_none() && is_text(&source.path) {
+    if is_text(source) {
         return lines(&source.path, unit);
     }
     let column = numbers(source)?;

@@ -2,11 +2,11 @@
 //! slices along the first axis at a time.
 
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::npy::{self, Encoding};
-use super::{ColumnError, Values, exact, kind, open};
+use super::{ColumnError, Values, exact, kind, open, start};
 
 /// An open array: its header is read and held against the file's length, its values are not read.
 #[derive(Debug)]
@@ -30,10 +30,7 @@ impl Array {
     /// values, another length than its header says, or three dimensions in Fortran order.
     pub fn open(path: &Path) -> Result<Self, ColumnError> {
         let (mut file, length) = open(path)?;
-        let io = |source| ColumnError::Io { path: path.to_path_buf(), source };
-        let mut magic = Vec::new();
-        (&mut file).take(8).read_to_end(&mut magic).map_err(io)?;
-        file.rewind().map_err(io)?;
+        let magic = start(path, &mut file)?;
         if !magic.starts_with(npy::MAGIC) {
             // Says what it is, where that is known.
             kind(path, &magic, length)?;

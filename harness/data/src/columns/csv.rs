@@ -8,61 +8,172 @@ use std::path::Path;
 
 use ::csv::{ByteRecord, ErrorKind, Position, Reader, ReaderBuilder};
 
+use super::texts::{Distinct, NOT_A_NUMBER};
 use super::{ColumnError, Values, exact, named};
 
 const FORMAT: &str = "CSV";
 /// Bytes read at a time.
 const BUFFER: u64 = 1 << 18;
+/// What to do about a cell that holds nothing of use.
+const REMEDY: &str = "leave that row out everywhere, or mend it";
 
 /// The numbers of a column; without a name, of the only one.
 pub(super) fn read(
     path: &Path,
-    (file, length): (&mut File, u64),
+    file: (&mut File, u64),
     separator: u8,
     column: Option<&str>,
 ) -> Result<Values, ColumnError> {
-    let mut reader = ReaderBuilder::new()
-        .delimiter(separator)
-        .has_headers(false)
-        .buffer_capacity(length.min(BUFFER) as usize)
-        .from_reader(file);
-    let mut record = ByteRecord::new();
-    if !next(path, &mut reader, &mut record)? {
-        return Err(ColumnError::Malformed {
+    let mut rows = Rows::open(path, file, separator, column)?;
+    let mut numbers = Numbers { path, column, values: Values::Integers(Vec::new()), whole: 0 };
+    // A lone column may come without a name.
+    let first = rows.cell().trim_ascii().to_vec();
+    let nameless = column.is_none() && parse(&first).is_ok();
+    if nameless {
+        numbers.push(rows.cell(), rows.position())?;
+    }
+    while rows.advance()? {
+        numbers.push(rows.cell(), rows.position())?;
+    }
+    if nameless && may_be_a_name(&first, &numbers) {
+        let first = String::from_utf8_lossy(&first).into_owned();
+        return Err(ColumnError::Column {
             path: path.to_path_buf(),
-            format: FORMAT,
-            problem: "it has no rows".to_owned(),
-            remedy: "write it again",
+            problem: format!("its first line is {first}, which may be a header or a value"),
+            hint: format!(
+                "; name the column ({}:{first}) if it is a header, else put a line with a name above \
+                 it",
+                path.display()
+            ),
+            columns: first,
         });
     }
-    let names: Vec<String> =
-        record.iter().map(|name| String::from_utf8_lossy(name.trim_ascii()).into_owned()).collect();
-    let index = locate(path, separator, &names, column)?;
-    let mut numbers = Numbers { path, column, values: Values::Integers(Vec::new()) };
-    // A lone column may come without a name.
-    if column.is_none() && parse(record[index].trim_ascii()).is_ok() {
-        numbers.push(&record[index], record.position())?;
+    Ok(numbers.values)
+}
+
+/// Whether the first line of a lone column without a name may be its header: pandas writes the
+/// numbers of nameless columns as headers.
+///
+/// It is a whole number among fractions only, or one digit. That a digit is a value is plain where
+/// the lines are the numbers from 0 or 1 on, each once, as in an order.
+fn may_be_a_name(first: &[u8], numbers: &Numbers<'_>) -> bool {
+    if !matches!(parse(first), Ok(Number::Integer(_))) {
+        return false;
     }
-    loop {
-        let before = reader.position().line();
+    let among_fractions = numbers.whole == 1 && numbers.values.len() > 1;
+    let digit = matches!(first, [byte] if byte.is_ascii_digit());
+    among_fractions || digit && !counts(&numbers.values)
+}
+
+/// Whether these are the numbers from 0 or 1 on, each once.
+fn counts(values: &Values) -> bool {
+    let Values::Integers(values) = values else { return false };
+    let mut sorted = values.clone();
+    sorted.sort_unstable();
+    let start = sorted.first().copied().unwrap_or(0);
+    matches!(start, 0 | 1) && sorted.iter().zip(start..).all(|(value, expected)| *value == expected)
+}
+
+/// The texts of a named column.
+pub(super) fn read_texts(
+    path: &Path,
+    file: (&mut File, u64),
+    separator: u8,
+    column: Option<&str>,
+) -> Result<Distinct, ColumnError> {
+    let mut rows = Rows::open(path, file, separator, column)?;
+    if column.is_none() {
+        let first = String::from_utf8_lossy(rows.cell()).into_owned();
+        return Err(ColumnError::Column {
+            path: path.to_path_buf(),
+            problem: "it holds text, whose first line may be a header or a value".to_owned(),
+            hint: format!(
+                "; name the column ({}:{first}) if it is a header, else put a line with a name above \
+                 it",
+                path.display()
+            ),
+            columns: first,
+        });
+    }
+    let mut texts = Distinct::default();
+    while rows.advance()? {
+        texts.push(rows.cell()).map_err(|what| ColumnError::Cell {
+            path: named(path, column),
+            place: line(path, rows.position()),
+            value: String::from_utf8_lossy(rows.cell()).chars().take(40).collect(),
+            what,
+            remedy: REMEDY,
+        })?;
+    }
+    Ok(texts)
+}
+
+/// The rows of a file, and which of their cells is wanted.
+struct Rows<'a> {
+    path: &'a Path,
+    reader: Reader<&'a mut File>,
+    record: ByteRecord,
+    index: usize,
+    /// Whether there is no other column.
+    lone: bool,
+}
+
+impl<'a> Rows<'a> {
+    /// Reads the first row, which the names are in.
+    fn open(
+        path: &'a Path,
+        (file, length): (&'a mut File, u64),
+        separator: u8,
+        column: Option<&str>,
+    ) -> Result<Self, ColumnError> {
+        let mut reader = ReaderBuilder::new()
+            .delimiter(separator)
+            .has_headers(false)
+            .buffer_capacity(length.min(BUFFER) as usize)
+            .from_reader(file);
+        let mut record = ByteRecord::new();
         if !next(path, &mut reader, &mut record)? {
-            break;
-        }
-        // The parser skips empty lines; in a lone column one may stand for a missing number.
-        if names.len() == 1 && reader.position().line() - before > 1 {
             return Err(ColumnError::Malformed {
                 path: path.to_path_buf(),
                 format: FORMAT,
-                problem: format!(
-                    "before {} there is an empty line, or a line end of another kind",
-                    line(path, record.position())
-                ),
-                remedy: "leave that row out everywhere, or mend it",
+                problem: "it has no rows".to_owned(),
+                remedy: "write it again",
             });
         }
-        numbers.push(&record[index], record.position())?;
+        let text = |name: &[u8]| String::from_utf8_lossy(name.trim_ascii()).into_owned();
+        let names: Vec<String> = record.iter().map(text).collect();
+        let index = locate(path, separator, &names, column)?;
+        Ok(Self { path, reader, record, index, lone: names.len() == 1 })
     }
-    Ok(numbers.values)
+
+    /// The next row; false at the end.
+    fn advance(&mut self) -> Result<bool, ColumnError> {
+        let before = self.reader.position().line();
+        if !next(self.path, &mut self.reader, &mut self.record)? {
+            return Ok(false);
+        }
+        // The parser skips empty lines; in a lone column one may stand for a missing value.
+        if self.lone && self.reader.position().line() - before > 1 {
+            return Err(ColumnError::Malformed {
+                path: self.path.to_path_buf(),
+                format: FORMAT,
+                problem: format!(
+                    "before {} there is an empty line, or a line end of another kind",
+                    line(self.path, self.position())
+                ),
+                remedy: REMEDY,
+            });
+        }
+        Ok(true)
+    }
+
+    fn cell(&self) -> &[u8] {
+        &self.record[self.index]
+    }
+
+    fn position(&self) -> Option<&Position> {
+        self.record.position()
+    }
 }
 
 /// The next row; false at the end.
@@ -138,13 +249,20 @@ fn locate(
         };
     };
     let found: Vec<usize> = (0..names.len()).filter(|&index| names[index] == column).collect();
+    let is_number = |name: &String| parse(name.as_bytes()).is_ok();
+    let is_count = |name: &String| name.bytes().all(|byte| byte.is_ascii_digit());
+    let data = names.iter().all(is_number) && !names.iter().all(is_count);
     match found[..] {
+        [_] if data => Err(refuse(
+            format!("its first row holds numbers, and {column:?} is one of them"),
+            "; add a row of names".to_owned(),
+        )),
         [index] => Ok(index),
         [] => {
             let wrong_separator = names.iter().any(|name| name.contains([';', '\t']));
             let hint = if wrong_separator {
                 format!("; fields must be separated by {:?}", char::from(separator))
-            } else if names.iter().all(|name| parse(name.as_bytes()).is_ok()) {
+            } else if names.iter().all(is_number) {
                 "; the first row holds numbers: add a row of names".to_owned()
             } else {
                 nearest(column, names)
@@ -174,8 +292,7 @@ enum Number {
 struct NoNumber(&'static str, &'static str);
 
 fn parse(cell: &[u8]) -> Result<Number, NoNumber> {
-    const REMEDY: &str = "leave that row out everywhere, or mend it";
-    let no_number = Err(NoNumber("not a number", REMEDY));
+    let no_number = Err(NoNumber(NOT_A_NUMBER, REMEDY));
     let Ok(text) = std::str::from_utf8(cell) else { return no_number };
     match text.parse() {
         Ok(integer) => return Ok(Number::Integer(integer)),
@@ -202,6 +319,8 @@ struct Numbers<'a> {
     path: &'a Path,
     column: Option<&'a str>,
     values: Values,
+    /// How many of them were written as whole numbers.
+    whole: usize,
 }
 
 impl Numbers<'_> {
@@ -219,7 +338,9 @@ impl Numbers<'_> {
                 "64-bit floating point would round it: subtract a constant first",
             ))
         };
-        match (parse(cell.trim_ascii()).map_err(refuse)?, &mut self.values) {
+        let number = parse(cell.trim_ascii()).map_err(refuse)?;
+        self.whole += usize::from(matches!(number, Number::Integer(_)));
+        match (number, &mut self.values) {
             (Number::Integer(value), Values::Integers(values)) => values.push(value),
             (Number::Integer(value), Values::Floats(values)) => {
                 if !exact(value) {

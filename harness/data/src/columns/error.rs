@@ -89,6 +89,16 @@ pub enum ColumnError {
         /// Bytes there.
         found: u64,
     },
+    /// A list in each row, where one number is needed.
+    #[error(
+        "{}: each row holds a list of numbers, but one number a row is needed: save the mean of each \
+         row as a column of its own",
+        .path.display()
+    )]
+    Lists {
+        /// The file, with its column.
+        path: PathBuf,
+    },
     /// The memory for the values is not there.
     #[error("{}: {values} values do not fit into memory; use a machine with more, or a part of the file", .path.display())]
     Memory {

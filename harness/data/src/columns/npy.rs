@@ -6,6 +6,7 @@ use std::io::{self, Read as _, Write};
 use std::path::Path;
 
 use super::array::shape_text;
+use super::texts::{self, Distinct};
 use super::{ColumnError, Values, room};
 
 mod header;
@@ -61,17 +62,28 @@ pub(super) struct Layout {
 /// Reads the header and holds the size it declares against the file's `length` in bytes.
 pub(super) fn layout(path: &Path, file: &mut File, length: u64) -> Result<Layout, ColumnError> {
     let (header, start) = header(path, file, length)?;
-    let shape = header.shape_text();
     let encoding = kind(path, &header.descr)?;
+    let shape = held_against(path, &header, encoding.size as u64, length - start)?;
+    let (dtype, fortran_order) = (header.descr, header.fortran_order);
+    Ok(Layout { encoding, dtype, shape, fortran_order, start })
+}
+
+/// The shape, where values of `size` bytes each fill the `found` bytes after the header.
+fn held_against(
+    path: &Path,
+    header: &Header,
+    size: u64,
+    found: u64,
+) -> Result<Vec<usize>, ColumnError> {
+    let shape = header.shape_text();
     let count = header.shape.iter().try_fold(1_u64, |count, length| count.checked_mul(*length));
-    let expected = count.and_then(|count| count.checked_mul(encoding.size as u64));
+    let expected = count.and_then(|count| count.checked_mul(size));
     let (Some(count), Some(expected)) = (count, expected) else {
         let remedy = "no file is that large: the header is broken, save it again";
         return Err(ColumnError::Shape { path: path.to_path_buf(), shape, remedy });
     };
-    let found = length - start;
     if found != expected {
-        let (path, dtype) = (path.to_path_buf(), header.descr);
+        let (path, dtype) = (path.to_path_buf(), header.descr.clone());
         return Err(ColumnError::Length { path, dtype, shape, expected, found });
     }
     // The file is as long as declared, so that these fit into memory's address space at least.
@@ -79,9 +91,69 @@ pub(super) fn layout(path: &Path, file: &mut File, length: u64) -> Result<Layout
         let large = || ColumnError::Memory { path: path.to_path_buf(), values: count };
         usize::try_from(*n).map_err(|_| large())
     };
-    let shape = header.shape.iter().map(small).collect::<Result<_, _>>()?;
-    let (dtype, fortran_order) = (header.descr, header.fortran_order);
-    Ok(Layout { encoding, dtype, shape, fortran_order, start })
+    header.shape.iter().map(small).collect()
+}
+
+/// The texts of a `.npy` file of `length` bytes (dtypes `U` and `S`), with rows and columns of a
+/// table.
+pub(super) fn read_texts(
+    path: &Path,
+    file: &mut File,
+    length: u64,
+) -> Result<(Distinct, Option<(usize, usize)>), ColumnError> {
+    let (header, start) = header(path, file, length)?;
+    let refuse = || ColumnError::Dtype {
+        path: path.to_path_buf(),
+        dtype: format!("'{}'", header.descr.chars().take(120).collect::<String>()),
+        remedy: "save text with .astype(str)",
+    };
+    let [order, letter @ (b'U' | b'S'), width @ ..] = header.descr.as_bytes() else {
+        return Err(refuse());
+    };
+    let each = if *letter == b'U' { 4 } else { 1 };
+    let width = std::str::from_utf8(width).ok().and_then(|width| width.parse::<u32>().ok());
+    let width = width.filter(|width| *width > 0).ok_or_else(refuse)?;
+    let size = u64::from(width) * each;
+    let shape = held_against(path, &header, size, length - start)?;
+    let table = match shape[..] {
+        [_] => None,
+        [rows, columns] if !header.fortran_order => Some((rows, columns)),
+        _ => {
+            return Err(ColumnError::Shape {
+                path: path.to_path_buf(),
+                shape: shape_text(&shape),
+                remedy: "a list, or a table in C order, is needed: save it with numpy.ascontiguousarray",
+            });
+        }
+    };
+    let count: usize = shape.iter().product();
+    let mut texts = Distinct::default();
+    let mut bytes = room(path, size as usize)?;
+    bytes.resize(size as usize, 0);
+    let mut text = Vec::new();
+    for index in 0..count {
+        file.read_exact(&mut bytes)
+            .map_err(|source| ColumnError::Io { path: path.to_path_buf(), source })?;
+        text.clear();
+        let whole = each == 1 || utf8(&bytes, *order == b'>', &mut text);
+        if each == 1 {
+            text.extend(&bytes);
+        }
+        let end = text.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let pushed = if whole { texts.push(&text[..end]) } else { Err("not Unicode") };
+        pushed.map_err(|what| texts::refuse(path, index, &text[..end], what))?;
+    }
+    Ok((texts, table))
+}
+
+/// UTF-32 as UTF-8; false where a number is no character.
+fn utf8(bytes: &[u8], big_endian: bool, text: &mut Vec<u8>) -> bool {
+    bytes.as_chunks::<4>().0.iter().all(|four| {
+        let number = if big_endian { u32::from_be_bytes(*four) } else { u32::from_le_bytes(*four) };
+        let Some(letter) = char::from_u32(number) else { return false };
+        text.extend(letter.encode_utf8(&mut [0; 4]).bytes());
+        true
+    })
 }
 
 /// A table that lies column after column, laid row after row.

@@ -1,4 +1,5 @@
-//! One column of a Parquet file: a flat one of booleans, integers or floating point, without nulls.
+//! One column of a Parquet file, without nulls: booleans, integers, floating point, lists of them, or
+//! text. Checksums of pages are held against the pages where a file has them.
 
 use std::fs::File;
 use std::path::Path;
@@ -11,33 +12,158 @@ use ::parquet::file::reader::{FileReader as _, SerializedFileReader};
 use ::parquet::schema::types::ColumnDescriptor;
 
 use super::csv::nearest;
-use super::{ColumnError, PARSER_THREAD, Values, named};
+use super::texts::{self, Distinct, NOT_A_NUMBER};
+use super::{ColumnError, Lists, PARSER_THREAD, Values, named};
 
 /// Rows decoded at a time.
 const BATCH: usize = 1 << 16;
 
 /// The numbers of a column; without a name, of the only one.
 pub(super) fn read(path: &Path, file: File, column: Option<&str>) -> Result<Values, ColumnError> {
+    Ok(apart(path, || decode(path, file, column, false))?.values)
+}
+
+/// The numbers of a column of lists.
+pub(super) fn read_lists(
+    path: &Path,
+    file: File,
+    column: Option<&str>,
+) -> Result<Lists, ColumnError> {
+    apart(path, || decode(path, file, column, true))
+}
+
+/// The texts of a column.
+pub(super) fn read_texts(
+    path: &Path,
+    file: File,
+    column: Option<&str>,
+) -> Result<Distinct, ColumnError> {
+    apart(path, || decode_texts(path, file, column))
+}
+
+/// Parses on a thread of its own.
+fn apart<T: Send>(
+    path: &Path,
+    parse: impl FnOnce() -> Result<T, ColumnError> + Send,
+) -> Result<T, ColumnError> {
     std::thread::scope(|scope| {
         let parser = std::thread::Builder::new().name(PARSER_THREAD.to_owned());
         let parser = parser
-            .spawn_scoped(scope, || decode(path, file, column))
+            .spawn_scoped(scope, parse)
             .map_err(|source| ColumnError::Io { path: path.to_path_buf(), source })?;
         parser.join().unwrap_or_else(|_| Err(malformed(path, "its pages contradict each other")))
     })
 }
 
-fn decode(path: &Path, file: File, column: Option<&str>) -> Result<Values, ColumnError> {
+/// Whether a column holds a list in each row.
+fn is_list(leaf: &ColumnDescriptor) -> bool {
+    leaf.max_rep_level() == 1 && leaf.path().parts().len() <= 3
+}
+
+/// The name of a leaf; of a list, that of its column.
+fn name(leaf: &ColumnDescriptor) -> String {
+    match leaf.path().parts() {
+        [first, ..] if is_list(leaf) => first.clone(),
+        _ => leaf.path().string(),
+    }
+}
+
+fn decode_texts(path: &Path, file: File, column: Option<&str>) -> Result<Distinct, ColumnError> {
+    let broken = |error: ParquetError| malformed(path, &error.to_string());
+    let reader = SerializedFileReader::new(file).map_err(broken)?;
+    let schema = reader.metadata().file_metadata().schema_descr();
+    let names: Vec<String> = schema.columns().iter().map(|leaf| name(leaf)).collect();
+    let index = locate(path, &names, column)?;
+    let leaf = schema.column(index);
+    let text = matches!(leaf.logical_type_ref(), Some(LogicalType::String))
+        || leaf.converted_type() == ConvertedType::UTF8;
+    if !text || leaf.max_rep_level() > 0 || leaf.path().parts().len() > 1 {
+        let path = named(path, Some(&names[index]));
+        let dtype = leaf.physical_type().to_string();
+        return Err(ColumnError::Dtype { path, dtype, remedy: "write the names as strings" });
+    }
+    let mut texts = Distinct::default();
+    for group in 0..reader.num_row_groups() {
+        let group = reader.get_row_group(group).map_err(broken)?;
+        let before = texts.len();
+        let ColumnReader::ByteArrayColumnReader(mut reader) =
+            group.get_column_reader(index).map_err(broken)?
+        else {
+            return Err(malformed(path, "its values are not of the type its schema declares"));
+        };
+        let (mut levels, mut batch) = (Vec::new(), Vec::new());
+        loop {
+            levels.clear();
+            batch.clear();
+            let read = reader.read_records(BATCH, Some(&mut levels), None, &mut batch);
+            let (rows, ..) = read.map_err(broken)?;
+            if rows == 0 {
+                break;
+            }
+            if let Some(at) = levels.iter().position(|&level| level < leaf.max_def_level()) {
+                return Err(ColumnError::Cell {
+                    path: named(path, Some(&names[index])),
+                    place: format!("row {} (counted from 0)", texts.len() + at),
+                    value: "null".to_owned(),
+                    what: "no text",
+                    remedy: "leave that row out everywhere",
+                });
+            }
+            for value in &batch {
+                let index = texts.len();
+                let pushed = texts.push(value.data());
+                pushed.map_err(|what| texts::refuse(path, index, value.data(), what))?;
+            }
+        }
+        require_rows(path, texts.len() - before, group.metadata().num_rows())?;
+    }
+    Ok(texts)
+}
+
+/// A row group has the rows that it declares.
+fn require_rows(path: &Path, found: usize, declared: i64) -> Result<(), ColumnError> {
+    if i64::try_from(found) == Ok(declared) {
+        return Ok(());
+    }
+    Err(malformed(path, &format!("a row group declares {declared} rows and has {found}")))
+}
+
+/// The numbers of a column, of a list in each row where `lists` are wanted.
+fn decode(
+    path: &Path,
+    file: File,
+    column: Option<&str>,
+    lists: bool,
+) -> Result<Lists, ColumnError> {
     let broken = |error: ParquetError| malformed(path, &error.to_string());
     let reader = SerializedFileReader::new(file).map_err(broken)?;
     let metadata = reader.metadata();
     let schema = metadata.file_metadata().schema_descr();
-    let names: Vec<String> = schema.columns().iter().map(|leaf| leaf.path().string()).collect();
+    let names: Vec<String> = schema.columns().iter().map(|leaf| name(leaf)).collect();
     let index = locate(path, &names, column)?;
     let leaf = schema.column(index);
+    match (lists, is_list(&leaf)) {
+        (false, true) => {
+            return Err(ColumnError::Lists { path: named(path, Some(&names[index])) });
+        }
+        (true, false) => {
+            return Err(ColumnError::Dtype {
+                path: named(path, Some(&names[index])),
+                dtype: leaf.physical_type().to_string(),
+                remedy: "it holds no lists",
+            });
+        }
+        _ => {}
+    }
     let kind = kind(path, &leaf)?;
-    let mut numbers =
-        Numbers { path, name: &names[index], leaf: &leaf, rows: 0, values: kind.empty() };
+    let mut numbers = Numbers {
+        path,
+        name: &names[index],
+        leaf: &leaf,
+        rows: 0,
+        values: kind.empty(),
+        lengths: lists.then(Vec::new),
+    };
     for group in 0..reader.num_row_groups() {
         let group = reader.get_row_group(group).map_err(broken)?;
         let before = numbers.rows;
@@ -61,13 +187,9 @@ fn decode(path: &Path, file: File, column: Option<&str>) -> Result<Values, Colum
             _ => Err(malformed(path, "its values are not of the type its schema declares")),
         };
         read?;
-        let (found, declared) = (numbers.rows - before, group.metadata().num_rows());
-        if i64::try_from(found) != Ok(declared) {
-            let problem = format!("a row group declares {declared} rows and has {found}");
-            return Err(malformed(path, &problem));
-        }
+        require_rows(path, numbers.rows - before, group.metadata().num_rows())?;
     }
-    Ok(numbers.values)
+    Ok(Lists { values: numbers.values, lengths: numbers.lengths.unwrap_or_default() })
 }
 
 fn malformed(path: &Path, problem: &str) -> ColumnError {
@@ -91,10 +213,18 @@ fn locate(path: &Path, names: &[String], column: Option<&str>) -> Result<usize, 
             let hint = format!("; name one: {}:{example}", path.display());
             refuse(format!("it has {} columns", names.len()), hint)
         }
-        (Some(column), _) => match names.iter().position(|name| name == column) {
-            Some(index) => Ok(index),
-            None => refuse(format!("there is no column {column:?}"), nearest(column, names)),
-        },
+        (Some(column), _) => {
+            let mut found = (0..names.len()).filter(|&index| names[index] == column);
+            match (found.next(), found.count()) {
+                (Some(index), 0) => Ok(index),
+                (None, _) => {
+                    refuse(format!("there is no column {column:?}"), nearest(column, names))
+                }
+                (Some(_), more) => {
+                    refuse(format!("{} columns are named {column:?}", more + 1), String::new())
+                }
+            }
+        }
     }
 }
 
@@ -155,7 +285,7 @@ fn kind(path: &Path, leaf: &ColumnDescriptor) -> Result<Meaning, ColumnError> {
         let path = named(path, Some(&leaf.path().string()));
         Err(ColumnError::Dtype { path, dtype, remedy })
     };
-    if leaf.max_rep_level() > 0 || leaf.path().parts().len() > 1 {
+    if !is_list(leaf) && (leaf.max_rep_level() > 0 || leaf.path().parts().len() > 1) {
         return refuse("nested columns are not read: write the numbers as a column of their own");
     }
     let numbers = "write the numbers as integers, or as 32- or 64-bit floating point";
@@ -193,6 +323,8 @@ struct Numbers<'a> {
     leaf: &'a ColumnDescriptor,
     rows: usize,
     values: Values,
+    /// How many values each row has, where rows are lists.
+    lengths: Option<Vec<usize>>,
 }
 
 impl Numbers<'_> {
@@ -204,24 +336,44 @@ impl Numbers<'_> {
     ) -> Result<(), ColumnError> {
         let required = self.leaf.max_def_level();
         let mut levels = Vec::new();
+        let mut begins = Vec::new();
         let mut batch = Vec::new();
         loop {
             levels.clear();
+            begins.clear();
             batch.clear();
-            let read = reader.read_records(BATCH, Some(&mut levels), None, &mut batch);
+            let lists = self.lengths.is_some().then_some(&mut begins);
+            let read = reader.read_records(BATCH, Some(&mut levels), lists, &mut batch);
             let (rows, ..) = read.map_err(|error| malformed(self.path, &error.to_string()))?;
             if rows == 0 {
                 return Ok(());
             }
+            let places = if self.lengths.is_some() { levels.len() } else { rows };
             if required > 0
                 && let Some(at) = levels.iter().position(|&level| level < required)
             {
-                return Err(self.cell(at, "null", "not a number", "leave that row out everywhere"));
+                let (at, what) = match &self.lengths {
+                    None => (at, NOT_A_NUMBER),
+                    // Level 0 begins a row.
+                    Some(_) => {
+                        let row = begins.iter().take(at + 1).filter(|&&level| level == 0).count();
+                        (row.saturating_sub(1), "a list without numbers, or with one missing")
+                    }
+                };
+                return Err(self.cell(at, "null", what, "leave that row out everywhere"));
             }
-            if batch.len() != rows {
+            if batch.len() != places {
                 let problem =
                     format!("{rows} rows from row {} on hold {} values", self.rows, batch.len());
                 return Err(malformed(self.path, &problem));
+            }
+            if let Some(lengths) = &mut self.lengths {
+                for &level in &begins {
+                    match lengths.last_mut() {
+                        Some(last) if level > 0 => *last += 1,
+                        _ => lengths.push(1),
+                    }
+                }
             }
             for (at, value) in batch.iter().enumerate() {
                 let remedy = "subtract a constant first";

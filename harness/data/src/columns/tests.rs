@@ -63,6 +63,8 @@ mod sources {
             ("12:30/a.parquet:p:q", "12:30/a.parquet", Some("p:q")),
             ("12:30/a", "12:30/a", None),
             ("a.tsv:", "a.tsv", Some("")),
+            ("a.csv.gz:loss", "a.csv.gz", Some("loss")),
+            ("a.npz:loss", "a.npz", Some("loss")),
         ] {
             let source: ColumnSource = text.parse().unwrap();
             assert_eq!((source.path.to_str().unwrap(), source.column.as_deref()), (path, column));
@@ -85,7 +87,10 @@ mod sources {
             [
                 message("a.npy", b"", None),
                 message("a.npy", b"PK\x03\x04rest", None),
-                message("a.csv", b"\x1f\x8b\x08", None),
+                message("a.csv.gz", b"\x1f\x8b\x08", Some("loss")),
+                message("a.npz", &zip("order.npy"), None),
+                message("a.pt", &zip("a/data.pkl"), None),
+                message("a.pt", b"\x80\x02\x8a\x0a", None),
                 message("a.npy", b"1.0\n2.0\n", None),
                 message("a.parquet", b"a,b\n", None),
                 message("a.csv", b"\xff\xfea\0", None),
@@ -94,14 +99,27 @@ mod sources {
             .join("\n"),
             @r#"
             a.npy: not a .npy, .csv, .tsv or .parquet file: it is empty; write it again
-            a.npy: not a .npy, .csv, .tsv or .parquet file: it starts like a zip archive, perhaps .npz; save the one array with numpy.save
-            a.csv: not a .npy, .csv, .tsv or .parquet file: it starts like gzip; unpack it first
+            a.npy: not a .npy, .csv, .tsv or .parquet file: it starts like a zip archive; unpack it, or save the numbers with numpy.save
+            a.csv.gz: not a .npy, .csv, .tsv or .parquet file: it starts like gzip; unpack it first
+            a.npz: not a .npy, .csv, .tsv or .parquet file: it is a .npz archive of several arrays; save the one array with numpy.save
+            a.pt: not a .npy, .csv, .tsv or .parquet file: it is a file of torch.save, which holds a Python pickle; pickles can run code and are never read: save the numbers with numpy.save(FILE, tensor.numpy())
+            a.pt: not a .npy, .csv, .tsv or .parquet file: it starts like a Python pickle, perhaps of torch.save; pickles can run code and are never read: save the numbers with numpy.save
             a.npy: not a .npy, .csv, .tsv or .parquet file: it starts with 1.0\n2.0\n; write it again, or give it the extension of what it is
             a.parquet: not a .npy, .csv, .tsv or .parquet file: it starts with a,b\n; write it again, or give it the extension of what it is
             a.csv: not a .npy, .csv, .tsv or .parquet file: it starts like UTF-16 text; save it as UTF-8
             a.bin: not a .npy, .csv, .tsv or .parquet file: it starts with \x00\x01\x02; text needs the extension .csv or .tsv
             "#
         );
+    }
+
+    /// The start of a zip archive whose first member has this name.
+    fn zip(name: &str) -> Vec<u8> {
+        let mut bytes = b"PK\x03\x04".to_vec();
+        bytes.extend([0; 22]);
+        bytes.extend((name.len() as u16).to_le_bytes());
+        bytes.extend([0; 2]);
+        bytes.extend(name.bytes());
+        bytes
     }
 
     #[test]
@@ -331,6 +349,90 @@ mod csv_files {
             let column = read_as("a.csv", text.as_bytes(), None).unwrap();
             assert_eq!(column.values, Values::Integers(vec![3, 1, 2]), "{text:?}");
         }
+    }
+
+    /// What pandas writes for a nameless column has its number as the header.
+    #[test]
+    fn a_first_line_that_may_be_a_header_is_taken_for_neither() {
+        let refused = |text: &str| message("a.csv", text.as_bytes(), None);
+        for text in [
+            "0\n1.5\n2.5\n",
+            "17\n1.5\n2.5\n",
+            "0\n3\n1\n0\n2\n",
+            "0\n57\n12\n",
+            "1\n0\n1\n",
+            "0\n1.5\n2\n",
+        ] {
+            assert!(
+                refused(text).contains("may be a header or a value"),
+                "{text:?}: {}",
+                refused(text)
+            );
+        }
+        insta::assert_snapshot!(refused("0\n1.5\n2.5\n"), @"a.csv: its first line is 0, which may be a header or a value; its columns: 0; name the column (a.csv:0) if it is a header, else put a line with a name above it");
+        // What can only be values, and a header that was named.
+        for (text, count) in [
+            ("0\n2\n1\n", 3),
+            ("2\n1\n3\n", 3),
+            ("57\n12\n57\n", 3),
+            ("0.0\n1.5\n", 2),
+            ("1.5\n2\n", 2),
+            ("-1\n2\n", 2),
+        ] {
+            assert_eq!(read_as("a.csv", text.as_bytes(), None).unwrap().len(), count, "{text:?}");
+        }
+        let named = read_as("a.csv", b"0\n1.5\n2.5\n", Some("0")).unwrap();
+        assert_eq!(named.values, Values::Floats(vec![1.5, 2.5]));
+        assert_eq!(read_as("a.csv", b"0,1\n7,8\n", Some("1")).unwrap().len(), 1);
+        insta::assert_snapshot!(message("a.csv", b"0,3.5\n1,2.5\n", Some("0")), @r#"a.csv: its first row holds numbers, and "0" is one of them; its columns: 0, 3.5; add a row of names"#);
+    }
+
+    #[test]
+    fn names_of_examples_are_read_letter_by_letter() {
+        let read = |name: &str, bytes: &[u8], column: Option<&str>| {
+            let (folder, path) = folder_with(name, bytes);
+            let found = ids(&ColumnSource { path, column: column.map(str::to_owned) });
+            found.map_err(|error| without(folder.path(), &error))
+        };
+        let texts = |found: Result<Ids, String>| match found.unwrap() {
+            Ids::Texts(texts) => (texts.names, texts.codes),
+            Ids::Numbers(column) => panic!("{column:?}"),
+        };
+        let found = texts(read("a.csv", b"id,x\ndoc-1,1\n 7,2\ndoc-1,3\n\"7\",4\n", Some("id")));
+        let names = ["doc-1", " 7", "7"].map(str::to_owned).to_vec();
+        assert_eq!(found, (names, vec![0, 1, 0, 2]));
+        assert!(matches!(read("a.csv", b"id\n007\n8\n", Some("id")), Ok(Ids::Numbers(_))));
+        let letters =
+            |text: &str| text.chars().flat_map(|c| u32::from(c).to_le_bytes()).collect::<Vec<_>>();
+        let values = letters("a\u{e9}\0b\0\0");
+        let found = texts(read("a.npy", &npy("<U3", "(2,)", &values), None));
+        assert_eq!(found, (["a\u{e9}", "b"].map(str::to_owned).to_vec(), vec![0, 1]));
+        let found = texts(read("a.npy", &npy("|S2", "(3,)", b"abc\0ab"), None));
+        assert_eq!(found, (["ab", "c"].map(str::to_owned).to_vec(), vec![0, 1, 0]));
+        insta::assert_snapshot!(
+            [
+                read("a.csv", b"id\ndoc-1\ndoc-2\n", None),
+                read("a.csv", b"id,x\ndoc-1,1\n,2\n", Some("id")),
+                read("a.csv", b"id,x\n1,1\n,2\n", Some("id")),
+                read("a.npy", &npy("<U1", "(1,)", &[0, 0, 0, 9]), None),
+                read("a.npy", &npy("<U1", "(2,)", &letters("a\0")), None),
+                read("a.npy", &npy("<U0", "(9,)", b""), None),
+                read("a.npy", &npy("<U4", "(9,)", b"1234"), None),
+                read("a.npy", &npy("|O", "(1,)", &[0; 8]), None),
+            ]
+            .map(Result::unwrap_err)
+            .join("\n"),
+            @r#"
+            a.csv: it holds text, whose first line may be a header or a value; its columns: id; name the column (a.csv:id) if it is a header, else put a line with a name above it
+            a.csv:id: "" at line 3 is empty; leave that row out everywhere, or mend it
+            a.csv:id: "" at line 3 is empty; leave that row out everywhere, or mend it
+            a.npy: value 0 (counted from 0) is "", which is not Unicode; leave that row out everywhere, or mend it
+            a.npy: value 1 (counted from 0) is "", which is empty; leave that row out everywhere, or mend it
+            a.npy: the dtype is '<U0'; text is not read: save the numbers it spells with .astype(numpy.float64)
+            a.npy: 4 bytes of values, but dtype <U4 and shape (9,) need 144; the file is truncated: save it again
+            a.npy: the dtype is '|O'; objects are Python pickles, which can run code and are never read: save plain numbers with .astype(numpy.float64)
+            "#
+        );
     }
 
     #[test]

@@ -97,7 +97,11 @@ pub(super) fn check_form(certificate: &Certificate) -> Result<(), String> {
     if files + runs == 0 {
         return Err("it names no input".to_owned());
     }
-    if files > 0 { check_files(certificate)? } else { check_runs(certificate)? }
+    if files > 0 {
+        check_files(certificate)?
+    } else {
+        check_runs(certificate)?
+    }
     let second = *version >= 2;
     if tested.files.iter().any(|file| file.role == Role::ReferenceOrder && !second) {
         return Err("a reference order is named from version 2 on".to_owned());
@@ -105,9 +109,8 @@ pub(super) fn check_form(certificate: &Certificate) -> Result<(), String> {
     if let Some(name) = software.keys().find(|name| *name != "palimpsest") {
         return Err(format!("software names {name:?}; only palimpsest makes certificates"));
     }
-    let version = |text: &String| {
-        !text.chars().any(char::is_control) && text.len() <= LONGEST_VERSION
-    };
+    let version =
+        |text: &String| !text.chars().any(char::is_control) && text.len() <= LONGEST_VERSION;
     if software.len() != 1 || !software.values().all(version) {
         return Err("software is no name of a version".to_owned());
     }
@@ -132,7 +135,9 @@ fn check_files(certificate: &Certificate) -> Result<(), String> {
         }
     }
     if positions > 0 && count(Role::Ids) + count(Role::ReferenceOrder) > 0 {
-        return Err("positions are of the rows as they are, without ids or a reference order".to_owned());
+        return Err(
+            "positions are of the rows as they are, without ids or a reference order".to_owned()
+        );
     }
     if count(Role::Blocks) > 0 && (order > 0 || count(Role::Units) > 0) {
         return Err("blocks belong to positions without units".to_owned());
@@ -158,12 +163,17 @@ fn check_runs(certificate: &Certificate) -> Result<(), String> {
         if ![Role::Order, Role::Scores, Role::Reference, Role::Template].contains(&role) {
             return Err(format!("a run is no {}", role.name()));
         }
-        let of_the_order = role != Role::Order || (&input.run, input.run_digest) == (&origin.run, origin.run_digest);
+        let of_the_order = role != Role::Order
+            || (&input.run, input.run_digest) == (&origin.run, origin.run_digest);
         if !of_the_order {
             return Err("the run whose order was tested is not that of the origin".to_owned());
         }
         if input.scores.is_some() != (second && role != Role::Order) {
-            return Err(format!("run {} as {} gives either the order or scores", input.run, role.name()));
+            return Err(format!(
+                "run {} as {} gives either the order or scores",
+                input.run,
+                role.name()
+            ));
         }
     }
     if origin.order_version.is_some() != second || origin.follows_from_seed.is_some() != second {
@@ -181,7 +191,10 @@ fn check_runs(certificate: &Certificate) -> Result<(), String> {
     if origin.follows_from_seed == Some(true)
         && matches!(origin.law, OrderLaw::Sorted | OrderLaw::Adaptive)
     {
-        return Err(format!("an order of the law {} does not follow from its seed", origin.law.name()));
+        return Err(format!(
+            "an order of the law {} does not follow from its seed",
+            origin.law.name()
+        ));
     }
     Ok(())
 }
@@ -229,12 +242,24 @@ fn repeated(certificate: &Certificate, options: &Options, finding: &Finding) -> 
             options.metric == finding.metric || options.template.is_some(),
             "metric of the finding is not that of the options",
         ),
-        ((options.adjust == Adjust::None) == (references == 0), "references and adjust do not fit together"),
+        (
+            (options.adjust == Adjust::None) == (references == 0),
+            "references and adjust do not fit together",
+        ),
         (finding.randomness == declared, "randomness of the finding is not that of the options"),
         (same_floor, "floor_log10_p does not follow from the bits of the seed"),
-        (options.monte_carlo == finding.monte_carlo, "the draws of the finding are not those of the options"),
-        (weighted.is_none() || weighted == options.gamma, "gamma of the finding is not that of the options"),
-        (finding.direction == direction, "direction does not follow from the statistic and the kind of score"),
+        (
+            options.monte_carlo == finding.monte_carlo,
+            "the draws of the finding are not those of the options",
+        ),
+        (
+            weighted.is_none() || weighted == options.gamma,
+            "gamma of the finding is not that of the options",
+        ),
+        (
+            finding.direction == direction,
+            "direction does not follow from the statistic and the kind of score",
+        ),
     ])
 }
 
@@ -246,11 +271,23 @@ fn allowed(certificate: &Certificate, options: &Options, finding: &Finding) -> R
     let random = !matches!(options.law, OrderLaw::Sorted | OrderLaw::Adaptive);
     hold(&[
         (random, "an order of this law leaves nothing to chance"),
-        (drawn || options.law != OrderLaw::Replacement, "a sampler with replacement has no closed form"),
-        (template == (count(certificate, Role::Template) > 0), "a template and the runs that it is learnt from do not fit together"),
+        (
+            drawn || options.law != OrderLaw::Replacement,
+            "a sampler with replacement has no closed form",
+        ),
+        (
+            template == (count(certificate, Role::Template) > 0),
+            "a template and the runs that it is learnt from do not fit together",
+        ),
         (!(template && drawn), "a template is tested by its closed form"),
-        (!(several && (options.epoch.is_some() || template)), "one epoch or a template beside several epochs"),
-        (options.gamma.is_none_or(|gamma| gamma > 0.0 && gamma <= 1.0), "gamma is above 0 and at most 1"),
+        (
+            !(several && (options.epoch.is_some() || template)),
+            "one epoch or a template beside several epochs",
+        ),
+        (
+            options.gamma.is_none_or(|gamma| gamma > 0.0 && gamma <= 1.0),
+            "gamma is above 0 and at most 1",
+        ),
         (options.plan.is_none_or(|plan| plan.tests > 0), "a plan has at least one test"),
         (options.plan.is_none() || certificate.version >= 2, "a plan is named from version 2 on"),
         (options.batch_size != Some(0), "a step has at least one example"),
@@ -259,24 +296,45 @@ fn allowed(certificate: &Certificate, options: &Options, finding: &Finding) -> R
 
 fn of_files(certificate: &Certificate, options: &Options, finding: &Finding) -> Result<(), String> {
     let count = |role| count(certificate, role);
-    let [positions, blocks, units] = [Role::Positions, Role::Blocks, Role::Units].map(|role| count(role) > 0);
+    let [positions, blocks, units] =
+        [Role::Positions, Role::Blocks, Role::Units].map(|role| count(role) > 0);
     let order = count(Role::Order) > 0;
     let stepped = options.batch_size.is_some() || options.layout.as_deref() == Some("steps");
     hold(&[
-        (options.access.is_none() && options.documents.is_none(), "access and documents belong to runs"),
-        (options.unit == Unit::Sample || units, "an order of whole units is tested by the unit of each example"),
-        ((options.resolution == Resolution::Step) == stepped, "positions count steps where a batch size is given"),
         (
-            !positions || (options.epoch.is_none() && options.batch_size.is_none() && options.gamma.is_none()),
+            options.access.is_none() && options.documents.is_none(),
+            "access and documents belong to runs",
+        ),
+        (
+            options.unit == Unit::Sample || units,
+            "an order of whole units is tested by the unit of each example",
+        ),
+        (
+            (options.resolution == Resolution::Step) == stepped,
+            "positions count steps where a batch size is given",
+        ),
+        (
+            !positions
+                || (options.epoch.is_none()
+                    && options.batch_size.is_none()
+                    && options.gamma.is_none()),
             "positions have no epochs and no batch size",
         ),
-        (!positions || options.law != OrderLaw::Replacement, "a sampler with replacement is tested by its order"),
+        (
+            !positions || options.law != OrderLaw::Replacement,
+            "a sampler with replacement is tested by its order",
+        ),
         (!blocks || options.law == OrderLaw::Blockwise, "blocks, but the law is not blockwise"),
         (
-            options.law != OrderLaw::Blockwise || order || (options.monte_carlo.is_some() && blocks),
+            options.law != OrderLaw::Blockwise
+                || order
+                || (options.monte_carlo.is_some() && blocks),
             "a blockwise order is tested by rows, or within blocks by Monte Carlo",
         ),
-        (options.layout.is_none() || order || count(Role::ReferenceOrder) > 0, "a layout without a table of ids"),
+        (
+            options.layout.is_none() || order || count(Role::ReferenceOrder) > 0,
+            "a layout without a table of ids",
+        ),
         (finding.n > 0, "nothing was tested"),
     ])
 }
@@ -289,13 +347,22 @@ fn of_runs(certificate: &Certificate, options: &Options) -> Result<(), String> {
     let unit = if documents == Documents::Whole { origin.unit } else { Unit::Pack };
     let kind = if access == Access::LogProbs { Kind::Loss } else { Kind::Agreement };
     hold(&[
-        (options.resolution == Resolution::Step && options.batch_size.is_none(), "positions of runs count steps"),
+        (
+            options.resolution == Resolution::Step && options.batch_size.is_none(),
+            "positions of runs count steps",
+        ),
         (options.law == origin.law, "law of the options is not that of the run"),
-        (options.randomness == Some(origin.randomness), "randomness of the options is not that of the run"),
+        (
+            options.randomness == Some(origin.randomness),
+            "randomness of the options is not that of the run",
+        ),
         (options.seed_bits == Some(SEED_BITS), "the seed of a run has 256 bits"),
         (options.unit == unit, "unit of the options is not that of the run"),
         (options.kind == kind, "kind of score is not that of the access"),
-        (options.layout.is_none() && options.token_scores.is_none(), "files are laid out, runs are not"),
+        (
+            options.layout.is_none() && options.token_scores.is_none(),
+            "files are laid out, runs are not",
+        ),
     ])
 }
 

@@ -93,7 +93,7 @@ fn nulls_nested_columns_and_other_types_are_refused() {
         a.parquet:single: "null" at row 2 (counted from 0) is not a number; leave that row out everywhere
         a.parquet:word: the dtype is BYTE_ARRAY (UTF8); write the numbers as integers, or as 32- or 64-bit floating point
         a.parquet:nest.inner: the dtype is INT32; nested columns are not read: write the numbers as a column of their own
-        a.parquet:many: the dtype is INT32; nested columns are not read: write the numbers as a column of their own
+        a.parquet:many: each row holds a list of numbers, but one number a row is needed: save the mean of each row as a column of its own
         a.parquet:day: the dtype is INT32 (Date); write the numbers as integers, or as 32- or 64-bit floating point
         a.parquet:huge: "18446744073709551613" at row 2 (counted from 0) is beyond 64-bit integers; subtract a constant first
         a.parquet: there is no column "lost"; its columns: id, loss, small, hit, single, word, nest.inner, many, day, huge; did you mean "loss"?
@@ -111,6 +111,103 @@ fn a_nan_is_named_with_its_row_when_numbers_are_asked_for() {
     let (folder, path) = folder_with("a.parquet", &file);
     let column = numbers(&ColumnSource { path, column: Some("loss".into()) }).unwrap();
     insta::assert_snapshot!(without(folder.path(), &column.as_f64().unwrap_err()), @"a.parquet:loss: value 1 (counted from 0) is NaN, which is not a number; leave its example out everywhere, or compute it again");
+}
+
+#[test]
+fn lists_are_read_with_their_own_lengths_by_the_name_of_their_column() {
+    let schema = "message table { required double flat;
+        optional group loss (list) { repeated group list { optional double element; } } }";
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    let file = |values: &[f64], levels: &[i16], begins: &[i16]| {
+        let mut bytes = Vec::new();
+        let mut file =
+            SerializedFileWriter::new(&mut bytes, schema.clone(), Default::default()).unwrap();
+        let mut group = file.next_row_group().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<DoubleType>().write_batch(&[1.0, 2.0, 3.0], None, None).unwrap();
+        column.close().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<DoubleType>().write_batch(values, Some(levels), Some(begins)).unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+        file.close().unwrap();
+        bytes
+    };
+    let read = |bytes: &[u8], column: &str| {
+        let (folder, path) = folder_with("a.parquet", bytes);
+        let found = lists(&ColumnSource { path, column: Some(column.to_owned()) });
+        found.map_err(|error| without(folder.path(), &error))
+    };
+    let values = [0.5, 1.5, 2.5, 1.0, 2.0, 3.0];
+    let whole = file(&values, &[3; 6], &[0, 1, 0, 0, 1, 1]);
+    let found = read(&whole, "loss").unwrap();
+    assert_eq!(found, Lists { values: Values::Floats(values.to_vec()), lengths: vec![2, 1, 3] });
+    let empty = file(&[1.0, 2.0], &[3, 1, 3], &[0, 0, 0]);
+    let hole = file(&[1.0, 2.0, 3.0], &[3, 2, 3, 3], &[0, 1, 0, 0]);
+    insta::assert_snapshot!(
+        [
+            message("a.parquet", &whole, Some("loss")),
+            message("a.parquet", &whole, Some("lost")),
+            read(&whole, "flat").unwrap_err(),
+            read(&empty, "loss").unwrap_err(),
+            read(&hole, "loss").unwrap_err(),
+        ]
+        .join("\n"),
+        @r#"
+        a.parquet:loss: each row holds a list of numbers, but one number a row is needed: save the mean of each row as a column of its own
+        a.parquet: there is no column "lost"; its columns: flat, loss; did you mean "loss"?
+        a.parquet:flat: the dtype is DOUBLE; it holds no lists
+        a.parquet:loss: "null" at row 1 (counted from 0) is a list without numbers, or with one missing; leave that row out everywhere
+        a.parquet:loss: "null" at row 0 (counted from 0) is a list without numbers, or with one missing; leave that row out everywhere
+        "#
+    );
+}
+
+#[test]
+fn columns_of_one_name_are_refused_as_in_csv() {
+    let schema = "message table { required double loss; required double loss; }";
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    let mut bytes = Vec::new();
+    let mut file = SerializedFileWriter::new(&mut bytes, schema, Default::default()).unwrap();
+    let mut group = file.next_row_group().unwrap();
+    for value in [1.0, 2.0] {
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<DoubleType>().write_batch(&[value], None, None).unwrap();
+        column.close().unwrap();
+    }
+    group.close().unwrap();
+    file.close().unwrap();
+    insta::assert_snapshot!(message("a.parquet", &bytes, Some("loss")), @r#"a.parquet: 2 columns are named "loss"; its columns: loss, loss"#);
+}
+
+/// Written by pyarrow 26.0.1 with `write_page_checksum`; `compression="none"`, no dictionary.
+const CHECKED: &[u8] = include_bytes!("checked.parquet");
+
+#[test]
+fn a_page_that_does_not_fit_its_checksum_is_refused() {
+    let read = read_as("a.parquet", CHECKED, Some("loss")).unwrap();
+    assert_eq!(read.values, Values::Floats(vec![0.5, 1.5, 2.5]));
+    let mut damaged = CHECKED.to_vec();
+    let value = 1.5_f64.to_le_bytes();
+    let at = damaged.windows(8).position(|bytes| bytes == value).unwrap();
+    damaged[at] ^= 1;
+    let told = message("a.parquet", &damaged, Some("loss"));
+    assert!(told.contains("checksum mismatch"), "{told}");
+}
+
+#[test]
+fn names_of_examples_are_read_as_text() {
+    let file = parquet_file(Compression::SNAPPY, true);
+    let (_folder, path) = folder_with("a.parquet", &file);
+    let read =
+        |column: &str| ids(&ColumnSource { path: path.clone(), column: Some(column.into()) });
+    let Ids::Texts(texts) = read("word").unwrap() else { panic!("numbers") };
+    assert_eq!(
+        (texts.names, texts.codes),
+        (vec!["a".into(), "b".into(), "c".into()], vec![0, 1, 2])
+    );
+    assert!(matches!(read("id").unwrap(), Ids::Numbers(_)));
+    assert!(read("day").unwrap_err().to_string().contains("Date"));
 }
 
 const PARQUET: [Option<&str>; 6] =
