@@ -6,11 +6,26 @@ use crate::evidence::Kind;
 
 fn finding() -> Value {
     json!({
-        "metric": "spearman", "statistic": -0.337_412_889_125_331_5, "n": 4000, "ties": 0, "tail": "two-sided",
+        "metric": "spearman", "statistic": -0.336_997_264_123_753_9, "n": 4000, "ties": 0, "tail": "two-sided",
         "adjust": "difference", "p": 8.251_903_170_423_117e-107, "log10_p": -106.083_445_879_212_34,
-        "exact": false, "direction": "negative: later examples have lower loss", "randomness": "undeclared",
-        "simulation": false, "floor_log10_p": null, "warnings": []
+        "exact": false, "direction": "negative: later examples have lower loss, beside the reference", "randomness": "undeclared",
+        "simulation": false, "floor_log10_p": null, "monte_carlo": null, "warnings": []
     })
+}
+
+/// The options of a plain test of files, and more.
+fn options(more: &[(&str, Value)]) -> BTreeMap<String, Value> {
+    let plain = [
+        ("metric", json!("spearman")),
+        ("tail", json!("two-sided")),
+        ("adjust", json!("difference")),
+        ("kind", json!("loss")),
+        ("law", json!("uniform")),
+        ("unit", json!("sample")),
+        ("resolution", json!("sample")),
+    ];
+    let all = plain.iter().chain(more);
+    all.map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
 }
 
 fn draft() -> Draft {
@@ -23,10 +38,14 @@ fn draft() -> Draft {
     };
     Draft {
         tested: Tested {
-            files: vec![file(Role::Order, "order.npy"), file(Role::Scores, "scores.npy")],
+            files: vec![
+                file(Role::Order, "order.npy"),
+                file(Role::Scores, "scores.npy"),
+                file(Role::Reference, "reference.npy"),
+            ],
             runs: Vec::new(),
         },
-        options: BTreeMap::from([("metric".to_owned(), json!("spearman"))]),
+        options: options(&[]),
         finding: finding(),
         origin: None,
         software: BTreeMap::from([("palimpsest".to_owned(), "0.1.0".to_owned())]),
@@ -76,7 +95,7 @@ fn the_words_of_a_certificate_read_as_agreed() {
     If the suspect had nothing to do with this training order, chance alone would give an association at least this strong in about 1 of 1.2 × 10¹⁰⁶ cases.
     A training run saw its examples in an order drawn by chance. The test asks whether the suspect's scores on 4000 of these examples go along with their places in that order (spearman).
     The p-value is the probability of an association at least as strong as the one found, if the suspect is independent of the order. It needs no assumption about the data, the models or how the suspect was made, only that the order was drawn uniformly at random. Associations of either sign count.
-    What was found: negative: later examples have lower loss.
+    What was found: negative: later examples have lower loss, beside the reference.
     The order is taken from files. Nothing here shows that it was drawn at random, that it was fixed before training, or that the training followed it; whoever relies on the result must show this otherwise.
     The p-value is not the probability that the suspect is innocent, and it does not say how much was taken, by which way, or whether that was wrong. Dependence on the order can come from copying, fine-tuning, merging, distilling, or from training on the same examples in the same order.
     It counts one test, chosen before looking. Whoever tried several suspects, metrics, references or orders must correct for all of them.
@@ -109,7 +128,7 @@ fn a_forger_who_takes_the_digest_anew_is_found_by_words_signature_and_inputs() {
     let told = failed(&forged(&certificate, "/limits/0", json!("No limits.")), &given);
     assert!(told.iter().any(|line| line.starts_with("words: limits")), "{told:?}");
     let told = failed(&forged(&certificate, "/options/metric", json!("kendall")), &given);
-    assert!(told.iter().any(|line| line.starts_with("options: metric was fixed as")), "{told:?}");
+    assert!(told.iter().any(|line| line.starts_with("options: metric of the finding")), "{told:?}");
     let told = failed(&forged(&certificate, "/finding/log10_p", json!(-3.0)), &given);
     assert!(told.iter().any(|line| line.contains("log10_p is -3")), "{told:?}");
 }
@@ -130,12 +149,17 @@ fn a_certificate_formatted_anew_or_with_a_field_twice_is_not_in_canonical_form()
 fn inputs_are_held_by_size_and_digest_and_the_answer_is_computed_anew() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    for name in ["order.npy", "scores.npy"] {
+    for name in ["order.npy", "scores.npy", "reference.npy"] {
         std::fs::write(path(name), name).unwrap();
     }
     let certificate = draft().seal().unwrap();
     let bytes = certificate.to_bytes().unwrap();
-    let files = vec![(Role::Order, path("order.npy")), (Role::Scores, path("scores.npy"))];
+    let files = [
+        (Role::Order, "order.npy"),
+        (Role::Scores, "scores.npy"),
+        (Role::Reference, "reference.npy"),
+    ];
+    let files = files.map(|(role, name)| (role, path(name))).to_vec();
     let same = |_: &Certificate, _: &Given<'_>| Ok(finding());
     let given = Given { files, recompute: Some(&same), ..Given::default() };
     let outcome = verify(&bytes, &given).unwrap();
@@ -152,8 +176,8 @@ fn inputs_are_held_by_size_and_digest_and_the_answer_is_computed_anew() {
         answer
     };
     let cases: [(Result<Value, String>, Option<&str>); 6] = [
-        (Ok(answer("statistic", -0.337_412_889_125_331_5 + 2e-13)), None),
-        (Ok(answer("statistic", -0.337_412_889_1)), Some("statistic is")),
+        (Ok(answer("statistic", -0.336_997_264_123_753_9 + 2e-13)), None),
+        (Ok(answer("statistic", -0.336_997_264_1)), Some("statistic is")),
         (Ok(answer("log10_p", -106.083_45)), Some("log10_p is")),
         (Ok(others(3999)), Some("n is 4000 in the certificate, but 3999")),
         // What an answer lacks was added to the certificate.
@@ -177,8 +201,8 @@ fn inputs_are_held_by_size_and_digest_and_the_answer_is_computed_anew() {
             && told[0].contains("scores.npy: the certificate says 10 bytes, sha256 "),
         "{told:?}"
     );
-    let more = Given { files: vec![(Role::Reference, path("order.npy"))], ..Given::default() };
-    assert!(failed(&bytes, &more)[0].starts_with("reference: "), "{:?}", failed(&bytes, &more));
+    let more = Given { files: vec![(Role::Units, path("order.npy"))], ..Given::default() };
+    assert!(failed(&bytes, &more)[0].starts_with("units: "), "{:?}", failed(&bytes, &more));
 }
 
 #[test]
@@ -244,11 +268,19 @@ fn a_simulation_a_floor_and_an_abandoned_run_are_told() {
     };
     draft.tested = Tested {
         files: Vec::new(),
-        runs: vec![run(Role::Order, None), run(Role::Scores, Some(scores))],
+        runs: vec![
+            run(Role::Order, None),
+            run(Role::Scores, Some(scores.clone())),
+            run(Role::Reference, Some(scores)),
+        ],
     };
-    draft
-        .options
-        .extend([("randomness".to_owned(), json!("fixed")), ("seed_bits".to_owned(), json!(256))]);
+    draft.options = options(&[
+        ("resolution", json!("step")),
+        ("randomness", json!("fixed")),
+        ("seed_bits", json!(256)),
+        ("access", json!("log-probs")),
+        ("documents", json!("whole")),
+    ]);
     draft.origin = Some(Origin {
         run: "0123456789abcdef".to_owned(),
         run_digest: digest,
@@ -290,7 +322,7 @@ fn a_simulation_a_floor_and_an_abandoned_run_are_told() {
     let declared =
         failed(&forged(&certificate, "/origin/randomness", json!("os")), &Given::default());
     assert!(
-        declared.iter().any(|line| line.starts_with("options: the run's randomness")),
+        declared.iter().any(|line| line.starts_with("options: randomness of the options is not")),
         "{declared:?}"
     );
 }
@@ -321,4 +353,80 @@ proptest! {
         let passed = verify(&spoilt, &Given::default()).is_ok_and(|outcome| outcome.passed());
         prop_assert_eq!(passed, spoilt == bytes);
     }
+}
+
+#[test]
+fn what_palimpsest_never_writes_does_not_hold_even_without_files() {
+    let certificate = draft().seal().unwrap();
+    let run = json!({ "role": "scores", "run": "0123456789abcdef", "run_digest": "ab".repeat(32) });
+    let file = |role: &str| {
+        json!({
+            "role": role, "name": "x", "column": null, "size": 1, "sha256": "ab".repeat(32),
+        })
+    };
+    let cases = [
+        ("/tested/runs", json!([run]), "form: it names files and runs"),
+        ("/tested/files", json!([]), "form: it names no input"),
+        ("/tested/files", json!([file("order")]), "form: a test has one file of scores"),
+        ("/tested/files/2", file("scores"), "form: a test has one file of scores"),
+        ("/tested/files/2", file("blocks"), "form: blocks belong to positions"),
+        ("/tested/files/2", file("template"), "form: a template is learnt from runs"),
+        ("/tested/files/2", file("units"), "options: references and adjust"),
+        ("/software", json!({"certified by": "NIST"}), "form: software names \"certified by\""),
+        ("/software", json!({}), "form: software is no name"),
+        ("/software/palimpsest", json!("1\n2"), "form: software is no name"),
+        ("/options/tail", json!("less"), "options: tail of the finding"),
+        ("/options/metric", json!("kendall"), "options: metric of the finding"),
+        ("/options/adjust", json!("residual"), "options: adjust of the finding"),
+        ("/options/kind", json!("log-prob"), "options: direction does not follow"),
+        ("/options/law", json!("sorted"), "options: an order of this law leaves nothing"),
+        (
+            "/options/law",
+            json!("replacement"),
+            "options: a sampler with replacement has no closed form",
+        ),
+        ("/options/unit", json!("pack"), "options: an order of whole units"),
+        ("/options/resolution", json!("step"), "options: positions count steps"),
+        ("/finding/log10_p", json!(-200.0), "words: "),
+        ("/finding/statistic", json!(-0.4), "options: log10_p is -106"),
+        ("/finding/n", json!(100), "options: log10_p is -106"),
+        ("/finding/ties", json!(5000), "options: 5000 of 4000 examples are tied"),
+        ("/finding/randomness", json!("os"), "options: randomness of the finding"),
+        ("/finding/floor_log10_p", json!(-9.0), "options: floor_log10_p does not follow"),
+        ("/finding/direction", json!("the suspect stole it"), "options: direction does not follow"),
+        ("/finding/monte_carlo", json!({"draws": 9, "seed": 0}), "below the 1 / 10"),
+    ];
+    for (pointer, value, expected) in cases {
+        let told = failed(&forged(&certificate, pointer, value), &Given::default());
+        assert!(told.iter().any(|line| line.contains(expected)), "{pointer}: {told:?}");
+    }
+    for (name, value) in [
+        ("note", json!("audited")),
+        ("batch_size", json!(0)),
+        ("gamma", json!(2.0)),
+        ("plan", json!({"sha256": "ab".repeat(32), "tests": 0})),
+        ("access", json!("log-probs")),
+        ("monte_carlo", json!({"draws": 9, "seed": 0})),
+        ("layout", json!("steps")),
+    ] {
+        let mut draft = draft();
+        draft.options = options(&[(name, value)]);
+        let told = failed(&draft.seal().unwrap().to_bytes().unwrap(), &Given::default());
+        assert!(told.iter().any(|line| line.starts_with("options: ")), "{name}: {told:?}");
+    }
+}
+
+#[test]
+fn a_plan_is_told_and_a_certificate_of_version_1_keeps_its_words() {
+    let mut planned = draft();
+    let plan = json!({"sha256": "ab".repeat(32), "tests": 12});
+    planned.options = options(&[("plan", plan)]);
+    let certificate = planned.seal().unwrap();
+    assert!(certificate.limits.iter().any(|line| line.starts_with("It is one of 12 tests")));
+    assert_eq!(failed(&certificate.to_bytes().unwrap(), &Given::default()), [] as [String; 0]);
+    let old = forged(&draft().seal().unwrap(), "/version", json!(1));
+    assert_eq!(failed(&old, &Given::default()), [] as [String; 0]);
+    let older = forged(&certificate, "/version", json!(1));
+    let told = failed(&older, &Given::default());
+    assert!(told[0].contains("a plan is named from version 2 on"), "{told:?}");
 }
