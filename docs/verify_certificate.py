@@ -954,6 +954,8 @@ WHOLE_LAWS = ("uniform", "uniform-same-each-epoch")
 
 def epochs_of(options, columns):
     """Epochs of an order as rows of ids, after the choice of one; and the number of examples."""
+    if len(columns["order"]) > 1 or "layout" in options or "token_scores" in options:
+        raise Cannot("epochs in several files, tables of steps, or scores of tokens")
     column = columns["order"][0]
     ids = column.as_ids()
     width = column.width or len(ids)
@@ -1200,6 +1202,8 @@ FILE = {
     "size": is_count, "sha256": is_hex,
 }
 RUN = {"role": one_of("order", "scores", "reference", "template"), "run": is_run, "run_digest": is_hex}
+PROMISE = {"commitment": is_hex, "nonce": is_hex, "law": one_of(*LAWS, "sorted", "adaptive"),
+           "unit": one_of(*UNITS), "files": is_list}
 SCORES = {"on": is_run, "parameters_sha256": or_null(is_hex), "sha256": is_hex, "size": is_count}
 ORIGIN = {
     "run": is_run, "run_digest": is_hex, "law": one_of(*LAWS, "sorted", "adaptive"),
@@ -1252,6 +1256,7 @@ MORE_OPTIONS = {
     "seed_bits": lambda value: is_count(value) and 1 <= value <= 65_536, "monte_carlo": is_object,
     "access": one_of("log-probs", "top-one", "sampled"),
     "documents": one_of("whole", "apart", "averaged"), "template": is_object,
+    "layout": one_of("steps", "epochs-in-columns"), "token_scores": one_of("mean"),
 }
 PLAN = {"sha256": is_hex, "tests": lambda value: is_count(value) and value > 0}
 TEMPLATE = {"profile": lambda value: is_list(value) and all(map(is_number, value)), "shadows": is_count}
@@ -1288,7 +1293,9 @@ def check_form(certificate, report):
     if version not in (1, 2):
         raise Unreadable(f"certificate version {version}; this script knows 1 and 2")
     tested, origin = certificate["tested"], certificate["origin"]
-    found += faults("tested", tested, TESTED)
+    found += faults("tested", tested, TESTED, {} if version == 1 else {"promise": is_object})
+    if is_object(tested.get("promise")):
+        found += faults("tested.promise", tested["promise"], PROMISE)
     if not (is_list(tested.get("files")) and is_list(tested.get("runs"))):
         raise Unreadable("not a certificate: tested lists no files and no runs")
     scored = {} if version == 1 else {"scores": is_object}
@@ -1332,11 +1339,13 @@ def inputs_fault(certificate):
     of_runs = collections.Counter(run["role"] for run in runs)
     if files and (runs or origin is not None):
         return "it names files and runs; a test has one of them"
+    if runs and "promise" in certificate["tested"]:
+        return "the promise of a run stands in its origin"
     if not files and not runs:
         return "it names no input"
     if files:
-        if roles["scores"] != 1 or roles["order"] + roles["positions"] != 1:
-            return "a test has one file of scores, and one of an order or of positions"
+        if roles["scores"] != 1 or roles["positions"] > 1 or (roles["order"] > 0) == (roles["positions"] > 0):
+            return "a test has one file of scores, and an order or positions"
         if any(roles[role] > 1 for role in ("ids", "units", "blocks")):
             return "it names two files as ids, units or blocks"
         if roles["positions"] and (roles["ids"] or roles["reference-order"]):
@@ -1742,7 +1751,14 @@ def limits(certificate):
             "This is a simulation: anybody could know the order beforehand. The number shows how the method works; "
             "it is no evidence about a person or a model."
         )
-    if origin is None:
+    promise = certificate["tested"].get("promise")
+    if origin is None and promise is not None:
+        lines.append(
+            f"The order is taken from files that the promise {promise['commitment']} fixed. When it was made is shown "
+            "only by whoever published it then; nothing here shows that the order was drawn at random, or that the "
+            "training followed it."
+        )
+    elif origin is None:
         lines.append(
             "The order is taken from files. Nothing here shows that it was drawn at random, that it was fixed before "
             "training, or that the training followed it; whoever relies on the result must show this otherwise."
@@ -1897,6 +1913,36 @@ def read_bytes(path):
     return path.read_bytes()
 
 
+def promise_fault(certificate):
+    """What is wrong with the promise that fixed the files of the order, or None."""
+    promise, options = certificate["tested"]["promise"], certificate["options"]
+    parts = [b"palimpsest/files/v1", bytes.fromhex(promise["nonce"])]
+    parts += [promise[name].encode() + b"\0" for name in ("law", "unit")]
+    parts += [bytes.fromhex(digest) for digest in promise["files"] if is_hex(digest)]
+    if hashlib.sha256(b"".join(parts)).hexdigest() != promise["commitment"]:
+        return "the commitment is not that of its fields"
+    if (promise["law"], promise["unit"]) != (options["law"], options["unit"]):
+        return "it is of another law or unit"
+    files = certificate["tested"]["files"]
+    if promise["files"] != [file["sha256"] for file in files if file["role"] in ("order", "positions")]:
+        return "it is of other files than those of the order"
+    return None
+
+
+def check_promise(certificate, published, report):
+    """The promise is of these files, and among those that were published before training."""
+    promise, origin = certificate["tested"].get("promise"), certificate["origin"]
+    if promise is not None:
+        report.fault("promise", promise_fault(certificate))
+    made = origin["commitment"] if origin is not None else promise["commitment"] if promise else None
+    if published is not None:
+        rows = json.loads(read_bytes(published))
+        known = [row["commitment"] for row in rows if row["commitment"] is not None]
+        report.check("published commitments", made in known, "the promise is none of them")
+    elif made is not None:
+        report.skip("when the promise was made", "give what was published then with --promised")
+
+
 def check_files(certificate, given, report):
     """Columns by role as (path, bytes, column); None when one is missing or differs."""
     columns, whole = {}, True
@@ -2014,6 +2060,8 @@ def check_certificate(options):
     report.check("digest", digest == certificate["digest"], f"{certificate['digest']}, found {digest}")
     sound = check_statement(certificate, report)
     check_signatures(certificate, options.key, report)
+    if sound:
+        check_promise(certificate, options.promised, report)
     check_inputs(certificate, options, sound, report)
     return conclude(certificate, options.complete, report)
 
@@ -2093,6 +2141,8 @@ def main(arguments=None):
     ):
         parser.add_argument(f"--{role}", type=pathlib.Path, action="append", default=[], metavar="FILE", help=what)
     parser.add_argument("--key", type=pathlib.Path, action="append", default=[], help="key that must have signed")
+    parser.add_argument("--promised", type=pathlib.Path, metavar="FILE",
+                        help="commitments published before training; the order's must be one of them")
     parser.add_argument("--complete", action="store_true", help="fail where something but keys is unchecked")
     options = parser.parse_args(arguments)
     try:

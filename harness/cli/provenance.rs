@@ -13,6 +13,7 @@ pub mod map;
 pub mod order_table;
 pub mod plan;
 pub mod power;
+pub mod promise;
 pub mod query;
 pub mod question;
 pub mod runs;
@@ -66,6 +67,8 @@ pub enum Reading {
     Query(Box<query::Args>),
     /// Draw how deep the tests of a suite's last run go, over its own quantities and over the number of examples
     Power(power::Args),
+    /// Fix an order of any framework before training with it, and print its commitment
+    Promise(promise::Args),
     /// Test whether two models grew from the same initial weights
     Siblings(siblings::Args),
 }
@@ -79,6 +82,7 @@ impl Reading {
         match self {
             Self::Query(args) => query::run(args, ask),
             Self::Power(args) => power::run(args),
+            Self::Promise(args) => promise::run(args),
             Self::Siblings(args) => siblings::run(args),
         }
     }

@@ -167,7 +167,10 @@ fn index_text(index: &IndexSummary) -> String {
 }
 
 /// Commitments out of what `palimpsest commit --json` printed.
-fn read_promised(path: &Path) -> anyhow::Result<Vec<Digest>> {
+///
+/// # Errors
+/// When the file cannot be read, or holds none.
+pub(super) fn read_promised(path: &Path) -> anyhow::Result<Vec<Digest>> {
     #[derive(serde::Deserialize)]
     struct Row {
         commitment: Option<Digest>,

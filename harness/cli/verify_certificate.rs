@@ -18,6 +18,7 @@ use ledger::record::store::is_cell_id;
 use super::Ask;
 use super::drawing::Drawing;
 use super::suite_options::Places;
+use super::verify::read_promised;
 use crate::exit::Exit;
 use crate::voice::{print_json, print_text, printable};
 
@@ -57,6 +58,10 @@ pub struct Args {
     /// A public key that must have signed it; may be repeated
     #[arg(long, value_name = "KEY.pub.pem")]
     key: Vec<PathBuf>,
+    /// Commitments published before training, as `commit --json` or `provenance promise --json` prints them:
+    /// the order's must be one of them
+    #[arg(long, value_name = "FILE")]
+    promised: Option<PathBuf>,
     /// Folder with the runs that it names
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
@@ -133,6 +138,7 @@ pub fn run(args: &Args, ask: Ask<'_>) -> anyhow::Result<Exit> {
     let rescore = places.as_ref().filter(|_| args.rescore);
     let rescore = rescore.map(|places| |model: &str, on: &str| again(ask, places, model, on));
     let given = Given {
+        promised: args.promised.as_deref().map(read_promised).transpose()?,
         draw: draw.as_ref().map(|draw| draw as &Draw<'_>),
         rescore: rescore.as_ref().map(|rescore| rescore as Rescore<'_>),
         files,

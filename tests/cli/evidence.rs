@@ -174,7 +174,7 @@ fn certified(bench: &Bench) -> Certificate {
         }
     });
     let draft = Draft {
-        tested: Tested { files: files.to_vec(), runs: Vec::new() },
+        tested: Tested { files: files.to_vec(), runs: Vec::new(), promise: None },
         options: [
             ("metric", "spearman"),
             ("tail", "two-sided"),
@@ -318,4 +318,38 @@ fn python_verifies_the_signatures_of_rfc_8032() {
     ]);
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     assert_eq!(output(command).ends(0).stdout, "[True, True, False]\n");
+}
+
+#[test]
+fn an_order_of_files_is_promised_before_training_and_shown_afterwards() {
+    let bench = Bench::new();
+    certified(&bench);
+    let promise = ["provenance", "promise", "order.npy", "--promise", "private.json", "--json"];
+    let published = bench.run(&promise).ends(0);
+    bench.write("promised.json", &published.stdout);
+    bench.run(&promise).ends(2);
+    let query = [&["provenance", "query"], &INPUTS[..], &["--promise", "private.json"]].concat();
+    bench.run(&[&query[..], &["--certificate", "c"]].concat()).ends(0);
+    let checked = |more: &[&str]| {
+        let whole = [&["c.json"], &INPUTS[..], more].concat();
+        let rust = bench.run(&[&["verify-certificate"], &whole[..]].concat());
+        let python = script(&bench, &whole);
+        assert_eq!(rust.code, python.code, "{}{}", rust.stdout, python.stdout);
+        rust
+    };
+    let alone = checked(&[]).ends(0).stdout;
+    assert!(alone.contains("unchecked  when the promise"), "{alone}");
+    checked(&["--promised", "promised.json"]).ends(0);
+    bench.write("others.json", &format!("[{{\"commitment\": \"{}\"}}]", "00".repeat(32)));
+    let other = checked(&["--promised", "others.json"]).ends(1).stdout;
+    assert!(other.contains("MISMATCH   published commitments"), "{other}");
+    // It is of these bytes, this law and this unit.
+    let law = [&query[..], &["--law", "uniform-subset"]].concat();
+    assert!(bench.run(&law).ends(2).stderr.contains("the promise is of law uniform"));
+    let certificate = fs::read_to_string(bench.path("c.json")).unwrap();
+    let nonce: Value = serde_json::from_str(&certificate).unwrap();
+    let nonce = nonce["tested"]["promise"]["nonce"].as_str().unwrap().to_owned();
+    bench.write("c.json", &certificate.replace(&nonce, &"00".repeat(32)));
+    let forged = checked(&[]).ends(1).stdout;
+    assert!(forged.contains("MISMATCH   promise"), "{forged}");
 }

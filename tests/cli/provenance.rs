@@ -530,7 +530,7 @@ fn the_order_of_a_reference_is_named_in_the_certificate() {
     assert!(text.contains("\"role\":\"reference-order\""), "{text}");
     verify(&bench, inputs).ends(0);
     let short = "--order o.npy --scores s.npy --reference r.npy";
-    let told = verify(&bench, short).ends(0).stdout;
+    let told = verify(&bench, short).ends(3).stdout;
     assert!(told.contains("unchecked  reference-order shuffled.npy"), "{told}");
     verify(&bench, &format!("{short} --reference-order other_order.npy")).ends(1);
 }
@@ -633,6 +633,7 @@ fn value_of(option: &str) -> Vec<&'static str> {
         "monte_carlo" => vec!["19"],
         "seed" => vec!["5"],
         "plan" => vec!["plan.yaml"],
+        "promise" => vec!["promise.json"],
         "certificate" => vec!["cert"],
         "sign" => vec!["key.pem"],
         "steps" | "epochs_in_columns" | "force" | "json" => vec![],
@@ -660,6 +661,7 @@ fn no_pair_of_options_is_accepted_with_one_of_them_ignored() {
         "plan.yaml",
         "suspects: [s.npy, other.npy, tokens.npy]\nmetrics: [spearman, kendall]\ntails: [two-sided, less]\ntests: 99\n",
     );
+    bench.run(&["provenance", "promise", "o.npy", "--promise", "promise.json"]).ends(0);
     let command = Cli::command();
     let provenance = command.find_subcommand("provenance").unwrap();
     let query = provenance.find_subcommand("query").unwrap();
@@ -686,10 +688,11 @@ fn no_pair_of_options_is_accepted_with_one_of_them_ignored() {
         let Verb::Provenance(Provenance::Reading(Reading::Query(args))) = cli.verb else {
             panic!("not a query")
         };
-        let outcome = answer_of(&args, &|_| Ok(())).map_err(|error| format!("{error:#}"))?;
-        let files = &outcome.question.tested.files;
+        let outcome =
+            answer_of(&args, &|_| Ok(Vec::new())).map_err(|error| format!("{error:#}"))?;
+        let tested = &outcome.question.tested;
         let findings: Vec<Value> = outcome.asked.iter().map(|asked| json!(asked.finding)).collect();
-        Ok(format!("{findings:?} {:?} {files:?}", outcome.question.options()))
+        Ok(format!("{findings:?} {:?} {tested:?}", outcome.question.options()))
     };
     let base = |words: &str| -> Vec<String> {
         let path = |word: &str| match word.ends_with(".npy") {

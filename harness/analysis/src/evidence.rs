@@ -3,11 +3,13 @@
 
 pub mod certificate;
 pub mod key;
+pub mod order_promise;
 pub mod promise;
 pub mod signature;
 pub mod statement;
 
 pub use certificate::Certificate;
 pub use key::{KeyError, PublicKey, SecretKey};
+pub use order_promise::OrderPromise;
 pub use promise::{Promise, PromiseError};
 pub use signature::{Kind, Signature, SignatureError};

@@ -129,7 +129,7 @@ pub fn question(files: &Files, drawn: &Drawn, choices: &Choices) -> anyhow::Resu
         },
         plan: None,
         asked_of: None,
-        tested: Tested { files: inputs(files)?, runs: Vec::new() },
+        tested: Tested { files: inputs(files)?, runs: Vec::new(), promise: None },
         origin: None,
     })
 }

@@ -9,7 +9,7 @@ use analysis::evidence::SecretKey;
 use analysis::evidence::certificate::Draft;
 use analysis::suite::membership::{Access, Documents};
 use analysis::verify::Verifier;
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use ledger::digest::Digest;
 use ledger::order::{OrderLaw, Unit};
 use ledger::record::writer::write_atomic;
@@ -26,7 +26,7 @@ use super::order_table::Layout;
 use super::plan::{Declared, Plan};
 use super::question::{Asked, Choices, Question};
 use super::runs::Runs;
-use super::{files, runs};
+use super::{files, promise, runs};
 use crate::cli::Ask;
 use crate::cli::drawing::Drawing;
 use crate::cli::suite_options::Places;
@@ -146,6 +146,9 @@ pub struct Args {
     #[arg(long, value_name = "FILE", help_heading = "The test, fixed before looking")]
     pub plan: Option<PathBuf>,
 
+    /// The promise that fixed the order's files before training, as `provenance promise` kept it
+    #[arg(long, value_name = "FILE", help_heading = "From files")]
+    pub promise: Option<PathBuf>,
     /// Write a certificate: FILE.json and FILE.html
     #[arg(long, value_name = "FILE")]
     pub certificate: Option<PathBuf>,
@@ -161,7 +164,7 @@ pub struct Args {
 }
 
 /// A name of an enum as serde writes it.
-fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+pub(super) fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(serde_json::Value::from(text)).map_err(|error| {
         let text = error.to_string();
         text.split(" at line ").next().unwrap_or(&text).replace('`', "")
@@ -358,6 +361,7 @@ const RULES: &[Rule] = &[
     rule("monte_carlo", |args| args.template.is_empty(), "a template is tested by its closed form"),
     rule("seed", |args| args.monte_carlo.is_some(), "it goes with --monte-carlo T"),
     always("plan"),
+    rule("promise", of_files, "with --run, the store holds the promise"),
     always("certificate"),
     rule("sign", |args| args.certificate.is_some(), "it goes with --certificate FILE"),
     rule("force", |args| args.certificate.is_some(), "it goes with --certificate FILE"),
@@ -419,7 +423,11 @@ pub fn answer(args: &Args, ask: Ask<'_>) -> anyhow::Result<Outcome> {
         }
         None => {
             let (files, drawn) = args.files();
-            files::question(&files, &drawn, &args.choices())?
+            let mut question = files::question(&files, &drawn, &args.choices())?;
+            if let Some(path) = &args.promise {
+                question.keep(promise::read(path)?).with_context(|| path.display().to_string())?;
+            }
+            question
         }
     };
     args.require_epochs(&question)?;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use analysis::evidence::OrderPromise;
 use analysis::evidence::certificate::{Origin, Role, Tested};
 use analysis::suite::membership::{Access, Documents};
 use ledger::order::{OrderLaw, Unit};
@@ -194,6 +195,19 @@ impl Question {
             None => (0..self.order.examples).filter(is_out).count(),
         };
         (out, rows)
+    }
+
+    /// Takes the promise that fixed the order's files.
+    ///
+    /// # Errors
+    /// When it is of other files, or of another law or unit.
+    pub fn keep(&mut self, promise: OrderPromise) -> anyhow::Result<()> {
+        let of_order = |role| [Role::Order, Role::Positions].contains(&role);
+        let files = self.tested.files.iter().filter(|file| of_order(file.role));
+        let files: Vec<_> = files.map(|file| file.sha256).collect();
+        promise.holds(self.order.law, self.order.unit, &files).map_err(anyhow::Error::msg)?;
+        self.tested.promise = Some(promise);
+        Ok(())
     }
 
     /// The coefficient that the answer has: a template has one only.

@@ -35,6 +35,7 @@ fn certificate(changes: &[(&str, Value)], origin: Option<Origin>) -> Certificate
                 file(Role::Reference, "reference.npy", None),
             ],
             runs: Vec::new(),
+            promise: None,
         },
         options: BTreeMap::from([
             ("metric".to_owned(), json!("spearman")),

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::key::SecretKey;
+use super::order_promise::OrderPromise;
 use super::signature::{Kind, Signature};
 use ledger::digest::Digest;
 use ledger::order::{OrderLaw, Unit};
@@ -139,6 +140,9 @@ pub struct Tested {
     pub files: Vec<InputFile>,
     /// Runs of a store.
     pub runs: Vec<InputRun>,
+    /// The promise that the files of the order were fixed by, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promise: Option<OrderPromise>,
 }
 
 /// The committed run whose order was tested against, when it is known.
@@ -277,6 +281,7 @@ impl Draft {
             finding: &view,
             origin: self.origin.as_ref(),
             of_runs: !self.tested.runs.is_empty(),
+            promise: self.tested.promise.as_ref(),
             planned: planned(&self.options),
             version: CERTIFICATE_VERSION,
         };

@@ -40,6 +40,8 @@ pub struct Given<'a> {
     pub store: Option<&'a Store>,
     /// The way to compute the finding anew.
     pub recompute: Option<Recompute<'a>>,
+    /// Commitments that were published before training; the order's must be one of them.
+    pub promised: Option<Vec<Digest>>,
     /// The way to draw orders of runs again.
     pub draw: Option<&'a Draw<'a>>,
     /// The way to score a model (the first run) anew on the examples of the second, and compare.
@@ -98,8 +100,50 @@ pub fn verify(bytes: &[u8], given: &Given<'_>) -> Result<Verification, Certifica
     check_signatures(&certificate, &given.keys, &mut outcome);
     let inputs = check_files(&certificate, given, &mut outcome);
     check_runs(&certificate, given, &mut outcome);
+    check_promise(&certificate, given.promised.as_deref(), &mut outcome);
     check_answer(&certificate, given, inputs, &mut outcome);
     Ok(outcome)
+}
+
+/// The promise of files is that of the files named, and a promise is among those that were published.
+fn check_promise(
+    certificate: &Certificate,
+    published: Option<&[Digest]>,
+    outcome: &mut Verification,
+) {
+    let Certificate { tested, origin, .. } = certificate;
+    if let Some(promise) = &tested.promise {
+        let held = form::Options::of(&certificate.options).and_then(|options| {
+            promise.holds(options.law, options.unit, &order_files(certificate))
+        });
+        outcome.checks.push(Check::of("promise", held));
+    }
+    let made = origin.as_ref().map(|origin| origin.commitment);
+    let made = made.or(tested.promise.as_ref().map(|promise| promise.commitment));
+    let name = "published commitments";
+    match (published, made) {
+        (Some(published), Some(made)) => {
+            let kept = if published.contains(&made) { Ok(()) } else { Err(made) };
+            let kept =
+                kept.map_err(|made| format!("{made} is none of the {} published", published.len()));
+            outcome.checks.push(Check::of(name, kept));
+        }
+        (Some(_), None) => {
+            outcome.checks.push(Check::of::<(), _>(name, Err("the certificate names no promise")));
+        }
+        (None, Some(made)) => outcome.unchecked.push(format!(
+            "when the promise {} was made: give what was published then with --promised",
+            made.short(16)
+        )),
+        (None, None) => {}
+    }
+}
+
+/// Digests of the files that say the order, first to last.
+fn order_files(certificate: &Certificate) -> Vec<Digest> {
+    let files = certificate.tested.files.iter();
+    let order = files.filter(|file| [Role::Order, Role::Positions].contains(&file.role));
+    order.map(|file| file.sha256).collect()
 }
 
 fn agree(what: &str, recorded: &str, found: &str) -> Result<(), String> {
@@ -125,6 +169,7 @@ fn check_words(certificate: &Certificate) -> Result<(), String> {
         finding: &view,
         origin: certificate.origin.as_ref(),
         of_runs: !certificate.tested.runs.is_empty(),
+        promise: certificate.tested.promise.as_ref(),
         planned: super::planned(&certificate.options),
         version: certificate.version,
     };

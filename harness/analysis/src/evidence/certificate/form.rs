@@ -102,9 +102,12 @@ pub(super) fn check_form(certificate: &Certificate) -> Result<(), String> {
     } else {
         check_runs(certificate)?
     }
-    let second = *version >= 2;
-    if tested.files.iter().any(|file| file.role == Role::ReferenceOrder && !second) {
-        return Err("a reference order is named from version 2 on".to_owned());
+    let reference_order = tested.files.iter().any(|file| file.role == Role::ReferenceOrder);
+    if *version < 2 && (reference_order || tested.promise.is_some()) {
+        return Err("reference orders and promises of files are named from version 2 on".to_owned());
+    }
+    if runs > 0 && tested.promise.is_some() {
+        return Err("the promise of a run stands in its origin".to_owned());
     }
     if let Some(name) = software.keys().find(|name| *name != "palimpsest") {
         return Err(format!("software names {name:?}; only palimpsest makes certificates"));

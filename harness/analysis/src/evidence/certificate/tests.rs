@@ -44,6 +44,7 @@ fn draft() -> Draft {
                 file(Role::Reference, "reference.npy"),
             ],
             runs: Vec::new(),
+            promise: None,
         },
         options: options(&[]),
         finding: finding(),
@@ -273,6 +274,7 @@ fn a_simulation_a_floor_and_an_abandoned_run_are_told() {
             run(Role::Scores, Some(scores.clone())),
             run(Role::Reference, Some(scores)),
         ],
+        promise: None,
     };
     draft.options = options(&[
         ("resolution", json!("step")),

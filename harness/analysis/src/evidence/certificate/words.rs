@@ -2,6 +2,7 @@
 //! reader of the certificate can find out whether the words were changed.
 
 use super::{FindingView, Origin};
+use crate::evidence::OrderPromise;
 use ledger::seed::Randomness;
 
 /// The answer in one sentence, without a verdict.
@@ -109,6 +110,8 @@ pub(super) struct Subject<'a> {
     pub(super) origin: Option<&'a Origin>,
     /// Whether models of runs were tested.
     pub(super) of_runs: bool,
+    /// The promise of the order's files.
+    pub(super) promise: Option<&'a OrderPromise>,
     /// Tests that were planned beforehand, this one among them.
     pub(super) planned: Option<u64>,
     /// Version of the certificate.
@@ -127,6 +130,12 @@ pub(super) fn limits(subject: &Subject<'_>) -> Vec<String> {
         );
     }
     match origin {
+        None if let Some(promise) = subject.promise => lines.push(format!(
+            "The order is taken from files that the promise {} fixed. When it was made is shown only by whoever \
+             published it then; nothing here shows that the order was drawn at random, or that the training followed \
+             it.",
+            promise.commitment
+        )),
         None => lines.push(
             "The order is taken from files. Nothing here shows that it was drawn at random, that it was fixed before \
              training, or that the training followed it; whoever relies on the result must show this otherwise."
