@@ -353,3 +353,17 @@ fn an_order_of_files_is_promised_before_training_and_shown_afterwards() {
     let forged = checked(&[]).ends(1).stdout;
     assert!(forged.contains("MISMATCH   promise"), "{forged}");
 }
+
+#[test]
+fn both_verifiers_come_to_the_same_verdict_on_honest_and_forged_certificates() {
+    let bench = Bench::new();
+    let mut command = bench.prepared(python("numpy scipy").to_str().unwrap(), &[]);
+    command.arg(root().join("scripts/forge_certificates.py"));
+    command.args([env!("CARGO_BIN_EXE_palimpsest"), "--table", "table.md"]);
+    let judged = output(command).ends(0).stdout;
+    let last = judged.lines().last().unwrap_or_default();
+    assert!(last.ends_with(", 0 wrong"), "{last}");
+    let table = fs::read_to_string(bench.path("table.md")).unwrap();
+    let page = fs::read_to_string(root().join("docs/forgeries.md")).unwrap();
+    assert!(page.ends_with(&table), "the table of docs/forgeries.md should read:\n{table}");
+}

@@ -92,7 +92,9 @@ fn same_options(
     let given = |name: &&String| !["template", "plan"].contains(&name.as_str());
     for name in recorded.keys().chain(found.keys()).filter(given) {
         let [recorded, found] = [recorded, found].map(|options| options.get(name));
-        if recorded != found {
+        // Canonical JSON writes 1.0 as 1.
+        let numbers = recorded.and_then(Value::as_f64).zip(found.and_then(Value::as_f64));
+        if recorded != found && numbers.is_none_or(|(recorded, found)| recorded != found) {
             let [recorded, found] =
                 [recorded, found].map(|value| value.map_or("absent".to_owned(), Value::to_string));
             bail!("option {name} is {recorded} in the certificate, but {found} from the inputs");

@@ -42,7 +42,8 @@ pub struct EpochOrder {
     pub n: u64,
     /// Where they start in `order.bin`, in ids.
     pub offset: u64,
-    /// Exchangeability block: epochs of one block may be exchanged under the null.
+    /// Exchangeability block: under the law of the order, ids may be permuted within a block, across the
+    /// epochs that share it.
     pub block: u32,
     /// SHA-256 of the ids as u32 LE.
     pub order_hash: Digest,

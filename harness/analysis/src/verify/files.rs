@@ -11,6 +11,10 @@ pub(super) fn check_manifest(store: &Store, cell: &str) -> Result<(), String> {
         return Err("the run's folder is a link, or none".to_owned());
     }
     let (manifest, _) = store.manifest(cell).map_err(|error| error.to_string())?;
+    if manifest.version != 1 {
+        return Err(format!("its version is {}, but this build reads version 1", manifest.version));
+    }
+    super::same(&manifest.cell.as_str(), &cell)?;
     let found = entries(&store.folder(cell)).map_err(|error| error.to_string())?;
     for entry in &manifest.files {
         match found.iter().find(|file| file.path == entry.path) {

@@ -324,6 +324,22 @@ fn a_run_that_ended_has_an_order() {
     assert!(told.iter().any(|line| line.starts_with("published promise: ")), "{told:?}");
 }
 
+#[test]
+fn a_manifest_of_another_version_or_run_is_told() {
+    for (from, to, expected) in [
+        ("\"version\":1", "\"version\":2", "manifest: its version is 2"),
+        ("\"cell\":\"", "\"cell\":\"0", "manifest: recorded 0"),
+    ] {
+        let (_folder, store, cells) = store(1);
+        let path = store.folder(&cells[0]).join("manifest.json");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(&path, text.replacen(from, to, 1)).unwrap();
+        let told = failed(&Verifier::new(&store), &cells[0]).join("\n");
+        assert!(told.contains(expected), "{told}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_pipe_or_a_link_in_a_run_folder_is_told_and_hangs_nobody() {

@@ -201,6 +201,7 @@ impl Store {
             Some(found) if found > u64::from(RECORD_VERSION) => {
                 Err(RecordError::Newer { path: shown, found })
             }
+            Some(0) => Err(damaged("there is no version 0".to_owned())),
             Some(_) => serde_json::from_value(value).map_err(|error| damaged(error.to_string())),
             None => Err(damaged("it has no version".to_owned())),
         }

@@ -271,6 +271,8 @@ fn allowed(certificate: &Certificate, options: &Options, finding: &Finding) -> R
     let drawn = options.monte_carlo.is_some();
     let template = options.template.is_some();
     let several = finding.epochs.is_some();
+    // Under these laws the rows of an order are one test.
+    let one_test = matches!(options.law, OrderLaw::Replacement | OrderLaw::UniformSameEachEpoch);
     let random = !matches!(options.law, OrderLaw::Sorted | OrderLaw::Adaptive);
     hold(&[
         (random, "an order of this law leaves nothing to chance"),
@@ -290,6 +292,10 @@ fn allowed(certificate: &Certificate, options: &Options, finding: &Finding) -> R
         (
             options.gamma.is_none_or(|gamma| gamma > 0.0 && gamma <= 1.0),
             "gamma is above 0 and at most 1",
+        ),
+        (
+            several || options.gamma.is_none() || one_test,
+            "gamma weighs several epochs, but the finding has one",
         ),
         (options.plan.is_none_or(|plan| plan.tests > 0), "a plan has at least one test"),
         (options.plan.is_none() || certificate.version >= 2, "a plan is named from version 2 on"),
