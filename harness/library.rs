@@ -89,7 +89,9 @@ pub struct SuiteText {
 pub fn suite(name: &str) -> anyhow::Result<SuiteText> {
     let local = format!("suites/{name}.yaml");
     let candidates = [name, local.as_str()];
-    if let Some(file) = candidates.into_iter().find(|file| Path::new(file).is_file()) {
+    // Anything but a folder: a shell gives `<(…)` as a pipe.
+    let readable = |file: &&str| Path::new(file).exists() && !Path::new(file).is_dir();
+    if let Some(file) = candidates.into_iter().find(readable) {
         let text = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
         return Ok(SuiteText { file: file.to_owned(), text });
     }

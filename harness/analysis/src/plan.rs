@@ -1,6 +1,8 @@
 //! A suite checked against the catalogue: what will run, before anything runs.
 
+mod assigned;
 pub mod descent;
+mod grid;
 mod possible;
 mod sections;
 pub mod tuning;
@@ -10,13 +12,14 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+pub use crate::plan::assigned::Assignment;
 use crate::plan::descent::Parent;
 use crate::plan::sections::{Named, known, unique};
 use crate::plan::tuning::PlannedTuning;
 use crate::plan::unjudged::Unjudged;
 use crate::suite::{
-    ClaimUse, Problem, Sections, Seeds, Step, StoppingUse, Suite, SuiteError, WorkloadUse, key,
-    locate, parse,
+    ArmUse, ClaimUse, Problem, Sections, Seeds, Step, StoppingUse, Suite, SuiteError, WorkloadUse,
+    key, locate, parse,
 };
 use crate::tuning::Tuned;
 use ledger::catalogue::{Catalogue, MetricInfo, hint};
@@ -97,25 +100,6 @@ pub struct Overrides {
     pub tuned: Option<Tuned>,
 }
 
-impl std::str::FromStr for Assignment {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let refuse = || format!("--set \"{text}\" is not ARM.KEY=VALUE, for example sgd.lr=0.05");
-        // A label may hold `=` and `.` inside its brackets: the key follows the bracket.
-        let bracket = text.find(']').unwrap_or(0);
-        let dot = text[bracket..].find('.').ok_or_else(refuse)? + bracket;
-        let (arm, rest) = (&text[..dot], &text[dot + 1..]);
-        let (key, value) = rest.split_once('=').ok_or_else(refuse)?;
-        let value = serde_yaml::from_str(value).map_err(|_| refuse())?;
-        Ok(Self(arm.to_owned(), key.to_owned(), value))
-    }
-}
-
-/// One `--set` of the command line.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Assignment(pub String, pub String, pub Value);
-
 /// Reads and checks a suite; `file` is only for messages.
 ///
 /// # Errors
@@ -126,8 +110,13 @@ pub fn plan(
     catalogue: &Catalogue,
     overrides: &Overrides,
 ) -> Result<Plan, SuiteError> {
-    let suite = parse(file, text)?;
-    resolve(suite, text, catalogue, overrides).map_err(|Problem(path, message)| {
+    let mut suite = parse(file, text)?;
+    let expanded = grid::expand(&mut suite);
+    let planned = expanded.and_then(|places| {
+        let planned = resolve(suite, text, catalogue, overrides);
+        planned.map_err(|problem| in_the_text(problem, &places))
+    });
+    planned.map_err(|Problem(path, message)| {
         if path.is_empty() {
             return SuiteError { file: String::new(), line: 0, column: 0, message };
         }
@@ -136,17 +125,29 @@ pub fn plan(
     })
 }
 
+/// A problem with the place that an arm has in the text, whatever grids made of it.
+fn in_the_text(Problem(mut path, message): Problem, places: &[usize]) -> Problem {
+    if let [Step::Key(list), Step::Index(arm), ..] = path.as_mut_slice()
+        && list == "arms"
+        && let Some(place) = places.get(*arm)
+    {
+        *arm = *place;
+    }
+    Problem(path, message)
+}
+
 fn resolve(
-    suite: Suite,
+    mut suite: Suite,
     text: &str,
     catalogue: &Catalogue,
     overrides: &Overrides,
 ) -> Result<Plan, Problem> {
     check_name(&suite.suite)?;
+    assigned::assign(&mut suite, &overrides.set)?;
     let workloads = suite.workloads.iter().enumerate();
     let workloads = workloads.map(|(index, used)| workload(index, used, catalogue));
     let workloads = workloads.collect::<Result<Vec<_>, _>>()?;
-    let arms = (0..suite.arms.len()).map(|index| arm(index, &suite, catalogue, overrides, None));
+    let arms = (0..suite.arms.len()).map(|index| arm(index, &suite, catalogue, None));
     let mut arms = arms.collect::<Result<Vec<_>, _>>()?;
     unique(workloads.iter().map(|workload| workload.label.as_str()), "workloads", "workload")?;
     unique(arms.iter().map(|arm| arm.label.as_str()), "arms", "arm")?;
@@ -158,11 +159,18 @@ fn resolve(
     for (index, planned) in arms.iter_mut().enumerate() {
         let chosen = tuning.as_ref().and_then(|tuning| tuning.chosen(&planned.label));
         if let Some(chosen) = chosen {
-            *planned = arm(index, &suite, catalogue, overrides, Some(chosen))?;
+            *planned = arm(index, &suite, catalogue, Some(chosen))?;
         }
     }
     let whole = Named { workloads: &workloads, arms: &arms };
-    if let Some(baseline) = &suite.baseline {
+    if let Some(baseline) = &mut suite.baseline {
+        // A method that one arm alone has names that arm.
+        let mut of_method = arms.iter().filter(|arm| arm.method == *baseline);
+        if let (false, Some(arm), None) =
+            (whole.has_arm(baseline), of_method.next(), of_method.next())
+        {
+            baseline.clone_from(&arm.label);
+        }
         known("arm", baseline, &whole.arm_labels(), vec![key("baseline")])?;
     }
     sections::check(&suite.claims, whole)?;
@@ -233,9 +241,6 @@ fn check_filters(whole: Named<'_>, overrides: &Overrides) -> Result<(), Problem>
     let workloads = whole.workloads.iter().map(|w| [w.id.as_str(), w.label.as_str()]);
     filtered(&overrides.methods, &arms, "--methods")?;
     filtered(&overrides.workloads, &workloads.collect::<Vec<_>>(), "--workloads")?;
-    for Assignment(arm, ..) in &overrides.set {
-        filtered(std::slice::from_ref(arm), &arms, "--set")?;
-    }
     Ok(())
 }
 
@@ -462,7 +467,6 @@ fn arm(
     index: usize,
     suite: &Suite,
     catalogue: &Catalogue,
-    overrides: &Overrides,
     chosen: Option<&Values>,
 ) -> Result<PlannedArm, Problem> {
     let used = &suite.arms[index];
@@ -473,14 +477,13 @@ fn arm(
             format!("arms[{index}]: unknown method \"{}\"{}", used.method, hint(&used.method, ids));
         return Err(Problem(path("method"), message));
     };
-    let label = used.label.clone().unwrap_or_else(|| label(info.id, &used.with));
-    let assigned =
-        || overrides.set.iter().filter(|Assignment(arm, ..)| *arm == label || *arm == info.id);
-    let values = arm_values(suite, index, chosen, &assigned().collect::<Vec<_>>());
+    let mut values = arm_values(suite, index, chosen);
+    let assigned = used.assigned.iter();
+    values.extend(assigned.map(|Assignment(_, name, value)| (name.clone(), value.clone())));
     let settings = (info.resolve)(&values).map_err(|error| {
         // A value may come from the arm, from the suite's common settings or from the command line.
         if let Some(Assignment(arm, name, _)) =
-            assigned().find(|Assignment(_, name, _)| error.key() == Some(name))
+            used.assigned.iter().find(|Assignment(_, name, _)| error.key() == Some(name))
         {
             return Problem(Vec::new(), format!("--set {arm}.{name}: {error}"));
         }
@@ -490,7 +493,7 @@ fn arm(
         setting_problem(&error, info.id, if common { vec![key("settings")] } else { path("with") })
     })?;
     Ok(PlannedArm {
-        label,
+        label: labelled(used),
         method: info.id.to_owned(),
         settings,
         on: used.on.clone(),
@@ -505,25 +508,22 @@ fn path_of_arm(index: usize, field: &str) -> Vec<Step> {
     vec![key("arms"), Step::Index(index), key(field)]
 }
 
-/// What an arm is given: by the suite, by itself, by a search, by the command line; later ones win.
-fn arm_values(
-    suite: &Suite,
-    index: usize,
-    chosen: Option<&Values>,
-    assigned: &[&Assignment],
-) -> Values {
+/// What an arm is given by the suite, by itself and by a search; later ones win.
+fn arm_values(suite: &Suite, index: usize, chosen: Option<&Values>) -> Values {
     let mut values = suite.settings.clone();
     values.extend(suite.arms[index].with.clone());
     values.extend(chosen.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
-    for Assignment(_, name, value) in assigned {
-        values.insert(name.clone(), value.clone());
-    }
     values
 }
 
 fn setting_problem(error: &SettingError, owner: &str, mut path: Vec<Step>) -> Problem {
     path.extend(error.key().map(key));
     Problem(path, format!("{owner}: {error}"))
+}
+
+/// The label of an arm: its own, or what is made of its method and settings.
+fn labelled(arm: &ArmUse) -> String {
+    arm.label.clone().unwrap_or_else(|| assigned::made(arm))
 }
 
 /// `method[key=value]` with the keys the suite sets, sorted.

@@ -18,7 +18,7 @@ use std::fmt;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use crate::plan::RATIOS;
+use crate::plan::{Assignment, RATIOS};
 pub use estimates::EstimateUse;
 use ledger::catalogue::nearest;
 use ledger::lineage::{Origin, Parents};
@@ -127,6 +127,12 @@ pub struct ArmUse {
     pub label: Option<String>,
     /// Settings of the method.
     pub with: Values,
+    /// Settings with several values: an arm for each combination.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub grid: BTreeMap<String, Vec<serde_json::Value>>,
+    /// Settings that the command line gives it.
+    #[serde(skip)]
+    pub(crate) assigned: Vec<Assignment>,
     /// Settings that `palimpsest tune` chooses, each with the values to try.
     pub tune: BTreeMap<String, Space>,
     /// How many it tries for this arm, when that is not the suite's number.
@@ -415,6 +421,8 @@ struct ArmMap {
     #[serde(default)]
     with: Values,
     #[serde(default)]
+    grid: BTreeMap<String, Vec<serde_json::Value>>,
+    #[serde(default)]
     tune: BTreeMap<String, Space>,
     #[serde(default)]
     trials: Option<u32>,
@@ -460,9 +468,10 @@ impl FromName for ArmUse {
     }
 
     fn from_map(map: ArmMap) -> Self {
-        let ArmMap { method, label, with, tune, trials, on, budget, from, teacher, order } = map;
-        let parents = Parents { from, teacher };
-        Self { method, label, with, tune, trials, on, budget, parents, order }
+        let ArmMap { method, label, with, grid, tune, trials, on, budget, from, teacher, order } =
+            map;
+        let (parents, assigned) = (Parents { from, teacher }, Vec::new());
+        Self { method, label, with, grid, assigned, tune, trials, on, budget, parents, order }
     }
 }
 
@@ -526,7 +535,7 @@ mod tests {
         let error =
             parse("x.yaml", &TEXT.replace("suite: x", "suite: x\nseeds: many")).unwrap_err();
         assert_eq!(error.line, 2);
-        assert!(error.message.contains("a number of seeds"), "{error}");
+        assert!(error.message.contains("not a count, a range"), "{error}");
     }
 
     #[test]

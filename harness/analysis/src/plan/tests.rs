@@ -357,6 +357,83 @@ fn assignments_are_read_as_yaml_values() {
     assert!("sgd".parse::<Assignment>().is_err());
 }
 
+#[test]
+fn an_assignment_reaches_labels_with_dots() {
+    let parsed: Assignment = "v1.2.lr=0.05".parse().unwrap();
+    assert_eq!(parsed, Assignment("v1.2".into(), "lr".into(), 0.05.into()));
+    for wrong in ["v1.2", "=3", ".lr=1", "sgd.=1"] {
+        assert!(wrong.parse::<Assignment>().is_err(), "{wrong}");
+    }
+}
+
+/// The plan of a text with assignments.
+fn planned_with(text: &str, set: &[&str]) -> Result<Plan, SuiteError> {
+    let set = set.iter().map(|text| text.parse().unwrap()).collect();
+    plan("x.yaml", text, &catalogue(), &Overrides { set, ..Overrides::default() })
+}
+
+#[test]
+fn a_label_that_is_made_of_settings_says_what_runs_and_is_found_under_its_old_name() {
+    let text = TEXT.replacen("baseline: sgd", "baseline: 'muon[lr=0.02]'", 1);
+    let plan = planned_with(&text, &["muon[lr=0.02].lr=0.05"]).unwrap();
+    assert_eq!(plan.arms[1].label, "muon[lr=0.05]");
+    assert_eq!(plan.arms[1].settings["lr"], 0.05);
+    assert_eq!(plan.baseline.as_deref(), Some("muon[lr=0.05]"));
+    let claim = &plan.sections.claims[0];
+    assert!([&claim.arm, &claim.baseline].contains(&&"muon[lr=0.05]".to_owned()), "{claim:?}");
+    // An own name stays, and two arms that become one are told apart by nobody.
+    let own = TEXT.replace("method: muon,", "method: muon, as: 'muon[lr=0.02]',");
+    assert_eq!(planned_with(&own, &["muon.lr=0.05"]).unwrap().arms[1].label, "muon[lr=0.02]");
+    let unknown = planned_with(TEXT, &["moun.lr=1"]).unwrap_err().message;
+    assert!(unknown.contains("--set moun: the suite has no such name"), "{unknown}");
+}
+
+#[test]
+fn a_grid_makes_an_arm_of_each_combination() {
+    let grid = |grid: &str| {
+        TEXT.replace("{ method: muon, with: { lr: 0.02 } }", &format!("{{ method: muon, {grid} }}"))
+            .split("claims:")
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    let labels = |text: &str| -> Vec<String> {
+        planned(text).unwrap().arms.into_iter().map(|arm| arm.label).collect()
+    };
+    let two = grid("grid: { lr: [0.1, 0.2], batch_size: [16, 32] }");
+    assert_eq!(
+        labels(&two),
+        [
+            "sgd",
+            "muon[batch_size=16,lr=0.1]",
+            "muon[batch_size=16,lr=0.2]",
+            "muon[batch_size=32,lr=0.1]",
+            "muon[batch_size=32,lr=0.2]",
+        ]
+    );
+    assert_eq!(labels(&grid("as: m, grid: { lr: [0.1, 0.2] }"))[1..], ["m[lr=0.1]", "m[lr=0.2]"]);
+    for (wrong, told) in [
+        ("grid: { lr: [] }", "x.yaml:11:"),
+        ("grid: { lr: [0.1, 0.1] }", "has the value 0.1 twice"),
+        ("with: { lr: 1 }, grid: { lr: [0.1] }", "it stands in one of them"),
+        ("grid: { lr: [0.1, -1] }", "\"lr\" is -1"),
+    ] {
+        let error = planned(&grid(wrong)).unwrap_err().to_string();
+        assert!(error.contains(told) && error.starts_with("x.yaml:11:"), "{wrong}: {error}");
+    }
+}
+
+#[test]
+fn a_baseline_may_be_named_by_its_method_where_that_is_one_arm() {
+    let text = TEXT.replacen("baseline: sgd", "baseline: muon", 1);
+    assert_eq!(planned(&text).unwrap().baseline.as_deref(), Some("muon[lr=0.02]"));
+    let two = text.replace(
+        "{ method: muon, with: { lr: 0.02 } }",
+        "{ method: muon, with: { lr: 0.02 } }\n  - { method: muon, with: { lr: 0.03 } }",
+    );
+    assert!(planned(&two).unwrap_err().to_string().contains("unknown arm \"muon\""));
+}
+
 const FAMILY: &str = "
 suite: x
 question: q

@@ -227,7 +227,7 @@ pub(super) fn planned(
 
 /// What the suite fixes for an arm, without its chosen settings or those of the command line.
 fn given(index: usize, suite: &Suite) -> Values {
-    arm_values(suite, index, None, &[])
+    arm_values(suite, index, None)
 }
 
 fn method<'c>(index: usize, suite: &Suite, catalogue: &'c Catalogue) -> Option<&'c MethodInfo> {

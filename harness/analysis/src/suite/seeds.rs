@@ -21,7 +21,12 @@ impl<'de> Visitor<'de> for SeedsVisitor {
     type Value = Seeds;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number of seeds or a list of whole numbers")
+        f.write_str("a number of seeds, a range a..b or a list of whole numbers")
+    }
+
+    /// A range, as the command line takes it.
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Seeds, E> {
+        text.parse().map_err(E::custom)
     }
 
     fn visit_u64<E: serde::de::Error>(self, count: u64) -> Result<Seeds, E> {
