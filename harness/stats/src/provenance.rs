@@ -29,6 +29,7 @@ pub mod order_list;
 pub mod partition;
 mod query;
 pub(crate) mod ranks;
+pub mod reference_order;
 mod refusal;
 pub mod reshuffle;
 pub mod siblings;
