@@ -4,7 +4,9 @@ mod kendall;
 mod pearson;
 mod spearman;
 
-pub(super) use kendall::{concordance, kendall, tails as kendall_tails};
+pub(super) use kendall::{
+    concordance, kendall, tails as kendall_tails, variance as kendall_variance,
+};
 pub(super) use pearson::{Pairing, pearson, pearson_of};
 pub(super) use spearman::spearman;
 

@@ -181,6 +181,7 @@ impl<'a> Query<'a> {
             statistic: found.r,
             n: self.positions.len() as u64,
             ties: found.ties,
+            rows_left_out: 0,
             tail: self.tail,
             adjust: self.adjust,
             p: ln_p.exp(),

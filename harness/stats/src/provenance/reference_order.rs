@@ -32,16 +32,24 @@ pub fn require_other(
     other: &[Vec<u64>],
     reference: &str,
 ) -> Result<(), Refusal> {
-    let refuse = |reason: String| {
-        Err(Refusal::DependentReference { reference: reference.to_owned(), reason })
-    };
+    match dependence(audited, other, 1) {
+        None => Ok(()),
+        Some(reason) => {
+            Err(Refusal::DependentReference { reference: reference.to_owned(), reason })
+        }
+    }
+}
+
+/// How the order of `other` depends on `audited`, if it does; one of `tries` such questions.
+pub(super) fn dependence(audited: &[Vec<u64>], other: &[Vec<u64>], tries: usize) -> Option<String> {
     // A block of few ids comes out the same by chance.
     let telling = |ids: &[u64]| ids.len() >= TELLING || (audited.len() == 1 && !ids.is_empty());
     if let Some(epoch) = audited.iter().position(|ids| telling(ids) && other.contains(ids)) {
-        return refuse(format!("it was trained on the same order as epoch {epoch}"));
+        return Some(format!("it was trained on the same order as epoch {epoch}"));
     }
     let stretches = stretches(other);
-    let least = CHANCE - ((audited.len() * stretches.len()).max(1) as f64).log10();
+    let chance = CHANCE - (tries as f64).log10();
+    let least = chance - ((audited.len() * stretches.len()).max(1) as f64).log10();
     let mut all = Neighbours::default();
     for (epoch, ids) in audited.iter().enumerate() {
         // The last occurrence counts where an id comes back.
@@ -52,7 +60,7 @@ pub fn require_other(
             if let Some(log10_p) = agreement(&common)
                 && log10_p < least
             {
-                return refuse(format!(
+                return Some(format!(
                     "the {} ids that its order shares with epoch {epoch} stand in nearly the same \
                      order, or in reverse: log10 p {log10_p:.1}",
                     common.len()
@@ -60,7 +68,7 @@ pub fn require_other(
             }
             let these = Neighbours::of(&common);
             if these.ln_chance() / std::f64::consts::LN_10 < least {
-                return refuse(format!(
+                return Some(format!(
                     "{} neighbours of epoch {epoch} are neighbours in its order too",
                     these.kept
                 ));
@@ -69,10 +77,8 @@ pub fn require_other(
         }
     }
     // Many small blocks tell together what none of them tells alone.
-    if all.ln_chance() / std::f64::consts::LN_10 < CHANCE {
-        return refuse(format!("{} neighbours of the order are neighbours in its too", all.kept));
-    }
-    Ok(())
+    (all.ln_chance() / std::f64::consts::LN_10 < chance)
+        .then(|| format!("{} neighbours of the order are neighbours in its too", all.kept))
 }
 
 /// The lists of `other` and all of them one after another, cut where an id comes back; and each such

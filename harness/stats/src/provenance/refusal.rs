@@ -95,16 +95,61 @@ pub enum Refusal {
         /// The order they share.
         order_hash: Digest,
     },
-    /// Two epochs of the same order.
+    /// Two epochs of the same order, up to few edits.
     #[error(
         "epochs {first} and {second} have the same order: that is one randomisation, not two; test \
          each order once"
     )]
     RepeatedOrder {
+        /// The earlier epoch (or the first block of it), from 0.
+        first: u64,
+        /// The later one.
+        second: u64,
+    },
+    /// Two epochs of different orders where the law says that there is one.
+    #[error(
+        "the order law is uniform-same-each-epoch, but epochs {first} and {second} have different \
+         orders: declare the law uniform, or give the order once"
+    )]
+    OrdersDiffer {
         /// The earlier epoch, from 0.
         first: u64,
         /// The later one.
         second: u64,
+    },
+    /// Blocks that would be ignored.
+    #[error("there is a block per example, but {why}: {remedy}")]
+    UnusedBlocks {
+        /// Why they mean nothing.
+        why: &'static str,
+        /// What to do instead.
+        remedy: &'static str,
+    },
+    /// A row whose example is in another row already.
+    #[error(
+        "row {index} is example {id} again (first in row {first}): an example counts once; leave \
+         the repeats out, or average them with a unit for each row (--units)"
+    )]
+    RepeatedRow {
+        /// The later row, from 0.
+        index: u64,
+        /// The id.
+        id: u64,
+        /// The earlier row.
+        first: u64,
+    },
+    /// An example in two units.
+    #[error(
+        "row {index} is example {id} again, in another unit than row {first}: what was shuffled \
+         moved the example once; give all its rows one unit"
+    )]
+    SplitExample {
+        /// The later row, from 0.
+        index: u64,
+        /// The id.
+        id: u64,
+        /// The earlier row.
+        first: u64,
     },
     /// What is asked needs one epoch to be chosen.
     #[error("{what} is of one epoch, but the order has {found}: choose one by its number")]

@@ -150,12 +150,16 @@ pub(crate) fn tails(counts: &Concordance, n: u64) -> (LogTails, bool) {
     if untied && (n <= EXACT || fewer <= 1) {
         return (exact_tails(counts.discordant, all, n), true);
     }
+    (tail::normal(counts.difference as f64 / variance(counts, n).sqrt()), false)
+}
+
+/// Variance of concordant minus discordant pairs over all orders, ties included.
+pub(crate) fn variance(counts: &Concordance, n: u64) -> f64 {
     let (size, x, y) = (n as f64, &counts.position_ties, &counts.score_ties);
     let ordered = size * (size - 1.0);
-    let variance = (ordered * (2.0 * size + 5.0) - x.variance as f64 - y.variance as f64) / 18.0
+    (ordered * (2.0 * size + 5.0) - x.variance as f64 - y.variance as f64) / 18.0
         + 2.0 * (x.two as f64 / 2.0) * (y.two as f64 / 2.0) / ordered
-        + x.three as f64 * y.three as f64 / (9.0 * ordered * (size - 2.0));
-    (tail::normal(counts.difference as f64 / variance.sqrt()), false)
+        + x.three as f64 * y.three as f64 / (9.0 * ordered * (size - 2.0))
 }
 
 /// Many discordant pairs mean a small tau: P(tau <= observed) = P(inversions >= discordant).

@@ -164,6 +164,32 @@ fn a_residual_finds_what_a_difference_of_other_scale_hides() {
 }
 
 #[test]
+fn scores_beside_themselves_plus_a_constant_leave_rounding_and_are_refused() {
+    let (positions, scores) = derivative(2, 60);
+    let ask = |adjust, scores: &[f64], reference: Vec<f64>| {
+        let references = vec![reference.as_slice()];
+        Query { references, adjust, ..Query::new(&positions, scores) }.run()
+    };
+    let single: Vec<f64> = scores.iter().map(|score| f64::from(*score as f32)).collect();
+    for constant in [0.1, 1e6, -3.7] {
+        let shifted: Vec<f64> = scores.iter().map(|score| score + constant).collect();
+        let refusal = ask(Adjust::Difference, &scores, shifted).unwrap_err();
+        assert!(refusal.to_string().contains("reference's own"), "{constant}: {refusal}");
+        let shifted = single.iter().map(|score| f64::from(*score as f32 + constant as f32));
+        let refusal = ask(Adjust::Difference, &single, shifted.collect());
+        assert!(matches!(refusal, Err(Refusal::Constant { .. })), "single, {constant}");
+        let line = single.iter().map(|score| f64::from(2.5 * *score as f32 + constant as f32));
+        let refusal = ask(Adjust::Residual, &single, line.collect());
+        assert!(matches!(refusal, Err(Refusal::Constant { .. })), "single line, {constant}");
+    }
+    // What differs by more than rounding is tested.
+    let near: Vec<f64> =
+        scores.iter().zip(noise(7, 60)).map(|(score, z)| score + 1.0 + 1e-3 * z).collect();
+    assert!(ask(Adjust::Difference, &scores, near.clone()).is_ok());
+    assert!(ask(Adjust::Residual, &scores, near).is_ok());
+}
+
+#[test]
 fn several_references_are_averaged() {
     let (positions, scores) = derivative(2, 60);
     let (one, two) = (noise(7, 60), noise(8, 60));
