@@ -8,6 +8,7 @@ use std::f64::consts::LN_10;
 
 use serde::{Deserialize, Serialize};
 
+use super::permutation::Method;
 use super::reference_order::dependence;
 use super::{Draws, Finding, Query, Refusal, Tail, combine};
 
@@ -71,11 +72,13 @@ pub struct Part<'a> {
 pub fn by_epoch(parts: &[Part], gamma: f64) -> Result<Finding, Refusal> {
     let weights = checked_weights(parts, gamma)?;
     let (mut rows, mut tests) = (Vec::new(), Vec::new());
-    let (mut ties, mut warnings) = (0, Vec::new());
+    let (mut ties, mut warnings, mut saddlepoint) = (0, Vec::new(), false);
     for (part, weight) in parts.iter().zip(weights) {
         let measured = part.query.measure()?;
         let ln_p = part.query.tail.of(&measured.tails);
-        rows.push(row(part, measured.correlation.r, weight, ln_p, measured.exact));
+        let exact = measured.method == Method::Exact;
+        rows.push(row(part, measured.correlation.r, weight, ln_p, exact));
+        saddlepoint |= measured.method == Method::Saddlepoint;
         tests.push((measured.tails, weight));
         ties += if part.back == 0 { measured.correlation.ties } else { 0 };
         for warning in measured.warnings {
@@ -87,6 +90,7 @@ pub fn by_epoch(parts: &[Part], gamma: f64) -> Result<Finding, Refusal> {
     let tails = combine::stouffer(&tests)?;
     let query = &parts[0].query;
     let mut finding = combined(parts, rows, gamma, ties, query.tail.of(&tails));
+    finding.saddlepoint = saddlepoint;
     finding.warnings.splice(0..0, warnings);
     Ok(finding)
 }

@@ -177,6 +177,10 @@ pub struct Finding {
     pub log10_p: f64,
     /// Exact under the null, not an approximation to it.
     pub exact: bool,
+    /// By the saddlepoint approximation of the distribution over all orders, and not by the closed
+    /// form; of several epochs, in one at least.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub saddlepoint: bool,
     /// The sign of the statistic in words.
     pub direction: String,
     /// Where the order's seed came from: "os", "fixed" or "undeclared".

@@ -180,6 +180,13 @@ pub enum Refusal {
         /// What to do instead.
         remedy: &'static str,
     },
+    /// A correlation of few, uneven values.
+    #[error(
+        "positions and scores are tied, or a few of them lie so far out, that their association takes \
+         few values, unevenly apart, and no formula gives its p-value: draw orders \
+         (--monte-carlo 9999), or take spearman for pearson"
+    )]
+    TooCoarse,
     /// What was shuffled is not what is tested.
     #[error(
         "the order shuffles {} and the scores are per {}: p-values on single examples would be \

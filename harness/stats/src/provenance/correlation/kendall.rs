@@ -140,17 +140,19 @@ pub(crate) fn kendall(counts: &Concordance) -> Correlation {
     Correlation { r, complement, ties: counts.ties }
 }
 
-/// The tails under the permutation null, and whether they are exact: the distribution of the number
-/// of inversions for up to 33 rows without ties (and beyond that where at most one pair is out of
-/// place), otherwise a normal deviate with the variance under ties, as SciPy's `kendalltau`.
-pub(crate) fn tails(counts: &Concordance, n: u64) -> (LogTails, bool) {
+/// The exact tails under the permutation null where they are cheap: the distribution of the number
+/// of inversions for up to 33 rows without ties, and beyond that where at most one pair is out of
+/// place.
+pub(crate) fn exact(counts: &Concordance, n: u64) -> Option<LogTails> {
     let untied = counts.position_ties.two == 0 && counts.score_ties.two == 0;
     let all = counts.positions_differ;
     let fewer = counts.discordant.min(all - counts.discordant);
-    if untied && (n <= EXACT || fewer <= 1) {
-        return (exact_tails(counts.discordant, all, n), true);
-    }
-    (tail::normal(counts.difference as f64 / variance(counts, n).sqrt()), false)
+    (untied && (n <= EXACT || fewer <= 1)).then(|| exact_tails(counts.discordant, all, n))
+}
+
+/// The normal form: a deviate with the variance under ties, as SciPy's `kendalltau`.
+pub(crate) fn normal(counts: &Concordance, n: u64) -> LogTails {
+    tail::normal(counts.difference as f64 / variance(counts, n).sqrt())
 }
 
 /// Variance of concordant minus discordant pairs over all orders, ties included.
