@@ -21,6 +21,7 @@ fn text(subject: &str, finding: &Finding) -> String {
     let how = match (&finding.monte_carlo, finding.exact) {
         (Some(draws), _) => format!("by {} drawn orders, seed {}", draws.draws, draws.seed),
         (None, true) => "exact".to_owned(),
+        (None, false) if finding.saddlepoint => "saddlepoint".to_owned(),
         (None, false) => "closed form".to_owned(),
     };
     let mut text = format!(
@@ -70,11 +71,11 @@ mod tests {
 
           spearman    -0.7187   negative: later examples have lower loss
           examples    200
-          p           10^-32.36   two-sided, closed form
+          p           10^-30.42   two-sided, saddlepoint
           reference   none
 
         If the suspect had nothing to do with this order, chance alone would give an association
-        at least this strong in about 1 of 2.3 × 10³² cases.
+        at least this strong in about 1 of 2.7 × 10³⁰ cases.
         ");
     }
 

@@ -132,6 +132,12 @@ impl Labels {
             Refusal::MissingId { id, missing, found, examples } => {
                 (Refusal::MissingId { id: number(id), missing, found, examples }, id)
             }
+            Refusal::RepeatedRow { index, id, first } => {
+                (Refusal::RepeatedRow { index, id: number(id), first }, id)
+            }
+            Refusal::SplitExample { index, id, first } => {
+                (Refusal::SplitExample { index, id: number(id), first }, id)
+            }
             other => return other.to_string(),
         };
         match self {

@@ -512,15 +512,6 @@ fn write_certificate(
     Ok(())
 }
 
-/// Says how many rows were of no use.
-fn warn_left_out(question: &Question) {
-    let (out, rows) = question.rows_left_out();
-    if out > 0 {
-        let order = &question.order_name;
-        warn(&format!("{out} of the {rows} scored examples are not in {order} and were left out"));
-    }
-}
-
 /// A suspect's place in the plan that was declared.
 #[derive(Debug, Serialize)]
 struct Planned {
@@ -545,7 +536,6 @@ fn print(args: &Args, outcome: Outcome) -> anyhow::Result<()> {
             return print_json(&document);
         }
         print_finding(&question.subject(&suspect), &finding)?;
-        warn_left_out(&question);
         return in_plan.iter().flatten().try_for_each(|planned| {
             print_text(&format!("\n{}", plan_line(planned.test, planned.tests, finding.log10_p)))
         });
@@ -584,7 +574,6 @@ fn print(args: &Args, outcome: Outcome) -> anyhow::Result<()> {
             print_text(&format!("{}: {line}", row.suspect))?;
         }
     }
-    warn_left_out(&question);
     let mut warnings: Vec<&String> =
         suspects.iter().flat_map(|row| &row.finding.warnings).collect();
     warnings.dedup();

@@ -1,11 +1,11 @@
 //! A membership question with everything it needs, from files or from the store.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use analysis::evidence::OrderPromise;
 use analysis::evidence::certificate::{Origin, Role, Tested};
 use analysis::suite::membership::{Access, Documents};
-use ledger::order::{OrderLaw, Unit};
+use ledger::order::Unit;
 use serde_json::{Value, json};
 use stats::provenance::audit::{Audit, Order, Places};
 use stats::provenance::order_list::Resolution;
@@ -166,35 +166,20 @@ impl Question {
             | Refusal::Constant { what, .. } => what.as_str(),
             Refusal::NoReference { .. } | Refusal::UnusedReference { .. } => "scores",
             Refusal::ScatteredUnit { .. } => "units",
+            Refusal::RepeatedRow { .. } | Refusal::SplitExample { .. } => "ids",
             _ => return &self.order_name,
         };
         let of_role = |role| self.tested.files.iter().find(|file| file.role == role);
         let file = match column {
             "units" => of_role(Role::Units),
             "blocks" => of_role(Role::Blocks),
+            "ids" => of_role(Role::Ids),
             _ => None,
         };
         let number = column.strip_prefix("reference ").and_then(|number| number.parse().ok());
         let reference = number.and_then(|number: usize| self.references.get(number));
         let named = reference.map(|scores| &scores.name).or(file.map(|file| &file.name));
         named.map_or(&suspect.name, String::as_str)
-    }
-
-    /// How many scored rows no test used, because no epoch has their example, and how many there are.
-    pub fn rows_left_out(&self) -> (usize, usize) {
-        let rows = self.suspects.first().map_or(0, |scores| scores.values.len());
-        let Places::Epochs(epochs) = &self.order.places else { return (0, rows) };
-        // Draws with replacement leave none out: what never came is tied at the bottom.
-        if self.order.law == OrderLaw::Replacement {
-            return (0, rows);
-        }
-        let consumed: HashSet<u64> = epochs.iter().flat_map(|epoch| &epoch.ids).copied().collect();
-        let is_out = |id: &u64| !consumed.contains(id);
-        let out = match &self.rows {
-            Some(rows) => rows.iter().filter(|id| is_out(id)).count(),
-            None => (0..self.order.examples).filter(is_out).count(),
-        };
-        (out, rows)
     }
 
     /// Takes the promise that fixed the order's files.

@@ -27,6 +27,8 @@ pub mod law;
 mod monte_carlo;
 pub mod order_list;
 pub mod partition;
+mod permutation;
+mod pseudo_replication;
 mod query;
 pub(crate) mod ranks;
 pub mod reference_order;

@@ -10,7 +10,7 @@ use stats::provenance::kruskal::kruskal;
 use stats::provenance::tail::{
     LogTails, ln_chi_squared_tail, ln_normal_tail, normal_deviate, student,
 };
-use stats::provenance::{Metric, Query, Tail};
+use stats::provenance::{Metric, Query, Refusal, Tail};
 
 /// One row of the table: what the script calls it, as a number.
 fn number(value: &Value, key: &str) -> f64 {
@@ -71,19 +71,36 @@ fn queries_agree_with_the_reference_at_every_size_tie_and_offset() {
     let reference = reference();
     let cases = reference["query"].as_array().unwrap();
     assert!(cases.len() > 80, "{}", cases.len());
+    let (mut closed, mut better) = (0, 0);
     for case in cases {
         let (positions, scores) = columns(&case["recipe"]);
         for (metric, expected) in case["metrics"].as_object().unwrap() {
             let metric: Metric = metric.parse().unwrap();
             for tail in Tail::ALL {
                 let query = Query { metric, tail: *tail, ..Query::new(&positions, &scores) };
-                let found = query.run().unwrap();
                 let what = format!("{metric} {tail} {}", case["recipe"]);
+                let found = match query.run() {
+                    // Ten scores with gaps between them.
+                    Err(Refusal::TooCoarse)
+                        if metric == Metric::Pearson && positions.len() < 13 =>
+                    {
+                        continue;
+                    }
+                    found => found.unwrap(),
+                };
                 let statistic = number(expected, "statistic");
                 assert!((found.statistic - statistic).abs() < 1e-12, "{what}: {found:?}");
-                assert_eq!(Value::from(found.exact), expected["exact"], "{what}");
                 assert_eq!(found.ties, case["ties"].as_u64().unwrap(), "{what}");
+                let exact = expected["exact"].as_bool().unwrap();
+                assert!(found.exact || !exact, "{what}");
                 let expected = &expected["tails"][tail.name()];
+                // SciPy has the closed form there, which is off.
+                let bound = found.warnings.iter().any(|warning| warning.contains("upper bound"));
+                if found.saddlepoint || found.exact != exact || bound {
+                    better += 1;
+                    continue;
+                }
+                closed += 1;
                 if metric == Metric::Pearson && statistic.abs() > 0.999_999 {
                     // Scores on a line up to their own rounding: the exact residual of the stored
                     // numbers is beyond f64, and p is known to the 6 digits of log10 p only.
@@ -99,6 +116,29 @@ fn queries_agree_with_the_reference_at_every_size_tie_and_offset() {
             }
         }
     }
+    assert!(closed > 400 && better > 200, "{closed} {better}");
+}
+
+#[test]
+fn the_saddlepoint_agrees_with_one_that_was_written_apart() {
+    let cases: Value = serde_json::from_str(include_str!("reference/saddlepoint.json")).unwrap();
+    let mut compared = 0;
+    for case in cases.as_array().unwrap() {
+        let (positions, scores) = columns(&case["recipe"]);
+        for (metric, expected) in case["metrics"].as_object().unwrap() {
+            let statistic = number(expected, "statistic");
+            let tail = if statistic < 0.0 { Tail::Less } else { Tail::Greater };
+            let metric: Metric = metric.parse().unwrap();
+            let query = Query { metric, tail, ..Query::new(&positions, &scores) };
+            let found = query.run().unwrap();
+            if found.saddlepoint {
+                compared += 1;
+                let close = (found.log10_p - number(expected, "log10_p")).abs() < 1e-7;
+                assert!(close, "{metric} {case}: {found:?}");
+            }
+        }
+    }
+    assert!(compared > 10, "{compared}");
 }
 
 #[test]

@@ -91,6 +91,7 @@ impl<'a> Row<'a> {
                 let how = match (&finding.monte_carlo, finding.exact) {
                     (Some(draws), _) => format!("{} draws, seed {}", draws.draws, draws.seed),
                     (None, true) => "exact".to_owned(),
+                    (None, false) if finding.saddlepoint => "saddlepoint".to_owned(),
                     (None, false) => "closed form".to_owned(),
                 };
                 let found = Found {

@@ -95,7 +95,7 @@ struct Account {
     occurrences: u64,
     short_texts: u64,
     counts: Vec<u64>,
-    closed_form_log10_p: f64,
+    closed_form_log10_p: Option<f64>,
 }
 
 /// Runs the verb.
@@ -123,10 +123,11 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let overlap = Overlap::of(&index, text.each(), args.longest, args.rare)?;
     let parts = args.parts.unwrap_or_else(|| 250.min(order.len() / 4));
     let partition = Partition::new(&overlap, &order, parts)?;
-    let closed = partition.run(args.metric, args.tail)?;
+    let closed = partition.run(args.metric, args.tail);
+    let closed_form = closed.as_ref().ok().map(|closed| closed.log10_p);
     let mut finding = match args.monte_carlo {
         Some(draws) => partition.monte_carlo(args.metric, args.tail, draws, args.seed)?,
-        None => closed.clone(),
+        None => closed?,
     };
     if order.len() < documents {
         finding.warnings.push(format!(
@@ -151,13 +152,13 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             occurrences: overlap.occurrences,
             short_texts: overlap.short_texts,
             counts: cut.counts,
-            closed_form_log10_p: closed.log10_p,
+            closed_form_log10_p: closed_form,
         };
         let mut document = serde_json::to_value(&finding)?;
         document["partition"] = serde_json::to_value(account)?;
         print_json(&document)?;
     } else {
-        print_text(&told(&text, &overlap, &cut, &finding, &closed))?;
+        print_text(&told(&text, &overlap, &cut, &finding, closed_form))?;
         finding.warnings.iter().for_each(|warning| warn(warning));
     }
     Ok(Exit::Fine)
@@ -169,15 +170,20 @@ fn told(
     overlap: &Overlap,
     cut: &Parts,
     finding: &Finding,
-    closed: &Finding,
+    closed_form: Option<f64>,
 ) -> String {
     let noun = text.noun;
     let how = match &finding.monte_carlo {
-        Some(drawn) => format!(
-            "{} random orders of the documents, seed {} (closed form: log10 {:.2})",
-            drawn.draws, drawn.seed, closed.log10_p
-        ),
+        Some(drawn) => {
+            let closed =
+                closed_form.map_or("none".to_owned(), |log10_p| format!("log10 {log10_p:.2}"));
+            format!(
+                "{} random orders of the documents, seed {} (closed form: {closed})",
+                drawn.draws, drawn.seed
+            )
+        }
         None if finding.exact => "exact".to_owned(),
+        None if finding.saddlepoint => "saddlepoint".to_owned(),
         None => "closed form".to_owned(),
     };
     let left_out = match cut.left_out {

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use super::correlation::Pairing;
 use super::{Adjust, Refusal};
 
-/// Below this share of the scores' spread, residuals are rounding noise.
-const NOISE: f64 = 1e-13;
+/// Roundings of scores, reference, their mean and difference that may add up in one row.
+const ROUNDINGS: f64 = 8.0;
 
 /// The scores after adjustment; borrowed where there is none.
 ///
@@ -72,11 +72,52 @@ pub fn adjusted<'a>(
         let what = "the adjusted scores".into();
         return Err(Refusal::Constant { what, value, hint: same_as_reference });
     }
-    if adjust == Adjust::Residual && adjusted.iter().all(|value| value.abs() < NOISE) {
-        let what = "the residual of the scores".into();
-        return Err(Refusal::Constant { what, value: 0.0, hint: same_as_reference });
+    // A reference that is the scores plus a constant, or a line of them, leaves nothing but its own
+    // rounding, in which the order of the rows may well show.
+    let columns: Vec<&[f64]> = std::iter::once(scores).chain(references.iter().copied()).collect();
+    let (what, noise) = match adjust {
+        Adjust::Residual => ("the residual of the scores", relative_rounding(&columns)),
+        _ => ("the difference of scores and reference", absolute_rounding(&columns)),
+    };
+    let (least, most) = range(&adjusted);
+    if most - least <= noise {
+        let value = if adjust == Adjust::Residual { 0.0 } else { adjusted[0] };
+        return Err(Refusal::Constant { what: what.into(), value, hint: same_as_reference });
     }
     Ok(adjusted.into())
+}
+
+/// Smallest and largest value.
+fn range(values: &[f64]) -> (f64, f64) {
+    let start = (f64::INFINITY, f64::NEG_INFINITY);
+    values.iter().fold(start, |(least, most), &value| (least.min(value), most.max(value)))
+}
+
+/// The relative rounding of numbers in the precision that they were stored in.
+fn precision(columns: &[&[f64]]) -> f64 {
+    let single = |value: &f64| f64::from(*value as f32) == *value;
+    // One column in single precision has rounded, whatever the others are.
+    if columns.iter().any(|column| column.iter().all(single)) {
+        f64::from(f32::EPSILON)
+    } else {
+        f64::EPSILON
+    }
+}
+
+/// The rounding that a difference of these columns may have, in their own unit.
+fn absolute_rounding(columns: &[&[f64]]) -> f64 {
+    let size = |column: &&[f64]| column.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
+    ROUNDINGS * precision(columns) * columns.iter().map(size).fold(0.0, f64::max)
+}
+
+/// The same for residuals of columns that are scaled to a spread near 1.
+fn relative_rounding(columns: &[&[f64]]) -> f64 {
+    let size = |column: &&[f64]| {
+        let (least, most) = range(column);
+        if most > least { least.abs().max(most.abs()) / (most - least) } else { 0.0 }
+    };
+    // The line itself is fitted in double precision.
+    (ROUNDINGS * precision(columns) * columns.iter().map(size).sum::<f64>()).max(1e-13)
 }
 
 fn mean_reference<'a>(references: &'a [&[f64]]) -> impl Iterator<Item = f64> + 'a {

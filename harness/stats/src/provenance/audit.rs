@@ -2,14 +2,15 @@
 //! made and where the p-value comes from.
 
 use super::adjust::adjusted;
-use super::epochs::by_epoch;
+use super::epochs::{Part, by_epoch, by_epoch_drawn};
 use super::law::{NullKind, check_ids, null_of, require_closed_form};
-use super::order_list::{Resolution, never_seen_first, positions_of};
+use super::order_list::{Resolution, never_seen_first, padding, positions_of};
 use super::template::Template;
 use super::units::aggregate;
-use super::{Adjust, Draws, Finding, Kind, Metric, Null, Query, Refusal, Tail};
+use super::{Adjust, Draws, Finding, Kind, Metric, Null, Query, Refusal, Tail, pseudo_replication};
 use ledger::order::{OrderLaw, Unit};
 use ledger::seed::Randomness;
+use std::collections::{HashMap, HashSet};
 
 /// One epoch (or block) of an order.
 #[derive(Debug, Clone)]
@@ -102,10 +103,14 @@ impl Audit<'_> {
         let tested = if self.units.is_some() { order.unit } else { Unit::Sample };
         let null = null_of(order.law, order.unit, tested)?;
         self.check_lengths()?;
+        self.check_blocks(null)?;
         let finding = match &order.places {
             Places::Positions(positions) => {
                 let rows: Vec<(usize, u64)> = positions.iter().copied().enumerate().collect();
-                self.test(&self.columns(&rows)?, null, 0)?
+                let columns = self.columns(&rows)?;
+                let mut finding = self.test(&columns, null, 0)?;
+                finding.warnings.extend(self.pseudo_replication(&columns)?);
+                finding
             }
             Places::Epochs(epochs) => self.on_epochs(epochs, null)?,
         };
@@ -115,8 +120,11 @@ impl Audit<'_> {
     fn on_epochs(&self, epochs: &[Epoch], null: NullKind) -> Result<Finding, Refusal> {
         let whole;
         let epochs = match self.order.law {
-            // The same order again is the same randomness again: one test.
-            OrderLaw::UniformSameEachEpoch => epochs.get(..1).unwrap_or_default(),
+            // The same order again is the same randomisation again: one test.
+            OrderLaw::UniformSameEachEpoch => {
+                require_same(epochs)?;
+                epochs.get(..1).unwrap_or_default()
+            }
             // A sampler with replacement knows no epochs.
             OrderLaw::Replacement => {
                 let ids = epochs.iter().flat_map(|epoch| epoch.ids.iter().copied()).collect();
@@ -125,12 +133,7 @@ impl Audit<'_> {
             }
             _ => epochs,
         };
-        let columns = epochs.iter().map(|epoch| {
-            let columns = self.columns(&self.seen(epoch)?)?;
-            Ok((epoch.epoch, epoch.ids.len() as u64, columns))
-        });
-        let mut tests = columns.collect::<Result<Vec<_>, Refusal>>()?;
-        if self.order.law == OrderLaw::Blockwise && tests.len() == 1 {
+        if self.order.law == OrderLaw::Blockwise && epochs.len() == 1 {
             // One list of ids says nothing of where its blocks end.
             return Err(Refusal::NeedsMonteCarlo {
                 law: OrderLaw::Blockwise,
@@ -138,22 +141,104 @@ impl Audit<'_> {
                          example and a number of draws",
             });
         }
-        match tests.len() {
-            0 => Err(Refusal::TooFew { needed: 1, found: 0 }),
-            1 => {
-                let (_, draws, columns) = tests.remove(0);
-                self.test(&columns, null, draws)
+        let mut tests = Vec::with_capacity(epochs.len());
+        let rows = self.rows.map_or(self.order.examples, |rows| rows.len() as u64);
+        let mut seen = vec![false; rows as usize];
+        let mut warnings = Vec::new();
+        for (place, epoch) in epochs.iter().enumerate() {
+            let last = place + 1 == epochs.len();
+            let of = self.seen(epoch, last && (place > 0 || epoch.epoch > 0))?;
+            warnings.extend(self.told_of(epoch));
+            of.iter().for_each(|(row, _)| seen[*row] = true);
+            let columns = self.columns(&of)?;
+            warnings.extend(self.pseudo_replication(&columns)?);
+            tests.push((epoch, columns));
+        }
+        let left_out = seen.iter().filter(|seen| !**seen).count() as u64;
+        if left_out > 0 {
+            warnings.push(format!(
+                "{left_out} of {rows} rows are left out of the test: the order does not have their \
+                 examples"
+            ));
+        }
+        let mut finding = match tests.as_slice() {
+            [] => return Err(Refusal::TooFew { needed: 1, found: 0 }),
+            [(epoch, columns)] => self.test(columns, null, epoch.ids.len() as u64)?,
+            _ if self.template.is_some() => {
+                let found = tests.len() as u64;
+                return Err(Refusal::OneEpoch { what: "a template", found });
             }
-            found if self.template.is_some() => {
-                Err(Refusal::OneEpoch { what: "a template", found: found as u64 })
+            _ => self.combined(&tests)?,
+        };
+        finding.rows_left_out = left_out;
+        finding.warnings.extend(warnings);
+        Ok(finding)
+    }
+
+    /// All epochs, or all blocks, in one test.
+    fn combined(&self, tests: &[(&Epoch, Columns)]) -> Result<Finding, Refusal> {
+        let backs = match self.order.law {
+            OrderLaw::Blockwise => {
+                passes_after(tests.iter().map(|(epoch, _)| epoch.ids.as_slice()))
             }
-            found if self.monte_carlo.is_some() => {
-                Err(Refusal::OneEpoch { what: "a Monte Carlo p-value", found: found as u64 })
-            }
-            _ => {
-                let queries = tests.iter().map(|(epoch, _, columns)| (*epoch, self.query(columns)));
-                by_epoch(&queries.collect::<Vec<_>>(), self.gamma)
-            }
+            _ => (0..tests.len() as u32).rev().collect(),
+        };
+        let parts = tests.iter().zip(backs).map(|((epoch, columns), back)| Part {
+            epoch: epoch.epoch,
+            back,
+            ids: &epoch.ids,
+            query: self.query(columns),
+        });
+        let parts: Vec<Part<'_>> = parts.collect();
+        match self.monte_carlo {
+            None => by_epoch(&parts, self.gamma),
+            Some(draws) => by_epoch_drawn(&parts, self.gamma, draws),
+        }
+    }
+
+    /// What a reader must know of an epoch that is not each example once.
+    fn told_of(&self, epoch: &Epoch) -> Vec<String> {
+        let Order { examples, law, .. } = *self.order;
+        let mut told = Vec::new();
+        if law == OrderLaw::Replacement {
+            return told;
+        }
+        let (number, padded) = (epoch.epoch, padding(&epoch.ids) as u64);
+        if padded > 0 {
+            told.push(format!(
+                "the last {padded} ids of epoch {number} repeat its first ones, which looks like a \
+                 sampler's padding: their first place counts"
+            ));
+        }
+        let held = epoch.ids.len() as u64 - padded;
+        if law == OrderLaw::Uniform && held + examples / 10 < examples {
+            told.push(format!(
+                "epoch {number} was cut short: it has {held} of {examples} examples, and is tested \
+                 on those"
+            ));
+        }
+        told
+    }
+
+    /// Whether scores are alike wherever positions are tied.
+    fn pseudo_replication(&self, columns: &Columns) -> Result<Option<String>, Refusal> {
+        let references: Vec<&[f64]> = columns.references.iter().map(Vec::as_slice).collect();
+        let adjusted = adjusted(self.adjust, &columns.scores, &references)?;
+        Ok(pseudo_replication::warning(&columns.positions, &adjusted))
+    }
+
+    /// Refuses blocks that the test would ignore.
+    fn check_blocks(&self, null: NullKind) -> Result<(), Refusal> {
+        match (self.blocks, null, &self.order.places) {
+            (None, ..) | (_, NullKind::WithinBlocks, Places::Positions(_)) => Ok(()),
+            (_, NullKind::WithinBlocks, Places::Epochs(_)) => Err(Refusal::UnusedBlocks {
+                why: "the order has its own",
+                remedy: "give one row of ids per block, or positions in place of the order",
+            }),
+            _ => Err(Refusal::UnusedBlocks {
+                why: "the law says that examples were shuffled over all of them",
+                remedy: "declare the law blockwise, or leave the blocks out",
+            }),
         }
     }
 
@@ -172,7 +257,10 @@ impl Audit<'_> {
             return Err(Refusal::Length { what, expected, found: found as u64 });
         }
         match (self.rows, &self.order.places) {
-            (Some(rows), Places::Epochs(_)) => check_ids(rows, self.order.examples),
+            (Some(rows), Places::Epochs(_)) => {
+                check_ids(rows, self.order.examples)?;
+                check_repeats(rows, self.units)
+            }
             _ => Ok(()),
         }
     }
@@ -190,7 +278,7 @@ impl Audit<'_> {
             }
             Places::Epochs(epochs) => {
                 let last = epochs.last().ok_or(Refusal::TooFew { needed: 1, found: 0 })?;
-                self.columns(&self.seen(last)?)?
+                self.columns(&self.seen(last, epochs.len() > 1)?)?
             }
         };
         let references: Vec<&[f64]> = columns.references.iter().map(Vec::as_slice).collect();
@@ -199,9 +287,14 @@ impl Audit<'_> {
     }
 
     /// Rows that an epoch saw, with their positions. Which ones it left out is as random as its
-    /// order, so that leaving them out here changes nothing.
-    fn seen(&self, epoch: &Epoch) -> Result<Vec<(usize, u64)>, Refusal> {
+    /// order, so that leaving them out here changes nothing; `cut`: it may have been cut short
+    /// anywhere, as the last epoch of a training is.
+    fn seen(&self, epoch: &Epoch, cut: bool) -> Result<Vec<(usize, u64)>, Refusal> {
         let Order { examples, law, .. } = *self.order;
+        let law = match law {
+            OrderLaw::Uniform if cut => OrderLaw::UniformSubset,
+            law => law,
+        };
         let resolution = if epoch.steps.is_empty() { Resolution::Sample } else { self.resolution };
         let found = positions_of(&epoch.ids, examples, law, resolution, &epoch.steps)?;
         let found = match law {
@@ -288,124 +381,57 @@ impl Audit<'_> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::provenance::template::Shadow;
-    use ledger::digest::Digest;
-    use ledger::order::uniform_order;
-    use ledger::seed::Seed;
-
-    const EXAMPLES: u32 = 200;
-
-    fn ids(epoch: u32) -> Vec<u64> {
-        let seed = Seed::from_integer(1).bytes;
-        uniform_order(&seed, epoch, EXAMPLES).into_iter().map(u64::from).collect()
-    }
-
-    fn order(law: OrderLaw, epochs: u32) -> Order {
-        let epochs = (0..epochs).map(|epoch| Epoch { epoch, ids: ids(epoch), steps: Vec::new() });
-        Order {
-            places: Places::Epochs(epochs.collect()),
-            examples: u64::from(EXAMPLES),
-            law,
-            unit: Unit::Sample,
-            randomness: None,
-            seed_bits: None,
+/// Refuses an example in two rows, each of which would count; rows of one unit are averaged.
+fn check_repeats(rows: &[u64], units: Option<&[u64]>) -> Result<(), Refusal> {
+    let mut first: HashMap<u64, usize> = HashMap::with_capacity(rows.len());
+    for (index, &id) in rows.iter().enumerate() {
+        let earlier = *first.entry(id).or_insert(index);
+        if earlier == index {
+            continue;
+        }
+        let (place, first) = (index as u64, earlier as u64);
+        match units {
+            None => return Err(Refusal::RepeatedRow { index: place, id, first }),
+            Some(units) if units[earlier] != units[index] => {
+                return Err(Refusal::SplitExample { index: place, id, first });
+            }
+            Some(_) => {}
         }
     }
-
-    /// Lower the later an example came in epoch 0, with a little noise.
-    fn scores() -> Vec<f64> {
-        let mut scores = vec![0.0; EXAMPLES as usize];
-        for (place, id) in ids(0).into_iter().enumerate() {
-            scores[id as usize] = (place * 7919 % 61) as f64 - place as f64;
-        }
-        scores
-    }
-
-    fn audit<'a>(order: &'a Order, scores: &'a [f64]) -> Audit<'a> {
-        Audit {
-            order,
-            scores,
-            references: Vec::new(),
-            rows: None,
-            units: None,
-            blocks: None,
-            resolution: Resolution::Sample,
-            template: None,
-            metric: Metric::Spearman,
-            tail: Tail::TwoSided,
-            adjust: Adjust::None,
-            kind: Kind::Loss,
-            monte_carlo: None,
-            gamma: 0.5,
-        }
-    }
-
-    fn template() -> Template {
-        let positions: Vec<u64> = (0..100).collect();
-        let adjusted: Vec<f64> = positions.iter().map(|&at| -(at as f64)).collect();
-        let shadow = Shadow {
-            order_hash: Digest::of(b"shadow"),
-            positions: &positions,
-            adjusted: &adjusted,
-        };
-        Template::learn(&[shadow], &[], 10).unwrap()
-    }
-
-    #[test]
-    fn a_uniform_order_and_its_positions_give_the_same_answer() {
-        let (order, scores) = (order(OrderLaw::Uniform, 1), scores());
-        let found = audit(&order, &scores).run().unwrap();
-        assert!(found.log10_p < -50.0, "{found:?}");
-        let mut positions = vec![0; EXAMPLES as usize];
-        for (place, id) in (0..).zip(ids(0)) {
-            positions[id as usize] = place;
-        }
-        let placed = Order { places: Places::Positions(positions), ..order };
-        assert_eq!(audit(&placed, &scores).run().unwrap(), found);
-    }
-
-    #[test]
-    fn a_flat_blockwise_order_is_no_block_and_gets_no_closed_form() {
-        let (flat, scores) = (order(OrderLaw::Blockwise, 1), scores());
-        let refusal = audit(&flat, &scores).run().unwrap_err();
-        assert!(matches!(refusal, Refusal::NeedsMonteCarlo { .. }), "{refusal}");
-        assert!(refusal.to_string().contains("one row of ids per block"), "{refusal}");
-    }
-
-    #[test]
-    fn draws_and_templates_are_of_one_epoch() {
-        let (two, scores, template) = (order(OrderLaw::Uniform, 2), scores(), template());
-        let monte_carlo = Some(Draws { draws: 9, seed: 0 });
-        let refusal = Audit { monte_carlo, ..audit(&two, &scores) }.run().unwrap_err();
-        assert_eq!(refusal, Refusal::OneEpoch { what: "a Monte Carlo p-value", found: 2 });
-        let refusal =
-            Audit { template: Some(&template), ..audit(&two, &scores) }.run().unwrap_err();
-        assert_eq!(refusal, Refusal::OneEpoch { what: "a template", found: 2 });
-        assert!(audit(&two, &scores).run().unwrap().epochs.is_some());
-    }
-
-    #[test]
-    fn a_template_takes_no_draws_and_holds_under_uniform_orders_only() {
-        let (one, scores, template) = (order(OrderLaw::Uniform, 1), scores(), template());
-        let with = Audit { template: Some(&template), ..audit(&one, &scores) };
-        assert!(with.run().unwrap().statistic > 0.9);
-        let monte_carlo = Some(Draws { draws: 9, seed: 0 });
-        let refusal = Audit { monte_carlo, ..with.clone() }.run().unwrap_err();
-        assert_eq!(refusal, Refusal::TemplateDraws);
-        let drawn = order(OrderLaw::Replacement, 1);
-        let refusal = Audit { order: &drawn, ..with }.run().unwrap_err();
-        assert!(matches!(refusal, Refusal::NeedsMonteCarlo { .. }), "{refusal}");
-    }
-
-    #[test]
-    fn the_same_order_in_every_epoch_is_one_test() {
-        let (once, scores) = (order(OrderLaw::Uniform, 1), scores());
-        let first = Epoch { epoch: 0, ids: ids(0), steps: Vec::new() };
-        let places = Places::Epochs(vec![first.clone(), Epoch { epoch: 1, ..first }]);
-        let twice = Order { places, law: OrderLaw::UniformSameEachEpoch, ..once.clone() };
-        assert_eq!(audit(&twice, &scores).run(), audit(&once, &scores).run());
-    }
+    Ok(())
 }
+
+/// Refuses epochs of different orders; the last may be cut short.
+fn require_same(epochs: &[Epoch]) -> Result<(), Refusal> {
+    let Some((one, others)) = epochs.split_first() else { return Ok(()) };
+    let held = |epoch: &Epoch| epoch.ids.len() - padding(&epoch.ids);
+    for (second, other) in (1..).zip(others) {
+        let common = held(one).min(held(other));
+        let cut = held(other) < held(one) && second < others.len() as u64;
+        if one.ids[..common] != other.ids[..common] || held(other) > held(one) || cut {
+            return Err(Refusal::OrdersDiffer { first: 0, second });
+        }
+    }
+    Ok(())
+}
+
+/// For each block the epochs after the one that it belongs to: an epoch is over when an id comes
+/// back.
+fn passes_after<'a>(blocks: impl Iterator<Item = &'a [u64]>) -> Vec<u32> {
+    let mut seen: HashSet<u64> = HashSet::new();
+    let mut pass = 0;
+    let passes: Vec<u32> = blocks
+        .map(|ids| {
+            if ids.iter().any(|id| seen.contains(id)) {
+                seen.clear();
+                pass += 1;
+            }
+            seen.extend(ids);
+            pass
+        })
+        .collect();
+    passes.into_iter().map(|of| pass - of).collect()
+}
+
+#[cfg(test)]
+mod tests;

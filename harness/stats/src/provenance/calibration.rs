@@ -147,7 +147,7 @@ pub fn enumerate_orders(metric: Metric, scores: &[f64]) -> Result<Enumeration, R
 }
 
 /// The next order in lexicographic order; false after the last.
-fn next_permutation(values: &mut [u64]) -> bool {
+pub(super) fn next_permutation(values: &mut [u64]) -> bool {
     let Some(pivot) = values.windows(2).rposition(|pair| pair[0] < pair[1]) else { return false };
     let Some(larger) = values.iter().rposition(|value| *value > values[pivot]) else {
         return false;

@@ -4,9 +4,12 @@ mod kendall;
 mod pearson;
 mod spearman;
 
-pub(super) use kendall::{concordance, kendall, tails as kendall_tails};
+pub(super) use kendall::{
+    Concordance, concordance, exact as kendall_exact, kendall, normal as kendall_normal,
+    variance as kendall_variance,
+};
 pub(super) use pearson::{Pairing, pearson, pearson_of};
-pub(super) use spearman::spearman;
+pub(super) use spearman::{ranked, spearman};
 
 use super::Metric;
 

@@ -164,6 +164,9 @@ pub struct Finding {
     pub n: u64,
     /// Examples that share their position or their adjusted score with another.
     pub ties: u64,
+    /// Rows of scores that no test used, because no epoch has their example.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rows_left_out: u64,
     /// The alternative.
     pub tail: Tail,
     /// The adjustment.
@@ -174,6 +177,10 @@ pub struct Finding {
     pub log10_p: f64,
     /// Exact under the null, not an approximation to it.
     pub exact: bool,
+    /// By the saddlepoint approximation of the distribution over all orders, and not by the closed
+    /// form; of several epochs, in one at least.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub saddlepoint: bool,
     /// The sign of the statistic in words.
     pub direction: String,
     /// Where the order's seed came from: "os", "beacon", "fixed" or "undeclared".
@@ -189,6 +196,11 @@ pub struct Finding {
     pub epochs: Option<EpochTable>,
     /// What a reader must know before using the p-value.
     pub warnings: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Finding {

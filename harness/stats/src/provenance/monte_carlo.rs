@@ -58,8 +58,7 @@ impl Query<'_> {
         null: Null,
     ) -> Result<Finding, Refusal> {
         if draws == 0 {
-            let range = "at least 1; 9999 gives a p-value down to 1e-4";
-            return Err(Refusal::OutOfRange { what: "draws", value: 0.0, range });
+            return Err(no_draws());
         }
         let scores = self.checked()?;
         let resampler = Resampler::new(null, self.positions)?;
@@ -102,16 +101,89 @@ impl Query<'_> {
         let mut finding = self.finding(&found, ln_p);
         finding.monte_carlo = Some(Draws { draws, seed });
         if extreme == 0 {
-            finding.warnings.push(format!(
-                "no draw is as extreme: p is {sides}/(draws + 1), the least that {draws} draws can \
-                 give"
-            ));
+            finding.warnings.push(no_extreme(sides, draws));
         }
         Ok(finding)
     }
 }
 
 const STREAM: &str = "provenance/monte-carlo";
+
+/// A combination by drawn orders.
+pub(super) struct DrawnParts {
+    /// The coefficient of each part and ln p of it alone.
+    pub(super) parts: Vec<(correlation::Correlation, f64)>,
+    /// ln p of all together.
+    pub(super) ln_p: f64,
+    /// Said when no draw is as extreme.
+    pub(super) warning: Option<String>,
+}
+
+/// Draws fresh orders for all parts, each independent of the others, and compares the weighted sum
+/// of the standardised statistics with the observed one; and each of them by itself.
+pub(super) fn of_parts(
+    queries: &[&Query],
+    weights: &[f64],
+    Draws { draws, seed }: Draws,
+) -> Result<DrawnParts, Refusal> {
+    if draws == 0 {
+        return Err(no_draws());
+    }
+    let scores = queries.iter().map(|query| query.checked()).collect::<Result<Vec<_>, _>>()?;
+    let mut parts = Vec::with_capacity(queries.len());
+    for (query, scores) in queries.iter().zip(&scores) {
+        let statistic = Statistic::new(query.metric, query.positions, scores, true);
+        let rows: Vec<u32> = (0..query.positions.len() as u32).collect();
+        let (scale, observed) = (statistic.scale(), statistic.of(&rows));
+        let resampler = Resampler::new(Null::Permutation, query.positions)?;
+        parts.push((resampler, statistic, scale, rows, scale * observed));
+    }
+    let norm = weights.iter().map(|weight| weight * weight).sum::<f64>().sqrt();
+    let sum = |zs: &[f64]| zs.iter().zip(weights).map(|(z, weight)| z * weight).sum::<f64>() / norm;
+    let together = sum(&parts.iter().map(|(.., observed)| *observed).collect::<Vec<_>>());
+    let mut apart = vec![Extremes::default(); parts.len()];
+    let mut all = Extremes::default();
+    let streams = Streams::new(Seed::from_integer(seed).bytes);
+    let mut zs = vec![0.0; parts.len()];
+    for k in 0..draws {
+        let mut rng = streams.keyed(STREAM, k as u32, (k >> 32) as u32);
+        let drawn = parts.iter_mut().zip(&mut zs).zip(&mut apart);
+        for (((resampler, statistic, scale, rows, observed), z), count) in drawn {
+            resampler.draw(&mut rng, rows, &mut []);
+            *z = *scale * statistic.of(rows);
+            *count = *count + extreme(*z, *observed, TIED);
+        }
+        all = all + extreme(sum(&zs), together, TIED);
+    }
+    let ln_p = |count: &Extremes| {
+        let extreme = match queries[0].tail {
+            Tail::Less => count.less,
+            Tail::Greater => count.greater,
+            Tail::TwoSided => count.two_sided,
+        };
+        (extreme, ((extreme as f64 + 1.0) / (draws as f64 + 1.0)).ln())
+    };
+    let (extreme, together) = ln_p(&all);
+    let measured = queries.iter().zip(&scores).zip(&apart).map(|((query, scores), count)| {
+        (correlation::measure(query.metric, query.positions, scores), ln_p(count).1)
+    });
+    Ok(DrawnParts {
+        parts: measured.collect(),
+        ln_p: together,
+        warning: (extreme == 0).then(|| no_extreme(1.0, draws)),
+    })
+}
+
+fn no_draws() -> Refusal {
+    let range = "at least 1; 9999 gives a p-value down to 1e-4";
+    Refusal::OutOfRange { what: "draws", value: 0.0, range }
+}
+
+fn no_extreme(sides: f64, draws: u64) -> String {
+    format!(
+        "no draw is as extreme: p is {sides}/(draws + 1), the least that {draws} draws can give"
+    )
+}
 
 /// Draws orders under a null.
 enum Resampler<'a> {
@@ -236,23 +308,41 @@ impl<'a> Statistic<'a> {
         }
     }
 
+    /// The statistic of rows that take each other's positions, up to a factor; for permutations.
+    fn of(&self, rows: &[u32]) -> f64 {
+        match self {
+            Self::Ranks { a, b, .. } => rank_products(rows, a, b) as f64,
+            Self::Products { pairing, .. } => products(rows, pairing),
+            Self::Pairs { positions, scores, .. } => difference(rows, positions, scores) as f64,
+            Self::Coefficient { .. } => 0.0,
+        }
+    }
+
+    /// What makes [`Self::of`] of variance 1 over all orders.
+    fn scale(&self) -> f64 {
+        let deviation = |squares: f64, n: usize| (squares / (n as f64 - 1.0)).sqrt();
+        let sum = |ranks: &[i64]| ranks.iter().map(|rank| (*rank as f64).powi(2)).sum::<f64>();
+        match self {
+            Self::Ranks { a, b, .. } => 1.0 / deviation(sum(a) * sum(b), a.len()),
+            Self::Products { pairing, .. } => {
+                1.0 / deviation(pairing.scale.powi(2), pairing.x.len())
+            }
+            Self::Pairs { positions, scores, .. } => {
+                let counts = correlation::concordance(positions, scores);
+                1.0 / correlation::kendall_variance(&counts, positions.len() as u64).sqrt()
+            }
+            Self::Coefficient { .. } => 1.0,
+        }
+    }
+
     fn as_extreme(&self, rows: &[u32], positions: &[u64]) -> Extremes {
         match self {
-            Self::Ranks { a, b, observed } => {
-                let drawn = rows
-                    .iter()
-                    .zip(b)
-                    .map(|(&row, b)| i128::from(a[row as usize]) * i128::from(*b));
-                extreme(drawn.sum::<i128>(), *observed, 0)
-            }
+            Self::Ranks { a, b, observed } => extreme(rank_products(rows, a, b), *observed, 0),
             Self::Products { pairing, observed } => {
-                let x = |row: u32| pairing.x[row as usize];
-                let drawn: f64 = rows.iter().zip(&pairing.y).map(|(&row, y)| x(row) * y).sum();
-                extreme(drawn, *observed, TIED * pairing.scale)
+                extreme(products(rows, pairing), *observed, TIED * pairing.scale)
             }
             Self::Pairs { positions, scores, observed } => {
-                let moved: Vec<u64> = rows.iter().map(|&row| positions[row as usize]).collect();
-                extreme(correlation::concordance(&moved, scores).difference, *observed, 0)
+                extreme(difference(rows, positions, scores), *observed, 0)
             }
             Self::Coefficient { metric, scores, observed } => {
                 // A draw in which all rows share one position shows no association.
@@ -263,6 +353,20 @@ impl<'a> Statistic<'a> {
             }
         }
     }
+}
+
+fn rank_products(rows: &[u32], a: &[i64], b: &[i64]) -> i128 {
+    rows.iter().zip(b).map(|(&row, b)| i128::from(a[row as usize]) * i128::from(*b)).sum()
+}
+
+fn products(rows: &[u32], pairing: &Pairing) -> f64 {
+    rows.iter().zip(&pairing.y).map(|(&row, y)| pairing.x[row as usize] * y).sum()
+}
+
+/// Concordant minus discordant pairs.
+fn difference(rows: &[u32], positions: &[u64], scores: &[f64]) -> i64 {
+    let moved: Vec<u64> = rows.iter().map(|&row| positions[row as usize]).collect();
+    correlation::concordance(&moved, scores).difference
 }
 
 /// Draws at least as extreme as the observed statistic, by alternative.

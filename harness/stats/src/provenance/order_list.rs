@@ -25,8 +25,8 @@ pub enum Resolution {
 /// [`Resolution::Step`] only.
 ///
 /// # Errors
-/// For ids outside the dataset; for an id that comes twice or a missing id where the law forbids
-/// it; and for step sizes that do not add up to the order.
+/// For ids outside the dataset; for an id that comes twice (but for [`padding`]) or a missing id
+/// where the law forbids it; and for step sizes that do not add up to the order.
 pub fn positions_of(
     order: &[u64],
     examples: u64,
@@ -40,7 +40,14 @@ pub fn positions_of(
         Resolution::Step => expand(steps, order.len() as u64, "step")?,
     };
     let mut place: Vec<Option<u64>> = vec![None; examples as usize];
-    for (t, &id) in order.iter().enumerate() {
+    let padded = match law {
+        OrderLaw::Uniform | OrderLaw::UniformSameEachEpoch | OrderLaw::UniformSubset => {
+            padding(order)
+        }
+        _ => 0,
+    };
+    // Of an example that pads the end the first occurrence counts.
+    for (t, &id) in order[..order.len() - padded].iter().enumerate() {
         let slot = &mut place[id as usize];
         if let Some(first) = *slot
             && law != OrderLaw::Replacement
@@ -67,6 +74,18 @@ pub fn positions_of(
         }
     }
     Ok(place)
+}
+
+/// How many ids at the end of an epoch repeat its beginning: a sampler's padding, up to a tenth of
+/// the epoch, as PyTorch's `DistributedSampler` adds it so that all replicas get equally many. Any
+/// other repeat is none; 0 then.
+#[must_use]
+pub fn padding(order: &[u64]) -> usize {
+    let Some(&first) = order.first() else { return 0 };
+    let again = order.iter().skip(1).position(|id| *id == first);
+    let Some(whole) = again.map(|place| place + 1) else { return 0 };
+    let padded = order.len() - whole;
+    if 10 * padded <= whole && order[whole..] == order[..padded] { padded } else { 0 }
 }
 
 /// Positions under replacement for every example: never seen is 0, tied at the bottom, and the
@@ -138,6 +157,22 @@ mod tests {
     fn a_duplicate_is_named_with_both_its_places() {
         let refusal = by_sample(&[1, 2, 0, 2, 3], 5, OrderLaw::Uniform).unwrap_err();
         assert_eq!(refusal, Refusal::DuplicateId { index: 3, id: 2, first: 1 });
+    }
+
+    #[test]
+    fn padding_repeats_the_beginning_at_the_end_and_the_first_occurrence_counts() {
+        let order: Vec<u64> = (0..20).rev().chain([19, 18]).collect();
+        assert_eq!(padding(&order), 2);
+        let found = by_sample(&order, 20, OrderLaw::Uniform).unwrap();
+        assert_eq!(found, by_sample(&order[..20], 20, OrderLaw::Uniform).unwrap());
+        // More than a tenth, another id than the first ones, and the epoch once more.
+        for extra in [vec![19, 18, 17], vec![19, 17], vec![18], (0..20).rev().collect()] {
+            let order: Vec<u64> = (0..20).rev().chain(extra).collect();
+            assert_eq!(padding(&order), 0);
+            let refusal = by_sample(&order, 20, OrderLaw::Uniform).unwrap_err();
+            assert!(matches!(refusal, Refusal::DuplicateId { index: 20, .. }), "{refusal}");
+        }
+        assert_eq!((padding(&[]), padding(&[3])), (0, 0));
     }
 
     #[test]

@@ -224,9 +224,7 @@ impl<'a> Partition<'a> {
     /// When all parts have the same count.
     pub fn run(&self, metric: Metric, tail: Tail) -> Result<Finding, PartitionError> {
         let (positions, counts) = self.columns();
-        let query =
-            Query { metric, tail, kind: Kind::Agreement, ..Query::new(&positions, &counts) };
-        Ok(self.worded(query.run()?))
+        Ok(self.worded(query(&positions, &counts, metric, tail).run()?))
     }
 
     /// The same statistic with its p-value by `draws` random orders of the documents. Documents are
@@ -245,11 +243,12 @@ impl<'a> Partition<'a> {
             let range = "at least 1; 9999 gives a p-value down to 1e-4";
             return Err(Refusal::OutOfRange { what: "draws", value: 0.0, range }.into());
         }
-        let mut finding = self.run(metric, tail)?;
+        let (positions, mut counts) = self.columns();
+        // The p-value of the parts is not needed, which a few full parts may leave without a form.
+        let mut finding = self.worded(query(&positions, &counts, metric, tail).described()?);
         let found = finding.statistic;
         let streams = Streams::new(Seed::from_integer(seed).bytes);
         let mut rng = streams.generator("provenance/partition");
-        let (positions, mut counts) = self.columns();
         let mut order: Vec<u32> = (0..self.in_order.len() as u32).collect();
         let (size, left_out) = (order.len() / self.parts, order.len() % self.parts);
         let mut extreme = 0_u64;
@@ -269,7 +268,6 @@ impl<'a> Partition<'a> {
         }
         finding.p = (extreme as f64 + 1.0) / (draws as f64 + 1.0);
         finding.log10_p = finding.p.log10();
-        finding.exact = false;
         finding.monte_carlo = Some(Draws { draws, seed });
         finding.warnings.clear();
         if extreme == 0 {
@@ -304,6 +302,11 @@ impl<'a> Partition<'a> {
         }
         finding
     }
+}
+
+/// The query that parts and counts are.
+fn query<'a>(positions: &'a [u64], counts: &'a [f64], metric: Metric, tail: Tail) -> Query<'a> {
+    Query { metric, tail, kind: Kind::Agreement, ..Query::new(positions, counts) }
 }
 
 #[cfg(test)]

@@ -10,16 +10,14 @@ use std::borrow::Cow;
 use std::f64::consts::LN_10;
 
 use super::adjust::adjusted;
-use super::correlation::{self, Correlation};
+use super::correlation::{self, Correlation, Pairing};
+use super::permutation::{self, Margin, Method, Shape};
 use super::tail::{self, LogTails};
-use super::{Adjust, Finding, Kind, Metric, Refusal, Tail, exact};
+use super::{Adjust, Finding, Kind, Metric, Refusal, Tail, exact, ranks};
 
 /// Examples below which no test is made: of the 24 orders of four, no two-sided p is below 1/12, so
 /// that a test at 0.05 could never reject; five examples reach 2/120.
 pub const FEWEST_EXAMPLES: u64 = 5;
-
-/// Examples below which the far tail of an approximation is not to be read as a court would.
-const APPROXIMATE_BELOW: u64 = 50;
 
 /// A residual share of squares that rounding alone leaves of a perfect line.
 const ROUNDING: f64 = 1e-27;
@@ -47,7 +45,7 @@ pub struct Query<'a> {
 pub(super) struct Measured {
     pub(super) correlation: Correlation,
     pub(super) tails: LogTails,
-    pub(super) exact: bool,
+    pub(super) method: Method,
     pub(super) warnings: Vec<String>,
 }
 
@@ -67,59 +65,68 @@ impl<'a> Query<'a> {
     }
 
     /// Computes the statistic and its p-value under a uniform order: exact over all orders for at
-    /// most 9 examples, for a perfect correlation and for Kendall up to 33 untied examples;
-    /// otherwise the t form (Spearman, Pearson) or the normal form (Kendall). Spearman and Kendall
-    /// come from exact integers; a Pearson coefficient within 1e-6 of ±1 leaves a residual near the
-    /// rounding of the scores, and its log10 p then has 6 digits after the point.
+    /// most 9 examples, for a perfect correlation, for few tables of ties and for Kendall up to 33
+    /// untied examples; otherwise by the t form (Spearman, Pearson) or the normal form (Kendall)
+    /// where that is within a tenth of log10 p, and by saddlepoint where it is not. Spearman and
+    /// Kendall come from exact integers; a Pearson coefficient within 1e-6 of ±1 leaves a residual
+    /// near the rounding of the scores, and its log10 p then has 6 digits after the point.
     ///
     /// # Errors
     /// When columns differ in length, a score is not finite, a column is constant, there are fewer
-    /// than 5 examples, or references and adjustment do not fit together.
+    /// than 5 examples, references and adjustment do not fit together, or ties leave the statistic
+    /// too coarse for any of this.
     pub fn run(&self) -> Result<Finding, Refusal> {
         let measured = self.measure()?;
         let ln_p = self.tail.of(&measured.tails);
         let mut finding = self.finding(&measured.correlation, ln_p);
-        finding.exact = measured.exact;
+        finding.exact = measured.method == Method::Exact;
+        finding.saddlepoint = measured.method == Method::Saddlepoint;
         finding.warnings = measured.warnings;
         Ok(finding)
+    }
+
+    /// The statistic in words, with a p of 1 in place of one that is drawn.
+    pub(super) fn described(&self) -> Result<Finding, Refusal> {
+        let scores = self.checked()?;
+        Ok(self.finding(&correlation::measure(self.metric, self.positions, &scores), 0.0))
     }
 
     /// The statistic and its tails, all columns checked.
     pub(super) fn measure(&self) -> Result<Measured, Refusal> {
         let scores = self.checked()?;
         let n = scores.len() as u64;
-        let rank_based = correlation::spearman(self.positions, &scores);
-        let (found, closed, mut is_exact) = match self.metric {
-            Metric::Spearman => {
-                let closed = self.t_form(&rank_based, &scores, 0.0);
-                (rank_based, closed, rank_based.complement == 0.0)
-            }
+        let (ranked, shapes) = correlation::ranked(self.positions, &scores);
+        let found = match self.metric {
+            Metric::Spearman => ranked,
             Metric::Pearson => {
-                let mut found = correlation::pearson(self.positions, &scores, rank_based.ties);
-                let perfect = found.complement <= ROUNDING && rank_based.complement == 0.0;
-                if perfect {
+                let mut found = correlation::pearson(self.positions, &scores, ranked.ties);
+                if found.complement <= ROUNDING && ranked.complement == 0.0 {
                     found.r = found.r.signum();
                 }
-                (found, self.t_form(&found, &scores, ROUNDING), perfect)
+                found
             }
             Metric::Kendall => {
-                let counts = correlation::concordance(self.positions, &scores);
-                let found = correlation::kendall(&counts);
-                if found.complement == 0.0 {
-                    (found, self.t_form(&found, &scores, 0.0), true)
-                } else {
-                    let (tails, exact) = correlation::kendall_tails(&counts, n);
-                    (found, tails, exact)
-                }
+                correlation::kendall(&correlation::concordance(self.positions, &scores))
             }
         };
-        let tails = if scores.len() <= exact::MOST_EXAMPLES {
-            is_exact = true;
-            exact::all_orders(self.metric, self.positions, &scores)
+        let rounding = if self.metric == Metric::Pearson { ROUNDING } else { 0.0 };
+        let (tails, method) = if scores.len() <= exact::MOST_EXAMPLES {
+            (exact::all_orders(self.metric, self.positions, &scores), Method::Exact)
+        } else if found.complement <= rounding {
+            let perfect = exact::perfect(&scores, found.r, exact::groups_mirror(&scores));
+            let method = if ranked.complement == 0.0 { Method::Exact } else { Method::ClosedForm };
+            (perfect, method)
         } else {
-            closed
+            self.tails(&scores, &found, &ranked, &shapes)?
         };
-        let mut warnings = self.warnings(n, is_exact);
+        let mut warnings = Vec::new();
+        if method == Method::Bound {
+            warnings.push(
+                "p is an upper bound: with ties on both sides the normal form of Kendall's tau is \
+                 too large in the tail; spearman or Monte Carlo come closer"
+                    .into(),
+            );
+        }
         let rarest = -tail::ln_factorial(n);
         if self.tail.of(&tails) < rarest {
             warnings.push(format!(
@@ -128,7 +135,40 @@ impl<'a> Query<'a> {
                 rarest / LN_10
             ));
         }
-        Ok(Measured { correlation: found, tails, exact: is_exact, warnings })
+        Ok(Measured { correlation: found, tails, method, warnings })
+    }
+
+    /// The tails of more than a handful of examples that are not perfectly correlated.
+    fn tails(
+        &self,
+        scores: &[f64],
+        found: &Correlation,
+        ranked: &Correlation,
+        shapes: &[Shape; 2],
+    ) -> Result<(LogTails, Method), Refusal> {
+        let n = scores.len() as u64;
+        let sizes = || {
+            let positions = if ranks::is_permutation(self.positions) {
+                vec![1; self.positions.len()]
+            } else {
+                ranks::group_sizes(&ranks::as_numbers(self.positions))
+            };
+            [positions, ranks::group_sizes(scores)]
+        };
+        match self.metric {
+            Metric::Spearman => {
+                let margins = || sizes().map(|sizes| Margin::of_ranks(&sizes));
+                permutation::linear(found, n, shapes, margins)
+            }
+            Metric::Pearson => product_moment(found, &ranks::as_numbers(self.positions), scores),
+            Metric::Kendall => {
+                let counts = correlation::concordance(self.positions, scores);
+                match correlation::kendall_exact(&counts, n) {
+                    Some(tails) => Ok((tails, Method::Exact)),
+                    None => permutation::kendall(&counts, n, ranked, shapes, sizes),
+                }
+            }
+        }
     }
 
     /// The adjusted scores, after every check of the input.
@@ -148,32 +188,6 @@ impl<'a> Query<'a> {
         adjusted(self.adjust, self.scores, &self.references)
     }
 
-    /// The t form, or the exact share of orders where the correlation is perfect and it breaks down.
-    fn t_form(&self, found: &Correlation, scores: &[f64], rounding: f64) -> LogTails {
-        if found.complement <= rounding {
-            return exact::perfect(scores, found.r, exact::groups_mirror(scores));
-        }
-        tail::student(found.r, found.complement, scores.len() as u64)
-    }
-
-    fn warnings(&self, n: u64, exact: bool) -> Vec<String> {
-        let mut warnings = Vec::new();
-        if !exact && n < APPROXIMATE_BELOW {
-            warnings.push(format!(
-                "with {n} examples the p-value is an approximation, poor in the far tail: ask for \
-                 Monte Carlo to have a valid one"
-            ));
-        }
-        if !exact && self.metric == Metric::Pearson {
-            warnings.push(
-                "Pearson's t form takes the scores for nearly normal, which heavy-tailed losses \
-                 are not: spearman or Monte Carlo need no such assumption"
-                    .into(),
-            );
-        }
-        warnings
-    }
-
     /// A finding of this query with the p-value of its tail.
     pub(super) fn finding(&self, found: &Correlation, ln_p: f64) -> Finding {
         Finding {
@@ -181,11 +195,13 @@ impl<'a> Query<'a> {
             statistic: found.r,
             n: self.positions.len() as u64,
             ties: found.ties,
+            rows_left_out: 0,
             tail: self.tail,
             adjust: self.adjust,
             p: ln_p.exp(),
             log10_p: ln_p / LN_10,
             exact: false,
+            saddlepoint: false,
             direction: self.kind.direction(found.r, self.adjust),
             randomness: "undeclared".into(),
             simulation: false,
@@ -195,6 +211,18 @@ impl<'a> Query<'a> {
             warnings: Vec::new(),
         }
     }
+}
+
+/// The tails of a product-moment correlation of two columns over all orders.
+pub(super) fn product_moment(
+    found: &Correlation,
+    x: &[f64],
+    y: &[f64],
+) -> Result<(LogTails, Method), Refusal> {
+    let pairing = Pairing::of(x, y);
+    let shapes = [Shape::of_values(&pairing.x), Shape::of_values(&pairing.y)];
+    let margins = || [Margin::of_values(&pairing.x), Margin::of_values(&pairing.y)];
+    permutation::linear(found, x.len() as u64, &shapes, margins)
 }
 
 #[cfg(test)]

@@ -119,7 +119,8 @@ fn mark(rank: i64, size: usize) -> i64 {
     2 * rank + i64::from(size > 1)
 }
 
-fn is_permutation(positions: &[u64]) -> bool {
+/// Whether these are the positions 0..n, each once.
+pub(super) fn is_permutation(positions: &[u64]) -> bool {
     let n = positions.len();
     let mut seen = vec![0_u64; n.div_ceil(64)];
     for &position in positions {

@@ -95,16 +95,61 @@ pub enum Refusal {
         /// The order they share.
         order_hash: Digest,
     },
-    /// Two epochs of the same order.
+    /// Two epochs of the same order, up to few edits.
     #[error(
         "epochs {first} and {second} have the same order: that is one randomisation, not two; test \
          each order once"
     )]
     RepeatedOrder {
+        /// The earlier epoch (or the first block of it), from 0.
+        first: u64,
+        /// The later one.
+        second: u64,
+    },
+    /// Two epochs of different orders where the law says that there is one.
+    #[error(
+        "the order law is uniform-same-each-epoch, but epochs {first} and {second} have different \
+         orders: declare the law uniform, or give the order once"
+    )]
+    OrdersDiffer {
         /// The earlier epoch, from 0.
         first: u64,
         /// The later one.
         second: u64,
+    },
+    /// Blocks that would be ignored.
+    #[error("there is a block per example, but {why}: {remedy}")]
+    UnusedBlocks {
+        /// Why they mean nothing.
+        why: &'static str,
+        /// What to do instead.
+        remedy: &'static str,
+    },
+    /// A row whose example is in another row already.
+    #[error(
+        "row {index} is example {id} again (first in row {first}): an example counts once; leave \
+         the repeats out, or average them with a unit for each row (--units)"
+    )]
+    RepeatedRow {
+        /// The later row, from 0.
+        index: u64,
+        /// The id.
+        id: u64,
+        /// The earlier row.
+        first: u64,
+    },
+    /// An example in two units.
+    #[error(
+        "row {index} is example {id} again, in another unit than row {first}: what was shuffled \
+         moved the example once; give all its rows one unit"
+    )]
+    SplitExample {
+        /// The later row, from 0.
+        index: u64,
+        /// The id.
+        id: u64,
+        /// The earlier row.
+        first: u64,
     },
     /// What is asked needs one epoch to be chosen.
     #[error("{what} is of one epoch, but the order has {found}: choose one by its number")]
@@ -118,7 +163,7 @@ pub enum Refusal {
     #[error("a template is tested by its closed form: leave out the number of draws")]
     TemplateDraws,
     /// An order without a known null distribution.
-    #[error("the order law is {}, {why}: no p-value is valid; {remedy}", law_name(*law))]
+    #[error("the order law is {}, {why}: no p-value is valid; {remedy}", law.name())]
     NoNull {
         /// The law.
         law: OrderLaw,
@@ -128,13 +173,20 @@ pub enum Refusal {
         remedy: &'static str,
     },
     /// The law needs a null of its own and a closed form was asked for.
-    #[error("the order law is {}: the closed form does not hold; {remedy}", law_name(*law))]
+    #[error("the order law is {}: the closed form does not hold; {remedy}", law.name())]
     NeedsMonteCarlo {
         /// The law.
         law: OrderLaw,
         /// What to do instead.
         remedy: &'static str,
     },
+    /// A correlation of few, uneven values.
+    #[error(
+        "positions and scores are tied, or a few of them lie so far out, that their association takes \
+         few values, unevenly apart, and no formula gives its p-value: draw orders \
+         (--monte-carlo 9999), or take spearman for pearson"
+    )]
+    TooCoarse,
     /// What was shuffled is not what is tested.
     #[error(
         "the order shuffles {} and the scores are per {}: p-values on single examples would be \
@@ -245,18 +297,6 @@ pub enum Refusal {
         /// Rows (neurons) stated.
         rows: u64,
     },
-}
-
-fn law_name(law: OrderLaw) -> &'static str {
-    match law {
-        OrderLaw::Uniform => "uniform",
-        OrderLaw::UniformSameEachEpoch => "uniform-same-each-epoch",
-        OrderLaw::UniformSubset => "uniform-subset",
-        OrderLaw::Replacement => "replacement",
-        OrderLaw::Blockwise => "blockwise",
-        OrderLaw::Sorted => "sorted",
-        OrderLaw::Adaptive => "adaptive",
-    }
 }
 
 fn singular(unit: Unit) -> &'static str {

@@ -8,7 +8,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::exact_sum::ExactSum;
-use super::{Finding, Metric, Query, Refusal, Tail, correlation, ranks, tail};
+use super::permutation::Method;
+use super::query::product_moment;
+use super::{Finding, Metric, Query, Refusal, Tail, correlation, ranks};
 use ledger::digest::Digest;
 
 /// A shadow run: the same recipe with another order.
@@ -90,7 +92,7 @@ impl Template {
     }
 
     /// Correlates w at each example's position with the adjusted scores of the query: Pearson's r
-    /// with its t form. A derivative shows the imprint itself, so that its r is positive whatever
+    /// with the p-value of [`Query::run`]. A derivative shows the imprint itself, so that its r is positive whatever
     /// the shape: [`Tail::Greater`] is the natural alternative.
     ///
     /// # Errors
@@ -108,8 +110,10 @@ impl Template {
             let (what, hint) = ("what the template leaves over".into(), "; it is the template");
             return Err(Refusal::Constant { what, value: 0.0, hint });
         }
-        let tails = tail::student(found.r, found.complement, scores.len() as u64);
+        let (tails, method) = product_moment(&found, &weights, &scores)?;
         let mut finding = query.finding(&found, query.tail.of(&tails));
+        finding.exact = method == Method::Exact;
+        finding.saddlepoint = method == Method::Saddlepoint;
         finding.metric = Metric::Pearson;
         finding.direction = if found.r > 0.0 {
             "positive: the scores follow the imprint of the shadow runs".into()

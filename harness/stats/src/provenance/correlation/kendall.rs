@@ -140,22 +140,28 @@ pub(crate) fn kendall(counts: &Concordance) -> Correlation {
     Correlation { r, complement, ties: counts.ties }
 }
 
-/// The tails under the permutation null, and whether they are exact: the distribution of the number
-/// of inversions for up to 33 rows without ties (and beyond that where at most one pair is out of
-/// place), otherwise a normal deviate with the variance under ties, as SciPy's `kendalltau`.
-pub(crate) fn tails(counts: &Concordance, n: u64) -> (LogTails, bool) {
+/// The exact tails under the permutation null where they are cheap: the distribution of the number
+/// of inversions for up to 33 rows without ties, and beyond that where at most one pair is out of
+/// place.
+pub(crate) fn exact(counts: &Concordance, n: u64) -> Option<LogTails> {
     let untied = counts.position_ties.two == 0 && counts.score_ties.two == 0;
     let all = counts.positions_differ;
     let fewer = counts.discordant.min(all - counts.discordant);
-    if untied && (n <= EXACT || fewer <= 1) {
-        return (exact_tails(counts.discordant, all, n), true);
-    }
+    (untied && (n <= EXACT || fewer <= 1)).then(|| exact_tails(counts.discordant, all, n))
+}
+
+/// The normal form: a deviate with the variance under ties, as SciPy's `kendalltau`.
+pub(crate) fn normal(counts: &Concordance, n: u64) -> LogTails {
+    tail::normal(counts.difference as f64 / variance(counts, n).sqrt())
+}
+
+/// Variance of concordant minus discordant pairs over all orders, ties included.
+pub(crate) fn variance(counts: &Concordance, n: u64) -> f64 {
     let (size, x, y) = (n as f64, &counts.position_ties, &counts.score_ties);
     let ordered = size * (size - 1.0);
-    let variance = (ordered * (2.0 * size + 5.0) - x.variance as f64 - y.variance as f64) / 18.0
+    (ordered * (2.0 * size + 5.0) - x.variance as f64 - y.variance as f64) / 18.0
         + 2.0 * (x.two as f64 / 2.0) * (y.two as f64 / 2.0) / ordered
-        + x.three as f64 * y.three as f64 / (9.0 * ordered * (size - 2.0));
-    (tail::normal(counts.difference as f64 / variance.sqrt()), false)
+        + x.three as f64 * y.three as f64 / (9.0 * ordered * (size - 2.0))
 }
 
 /// Many discordant pairs mean a small tau: P(tau <= observed) = P(inversions >= discordant).
