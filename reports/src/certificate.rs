@@ -135,8 +135,12 @@ fn facts(finding: &FindingView) -> Vec<(&'static str, String)> {
         ("Adjusted by reference", finding.adjust.clone()),
         (
             "Method",
-            if finding.exact { "every order enumerated" } else { "distribution of the statistic" }
-                .to_owned(),
+            match (finding.monte_carlo, finding.exact, finding.saddlepoint) {
+                (Some(draws), ..) => format!("{} drawn orders", draws.draws),
+                (None, true, _) => "all orders counted".to_owned(),
+                (None, false, true) => "all orders, by saddlepoint".to_owned(),
+                (None, false, false) => "distribution of the statistic".to_owned(),
+            },
         ),
         ("Randomness of the order", finding.randomness.clone()),
     ];

@@ -140,8 +140,9 @@ fn epochs_are_tabled_combined_and_chosen() {
     assert_eq!(first, alone);
     let refused = refusal(&bench, "--order two.npy --scores s.npy --epoch 2");
     assert!(refused.contains("has 2 epochs, from 0"), "{refused}");
-    let refused = refusal(&bench, "--order two.npy --scores s.npy --monte-carlo 99");
-    assert!(refused.contains("choose one by its number"), "{refused}");
+    let drawn = answer(&bench, "--order two.npy --scores s.npy --monte-carlo 99");
+    assert_eq!(drawn["monte_carlo"]["draws"], 99, "{drawn}");
+    assert!(drawn["p"].as_f64().unwrap() >= 0.01, "{drawn}");
     for gamma in ["0", "-1", "nan", "inf"] {
         let refused = refusal(&bench, &format!("--order two.npy --scores s.npy --gamma={gamma}"));
         assert!(refused.contains("gamma"), "{gamma}: {refused}");
@@ -468,12 +469,12 @@ fn rows_that_the_order_does_not_have_are_counted() {
     let bench = bench();
     npy(&bench, "tail.npy", &shuffled(77)[..190]);
     let told = query(&bench, "--order tail.npy --scores s.npy").ends(0).stderr;
-    assert!(told.contains("10 of the 200 scored examples are not in tail.npy"), "{told}");
+    assert!(told.contains("10 of 200 rows are left out of the test"), "{told}");
     let told = query(&bench, "--order tail.npy --scores s.npy --scores other.npy").ends(0).stderr;
-    assert!(told.contains("10 of the 200 scored examples"), "{told}");
+    assert!(told.contains("10 of 200 rows are left out"), "{told}");
     npy(&bench, "ids.npy", &(0..N).collect::<Vec<u32>>());
     let told = query(&bench, "--order tail.npy --ids ids.npy --scores s.npy").ends(0).stderr;
-    assert!(told.contains("10 of the 200 scored examples"), "{told}");
+    assert!(told.contains("10 of 200 rows are left out"), "{told}");
     let told = query(&bench, "--order o.npy --scores s.npy").ends(0).stderr;
     assert!(!told.contains("left out"), "{told}");
 }

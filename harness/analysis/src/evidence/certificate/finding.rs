@@ -27,6 +27,9 @@ pub struct FindingView {
     pub log10_p: f64,
     /// Whether every order was enumerated.
     pub exact: bool,
+    /// Whether the distribution over all orders was taken by its saddlepoint.
+    #[serde(default)]
+    pub saddlepoint: bool,
     /// The sign in words.
     pub direction: String,
     /// `os`, `beacon`, `fixed` or `undeclared`.
