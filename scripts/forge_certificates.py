@@ -16,6 +16,7 @@ import base64
 import collections
 import contextlib
 import copy
+import functools
 import hashlib
 import importlib.util
 import io
@@ -108,6 +109,10 @@ def write_columns(folder):
     save("packs.npy", units)
     save("ids.npy", np.arange(0, n, 2))
     save("repeated.npy", np.repeat(np.arange(n // 4), 2))
+    doubled = orders[0].copy()
+    doubled[20] = doubled[10]
+    save("doubled.npy", doubled)
+    save("steep.npy", noise - 0.2 * positions)
     swapped = orders[0].copy()
     swapped[[3, 40]] = swapped[[40, 3]]
     save("swapped.npy", swapped)
@@ -149,6 +154,7 @@ def write_texts(folder, order, positions, scores):
         "UPPER.CSV": "\n".join(lines) + "\n",
         "places.csv": "\n".join(map(str, positions)) + "\n",
         "order.csv": "id\n" + "\n".join(map(str, order)) + "\n",
+        "headless.csv": "\n".join(["3", *lines]) + "\n",
         "mixed.csv": "loss\n" + "\n".join(["3", *lines[1:]]) + "\n",
     }
     for name, text in texts.items():
@@ -255,25 +261,64 @@ def laws():
 
 
 def unsound():
-    """Questions that have no valid p-value; a certificate of one is none, whoever made it."""
+    """Questions that have no valid p-value; a certificate of one is none, whoever made it.
+
+    The program refuses them, so that each is made from a sound one: its files and options, what is altered of
+    it, and the files that take the place of others.
+    """
     plain = "--order order.npy --scores scores.npy"
-    yield "examples scored twice", "--order order.npy --scores some.npy --ids repeated.npy", ""
-    yield "the law says the same order, the rows differ", (
-        "--order orders.npy --scores scores.npy"), "--law uniform-same-each-epoch"
-    yield "blocks under a uniform law", "--positions within.npy --scores scores.npy --blocks blocks.npy", ""
-    yield "positions with a batch size", "--positions positions.npy --scores scores.npy", "--batch-size 8"
-    yield "positions with an epoch", "--positions positions.npy --scores scores.npy", "--epoch 1"
-    yield "ties on both sides in the closed form", "--positions two.npy --scores recited.npy", ""
-    yield "the same, Kendall", "--positions two.npy --scores recited.npy", "--metric kendall"
-    yield "the same, Pearson", "--positions thirds.npy --scores recited.npy", "--metric pearson --tail greater"
+    placed = "--positions positions.npy --scores scores.npy"
+    law = functools.partial(put, "options.law")
+    yield "examples scored twice", "--order order.npy --scores some.npy --ids ids.npy", "", nothing, {
+        "ids": "repeated.npy"}
+    yield "the law says the same order, the rows differ", plain, "", both(
+        law("uniform-same-each-epoch"), put("options.gamma", 0.5)), {"order": "orders.npy"}
+    yield "blocks under a uniform law", "--positions within.npy --scores scores.npy", "", nothing, {
+        "blocks": "blocks.npy"}
+    yield "positions with a batch size", placed, "", both(
+        put("options.batch_size", 8), put("options.resolution", "step")), {}
+    yield "positions with an epoch", placed, "", put("options.epoch", 1), {}
+    yield "ties on both sides in the closed form", "--positions two.npy --scores recited.npy", "", in_closed_form, {}
+    yield "the same, Kendall", "--positions two.npy --scores recited.npy", "--metric kendall", in_closed_form, {}
+    yield "the same, Pearson", "--positions thirds.npy --scores recited.npy", (
+        "--metric pearson --tail greater"), in_closed_form, {}
+    yield "a saddlepoint in the closed form", "--order order.npy --scores steep.npy", "", in_closed_form, {}
     yield "a reference of nearly the same order", (
-        f"{plain} --reference smooth.npy --reference-order swapped.npy"), ""
-    yield "a blockwise order as one list", plain, "--law blockwise"
-    yield "a sampler with replacement in closed form", "--order replacement.npy --scores scores.npy", (
-        "--law replacement")
-    yield "a sorted order", plain, "--law sorted"
-    yield "packs tested by example", plain, "--unit pack"
-    yield "an order that leaves out half", "--order subset.npy --scores scores.npy", ""
+        f"{plain} --reference smooth.npy --reference-order other.npy"), "", nothing, {
+        "reference-order": "swapped.npy"}
+    yield "a blockwise order as one list", plain, "", law("blockwise"), {}
+    yield "a sampler with replacement in closed form", plain, "", law("replacement"), {"order": "replacement.npy"}
+    yield "a sorted order", plain, "", law("sorted"), {}
+    yield "packs tested by example", plain, "", put("options.unit", "pack"), {}
+    yield "an order that leaves out half", "--order subset.npy --scores scores.npy", "--law uniform-subset", law(
+        "uniform"), {}
+    yield "epochs of one order combined", "--order orders.npy --scores scores.npy", "", nothing, {"order": "same.npy"}
+    yield "an id twice in an epoch", plain, "", nothing, {"order": "doubled.npy"}
+    yield "a header that may be a value", "--order order.npy --scores header.csv", "", nothing, {
+        "scores": "headless.csv"}
+
+
+def nothing(certificate):
+    """No alteration."""
+
+
+def in_closed_form(certificate):
+    """The closed form where it does not hold."""
+    finding = certificate["finding"]
+    finding.pop("saddlepoint", None)
+    finding["exact"] = False
+    closed = VERIFIER.closed_form(finding, finding["metric"], 0)
+    log_p = VERIFIER.of_tail(closed, finding["tail"])
+    finding |= {"p": float(np.exp(log_p)), "log10_p": log_p / np.log(10)}
+
+
+def in_place(certificate, folder, role, name):
+    """Another file, with its digest, in the place of the one of this role."""
+    data = (folder / name).read_bytes()
+    entry = {"role": role, "name": name, "column": None, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    files = certificate["tested"]["files"]
+    at = next((at for at, file in enumerate(files) if file["role"] == role), len(files))
+    files[at : at + 1] = [entry]
 
 
 def words_of(text):
@@ -313,7 +358,7 @@ def sealed(certificate, words=True):
         with contextlib.suppress(KeyError, TypeError, ValueError, OverflowError):
             certificate["headline"] = VERIFIER.headline(finding)
             certificate["meaning"] = VERIFIER.meaning(finding)
-            certificate["limits"] = VERIFIER.limits(finding, certificate["origin"])
+            certificate["limits"] = VERIFIER.limits(certificate)
     body = {name: value for name, value in certificate.items() if name not in ("digest", "signatures")}
     certificate["digest"] = hashlib.sha256(VERIFIER.canonical(body).encode()).hexdigest()
     return (VERIFIER.canonical(certificate) + "\n").encode()
@@ -359,7 +404,6 @@ def consistent(certificate):
     log_p = VERIFIER.of_tail(VERIFIER.student(-0.9, 1 - 0.81, finding["n"]), finding["tail"])
     finding |= {"p": float(np.exp(log_p)), "log10_p": log_p / np.log(10)}
     finding["direction"] = VERIFIER.direction(certificate)
-    finding["warnings"] = VERIFIER.warnings(certificate)
 
 
 ORIGIN = {
@@ -419,6 +463,9 @@ ALTERATIONS = [
     ("finding: n of 1", put("finding.n", 1), True),
     ("finding: ties", put("finding.ties", 30), True),
     ("finding: exact", put("finding.exact", True), True),
+    ("finding: a saddlepoint that is none", both(stronger, put("finding.saddlepoint", True)), True),
+    ("finding: saddlepoint said to be none", put("finding.saddlepoint", False), True),
+    ("finding: rows left out", put("finding.rows_left_out", 3), True),
     ("finding: exact a number", put("finding.exact", 1), False),
     ("finding: direction", put("finding.direction", "negative: the suspect is guilty"), True),
     ("finding: a warning more", lambda c: c["finding"]["warnings"].append("all is well"), True),
@@ -639,7 +686,7 @@ def make_forged(program, folder):
         certificate = copy.deepcopy(base)
         alter(certificate)
         add(kind, sealed(certificate, words), files)
-    told(program, folder, "provenance", "query", *files, "--metric", "pearson", "--certificate", "warned.json")
+    told(program, folder, "provenance", "query", *files, "--randomness", "fixed", "--certificate", "warned.json")
     warned = VERIFIER.json.loads((folder / "warned.json").read_text(encoding="utf-8"))
     warned["finding"]["warnings"].pop()
     add("finding: a warning less", sealed(warned), files)
@@ -648,16 +695,23 @@ def make_forged(program, folder):
     placed = VERIFIER.json.loads((folder / "placed.json").read_text(encoding="utf-8"))
     transplanted(placed)
     add("origin of a run on plain positions", sealed(placed), placed_files)
-    for kind, inputs, choice in unsound():
-        code, _ = told(
-            program, folder, "provenance", "query", *inputs.split(), *choice.split(), "--certificate", "unsound.json"
+    for kind, inputs, choice, alter, files_in_place in unsound():
+        code, said = told(
+            program, folder, "provenance", "query", *inputs.split(), *choice.split(), "--certificate", "sound.json"
         )
-        if code == 0:
-            made = VERIFIER.json.loads((folder / "unsound.json").read_text(encoding="utf-8"))
-            # An exact p-value is sound under any ties.
-            if not made["finding"]["exact"]:
-                files_of = named(folder / "unsound.json", inputs.split())
-                add(f"unsound: {kind}", (folder / "unsound.json").read_bytes(), files_of)
+        if code:
+            raise SystemExit(f"{inputs} {choice} is refused: {said}")
+        made = VERIFIER.json.loads((folder / "sound.json").read_text(encoding="utf-8"))
+        alter(made)
+        parts = inputs.split()
+        for role, name in files_in_place.items():
+            in_place(made, folder, role, name)
+            option = f"--{role}"
+            if option in parts:
+                parts[parts.index(option) + 1] = name
+            else:
+                parts += [option, name]
+        add(f"unsound: {kind}", sealed(made), parts)
     for kind, data in formatted((folder / "base.json").read_bytes()):
         add(kind, data, files)
     add_other_files(folder, base, add)
@@ -695,10 +749,9 @@ def add_other_files(folder, base, add):
         role: [VERIFIER.read_column(folder / name, (folder / name).read_bytes(), None)]
         for role, name in (("order", "order.npy"), ("scores", "fitted.npy"), ("reference", "smooth.npy"))
     }
-    found, _ = VERIFIER.answer(certificate["options"], columns, certificate["finding"])
-    certificate["finding"] |= found
+    certificate["finding"].pop("saddlepoint", None)
+    certificate["finding"] |= VERIFIER.answer(certificate["options"], columns)
     certificate["finding"]["direction"] = VERIFIER.direction(certificate)
-    certificate["finding"]["warnings"] = VERIFIER.warnings(certificate)
     add("files: other scores, with digest, finding and words", sealed(certificate), files)
     swapped = words_of("--order order.npy --scores smooth.npy --reference coarse.npy")
     add("files: scores and reference exchanged", (folder / "base.json").read_bytes(), swapped)

@@ -191,17 +191,33 @@ class Orders(unittest.TestCase):
         self.assertNotIn("\nok        epoch 0: uniform order", said)
 
 
+def rank_margin(column):
+    """Mid-ranks of a column."""
+    return verify_certificate.margin_of_ranks(np.unique(column, return_counts=True)[1])
+
+
+def tables(metric, x, y):
+    """The tails by adding up all tables."""
+    sizes = [np.unique(column, return_counts=True)[1].tolist() for column in (x, y)]
+    if metric == "kendall":
+        found = verify_certificate.all_tables(*sizes, lambda used, deal, _: verify_certificate.pairs_gained(used, deal))
+        return verify_certificate.tails_of(found, verify_certificate.pairs_of(x, y).difference, 0.5)
+    if metric == "spearman":
+        margins = map(rank_margin, (x, y))
+    else:
+        margins = (verify_certificate.margin_of_values(verify_certificate.deviations(1.0 * column)) for column in (x, y))
+    return verify_certificate.over_tables(*margins, verify_certificate.coefficient(metric, x, y))
+
+
 class ExactValues(unittest.TestCase):
     """Exact p-values under ties, beside all orders and SciPy."""
 
-    def test_tie_groups_are_all_orders_of_few_examples(self):
+    def test_tables_of_ties_are_all_orders_of_few_examples(self):
         draw = np.random.default_rng(1)
-        for metric, (groups, n) in itertools.product(verify_certificate.METRICS, ((2, 7), (3, 7), (2, 6))):
+        for metric, (groups, n) in itertools.product(verify_certificate.METRICS, ((2, 7), (3, 7), (3, 6))):
             x, y = draw.integers(groups, size=n), draw.integers(groups, size=n).astype(float)
-            if len(set(x)) < 2 or len(set(y)) < 2:
-                continue
-            found = verify_certificate.by_tie_groups(metric, x, y)
-            np.testing.assert_allclose(found, verify_certificate.all_orders(metric, x, y), atol=1e-12)
+            self.assertGreater(min(len(set(x)), len(set(y))), 1)
+            np.testing.assert_allclose(tables(metric, x, y), verify_certificate.all_orders(metric, x, y), atol=1e-10)
 
     def test_two_by_two_is_hypergeometric(self):
         x = np.repeat([0, 1], [9_980, 20])
@@ -209,8 +225,28 @@ class ExactValues(unittest.TestCase):
         y[[*range(28), 9_998, 9_999]] = 1.0
         expected = stats.hypergeom.sf(1, 10_000, 20, 30)
         for metric in verify_certificate.METRICS:
-            found = verify_certificate.by_tie_groups(metric, x, y)
-            self.assertAlmostEqual(np.exp(found.greater) / expected, 1.0, places=9)
+            found = verify_certificate.measure(metric, "greater", x, y)
+            self.assertEqual(found.method, "exact")
+            self.assertAlmostEqual(np.exp(found.tails.greater) / expected, 1.0, places=7)
+
+    def test_saddlepoints_are_near_the_sums_over_all_tables(self):
+        draw = np.random.default_rng(3)
+        x = np.repeat([0, 1, 2], 30)
+        y = np.round(2 * draw.normal(size=90) + 2 * x).clip(0, 5)
+        exact = tables("spearman", x, y)
+        rows, columns = map(rank_margin, (x, y))
+        found, _ = verify_certificate.Saddlepoint(rows, columns).tails(verify_certificate.spearman(x, y).r)
+        self.assertLess(exact.greater, -10)
+        np.testing.assert_allclose(found[1:], exact[1:], atol=0.05)
+
+    def test_kendall_saddlepoints_are_near_the_counts_of_inversions(self):
+        draw = np.random.default_rng(4)
+        x = np.arange(30)
+        for slope in (0.0, 0.05, 0.2):
+            y = draw.normal(size=30) + slope * x
+            pairs = verify_certificate.pairs_of(x, y)
+            found = verify_certificate.Inversions(np.ones(30, dtype=int)).tails(pairs.difference)
+            np.testing.assert_allclose(found, verify_certificate.kendall_untied(pairs, 30), atol=1e-2)
 
     def test_kendall_without_ties_is_as_scipy_counts(self):
         draw = np.random.default_rng(2)
