@@ -2,8 +2,8 @@
 //!
 //! A file is known by its first bytes (`.npy`, Parquet) or, as text, by its extension (`.csv`,
 //! `.tsv`). Nothing is allocated on a header's word alone: the sizes a file declares are held
-//! against the bytes it has. The one exception lies in compressed Parquet pages, which may unpack
-//! to what their headers declare, at most 2 GiB a page (gzip: about a thousand times the file).
+//! against the bytes it has. What Parquet packs may unpack to 64 MiB and a thousand times the file,
+//! as constant columns do.
 
 mod array;
 mod csv;

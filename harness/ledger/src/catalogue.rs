@@ -225,11 +225,17 @@ impl Catalogue {
     }
 }
 
+/// Letters of the longest name that is compared: time and memory grow with the product of two lengths,
+/// and whoever writes a suite chooses both.
+const LONGEST_COMPARED: usize = 200;
+
 /// The candidate nearest to `name`, when it is near enough to be a slip of the keyboard.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (name.chars().count() / 3).max(2);
+    let short = |text: &str| text.len() <= LONGEST_COMPARED;
     candidates
         .into_iter()
+        .filter(|candidate| short(name) && short(candidate))
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
         .filter(|(distance, candidate)| {
             *distance <= limit || (name.len() > 2 && candidate.starts_with(name))
@@ -264,5 +270,12 @@ mod tests {
         assert_eq!(nearest("pskd", ids), Some("ps-kd"));
         assert_eq!(nearest("transformer", ids), None);
         assert_eq!(hint("zzzzzzz", ids), "; valid: sgd, drop-muon, ps-kd");
+    }
+
+    #[test]
+    fn names_that_nobody_types_are_not_compared() {
+        // Two of these would take 80 GB.
+        let [name, candidate] = [100_000, 100_001].map(|length| "a".repeat(length));
+        assert_eq!(nearest(&name, [candidate.as_str()]), None);
     }
 }

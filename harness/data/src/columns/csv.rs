@@ -275,10 +275,12 @@ fn locate(
 
 /// The nearest name, where there is one like it.
 pub(super) fn nearest(column: &str, names: &[String]) -> String {
-    let like = |name: &&String| strsim::jaro_winkler(&name.to_lowercase(), &column.to_lowercase());
-    let best = names.iter().max_by(|a, b| like(a).total_cmp(&like(b)));
-    best.filter(|name| like(name) > 0.7)
-        .map(|name| format!("; did you mean {name:?}?"))
+    let column = column.to_lowercase();
+    let like = |name: &String| strsim::jaro_winkler(&name.to_lowercase(), &column);
+    let best = names.iter().map(|name| (like(name), name));
+    best.max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|(like, _)| *like > 0.7)
+        .map(|(_, name)| format!("; did you mean {name:?}?"))
         .unwrap_or_default()
 }
 

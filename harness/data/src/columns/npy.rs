@@ -29,6 +29,7 @@ pub(super) fn read(
     let Layout { encoding, shape, fortran_order, .. } = layout(path, file, length)?;
     let (rows, columns) = match shape[..] {
         [rows] => (rows, None),
+        [0, _] | [_, 0] => return Err(empty_table(path, &shape)),
         [rows, columns] => (rows, Some(columns)),
         _ => {
             return Err(ColumnError::Shape {
@@ -47,6 +48,15 @@ pub(super) fn read(
         };
     }
     Ok((values, rows, columns))
+}
+
+/// No value backs the other length of a table without values: it may say 2^63.
+fn empty_table(path: &Path, shape: &[usize]) -> ColumnError {
+    ColumnError::Shape {
+        path: path.to_path_buf(),
+        shape: shape_text(shape),
+        remedy: "there is nothing in it: save a table with rows and columns",
+    }
 }
 
 /// How the values lie in a file that is as long as its header says.
@@ -117,6 +127,7 @@ pub(super) fn read_texts(
     let shape = held_against(path, &header, size, length - start)?;
     let table = match shape[..] {
         [_] => None,
+        [0, _] | [_, 0] => return Err(empty_table(path, &shape)),
         [rows, columns] if !header.fortran_order => Some((rows, columns)),
         _ => {
             return Err(ColumnError::Shape {
@@ -128,8 +139,10 @@ pub(super) fn read_texts(
     };
     let count: usize = shape.iter().product();
     let mut texts = Distinct::default();
-    let mut bytes = room(path, size as usize)?;
-    bytes.resize(size as usize, 0);
+    // Without values nothing backs their width.
+    let each_bytes = if count > 0 { size as usize } else { 0 };
+    let mut bytes = room(path, each_bytes)?;
+    bytes.resize(each_bytes, 0);
     let mut text = Vec::new();
     for index in 0..count {
         file.read_exact(&mut bytes)

@@ -15,8 +15,12 @@ use super::csv::nearest;
 use super::texts::{self, Distinct, NOT_A_NUMBER};
 use super::{ColumnError, Lists, PARSER_THREAD, Values, named};
 
+mod guard;
+
 /// Rows decoded at a time.
 const BATCH: usize = 1 << 16;
+/// Names decoded at a time: by their encoding each may repeat most of a page.
+const NAMES: usize = 1 << 8;
 
 /// The numbers of a column; without a name, of the only one.
 pub(super) fn read(path: &Path, file: File, column: Option<&str>) -> Result<Values, ColumnError> {
@@ -55,6 +59,33 @@ fn apart<T: Send>(
     })
 }
 
+/// A file whose pages are held against its length before they are unpacked.
+struct Guarded {
+    file: File,
+    length: u64,
+    spent: guard::Spent,
+}
+
+impl Guarded {
+    /// Looks at the pages of a column in one row group.
+    fn check(&mut self, path: &Path, range: (u64, u64)) -> Result<(), ColumnError> {
+        let Self { file, length, spent } = self;
+        guard::check_pages(file, *length, range, spent).map_err(|problem| malformed(path, &problem))
+    }
+}
+
+/// The parser of a file whose footer holds, and the file beside it.
+fn open(path: &Path, mut file: File) -> Result<(SerializedFileReader<File>, Guarded), ColumnError> {
+    let io = |source| ColumnError::Io { path: path.to_path_buf(), source };
+    let length = file.metadata().map_err(io)?.len();
+    guard::check_footer(&mut file, length).map_err(|problem| malformed(path, &problem))?;
+    // A handle of its own: a copy of one would share its place in the file.
+    let beside = File::open(path).map_err(io)?;
+    let reader =
+        SerializedFileReader::new(file).map_err(|error| malformed(path, &error.to_string()))?;
+    Ok((reader, Guarded { file: beside, length, spent: guard::Spent::default() }))
+}
+
 /// Whether a column holds a list in each row.
 fn is_list(leaf: &ColumnDescriptor) -> bool {
     leaf.max_rep_level() == 1 && leaf.path().parts().len() <= 3
@@ -70,7 +101,7 @@ fn name(leaf: &ColumnDescriptor) -> String {
 
 fn decode_texts(path: &Path, file: File, column: Option<&str>) -> Result<Distinct, ColumnError> {
     let broken = |error: ParquetError| malformed(path, &error.to_string());
-    let reader = SerializedFileReader::new(file).map_err(broken)?;
+    let (reader, mut guarded) = open(path, file)?;
     let schema = reader.metadata().file_metadata().schema_descr();
     let names: Vec<String> = schema.columns().iter().map(|leaf| name(leaf)).collect();
     let index = locate(path, &names, column)?;
@@ -83,8 +114,10 @@ fn decode_texts(path: &Path, file: File, column: Option<&str>) -> Result<Distinc
         return Err(ColumnError::Dtype { path, dtype, remedy: "write the names as strings" });
     }
     let mut texts = Distinct::default();
+    let mut spent = 0_u64;
     for group in 0..reader.num_row_groups() {
         let group = reader.get_row_group(group).map_err(broken)?;
+        guarded.check(path, group.metadata().column(index).byte_range())?;
         let before = texts.len();
         let ColumnReader::ByteArrayColumnReader(mut reader) =
             group.get_column_reader(index).map_err(broken)?
@@ -95,7 +128,7 @@ fn decode_texts(path: &Path, file: File, column: Option<&str>) -> Result<Distinc
         loop {
             levels.clear();
             batch.clear();
-            let read = reader.read_records(BATCH, Some(&mut levels), None, &mut batch);
+            let read = reader.read_records(NAMES, Some(&mut levels), None, &mut batch);
             let (rows, ..) = read.map_err(broken)?;
             if rows == 0 {
                 break;
@@ -111,6 +144,14 @@ fn decode_texts(path: &Path, file: File, column: Option<&str>) -> Result<Distinc
             }
             for value in &batch {
                 let index = texts.len();
+                spent = spent.saturating_add(value.data().len() as u64);
+                if spent > guard::most(guarded.length) {
+                    let problem = format!(
+                        "its names come to more than {spent} bytes, out of proportion to a file of {} bytes",
+                        guarded.length
+                    );
+                    return Err(malformed(path, &problem));
+                }
                 let pushed = texts.push(value.data());
                 pushed.map_err(|what| texts::refuse(path, index, value.data(), what))?;
             }
@@ -136,7 +177,7 @@ fn decode(
     lists: bool,
 ) -> Result<Lists, ColumnError> {
     let broken = |error: ParquetError| malformed(path, &error.to_string());
-    let reader = SerializedFileReader::new(file).map_err(broken)?;
+    let (reader, mut guarded) = open(path, file)?;
     let metadata = reader.metadata();
     let schema = metadata.file_metadata().schema_descr();
     let names: Vec<String> = schema.columns().iter().map(|leaf| name(leaf)).collect();
@@ -166,6 +207,7 @@ fn decode(
     };
     for group in 0..reader.num_row_groups() {
         let group = reader.get_row_group(group).map_err(broken)?;
+        guarded.check(path, group.metadata().column(index).byte_range())?;
         let before = numbers.rows;
         let read = match group.get_column_reader(index).map_err(broken)? {
             ColumnReader::BoolColumnReader(reader) => {

@@ -200,7 +200,25 @@ mod npy_files {
     #[test]
     fn an_empty_array_is_an_empty_column() {
         assert!(read_as("a.npy", &npy("<f8", "(0,)", &[]), None).unwrap().is_empty());
-        assert!(read_as("a.npy", &npy("<f8", "(0, 7)", &[]), None).unwrap().is_empty());
+    }
+
+    #[test]
+    fn lengths_that_no_value_backs_are_refused_or_cost_nothing() {
+        let most = i64::MAX;
+        for shape in ["(0, 7)".to_owned(), format!("({most}, 0)"), format!("(0, {most})")] {
+            for descr in ["<f8", "<U1"] {
+                let (folder, path) = folder_with("a.npy", &npy(descr, &shape, &[]));
+                let error = ids(&ColumnSource { path, column: None }).unwrap_err();
+                let told = without(folder.path(), &error);
+                assert!(told.contains("there is nothing in it"), "{told}");
+            }
+        }
+        // 16 GiB a name, of which there are none.
+        let (_folder, path) = folder_with("a.npy", &npy("<U4294967295", "(0,)", &[]));
+        let Ids::Texts(texts) = ids(&ColumnSource { path, column: None }).unwrap() else {
+            panic!()
+        };
+        assert!(texts.codes.is_empty());
     }
 
     #[test]
