@@ -126,6 +126,7 @@ def write_columns(folder):
     recited = np.zeros(n, dtype=np.int64)
     recited[[1, 5, n - 1, n - 2, n - 3]] = 1
     save("recited.npy", recited)
+    write_tables(folder, orders, scores, draw)
     save("thirds.npy", np.repeat([0, 1, 2], [n - 20, 10, 10]))
     for count in (8, 20):
         order = draw.permutation(count)
@@ -136,6 +137,54 @@ def write_columns(folder):
     save("down.npy", -(positions // 2).astype(np.float64))
     save("pairs.npy", positions // 2)
     write_texts(folder, orders[0], positions, scores)
+
+
+def write_tables(folder, orders, scores, draw):
+    """Epochs that are cut, padded, laid out in other ways, or blocks; scores of tokens; many rows."""
+    n = len(scores)
+
+    def save(name, values):
+        np.save(folder / name, values)
+
+    save("first.npy", orders[0])
+    save("second.npy", orders[1])
+    save("cut.npy", orders[2][: n // 3])
+    save("stub.npy", orders[0][: n // 3])
+    save("padded.npy", np.concatenate([orders[0], orders[0][:4]]))
+    save("padded2.npy", np.concatenate([orders[1], orders[1][:6]]))
+    save("columns.npy", orders.T.copy())
+    save("steps.npy", orders.reshape(-1, 6))
+    save("dropped.npy", orders[:, : n - 4].reshape(-1, 8)[:20])
+    save("uneven.npy", np.concatenate([orders[0], orders[1], orders[2][:36]]).reshape(-1, 12))
+    # Two passes over three blocks.
+    passes = [20 * block + draw.permutation(20) for _ in range(2) for block in range(3)]
+    save("passes.npy", np.array(passes))
+    for number, block in enumerate((passes[0], np.concatenate(passes[1:3])[5:], passes[3], passes[4])):
+        save(f"block{number}.npy", block)
+    save("tokens.npy", scores[:, None] + draw.normal(size=(n, 5)))
+    save("tokens.reference.npy", draw.normal(size=(n, 3)).astype(np.float32))
+    save("gaps.npy", orders[0] * 1_000_003 + 7)
+    save("gap.ids.npy", np.arange(n) * 1_000_003 + 7)
+    save("some.ids.npy", np.arange(0, n + 4))
+    save("more.npy", draw.normal(size=n + 4))
+    save("packed.npy", draw.permutation(n // 4))
+    save("pack.ids.npy", np.repeat(np.arange(n // 4), 4))
+    names = [f"doc {number:03}" for number in range(n)]
+    (folder / "names.csv").write_text("name\n" + "".join(f"{names[at]}\n" for at in orders[0]), encoding="utf-8")
+    (folder / "named.csv").write_text("name\n" + "".join(f"{name}\n" for name in names), encoding="utf-8")
+    # Alike within tied positions.
+    save("alike.positions.npy", np.repeat(draw.permutation(30), 2))
+    save("alike.npy", np.repeat(draw.normal(size=30), 2))
+    for size in (12, 120, 700):
+        order = draw.permutation(size)
+        noise = draw.normal(size=size)
+        save(f"order{size}.npy", order)
+        for name, slope in (("weak", 1), ("middle", 6), ("strong", 40)):
+            values = noise - slope * np.argsort(order) / size
+            save(f"{name}{size}.npy", values)
+            save(f"{name}.coarse{size}.npy", np.round(values, 1))
+        save(f"rare{size}.npy", (draw.random(size) < 0.06) | (np.argsort(order) < 2))
+        save(f"heavy{size}.npy", np.exp(3 * noise) - (np.argsort(order) < 3) * 50.0)
 
 
 def write_texts(folder, order, positions, scores):
@@ -199,6 +248,55 @@ def honest(folder):
     yield "--order orders.npy --scores up.npy", "--law replacement --monte-carlo 19 --seed 123456789"
     yield from forms(folder)
     yield from laws()
+    for metric, (size, tail) in itertools.product(METRICS, ((12, "two-sided"), (120, "less"))):
+        yield from depths(size, f"--metric {metric} --tail {tail}")
+    yield "--order order700.npy --scores middle700.npy", ""
+    yield "--order order700.npy --scores strong.coarse700.npy", "--metric kendall"
+    yield from layouts()
+
+
+def depths(size, choice):
+    """Where the closed form holds, where it does not, and where nothing does."""
+    for scores in ("weak", "middle", "strong", "middle.coarse", "strong.coarse", "rare", "heavy"):
+        yield f"--order order{size}.npy --scores {scores}{size}.npy", choice
+        if "coarse" in scores or scores == "rare":
+            yield f"--order order{size}.npy --scores {scores}{size}.npy", f"{choice} --batch-size {size // 4}"
+
+
+def layouts():
+    """Epochs in several files, cut, padded or in other tables; blocks; tokens; names; drawn combinations."""
+    scores = "--scores scores.npy"
+    for metric in METRICS:
+        choice = f"--metric {metric}"
+        yield f"--order first.npy --order second.npy --order cut.npy {scores}", choice
+        yield f"--order first.npy --order second.npy {scores} --reference smooth.npy", f"{choice} --monte-carlo 99"
+        yield "--order orders.npy --scores coarse.npy", f"{choice} --tail less --monte-carlo 99 --seed 5 --gamma 1"
+        yield f"--order passes.npy {scores}", f"{choice} --law blockwise"
+        yield f"--order passes.npy {scores}", f"{choice} --law blockwise --monte-carlo 49"
+        yield f"--order block0.npy --order block1.npy --order block2.npy {scores}", f"{choice} --law blockwise"
+        yield "--order order.npy --scores tokens.npy", f"{choice} --token-scores mean"
+        yield f"--order uneven.npy {scores}", f"{choice} --steps"
+        yield "--positions alike.positions.npy --scores alike.npy", choice
+    yield f"--order padded.npy {scores}", ""
+    yield f"--order padded.npy --order padded2.npy {scores}", "--batch-size 5"
+    yield f"--order padded.npy {scores}", "--monte-carlo 99 --tail greater"
+    yield f"--order first.npy --order second.npy --order cut.npy {scores}", "--epoch 2"
+    yield f"--order first.npy --order padded.npy --order stub.npy {scores}", "--law uniform-same-each-epoch"
+    yield f"--order columns.npy {scores}", "--epochs-in-columns"
+    yield f"--order columns.npy {scores}", "--epochs-in-columns --epoch 1 --batch-size 7"
+    yield f"--order steps.npy {scores}", "--steps"
+    yield f"--order steps.npy {scores}", "--steps --epoch 0 --metric kendall"
+    yield f"--order dropped.npy {scores}", "--steps"
+    yield "--order order.npy --scores tokens.npy --reference tokens.reference.npy", "--token-scores mean"
+    yield "--order order.npy --scores tokens.npy --reference smooth.npy", "--token-scores mean --adjust residual"
+    yield "--order gaps.npy --scores scores.npy --ids gap.ids.npy", ""
+    yield "--order order.npy --scores more.npy --ids some.ids.npy", ""
+    yield "--order order.npy --order second.npy --scores some.npy --ids ids.npy", "--monte-carlo 49"
+    yield "--order names.csv:name --scores scores.npy --ids named.csv:name", ""
+    yield "--order packed.npy --scores scores.npy --ids pack.ids.npy --units pack.ids.npy", "--unit pack"
+    yield f"--order orders.npy {scores} --reference smooth.npy --reference-order other.npy", ""
+    yield f"--order first.npy {scores} --reference smooth.npy --reference-order second.npy", "--law uniform"
+    yield f"--order orders.npy {scores}", "--randomness fixed --seed-bits 2"
 
 
 def few_or_tied(metric):
@@ -549,9 +647,8 @@ ALTERATIONS = [
 def a_run(certificate, role):
     """A run as a certificate names it."""
     run = {"role": role, "run": ORIGIN["run"] if role == "order" else "fedcba9876543210", "run_digest": "1" * 64}
-    if certificate["version"] > 1:
-        scores = {"parameters_sha256": "8" * 64, "sha256": "9" * 64, "size": 608}
-        run["scores"] = None if role == "order" else scores
+    if certificate["version"] > 1 and role != "order":
+        run["scores"] = {"on": ORIGIN["run"], "parameters_sha256": "8" * 64, "sha256": "9" * 64, "size": 608}
     return run
 
 
@@ -593,8 +690,8 @@ RUN_ALTERATIONS = [
 
 RUN_ALTERATIONS_2 = [
     ("runs: scores without a digest", put("tested.runs.1.scores", None)),
-    ("runs: scores of the order", put("tested.runs.0.scores", {"parameters_sha256": None, "sha256": "9" * 64,
-                                                               "size": 608})),
+    ("runs: scores of the order", put("tested.runs.0.scores", {"on": ORIGIN["run"], "parameters_sha256": None,
+                                                               "sha256": "9" * 64, "size": 608})),
     ("runs: an unknown field of the scores", put("tested.runs.1.scores.by", "the court")),
     ("runs: scores of no size", drop("tested.runs.1.scores.size")),
     ("runs: order_version 3", put("origin.order_version", 3)),
