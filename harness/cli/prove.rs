@@ -2,17 +2,14 @@
 
 use std::path::PathBuf;
 
+use analysis::evidence::inclusion::{PROOF_VERSION, Proof, locate};
 use analysis::verify::Verifier;
 use anyhow::{Context as _, bail};
 use ledger::digest::Digest;
-use ledger::merkle::{inclusion_proof, verify_inclusion};
+use ledger::merkle::inclusion_proof;
 use ledger::plain;
-use ledger::record::format::OrderSection;
-use ledger::record::store::is_cell_id;
-use ledger::record::{RunRecord, Store};
-use ledger::transcript::EpochOrder;
+use ledger::record::Store;
 use ledger::transcript::replay::read_ids;
-use serde::{Deserialize, Serialize};
 
 use super::suite_options::Places;
 use crate::exit::Exit;
@@ -38,22 +35,6 @@ pub struct Args {
     root: Option<Digest>,
     #[command(flatten)]
     places: Places,
-}
-
-/// That an example stood at one place of one epoch's order.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Proof {
-    version: u32,
-    run: String,
-    step: u64,
-    slot: u64,
-    epoch: u32,
-    position: u64,
-    epoch_length: u64,
-    sample_id: Digest,
-    order_root: Digest,
-    path: Vec<Digest>,
 }
 
 /// Runs the verb.
@@ -97,7 +78,7 @@ fn prove(args: &Args, run: &str, step: u64, slot: u64) -> anyhow::Result<Proof> 
         .get(index)
         .context("the record's steps exceed its epoch; `palimpsest verify` says more")?;
     Ok(Proof {
-        version: 1,
+        version: PROOF_VERSION,
         run: cell,
         step,
         slot,
@@ -110,63 +91,12 @@ fn prove(args: &Args, run: &str, step: u64, slot: u64) -> anyhow::Result<Proof> 
     })
 }
 
-/// The epoch in which a step lies, and the position of its slot in that epoch.
-fn locate(order: &OrderSection, step: u64, slot: u64) -> anyhow::Result<(&EpochOrder, u64)> {
-    let mut steps_before = 0;
-    for epoch in &order.epochs {
-        let mut position = 0_u64;
-        for &(size, count) in &epoch.steps {
-            let (size, count) = (u64::from(size), u64::from(count));
-            let ahead = step - steps_before;
-            if ahead < count {
-                if slot >= size {
-                    bail!("--slot is {slot}, but step {step} has {size} examples");
-                }
-                return Ok((epoch, position.saturating_add(ahead * size + slot)));
-            }
-            steps_before += count;
-            position = position.saturating_add(size * count);
-        }
-    }
-    bail!("--step is {step}, but the run has {steps_before} steps")
-}
-
-/// What does not fit between a proof and the record of its run.
-fn disagreement(proof: &Proof, record: &RunRecord) -> Option<String> {
-    let Some(order) = &record.order else { return Some("there is no order".to_owned()) };
-    let (epoch, position) = match locate(order, proof.step, proof.slot) {
-        Ok(place) => place,
-        Err(error) => return Some(error.to_string()),
-    };
-    let fits =
-        epoch.epoch == proof.epoch && position == proof.position && epoch.n == proof.epoch_length;
-    if !fits {
-        return Some(format!(
-            "slot {} of step {} is example {position} of the {} of epoch {}",
-            proof.slot, proof.step, epoch.n, epoch.epoch
-        ));
-    }
-    (epoch.order_root != proof.order_root)
-        .then(|| format!("epoch {} has order root {}", epoch.epoch, epoch.order_root))
-}
-
 /// Checks the path, and against a published root or the run's record, which must itself hold, all else
 /// that the proof says.
 fn check(file: &std::path::Path, published: Option<Digest>, store: &Store) -> anyhow::Result<Exit> {
-    let text =
-        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let proof: Proof = serde_json::from_str(&text)
-        .with_context(|| format!("{} is not a proof", file.display()))?;
-    if proof.version != 1 {
-        bail!(
-            "{} has proof version {}, but this build reads version 1",
-            file.display(),
-            proof.version
-        );
-    }
-    if !is_cell_id(&proof.run) {
-        bail!("{} names run {:?}, which is not the id of a run", file.display(), proof.run);
-    }
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let proof =
+        Proof::read(&bytes).with_context(|| format!("{} is not a proof", file.display()))?;
     let answer = match against(&proof, published, store)? {
         Ok(proved) => (proved, Exit::Fine),
         Err(reason) => (format!("NOT proved: {reason}\n"), Exit::CheckFailed),
@@ -181,10 +111,8 @@ fn against(
     published: Option<Digest>,
     store: &Store,
 ) -> anyhow::Result<Result<String, String>> {
-    let Proof {
-        run, step, slot, epoch, position, epoch_length, sample_id, order_root, path, ..
-    } = proof;
-    if !verify_inclusion(sample_id, *position, *epoch_length, path, order_root) {
+    let Proof { run, step, slot, epoch, position, epoch_length, sample_id, order_root, .. } = proof;
+    if !proof.holds() {
         return Ok(Err(format!(
             "the path does not lead from sample {sample_id} to order root {order_root}"
         )));
@@ -214,7 +142,7 @@ fn against(
             failed.name, failed.detail
         )));
     }
-    if let Some(reason) = disagreement(proof, &store.record(run)?) {
+    if let Some(reason) = proof.disagreement(&store.record(run)?) {
         return Ok(Err(format!("in the record of run {run}, {reason}")));
     }
     Ok(Ok(format!(

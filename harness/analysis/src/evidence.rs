@@ -2,6 +2,7 @@
 //! signatures, in-toto statements and certificates (`docs/evidence.md`).
 
 pub mod certificate;
+pub mod inclusion;
 pub mod key;
 pub mod order_promise;
 pub mod promise;

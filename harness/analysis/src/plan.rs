@@ -9,6 +9,7 @@ pub mod tuning;
 pub mod unjudged;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -34,6 +35,10 @@ use stats::sequential::Stopping;
 
 /// Most cells a plan may have.
 const MOST_CELLS: usize = 1_000_000;
+
+/// Most pairs of a workload and an arm: each is checked against all arms, so that time grows with the
+/// square of a suite that lists more.
+const MOST_PAIRS: usize = 20_000;
 
 /// One run to make: indices into the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +148,15 @@ fn resolve(
     overrides: &Overrides,
 ) -> Result<Plan, Problem> {
     check_name(&suite.suite)?;
+    let pairs = suite.workloads.len().saturating_mul(suite.arms.len());
+    if pairs > MOST_PAIRS {
+        return Err(Problem(
+            vec![key("arms")],
+            format!(
+                "{pairs} pairs of a workload and an arm are more than {MOST_PAIRS}; split the suite"
+            ),
+        ));
+    }
     assigned::assign(&mut suite, &overrides.set)?;
     let workloads = suite.workloads.iter().enumerate();
     let workloads = workloads.map(|(index, used)| workload(index, used, catalogue));
@@ -293,8 +307,8 @@ fn cells(pairs: &[(descent::Pair, usize)], seeds: &[u64], stopping: bool) -> Vec
     });
     let mut cells: Vec<Cell> = blocks.collect();
     if stopping {
-        let place = |cell: &Cell| seeds.iter().position(|&seed| seed == cell.seed);
-        cells.sort_by_cached_key(place);
+        let places: BTreeMap<u64, usize> = seeds.iter().copied().zip(0..).collect();
+        cells.sort_by_key(|cell| places.get(&cell.seed));
     }
     cells
 }

@@ -211,7 +211,7 @@ impl RuleFile {
     /// # Errors
     /// With the key, the value and what to write.
     pub fn parse(text: &str) -> Result<Self, RuleFileError> {
-        let text: Text = serde_yaml::from_str(text).map_err(|error| {
+        let text: Text = crate::yaml::from_str(text).map_err(|error| {
             let (line, column) = error.location().map_or((0, 0), |at| (at.line(), at.column()));
             RuleFileError::Text { line, column, message: suite::explain(&error) }
         })?;

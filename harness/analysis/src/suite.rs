@@ -374,7 +374,7 @@ pub fn key(name: &str) -> Step {
 /// # Errors
 /// With line and column, when the text is not YAML or not the shape of a suite.
 pub fn parse(file: &str, text: &str) -> Result<Suite, SuiteError> {
-    serde_yaml::from_str(text).map_err(|error| {
+    crate::yaml::from_str(text).map_err(|error: serde_yaml::Error| {
         let (line, column) = error.location().map_or((0, 0), |at| (at.line(), at.column()));
         SuiteError { file: file.to_owned(), line, column, message: explain(&error) }
     })

@@ -70,7 +70,8 @@ impl Plan {
             bail!("{name}: a plan is a file of at most {MOST_BYTES} bytes");
         }
         let bytes = std::fs::read(path).with_context(cannot)?;
-        let mut file: File = serde_yaml::from_slice(&bytes).with_context(|| name.clone())?;
+        let text = std::str::from_utf8(&bytes).with_context(|| name.clone())?;
+        let mut file: File = analysis::yaml::from_str(text).with_context(|| name.clone())?;
         if file.adjusts.is_empty() {
             file.adjusts =
                 vec![if file.references.is_empty() { Adjust::None } else { Adjust::Difference }];

@@ -1,10 +1,11 @@
 //! `palimpsest provenance siblings`
 
-mod weights;
-
 use std::path::Path;
 
 use analysis::evidence::certificate::odds;
+use analysis::weights::Weights;
+use anyhow::{Context as _, bail};
+use ledger::record::Store;
 use serde::Serialize;
 use stats::provenance::siblings::{Layer, Siblings, siblings};
 
@@ -12,7 +13,6 @@ use super::given::Given;
 use crate::cli::suite_options::Places;
 use crate::exit::Exit;
 use crate::voice::{print_json, print_table, print_text};
-use weights::Weights;
 
 /// Options of `palimpsest provenance siblings`.
 #[derive(Debug, clap::Args)]
@@ -58,11 +58,11 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     args.given.require("store", !files, "both models are files")?;
     args.given.require("data_dir", false, "weights are compared without any data")?;
     let store = args.places.store();
-    let [left, right] = [&args.first, &args.second].map(|model| Weights::read(model, &store));
+    let [left, right] = [&args.first, &args.second].map(|model| weights(model, &store));
     let (left, right) = (left?, right?);
     let names = if args.layers.is_empty() { left.hidden() } else { left.checked(&args.layers)? };
     if names.is_empty() {
-        anyhow::bail!(
+        bail!(
             "no weight of {} is known to have hidden units as its rows; name some with --layer ({})",
             args.first,
             left.matrices().join(", ")
@@ -93,6 +93,25 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         print(&found, &left_out)?;
     }
     Ok(Exit::Fine)
+}
+
+/// The weights of a file, or of the model that a run of the store kept.
+fn weights(model: &str, store: &Store) -> anyhow::Result<Weights> {
+    let path = if Path::new(model).is_file() {
+        Path::new(model).to_owned()
+    } else if model.contains(".safetensors") {
+        bail!("there is no file {model}");
+    } else {
+        let cell = store.find(model)?;
+        let path = store.folder(&cell).join("checkpoints/final.safetensors");
+        if !path.is_file() {
+            bail!("run {cell} left no model; `palimpsest run` with --keep-models makes it again");
+        }
+        path
+    };
+    let file = path.display().to_string();
+    let bytes = std::fs::read(&path).with_context(|| format!("cannot read {file}"))?;
+    Ok(Weights::read(&file, &bytes)?)
 }
 
 fn print(found: &Siblings, left_out: &[String]) -> anyhow::Result<()> {

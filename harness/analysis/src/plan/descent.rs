@@ -1,5 +1,7 @@
 //! Which cells of a plan descend from which: parents are checked, kept in the plan, and run first.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{Cell, Plan};
 use crate::suite::{MembershipUse, Problem, Step, key};
 use ledger::catalogue::hint;
@@ -22,7 +24,7 @@ pub(super) type Pair = (usize, usize);
 pub(super) struct Family<'a> {
     workloads: &'a [PlannedWorkload],
     arms: &'a [PlannedArm],
-    depths: Vec<(Pair, usize)>,
+    depths: BTreeMap<Pair, usize>,
 }
 
 impl<'a> Family<'a> {
@@ -31,38 +33,46 @@ impl<'a> Family<'a> {
         workloads: &'a [PlannedWorkload],
         arms: &'a [PlannedArm],
     ) -> Result<Self, Problem> {
-        let mut family = Self { workloads, arms, depths: Vec::new() };
-        let mut depths = Vec::new();
+        let mut family = Self { workloads, arms, depths: BTreeMap::new() };
+        let mut depths = BTreeMap::new();
         for (workload, planned) in workloads.iter().enumerate() {
             let on = |arm: &usize| arms[*arm].runs_on(&planned.label);
             for arm in (0..arms.len()).filter(on) {
-                depths.push(((workload, arm), family.generations((workload, arm), arms.len())?));
+                family.measure((workload, arm), &mut depths)?;
             }
         }
-        family.depths = depths;
+        family.depths =
+            depths.into_iter().filter_map(|(pair, depth)| Some((pair, depth?))).collect();
         Ok(family)
     }
 
-    /// Generations before a pair; `most` is how many there can be without a circle per workload.
-    fn generations(&self, pair: Pair, most: usize) -> Result<usize, Problem> {
-        let mut current = vec![pair];
-        let mut depth = 0;
-        while !current.is_empty() {
-            if depth > most.saturating_mul(self.workloads.len()) {
-                let path = vec![key("arms"), Step::Index(pair.1)];
-                let label = &self.arms[pair.1].label;
-                return Err(Problem(path, format!("arm \"{label}\" descends from itself")));
+    /// Puts the generations before a pair, and before all that it descends from, into `depths`, where
+    /// those that are being looked at have none yet.
+    fn measure(
+        &self,
+        pair: Pair,
+        depths: &mut BTreeMap<Pair, Option<usize>>,
+    ) -> Result<(), Problem> {
+        let mut open = vec![pair];
+        while let Some(&at) = open.last() {
+            let parents = self.parents_of(at)?;
+            let unknown = |parent: &&Pair| depths.get(*parent).copied().flatten().is_none();
+            if let Some(parent) = parents.iter().find(unknown) {
+                depths.insert(at, None);
+                if depths.contains_key(parent) {
+                    let path = vec![key("arms"), Step::Index(pair.1)];
+                    let label = &self.arms[pair.1].label;
+                    return Err(Problem(path, format!("arm \"{label}\" descends from itself")));
+                }
+                open.push(*parent);
+                continue;
             }
-            let mut before = Vec::new();
-            for pair in current {
-                before.extend(self.parents_of(pair)?);
-            }
-            before.sort_unstable();
-            before.dedup();
-            depth += usize::from(!before.is_empty());
-            current = before;
+            let before = parents.iter().filter_map(|parent| depths.get(parent).copied().flatten());
+            let depth = before.max().map_or(0, |depth| depth + 1);
+            depths.insert(at, Some(depth));
+            open.pop();
         }
-        Ok(depth)
+        Ok(())
     }
 
     fn parents_of(&self, (workload, arm): Pair) -> Result<Vec<Pair>, Problem> {
@@ -88,12 +98,13 @@ impl<'a> Family<'a> {
         &self,
         wanted: impl Fn(usize, usize) -> bool,
     ) -> Result<Vec<Pair>, Problem> {
-        let all = self.depths.iter().map(|(pair, _)| *pair);
+        let all = self.depths.keys().copied();
         let mut kept: Vec<Pair> = all.filter(|(workload, arm)| wanted(*workload, *arm)).collect();
+        let mut seen: BTreeSet<Pair> = kept.iter().copied().collect();
         let mut looked_at = 0;
         while looked_at < kept.len() {
             for parent in self.parents_of(kept[looked_at])? {
-                if !kept.contains(&parent) {
+                if seen.insert(parent) {
                     kept.push(parent);
                 }
             }
@@ -105,7 +116,7 @@ impl<'a> Family<'a> {
 
     /// Generations before a pair.
     pub(super) fn depth(&self, pair: Pair) -> usize {
-        self.depths.iter().find(|(other, _)| *other == pair).map_or(0, |(_, depth)| *depth)
+        self.depths.get(&pair).copied().unwrap_or(0)
     }
 }
 

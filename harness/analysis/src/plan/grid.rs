@@ -6,7 +6,7 @@ use super::label;
 use crate::suite::{ArmUse, Problem, Step, Suite, key};
 use ledger::settings::Values;
 
-/// Most arms that one grid may make.
+/// Most arms that the grids of a suite may make.
 const MOST_ARMS: usize = 1_000;
 
 /// Replaces every arm with a grid; returns, for each arm that there is then, its place in the text.
@@ -14,7 +14,12 @@ pub(super) fn expand(suite: &mut Suite) -> Result<Vec<usize>, Problem> {
     let (mut arms, mut places) = (Vec::new(), Vec::new());
     for (place, arm) in std::mem::take(&mut suite.arms).into_iter().enumerate() {
         let path = |name: &str| vec![key("arms"), Step::Index(place), key("grid"), key(name)];
-        for combination in combinations(&arm, &path)? {
+        let combinations = combinations(&arm, &path)?;
+        if combinations.len() > 1 && arms.len() + combinations.len() > MOST_ARMS {
+            let message = format!("grids make more than {MOST_ARMS} arms; `tune:` searches");
+            return Err(Problem(vec![key("arms"), Step::Index(place), key("grid")], message));
+        }
+        for combination in combinations {
             // A name of its own is told apart by the grid; another is made of all settings anyway.
             let own = arm.label.as_ref().filter(|_| !combination.is_empty());
             let own = own.map(|own| label(own, &combination)).or_else(|| arm.label.clone());

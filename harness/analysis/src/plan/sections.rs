@@ -1,6 +1,8 @@
 //! The lists of a suite that ask something of its runs: each entry is checked against the whole
 //! suite, and kept where all that it names is in the plan.
 
+use std::collections::BTreeSet;
+
 use super::{RATIOS, descent, unjudged};
 use crate::suite::{ClaimUse, CompareBy, EstimateUse, MembershipUse, Problem, Step, When, key};
 use ledger::catalogue::hint;
@@ -84,14 +86,13 @@ pub(super) fn unique<'a>(
     list: &str,
     noun: &str,
 ) -> Result<(), Problem> {
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen = BTreeSet::new();
     for (index, name) in names.enumerate() {
-        if seen.contains(&name) {
+        if !seen.insert(name) {
             let message =
                 format!("two {noun}s are called \"{name}\"; give one another name with `as:`");
             return Err(Problem(vec![key(list), Step::Index(index)], message));
         }
-        seen.push(name);
     }
     if seen.is_empty() && ["workloads", "arms"].contains(&list) {
         return Err(Problem(vec![key(list)], format!("no {noun}s are given")));

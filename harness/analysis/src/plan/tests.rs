@@ -541,3 +541,27 @@ fn order_estimates_stay_where_their_run_does() {
     let only = Overrides { methods: vec!["muon".to_owned()], ..Overrides::default() };
     assert_eq!(plan("x.yaml", &text, &catalogue(), &only).unwrap().sections.estimates.len(), 0);
 }
+
+#[test]
+fn a_suite_of_too_many_pairs_is_refused_and_a_long_line_of_descent_is_not() {
+    let suite = |workloads: usize, arms: &dyn Fn(usize) -> String, count: usize| {
+        let workloads: String = (0..workloads)
+            .map(|at| format!("  - {{ workload: digits-mlp, as: w{at} }}\n"))
+            .collect();
+        let arms: String = (0..count).map(arms).collect();
+        let text = format!("suite: x\nquestion: q\nseeds: 1\nworkloads:\n{workloads}arms:\n{arms}");
+        plan("x.yaml", &text, &catalogue(), &Overrides::default())
+    };
+    let plain = |at: usize| format!("  - {{ method: sgd, as: a{at} }}\n");
+    let told = suite(200, &plain, 101).unwrap_err().to_string();
+    assert!(told.contains("20200 pairs of a workload and an arm are more than 20000"), "{told}");
+    // Each from the one before: generation by generation this took the cube of their number.
+    let child = |at: usize| match at {
+        0 => plain(0),
+        at => format!("  - {{ method: sgd, as: a{at}, from: a{} }}\n", at - 1),
+    };
+    let found = suite(2, &child, 1000).unwrap();
+    assert_eq!(found.cells.len(), 2000);
+    let last = found.cells.last().unwrap();
+    assert_eq!(found.arms[last.arm].label, "a999");
+}

@@ -214,7 +214,7 @@ impl Tuned {
     /// When it is damaged, newer, or was edited.
     pub fn parse(file: &str, suite: &str, text: &str) -> Result<Self, TunedError> {
         let (file, suite) = (file.to_owned(), suite.to_owned());
-        let tuned: Self = serde_yaml::from_str(text).map_err(|error| TunedError::Unreadable {
+        let tuned: Self = crate::yaml::from_str(text).map_err(|error| TunedError::Unreadable {
             file: file.clone(),
             suite: suite.clone(),
             reason: error.to_string(),

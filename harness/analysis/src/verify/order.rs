@@ -65,6 +65,7 @@ pub(super) fn check(
         Check::of("commitment", same(&order.commitment, &commitment)),
         Check::of("transcript and chain", chain()),
     ];
+    let examples = leaves.as_ref().map(Leaves::len).map_err(Clone::clone);
     // The leaves of a large dataset are the larger part of the memory, and done with.
     drop(leaves);
     if let Some(given) = record.given_order {
@@ -82,7 +83,7 @@ pub(super) fn check(
     let followed = match order.law {
         OrderLaw::Uniform | OrderLaw::UniformSameEachEpoch => {
             let name = format!("{} order of the seed", order.law.name());
-            checks.push(Check::of(&name, check_uniform(record, order, seed, blob)));
+            checks.push(Check::of(&name, check_uniform(record, order, seed, examples, blob)));
             None
         }
         OrderLaw::UniformSubset | OrderLaw::Replacement | OrderLaw::Blockwise => {
@@ -194,10 +195,21 @@ fn check_uniform(
     record: &RunRecord,
     order: &OrderSection,
     seed: Result<Seed, String>,
+    examples: Result<usize, String>,
     blob: Result<Vec<u8>, String>,
 ) -> Result<(), String> {
     let effective = seed?.effective(&order.dataset_root);
     let ids = read_ids(&blob?).map_err(|error| error.to_string())?;
+    // The record's word alone would have 2^32 ids shuffled, and one stretch of order.bin compared for
+    // every epoch of a long list.
+    let found = examples? as u64;
+    if found != order.examples {
+        return Err(format!("{} examples, but sample_ids.bin has {found}", order.examples));
+    }
+    let consumed = order.epochs.iter().fold(0_u64, |sum, epoch| sum.saturating_add(epoch.n));
+    if consumed > ids.len() as u64 {
+        return Err(format!("epochs of {consumed} ids, but order.bin has {}", ids.len()));
+    }
     let examples =
         u32::try_from(order.examples).map_err(|_| "more than 2^32 examples".to_owned())?;
     let mut planned = Vec::new();
@@ -229,7 +241,6 @@ fn check_uniform(
             ));
         }
     }
-    let consumed = order.epochs.iter().fold(0_u64, |sum, epoch| sum.saturating_add(epoch.n));
     let budget = record.goal.budget.samples;
     if record.status != Status::Diverged && consumed != budget {
         return Err(format!("{consumed} ids were consumed of a budget of {budget}"));

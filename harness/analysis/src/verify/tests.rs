@@ -34,6 +34,29 @@ fn an_honest_run_passes_every_check() {
 }
 
 #[test]
+fn a_record_that_lies_about_its_size_costs_no_more_than_its_files() {
+    let (_folder, store, cells) = store(1);
+    let path = store.folder(&cells[0]).join("record.json");
+    let honest = std::fs::read(&path).unwrap();
+    let told = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut record: serde_json::Value = serde_json::from_slice(&honest).unwrap();
+        change(&mut record["order"]);
+        std::fs::write(&path, record.to_string()).unwrap();
+        let failed = failed(&Verifier::new(&store), &cells[0]);
+        failed.into_iter().find(|text| text.starts_with("uniform order of the seed")).unwrap()
+    };
+    // 2^32 ids would be shuffled.
+    let examples = told(&|order| order["examples"] = u32::MAX.into());
+    assert!(examples.ends_with("4294967295 examples, but sample_ids.bin has 50"), "{examples}");
+    // All of order.bin would be compared once for each.
+    let epochs = told(&|order| {
+        let epochs = order["epochs"].as_array_mut().unwrap();
+        *epochs = vec![epochs[0].clone(); 9];
+    });
+    assert!(epochs.ends_with("epochs of 450 ids, but order.bin has 100"), "{epochs}");
+}
+
+#[test]
 fn promises_without_a_run_are_listed_and_repeated_ones_counted() {
     let (_folder, store, cells) = store(3);
     let whole = Verifier::new(&store).index().unwrap();

@@ -264,14 +264,13 @@ fn check_runs(certificate: &Certificate, given: &Given<'_>, outcome: &mut Verifi
         verifier = verifier.drawing(draw);
     }
     let mut follows = false;
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
     let origin = certificate.origin.as_ref();
     let runs = named.iter().map(|InputRun { run, run_digest, .. }| (run, run_digest));
     for (run, digest) in runs.chain(origin.map(|origin| (&origin.run, &origin.run_digest))) {
         let name = format!("run {run}");
         outcome.checks.push(Check::of(&name, same_run(store, run, digest)));
-        if is_cell_id(run) && !seen.contains(&run.as_str()) {
-            seen.push(run);
+        if is_cell_id(run) && seen.insert(run) {
             let verified = verifier.verify(run);
             if origin.is_some_and(|origin| origin.run == *run) {
                 follows = verified.order_follows();

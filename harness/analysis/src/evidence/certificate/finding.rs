@@ -71,7 +71,8 @@ impl FindingView {
         if let Some(Draws { draws, .. }) = view.monte_carlo
             && p * (draws as f64 + 1.0) < 1.0 - 1e-9
         {
-            return Err(refuse(format!("p is {p}, below the 1 / {} of {draws} draws", draws + 1)));
+            let all = draws.saturating_add(1);
+            return Err(refuse(format!("p is {p}, below the 1 / {all} of {draws} draws")));
         }
         // Below this a double loses digits, and then is 0: the logarithm alone holds.
         let agree = if p > 1e-300 {

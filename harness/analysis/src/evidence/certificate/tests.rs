@@ -229,6 +229,12 @@ fn impossible_findings_are_refused_by_name() {
     beyond.finding["p"] = json!(0.1);
     beyond.finding["log10_p"] = json!(-1.0);
     beyond.finding["monte_carlo"] = json!({ "draws": 9, "seed": u64::MAX });
+    let mut draws = beyond.clone();
+    draws.finding["p"] = json!(0.0);
+    draws.finding["log10_p"] = json!(-400.0);
+    draws.finding["monte_carlo"]["draws"] = json!(u64::MAX);
+    let text = draws.seal().unwrap_err().to_string();
+    assert!(text.contains("of 18446744073709551615 draws"), "{text}");
     let text = beyond.seal().unwrap_err().to_string();
     assert!(text.starts_with("finding.monte_carlo.seed is 18446744073709551615"), "{text}");
 }

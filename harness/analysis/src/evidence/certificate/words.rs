@@ -217,7 +217,7 @@ fn from_a_run(origin: &Origin) -> String {
         _ => format!(
             "{abandoned} of the {promises} promises of its index have no run. If runs were abandoned because of \
              their results, multiply the p-value by {}.",
-            abandoned + 1
+            abandoned.saturating_add(1)
         ),
     };
     format!(

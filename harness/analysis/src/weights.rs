@@ -1,11 +1,8 @@
 //! Weights of a model from a safetensors file, and which of them have hidden units as their rows.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use anyhow::{Context as _, bail};
 use ledger::catalogue::hint;
-use ledger::record::Store;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -51,6 +48,57 @@ const OUTPUT: [&str; 6] = ["head", "lm_head", "logits", "classifier", "output", 
 /// Largest share of a reader's inputs that one unit can be, as after the flattening of an image.
 const MOST_INPUTS_PER_UNIT: usize = 4096;
 
+/// Why two models cannot be compared.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    /// Another format.
+    #[error("{file} is no safetensors file: {reason}")]
+    NotOne {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Whole numbers, or a precision that is not read.
+    #[error("{file}: {name} is {dtype}; save it as float32")]
+    Dtype {
+        /// The file.
+        file: String,
+        /// The matrix.
+        name: String,
+        /// What it holds.
+        dtype: String,
+    },
+    /// A name that was asked for.
+    #[error("{file} has no matrix \"{name}\"{hint}")]
+    NoMatrix {
+        /// The file.
+        file: String,
+        /// The name.
+        name: String,
+        /// The nearest.
+        hint: String,
+    },
+    /// A matrix of the other model.
+    #[error("{file} has no matrix {name}: other architectures cannot be compared")]
+    Lacking {
+        /// The file.
+        file: String,
+        /// The matrix.
+        name: String,
+    },
+    /// A matrix of another shape.
+    #[error("{name} is {:?} in {} and {:?} in {}: other architectures cannot be compared", left.0, left.1, right.0, right.1)]
+    Shapes {
+        /// The matrix.
+        name: String,
+        /// Shape and file of the first.
+        left: (Vec<usize>, String),
+        /// Shape and file of the second.
+        right: (Vec<usize>, String),
+    },
+}
+
 /// The matrices of a model: everything with at least two dimensions.
 #[derive(Debug)]
 pub struct Weights {
@@ -65,48 +113,38 @@ struct Matrix {
 }
 
 impl Weights {
-    /// Reads a file, or the model that a run of the store kept.
+    /// Reads a safetensors file; `file` is its name in messages.
     ///
     /// # Errors
-    /// When there is neither, or it is no safetensors file of floating-point numbers.
-    pub fn read(model: &str, store: &Store) -> anyhow::Result<Self> {
-        let path = if Path::new(model).is_file() {
-            Path::new(model).to_owned()
-        } else if model.contains(".safetensors") {
-            bail!("there is no file {model}");
-        } else {
-            let cell = store.find(model)?;
-            let path = store.folder(&cell).join("checkpoints/final.safetensors");
-            if !path.is_file() {
-                bail!(
-                    "run {cell} left no model; `palimpsest run` with --keep-models makes it again"
-                );
-            }
-            path
+    /// When the bytes are none, or matrices hold anything but floating-point numbers.
+    pub fn read(file: &str, bytes: &[u8]) -> Result<Self, WeightsError> {
+        let file = file.to_owned();
+        let tensors = match SafeTensors::deserialize(bytes) {
+            Ok(tensors) => tensors,
+            Err(error) => return Err(WeightsError::NotOne { file, reason: format!("{error:?}") }),
         };
-        let file = path.display().to_string();
-        let bytes = std::fs::read(&path).with_context(|| format!("cannot read {file}"))?;
-        let tensors = SafeTensors::deserialize(&bytes)
-            .map_err(|error| anyhow::anyhow!("{file} is no safetensors file: {error:?}"))?;
         let mut matrices = BTreeMap::new();
         for (name, view) in tensors.tensors() {
             if view.shape().len() < 2 {
                 continue;
             }
-            let values = floats(&view).with_context(|| {
-                format!("{file}: {name} is {:?}; save it as float32", view.dtype())
-            })?;
+            let Some(values) = floats(&view) else {
+                let dtype = format!("{:?}", view.dtype());
+                return Err(WeightsError::Dtype { file, name, dtype });
+            };
             matrices.insert(name, Matrix { shape: view.shape().to_vec(), values });
         }
         Ok(Self { file, matrices })
     }
 
     /// Names of all matrices.
+    #[must_use]
     pub fn matrices(&self) -> Vec<String> {
         self.matrices.keys().cloned().collect()
     }
 
     /// Names of the weights whose rows are hidden units that only the next layer reads.
+    #[must_use]
     pub fn hidden(&self) -> Vec<String> {
         let has_output = self.matrices.keys().any(|name| has_word(name, &OUTPUT));
         let names = self.matrices.keys().filter(|name| {
@@ -144,11 +182,15 @@ impl Weights {
     ///
     /// # Errors
     /// When one is not, with the nearest.
-    pub fn checked(&self, names: &[String]) -> anyhow::Result<Vec<String>> {
+    pub fn checked(&self, names: &[String]) -> Result<Vec<String>, WeightsError> {
         for name in names {
             if !self.matrices.contains_key(name) {
                 let known = self.matrices.keys().map(String::as_str);
-                bail!("{} has no matrix \"{name}\"{}", self.file, hint(name, known));
+                return Err(WeightsError::NoMatrix {
+                    file: self.file.clone(),
+                    name: name.clone(),
+                    hint: hint(name, known),
+                });
             }
         }
         Ok(names.to_vec())
@@ -162,25 +204,18 @@ impl Weights {
         &'a self,
         other: &'a Self,
         name: &str,
-    ) -> anyhow::Result<(usize, &'a [f32], &'a [f32])> {
+    ) -> Result<(usize, &'a [f32], &'a [f32]), WeightsError> {
         let find = |weights: &'a Self| {
-            let matrix = weights.matrices.get(name);
-            matrix.with_context(|| {
-                format!(
-                    "{} has no matrix {name}: other architectures cannot be compared",
-                    weights.file
-                )
-            })
+            let (file, name) = (weights.file.clone(), name.to_owned());
+            weights.matrices.get(&name).ok_or(WeightsError::Lacking { file, name })
         };
         let (left, right) = (find(self)?, find(other)?);
         if left.shape != right.shape {
-            bail!(
-                "{name} is {:?} in {} and {:?} in {}: other architectures cannot be compared",
-                left.shape,
-                self.file,
-                right.shape,
-                other.file
-            );
+            return Err(WeightsError::Shapes {
+                name: name.to_owned(),
+                left: (left.shape.clone(), self.file.clone()),
+                right: (right.shape.clone(), other.file.clone()),
+            });
         }
         Ok((left.units(), &left.values, &right.values))
     }
