@@ -136,8 +136,9 @@ fn epochs_are_tabled_combined_and_chosen() {
     assert_eq!(first, alone);
     let refused = refusal(&bench, "--order two.npy --scores s.npy --epoch 2");
     assert!(refused.contains("has 2 epochs, from 0"), "{refused}");
-    let refused = refusal(&bench, "--order two.npy --scores s.npy --monte-carlo 99");
-    assert!(refused.contains("choose one by its number"), "{refused}");
+    let drawn = answer(&bench, "--order two.npy --scores s.npy --monte-carlo 99");
+    assert_eq!(drawn["statistic"], both["statistic"], "{drawn}");
+    assert!(drawn["p"].as_f64().unwrap() >= 1.0 / 100.0, "{drawn}");
     for gamma in ["0", "-1", "nan", "inf"] {
         let refused = refusal(&bench, &format!("--order two.npy --scores s.npy --gamma={gamma}"));
         assert!(refused.contains("gamma"), "{gamma}: {refused}");
