@@ -154,7 +154,11 @@ fn exact_tails(rows: &Margin, columns: &Margin, r: f64, most: usize) -> Option<L
         return None;
     }
     let mut order: Vec<usize> = (0..columns.counts.len()).collect();
-    order.sort_by_key(|&column| (columns.counts[column], column));
+    let far = |column: usize| columns.values[column].abs();
+    order.sort_by(|&a, &b| {
+        // By distance and not by side, so that turned scores have as many tables to look at.
+        columns.counts[a].cmp(&columns.counts[b]).then(far(a).total_cmp(&far(b)))
+    });
     let counts: Vec<u64> = order.iter().map(|&column| columns.counts[column]).collect();
     let (weights, unit) = margin::products(rows, columns);
     let gain = |_: &[u64], taken: &[u64], column: usize| {

@@ -77,6 +77,13 @@ pub(super) fn exact(rows: &[u64], columns: &[u64], difference: i64) -> Option<Lo
     let states = |sizes: &[u64]| Margin::of_ranks(sizes).states();
     let (rows, columns) =
         if states(rows) <= states(columns) { (rows, columns) } else { (columns, rows) };
+    // Always from the same end, so that turned scores have as many tables to look at.
+    let turned: Vec<u64> = columns.iter().rev().copied().collect();
+    if turned.as_slice() < columns {
+        let found = distribution(rows, &turned, &gain, MOST_TABLES)?;
+        let tails = tails_of(&found, -difference as f64, 0.5);
+        return Some(LogTails { less: tails.greater, greater: tails.less, ..tails });
+    }
     let found = distribution(rows, columns, &gain, MOST_TABLES)?;
     Some(tails_of(&found, difference as f64, 0.5))
 }

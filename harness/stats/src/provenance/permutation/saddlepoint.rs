@@ -80,7 +80,8 @@ impl Saddlepoint {
         let (near, t) = same.upper(s)?;
         let beyond =
             if self.step > 0.0 && near > SEEN { same.upper(s + self.step)?.0 } else { near };
-        let far = (-beyond.exp()).ln_1p();
+        // Both sides alike in the middle.
+        let far = if s == 0.0 { other.upper(s)?.0 } else { (-beyond.exp()).ln_1p() };
         let two_sided = if s == 0.0 {
             0.0
         } else if self.symmetric {
