@@ -677,7 +677,6 @@ RUN_ALTERATIONS = [
     ("runs: an adaptive law", both(put("origin.law", "adaptive"), put("options.law", "adaptive"))),
     ("runs: no suspect", lambda c: c["tested"]["runs"].pop()),
     ("runs: two suspects", lambda c: c["tested"]["runs"].append(c["tested"]["runs"][-1])),
-    ("runs: a path as run", put("tested.runs.1.run", "../../etc/passwd")),
     ("runs: a role that runs have not", put("tested.runs.1.role", "ids")),
     ("runs: fewer bits of seed", both(put("options.seed_bits", 1), put("finding.floor_log10_p", -float(np.log10(2))))),
     ("runs: no access", drop("options.access")),
