@@ -21,12 +21,16 @@ import hashlib
 import importlib.util
 import io
 import itertools
+import os
 import pathlib
 import subprocess
 import sys
 import tempfile
 
-import numpy as np
+# Small matrices: threads of a busy machine only wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 EXAMPLES = 60
