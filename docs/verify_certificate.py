@@ -2792,8 +2792,9 @@ def token_means(options, columns):
         raise Refused("no row has several scores")
 
 
-# How far log10 p of a saddlepoint may be off: its equations are solved until their objective is known to about
-# 1e-13 of itself, which leaves 7 digits of the tilt, and so of p, to the order of the operations.
+# How far log10 p of a saddlepoint may be off. Its equations are solved by Newton's method until a step gains less
+# than 1e-13 of the objective, which leaves 7 digits of the tilt, and so of p, to the order of operations; with the
+# same start and steps as here 1e-11 is what is seen.
 SADDLEPOINT_SLACK = 1e-5
 
 
