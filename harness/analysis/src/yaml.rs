@@ -1,5 +1,6 @@
 //! YAML from strangers. An alias (`*name`) costs a few bytes and repeats all that its anchor holds,
-//! repetitions included: what a text of aliases says is measured before anything is built from it.
+//! repetitions included: what a text of aliases says is measured before anything is built from it. And
+//! the parser looks at every open bracket for every word.
 
 use std::cell::Cell;
 use std::fmt;
@@ -16,11 +17,27 @@ const REPEATED: usize = 8;
 /// Bytes that a value counts for besides its text.
 const EACH: usize = 8;
 
+/// Brackets that may be open at once, those in words and comments counted too.
+const OPEN: usize = 1000;
+
 /// Reads a value.
 ///
 /// # Errors
-/// When the text is not YAML or not the shape of a `T`, or its aliases repeat too much.
+/// When the text is not YAML or not the shape of a `T`, is nested too deeply, or its aliases repeat too
+/// much.
 pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, serde_yaml::Error> {
+    let mut open = 0_usize;
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        if open > OPEN {
+            let problem = format!("more than {OPEN} brackets are open at once");
+            return Err(serde::de::Error::custom(problem));
+        }
+    }
     if text.contains('&') && text.contains('*') {
         let left = Cell::new(text.len().saturating_mul(REPEATED).saturating_add(ROOM));
         Measure(&left).deserialize(serde_yaml::Deserializer::from_str(text))?;
@@ -132,6 +149,16 @@ mod tests {
         assert!(refused(&list).contains("aliases repeat too much"), "{}", refused(&list));
         let tagged = many(&format!("!x [{}]", "1, ".repeat(5_000)));
         assert!(refused(&tagged).contains("aliases repeat too much"), "{}", refused(&tagged));
+    }
+
+    #[test]
+    fn brackets_that_are_never_closed_are_refused_before_they_are_parsed() {
+        let told = refused(&"[".repeat(300_000));
+        assert!(told.contains("more than 1000 brackets"), "{told}");
+        assert!(
+            from_str::<serde_yaml::Value>(&"a: {b: [1]}\n".replace("1", &"[],".repeat(2000)))
+                .is_ok()
+        );
     }
 
     #[test]
