@@ -85,12 +85,19 @@ test-method NAME *ARGS: _ready
         set -x; cargo test -p methods --test conformance -- --skip templates::; cargo test -p methods --lib "::${module}::" "$@"; \
     fi
 
+# fuzz the readers of strangers' files, SECONDS for each of the TARGETS (all of `fuzz/fuzz_targets`)
+[no-exit-message]
+fuzz SECONDS *TARGETS:
+    python3 scripts/fuzz.py "$@"
+
 # check formatting and lints
 [no-exit-message]
 check: _ready
     cargo fmt --all --check
     # Method and workload files come in through build.rs, where `cargo fmt` does not see them.
     @find methods/src harness/workloads/src -mindepth 2 -name '*.rs' -exec rustfmt --edition 2024 --check {} +
+    # A workspace of its own.
+    @find fuzz/src fuzz/examples fuzz/fuzz_targets -name '*.rs' -exec rustfmt --edition 2024 --check {} +
     cargo clippy --workspace --features parquet --all-targets -- -D warnings
     @if command -v hadolint >/dev/null 2>&1; then hadolint Dockerfile; fi
 

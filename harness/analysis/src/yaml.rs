@@ -1,5 +1,6 @@
-//! YAML from strangers: a key that stands twice in a map is refused at its place. An alias (`*name`) costs a few bytes and repeats all that its anchor holds,
-//! repetitions included: what a text of aliases says is measured before anything is built from it.
+//! YAML from strangers. A key that stands twice in a map is refused at its place. An alias (`*name`) costs
+//! a few bytes and repeats all that its anchor holds, repetitions included: what a text of aliases says is
+//! measured before anything is built from it. And the parser looks at every open bracket for every word.
 
 mod keys;
 
@@ -18,13 +19,28 @@ const REPEATED: usize = 8;
 /// Bytes that a value counts for besides its text.
 const EACH: usize = 8;
 
+/// Brackets that may be open at once, those in words and comments counted too.
+const OPEN: usize = 1000;
+
 /// Reads a value; a byte order mark in front is passed over.
 ///
 /// # Errors
-/// When the text is not YAML or not the shape of a `T`, a key stands twice in a map, or its aliases
-/// repeat too much.
+/// When the text is not YAML or not the shape of a `T`, is nested too deeply, a key stands twice in a
+/// map, or its aliases repeat too much.
 pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, serde_yaml::Error> {
     let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
+    let mut open = 0_usize;
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        if open > OPEN {
+            let problem = format!("more than {OPEN} brackets are open at once");
+            return Err(serde::de::Error::custom(problem));
+        }
+    }
     if text.contains('&') && text.contains('*') {
         let left = Cell::new(text.len().saturating_mul(REPEATED).saturating_add(ROOM));
         Measure(&left).deserialize(serde_yaml::Deserializer::from_str(text))?;
@@ -144,6 +160,16 @@ mod tests {
         let read: serde_yaml::Value = from_str("\u{FEFF}a: 1\n").unwrap();
         assert_eq!(read["a"], 1);
         assert!(refused("a: { b: 1, b: 2 }\n").contains("`b` is given twice"));
+    }
+
+    #[test]
+    fn brackets_that_are_never_closed_are_refused_before_they_are_parsed() {
+        let told = refused(&"[".repeat(300_000));
+        assert!(told.contains("more than 1000 brackets"), "{told}");
+        assert!(
+            from_str::<serde_yaml::Value>(&"a: {b: [1]}\n".replace("1", &"[],".repeat(2000)))
+                .is_ok()
+        );
     }
 
     #[test]

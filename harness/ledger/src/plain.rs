@@ -48,10 +48,11 @@ fn what(kind: FileType) -> &'static str {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
+    #[cfg(unix)]
     #[test]
     fn only_plain_files_are_read() {
         let folder = tempfile::tempdir().unwrap();

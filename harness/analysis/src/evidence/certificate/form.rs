@@ -14,6 +14,7 @@ use super::{Certificate, Role};
 use crate::suite::membership::{Access, Documents};
 use ledger::digest::Digest;
 use ledger::order::{OrderLaw, Unit};
+use ledger::record::store::is_cell_id;
 use ledger::seed::Randomness;
 
 /// Bits of the seed of a run.
@@ -163,6 +164,10 @@ fn check_runs(certificate: &Certificate) -> Result<(), String> {
     let second = *version >= 2;
     for input in &tested.runs {
         let role = input.role;
+        let on = input.scores.as_ref().map_or(&input.run, |scores| &scores.on);
+        if !is_cell_id(&input.run) || !is_cell_id(on) {
+            return Err(format!("{:?} or {on:?} is not the id of a run", input.run));
+        }
         if ![Role::Order, Role::Scores, Role::Reference, Role::Template].contains(&role) {
             return Err(format!("a run is no {}", role.name()));
         }
