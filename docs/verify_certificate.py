@@ -2119,7 +2119,7 @@ MORE_OPTIONS = {
     "seed_bits": lambda value: is_count(value) and 1 <= value <= 65_536, "monte_carlo": is_object,
     "access": one_of("log-probs", "top-one", "sampled"),
     "documents": one_of("whole", "apart", "averaged"), "template": is_object,
-    "layout": one_of("steps", "epochs-in-columns"), "token_scores": one_of("mean"),
+    "layout": one_of("steps", "epochs-in-columns"), "row_scores": one_of("mean"),
 }
 PLAN = {"sha256": is_hex, "tests": lambda value: is_count(value) and value > 0}
 TEMPLATE = {"profile": lambda value: is_list(value) and all(map(is_number, value)), "shadows": is_count}
@@ -2305,7 +2305,7 @@ def options_fault(certificate):
              "the unit is not that of the run"),
             (options["kind"] == ("loss" if options.get("access") == "log-probs" else "agreement"),
              "the kind of score is not that of the access"),
-            (not {"layout", "token_scores"} & options.keys(), "files are laid out, runs are not"),
+            (not {"layout", "row_scores"} & options.keys(), "files are laid out, runs are not"),
         ]
     return next((text for holds, text in rules if not holds), None)
 
@@ -2782,13 +2782,13 @@ def token_means(options, columns):
     for column in [*columns["scores"], *columns.get("reference", [])]:
         if column.width is None or column.width < 2 or len(column.values) <= column.width:
             continue
-        if "token_scores" not in options:
+        if "row_scores" not in options:
             raise Refused(f"{column.name} is a table, but scores are one number a row")
         table = column.as_scores().reshape(-1, column.width)
         if not np.isfinite(table).all():
             raise Refused(f"{column.name} has a score that is not finite")
         column.values, column.width, meant = np.array([math.fsum(row) / len(row) for row in table]), None, True
-    if "token_scores" in options and not meant:
+    if "row_scores" in options and not meant:
         raise Refused("no row has several scores")
 
 

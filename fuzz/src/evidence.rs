@@ -15,7 +15,7 @@ use analysis::register::{self, Register};
 use analysis::rule_file::RuleFile;
 use analysis::tuning::Tuned;
 use analysis::verify::{Known, Verifier};
-use analysis::weights::Weights;
+use data::weights::Weights;
 use ledger::catalogue::{
     Catalogue, DataName, MethodInfo, MetricInfo, Paper, PaperClaim, WorkloadInfo,
 };

@@ -15,7 +15,6 @@ pub mod suite_run;
 pub mod summary;
 pub mod tuning;
 pub mod verify;
-pub mod weights;
 pub mod yaml;
 
 pub use suite_run::SuiteRun;

@@ -218,7 +218,7 @@ impl Question {
         note("batch_size", self.batch_size.map(|size| json!(size)));
         let layout = self.reading.layout;
         note("layout", (layout != Layout::Epochs).then(|| json!(layout)));
-        note("token_scores", self.reading.token_scores.map(|scores| json!(scores)));
+        note("row_scores", self.reading.token_scores.map(|scores| json!(scores)));
         note("plan", self.plan.map(|plan| json!(plan)));
         note("randomness", self.order.randomness.map(|origin| json!(origin)));
         note("seed_bits", self.order.seed_bits.map(|bits| json!(bits)));

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use ::data::weights::Weights;
 use analysis::evidence::certificate::odds;
-use analysis::weights::Weights;
 use anyhow::{Context as _, bail};
 use ledger::record::Store;
 use serde::Serialize;

@@ -41,6 +41,7 @@ struct Options {
     documents: Option<Documents>,
     #[serde(default)]
     layout: Layout,
+    #[serde(rename = "row_scores")]
     token_scores: Option<TokenScores>,
     plan: Option<Declared>,
     /// Learnt anew from the shadow runs.

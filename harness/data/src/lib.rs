@@ -31,6 +31,7 @@ pub mod split;
 pub mod status;
 pub mod templates;
 pub mod text;
+pub mod weights;
 
 pub use error::DataError;
 pub use load::load;

@@ -62,7 +62,7 @@ pub struct Options {
     /// How tables of ids lie.
     pub layout: Option<String>,
     /// What became of several scores in a row.
-    pub token_scores: Option<String>,
+    pub row_scores: Option<String>,
     /// The tests that were planned beforehand.
     pub plan: Option<Plan>,
 }
@@ -374,7 +374,7 @@ fn of_runs(certificate: &Certificate, options: &Options) -> Result<(), String> {
         (options.unit == unit, "unit of the options is not that of the run"),
         (options.kind == kind, "kind of score is not that of the access"),
         (
-            options.layout.is_none() && options.token_scores.is_none(),
+            options.layout.is_none() && options.row_scores.is_none(),
             "files are laid out, runs are not",
         ),
     ])
