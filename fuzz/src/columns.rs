@@ -4,13 +4,19 @@ use std::fs;
 use std::path::Path;
 
 use data::columns::{Array, ColumnSource, Ids, Values, ids, lists, numbers, order_ids};
+use data::weights::Weights;
 
 /// A reader, by the name of its corpus.
 pub type Reader = (&'static str, fn(&[u8]));
 
 /// Every reader.
-pub const READERS: [Reader; 4] =
-    [("npy", npy), ("csv", csv), ("parquet", parquet), ("ids", list_of_ids)];
+pub const READERS: [Reader; 5] = [
+    ("npy", npy),
+    ("csv", csv),
+    ("parquet", parquet),
+    ("ids", list_of_ids),
+    ("safetensors", weights),
+];
 
 thread_local! {
     static FOLDER: tempfile::TempDir = tempfile::tempdir().expect("a temporary folder");
@@ -78,4 +84,16 @@ pub fn list_of_ids(bytes: &[u8]) {
     with_file("a.txt", bytes, |path| {
         let _ = order_ids(path);
     });
+}
+
+/// The weights of two models side by side.
+pub fn weights(bytes: &[u8]) {
+    if let Ok(weights) = Weights::read("a.safetensors", bytes) {
+        for name in weights.hidden() {
+            let (units, left, right) = weights.beside(&weights, &name).expect("the same matrix");
+            assert_eq!(left.len(), right.len());
+            assert!(left.is_empty() || left.len().is_multiple_of(units));
+        }
+        let _ = weights.checked(&["fc1.weigth".to_owned()]);
+    }
 }
