@@ -309,7 +309,7 @@ tuning: { trials: 4, seeds: [100, 101] }
 stopping: { least: 3 }
 arms:
   - sgd
-  - { method: muon, with: { <<: *common, lr: 0.02 }, as: a, on: [wide], budget: 0.5, from: sgd }
+  - { method: muon, with: *common, as: a, on: [wide], budget: 0.5, from: sgd }
   - { method: sgd, as: t, tune: { lr: { log: [0.01, 1] } }, trials: 3 }
 claims:
   - id: faster

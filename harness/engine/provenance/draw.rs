@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use analysis::verify::Drawn;
+use anyhow::bail;
 use lab::seat::OrderSource;
 use ledger::order::{OrderLaw, order_hash};
+use ledger::plain;
 use ledger::record::{RunRecord, Store};
 use palimpsest::cli::drawing::Answer;
 use palimpsest::cli::provenance::draw::Args;
@@ -14,6 +16,7 @@ use palimpsest::library::cell_code;
 use palimpsest::voice::print_json;
 use training::cell::Built;
 
+use crate::catalogue::catalogue;
 use crate::runner::{NamedSeed, Session};
 
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
@@ -39,7 +42,35 @@ fn is_drawn(record: &RunRecord) -> bool {
     matches!(law, Some(OrderLaw::UniformSubset | OrderLaw::Replacement | OrderLaw::Blockwise))
 }
 
+/// Samples of the budget for each that was consumed, beyond which nothing is drawn: a record's word alone
+/// must not ask for memory.
+const MOST_BUDGET: u64 = 1_000;
+
+/// Refuses what a stranger's record could have this machine read or allocate: files of its own, settings
+/// that no suite can have, and a budget far beyond what was consumed.
+fn require_modest(store: &Store, record: &RunRecord) -> anyhow::Result<()> {
+    let catalogue = catalogue();
+    let (method, workload) = (&record.method, &record.workload);
+    let known = (catalogue.method(method), catalogue.workload(workload));
+    let (Some(method), Some(workload)) = known else {
+        bail!("this palimpsest has no method {method} or no workload {workload}");
+    };
+    (method.resolve)(&record.settings)?;
+    (workload.resolve)(&record.workload_settings)?;
+    let file = record.workload_settings.get("file").and_then(serde_json::Value::as_str);
+    if file.is_some_and(|file| !file.is_empty()) {
+        bail!("its data are a file of a user's, which only `palimpsest reproduce` reads");
+    }
+    let consumed =
+        plain::open(&store.folder(&record.cell).join("order.bin"))?.metadata()?.len() / 4;
+    if record.goal.budget.samples > consumed.saturating_mul(MOST_BUDGET) {
+        bail!("{consumed} samples of a budget of {} were consumed", record.goal.budget.samples);
+    }
+    Ok(())
+}
+
 fn draw(args: &Args, store: &Store, record: &RunRecord) -> anyhow::Result<Drawn> {
+    require_modest(store, record)?;
     let seed = NamedSeed::recorded(record)?;
     let mut session = Session::again(record, store.clone(), args.places.sources(), "cpu")?;
     let lengths: Vec<u64> =

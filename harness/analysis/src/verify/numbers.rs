@@ -65,9 +65,11 @@ fn check_grid(
         ));
     }
     let key = record.goal.target.validation_key();
+    // A method without a training loss never reports one.
+    let losses = evaluations.iter().any(|evaluation| evaluation.train_loss.is_some());
     let finite = |evaluation: &Evaluation| {
         evaluation.metrics.contains_key(&key)
-            && (evaluation.steps == 0 || evaluation.train_loss.is_some() || !losses(evaluations))
+            && (evaluation.steps == 0 || evaluation.train_loss.is_some() || !losses)
     };
     let diverged = record.status == Status::Diverged;
     let cut = evaluations.len().saturating_sub(usize::from(diverged));
@@ -75,11 +77,6 @@ fn check_grid(
         return Err(format!("evaluation {at} is not finite, but the run went on"));
     }
     Ok(())
-}
-
-/// Whether the run reports a training loss; a method without one never does.
-fn losses(evaluations: &[Evaluation]) -> bool {
-    evaluations.iter().any(|evaluation| evaluation.train_loss.is_some())
 }
 
 /// The four clocks never run backwards, and end where the record says or before.

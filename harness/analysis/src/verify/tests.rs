@@ -293,6 +293,10 @@ fn an_order_that_does_not_follow_from_the_seed_alone_is_drawn_again_or_said_to_b
     let verified = Verifier::new(&store).drawing(&draw).verify(&cells[0]);
     assert!(!verified.order_follows());
     assert!(verified.unchecked[0].contains("the run names another build"), "{verified:?}");
+    // A law that the method does not have is no matter of builds.
+    let lawless = Drawn { law: OrderLaw::Uniform, ..other.clone() };
+    let draw = |_: &str| Ok(lawless.clone());
+    assert!(!Verifier::new(&store).drawing(&draw).verify(&cells[0]).passed());
 }
 
 #[test]

@@ -63,6 +63,30 @@ fn the_commitment_hashes_its_parts_in_the_order_of_the_contract() {
 }
 
 #[test]
+fn commitment_and_first_line_of_the_contracts_example_are_those_of_hashlib() {
+    let digest = |text: &str| Digest(crate::digest::parse_hex32(text).unwrap());
+    let root = "d60616edf34d78736abd5be5a5832a3c9d2ff676a9db1465535e528644ea2208";
+    let config = "7c15ec36fd58dcd354b0063da5f229e9c64146aa018b88b7a83240c8ae57af42";
+    let seed = "9a8fb3d5f3bb4f5ead11a658cae926b37f1bb8a33372e5bfa0f699dfc2791b42";
+    let example = Terms {
+        dataset_root: digest(root),
+        config_hash: digest(config),
+        epochs: 1,
+        seed_commit: digest(seed),
+        ..terms(0)
+    };
+    let old = Terms { drawn: None, ..example.clone() }.commitment().to_string();
+    assert_eq!(old, "a39d90c7b7c4b072be8262a340b00b103734e374e23e7777b84bd06f5e16d1cc");
+    let h_0 = "1fdd81ab5e47f1f659f68d54443c94def8173fd39a472cc0b14caebd3beaa0ba";
+    assert_eq!(example.commitment().to_string(), h_0);
+    let folder = tempfile::tempdir().unwrap();
+    let entry = CommitmentEntry::new("6575d676eb90bb73".into(), example);
+    let line = CommitmentIndex::append(&folder.path().join("c.jsonl"), entry).unwrap();
+    let first = "bc216f6702a5d22a6db6eb4c68c3ca4be4040a6cbe237a3e68a01df17ce8cbc0";
+    assert_eq!(line.digest.to_string(), first);
+}
+
+#[test]
 fn a_promise_of_version_1_is_read_and_half_a_version_2_is_not() {
     let (_folder, path, _) = index(1);
     let old = CommitmentEntry::new("old".into(), Terms { drawn: None, ..terms(7) });
