@@ -21,7 +21,7 @@ palimpsest := "cargo run --quiet --release --bin palimpsest --"
 @bench SUITE *ARGS: _ready _build
     suite=$1; shift; code=0; \
     {{ palimpsest }} run "$suite" "$@" || code=$?; \
-    case $code in 0 | 4) {{ palimpsest }} report "$suite" ;; esac; \
+    case $code in 0 | 4) {{ palimpsest }} report "$suite" --run last ;; esac; \
     exit $code
 
 # choose the settings that a suite leaves open and freeze them beside it; ARGS go to `palimpsest tune`

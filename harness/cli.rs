@@ -12,6 +12,8 @@ pub mod explain;
 pub mod export;
 pub mod keygen;
 pub mod list;
+pub mod mend;
+pub mod merge;
 pub mod plan;
 pub mod prove;
 pub mod provenance;
@@ -65,6 +67,8 @@ pub enum Training {
     Run(run::Args),
     /// Choose the settings that a suite leaves open, by trials on seeds of their own, and freeze them
     Tune(tune::Args),
+    /// Train damaged runs again, each alone; what was there is kept aside
+    Mend(mend::Args),
     /// Show the cells of a suite and their estimated cost; runs nothing
     Plan(plan::Args),
     /// Print the commitments of a suite's cells before training
@@ -106,6 +110,8 @@ pub enum Reading {
     Regress(Box<regress::Args>),
     /// Write runs in the form of another tool
     Export(export::Args),
+    /// Copy the runs of other stores into this one, with the promises that they keep
+    Merge(merge::Args),
     /// List, fetch or verify data sets
     Data(data::Args),
     /// Print shell completions
@@ -138,6 +144,7 @@ impl Reading {
             Self::VerifyCertificate(args) => verify_certificate::run(args, ask),
             Self::Regress(args) => regress::run(args),
             Self::Export(args) => export::run(args, ask),
+            Self::Merge(args) => merge::run(args),
             Self::Data(args) => data::run(args),
             Self::Completions(args) => completions::run(args),
         }

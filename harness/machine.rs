@@ -24,6 +24,26 @@ pub fn cpu_model() -> String {
     first_line_after("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".to_owned())
 }
 
+/// The vector instructions that libtorch takes on this processor, by the rule of its dispatcher: the
+/// best that the processor has, or what `ATEN_CPU_CAPABILITY` asks for. None where the kernel does not
+/// list the processor's flags.
+#[must_use]
+pub fn instructions() -> Option<String> {
+    let flags = first_line_after("/proc/cpuinfo", "flags")?;
+    let has = |wanted: &[&str]| {
+        wanted.iter().all(|flag| flags.split_whitespace().any(|known| known == *flag))
+    };
+    let avx2 = has(&["avx2", "fma"]);
+    let avx512 = avx2 && has(&["avx512f", "avx512bw", "avx512vl", "avx512dq"]);
+    let asked = std::env::var("ATEN_CPU_CAPABILITY").ok();
+    Some(match asked.as_deref() {
+        Some(asked @ ("default" | "avx2" | "avx512")) => asked.to_owned(),
+        _ if avx512 => "avx512".to_owned(),
+        _ if avx2 => "avx2".to_owned(),
+        _ => "default".to_owned(),
+    })
+}
+
 /// Operating system and kernel release.
 #[must_use]
 pub fn kernel() -> String {
@@ -122,6 +142,23 @@ pub fn pin(index: usize) {
             libc::sched_setaffinity(0, size, &raw const only);
         }
     }
+}
+
+/// Ends this process when the one that started it ends, however that is. Does nothing where the kernel
+/// refuses.
+#[expect(unsafe_code, reason = "prctl takes a number here and touches no memory")]
+pub fn end_with_parent() {
+    #[cfg(target_os = "linux")]
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+    }
+}
+
+/// Ends this process at once. What libtorch would tear down on the way out is in use by the thread that
+/// trains, so that an ordinary exit from another thread crashes.
+#[expect(unsafe_code, reason = "_exit takes a number and does not return")]
+pub fn end_now(code: i32) -> ! {
+    unsafe { libc::_exit(code) }
 }
 
 /// 32 bytes at a time from the operating system's generator.

@@ -5,3 +5,4 @@ mod damage;
 mod data;
 mod kills;
 mod limits;
+mod stores;

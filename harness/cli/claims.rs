@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use analysis::register::{self, Definition, Reason, Register};
 use analysis::suite::Suite;
-use analysis::suite_run::SuiteRun;
+use analysis::suite_run::Shelf;
 use analysis::summary::Analysis;
 use analysis::tuning::{Tuned, day};
 use anyhow::{Context as _, bail};
+use ledger::digest::Digest;
 use ledger::record::writer::write_atomic;
 
 use super::suite_options::Places;
@@ -47,6 +48,9 @@ pub enum Claims {
 pub struct RecordArgs {
     /// Name of a suite below suites/, or its YAML file
     suite: String,
+    /// The suite run whose verdicts are written, by its id; by default the one that stands for the suite
+    #[arg(long, value_name = "ID")]
+    run: Option<String>,
     #[command(flatten)]
     because: Because,
     #[command(flatten)]
@@ -118,8 +122,14 @@ fn record(args: &RecordArgs) -> anyhow::Result<Exit> {
     let (written, path) = of_a_file(&args.suite)?;
     let Written { suite, text, tuned } = &written;
     let store = args.places.store();
-    let suite_run = SuiteRun::load(&store, &suite.suite)?;
-    let analysis = Analysis::of(&suite_run, &store, &StoreEvidence { store: &store })?;
+    let digest = Digest::of(text.as_bytes()).to_string();
+    let shelf = Shelf::of(&store, &suite.suite)?;
+    let found = match &args.run {
+        Some(id) => shelf.find(id, Some(&digest)),
+        None => shelf.standing(Some(&digest), None),
+    }?;
+    let suite_run = found.shelved.run;
+    let analysis = Analysis::of(&suite_run, &store, &StoreEvidence { store: &store });
     let times = suite_run.cells.iter().filter_map(|cell| store.record(&cell.cell).ok());
     let newest = times.map(|record| record.environment.started_unix).max();
     let today = day(newest.with_context(|| format!("no run of \"{}\" is stored", suite.suite))?);

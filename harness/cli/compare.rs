@@ -3,21 +3,22 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use analysis::suite_run::SuiteRun;
+use analysis::suite_run::{Shelf, SuiteRun};
 use analysis::summary::{Analysis, ArmAnalysis};
 use anyhow::Context as _;
+use ledger::record::format::Environment;
 use ledger::record::{RunRecord, Store};
 use serde_json::{Value, json};
 
 use super::suite_options::Places;
 use crate::evidence::StoreEvidence;
 use crate::exit::Exit;
-use crate::voice::{print_json, print_table, print_text};
+use crate::voice::{note, print_json, print_table, print_text};
 
 /// Options of `palimpsest compare`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A run, a suite of the store, or an analysis.json
+    /// A run, a suite of the store, the id of a suite run, or an analysis.json
     a: String,
     /// Another one of the same kind
     b: String,
@@ -61,12 +62,34 @@ fn side(store: &Store, name: &str) -> anyhow::Result<Side> {
             .with_context(|| format!("{} is not an analysis", file.display()))?;
         return Ok(Side::Suite(Box::new(analysis)));
     }
-    if store.suite_file(name).is_file() {
-        let analysis =
-            Analysis::of(&SuiteRun::load(store, name)?, store, &StoreEvidence { store })?;
-        return Ok(Side::Suite(Box::new(analysis)));
+    let of =
+        |run: &SuiteRun| Side::Suite(Box::new(Analysis::of(run, store, &StoreEvidence { store })));
+    let shelf = Shelf::of(store, name)?;
+    if !shelf.runs.is_empty() || !shelf.damaged.is_empty() {
+        return Ok(of(&shelf.standing(None, None)?.shelved.run));
+    }
+    // The id of a suite run begins with its time, that of a run never holds a `T`.
+    if name.contains('T') && !path.exists() {
+        return Ok(of(&Shelf::all(store)?.find(name, None)?.shelved.run));
     }
     Ok(Side::Run(Box::new(store.record(&store.find(name)?)?)))
+}
+
+/// In what two machines differ of that which can change the last bits of a sum, or a time.
+#[must_use]
+pub fn machines(a: &Environment, b: &Environment) -> Vec<String> {
+    let none = || "none".to_owned();
+    let parts = [
+        ("CPU", a.cpu.clone(), b.cpu.clone()),
+        ("device", a.device.clone(), b.device.clone()),
+        ("GPU", a.gpu.clone().unwrap_or_else(none), b.gpu.clone().unwrap_or_else(none)),
+        ("number of torch threads", a.threads.to_string(), b.threads.to_string()),
+        ("libtorch", a.libtorch.clone(), b.libtorch.clone()),
+    ];
+    let known = a.instructions.clone().zip(b.instructions.clone());
+    let instructions = known.map(|(a, b)| ("instruction set", a, b));
+    let differing = parts.into_iter().chain(instructions).filter(|(_, a, b)| a != b);
+    differing.map(|(what, a, b)| format!("{what}: {a}, here {b}")).collect()
 }
 
 /// Every field of two records in which they differ.
@@ -78,6 +101,9 @@ fn runs(a: &RunRecord, b: &RunRecord, as_json: bool) -> anyhow::Result<()> {
         let rows: Vec<_> =
             rows.iter().map(|[field, a, b]| json!({ "field": field, "a": a, "b": b })).collect();
         return print_json(&rows);
+    }
+    for what in machines(&a.environment, &b.environment) {
+        note(&format!("note: they were made with another {}", what.replace(", here ", " and ")));
     }
     if rows.is_empty() {
         return print_text("the two records are the same\n");

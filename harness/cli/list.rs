@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use analysis::suite_run::SuiteRun;
+use analysis::calendar::moment;
+use analysis::suite_run::{Shelf, Shelved, SuiteRun};
 use clap::ValueEnum;
 use ledger::catalogue::listing::Listing;
 use ledger::record::Store;
@@ -14,7 +15,7 @@ use super::Rows;
 use super::suite_options::Places;
 use crate::exit::Exit;
 use crate::library;
-use crate::voice::{duration, print_json, print_table, short_program};
+use crate::voice::{duration, print_json, print_table, printable, short_program, warn};
 
 /// Options of `palimpsest list`.
 #[derive(Debug, clap::Args)]
@@ -34,6 +35,7 @@ enum What {
     Methods,
     Workloads,
     Suites,
+    SuiteRuns,
     Runs,
     Data,
 }
@@ -47,6 +49,7 @@ pub fn run(args: &Args, rows: Rows<'_>) -> anyhow::Result<Exit> {
         What::Methods => methods(&rows()?, args.json),
         What::Workloads => workloads(&rows()?, args.json),
         What::Suites => suites(args),
+        What::SuiteRuns => suite_runs(args),
         What::Runs => runs(args),
         What::Data => return super::data::list(&args.places.sources(), args.json),
     }?;
@@ -146,6 +149,45 @@ fn took_here(store: &Store, suite: &str) -> Option<TookHere> {
         seeds: run.cells.iter().map(|cell| &cell.seed).collect::<BTreeSet<_>>().len(),
         runs: run.cells.len(),
     })
+}
+
+/// Every run of every suite that the store keeps, the newest first.
+fn suite_runs(args: &Args) -> anyhow::Result<()> {
+    let store = args.places.store();
+    let shelf = Shelf::all(&store)?;
+    for error in &shelf.damaged {
+        warn(&error.to_string());
+    }
+    let there = |one: &Shelved| one.run.cells.iter().filter(|cell| store.has(&cell.cell)).count();
+    if args.json {
+        let rows = shelf.runs.iter().map(|one| {
+            let SuiteRun { suite, source, suite_digest, cells, made, .. } = &one.run;
+            json!({
+                "id": one.id, "suite": suite, "source": source, "suite_digest": suite_digest,
+                "started_unix": made.started_unix, "ended_unix": made.ended_unix,
+                "options": made.options, "cells": cells.len(), "cells_here": there(one),
+            })
+        });
+        return print_json(&rows.collect::<Vec<_>>());
+    }
+    let rows = shelf.runs.iter().map(|one| {
+        let SuiteRun { suite, source, cells, made, .. } = &one.run;
+        let (started, state) = match (made.id.is_empty(), made.ended_unix) {
+            (true, _) => ("–".to_owned(), "kept by an earlier build"),
+            (_, Some(_)) => (moment(made.started_unix), "ended"),
+            (_, None) => (moment(made.started_unix), "interrupted, or running"),
+        };
+        let options = if made.options.is_empty() {
+            "the whole suite".to_owned()
+        } else {
+            made.options.join(" ")
+        };
+        let cells = format!("{} of {}", there(one), cells.len());
+        let names = [&one.id, suite, source, &options].map(|text| printable(text));
+        let [id, suite, source, options] = names;
+        [id, suite, started, state.to_owned(), cells, source, options]
+    });
+    print_table(["suite run", "suite", "started (UTC)", "state", "runs here", "from", "what"], rows)
 }
 
 fn runs(args: &Args) -> anyhow::Result<()> {

@@ -1,24 +1,32 @@
 //! `palimpsest report`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use analysis::suite_run::SuiteRun;
+use analysis::suite_run::{Found, Shelf};
 use analysis::summary::Analysis;
+use anyhow::{Context as _, bail};
+use ledger::digest::Digest;
+use ledger::record::Store;
 use reports::Format;
 
 use super::suite_options::Places;
 use crate::evidence::StoreEvidence;
 use crate::exit::Exit;
-use crate::voice::{print_json, print_score, print_text, warn_unjudged};
+use crate::voice::{print_json, print_score, print_text, warn, warn_unjudged};
 
 /// Options of `palimpsest report`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Name of a suite that was run, or its YAML file
-    suite: String,
+    #[arg(required_unless_present = "run")]
+    suite: Option<String>,
+    /// A run of the suite by its id (see `list suite-runs`), or `last`; by default the newest of the suite
+    /// as it is written
+    #[arg(long, value_name = "ID")]
+    run: Option<String>,
     #[command(flatten)]
     places: Places,
-    /// Folder to write to; by default <store>/reports/<suite>
+    /// Folder to write to; by default <store>/reports/<suite>, and below it <ID> for a run of a part
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// What to write
@@ -35,12 +43,33 @@ pub struct Args {
 /// With what was wrong and the way out.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let store = args.places.store();
-    let name = suite_name(&args.suite);
-    let suite_run = SuiteRun::load(&store, &name)?;
-    let analysis = Analysis::of(&suite_run, &store, &StoreEvidence { store: &store })?;
-    let out = args.out.clone().unwrap_or_else(|| store.root().join("reports").join(&name));
-    let paths = reports::render(&analysis, &args.format, &out)?;
+    let Found { shelved, stands, notes } =
+        find(&store, args.suite.as_deref(), args.run.as_deref())?;
+    notes.iter().for_each(|note| warn(note));
+    let analysis = Analysis::of(&shelved.run, &store, &StoreEvidence { store: &store });
+    let out = match &args.out {
+        Some(out) => out.clone(),
+        None => {
+            let folder = store.root().join("reports").join(&shelved.run.suite);
+            if stands {
+                hold_to_source(&store, &shelved.run.suite, &shelved.run.source, &folder)?;
+                folder
+            } else {
+                folder.join(&shelved.id)
+            }
+        }
+    };
+    let paths = reports::render(&analysis, &args.format, &out).with_context(|| {
+        format!("the report cannot be written to {}; --out DIR takes another folder", out.display())
+    })?;
     warn_unjudged(&analysis.unjudged);
+    let lacking = analysis.runs.iter().filter(|row| row.status.is_none()).count();
+    if lacking > 0 {
+        warn(&format!(
+            "{lacking} of {} cells have no run that can be read; the page's warnings say why, and what to do",
+            analysis.runs.len()
+        ));
+    }
     if args.json {
         print_json(&paths)?;
     } else {
@@ -50,6 +79,37 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Fine)
+}
+
+/// The suite run that is meant. A file stands for what it says now, and for no run of another text.
+fn find(store: &Store, suite: Option<&str>, run: Option<&str>) -> anyhow::Result<Found> {
+    let Some(suite) = suite else {
+        return Ok(Shelf::all(store)?.find(run.unwrap_or_default(), None)?);
+    };
+    let text = crate::library::suite(suite).ok();
+    let digest = text.map(|found| Digest::of(found.text.as_bytes()).to_string());
+    let shelf = Shelf::of(store, &suite_name(suite))?;
+    Ok(match run {
+        Some(id) => shelf.find(id, digest.as_deref()),
+        None => {
+            shelf.standing(digest.as_deref(), Some(suite).filter(|file| Path::new(file).exists()))
+        }
+    }?)
+}
+
+/// Refuses to replace the report of another file that gives itself the same name.
+fn hold_to_source(store: &Store, suite: &str, source: &str, folder: &Path) -> anyhow::Result<()> {
+    let Ok(text) = std::fs::read(folder.join("analysis.json")) else { return Ok(()) };
+    let Ok(drawn) = serde_json::from_slice::<Analysis>(&text) else { return Ok(()) };
+    let of_it = |run: &&analysis::suite_run::Shelved| run.run.suite_digest == drawn.suite_digest;
+    match Shelf::of(store, suite)?.runs.iter().find(of_it) {
+        Some(other) if other.run.source != source => bail!(
+            "{} holds the report of {}, which calls itself \"{suite}\" as {source} does: name another folder with --out, or rename one of the two",
+            folder.display(),
+            other.run.source
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// The suite's own name: what its YAML says where the argument is a file, else the argument.

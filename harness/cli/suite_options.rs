@@ -69,6 +69,16 @@ impl Places {
     }
 }
 
+/// A word for a shell, in quotes where it needs them.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.,=/:+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
 /// Holds every given order against the examples and budgets of the workloads it is for, as far as
 /// they are known before any data are loaded; what trains checks again.
 fn check_orders(plan: &Plan, catalogue: &Catalogue) -> anyhow::Result<()> {
@@ -141,6 +151,45 @@ impl SuiteOptions {
         self.read_orders(Path::new(&suite.file), &mut plan)?;
         check_orders(&plan, catalogue)?;
         Ok(plan)
+    }
+
+    /// The options that leave out, add or change a part of the suite, as they can be typed again.
+    #[must_use]
+    pub fn changes(&self) -> Vec<String> {
+        let list = |option: &str, names: &[String]| {
+            (!names.is_empty()).then(|| format!("{option} {}", quoted(&names.join(","))))
+        };
+        let seeds = self.seeds.as_ref().map(|seeds| match seeds.0.as_slice() {
+            [first, rest @ ..]
+                if rest.iter().zip(first + 1..).all(|(seed, next)| *seed == next) =>
+            {
+                format!("--seeds {first}..{}", first + 1 + rest.len() as u64)
+            }
+            list => {
+                let list: Vec<String> = list.iter().map(ToString::to_string).collect();
+                format!("--seeds {}", list.join(","))
+            }
+        });
+        let set = self.set.iter().map(|Assignment(arm, key, value)| {
+            let value = match value {
+                serde_json::Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            format!("--set {}", quoted(&format!("{arm}.{key}={value}")))
+        });
+        let orders = self
+            .orders
+            .iter()
+            .map(|GivenTo(arm, file)| format!("--order {}", quoted(&format!("{arm}={file}"))));
+        let early = self.stop_early.then(|| "--stop-early".to_owned());
+        list("--methods", &self.methods)
+            .into_iter()
+            .chain(list("--workloads", &self.workloads))
+            .chain(seeds)
+            .chain(set)
+            .chain(orders)
+            .chain(early)
+            .collect()
     }
 
     /// Refuses a plan whose arms still have to be tuned.

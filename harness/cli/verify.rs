@@ -67,7 +67,9 @@ pub fn run(args: &Args, ask: Ask<'_>) -> anyhow::Result<Exit> {
     let draw = |cell: &str| drawing.draw(cell);
     let known = Known { head: args.head, promised, keys };
     let verifier = Verifier::knowing(&store, known).drawing(&draw);
-    let index = of_the_store && store.root().join("commitments.jsonl").exists();
+    let indexed =
+        store.root().join("commitments.jsonl").exists() || !store.merged_indices().is_empty();
+    let index = of_the_store && indexed;
     let index = index.then(|| verifier.index());
     if cells.is_empty() && files.is_empty() && index.is_none() {
         anyhow::bail!("there are no runs in {}", store.root().display());
@@ -145,8 +147,11 @@ fn unchecked_text(runs: &[(&str, Verified)]) -> String {
 
 /// How many promises there are, and which of them no run keeps.
 fn index_text(index: &IndexSummary) -> String {
-    let IndexSummary { promises, head, abandoned, repeated, .. } = index;
+    let IndexSummary { promises, head, abandoned, repeated, merged, .. } = index;
     let mut text = format!("\ncommitment index: {promises} promises, head {head}\n");
+    for head in merged {
+        text += &format!("of a store that was merged into this one: head {head}\n");
+    }
     if *repeated > 0 {
         text += &format!("{repeated} of them promise again what a run keeps\n");
     }

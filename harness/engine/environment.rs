@@ -21,6 +21,7 @@ pub fn environment(code: &str, device: &str, threads: u32, argv: &[String]) -> E
         gpu,
         driver: machine::driver(),
         os: machine::kernel(),
+        instructions: machine::instructions(),
         threads,
         load_at_start: machine::load(),
         cpu_share: None,

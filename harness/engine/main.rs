@@ -6,7 +6,9 @@ mod doctor;
 mod environment;
 mod estimate;
 mod forecast;
+mod interrupt;
 mod inventory;
+mod mend;
 mod plan;
 mod progress;
 mod provenance;
@@ -34,6 +36,7 @@ fn dispatch(verb: Verb) -> anyhow::Result<Exit> {
             verb.run(&|| Ok(Listing::from(&catalogue::catalogue())), &provenance::again)
         }
         Verb::Training(Training::Run(args)) => run::run(&args),
+        Verb::Training(Training::Mend(args)) => mend::run(&args),
         Verb::Training(Training::Tune(args)) => tune::run(&args),
         Verb::Training(Training::Plan(args)) => plan::run(&args),
         Verb::Training(Training::Commit(args)) => commit::run(&args),

@@ -58,7 +58,7 @@ fn power(args: &Args, plan: &Plan, store: &Store) -> anyhow::Result<Exit> {
         ));
         return Ok(Exit::NotJudged);
     }
-    let cells = read_cells(store, &stored)?;
+    let cells = read_cells(store, &stored);
     let stored = SuiteRun { sections: Sections { claims, ..stored.sections }, ..stored };
     let plans = plan_seeds(&stored, &cells, wish);
     if args.json {

@@ -1,11 +1,13 @@
 //! `palimpsest reproduce`
 
+use anyhow::Context as _;
 use ledger::digest::Digest;
 use ledger::record::{RunRecord, Store};
+use palimpsest::cli::compare::machines;
 use palimpsest::cli::reproduce::Args;
 use palimpsest::exit::Exit;
 use palimpsest::library::cell_code;
-use palimpsest::voice::{print_json, print_text};
+use palimpsest::voice::{note, print_json, print_text};
 use serde_json::json;
 
 use crate::runner::{NamedSeed, Session};
@@ -14,7 +16,11 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let store = args.places.store();
     let record = store.record(&store.find(&args.run)?)?;
     let again = repeat(&record, args)?;
+    let machines = machines(&record.environment, &again.environment);
     let rows = compare(&record, &again);
+    for what in &machines {
+        note(&format!("note: the run was recorded with another {what}"));
+    }
     let passed = rows.iter().all(|(_, before, after)| before == after);
     if args.json {
         let rows: Vec<_> = rows
@@ -31,6 +37,11 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             };
             print_text(&text)?;
         }
+        if !passed && !machines.is_empty() {
+            print_text(
+                "the last bits of sums differ between processors, instruction sets and numbers of threads; orders do not\n",
+            )?;
+        }
         let code = cell_code(&record.method, &record.workload);
         if !passed && record.environment.code_digest != code {
             print_text(
@@ -44,19 +55,17 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
 /// Runs the record's cell again in a store of its own.
 fn repeat(record: &RunRecord, args: &Args) -> anyhow::Result<RunRecord> {
     let seed = NamedSeed::recorded(record)?;
-    let folder = args.places.store.join(".tmp").join(format!("reproduce-{}", std::process::id()));
-    let store = Store::at(&folder);
-    let outcome = (|| {
-        store.prepare()?;
-        let device = &record.environment.device;
-        let mut session = Session::again(record, store.clone(), args.places.sources(), device)?;
-        session.parents_in = args.places.store();
-        let cell = session.plan.cells[0];
-        let report = session.run_cell(cell, &seed)?;
-        Ok(store.record(&report.cell)?)
-    })();
-    let _ = std::fs::remove_dir_all(&folder);
-    outcome
+    // Not below the run's store: reading must not need the right to write.
+    let folder =
+        tempfile::tempdir().context("cannot make a temporary folder for the repetition")?;
+    let store = Store::at(folder.path());
+    store.prepare()?;
+    let device = &record.environment.device;
+    let mut session = Session::again(record, store.clone(), args.places.sources(), device)?;
+    session.parents_in = args.places.store();
+    let cell = session.plan.cells[0];
+    let report = session.run_cell(cell, &seed)?;
+    Ok(store.record(&report.cell)?)
 }
 
 /// What must come out the same, as text: name, recorded, now.

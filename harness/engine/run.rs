@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use analysis::evidence::Promise;
+use analysis::suite_run::{Made, Shelf};
 use analysis::summary::Analysis;
 use analysis::summary::claims::{Standing, standing};
 use anyhow::bail;
@@ -17,11 +18,13 @@ use palimpsest::voice::{print_analysis, print_json, strict, warn, warn_unjudged}
 use crate::catalogue::catalogue;
 use crate::estimate;
 use crate::forecast::forecast;
+use crate::interrupt::{self, Over};
 use crate::progress::Progress;
-use crate::runner::cell::CellReport;
+use crate::runner::cell::{CellReport, ids};
 use crate::runner::{NamedSeed, Session, pool};
 use crate::stopping;
 use crate::suite_run::suite_run;
+use training::clock::unix_seconds;
 
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut plan = args.options.plan(&catalogue())?;
@@ -56,6 +59,11 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         return Ok(Exit::Fine);
     }
     let seeds = seeds(&session, args)?;
+    let cells = session.cell_ids(&seeds)?;
+    hold_to_device(&session, &cells)?;
+    let made = begin(&session, &seeds, &cells, args)?;
+    let over = Over::default();
+    interrupt::last_words(&over, cells.len(), how_to_go_on(args, &made))?;
     let mut progress = Progress::start(&forecast(
         &session.plan,
         &session.store,
@@ -70,12 +78,14 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         if let Some(pool) = &mut pool {
             let batch: Vec<usize> = batch.collect();
             reports.extend(pool.run(&seeds, &batch, &mut |index, report| {
+                over.one_more();
                 progress.end(index, report);
             })?);
         } else {
             for index in batch {
                 progress.begin(index);
                 let report = session.run_cell(session.plan.cells[index], &seeds[index])?;
+                over.one_more();
                 progress.end(index, &report);
                 reports.push(report);
             }
@@ -90,7 +100,68 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     progress.finish();
     stopping::keep_what_ran(&mut session, &reports);
     score(&mut session, &reports);
-    conclude(&session, &seeds, &reports, args)
+    conclude(&session, &seeds, &reports, made, args)
+}
+
+/// What an interrupted run tells of the rest.
+fn how_to_go_on(args: &Args, made: &Made) -> String {
+    let report = format!("`palimpsest report --run {}` draws what is there", made.id);
+    if args.attested {
+        return format!(
+            "{report}, but the rest cannot be added, because its seeds were drawn for this run; seeds that `palimpsest commit --attested --promise` promises can be used again"
+        );
+    }
+    format!("the same command goes on with the rest, and {report}")
+}
+
+/// Records of another device are somebody's results: they are not replaced unasked.
+fn hold_to_device(session: &Session, cells: &[String]) -> anyhow::Result<()> {
+    if session.force {
+        return Ok(());
+    }
+    let of = |id: &String| Some(session.store.record(id).ok()?.environment.device);
+    let others: Vec<String> =
+        cells.iter().filter_map(of).filter(|device| *device != session.device_name).collect();
+    let Some(first) = others.first() else { return Ok(()) };
+    bail!(
+        "{} of {} cells are in {} already, trained on {first}, and this is {}: `--device {first}` keeps them, another --store holds both, --force replaces them",
+        others.len(),
+        cells.len(),
+        session.store.root().display(),
+        session.device_name
+    )
+}
+
+/// Writes down what is about to run, so that it can be named and reported however it ends.
+fn begin(
+    session: &Session,
+    seeds: &[NamedSeed],
+    cells: &[String],
+    args: &Args,
+) -> anyhow::Result<Made> {
+    let source = &args.options.suite;
+    let mut options = args.options.changes();
+    if !args.cells.is_empty() {
+        let places: Vec<String> = args.cells.iter().map(ToString::to_string).collect();
+        options.push(format!("--cells {}", places.join(",")));
+    }
+    let mut planned = suite_run(session, source, seeds, cells, Vec::new());
+    planned.made = Made { started_unix: unix_seconds(), options, ..Made::default() };
+    let earlier = Shelf::of(&session.store, &planned.suite)?;
+    let digest = &planned.suite_digest;
+    let other = earlier
+        .runs
+        .iter()
+        .find(|one| one.run.source != *source && one.run.suite_digest != *digest);
+    if let Some(other) = other {
+        warn(&format!(
+            "{} calls itself \"{}\", and so does {}, which ran before: both are kept, but give one of them another name, or their reports another folder",
+            source, planned.suite, other.run.source
+        ));
+    }
+    planned.take_place(&session.store)?;
+    planned.save(&session.store)?;
+    Ok(planned.made)
 }
 
 /// The cells that run before anything is looked at: all, or those of one seed after another.
@@ -111,7 +182,7 @@ fn batches(session: &Session) -> Vec<Range<usize>> {
 }
 
 /// One seed per cell: cells of one seed share it, so that arms are paired.
-fn seeds(session: &Session, args: &Args) -> anyhow::Result<Vec<NamedSeed>> {
+pub fn seeds(session: &Session, args: &Args) -> anyhow::Result<Vec<NamedSeed>> {
     let promise =
         args.promise.as_deref().map(|path| Ok::<_, anyhow::Error>((Promise::read(path)?, path)));
     let promise = promise.transpose()?;
@@ -165,14 +236,16 @@ fn conclude(
     session: &Session,
     seeds: &[NamedSeed],
     reports: &[CellReport],
+    made: Made,
     args: &Args,
 ) -> anyhow::Result<Exit> {
     let cells: Vec<_> = session.plan.cells.iter().copied().zip(reports).collect();
     let estimated = estimate::suite::all(session, seeds, &cells, &args.options.places);
-    let mut left = suite_run(session, &args.options.suite, seeds, reports, estimated);
-    stopping::tell_saved(session, &mut left)?;
+    let mut left = suite_run(session, &args.options.suite, seeds, &ids(reports), estimated);
+    left.made = Made { ended_unix: Some(unix_seconds()), ..made };
+    stopping::tell_saved(session, &mut left);
     left.save(&session.store)?;
-    let analysis = Analysis::of(&left, &session.store, &StoreEvidence { store: &session.store })?;
+    let analysis = Analysis::of(&left, &session.store, &StoreEvidence { store: &session.store });
     if args.json {
         print_json(&analysis)?;
     } else {

@@ -4,7 +4,7 @@ use analysis::suite_run::SuiteRun;
 use analysis::summary::{read_cells, stopping};
 use palimpsest::voice::note;
 
-use crate::runner::cell::CellReport;
+use crate::runner::cell::{CellReport, ids};
 use crate::runner::{NamedSeed, Session};
 use crate::suite_run::suite_run;
 
@@ -20,8 +20,8 @@ pub fn over(
     let Some(settings) = session.plan.stopping.filter(|settings| done >= settings.least) else {
         return Ok(false);
     };
-    let so_far = suite_run(session, source, seeds, reports, Vec::new());
-    let cells = read_cells(&session.store, &so_far)?;
+    let so_far = suite_run(session, source, seeds, &ids(reports), Vec::new());
+    let cells = read_cells(&session.store, &so_far);
     let over = stopping::over(&so_far, &cells)?;
     if over && done < settings.most {
         let saved = settings.most - done;
@@ -40,10 +40,9 @@ pub fn keep_what_ran(session: &mut Session, reports: &[CellReport]) {
 }
 
 /// Says what the seeds that did not run would have taken.
-pub fn tell_saved(session: &Session, left: &mut SuiteRun) -> anyhow::Result<()> {
+pub fn tell_saved(session: &Session, left: &mut SuiteRun) {
     if let Some(settings) = session.plan.stopping {
-        let cells = read_cells(&session.store, left)?;
+        let cells = read_cells(&session.store, left);
         left.stopping = Some(stopping::saved(settings, session.plan.seeds.len(), &cells));
     }
-    Ok(())
 }

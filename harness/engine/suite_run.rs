@@ -1,19 +1,18 @@
 //! What a run of a suite leaves beside its records, so that reports can be drawn later.
 
 use analysis::plan::tuning::PlannedTuning;
-use analysis::suite_run::SuiteRun;
-use analysis::suite_run::{RunArm, RunCell, RunEstimate, RunStopping, RunWorkload};
+use analysis::suite_run::{Made, RunArm, RunCell, RunEstimate, RunStopping, RunWorkload, SuiteRun};
 
 use crate::catalogue::catalogue;
-use crate::runner::cell::CellReport;
 use crate::runner::{NamedSeed, Session};
 
-/// Describes what has just run, so that reports can be drawn from it later.
+/// Describes what runs, or has just run, so that reports can be drawn from it: `ids` are those of the
+/// first cells of the plan, or of all.
 pub fn suite_run(
     session: &Session,
     source: &str,
     seeds: &[NamedSeed],
-    reports: &[CellReport],
+    ids: &[String],
     estimated: Vec<RunEstimate>,
 ) -> SuiteRun {
     let plan = &session.plan;
@@ -38,11 +37,11 @@ pub fn suite_run(
         budget: arm.budget,
         trials: trials(&arm.label).and_then(|trials| u32::try_from(trials).ok()),
     });
-    let cells = plan.cells.iter().zip(seeds).zip(reports).map(|((cell, seed), report)| RunCell {
+    let cells = plan.cells.iter().zip(seeds).zip(ids).map(|((cell, seed), id)| RunCell {
         workload: cell.workload,
         arm: cell.arm,
         seed: seed.name.clone(),
-        cell: report.cell.clone(),
+        cell: id.clone(),
     });
     let arms = arms.collect();
     SuiteRun {
@@ -64,7 +63,8 @@ pub fn suite_run(
         }),
         tuned,
         cells: cells.collect(),
-        of_another_build: session.of_another_build(reports),
+        of_another_build: session.of_another_build(ids),
         argv: session.argv.clone(),
+        made: Made::default(),
     }
 }

@@ -38,7 +38,12 @@ fn engine() -> Result<PathBuf, EngineError> {
         let problem = format!("{} is missing", path.display());
         return Err(EngineError { problem, remedy: BUILD_BOTH });
     }
-    let missing = missing_libraries(&path)?;
+    let libraries = libraries(&path)?;
+    if let Some(problem) = foreign(&libraries) {
+        return Err(EngineError { problem, remedy: "unset LD_LIBRARY_PATH" });
+    }
+    let missing: Vec<&str> =
+        libraries.lines().filter_map(|line| line.trim().strip_suffix(" => not found")).collect();
     if !missing.is_empty() {
         return Err(EngineError {
             problem: format!("{} does not find {}", path.display(), missing.join(", ")),
@@ -48,15 +53,35 @@ fn engine() -> Result<PathBuf, EngineError> {
     Ok(path)
 }
 
-/// Libraries that the loader does not find, as `ldd` asks it: nothing runs, in 4 ms. Where the
-/// loader does not know the question, the engine only prints its version.
-fn missing_libraries(path: &Path) -> Result<Vec<String>, EngineError> {
+/// Which libraries the loader takes, as `ldd` asks it: nothing runs, in 4 ms. Where the loader does not
+/// know the question, the engine only prints its version.
+fn libraries(path: &Path) -> Result<String, EngineError> {
     let mut command = Command::new(path);
     command.arg("--version").env("LD_TRACE_LOADED_OBJECTS", "1");
     let output = command.output().map_err(|error| not_started(path, &error))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let missing = text.lines().filter_map(|line| line.trim().strip_suffix(" => not found"));
-    Ok(missing.map(str::to_owned).collect())
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// What is wrong where the loader takes libtorch from elsewhere than this program was built with, and
+/// that is another version: the loader's own words would be a missing symbol, or nothing.
+fn foreign(libraries: &str) -> Option<String> {
+    let built = Path::new(option_env!("LIBTORCH")?);
+    let version = |libtorch: &Path| {
+        let text = std::fs::read_to_string(libtorch.join("build-version")).ok()?;
+        Some(text.trim().to_owned())
+    };
+    let line = libraries.lines().find(|line| line.trim().starts_with("libtorch_cpu.so => "))?;
+    let taken = line.trim().strip_prefix("libtorch_cpu.so => ")?.split(" (").next()?;
+    let taken = Path::new(taken).parent()?.parent()?;
+    let (wanted, found) = (version(built)?, version(taken));
+    if taken == built || found.as_ref() == Some(&wanted) {
+        return None;
+    }
+    Some(format!(
+        "libtorch is taken from {}, which is {}, because LD_LIBRARY_PATH names it; this program was built with {wanted}",
+        taken.display(),
+        found.unwrap_or_else(|| "of an unknown version".to_owned())
+    ))
 }
 
 fn not_started(path: &Path, error: &std::io::Error) -> EngineError {

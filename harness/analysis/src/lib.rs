@@ -4,6 +4,7 @@
 //! Change a line here and no cell runs again. Nothing links libtorch or reads a clock: a report can
 //! be redrawn from records on any machine that can read a folder.
 
+pub mod calendar;
 pub mod evidence;
 pub mod history;
 pub mod plan;

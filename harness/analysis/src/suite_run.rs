@@ -1,6 +1,6 @@
-//! Which cells the last run of a suite consists of: what `report` and `compare` start from.
+//! Which cells a run of a suite consists of: what `report` and `compare` start from.
 
-use std::fs;
+mod shelf;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,15 +8,15 @@ use crate::plan::unjudged::Unjudged;
 use crate::suite::Sections;
 use crate::tuning::Tuned;
 use ledger::catalogue::MetricInfo;
+use ledger::digest::Digest;
 use ledger::goal::Target;
-use ledger::record::format::RecordError;
-use ledger::record::store::Store;
-use ledger::record::writer::write_atomic;
 use ledger::settings::Values;
 use stats::sequential::Stopping;
 
-/// Version of the file.
-const SUITE_RUN_VERSION: u32 = 1;
+pub use shelf::{Found, Shelf, Shelved};
+
+/// Version of the file: 2 since a store keeps every run of a suite.
+const SUITE_RUN_VERSION: u32 = 2;
 
 /// A suite as it was run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,6 +59,22 @@ pub struct SuiteRun {
     pub of_another_build: Vec<String>,
     /// The command that ran it.
     pub argv: Vec<String>,
+    /// When it ran, and what of the suite it left out.
+    #[serde(default)]
+    pub made: Made,
+}
+
+/// When a suite was run, and how it differs from the suite as written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// Its id in the store; empty in files of before there were any.
+    pub id: String,
+    /// When it last started, in seconds since 1970.
+    pub started_unix: u64,
+    /// When it ended; none while it runs, and where it was interrupted.
+    pub ended_unix: Option<u64>,
+    /// Options that left out, added or changed a part of the suite; none where it ran as written.
+    pub options: Vec<String>,
 }
 
 /// An order estimate of a suite run under one seed.
@@ -149,49 +165,17 @@ impl SuiteRun {
     /// Version that this build writes.
     pub const VERSION: u32 = SUITE_RUN_VERSION;
 
-    /// Writes the file into the store.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn save(&self, store: &Store) -> Result<(), RecordError> {
-        let path = store.suite_file(&self.suite);
-        let json = serde_json::to_vec_pretty(self).map_err(|error| RecordError::Damaged {
-            path: path.display().to_string(),
-            reason: error.to_string(),
-        })?;
-        let _lock = store.lock_suites()?;
-        write_atomic(&path, &json)
+    /// Whether the suite ran as it is written: all of it, and nothing else.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.made.options.is_empty()
     }
 
-    /// Reads the file of `suite` from the store.
-    ///
-    /// # Errors
-    /// When the suite was never run here, or the file is damaged or newer.
-    pub fn load(store: &Store, suite: &str) -> Result<Self, RecordError> {
-        let path = store.suite_file(suite);
-        let shown = path.display().to_string();
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let message = format!(
-                    "suite \"{suite}\" has no run in {}; `palimpsest run {suite}` makes one",
-                    store.root().display()
-                );
-                return Err(RecordError::NotFound(message));
-            }
-            Err(error) => return Err(RecordError::io("read", &path)(error)),
-        };
-        let damaged = |reason: String| RecordError::Damaged { path: shown.clone(), reason };
-        let run: Self = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
-        if run.version > SUITE_RUN_VERSION {
-            return Err(RecordError::Newer { path: shown, found: u64::from(run.version) });
-        }
-        let fits =
-            |cell: &RunCell| cell.workload < run.workloads.len() && cell.arm < run.arms.len();
-        if run.cells.iter().all(fits) {
-            Ok(run)
-        } else {
-            Err(damaged("a cell names no arm or workload".to_owned()))
-        }
+    /// Digest of what is run: the suite's text, what options made of it, and the cells. A run that
+    /// was interrupted and goes on has the same one.
+    fn digest(&self) -> Digest {
+        let cells: Vec<&str> = self.cells.iter().map(|cell| cell.cell.as_str()).collect();
+        let parts = [&self.suite_digest, &self.made.options.join("\n"), &cells.join("\n")];
+        Digest::of(parts.map(String::as_str).join("\n\n").as_bytes())
     }
 }

@@ -26,7 +26,7 @@ use serde::de::IntoDeserializer as _;
 use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use self::cells::{CellLeft, CellRun, ReadError, read_cells};
+pub use self::cells::{CellLeft, CellRun, read_cells};
 use self::membership::MembershipAnalysis;
 use self::order_estimates::OrderEstimate;
 use self::score::Score;

@@ -6,13 +6,12 @@
 //! present or default setting is no trial of its own: only some arms have one that somebody chose with
 //! care, and these would be tried once more than the others.
 
-mod day;
 mod rounds;
 mod search;
 mod trials;
 mod tuned;
 
-pub use day::day;
+pub use crate::calendar::day;
 pub use search::{Search, SearchTrial};
 pub use trials::{draw, union};
 pub use tuned::{Edge, Trial, Tuned, TunedArm, TunedError};

@@ -6,7 +6,8 @@ use analysis::suite_run::SuiteRun;
 use analysis::summary::membership::ladder::ladder;
 use analysis::summary::membership::{by_cell, judge};
 use analysis::summary::power::{Power, curves, merge};
-use anyhow::{Context as _, bail};
+use analysis::summary::read_cells;
+use anyhow::bail;
 use ledger::record::{RunRecord, Store};
 
 use super::given::Given;
@@ -56,7 +57,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let store = args.places.store();
     let name = suite_name(&args.suite);
     let suite = SuiteRun::load(&store, &name)?;
-    let power = measure(&store, &suite, &args.queries)?;
+    let power = measure(&store, &suite, &args.queries);
     if power.curves.iter().all(|curve| curve.lines.is_empty()) {
         let why = power.curves.iter().flat_map(|curve| &curve.left_out).next();
         let why = why.map_or_else(
@@ -83,14 +84,15 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
 }
 
 /// Every curve of a suite: those that its tests are points of, and those over examples queried.
-fn measure(store: &Store, suite: &SuiteRun, queries: &[u64]) -> anyhow::Result<Power> {
-    let there = suite.cells.iter().filter(|cell| store.has(&cell.cell));
-    let records = there.map(|cell| {
-        store.record(&cell.cell).context(
-            "a record cannot be read; `palimpsest run` makes it again after the folder is removed",
-        )
-    });
-    let records = records.collect::<anyhow::Result<Vec<RunRecord>>>()?;
+fn measure(store: &Store, suite: &SuiteRun, queries: &[u64]) -> Power {
+    let cells = read_cells(store, suite);
+    for (cell, reason) in
+        cells.iter().filter_map(|run| Some((&run.cell.cell, run.damaged.as_ref()?)))
+    {
+        warn(&format!("left out: {reason}; `palimpsest mend {cell}` trains it again"));
+    }
+    let records: Vec<RunRecord> =
+        cells.into_iter().filter_map(|run| Some(run.left?.record)).collect();
     let records = by_cell(records.iter());
     let evidence = StoreEvidence { store };
     let mut queries = queries.to_vec();
@@ -98,12 +100,12 @@ fn measure(store: &Store, suite: &SuiteRun, queries: &[u64]) -> anyhow::Result<P
     queries.dedup();
     let placed = curves(&judge(suite, &records, &evidence));
     let climbed = ladder(suite, &records, &evidence, &queries, DRAW);
-    Ok(Power {
+    Power {
         suite: suite.suite.clone(),
         curves: merge(placed.into_iter().chain(climbed)),
         queries,
         draw: DRAW,
-    })
+    }
 }
 
 fn print(power: &Power) -> anyhow::Result<()> {

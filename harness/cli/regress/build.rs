@@ -166,7 +166,7 @@ impl Build {
 
     fn left(&self, planned: &Planned, wanted: &CellName, store: &Path) -> anyhow::Result<Left> {
         let store = Store::at(store);
-        let suite = SuiteRun::load(&store, &planned.suite)?;
+        let suite = SuiteRun::last(&store, &planned.suite)?;
         let cell = suite.cells.iter().find(|cell| {
             suite.workloads[cell.workload].label == wanted.workload
                 && suite.arms[cell.arm].label == wanted.arm

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::bufread::GzDecoder;
+use flate2::bufread::MultiGzDecoder;
 
 use crate::error::DataError;
 
@@ -50,13 +50,14 @@ pub(crate) struct Content<'a> {
 
 enum Decoder<'a> {
     Plain(&'a [u8]),
-    Gzip(Box<GzDecoder<&'a [u8]>>),
+    /// Of one member or several, one after another, as `gzip -c a >> b` and block compressors write.
+    Gzip(Box<MultiGzDecoder<&'a [u8]>>),
 }
 
 impl<'a> Content<'a> {
     pub(crate) fn new(path: &'a Path, file: &'a [u8]) -> Self {
         let decoder = if file.starts_with(&[0x1f, 0x8b]) {
-            Decoder::Gzip(Box::new(GzDecoder::new(file)))
+            Decoder::Gzip(Box::new(MultiGzDecoder::new(file)))
         } else {
             Decoder::Plain(file)
         };

@@ -40,7 +40,18 @@ pub struct CellReport {
     pub error: Option<String>,
 }
 
+/// The ids of cells that are over.
+pub fn ids(reports: &[CellReport]) -> Vec<String> {
+    reports.iter().map(|report| report.cell.clone()).collect()
+}
+
 impl Session {
+    /// The ids of all cells of the plan, each under its seed. Loads the data of all workloads.
+    pub fn cell_ids(&mut self, seeds: &[NamedSeed]) -> anyhow::Result<Vec<String>> {
+        let cells = self.plan.cells.clone();
+        cells.into_iter().zip(seeds).map(|(cell, seed)| self.cell_id(cell, seed)).collect()
+    }
+
     /// The id of a cell under a seed: that of this build, or that of a record of another build where
     /// these are accepted and this one has left none.
     pub fn cell_id(&mut self, cell: Cell, seed: &NamedSeed) -> anyhow::Result<String> {
@@ -66,15 +77,15 @@ impl Session {
     }
 
     /// Which of the cells that ran or were kept have records of another build.
-    pub fn of_another_build(&self, reports: &[CellReport]) -> Vec<String> {
+    pub fn of_another_build(&self, ids: &[String]) -> Vec<String> {
         if self.others.is_none() {
             return Vec::new();
         }
-        let cells = self.plan.cells.iter().zip(reports).filter(|(cell, report)| {
-            let record = self.store.record(&report.cell);
+        let cells = self.plan.cells.iter().zip(ids).filter(|(cell, id)| {
+            let record = self.store.record(id);
             record.is_ok_and(|record| record.environment.code_digest != self.code(**cell))
         });
-        cells.map(|(_, report)| report.cell.clone()).collect()
+        cells.map(|(_, id)| id.clone()).collect()
     }
 
     /// Digest of the code that decides a cell.
@@ -202,8 +213,8 @@ impl Session {
             Some(lock) => lock,
             None => self.store.lock(&id)?,
         };
-        if let Some(kept) = self.kept(&id, self.plan.keeps_model(cell))? {
-            return Ok(kept);
+        if let Some(there) = self.kept(&id, self.plan.keeps_model(cell)) {
+            return Ok(there);
         }
         let lineage = match self.lineage(&parents) {
             Ok(lineage) => lineage,
@@ -218,35 +229,38 @@ impl Session {
         })
     }
 
-    /// The record of a cell that need not run again: same device, not failed, with its model if it
-    /// is to keep one. A record that cannot
-    /// be read is somebody's result all the same: a damaged one is replaced only under `--force`,
-    /// one of a newer version never.
-    fn kept(&self, id: &str, model: bool) -> anyhow::Result<Option<CellReport>> {
+    /// What is there of a cell that does not run again: its record, where it is of this device, not
+    /// failed, with its model if it is to keep one. A record that cannot be read is somebody's result
+    /// all the same: it counts as failed, so that the other cells go on, and is replaced only under
+    /// `--force` or by `mend`; one of a newer version never.
+    fn kept(&self, id: &str, model: bool) -> Option<CellReport> {
         if !self.store.has(id) {
-            return Ok(None);
+            return None;
         }
+        let report = |status, error: Option<String>| {
+            Some(CellReport { cell: id.to_owned(), status, kept: true, error })
+        };
         let read = self.store.record(id).and_then(|record| {
             self.store.manifest(id)?;
             Ok(record)
         });
         let record = match read {
-            Err(error @ RecordError::Newer { .. }) => return Err(error.into()),
-            _ if self.force => return Ok(None),
+            Err(error @ RecordError::Newer { .. }) => {
+                return report(Status::Failed, Some(error.to_string()));
+            }
+            _ if self.force => return None,
             Ok(record) => record,
-            Err(error) => anyhow::bail!(
-                "{error}; `palimpsest verify {id}` says more, `palimpsest run --force` replaces it"
-            ),
+            Err(error) => {
+                let remedy = format!(
+                    "{error}; `palimpsest verify {id}` says more, `palimpsest mend {id}` trains it again"
+                );
+                return report(Status::Failed, Some(remedy));
+            }
         };
         let stays = record.status != Status::Failed
             && record.environment.device == self.device_name
             && (!model || self.store.folder(id).join(FINAL).is_file());
-        Ok(stays.then(|| CellReport {
-            cell: id.to_owned(),
-            status: record.status,
-            kept: true,
-            error: None,
-        }))
+        if stays { report(record.status, None) } else { None }
     }
 }
 

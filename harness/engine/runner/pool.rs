@@ -45,6 +45,7 @@ struct Answer {
 
 /// Serves assignments until standard input ends.
 pub fn serve(session: &mut Session, worker: usize) -> anyhow::Result<()> {
+    machine::end_with_parent();
     machine::pin(worker);
     // Records name the user's command, without the two arguments that `spawn` adds to it.
     session.argv.truncate(session.argv.len().saturating_sub(2));
@@ -183,6 +184,8 @@ fn spawn(
     let mut child = command
         .args(arguments)
         .args(["--worker", &worker.to_string()])
+        // Ctrl-C is the parent's to answer; it ends its workers by ending.
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

@@ -9,8 +9,10 @@ use ledger::record::store::Store;
 pub struct CellRun {
     /// Which cell.
     pub cell: RunCell,
-    /// What it left; absent when it has not run.
+    /// What it left; absent when it has not run, and where that cannot be read.
     pub left: Option<CellLeft>,
+    /// Why what it left cannot be read.
+    pub damaged: Option<String>,
 }
 
 /// What a cell left.
@@ -34,32 +36,23 @@ impl CellLeft {
     }
 }
 
-/// Why what a cell left cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// Its record.
-    #[error("a record cannot be read; `palimpsest run` makes it again after the folder is removed")]
-    Record(#[source] RecordError),
-    /// What lies beside the record.
-    #[error(transparent)]
-    Beside(#[from] RecordError),
-}
-
-/// Reads what the cells of a suite run left.
-///
-/// # Errors
-/// When a record is there but cannot be read.
-pub fn read_cells(store: &Store, suite: &SuiteRun) -> Result<Vec<CellRun>, ReadError> {
+/// Reads what the cells of a suite run left. One that cannot be read is missing, with the reason: it
+/// must not keep the others from being seen.
+#[must_use]
+pub fn read_cells(store: &Store, suite: &SuiteRun) -> Vec<CellRun> {
     let read = |cell: &RunCell| {
-        let left = if store.has(&cell.cell) {
-            let record = store.record(&cell.cell).map_err(ReadError::Record)?;
-            let (_, digest) = store.manifest(&cell.cell)?;
-            let events = store.events(&cell.cell)?;
-            Some(CellLeft { record, events, run_digest: digest.to_string() })
-        } else {
-            None
-        };
-        Ok(CellRun { cell: cell.clone(), left })
+        let record = store.record(&cell.cell)?;
+        let (_, digest) = store.manifest(&cell.cell)?;
+        let events = store.events(&cell.cell)?;
+        Ok::<_, RecordError>(CellLeft { record, events, run_digest: digest.to_string() })
     };
-    suite.cells.iter().map(read).collect()
+    let run = |cell: &RunCell| {
+        let (left, damaged) = match store.has(&cell.cell).then(|| read(cell)) {
+            None => (None, None),
+            Some(Ok(left)) => (Some(left), None),
+            Some(Err(error)) => (None, Some(error.to_string())),
+        };
+        CellRun { cell: cell.clone(), left, damaged }
+    };
+    suite.cells.iter().map(run).collect()
 }

@@ -19,6 +19,7 @@ pub(super) fn environment(suite: &SuiteRun, cells: &[CellRun]) -> Vec<(String, S
     let loads: Vec<f64> = records().filter_map(|record| record.environment.load_at_start).collect();
     let load = loads.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let rows: Vec<(&str, String)> = vec![
+        ("suite run", suite.made.id.clone()),
         ("command", suite.argv.join(" ")),
         (
             "commit",
@@ -58,12 +59,35 @@ pub(super) fn warnings(
     let mut warnings = Vec::new();
     let records: Vec<_> =
         cells.iter().filter_map(|run| run.left.as_ref()).map(|left| &left.record).collect();
-    let missing = cells.len() - records.len();
-    if missing > 0 {
+    let damaged: Vec<_> = cells
+        .iter()
+        .filter_map(|run| Some((run.cell.cell.as_str(), run.damaged.as_deref()?)))
+        .collect();
+    if let Some((first, reason)) = damaged.first() {
+        let ids: Vec<&str> = damaged.iter().map(|(id, _)| *id).collect();
         warnings.push(format!(
-            "{missing} of {} cells have not run; `palimpsest run {}` continues",
+            "{} of {} cells left what cannot be read, and count as missing ({first}: {reason}); `palimpsest mend {}` trains {} again",
+            damaged.len(),
             cells.len(),
-            suite.source
+            ids.join(" "),
+            if ids.len() == 1 { "it" } else { "them" }
+        ));
+    }
+    let missing = cells.len() - records.len() - damaged.len();
+    if missing > 0 {
+        let how = if suite.made.id.is_empty() || suite.made.ended_unix.is_some() {
+            ""
+        } else {
+            ": the run was interrupted, or still goes on"
+        };
+        let command: Vec<&str> = ["palimpsest", "run", &suite.source]
+            .into_iter()
+            .chain(suite.made.options.iter().map(String::as_str))
+            .collect();
+        warnings.push(format!(
+            "{missing} of {} cells have not run{how}; `{}` continues",
+            cells.len(),
+            command.join(" ")
         ));
     }
     let count = |status| records.iter().filter(|record| record.status == status).count();

@@ -9,8 +9,8 @@ use super::estimates::{LEVEL, common_horizon, estimate, reach_rate, to_target};
 use super::membership::{self, Evidence, by_cell};
 use super::tuning::TuningAnalysis;
 use super::{
-    ANALYSIS_VERSION, Analysis, ArmAnalysis, CellLeft, CellRun, Outcomes, ReadError, RunRow,
-    SpeedUp, WorkloadAnalysis, claims, order_estimates, read_cells, score, stopping,
+    ANALYSIS_VERSION, Analysis, ArmAnalysis, CellLeft, CellRun, Outcomes, RunRow, SpeedUp,
+    WorkloadAnalysis, claims, order_estimates, read_cells, score, stopping,
 };
 use crate::suite_run::{RunWorkload, SuiteRun};
 use ledger::goal::VALIDATION;
@@ -93,20 +93,18 @@ pub(super) fn pairs(
 
 impl Analysis {
     /// Reads the records of a suite run and says what they say; `evidence` is for its membership
-    /// tests.
-    ///
-    /// # Errors
-    /// When a record is there but cannot be read.
-    pub fn of(suite: &SuiteRun, store: &Store, evidence: &dyn Evidence) -> Result<Self, ReadError> {
-        let cells = read_cells(store, suite)?;
+    /// tests. What cannot be read is missing, and a warning says so.
+    #[must_use]
+    pub fn of(suite: &SuiteRun, store: &Store, evidence: &dyn Evidence) -> Self {
+        let cells = read_cells(store, suite);
         let records = cells.iter().filter_map(|run| Some(&run.left.as_ref()?.record));
-        Ok(Self {
+        Self {
             membership: membership::judge(suite, &by_cell(records), evidence),
             order_estimates: order_estimates::judge(suite, &mut |file| {
                 order_estimates::read(store, file)
             }),
             ..summarise(suite, &cells)
-        })
+        }
     }
 }
 

@@ -135,7 +135,7 @@ impl Made {
                     };
                     let left =
                         CellLeft { record, events: events(ending.1), run_digest: String::new() };
-                    cells.push(CellRun { cell, left: Some(left) });
+                    cells.push(CellRun { cell, left: Some(left), damaged: None });
                 }
             }
         }
@@ -180,6 +180,7 @@ impl Made {
             sections: Sections { claims: self.claims.clone(), ..Sections::default() },
             cells: cells.iter().map(|run| run.cell.clone()).collect(),
             argv: Vec::new(),
+            made: crate::suite_run::Made::default(),
         };
         (suite, cells)
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::same;
-use ledger::commitment::CommitmentIndex;
+use ledger::commitment::{CommitmentError, CommitmentIndex, CommitmentLine};
 use ledger::digest::Digest;
 use ledger::plain;
 use ledger::record::format::{IndexPlace, OrderSection, RunRecord};
@@ -19,6 +19,8 @@ const SLACK_SECONDS: f64 = 600.0;
 #[derive(Debug)]
 pub(super) struct Index {
     index: Result<CommitmentIndex, String>,
+    /// Those of stores that were merged into this one; they do not grow any more.
+    merged: Vec<CommitmentIndex>,
     runs: Vec<Run>,
 }
 
@@ -56,6 +58,9 @@ pub struct IndexSummary {
     pub repeated: u64,
     /// Bytes of an unfinished last line.
     pub torn_bytes: u64,
+    /// Heads of the indices that were merged into the store.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub merged: Vec<Digest>,
 }
 
 /// Promises up to a head.
@@ -90,7 +95,10 @@ impl Index {
     /// Reads the index and the outlines of all records; a record that cannot be read counts as none
     /// here, and fails its own checks.
     pub(super) fn read(store: &Store) -> Self {
-        let index = CommitmentIndex::read_and_verify(&store.root().join("commitments.jsonl"));
+        let (index, merged) = match indices(store) {
+            Ok((own, merged)) => (Ok(own), merged),
+            Err(error) => (Err(reasons(&error)), Vec::new()),
+        };
         let cells = store.cells().unwrap_or_default();
         let outline = |cell: &String| {
             let text = plain::read(&store.folder(cell).join("record.json")).ok()?;
@@ -106,7 +114,15 @@ impl Index {
                     started: environment.started_unix as f64,
                 })
             });
-        Self { index: index.map_err(|error| reasons(&error)), runs: runs.collect() }
+        let runs = runs.collect();
+        Self { index, merged, runs }
+    }
+
+    /// The index that holds a record's line; the store's own where none does.
+    fn holding(&self, place: &IndexPlace) -> Result<&CommitmentIndex, String> {
+        let own = self.whole()?;
+        let all = || std::iter::once(own).chain(&self.merged);
+        Ok(all().find(|index| line_at(index, place).is_some()).unwrap_or(own))
     }
 
     fn whole(&self) -> Result<&CommitmentIndex, String> {
@@ -120,9 +136,15 @@ impl Index {
         order: &OrderSection,
     ) -> Result<(), String> {
         let place = order.index.ok_or("the record names no line of the index")?;
-        let index = self.whole()?;
+        let index = self.holding(&place)?;
         let line = usize::try_from(place.sequence).ok().and_then(|at| index.lines.get(at));
-        let line = line.ok_or_else(|| format!("line {} is not in the index", place.sequence))?;
+        let line = line.ok_or_else(|| {
+            format!(
+                "line {} is not in the index; a run from another store needs that store's index beside this \
+                 one: `palimpsest merge` brings both",
+                place.sequence
+            )
+        })?;
         same(&place.digest, &line.digest)?;
         same(&order.commitment, &line.entry.commitment)?;
         same(&record.cell, &line.entry.cell)
@@ -137,11 +159,8 @@ impl Index {
     ) -> Result<(), String> {
         let place = order.index.ok_or("the record names no line of the index")?;
         let ended = record.environment.started_unix as f64 + record.clocks.total.max(0.0);
-        let lines = self.index.as_ref().map(|index| index.lines.as_slice()).unwrap_or_default();
-        let stands = |run: &&Run| {
-            let line = usize::try_from(run.place.sequence).ok().and_then(|at| lines.get(at));
-            line.is_some_and(|line| line.digest == run.place.digest)
-        };
+        let index = self.holding(&place).ok();
+        let stands = |run: &&Run| index.is_some_and(|index| line_at(index, &run.place).is_some());
         let later =
             self.runs.iter().filter(stands).find(|run| {
                 run.place.sequence < place.sequence && run.started > ended + SLACK_SECONDS
@@ -159,16 +178,24 @@ impl Index {
         }
     }
 
+    /// The index that a published head is of, and its line.
+    fn place_in(&self, head: &Digest) -> Result<(&CommitmentIndex, Option<u64>), String> {
+        let own = self.whole()?;
+        if *head == CommitmentIndex::origin() {
+            return Ok((own, None));
+        }
+        let line = |index: &CommitmentIndex| {
+            index.lines.iter().find(|line| line.digest == *head).map(|line| line.sequence)
+        };
+        let mut all = std::iter::once(own).chain(&self.merged);
+        all.find_map(|index| Some((index, Some(line(index)?)))).ok_or_else(|| {
+            format!("no line of the index has digest {head}: lines were cut off or written anew")
+        })
+    }
+
     /// The line of a published head.
     pub(super) fn place_of(&self, head: &Digest) -> Result<Option<u64>, String> {
-        let index = self.whole()?;
-        if *head == CommitmentIndex::origin() {
-            return Ok(None);
-        }
-        let line = index.lines.iter().find(|line| line.digest == *head).ok_or_else(|| {
-            format!("no line of the index has digest {head}: lines were cut off or written anew")
-        })?;
-        Ok(Some(line.sequence))
+        Ok(self.place_in(head)?.1)
     }
 
     /// The run was promised at or before a published head.
@@ -178,8 +205,8 @@ impl Index {
         order: &OrderSection,
     ) -> Result<(), String> {
         let place = order.index.ok_or("the record names no line of the index")?;
-        let last = self.place_of(head)?;
-        if last.is_some_and(|last| place.sequence <= last) {
+        let (index, last) = self.place_in(head)?;
+        if last.is_some_and(|last| place.sequence <= last) && line_at(index, &place).is_some() {
             return Ok(());
         }
         let last = last.map_or_else(|| "the empty index".to_owned(), |last| format!("line {last}"));
@@ -188,18 +215,30 @@ impl Index {
 
     /// What stood in the index when `head` was its last line.
     pub(super) fn until(&self, head: &Digest) -> Result<Until, String> {
-        let last = self.place_of(head)?;
+        let (index, last) = self.place_in(head)?;
         let promises = last.map_or(0, |last| last + 1);
-        let IndexSummary { abandoned, .. } = self.summary()?;
+        let IndexSummary { abandoned, .. } = self.summary_of(index);
         let before = abandoned.iter().filter(|line| line.sequence < promises).count();
         Ok(Until { promises, abandoned: before as u64 })
     }
 
+    /// What all promises come to; the head is that of the store's own index.
     pub(super) fn summary(&self) -> Result<IndexSummary, String> {
-        let index = self.whole()?;
-        let kept: BTreeSet<u64> = self.runs.iter().map(|run| run.place.sequence).collect();
+        let mut all = self.summary_of(self.whole()?);
+        for merged in &self.merged {
+            let more = self.summary_of(merged);
+            all.promises += more.promises;
+            all.repeated += more.repeated;
+            all.abandoned.extend(more.abandoned);
+            all.merged.push(more.head);
+        }
+        Ok(all)
+    }
+
+    fn summary_of(&self, index: &CommitmentIndex) -> IndexSummary {
+        let kept: BTreeSet<Digest> = self.runs.iter().map(|run| run.place.digest).collect();
         let commitments: BTreeSet<Digest> = self.runs.iter().map(|run| run.commitment).collect();
-        let open = index.lines.iter().filter(|line| !kept.contains(&line.sequence));
+        let open = index.lines.iter().filter(|line| !kept.contains(&line.digest));
         let (repeated, abandoned): (Vec<_>, Vec<_>) =
             open.partition(|line| commitments.contains(&line.entry.commitment));
         let abandoned = abandoned.into_iter().map(|line| Abandoned {
@@ -207,14 +246,35 @@ impl Index {
             cell: line.entry.cell.clone(),
             commitment: line.entry.commitment,
         });
-        Ok(IndexSummary {
+        IndexSummary {
             promises: index.lines.len() as u64,
             head: index.head(),
             abandoned: abandoned.collect(),
             repeated: repeated.len() as u64,
             torn_bytes: index.torn_bytes,
-        })
+            merged: Vec::new(),
+        }
     }
+}
+
+/// The line of an index that a record names, where it is the record's.
+fn line_at<'a>(index: &'a CommitmentIndex, place: &IndexPlace) -> Option<&'a CommitmentLine> {
+    let line = usize::try_from(place.sequence).ok().and_then(|at| index.lines.get(at));
+    line.filter(|line| line.digest == place.digest)
+}
+
+/// A store's own index, and those of the stores that were merged into it.
+fn indices(store: &Store) -> Result<(CommitmentIndex, Vec<CommitmentIndex>), CommitmentError> {
+    let own = store.root().join("commitments.jsonl");
+    let merged = store.merged_indices();
+    // A store that only has what others brought has no index of its own.
+    let own = if merged.is_empty() || own.exists() {
+        CommitmentIndex::read_and_verify(&own)?
+    } else {
+        CommitmentIndex { lines: Vec::new(), torn_bytes: 0 }
+    };
+    let merged = merged.iter().map(|path| CommitmentIndex::read_and_verify(path));
+    Ok((own, merged.collect::<Result<_, _>>()?))
 }
 
 /// An error with its cause.

@@ -285,6 +285,9 @@ pub struct Environment {
     pub driver: Option<String>,
     /// Kernel name and release.
     pub os: String,
+    /// Vector instructions that libtorch took: `avx512`, `avx2`, `default`; none in records of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
     /// Torch threads of the run.
     pub threads: u32,
     /// One-minute load average at the start.
@@ -505,6 +508,26 @@ pub enum RecordError {
         path: String,
         /// Its version.
         found: u64,
+    },
+    /// The file system has no locks.
+    #[error(
+        "cannot lock {path}: {source}; the file system of the store has no locks, as network mounts without a lock service: run on a local --store and put it into this one with `palimpsest merge`"
+    )]
+    NoLocks {
+        /// Which file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The store is not this user's to write.
+    #[error(
+        "cannot write to the store at {path}: {source}; give another --store, or share this one: its folders and files need write permission for a common group (chmod -R g+rwX), and all who write a umask of 002"
+    )]
+    NotWritable {
+        /// Which folder.
+        path: String,
+        /// Why.
+        source: std::io::Error,
     },
     /// No such run.
     #[error("{0}")]

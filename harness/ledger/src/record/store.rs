@@ -4,9 +4,11 @@
 //! runs/
 //!   <cell id>/          a finished run: record.json, events.jsonl, order.bin, …, manifest.json
 //!   commitments.jsonl   append-only, hash-chained: written before a run starts
-//!   suites/<suite>.json which cells the last run of a suite consists of
+//!   commitments-*.jsonl those of stores that were merged into this one
+//!   suites/<suite>/     which cells each run of a suite consists of
 //!   reports/<suite>/    reports
 //!   scores/<root>/      a model's scores per training example: <cell>.loss.npy, …
+//!   .damaged/           runs that were mended, as they were before
 //!   .tmp/  .locks/      runs being written, and who writes them
 //! ```
 
@@ -14,7 +16,7 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use super::format::{Event, Manifest, RECORD_VERSION, RecordError, RunRecord};
-use super::writer::RunWriter;
+use super::writer::{RunWriter, copy_folder, entries, sync_folder};
 use crate::commitment::{CommitmentEntry, CommitmentIndex, CommitmentLine};
 use crate::digest::Digest;
 use crate::plain;
@@ -49,32 +51,52 @@ impl Store {
     pub fn prepare(&self) -> Result<(), RecordError> {
         for folder in [".tmp", ".locks", SUITES] {
             let path = self.root.join(folder);
-            fs::create_dir_all(&path).map_err(RecordError::io("create", &path))?;
+            fs::create_dir_all(&path).map_err(|error| self.refused("create", &path, error))?;
         }
         // Always the same file, so that a process killed here leaves nothing new.
         let probe = self.root.join(".locks").join("writable");
         fs::write(&probe, b"writable")
-            .map_err(RecordError::io("write to the store at", &self.root))?;
+            .map_err(|error| self.refused("write to the store at", &self.root, error))?;
+        let index = self.root.join("commitments.jsonl");
+        if index.exists() {
+            let open = File::options().append(true).open(&index);
+            open.map_err(|error| self.refused("append to", &index, error))?;
+        }
         self.sweep()
+    }
+
+    /// Why the store cannot be written, with the way out where it is somebody else's.
+    fn refused(&self, action: &'static str, path: &Path, source: std::io::Error) -> RecordError {
+        use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        if matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem) {
+            return RecordError::NotWritable { path: self.root.display().to_string(), source };
+        }
+        RecordError::io(action, path)(source)
     }
 
     /// Clears temporary folders of cells that nobody is running, and temporary suite files.
     fn sweep(&self) -> Result<(), RecordError> {
         let temporary = self.root.join(".tmp");
-        for entry in fs::read_dir(&temporary).map_err(RecordError::io("list", &temporary))? {
-            let path = entry.map_err(RecordError::io("list", &temporary))?.path();
+        for path in listed(&temporary)? {
             let stem = path.file_stem().and_then(|stem| stem.to_str());
-            let Some(cell) = stem.filter(|stem| is_cell_id(stem)) else { continue };
+            let Some(cell) = stem.filter(|stem| is_cell_id(stem)) else {
+                if stem.is_some_and(was_a_repetition) {
+                    fs::remove_dir_all(&path).map_err(RecordError::io("remove", &path))?;
+                }
+                continue;
+            };
             if let Some(lock) = self.try_lock(cell)? {
                 self.clear(cell, &lock)?;
             }
         }
         let Some(_lock) = self.try_lock(SUITES)? else { return Ok(()) };
-        let suites = self.root.join(SUITES);
-        for entry in fs::read_dir(&suites).map_err(RecordError::io("list", &suites))? {
-            let path = entry.map_err(RecordError::io("list", &suites))?.path();
-            if path.extension().is_some_and(|extension| extension == "tmp") {
-                fs::remove_file(&path).map_err(RecordError::io("remove", &path))?;
+        let suites = self.suites_folder();
+        let folders = listed(&suites)?.into_iter().filter(|path| path.is_dir());
+        for folder in folders.chain([suites.clone()]).collect::<Vec<_>>() {
+            for path in listed(&folder)? {
+                if path.extension().is_some_and(|extension| extension == "tmp") {
+                    fs::remove_file(&path).map_err(RecordError::io("remove", &path))?;
+                }
             }
         }
         Ok(())
@@ -116,7 +138,19 @@ impl Store {
         self.root.join("scores").join(root.short(16)).join(format!("{cell}.{what}.npy"))
     }
 
-    /// File that says which cells the last run of a suite consists of.
+    /// Folder with what the runs of all suites consist of.
+    #[must_use]
+    pub fn suites_folder(&self) -> PathBuf {
+        self.root.join(SUITES)
+    }
+
+    /// Folder with what the runs of a suite consist of, a file each.
+    #[must_use]
+    pub fn suite_folder(&self, suite: &str) -> PathBuf {
+        self.root.join(SUITES).join(suite)
+    }
+
+    /// Where builds of before kept the last run of a suite.
     #[must_use]
     pub fn suite_file(&self, suite: &str) -> PathBuf {
         self.root.join(SUITES).join(format!("{suite}.json"))
@@ -131,7 +165,7 @@ impl Store {
         match file.try_lock() {
             Ok(()) => Ok(Some(CellLock { _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(RecordError::io("lock", &path)(error)),
+            Err(TryLockError::Error(source)) => Err(no_locks(&path, source)),
         }
     }
 
@@ -149,14 +183,19 @@ impl Store {
     /// When the lock file cannot be made.
     pub fn lock(&self, cell: &str) -> Result<CellLock, RecordError> {
         let (path, file) = self.lock_file(cell)?;
-        file.lock().map_err(RecordError::io("lock", &path))?;
+        file.lock().map_err(|source| no_locks(&path, source))?;
         Ok(CellLock { _file: file })
     }
 
     fn lock_file(&self, cell: &str) -> Result<(PathBuf, File), RecordError> {
         let path = self.root.join(".locks").join(cell);
         let file = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = file.map_err(RecordError::io("create", &path))?;
+        // Another user's lock file can be locked as well, where it may be read.
+        let readable = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::PermissionDenied => File::open(&path).map_err(|_| error),
+            _ => Err(error),
+        };
+        let file = file.or_else(readable).map_err(RecordError::io("create", &path))?;
         Ok((path, file))
     }
 
@@ -168,6 +207,76 @@ impl Store {
     pub fn start(&self, cell: &str, lock: &CellLock) -> Result<RunWriter, RecordError> {
         self.clear(cell, lock)?;
         RunWriter::start(self.root.join(".tmp").join(cell), self.folder(cell), cell)
+    }
+
+    /// Copies a whole run of another store; the folder is put in place when all of it is there.
+    ///
+    /// # Errors
+    /// When another process is running the cell, a file is none, or cannot be copied.
+    pub fn bring(&self, from: &Self, cell: &str) -> Result<(), RecordError> {
+        let Some(lock) = self.try_lock(cell)? else {
+            return Err(RecordError::NotFound(format!("another process is running {cell}")));
+        };
+        self.clear(cell, &lock)?;
+        let (source, temporary) = (from.folder(cell), self.root.join(".tmp").join(cell));
+        copy_folder(&source, &temporary)?;
+        let target = self.folder(cell);
+        fs::rename(&temporary, &target).map_err(RecordError::io("put in place", &target))?;
+        sync_folder(&self.root)
+    }
+
+    /// Why a run is not what its manifest says: a file that is missing, changed or added, a record that
+    /// cannot be read. None where it is whole.
+    #[must_use]
+    pub fn fault(&self, cell: &str) -> Option<String> {
+        if !self.has(cell) {
+            return Some(format!("it is not in {}", self.root.display()));
+        }
+        let read = || {
+            self.record(cell)?;
+            self.events(cell)?;
+            let (manifest, _) = self.manifest(cell)?;
+            Ok::<_, RecordError>(manifest.files == entries(&self.folder(cell))?)
+        };
+        match read() {
+            Ok(true) => None,
+            Ok(false) => Some("its files are not those of its manifest".to_owned()),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    /// Moves what is there of a run to `.damaged`, and says where it is; none where nothing was.
+    ///
+    /// # Errors
+    /// When another process is running the cell, or the folder cannot be moved.
+    pub fn set_aside(&self, cell: &str) -> Result<Option<PathBuf>, RecordError> {
+        let Some(_lock) = self.try_lock(cell)? else {
+            return Err(RecordError::NotFound(format!("another process is running {cell}")));
+        };
+        if !self.has(cell) {
+            return Ok(None);
+        }
+        let damaged = self.root.join(".damaged");
+        fs::create_dir_all(&damaged).map_err(RecordError::io("create", &damaged))?;
+        let names = std::iter::once(cell.to_owned()).chain((2u32..).map(|n| format!("{cell}-{n}")));
+        let mut places = names.map(|name| damaged.join(name));
+        let place = places.find(|place| !place.exists()).unwrap_or_else(|| damaged.join(cell));
+        fs::rename(self.folder(cell), &place)
+            .map_err(RecordError::io("move aside", &self.folder(cell)))?;
+        Ok(Some(place))
+    }
+
+    /// The commitment indices of stores that were merged into this one: `commitments-*.jsonl`, sorted.
+    #[must_use]
+    pub fn merged_indices(&self) -> Vec<PathBuf> {
+        let name = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.starts_with("commitments-") && name.ends_with(".jsonl")
+        };
+        let mut paths: Vec<_> =
+            listed(&self.root).unwrap_or_default().into_iter().filter(name).collect();
+        paths.sort();
+        paths
     }
 
     /// Appends to the commitment index; durable when this returns.
@@ -274,6 +383,25 @@ impl Store {
             ))),
         }
     }
+}
+
+/// Whether a temporary folder is what a repetition of a build of before has left: its process is over.
+fn was_a_repetition(name: &str) -> bool {
+    let process =
+        name.strip_prefix("reproduce-").filter(|id| id.bytes().all(|c| c.is_ascii_digit()));
+    process
+        .is_some_and(|id| Path::new("/proc/self").exists() && !Path::new("/proc").join(id).exists())
+}
+
+fn no_locks(path: &Path, source: std::io::Error) -> RecordError {
+    RecordError::NoLocks { path: path.display().to_string(), source }
+}
+
+/// What a folder of the store holds.
+fn listed(folder: &Path) -> Result<Vec<PathBuf>, RecordError> {
+    let list = fs::read_dir(folder).map_err(RecordError::io("list", folder))?;
+    let paths = list.map(|entry| Ok(entry.map_err(RecordError::io("list", folder))?.path()));
+    paths.collect()
 }
 
 /// Whether a name in the store is a cell's: 16 hexadecimal characters.

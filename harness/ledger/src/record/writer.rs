@@ -206,6 +206,22 @@ pub fn entries(folder: &Path) -> Result<Vec<FileEntry>, RecordError> {
     Ok(files)
 }
 
+/// Copies the plain files below a folder to a new one, each fsynced.
+pub(super) fn copy_folder(from: &Path, to: &Path) -> Result<(), RecordError> {
+    fs::create_dir_all(to).map_err(RecordError::io("create", to))?;
+    for entry in fs::read_dir(from).map_err(RecordError::io("list", from))? {
+        let entry = entry.map_err(RecordError::io("list", from))?;
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            copy_folder(&path, &target)?;
+            continue;
+        }
+        let mut file = plain::open(&path).map_err(RecordError::io("read", &path))?;
+        write_synced(&target, |out| std::io::copy(&mut file, out).map(|_| ()))?;
+    }
+    sync_folder(to)
+}
+
 /// Writes a file that must be new, with these permissions (on Unix) from its first byte on.
 ///
 /// # Errors
@@ -223,7 +239,7 @@ pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
 }
 
 /// Makes renames within `folder` durable.
-fn sync_folder(folder: &Path) -> Result<(), RecordError> {
+pub(super) fn sync_folder(folder: &Path) -> Result<(), RecordError> {
     // The parent of a bare file name is empty, and means the current folder.
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(RecordError::io("sync", folder))

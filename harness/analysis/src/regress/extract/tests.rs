@@ -53,6 +53,7 @@ fn suite() -> SuiteRun {
         tuned: None,
         cells: Vec::new(),
         argv: Vec::new(),
+        made: crate::suite_run::Made::default(),
     }
 }
 
@@ -116,6 +117,7 @@ fn record() -> RunRecord {
             threads: 1,
             load_at_start: Some(1.0),
             cpu_share: Some(1.0),
+            instructions: None,
             peak_memory_bytes: Some(4096),
             git_commit: Some("abc".into()),
             ..Environment::default()

@@ -101,6 +101,7 @@ fn made(tests: Vec<MembershipUse>) -> Made {
         tuned: None,
         cells: cells.collect(),
         argv: Vec::new(),
+        made: crate::suite_run::Made::default(),
     };
     Made { suite, records: records.to_vec(), constant: false }
 }
