@@ -4,6 +4,7 @@ mod claims;
 mod errors;
 mod estimate_files;
 mod evidence;
+mod own_text;
 mod proofs;
 mod provenance;
 mod register;
