@@ -1,6 +1,7 @@
 //! The command line as a contract: names, exit codes, JSON, what goes to which stream.
 
 mod claims;
+mod display;
 mod errors;
 mod estimate_files;
 mod evidence;
