@@ -57,8 +57,13 @@ pub fn refuse(error: &anyhow::Error) -> ExitCode {
     if broken_pipe {
         return Exit::Fine.into();
     }
-    let _ = writeln!(std::io::stderr(), "{} {}", paint("error:", RED), lines(&reasons(error)));
+    let _ = writeln!(std::io::stderr(), "{} {}", paint("error:", RED), indented(&reasons(error)));
     Exit::Mistake.into()
+}
+
+/// A text whose further lines cannot be taken for messages of their own.
+fn indented(text: &str) -> String {
+    lines(text).replace('\n', "\n  ")
 }
 
 /// The chain of causes, without those that the message before them tells already.

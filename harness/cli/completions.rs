@@ -1,7 +1,7 @@
 //! `palimpsest completions`
 
 use clap::builder::PossibleValuesParser;
-use clap::{Command, CommandFactory as _};
+use clap::{Command, CommandFactory as _, Id};
 use clap_complete::Shell;
 
 use super::Rows;
@@ -47,9 +47,13 @@ fn leaked(names: impl Iterator<Item = String>) -> Vec<&'static str> {
 /// A command without what its help hides, which the generators would complete all the same, and with the
 /// names that some of its arguments can take.
 fn shown(command: &Command, names: &[(&str, Vec<&'static str>)]) -> Command {
-    let arguments = command.get_arguments().filter(|argument| !argument.is_hide_set());
-    let arguments = arguments.map(|argument| {
-        let argument = argument.clone();
+    let arguments: Vec<_> =
+        command.get_arguments().filter(|argument| !argument.is_hide_set()).collect();
+    let kept = |id: &&Id| arguments.iter().any(|argument| argument.get_id() == *id);
+    let groups = command.get_groups().filter(|group| group.get_args().all(|id| kept(&id)));
+    let groups: Vec<_> = groups.cloned().collect();
+    let arguments = arguments.iter().map(|argument| {
+        let argument = (*argument).clone();
         match names.iter().find(|(id, _)| argument.get_id() == *id) {
             Some((_, names)) => argument.value_parser(PossibleValuesParser::new(names)),
             None => argument,
@@ -60,5 +64,6 @@ fn shown(command: &Command, names: &[(&str, Vec<&'static str>)]) -> Command {
     Command::new(name)
         .about(command.get_about().cloned().unwrap_or_default())
         .args(arguments)
+        .groups(groups)
         .subcommands(verbs.map(|verb| shown(verb, names)))
 }

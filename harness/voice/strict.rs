@@ -45,6 +45,9 @@ fn numbers(claim: &ClaimOutcome) -> String {
     };
     let asked = match claim.scale {
         CompareBy::Ratio => format!("{}×", reports::given(claim.smallest_effect)),
+        CompareBy::Difference if claim.smallest_effect > 0.0 => {
+            format!("+{}", reports::given(claim.smallest_effect))
+        }
         CompareBy::Difference => reports::given(claim.smallest_effect),
     };
     let effect = claim.effect.map_or_else(|| "no effect measured".to_owned(), number);

@@ -154,16 +154,15 @@ mod tests {
     #[test]
     fn where_no_text_is_a_sentence_columns_are_folded_between_words() {
         insta::assert_snapshot!(shown(Some(26)), @r"
-          arm    95 %           n
-                 interval
+          arm    95 % interval   n
               why
-          sgd    12.5 ms …      5
-                 13.0 ms
+          sgd    12.5 ms … 13.0  5
+                 ms
               the interval lies
               above the margin of
               1.2×, on all of five
               seeds
-          adamw  –              5
+          adamw  –               5
         ");
     }
 

@@ -126,7 +126,7 @@ impl Read for Decoder<'_> {
                 if read > 0 || buffer.is_empty() || !rest.starts_with(&GZIP) {
                     return Ok(read);
                 }
-                *decoder = Box::new(GzDecoder::new(rest));
+                **decoder = GzDecoder::new(rest);
             },
         }
     }

@@ -231,7 +231,7 @@ pub(super) fn too_few_seeds(tests: &[MembershipUse], seeds: usize) -> Option<Str
         let names: Vec<_> = test.cells().collect();
         let again = |name: &CellName| {
             let ahead = name.seeds_ahead;
-            let of_the_run = ahead > 0 && ahead % seeds == 0;
+            let of_the_run = ahead > 0 && ahead.is_multiple_of(seeds);
             let of_another = names.iter().any(|other| {
                 let same = (&other.workload, &other.arm) == (&name.workload, &name.arm);
                 same && other.seeds_ahead < ahead && ahead % seeds == other.seeds_ahead % seeds
