@@ -42,6 +42,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
+    /// Keep a line a row in tables, however narrow the terminal
+    #[arg(long, global = true, display_order = 1000)]
+    pub wide: bool,
 }
 
 /// All verbs.
@@ -146,7 +149,7 @@ impl Reading {
             Self::Export(args) => export::run(args, ask),
             Self::Merge(args) => merge::run(args),
             Self::Data(args) => data::run(args),
-            Self::Completions(args) => completions::run(args),
+            Self::Completions(args) => completions::run(args, rows),
         }
     }
 }

@@ -20,7 +20,12 @@ use clap::Parser as _;
 pub fn start(dispatch: fn(cli::Verb) -> anyhow::Result<exit::Exit>) -> ExitCode {
     voice::prepare();
     let outcome = std::panic::catch_unwind(|| match cli::Cli::try_parse() {
-        Ok(cli) => dispatch(cli.verb).map_or_else(|error| voice::refuse(&error), Into::into),
+        Ok(cli) => {
+            if cli.wide {
+                voice::widen();
+            }
+            dispatch(cli.verb).map_or_else(|error| voice::refuse(&error), Into::into)
+        }
         Err(error) => voice::usage(&error),
     });
     outcome.unwrap_or_else(|_| exit::Exit::Bug.into())

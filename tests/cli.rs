@@ -1,9 +1,11 @@
 //! The command line as a contract: names, exit codes, JSON, what goes to which stream.
 
 mod claims;
+mod display;
 mod errors;
 mod estimate_files;
 mod evidence;
+mod own_text;
 mod proofs;
 mod provenance;
 mod register;

@@ -1,12 +1,15 @@
 //! `palimpsest doctor`: what can be looked at without libtorch
 
+use std::fs;
+use std::path::Path;
+
 use ::data::status::{self, State};
 use serde::Serialize;
 
 use super::suite_options::Places;
 use crate::exit::Exit;
 use crate::machine;
-use crate::voice::{print_json, print_text};
+use crate::voice::{counted, print_json, print_text};
 
 /// Options of `palimpsest doctor`.
 #[derive(Debug, clap::Args)]
@@ -77,23 +80,40 @@ fn digits(places: &Places) -> Finding {
 
 fn store(places: &Places) -> Finding {
     let store = places.store();
-    match store.prepare() {
+    let prepared = if store.root().exists() {
+        store.prepare().map_err(|error| error.to_string())
+    } else {
+        can_be_made(store.root())
+    };
+    match prepared {
         Ok(()) => {
             let runs = store.cells().map_or(0, |cells| cells.len());
             Finding {
                 what: "store",
                 fine: true,
-                found: format!("{} with {runs} runs", store.root().display()),
+                found: format!("{} with {}", store.root().display(), counted(runs, "run")),
                 remedy: None,
             }
         }
         Err(error) => Finding {
             what: "store",
             fine: false,
-            found: error.to_string(),
+            found: error,
             remedy: Some("choose a folder that can be written: --store DIR or PALIMPSEST_STORE"),
         },
     }
+}
+
+/// Whether a folder that is not there could be made; it is not, for whoever only looks.
+fn can_be_made(root: &Path) -> Result<(), String> {
+    let mut missing = root;
+    while let Some(parent) =
+        missing.parent().filter(|at| !at.as_os_str().is_empty() && !at.exists())
+    {
+        missing = parent;
+    }
+    let made = fs::create_dir(missing).and_then(|()| fs::remove_dir(missing));
+    made.map_err(|error| format!("cannot create {}: {error}", missing.display()))
 }
 
 fn load() -> Finding {

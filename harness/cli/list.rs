@@ -1,6 +1,6 @@
 //! `palimpsest list`
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use analysis::calendar::moment;
@@ -9,13 +9,13 @@ use clap::ValueEnum;
 use ledger::catalogue::listing::Listing;
 use ledger::record::Store;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Rows;
 use super::suite_options::Places;
 use crate::exit::Exit;
 use crate::library;
-use crate::voice::{duration, print_json, print_table, printable, short_program, warn};
+use crate::voice::{counted, duration, print_json, print_table, printable, short_program, warn};
 
 /// Options of `palimpsest list`.
 #[derive(Debug, clap::Args)]
@@ -110,7 +110,7 @@ fn suites(args: &Args) -> anyhow::Result<()> {
     let rows = suites.into_iter().map(|(name, question)| {
         let takes = took_here(&store, name).map(|took| took.to_string()).or_else(|| {
             let takes = library::takes(name)?;
-            let seeds = seeds(takes.seeds as usize);
+            let seeds = counted(takes.seeds as usize, "seed");
             let length = duration(f64::from(takes.seconds));
             Some(format!("{length} for {seeds} on {}, {}", takes.machine, takes.date))
         });
@@ -130,13 +130,9 @@ struct TookHere {
 
 impl fmt::Display for TookHere {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seeds = seeds(self.seeds);
-        write!(f, "{} for {seeds} here ({} runs)", duration(self.seconds), self.runs)
+        let (seeds, runs) = (counted(self.seeds, "seed"), counted(self.runs, "run"));
+        write!(f, "{} for {seeds} here ({runs})", duration(self.seconds))
     }
-}
-
-fn seeds(count: usize) -> String {
-    if count == 1 { "1 seed".to_owned() } else { format!("{count} seeds") }
 }
 
 /// None where the suite has not run, or not every record of it is there.
@@ -190,54 +186,112 @@ fn suite_runs(args: &Args) -> anyhow::Result<()> {
     print_table(["suite run", "suite", "started (UTC)", "state", "runs here", "from", "what"], rows)
 }
 
+/// A run of the store, for machines: numbers are numbers, what is not known is null.
+#[derive(Debug, Serialize)]
+struct Run {
+    run: String,
+    suite: Option<String>,
+    workload: Option<String>,
+    /// Label of its arm, where a suite run of the store has it.
+    arm: Option<String>,
+    method: Option<String>,
+    /// An integer; the text of a seed that is none.
+    seed: Option<Value>,
+    status: &'static str,
+    /// Seconds.
+    time_to_target: Option<f64>,
+    /// Whether this build made it.
+    this_build: Option<bool>,
+    /// The commit that made it.
+    program: Option<String>,
+    /// Why its record cannot be read.
+    problem: Option<String>,
+}
+
+impl Run {
+    fn of(cell: String, store: &Store, labels: &BTreeMap<String, String>) -> Self {
+        let record = match store.record(&cell) {
+            Ok(record) => record,
+            Err(error) => return Self::damaged(cell, error.to_string()),
+        };
+        let arm = labels.get(&cell).cloned();
+        let own = library::cell_code(&record.method, &record.workload);
+        Self {
+            run: cell,
+            arm,
+            seed: Some(record.seed.parse::<u64>().map_or_else(|_| record.seed.into(), Value::from)),
+            status: record.status.name(),
+            time_to_target: record.time_to_target.and_then(|crossing| crossing.isotonic),
+            this_build: Some(record.environment.code_digest == own),
+            program: record.environment.program(),
+            suite: Some(record.suite),
+            workload: Some(record.workload),
+            method: Some(record.method),
+            problem: None,
+        }
+    }
+
+    fn damaged(run: String, problem: String) -> Self {
+        Self {
+            run,
+            suite: None,
+            workload: None,
+            arm: None,
+            method: None,
+            seed: None,
+            status: "damaged",
+            time_to_target: None,
+            this_build: None,
+            program: None,
+            problem: Some(problem),
+        }
+    }
+
+    /// For people.
+    fn row(self) -> [String; 9] {
+        let shown = |text: Option<String>| text.unwrap_or_default();
+        let seed = self.seed.map(|seed| seed.as_str().map_or(seed.to_string(), str::to_owned));
+        let time = self.time_to_target.map_or("–".to_owned(), |time| format!("{time:.3} s"));
+        let program = self.program.as_deref().map_or_else(|| "no commit".to_owned(), short_program);
+        [
+            self.run,
+            shown(self.suite),
+            shown(self.workload),
+            // Of no suite run that the store has.
+            self.arm.unwrap_or_else(|| "–".to_owned()),
+            shown(self.method),
+            shown(seed).chars().take(12).collect(),
+            self.status.to_owned(),
+            self.problem.unwrap_or(time),
+            match self.this_build {
+                None => String::new(),
+                Some(true) => "this".to_owned(),
+                Some(false) => format!("another, {program}"),
+            },
+        ]
+    }
+}
+
+/// The label of the arm that each run was last run as.
+fn labels(store: &Store) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut labels = BTreeMap::new();
+    for Shelved { run, .. } in Shelf::all(store)?.runs {
+        for cell in run.cells {
+            labels.entry(cell.cell).or_insert_with(|| run.arms[cell.arm].label.clone());
+        }
+    }
+    Ok(labels)
+}
+
 fn runs(args: &Args) -> anyhow::Result<()> {
     let store = args.places.store();
-    let mut rows = Vec::new();
-    for cell in store.cells()? {
-        let row = match store.record(&cell) {
-            Ok(record) => {
-                let time = record.time_to_target.and_then(|crossing| crossing.isotonic);
-                let time = time.map_or_else(|| "–".to_owned(), |seconds| format!("{seconds:.3} s"));
-                let status = record.status.name().to_owned();
-                let here = record.environment.code_digest
-                    == library::cell_code(&record.method, &record.workload);
-                let program = record.environment.program();
-                let program =
-                    program.as_deref().map_or_else(|| "no commit".to_owned(), short_program);
-                let build = if here { "this".to_owned() } else { format!("another, {program}") };
-                [
-                    cell,
-                    record.suite,
-                    record.workload,
-                    record.method,
-                    record.seed.chars().take(12).collect(),
-                    status,
-                    time,
-                    build,
-                ]
-            }
-            Err(error) => [
-                cell,
-                String::new(),
-                String::new(),
-                String::new(),
-                String::new(),
-                "damaged".into(),
-                error.to_string(),
-                String::new(),
-            ],
-        };
-        rows.push(row);
+    let labels = labels(&store)?;
+    let runs: Vec<Run> =
+        store.cells()?.into_iter().map(|cell| Run::of(cell, &store, &labels)).collect();
+    if args.json {
+        return print_json(&runs);
     }
     let header =
-        ["run", "suite", "workload", "method", "seed", "status", "time to target", "build"];
-    if args.json {
-        let keys =
-            ["run", "suite", "workload", "method", "seed", "status", "time_to_target", "build"];
-        let rows = rows
-            .into_iter()
-            .map(|row| keys.into_iter().zip(row).collect::<std::collections::BTreeMap<_, _>>());
-        return print_json(&rows.collect::<Vec<_>>());
-    }
-    print_table(header, rows.into_iter())
+        ["run", "suite", "workload", "arm", "method", "seed", "status", "time to target", "build"];
+    print_table(header, runs.into_iter().map(Run::row))
 }

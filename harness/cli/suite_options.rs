@@ -79,6 +79,12 @@ fn quoted(word: &str) -> String {
     }
 }
 
+/// The folder that paths in a suite start from; of a suite from a pipe, the working folder.
+fn folder_of(suite: &Path) -> &Path {
+    let piped = suite.exists() && !suite.is_file();
+    suite.parent().filter(|_| !piped).unwrap_or(Path::new(""))
+}
+
 /// Holds every given order against the examples and budgets of the workloads it is for, as far as
 /// they are known before any data are loaded; what trains checks again.
 fn check_orders(plan: &Plan, catalogue: &Catalogue) -> anyhow::Result<()> {
@@ -148,7 +154,9 @@ impl SuiteOptions {
             tuned,
         };
         let mut plan = plan(&suite.file, &suite.text, catalogue, &overrides)?;
-        self.read_orders(Path::new(&suite.file), &mut plan)?;
+        let folder = folder_of(Path::new(&suite.file));
+        plan.find_files(folder).map_err(anyhow::Error::msg)?;
+        self.read_orders(folder, &mut plan)?;
         check_orders(&plan, catalogue)?;
         Ok(plan)
     }
@@ -203,8 +211,7 @@ impl SuiteOptions {
     }
 
     /// Reads the orders that arms are given: by the suite, from its folder on, or by `--order`.
-    fn read_orders(&self, suite: &Path, plan: &mut Plan) -> anyhow::Result<()> {
-        let folder = suite.parent().unwrap_or(Path::new(""));
+    fn read_orders(&self, folder: &Path, plan: &mut Plan) -> anyhow::Result<()> {
         for arm in &mut plan.arms {
             if let Some(order) = &mut arm.order {
                 order.file = folder.join(&order.file).display().to_string();

@@ -1,11 +1,9 @@
 //! Progress of a run on stderr: a bar with an estimate on a terminal, lines elsewhere.
 
-use std::io::IsTerminal as _;
-
 use indicatif::{ProgressBar, ProgressStyle};
 
-use palimpsest::voice::note;
 use palimpsest::voice::plan::Forecast;
+use palimpsest::voice::{moves, note, printable};
 
 use crate::runner::cell::CellReport;
 
@@ -29,9 +27,9 @@ impl Progress {
             } else {
                 String::new()
             };
-            format!("{workload}{arm} seed {}", cell.seed)
+            printable(&format!("{workload}{arm} seed {}", cell.seed))
         });
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = moves().then(|| {
             let bar = ProgressBar::new(plan.cells.len() as u64);
             let template = "{bar:30} {pos}/{len}  {elapsed} elapsed, {eta} left  {msg}";
             bar.set_style(
@@ -57,7 +55,7 @@ impl Progress {
         match &self.bar {
             Some(bar) => {
                 if let Some(error) = &report.error {
-                    bar.println(format!("{name}: failed: {error}"));
+                    bar.println(printable(&format!("{name}: failed: {error}")));
                 }
                 bar.inc(1);
             }
@@ -65,6 +63,7 @@ impl Progress {
                 let how = if report.kept { "kept" } else { report.status.name() };
                 let error =
                     report.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
+                let error = printable(&error);
                 note(&format!("  [{}/{}] {name}  {how}{error}", index + 1, self.names.len()));
             }
         }
@@ -77,9 +76,12 @@ impl Progress {
         }
         if self.kept > 0 {
             note(&format!(
-                "{} of {} cells were in the store already; --force runs them again",
+                "{} of {} in the store already; --force runs them again",
                 self.kept,
-                self.names.len()
+                match self.names.len() {
+                    1 => "1 cell was".to_owned(),
+                    cells => format!("{cells} cells were"),
+                }
             ));
         }
     }

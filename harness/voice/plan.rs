@@ -7,7 +7,7 @@ use analysis::plan::tuning::PlannedTuning;
 use ledger::goal::Goal;
 
 use super::cost::Cost;
-use super::{duration, print_json, print_table, print_text, warn};
+use super::{counted, duration, print_json, print_table, print_text, printable, warn};
 
 /// What the store holds of a cell; later is less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,12 +109,12 @@ impl Forecast<'_> {
             (n, false) => format!("{n} workloads, "),
         };
         format!(
-            "{}   {}\n{workloads}{} arms × {} seeds, {} cells: {}\n",
+            "{}   {}\n{workloads}{} × {}, {}: {}\n",
             plan.suite,
-            plan.question,
-            plan.arms.len(),
-            plan.seeds.len(),
-            plan.cells.len(),
+            printable(&plan.question),
+            counted(plan.arms.len(), "arm"),
+            counted(plan.seeds.len(), "seed"),
+            counted(plan.cells.len(), "cell"),
             self.outlook()
         )
     }
@@ -145,15 +145,16 @@ impl Forecast<'_> {
         }
         for (index, workload) in plan.workloads.iter().enumerate() {
             let Goal { target, budget } = &workload.goal;
-            print_text(&format!(
-                "\n{}  {} {} on validation ({}), budget {} samples, evaluated every {}\n",
+            let headline = format!(
+                "{}  {} {} on validation ({}), budget {} samples, evaluated every {}",
                 workload.label,
                 target.metric,
-                target.value,
+                reports::given(target.value),
                 target.origin,
                 budget.samples,
                 budget.evaluate_every
-            ))?;
+            );
+            print_text(&format!("\n{}\n", printable(&headline)))?;
             let costs = cost.per_run[index].iter();
             let rows = plan.arms_on(workload).zip(costs).map(|(planned, seconds)| {
                 let seconds = seconds.map_or_else(
@@ -170,7 +171,7 @@ impl Forecast<'_> {
                 [
                     format!("  {}{short}", planned.label),
                     planned.method.clone(),
-                    format!("{} seeds", plan.seeds.len()),
+                    counted(plan.seeds.len(), "seed"),
                     held(&stock),
                     seconds,
                 ]
@@ -178,6 +179,7 @@ impl Forecast<'_> {
             print_table(["  arm", "method", "seeds", "in store", "cost, from the store"], rows)?;
         }
         self.print_estimates()?;
+        plan.sections.changed.iter().for_each(|arm| warn(&arm.to_string()));
         self.warn_absent();
         Ok(())
     }
@@ -193,7 +195,7 @@ impl Forecast<'_> {
                 [
                     format!("  {}", entry.name),
                     entry.run.to_string(),
-                    format!("{} seeds", plan.seeds.len()),
+                    counted(plan.seeds.len(), "seed"),
                     entry
                         .last
                         .map_or("the whole run".to_owned(), |last| format!("last {last} steps")),

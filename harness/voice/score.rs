@@ -3,17 +3,18 @@
 use analysis::summary::score::Score;
 use reports::score::{COLUMNS, headline, reasons, rows};
 
-use super::{print_text, table};
+use super::table::table;
+use super::{columns, print_text};
 
 /// Prints the score; nothing where no arms share two workloads.
 ///
 /// # Errors
 /// When standard output cannot be written.
 pub fn print_score(score: &Score) -> anyhow::Result<()> {
-    print_text(&words(score))
+    print_text(&words(score, columns()))
 }
 
-fn words(score: &Score) -> String {
+fn words(score: &Score, most: Option<usize>) -> String {
     let mut text = String::new();
     for group in &score.groups {
         text += &format!("\nover {}\n", headline(group));
@@ -23,7 +24,7 @@ fn words(score: &Score) -> String {
             row[0].insert_str(0, "  ");
             row
         });
-        text += &table(header, indented);
+        text += &table(header, indented, most);
         for reason in reasons(group) {
             text += &format!("  {reason}\n");
         }
@@ -92,7 +93,7 @@ mod tests {
             ],
         };
         let score = Score { groups: vec![group], reason: None };
-        insta::assert_snapshot!(words(&score), @"
+        insta::assert_snapshot!(words(&score, None), @"
         over narrow, wide   2 seeds each, against dense
           arm     profile, samples      profile, time  IQM                   beats the baseline  fewer samples       speed-up
           dense   0.833 [0.833, 0.833]  –              0.950 [0.950, 0.950]  baseline            –                   –
@@ -103,6 +104,6 @@ mod tests {
         ");
         let none =
             Score { groups: Vec::new(), reason: Some("the suite has one workload".to_owned()) };
-        assert_eq!(words(&none), "");
+        assert_eq!(words(&none, None), "");
     }
 }

@@ -1,10 +1,8 @@
 //! How far a long piece of work is, on stderr: a bar on a terminal, a line per quarter elsewhere.
 
-use std::io::IsTerminal as _;
-
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::note;
+use super::{moves, note};
 
 /// Progress over equal steps.
 pub struct Steps {
@@ -18,7 +16,7 @@ impl Steps {
     /// Starts with nothing done of `all` steps, called `what`.
     #[must_use]
     pub fn start(what: &'static str, all: usize) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = moves().then(|| {
             let bar = ProgressBar::new(all as u64);
             let template =
                 format!("{{bar:30}} {{pos}}/{{len}} {what}  {{elapsed}} elapsed, {{eta}} left");

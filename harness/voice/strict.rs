@@ -3,7 +3,7 @@
 use analysis::suite::CompareBy;
 use analysis::summary::ClaimOutcome;
 
-use super::warn;
+use super::{number, signed, warn};
 
 /// Names a claim that no longer holds, with its numbers and the way out.
 pub fn warn_broken(claim: &ClaimOutcome) {
@@ -38,10 +38,17 @@ fn name(claim: &ClaimOutcome) -> String {
 fn numbers(claim: &ClaimOutcome) -> String {
     let number = |value: f64| {
         if claim.scale == CompareBy::Ratio {
-            format!("{value:.3}×")
+            format!("{}×", self::number(value, 3))
         } else {
-            format!("{value:+.4}")
+            signed(value, 4)
         }
+    };
+    let asked = match claim.scale {
+        CompareBy::Ratio => format!("{}×", reports::given(claim.smallest_effect)),
+        CompareBy::Difference if claim.smallest_effect > 0.0 => {
+            format!("+{}", reports::given(claim.smallest_effect))
+        }
+        CompareBy::Difference => reports::given(claim.smallest_effect),
     };
     let effect = claim.effect.map_or_else(|| "no effect measured".to_owned(), number);
     let interval = claim.interval.map_or_else(
@@ -56,7 +63,7 @@ fn numbers(claim: &ClaimOutcome) -> String {
         claim.arm,
         claim.baseline,
         claim.n,
-        number(claim.smallest_effect),
+        asked,
         claim.why()
     )
 }

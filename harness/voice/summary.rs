@@ -6,7 +6,7 @@ use reports::membership::Test;
 use reports::order_estimates::{COLUMNS, Row, counts};
 use stats::verdict::Verdict;
 
-use super::{print_score, print_table, print_text, warn};
+use super::{number, print_score, print_table, print_text, printable, signed, warn};
 
 /// Prints an analysis: results on stdout, warnings on stderr.
 ///
@@ -14,16 +14,12 @@ use super::{print_score, print_table, print_text, warn};
 /// When standard output cannot be written.
 pub fn print_analysis(analysis: &Analysis) -> anyhow::Result<()> {
     for workload in &analysis.workloads {
-        let share = |value: f64| format!("{:.1} %", 100.0 * value);
-        let target = if workload.best == Some(1.0) {
-            share(workload.target.value)
-        } else {
-            workload.target.value.to_string()
-        };
-        print_text(&format!(
-            "\n{}   {} {target} on {}\n",
+        let target = reports::given(workload.target.value);
+        let headline = format!(
+            "{}   {} {target} on {}",
             workload.workload, workload.target.metric, workload.split
-        ))?;
+        );
+        print_text(&format!("\n{}\n", printable(&headline)))?;
         let test = format!("test {}", workload.target.metric);
         let header =
             ["  arm", "time to target", "95 % interval", "reached", &test, "speed-up", "ms/step"];
@@ -88,7 +84,7 @@ fn print_tests(tests: &[Test<'_>]) -> anyhow::Result<()> {
     }
     for test in tests {
         for (reason, seeds) in &test.reasons {
-            let id = &test.raw.id;
+            let id = printable(&test.raw.id);
             print_text(&format!("{id}: {seeds} of {} without a p-value: {reason}\n", test.seeds))?;
         }
     }
@@ -118,10 +114,10 @@ fn row(workload: &WorkloadAnalysis, arm: &ArmAnalysis) -> [String; 7] {
         time.interval.map_or_else(dash, |i| format!("{} … {}", seconds(i.low), seconds(i.high)));
     let test = arm.at_budget.get(&workload.target.test_key()).map_or_else(dash, with_margin);
     let speed_up = arm.speed_up.as_ref().map_or_else(dash, |speed_up| {
-        let interval = speed_up
-            .interval
-            .map_or_else(String::new, |i| format!(" [{:.2}, {:.2}]", i.low, i.high));
-        format!("{:.2}×{interval}", speed_up.ratio)
+        let interval = speed_up.interval.map_or_else(String::new, |i| {
+            format!(" [{}, {}]", number(i.low, 2), number(i.high, 2))
+        });
+        format!("{}×{interval}", number(speed_up.ratio, 2))
     });
     let speed_up = if workload.baseline.as_ref() == Some(&arm.label) {
         "baseline".to_owned()
@@ -140,7 +136,7 @@ fn row(workload: &WorkloadAnalysis, arm: &ArmAnalysis) -> [String; 7] {
         format!("{}/{cells}", outcomes.reached),
         test,
         speed_up,
-        arm.step_milliseconds.as_ref().map_or_else(dash, |step| format!("{:.3}", step.value)),
+        arm.step_milliseconds.as_ref().map_or_else(dash, |step| number(step.value, 3)),
     ]
 }
 
@@ -149,21 +145,26 @@ fn dash() -> String {
 }
 
 fn seconds(value: f64) -> String {
-    if value < 0.1 { format!("{:.1} ms", 1e3 * value) } else { format!("{value:.3} s") }
+    if value < 0.1 {
+        format!("{} ms", number(1e3 * value, 1))
+    } else {
+        format!("{} s", number(value, 3))
+    }
 }
 
 fn with_margin(estimate: &Estimate) -> String {
-    let margin =
-        estimate.interval.map_or_else(String::new, |i| format!(" ± {:.4}", (i.high - i.low) / 2.0));
-    format!("{:.4}{margin}", estimate.value)
+    let margin = estimate
+        .interval
+        .map_or_else(String::new, |i| format!(" ± {}", number((i.high - i.low) / 2.0, 4)));
+    format!("{}{margin}", number(estimate.value, 4))
 }
 
 fn claim(claim: &ClaimOutcome) -> [String; 6] {
     let number = |value: f64| {
         if claim.scale == CompareBy::Ratio {
-            format!("{value:.2}×")
+            format!("{}×", number(value, 2))
         } else {
-            format!("{value:+.4}")
+            signed(value, 4)
         }
     };
     [

@@ -90,7 +90,7 @@ fn range(workload: &WorkloadAnalysis, splits: &[String]) -> (f64, f64) {
 fn target_line(figure: &mut Figure, target: f64, x: &Axis, bottom: f64) {
     let at = x.at(target);
     figure.dashed(&[(at, TOP), (at, bottom)], Dash::Dashed, INK, 1.3);
-    let label = format!("target {}", text::significant(target, 3));
+    let label = format!("target {}", text::given(target));
     let (start, end) = x.ends();
     let align = if at - start > end - at { Align::Right } else { Align::Left };
     let at = if align == Align::Right { at + 4.0 } else { at - 4.0 };

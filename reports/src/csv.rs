@@ -4,12 +4,16 @@ use std::collections::BTreeSet;
 
 use analysis::suite::CompareBy;
 use analysis::summary::membership::{MembershipAnalysis, MembershipSeed, TestOutcome};
+use analysis::summary::order_estimates::{EstimateFound, Numbers};
 use analysis::summary::power::Power;
 use analysis::summary::{Analysis, Estimate, ToTarget};
+
+use stats::estimates::agreement::Signal;
 
 use crate::membership::access;
 use crate::order_estimates::Row;
 use crate::score::{profile_of, reasons};
+use crate::text::ABSENT;
 
 /// Columns of `arms.csv` before those of the metrics.
 const ARM_COLUMNS: [&str; 38] = [
@@ -225,39 +229,109 @@ pub(crate) fn runs(analysis: &Analysis) -> String {
     table.finished
 }
 
-/// One row per order estimate, seed and estimator.
+/// One row per order estimate, seed and estimator; numbers that there are not are empty, and `inf` orders
+/// never pay for a set-up.
 pub(crate) fn estimates(analysis: &Analysis) -> String {
-    let mut table = Table::new(&[
-        "estimate",
-        "run",
-        "seed",
-        "cell",
-        "estimator",
-        "validity",
-        "held_out",
-        "interval",
-        "per_item",
-        "relative_error",
-        "mae_over_sd",
-        "null_mae_over_sd",
-        "speed_up",
-        "set_up",
-        "break_even",
-        "bars",
-        "expected",
-    ]);
+    let first = ["estimate", "run", "seed", "cell", "estimator", "validity", "signal"];
+    let names = MEASURED.into_iter().chain(["bars", "expected"]);
+    let mut table = Table::new(&first.into_iter().chain(names).collect::<Vec<_>>());
     for row in Row::all(analysis) {
         let (entry, seed) = (row.entry, row.seed);
-        for text in [&entry.name, &entry.run, &seed.seed, &seed.cell, &row.estimator] {
-            table.text(text);
-        }
-        for text in row.cells() {
-            table.text(text);
-        }
+        let texts = [&entry.name, &entry.run, &seed.seed, &seed.cell, estimator(&row.estimator)];
+        texts.into_iter().for_each(|text| table.text(text));
+        table.text(if row.validity == ABSENT { "" } else { &row.validity });
+        let measured = row.found.map(|(found, place)| Measured::of(found, place));
+        let measured = measured.unwrap_or_default();
+        table.text(measured.signal);
+        measured.numbers.into_iter().for_each(|number| table.number(number));
+        table.text(&row.outcome);
         table.text(&entry.expected);
         table.end_row();
     }
     table.finished
+}
+
+/// The name of an estimator in a table: that of the null is what many readers take for no value.
+fn estimator(name: &str) -> &str {
+    match name {
+        "null" => "null-estimator",
+        ABSENT => "",
+        name => name,
+    }
+}
+
+/// Columns of numbers of an order estimate.
+const MEASURED: [&str; 14] = [
+    "held_out",
+    "held_out_low",
+    "held_out_high",
+    "per_item",
+    "relative_error",
+    "mae_over_sd",
+    "null_mae_over_sd",
+    "best_sd",
+    "descent_sd",
+    "centred_r2",
+    "median",
+    "speed_up",
+    "set_up",
+    "break_even",
+];
+
+/// What an estimator came to.
+#[derive(Default)]
+struct Measured {
+    /// Whether orders make a difference that could be estimated; empty where nobody asked.
+    signal: &'static str,
+    /// Under [`MEASURED`].
+    numbers: [Option<f64>; 14],
+}
+
+impl Measured {
+    /// Of the estimator at `place`.
+    fn of(found: &EstimateFound, place: usize) -> Self {
+        let mut signal = "";
+        let mut numbers = [None; 14];
+        let source = match &found.numbers {
+            Numbers::Orders(all) => {
+                let Some(one) = all.get(place) else { return Self::default() };
+                let agreement = &one.agreement;
+                signal = match agreement.signal {
+                    Signal::Present => "present",
+                    Signal::NoOrderSignal => "none",
+                    Signal::Failed => "failed",
+                };
+                let held_out = agreement.held_out.filter(|_| agreement.signal == Signal::Present);
+                let interval = agreement.held_out_interval;
+                numbers[..7].copy_from_slice(&[
+                    held_out,
+                    interval.map(|at| at.low),
+                    interval.map(|at| at.high),
+                    agreement.per_item.map(|items| items.mean),
+                    agreement.relative_error,
+                    agreement.mae_over_sd,
+                    agreement.null_mae_over_sd,
+                ]);
+                &one.source
+            }
+            Numbers::Search(search) => {
+                numbers[7] = search.best.as_ref().map(|best| best.difference_in_sd);
+                numbers[8] = search.descents.as_ref().map(|ends| ends.difference_in_sd);
+                &search.source
+            }
+            Numbers::Position(curves) => {
+                let own = curves.own_agreement.as_ref();
+                numbers[9] = own.and_then(|own| own.centred_r2);
+                numbers[10] = own.and_then(|own| own.median);
+                &curves.source
+            }
+        };
+        if let Some(cost) = &source.cost {
+            let even = cost.break_even.unwrap_or(f64::INFINITY);
+            numbers[11..].copy_from_slice(&[Some(cost.speed_up), Some(cost.set_up), Some(even)]);
+        }
+        Self { signal, numbers }
+    }
 }
 
 /// One row per membership test and seed; what was refused or not made has a reason and no p-value.
@@ -449,6 +523,15 @@ mod tests {
         [Some(2.5e-120), Some(0.25), None].into_iter().for_each(|value| table.number(value));
         table.end_row();
         assert_eq!(table.finished, "p,x,y\r\n2.5e-120,0.25,\r\n");
+    }
+
+    #[test]
+    fn the_null_estimator_is_no_missing_value() {
+        // What pandas takes for missing, quoted or not.
+        let missing =
+            ["", "#N/A", "N/A", "NA", "NaN", "None", "n/a", "nan", "null", "NULL", "<NA>"];
+        assert!(!missing.contains(&estimator("null")));
+        assert_eq!((estimator("surrogate"), estimator(ABSENT)), ("surrogate", ""));
     }
 
     #[test]

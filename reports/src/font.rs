@@ -1,5 +1,6 @@
 //! The embedded font: Noto Sans (SIL Open Font License 1.1), so that no system font is needed.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use plotters::style::{FontDesc, FontFamily, FontStyle, register_font};
@@ -20,6 +21,37 @@ pub(crate) fn fonts() -> Result<(), &'static str> {
     *REGISTERED
 }
 
+/// Whether the embedded font has a picture of the character.
+fn has(c: char, bold: bool) -> bool {
+    type Parsed = Option<ttf_parser::Face<'static>>;
+    static FACES: LazyLock<[Parsed; 2]> = LazyLock::new(|| {
+        [notosans::REGULAR_TTF, notosans::BOLD_TTF]
+            .map(|font| ttf_parser::Face::parse(font, 0).ok())
+    });
+    FACES[usize::from(bold)].as_ref().is_none_or(|face| face.glyph_index(c).is_some())
+}
+
+/// `text` as a bitmap has it: characters that the embedded font lacks by their numbers, `U+4E2D`, where
+/// the font has nothing but a box.
+pub(crate) fn drawn(text: &str, bold: bool) -> Cow<'_, str> {
+    if text.chars().all(|c| has(c, bold)) {
+        return text.into();
+    }
+    let mut drawn = String::new();
+    let mut numbered = false;
+    for c in text.chars() {
+        if has(c, bold) {
+            drawn.push(c);
+            numbered = false;
+        } else {
+            drawn.push_str(if numbered { " " } else { "" });
+            drawn.push_str(&format!("U+{:04X}", c as u32));
+            numbered = true;
+        }
+    }
+    drawn.into()
+}
+
 /// Room for the fonts that a browser without Noto Sans falls back to, the widest being DejaVu Sans.
 const SLACK: f64 = 1.12;
 
@@ -28,7 +60,8 @@ pub(crate) fn text_width(text: &str, size: f64, bold: bool) -> f64 {
     let style = if bold { FontStyle::Bold } else { FontStyle::Normal };
     // Measured large, since the library rounds to whole pixels.
     let font = FontDesc::new(FontFamily::Name(FAMILY), 1000.0 * LINE_PER_EM, style);
-    let per_em = fonts().ok().and_then(|()| font.box_size(text).ok());
+    let text = drawn(text, bold);
+    let per_em = fonts().ok().and_then(|()| font.box_size(&text).ok());
     // Without a font the figure will be refused when painted; any width does until then.
     per_em.map_or(0.6 * text.chars().count() as f64, |(width, _)| f64::from(width) / 1000.0)
         * size
@@ -65,6 +98,17 @@ mod tests {
         let (narrow, wide) = (text_width("ill", 12.0, false), text_width("WWW", 12.0, false));
         assert!(narrow > 5.0 && wide > 2.0 * narrow, "{narrow} {wide}");
         assert!(text_width("sgd", 12.0, true) > text_width("sgd", 12.0, false));
+    }
+
+    #[test]
+    fn letters_that_the_font_lacks_are_named_and_not_drawn_as_boxes() {
+        assert_eq!(drawn("sgd 中文, a", false), "sgd U+4E2D U+6587, a");
+        assert_eq!(
+            drawn("naïve Δ ∞ × ± − … ≥ ≤ → ρ ² – ·", true),
+            "naïve Δ ∞ × ± − … ≥ ≤ → ρ ² – ·"
+        );
+        let (short, long) = (text_width("中", 12.0, false), text_width("U+4E2D", 12.0, false));
+        assert!((short - long).abs() < 1e-9, "room for the number: {short} {long}");
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl fmt::Display for Format {
 /// A format name that is none of [`Format::ALL`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown format {name:?}; did you mean {nearest:?}? (one of html, png, svg, tex, csv, json)"
+    "unknown format {name:?}; did you mean \"{nearest}\"? (one of html, png, svg, tex, csv, json)"
 )]
 pub struct UnknownFormat {
     /// What was written.
@@ -88,6 +88,9 @@ mod tests {
     fn misspelt_format_names_its_neighbour() {
         let error = "htlm".parse::<Format>().unwrap_err();
         assert_eq!(error.nearest, Format::Html);
-        assert!(error.to_string().starts_with("unknown format \"htlm\"; did you mean"));
+        assert!(
+            error.to_string().starts_with("unknown format \"htlm\"; did you mean \"html\"? ("),
+            "{error}"
+        );
     }
 }

@@ -134,7 +134,7 @@ impl<'a> Claim<'a> {
             symbol,
             effect: raw.effect.map_or(text::ABSENT.to_owned(), |v| text::on_scale(raw, v)),
             interval: raw.interval.map(|i| text::interval(&i, 1.0)),
-            needed: text::on_scale(raw, raw.smallest_effect),
+            needed: text::asked(raw),
             p: raw.p.map(text::p_value),
             verdict: raw.verdict_words(),
             why: raw.why(),
@@ -208,7 +208,7 @@ impl<'a> Workload<'a> {
         Ok(Self {
             raw,
             anchor: format!("workload-{}", index + 1),
-            target: text::significant(raw.target.value, 3),
+            target: text::given(raw.target.value),
             budget: text::fixed(raw.budget_samples as f64, 0),
             examples: text::fixed(raw.train_examples as f64, 0),
             root: text::short_hash(&raw.dataset_root),

@@ -18,6 +18,7 @@ pub(crate) fn tables(analysis: &Analysis) -> String {
         text::one_line(&analysis.suite),
         text::one_line(&analysis.suite_digest)
     );
+    tex.push_str(&originals(analysis));
     if analysis.workloads.is_empty() {
         tex.push_str("% No workload has been run: nothing to show.\n");
     }
@@ -63,7 +64,7 @@ fn arms(tex: &mut String, workload: &WorkloadAnalysis) {
         workload.workload,
         workload.split,
         workload.target.metric,
-        text::significant(workload.target.value, 3),
+        text::given(workload.target.value),
         workload.target.metric,
     );
     tex.push_str("\n\\begin{table}\n\\centering\n");
@@ -213,7 +214,33 @@ fn membership(tex: &mut String, tests: &[Test<'_>]) {
     tex.push_str("\\bottomrule\n\\end{tabular}\n\\end{table}\n");
 }
 
-/// `text` as LaTeX text: nothing in it is read as a command.
+/// Whether pdflatex sets the character in its usual fonts, without a package: ASCII, and the accented
+/// Latin letters.
+fn is_typeset(c: char) -> bool {
+    let bare = matches!(c, '×' | '÷' | 'Ð' | 'ð' | 'Þ' | 'þ');
+    c.is_ascii() || (('À'..='ÿ').contains(&c) && !bare)
+}
+
+/// A comment for every name with letters that stand in the tables by their Unicode numbers.
+fn originals(analysis: &Analysis) -> String {
+    let workloads = analysis.workloads.iter().flat_map(|workload| {
+        std::iter::once(&workload.workload).chain(workload.arms.iter().map(|arm| &arm.label))
+    });
+    let claims = analysis.claims.iter().flat_map(|claim| [&claim.statement, &claim.paper_number]);
+    let tests = analysis.membership.iter().map(|test| &test.statement);
+    let estimates = analysis.order_estimates.iter().map(|entry| &entry.name);
+    let mut comments: Vec<String> = Vec::new();
+    for name in workloads.chain(claims).chain(tests).chain(estimates) {
+        let tex = escape(name);
+        let comment = format!("% {tex} stands for {}\n", text::one_line(name));
+        if tex.contains("U+") && !name.contains("U+") && !comments.contains(&comment) {
+            comments.push(comment);
+        }
+    }
+    comments.concat()
+}
+
+/// `text` as LaTeX text: nothing in it is read as a command, and what pdflatex cannot set is named.
 fn escape(text: &str) -> String {
     let mut tex = String::new();
     for c in text::one_line(text).chars() {
@@ -240,8 +267,18 @@ fn escape(text: &str) -> String {
             '→' => tex.push_str("$\\to$"),
             '–' => tex.push_str("--"),
             '…' => tex.push_str("\\ldots{}"),
+            '✓' => tex.push_str("$\\surd$"),
+            '✗' => tex.push_str("$\\times$"),
+            '·' => tex.push_str("$\\cdot$"),
+            '²' => tex.push_str("$^2$"),
+            '³' => tex.push_str("$^3$"),
+            'ρ' => tex.push_str("$\\rho$"),
+            'τ' => tex.push_str("$\\tau$"),
+            'σ' => tex.push_str("$\\sigma$"),
+            'Δ' => tex.push_str("$\\Delta$"),
             '\u{FFFD}' => tex.push('?'),
-            c => tex.push(c),
+            c if is_typeset(c) => tex.push(c),
+            c => tex.push_str(&format!("U+{:04X}{{}}", c as u32)),
         }
     }
     tex
@@ -250,12 +287,35 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sample;
 
     #[test]
     fn commands_in_labels_become_text() {
         assert_eq!(escape("\\input{/etc/passwd}"), "\\textbackslash{}input\\{/etc/passwd\\}");
         assert_eq!(escape("50 % & a_b"), "50 \\% \\& a\\_b");
         assert_eq!(escape("<b>\n%"), "\\textless{}b\\textgreater{} \\%");
+    }
+
+    #[test]
+    fn letters_that_pdflatex_lacks_stand_by_their_numbers_and_the_name_in_a_comment() {
+        let mut analysis = sample::single_seed();
+        analysis.workloads[0].arms[0].label = "مثال 中 naïve".to_owned();
+        let tex = tables(&analysis);
+        let row = "U+0645{}U+062B{}U+0627{}U+0644{} U+4E2D{} naïve";
+        assert!(tex.contains(&format!("\n{row} & ")), "{tex}");
+        assert!(tex.contains(&format!("\n% {row} stands for مثال 中 naïve\n")), "{tex}");
+        let set = tex.lines().filter(|line| !line.starts_with('%')).collect::<String>();
+        assert!(set.chars().all(is_typeset), "{set}");
+    }
+
+    #[test]
+    fn nothing_in_the_tables_of_any_sample_is_beyond_pdflatex() {
+        for analysis in [sample::full(), sample::several(), sample::provenance(), sample::extreme()]
+        {
+            let tex = tables(&analysis);
+            let set = tex.lines().filter(|line| !line.starts_with('%')).collect::<String>();
+            assert!(set.chars().all(is_typeset) && !set.contains("U+"), "{set}");
+        }
     }
 
     #[test]

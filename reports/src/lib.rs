@@ -42,6 +42,7 @@ use analysis::summary::{ANALYSIS_VERSION, Analysis};
 
 pub use error::ReportError;
 pub use format::{Format, UnknownFormat};
+pub use text::given;
 
 /// Renders `analysis` into the folder `out` and returns the paths written, `index.html` first.
 ///

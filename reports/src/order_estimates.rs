@@ -45,6 +45,8 @@ pub struct Row<'a> {
     pub class: &'static str,
     /// Its mark.
     pub symbol: &'static str,
+    /// The numbers that it shows, and the place of its estimator among them.
+    pub(crate) found: Option<(&'a EstimateFound, usize)>,
 }
 
 /// Headings of the columns, after entry, seed and estimator.
@@ -163,11 +165,13 @@ impl<'a> Row<'a> {
             outcome: String::new(),
             class: "plain",
             symbol: "·",
+            found: None,
         }
     }
 
     /// With the costs of the estimator at `place`.
-    fn costs(mut self, found: &EstimateFound, place: usize) -> Self {
+    fn costs(mut self, found: &'a EstimateFound, place: usize) -> Self {
+        self.found = Some((found, place));
         let source = match &found.numbers {
             Numbers::Orders(all) => all.get(place).map(|one| &one.source),
             Numbers::Search(_) | Numbers::Position(_) => found.source(),

@@ -1,12 +1,14 @@
 //! Paints a figure as SVG or PNG with plotters' two backends.
 
+use std::borrow::Cow;
+
 use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontDesc, FontFamily, FontStyle, RGBAColor, RGBColor, ShapeStyle};
 
 use crate::ReportError;
-use crate::figure::{Align, Colour, Figure, PAPER, Point, Shape, WIDTH};
-use crate::font::{FAMILY, LINE_PER_EM, fonts};
+use crate::figure::{Align, Colour, Figure, MUTED, PAPER, Point, Shape, WIDTH};
+use crate::font::{FAMILY, LINE_PER_EM, drawn, fonts};
 
 /// SVG units per figure unit: plotters places shapes on whole units, too coarse at 1.
 const SVG_SCALE: f64 = 10.0;
@@ -15,6 +17,10 @@ const PNG_SCALE: usize = 2;
 /// Each PNG pixel is the mean of this many painted pixels squared: plotters does not smooth edges
 /// of areas.
 const SMOOTH: usize = 3;
+
+/// Below a bitmap with letters that the embedded font lacks.
+const NUMBERED: &str =
+    "U+…: a letter that the font of this picture lacks, by its Unicode number; the SVG has it";
 
 /// How a backend differs from the figure's units.
 struct Surface {
@@ -26,17 +32,25 @@ struct Surface {
     /// Whether a thick path must be painted piece by piece: plotters' bitmap turns it into one
     /// polygon, which has holes where it crosses itself.
     piecewise: bool,
+    /// Whether letters are painted by the embedded font, and not by those of whoever looks.
+    own_font: bool,
 }
 
 /// plotters' SVG divides sizes by 1.24 and moves top-anchored text down by 0.76 em.
-const SVG: Surface =
-    Surface { scale: SVG_SCALE, size_per_em: 1.24, baseline: 0.76, piecewise: false };
+const SVG: Surface = Surface {
+    scale: SVG_SCALE,
+    size_per_em: 1.24,
+    baseline: 0.76,
+    piecewise: false,
+    own_font: false,
+};
 /// plotters' bitmap takes the size for ascent plus descent and puts the baseline at half of it.
 const PNG: Surface = Surface {
     scale: (PNG_SCALE * SMOOTH) as f64,
     size_per_em: LINE_PER_EM,
     baseline: LINE_PER_EM / 2.0,
     piecewise: true,
+    own_font: true,
 };
 
 /// The figure as an SVG document.
@@ -65,6 +79,8 @@ fn element(figure: &Figure, namespace: bool) -> Result<String, ReportError> {
 
 /// The figure as a PNG file.
 pub(crate) fn png(figure: &Figure) -> Result<Vec<u8>, ReportError> {
+    let explained = explained(figure);
+    let figure = explained.as_ref().unwrap_or(figure);
     let refuse = |reason: String| ReportError::Figure { figure: figure.name.clone(), reason };
     let (width, height) = (WIDTH as usize * PNG_SCALE, figure.height as usize * PNG_SCALE);
     let (fine_width, fine_height) = (width * SMOOTH, height * SMOOTH);
@@ -87,6 +103,21 @@ pub(crate) fn png(figure: &Figure) -> Result<Vec<u8>, ReportError> {
         .and_then(|mut writer| writer.write_image_data(&pixels))
         .map_err(|error| refuse(error.to_string()))?;
     Ok(bytes)
+}
+
+/// The figure with a line that says what U+… stands for, where the embedded font lacks letters of it.
+fn explained(figure: &Figure) -> Option<Figure> {
+    let lacks = |shape: &Shape| match shape {
+        Shape::Text { text, bold, .. } => matches!(drawn(text, *bold), Cow::Owned(_)),
+        _ => false,
+    };
+    figure.shapes.iter().any(lacks).then(|| {
+        let mut explained = figure.clone();
+        explained.height += 18.0;
+        let at = (12.0, explained.height - 7.0);
+        explained.label(at, NUMBERED, Align::Left, MUTED);
+        explained
+    })
 }
 
 /// Means over squares of `SMOOTH` by `SMOOTH` pixels of an RGB image. Plain loops: everyday builds do not optimise
@@ -178,7 +209,8 @@ impl Surface {
                 };
                 let mut style = font.color(&rgb(*colour));
                 style.pos = Pos::new(side, VPos::Top);
-                backend.draw_text(text, &style, self.place((*x, y - self.baseline * size)))
+                let text = if self.own_font { drawn(text, *bold) } else { text.into() };
+                backend.draw_text(&text, &style, self.place((*x, y - self.baseline * size)))
             }
         };
         outcome.map_err(|error| error.to_string())
@@ -238,6 +270,18 @@ mod tests {
             let allowed = |c: char| matches!(c, '\n' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..);
             prop_assert!(svg.chars().all(allowed), "XML 1.0 forbids a character in {svg:?}");
         }
+    }
+
+    #[test]
+    fn a_bitmap_says_what_the_numbers_of_missing_letters_are() {
+        let plain = Figure::new("sgd: accuracy ≥ 0.97".to_owned(), "mean ± interval");
+        assert!(explained(&plain).is_none());
+        let figure = Figure::new("مثال".to_owned(), "mean");
+        let explained = explained(&figure).unwrap();
+        assert!(
+            explained.height > figure.height && svg(&explained).unwrap().contains("U+…: a letter")
+        );
+        assert!(svg(&figure).unwrap().contains("مثال"), "a browser has the letters");
     }
 
     #[test]

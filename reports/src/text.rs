@@ -50,6 +50,19 @@ pub(crate) fn significant(value: f64, digits: usize) -> String {
     fixed(value, decimals)
 }
 
+/// `value` as somebody gave it, such as a target: the shortest decimal that reads back as the same number.
+#[must_use]
+pub fn given(value: f64) -> String {
+    if !value.is_finite() {
+        return non_finite(value);
+    }
+    let short = match value.abs() {
+        size if size > 0.0 && !(1e-5..1e9).contains(&size) => format!("{value:e}"),
+        _ => value.to_string(),
+    };
+    short.replacen('-', "−", usize::from(value < 0.0))
+}
+
 /// `value` with `decimals` digits after the point and thousands separators.
 pub(crate) fn fixed(value: f64, decimals: usize) -> String {
     if !value.is_finite() {
@@ -184,6 +197,16 @@ pub(crate) fn on_scale(claim: &ClaimOutcome, value: f64) -> String {
     }
 }
 
+/// The effect that a claim asks for, as its suite gives it: `1.2×` or `+0.012`.
+pub(crate) fn asked(claim: &ClaimOutcome) -> String {
+    let value = given(claim.smallest_effect);
+    match claim.scale {
+        CompareBy::Ratio => format!("{value}×"),
+        CompareBy::Difference if claim.smallest_effect > 0.0 => format!("+{value}"),
+        CompareBy::Difference => value,
+    }
+}
+
 /// First eight characters of a digest, with an ellipsis when there are more.
 pub(crate) fn short_hash(digest: &str) -> String {
     let short: String = digest.chars().take(8).collect();
@@ -227,6 +250,22 @@ mod tests {
         assert_eq!(significant(1.5e300, 3), "1.50e300");
         assert_eq!(significant(f64::INFINITY, 3), "∞");
         assert_eq!(fixed(-0.0001, 2), "0.00");
+    }
+
+    #[test]
+    fn what_was_given_is_shown_with_all_its_digits_and_no_others() {
+        for (value, shown) in [
+            (0.9999, "0.9999"),
+            (0.97, "0.97"),
+            (1.0, "1"),
+            (12_345.678_9, "12345.6789"),
+            (-0.05, "−0.05"),
+            (0.1 + 0.2, "0.30000000000000004"),
+            (-2.5e-9, "−2.5e-9"),
+            (1e21, "1e21"),
+        ] {
+            assert_eq!(given(value), shown);
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series]) -> Figure {
         "{} {} {}",
         workload.split,
         workload.target.metric,
-        text::significant(workload.target.value, 3)
+        text::given(workload.target.value)
     );
     let mut explanation =
         "geometric mean (or median) and 95 % interval; small dots are seeds".to_owned();

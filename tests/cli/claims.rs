@@ -57,7 +57,7 @@ fn a_claim_that_held_and_fails_after_a_change_ends_with_1_and_names_its_numbers(
             "not reproduced, expected reproduced",
             "95 % interval",
             "4 pairs",
-            "at least +0.2000",
+            "at least +0.2 asked for",
             "expect: not-reproduced",
         ],
     );

@@ -75,6 +75,28 @@ fn a_cut_or_changed_file_is_refused_by_name() {
 }
 
 #[test]
+fn a_file_that_is_not_the_published_one_or_is_not_there_fails_a_check() {
+    let bench = Bench::new();
+    bench.write("data/tinyshakespeare/input.txt", "Before we proceed any further");
+    let checked = apart(&bench, &["data", "verify", "tinyshakespeare"]).ends(1);
+    assert!(checked.stdout.contains("modified"), "{}", checked.stdout);
+    apart(&bench, &["data", "verify"]).ends(1);
+    let absent = apart(&bench, &["data", "verify", "mnist"]).ends(1);
+    assert!(absent.stdout.contains("absent"), "{}", absent.stdout);
+    apart(&bench, &["data", "verify", "blobs"]).ends(0);
+}
+
+#[test]
+fn a_gzip_file_of_two_streams_is_read() {
+    let bench = Bench::new();
+    let mut empty = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0];
+    empty.extend([0; 8]);
+    fs::write(bench.write("data/digits/digits.csv.gz", ""), [digits(), empty].concat()).unwrap();
+    let checked = apart(&bench, &["data", "verify", "digits"]).ends(0);
+    assert!(checked.stdout.contains("official"), "{}", checked.stdout);
+}
+
+#[test]
 fn a_data_set_nobody_knows_is_refused_with_the_nearest_name() {
     let bench = Bench::new();
     let refused = bench.run(&["data", "verify", "minst"]).ends(2);

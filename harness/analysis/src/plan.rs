@@ -3,6 +3,7 @@
 mod assigned;
 pub mod descent;
 mod grid;
+pub mod own_file;
 mod possible;
 mod sections;
 pub mod tuning;
@@ -126,7 +127,20 @@ pub fn plan(
             return SuiteError { file: String::new(), line: 0, column: 0, message };
         }
         let (line, column) = locate(text, &path);
+        let message = as_written(text, (line, column), message);
         SuiteError { file: file.to_owned(), line, column, message }
+    })
+}
+
+/// A message about a value that JSON has no word for, with the suite's.
+fn as_written(text: &str, (line, column): (usize, usize), message: String) -> String {
+    let rest =
+        text.lines().nth(line - 1).into_iter().flat_map(|line| line.chars().skip(column - 1));
+    let rest: String = rest.take(6).collect::<String>().to_lowercase();
+    let written =
+        [".nan", ".inf", "+.inf", "-.inf"].into_iter().find(|name| rest.starts_with(name));
+    written.map_or(message.clone(), |name| {
+        message.replacen("is null, but", &format!("is {name}, but"), 1)
     })
 }
 
@@ -203,6 +217,7 @@ fn resolve(
         claims: sections::narrowed(suite.claims, part),
         provenance: sections::narrowed(suite.provenance, part),
         estimates: sections::narrowed(suite.estimates, part),
+        changed: assigned::changed(&suite.arms, part),
     };
     let baseline = suite.baseline.filter(|label| part.has_arm(label));
     let tuning = tuning.and_then(|tuning| tuning.narrowed(&arms));
@@ -219,6 +234,12 @@ fn resolve(
             vec![key("arms")],
             format!("{count} cells are more than {MOST_CELLS}; split the suite"),
         ));
+    }
+    if let Some(message) = sections::too_few_seeds(&sections.provenance, seeds.len()) {
+        return Err(match overrides.seeds {
+            Some(_) => Problem(Vec::new(), format!("--seeds: {message}")),
+            None => Problem(vec![key("seeds")], message),
+        });
     }
     let stopping = stopping(suite.stopping, &sections.claims, seeds.len(), overrides)?;
     let cells = cells(&pairs, &seeds, stopping.is_some());
@@ -637,7 +658,7 @@ impl Plan {
         code: &str,
     ) -> Result<String, serde_json::Error> {
         CellKey {
-            workload: &self.workload(cell),
+            workload: &own_file::identified(&self.workload(cell)),
             arm: &self.arms[cell.arm],
             parents,
             seed,

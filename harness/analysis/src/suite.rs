@@ -89,6 +89,31 @@ pub struct Sections {
     /// Order estimates.
     #[serde(default)]
     pub estimates: Vec<EstimateUse>,
+    /// Arms of a name of their own whose settings the command line changes: the name does not say so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<ChangedArm>,
+}
+
+/// An arm that runs with other settings than the suite gives it.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+pub struct ChangedArm {
+    /// Its label.
+    pub arm: String,
+    /// What the command line gives it.
+    pub set: Values,
+}
+
+/// In words.
+impl fmt::Display for ChangedArm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let set = self.set.iter().map(|(key, value)| format!("{key}={value}"));
+        let set = set.collect::<Vec<_>>().join(", ");
+        write!(
+            f,
+            "arm \"{}\" runs with settings of the command line, not the suite's: {set}",
+            self.arm
+        )
+    }
 }
 
 /// A workload in a suite.

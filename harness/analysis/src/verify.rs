@@ -8,6 +8,7 @@ mod signatures;
 mod weights;
 
 use crate::evidence::PublicKey;
+use crate::plan::own_file;
 use index::Index;
 use ledger::digest::Digest;
 use ledger::lineage::Lineage;
@@ -15,6 +16,7 @@ use ledger::order::OrderLaw;
 use ledger::plain;
 use ledger::record::format::{OrderSection, RunRecord, Status};
 use ledger::record::identity::CellKey;
+use ledger::record::planned::PlannedWorkload;
 use ledger::record::store::{Store, is_cell_id};
 use weights::Weights;
 
@@ -254,15 +256,22 @@ fn check_cell_id(record: &RunRecord, cell: &str) -> Result<(), String> {
     same(&record.cell.as_str(), &cell)?;
     let data = record.data.as_ref().ok_or("the record names no data")?;
     let (workload, arm) = record.planned();
-    let key = CellKey {
-        workload: &workload,
-        arm: &arm,
-        parents: &record.parents(),
-        seed: &record.seed,
-        data_root: &data.train_root,
-        code: &record.environment.code_digest,
+    let id = |workload: &PlannedWorkload| {
+        let key = CellKey {
+            workload,
+            arm: &arm,
+            parents: &record.parents(),
+            seed: &record.seed,
+            data_root: &data.train_root,
+            code: &record.environment.code_digest,
+        };
+        key.id().map_err(|error| error.to_string())
     };
-    same(&record.cell, &key.id().map_err(|error| error.to_string())?)
+    // Earlier builds took the path to a user's file into the id, where this one takes its name.
+    if record.cell == id(&workload)? {
+        return Ok(());
+    }
+    same(&record.cell, &id(&own_file::identified(&workload))?)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::io::Read as _;
 use std::path::{Component, Path};
 
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 
 use crate::error::DataError;
 use crate::raw::Images;
@@ -79,7 +79,7 @@ pub fn archive(path: &Path, file: &[u8], records: usize) -> Result<Images, DataE
     };
     let broken = |source: std::io::Error| refuse("", format!("cannot be read ({source})"));
     let mut found: [Option<Images>; BATCHES.len()] = Default::default();
-    let mut tar = tar::Archive::new(GzDecoder::new(file).take(ARCHIVE_CAP));
+    let mut tar = tar::Archive::new(MultiGzDecoder::new(file).take(ARCHIVE_CAP));
     for (index, entry) in tar.entries().map_err(broken)?.enumerate() {
         let entry = entry.map_err(broken)?;
         let name = entry.path().map_err(broken)?.into_owned();

@@ -4,12 +4,15 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use crate::error::DataError;
 
 /// Largest file taken into memory; the largest official one (CIFAR-10's archive) has 170 MB.
 pub(crate) const FILE_CAP: u64 = 256 << 20;
+
+/// What a gzip stream starts with.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// The whole file, at most `cap` bytes.
 pub(crate) fn read(path: &Path, cap: u64) -> Result<Vec<u8>, DataError> {
@@ -50,14 +53,13 @@ pub(crate) struct Content<'a> {
 
 enum Decoder<'a> {
     Plain(&'a [u8]),
-    /// Of one member or several, one after another, as `gzip -c a >> b` and block compressors write.
-    Gzip(Box<MultiGzDecoder<&'a [u8]>>),
+    Gzip(Box<GzDecoder<&'a [u8]>>),
 }
 
 impl<'a> Content<'a> {
     pub(crate) fn new(path: &'a Path, file: &'a [u8]) -> Self {
-        let decoder = if file.starts_with(&[0x1f, 0x8b]) {
-            Decoder::Gzip(Box::new(MultiGzDecoder::new(file)))
+        let decoder = if file.starts_with(&GZIP) {
+            Decoder::Gzip(Box::new(GzDecoder::new(file)))
         } else {
             Decoder::Plain(file)
         };
@@ -117,7 +119,15 @@ impl Read for Decoder<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(bytes) => bytes.read(buffer),
-            Self::Gzip(decoder) => decoder.read(buffer),
+            Self::Gzip(decoder) => loop {
+                let read = decoder.read(buffer)?;
+                // A gzip file may be several, one behind another: they are read as one.
+                let rest: &[u8] = decoder.get_ref();
+                if read > 0 || buffer.is_empty() || !rest.starts_with(&GZIP) {
+                    return Ok(read);
+                }
+                **decoder = GzDecoder::new(rest);
+            },
         }
     }
 }
@@ -165,6 +175,21 @@ mod tests {
         let cut = &whole[..whole.len() - 9];
         let error = Content::new(Path::new("cut.gz"), cut).take_all(10_000).unwrap_err();
         assert!(matches!(error, DataError::Gzip { .. }), "{error}");
+    }
+
+    #[test]
+    fn gzip_streams_one_behind_another_are_read_as_one() {
+        let mut file = [gzip(b"abc"), gzip(b""), gzip(b"defg")].concat();
+        let read = |file: &[u8], cap| Content::new(Path::new("x.gz"), file).take_all(cap);
+        assert_eq!(read(&file, 7).unwrap(), b"abcdefg");
+        assert!(matches!(read(&file, 6), Err(DataError::TooLarge { .. })));
+        let rest = Content::new(Path::new("x.gz"), &file).take_rest(7, true).unwrap();
+        assert_eq!(rest, b"abcdefg");
+        file.extend(b"tail");
+        assert!(matches!(read(&file, 9), Err(DataError::GzipTrailing { bytes: 4, .. })));
+        // A second stream that breaks off.
+        file.truncate(file.len() - 8);
+        assert!(matches!(read(&file, 9), Err(DataError::Gzip { .. })));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use inspect::estimate::Problem as _;
 use ledger::record::writer::write_atomic;
 use palimpsest::cli::estimate::search::Args;
 use palimpsest::exit::Exit;
-use palimpsest::voice::{print_json, print_table, print_text};
+use palimpsest::voice::{decimals_for, print_json, print_table, print_text};
 use stats::estimates::results::SearchResult;
 use stats::estimates::search::{self, Scored, Search, SearchError, Verified};
 use stats::estimates::{ItemOrder, Purpose, orders};
@@ -105,8 +105,13 @@ fn winner(result: &SearchResult) -> (&Scored, f64) {
 fn show(bench: &Bench<'_>, result: &SearchResult, winner: &(&Scored, f64)) -> anyhow::Result<()> {
     print::heading(bench, &result.source)?;
     let found = &result.found;
+    let (order, loss) = winner;
+    let promise = order.estimate - bench.reference;
+    let kept = loss - bench.reference;
+    // As many digits as tell one order from another.
+    let digits = decimals_for(&[found.random_sd, promise, kept]);
     print_text(&format!(
-        "{} orders scored; {} random ones: estimated mean {:.5}, sd {:.5}\n",
+        "{} orders scored; {} random ones: estimated mean {:.digits$}, sd {:.digits$}\n",
         found.scored, found.search.random, found.random_mean, found.random_sd
     ))?;
     let header = ["what", "orders", "estimated best", "true mean", "true best", "against random"];
@@ -115,9 +120,9 @@ fn show(bench: &Bench<'_>, result: &SearchResult, winner: &(&Scored, f64)) -> an
         [
             what.to_owned(),
             verified.best.len().to_string(),
-            format!("{:.5}", lowest(&estimates)),
-            format!("{:.5}", verified.best_mean),
-            format!("{:.5}", lowest(&verified.best)),
+            format!("{:.digits$}", lowest(&estimates)),
+            format!("{:.digits$}", verified.best_mean),
+            format!("{:.digits$}", lowest(&verified.best)),
             format!("{:+.2} sd", verified.difference_in_sd),
         ]
     };
@@ -131,13 +136,10 @@ fn show(bench: &Bench<'_>, result: &SearchResult, winner: &(&Scored, f64)) -> an
         rows.push(row("pair-swap descent", estimates, verified));
     }
     print_table(header, rows.into_iter())?;
-    let (order, loss) = winner;
-    let promise = order.estimate - bench.reference;
     print_text(&format!(
-        "best truly trained: {loss:.5}, against {:.5} of the recorded order; promised {promise:+.5}, \
-         kept {:+.5}\n",
+        "best truly trained: {loss:.digits$}, against {:.digits$} of the recorded order; promised \
+         {promise:+.digits$}, kept {kept:+.digits$}\n",
         bench.reference,
-        loss - bench.reference
     ))?;
     print_text("train it as a run: palimpsest run SUITE --order ARM=best-order.npy\n")
 }

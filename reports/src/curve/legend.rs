@@ -15,7 +15,7 @@ pub(super) fn target_label(
     paths: &[Vec<Point>],
     (left, right): (f64, f64),
 ) {
-    let label = format!("target {}", text::significant(target, 3));
+    let label = format!("target {}", text::given(target));
     let width = text_width(&label, BODY, false) + 8.0;
     let bottom = figure.height - BOTTOM_MARGIN;
     // The ends first: among equals the first wins.

@@ -1,8 +1,13 @@
 //! Figures of estimates stay readable, also for hostile names and numbers that are missing.
 
+use analysis::suite::estimates::Kind;
+use analysis::summary::order_estimates::{
+    EstimateFound, EstimateOutcome, EstimateSeed, Numbers, OrderEstimate,
+};
 use stats::estimates::ItemOrder;
 use stats::estimates::agreement::{Agreement, Interval, Signal};
 use stats::estimates::attribution::Influence;
+use stats::estimates::cost::Cost;
 use stats::estimates::results::{
     Attribution, FORMAT, Items, Point, Prediction, RecencyCurves, Row, SearchResult, Source,
     Validation,
@@ -176,4 +181,56 @@ fn intervals_outside_validity_are_not_drawn() {
     };
     // Two of the three orders have a loss.
     assert_eq!((bars(Verdict::Ok), bars(Verdict::OutsideValidity)), (2, 0));
+}
+
+#[test]
+fn the_table_of_estimates_holds_numbers_that_read_back_and_no_signs_of_display() {
+    let (amortised_1e3, amortised_1e4) = (0.4, 4.0);
+    let cost =
+        Cost { set_up: 2448.13, speed_up: 67.74, break_even: None, amortised_1e3, amortised_1e4 };
+    let mut null = validation("null", 1.0, &[]);
+    null.source.cost = Some(cost);
+    null.agreement.signal = Signal::Present;
+    null.agreement.held_out = Some(-0.0523);
+    null.agreement.held_out_interval = Some(Interval { low: -0.31, high: 0.2 });
+    let found = |numbers| {
+        let settings = serde_json::json!({ "name": "e", "run": "w/a" });
+        let settings = serde_json::from_value(settings).unwrap();
+        let (code, disturbed) = (String::new(), false);
+        let found = EstimateFound { settings, code, seconds: 1.0, disturbed, numbers };
+        EstimateOutcome::Found(Box::new(found))
+    };
+    let seed = |outcome| EstimateSeed {
+        seed: "0".to_owned(),
+        cell: "23c4511d3ae32d61".to_owned(),
+        outcome,
+        checks: Vec::new(),
+    };
+    let mut analysis = crate::sample::empty();
+    analysis.order_estimates.push(OrderEstimate {
+        name: "e".to_owned(),
+        run: "w/a".to_owned(),
+        kind: Kind::Orders,
+        expected: String::new(),
+        seeds: vec![
+            seed(found(Numbers::Orders(vec![null, validation("replay", 1.0, &[])]))),
+            seed(found(Numbers::Search(Box::new(search("surrogate", 1.0))))),
+            seed(EstimateOutcome::Missing("no model".to_owned())),
+        ],
+        met: None,
+    });
+    let csv = crate::csv::estimates(&analysis);
+    insta::assert_snapshot!(csv.replace("\r\n", "\n"), @"
+    estimate,run,seed,cell,estimator,validity,signal,held_out,held_out_low,held_out_high,per_item,relative_error,mae_over_sd,null_mae_over_sd,best_sd,descent_sd,centred_r2,median,speed_up,set_up,break_even,bars,expected
+    e,w/a,0,23c4511d3ae32d61,null-estimator,weak,present,-0.0523,-0.31,0.2,,0.1,,,,,,,67.74,2448.13,inf,no bar,
+    e,w/a,0,23c4511d3ae32d61,replay,weak,failed,,,,,0.1,,,,,,,,,,beside,
+    e,w/a,0,23c4511d3ae32d61,surrogate,ok,,,,,,,,,,,,,,,,no bar,
+    e,w/a,0,23c4511d3ae32d61,,,,,,,,,,,,,,,,,,not made: no model,
+    ");
+    for line in csv.lines().skip(1) {
+        let fields: Vec<&str> = line.split(',').collect();
+        for number in fields[7..21].iter().filter(|field| !field.is_empty()) {
+            assert!(number.parse::<f64>().is_ok(), "{number} in {line}");
+        }
+    }
 }

@@ -2,10 +2,12 @@
 
 use serde_json::Value;
 
+use super::sections::Named;
 use super::{label, labelled};
-use crate::suite::{Problem, Suite};
+use crate::suite::{ArmUse, ChangedArm, Problem, Suite};
 use ledger::catalogue::hint;
 use ledger::lineage::{CellName, Origin};
+use ledger::settings::Values;
 
 /// One `--set` of the command line.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,7 +25,12 @@ impl std::str::FromStr for Assignment {
         if arm.is_empty() || key.is_empty() {
             return Err(refuse());
         }
-        let value = serde_yaml::from_str(&text[equals + 1..]).map_err(|_| refuse())?;
+        let written = &text[equals + 1..];
+        let value: serde_yaml::Value = serde_yaml::from_str(written).map_err(|_| refuse())?;
+        if value.as_f64().is_some_and(|number| !number.is_finite()) {
+            return Err(format!("--set \"{text}\": {written} is no finite number"));
+        }
+        let value = serde_json::to_value(value).map_err(|_| refuse())?;
         Ok(Self(arm.to_owned(), key.to_owned(), value))
     }
 }
@@ -53,6 +60,20 @@ pub(super) fn assign(suite: &mut Suite, set: &[Assignment]) -> Result<(), Proble
     let renamed: Vec<_> = before.into_iter().zip(after).filter(|(old, new)| old != new).collect();
     rename(suite, &renamed);
     Ok(())
+}
+
+/// The arms of a plan whose own names say nothing of settings that the command line changes.
+pub(super) fn changed(arms: &[ArmUse], part: Named<'_>) -> Vec<ChangedArm> {
+    let changed = arms.iter().filter_map(|arm| {
+        let label = arm.label.clone().filter(|label| part.has_arm(label))?;
+        let assigned = arm.assigned.iter();
+        let set: Values = assigned
+            .filter(|Assignment(_, key, value)| arm.with.get(key) != Some(value))
+            .map(|Assignment(_, key, value)| (key.clone(), value.clone()))
+            .collect();
+        (!set.is_empty()).then_some(ChangedArm { arm: label, set })
+    });
+    changed.collect()
 }
 
 /// Puts new names of arms wherever a suite names them.
@@ -86,7 +107,7 @@ fn rename(suite: &mut Suite, renamed: &[(String, String)]) {
 }
 
 /// The label of an arm that has none of its own, from its settings and those assigned to it.
-pub(super) fn made(arm: &crate::suite::ArmUse) -> String {
+pub(super) fn made(arm: &ArmUse) -> String {
     let mut with = arm.with.clone();
     with.extend(arm.assigned.iter().map(|Assignment(_, key, value)| (key.clone(), value.clone())));
     label(&arm.method, &with)

@@ -7,6 +7,7 @@ use super::{RATIOS, descent, unjudged};
 use crate::suite::{ClaimUse, CompareBy, EstimateUse, MembershipUse, Problem, Step, When, key};
 use ledger::catalogue::hint;
 use ledger::goal;
+use ledger::lineage::CellName;
 use ledger::record::planned::{PlannedArm, PlannedWorkload};
 use stats::provenance::Adjust;
 use stats::verdict::Verdict;
@@ -221,6 +222,32 @@ impl Entry for MembershipUse {
         }
         self.expect.problem().map_or(Ok(()), |message| Err(Problem::at("expect", message)))
     }
+}
+
+/// Why these tests cannot be made with so few seeds: `+3` of three is the run's own seed again, whose
+/// order it has, and `+1` and `+3` of two are one run.
+pub(super) fn too_few_seeds(tests: &[MembershipUse], seeds: usize) -> Option<String> {
+    let least = |test: &MembershipUse| {
+        let names: Vec<_> = test.cells().collect();
+        let again = |name: &CellName| {
+            let ahead = name.seeds_ahead;
+            let of_the_run = ahead > 0 && ahead.is_multiple_of(seeds);
+            let of_another = names.iter().any(|other| {
+                let same = (&other.workload, &other.arm) == (&name.workload, &name.arm);
+                same && other.seeds_ahead < ahead && ahead % seeds == other.seeds_ahead % seeds
+            });
+            of_the_run || of_another
+        };
+        let first = names.iter().copied().find(|name| again(name))?;
+        let most = names.iter().map(|name| name.seeds_ahead).max()?;
+        Some((first.clone(), most + 1))
+    };
+    let (test, (name, least)) = tests.iter().find_map(|test| Some((test, least(test)?)))?;
+    Some(format!(
+        "test \"{}\" needs at least {least} seeds, but there {} {seeds}: {name} would be a run that it names already",
+        test.id,
+        if seeds == 1 { "is" } else { "are" },
+    ))
 }
 
 impl Entry for EstimateUse {

@@ -188,6 +188,73 @@ fn every_mistake_has_file_line_column_and_remedy() {
 }
 
 #[test]
+fn a_value_that_is_no_finite_number_is_called_as_it_is_written() {
+    assert_eq!(
+        message("lr: 0.02", "lr: .nan"),
+        "x.yaml:11:33: muon: setting \"lr\" is .nan, but must be a number above 0"
+    );
+    assert!(message("lr: 0.02", "lr: -.INF").contains("\"lr\" is -.inf, but"));
+    assert!(message("batch_size: 16", "batch_size: .inf").contains("is .inf, but"));
+    assert!(message("lr: 0.02", "lr: null").contains("\"lr\" is null, but"));
+    let refused = "muon.lr=.nan".parse::<Assignment>().unwrap_err();
+    assert!(refused.contains(".nan is no finite number"), "{refused}");
+    assert!("muon.lr=1e-3".parse::<Assignment>().is_ok());
+}
+
+#[test]
+fn an_arm_of_its_own_name_is_told_apart_from_what_the_command_line_makes_of_it() {
+    let text = TEXT.replace("- sgd\n", "- { method: sgd, as: plain, with: { lr: 0.3 } }\n");
+    let text = text.replace("baseline: sgd", "baseline: plain");
+    let changed = |set: &[&str], methods: &[&str]| {
+        let overrides = Overrides {
+            set: set.iter().map(|set| set.parse().unwrap()).collect(),
+            methods: methods.iter().map(|name| (*name).to_owned()).collect(),
+            ..Overrides::default()
+        };
+        let plan = plan("x.yaml", &text, &catalogue(), &overrides).unwrap();
+        plan.sections.changed.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        changed(&["sgd.lr=0.01", "muon.lr=0.5"], &[]),
+        ["arm \"plain\" runs with settings of the command line, not the suite's: lr=0.01"],
+        "muon's name says it: muon[lr=0.5]"
+    );
+    assert!(changed(&["plain.lr=0.3"], &[]).is_empty(), "as the suite has it");
+    assert!(changed(&["plain.lr=0.01"], &["muon"]).is_empty(), "it does not run");
+}
+
+#[test]
+fn tests_that_would_come_round_to_the_run_itself_are_refused_with_the_seeds_they_need() {
+    let refused = |seeds: Option<usize>, names: &str| {
+        let test = format!(
+            "provenance:\n  - {{ id: t, statement: s, run: digits-mlp/sgd, suspect: digits-mlp/sgd, {names}, expect: {{ nothing: true }} }}\n"
+        );
+        let seeds = seeds.map(|seeds| Seeds::count(seeds as u64).unwrap());
+        let overrides = Overrides { seeds, ..Overrides::default() };
+        let text = format!("{}{test}", TEXT.replace("seeds: 2", "seeds: 3"));
+        plan("x.yaml", &text, &catalogue(), &overrides).map_err(|error| error.to_string())
+    };
+    let names = "reference: digits-mlp/sgd+1, template: [digits-mlp/sgd+2, digits-mlp/sgd+3]";
+    let told = refused(None, names).unwrap_err();
+    assert_eq!(
+        told,
+        "x.yaml:3:8: test \"t\" needs at least 4 seeds, but there are 3: digits-mlp/sgd+3 would be a run that it names already"
+    );
+    let told = refused(Some(2), names).unwrap_err();
+    assert!(
+        told.starts_with("--seeds: test \"t\" needs at least 4 seeds, but there are 2"),
+        "{told}"
+    );
+    assert!(refused(Some(4), names).is_ok());
+    // Another arm of the run's own seed was trained in the run's order.
+    let other = "reference: \"digits-mlp/muon[lr=0.02]+1\"";
+    assert!(
+        refused(Some(1), other).unwrap_err().contains("needs at least 2 seeds, but there is 1")
+    );
+    assert!(refused(Some(2), other).is_ok());
+}
+
+#[test]
 fn an_arm_runs_only_on_the_workloads_it_names() {
     let plan =
         planned(&TEXT.replace("{ method: muon,", "{ method: muon, on: [digits-mlp],")).unwrap();

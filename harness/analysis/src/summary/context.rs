@@ -56,7 +56,8 @@ pub(super) fn warnings(
     cells: &[CellRun],
     workloads: &[WorkloadAnalysis],
 ) -> Vec<String> {
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<String> =
+        suite.sections.changed.iter().map(ToString::to_string).collect();
     let records: Vec<_> =
         cells.iter().filter_map(|run| run.left.as_ref()).map(|left| &left.record).collect();
     let damaged: Vec<_> = cells
