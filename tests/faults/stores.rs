@@ -309,14 +309,8 @@ fn another_libtorch_on_the_library_path_is_named_with_the_way_out() {
     let bench = Bench::new();
     bench.write("suite.yaml", TINY);
     let libtorch = Path::new(env!("LIBTORCH"));
-    fs::create_dir_all(bench.path("fake/lib")).unwrap();
-    for name in ["libtorch_cpu.so", "libc10.so"] {
-        std::os::unix::fs::symlink(
-            libtorch.join("lib").join(name),
-            bench.path("fake/lib").join(name),
-        )
-        .unwrap();
-    }
+    fs::create_dir_all(bench.path("fake")).unwrap();
+    std::os::unix::fs::symlink(libtorch.join("lib"), bench.path("fake/lib")).unwrap();
     let planned = || {
         let mut command = bench.command(&["plan", "suite.yaml"]);
         command.env("LD_LIBRARY_PATH", bench.path("fake/lib"));

@@ -137,15 +137,13 @@ impl Index {
     ) -> Result<(), String> {
         let place = order.index.ok_or("the record names no line of the index")?;
         let index = self.holding(&place)?;
-        let line = usize::try_from(place.sequence).ok().and_then(|at| index.lines.get(at));
-        let line = line.ok_or_else(|| {
+        let line = line_at(index, &place).ok_or_else(|| {
             format!(
-                "line {} is not in the index; a run from another store needs that store's index beside this \
-                 one: `palimpsest merge` brings both",
-                place.sequence
+                "line {} with digest {} is not in the index; a run from another store needs that store's index \
+                 beside this one: `palimpsest merge` brings both",
+                place.sequence, place.digest
             )
         })?;
-        same(&place.digest, &line.digest)?;
         same(&order.commitment, &line.entry.commitment)?;
         same(&record.cell, &line.entry.cell)
     }
