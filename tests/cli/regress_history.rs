@@ -45,7 +45,8 @@ fn stepped() -> (Bench, Vec<String>) {
         let metric = Metric { unit: "s".to_owned(), better: Better::Lower, values: vec![value] };
         let metrics = [("w/sgd/train-seconds".to_owned(), metric)].into_iter().collect();
         let (commit, suite_digest) = (commit.clone(), Digest::of(b"suite"));
-        let entry = Entry::Measured(Measured { commit, suite_digest, software: BTreeMap::new(), metrics });
+        let entry =
+            Entry::Measured(Measured { commit, suite_digest, software: BTreeMap::new(), metrics });
         bytes.extend(history.push(entry).unwrap());
     }
     let branch = HistoryBranch::open(&bench.path(""), HISTORY_BRANCH).unwrap();
@@ -188,7 +189,10 @@ fn what_the_gate_measured_is_recorded_and_another_libtorch_goes_on_in_the_same_h
     let json = bench.run(&["regress", "history", "suite.yaml", "--json"]).ends(3).json();
     assert_eq!(json["commits"], serde_json::json!(all));
     let notes = json["notes"].to_string();
-    assert!(notes.contains("98.0 from there on") && notes.contains("99.0 from there on"), "{notes}");
+    assert!(
+        notes.contains("98.0 from there on") && notes.contains("99.0 from there on"),
+        "{notes}"
+    );
 }
 
 #[test]

@@ -109,7 +109,11 @@ fn a_cell_that_exceeds_its_time_limit_is_recorded_as_failed_and_the_suite_goes_o
     let run = ["run", "suite.yaml", "--device", "cpu", "--timeout", "15s"];
     let output = bench.run(&run).ends(4);
     assert!(output.stderr.contains("1 of 2 cells failed"), "{}", output.stderr);
-    assert!(output.stderr.contains("it took longer than 15 s and was stopped"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("it took longer than 15 s and was stopped"),
+        "{}",
+        output.stderr
+    );
     let store = ledger::record::Store::at(&bench.path("runs"));
     let records: Vec<_> =
         store.cells().unwrap().iter().map(|cell| store.record(cell).unwrap()).collect();

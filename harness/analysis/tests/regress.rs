@@ -463,10 +463,7 @@ fn another_libtorch_in_the_head_is_noted_and_everything_is_judged() {
     let mut parts = head.machine.parts.clone();
     parts.insert("governor".to_owned(), "performance".to_owned());
     head.machine = Machine { software: head.machine.software, ..Machine::new(parts) };
-    let floor = NoiseFloor {
-        machine: head.machine.clone(),
-        ..design.floor(12, 8, &rule())
-    };
+    let floor = NoiseFloor { machine: head.machine.clone(), ..design.floor(12, 8, &rule()) };
     let at = FloorAt { floor: Some(&floor), now_unix: NOW };
     let Decision::NeedsConfirmation { provisional, .. } =
         decide(&base, &head, at, &rule()).unwrap()
@@ -559,7 +556,8 @@ fn an_accepted_change_is_told_with_its_reason_and_fails_nothing() {
 #[test]
 fn a_quarantined_arm_counts_again_after_its_last_day() {
     use analysis::regress::excuse::{Quarantine, excuse};
-    let order = |order: &'static str| seeds(3, move |_| vec![metric("order", Class::Exact, text(order))]);
+    let order =
+        |order: &'static str| seeds(3, move |_| vec![metric("order", Class::Exact, text(order))]);
     let quarantine = |arm: &str| Quarantine {
         arm: Some(arm.to_owned()),
         workload: None,
@@ -595,9 +593,14 @@ fn a_failed_run_is_told_once_however_often_it_ran() {
 
 #[test]
 fn values_far_apart_are_not_counted_in_ulps() {
-    let side = |value: f64| seeds(2, move |_| vec![metric("diverged", Class::Ulp, Value::Number(value))]);
+    let side =
+        |value: f64| seeds(2, move |_| vec![metric("diverged", Class::Ulp, Value::Number(value))]);
     let reason = |base, head| compare(&side(base), &side(head)).rows[0].reason.clone();
-    assert!(reason(0.0, 1.0).starts_with("worse, far beyond the last bits, under"), "{}", reason(0.0, 1.0));
+    assert!(
+        reason(0.0, 1.0).starts_with("worse, far beyond the last bits, under"),
+        "{}",
+        reason(0.0, 1.0)
+    );
     assert!(reason(0.7, 0.7_f64.next_up()).starts_with("worse, 1 ulps apart, under"));
 }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use analysis::regress::decide::{Decision, FloorAt, Suspect, confirm, decide};
-use analysis::regress::extract::{Context, OWN_METRICS};
 use analysis::regress::excuse::{Acceptance, Quarantine, excuse};
+use analysis::regress::extract::{Context, OWN_METRICS};
 use analysis::regress::metric::{CellName, Class};
 use analysis::regress::report::Failure;
 use analysis::regress::{NoiseFloor, RegressError, Report, Rule, Snapshot, Verdict};
@@ -22,8 +22,8 @@ use super::{floors, reference};
 use crate::cli::report::suite_name;
 use crate::cli::suite_options::Places;
 use crate::exit::Exit;
-use crate::{library, limit};
 use crate::voice::{note, print_text, warn};
+use crate::{library, limit};
 
 /// What is measured: shared by the gate and `regress aa`.
 #[derive(Debug, Clone, clap::Args)]
@@ -198,6 +198,8 @@ pub(super) fn program(named: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
 /// # Errors
 /// With what was wrong and the way out.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    // A suite that is none is a mistake, whatever is to be compared.
+    args.measuring.plan()?;
     if let Some(reason) = same_program(args)? {
         let suite = suite_name(&args.measuring.suite);
         let report = Report { uncompared: Some(reason), ..Report::blank(suite) };

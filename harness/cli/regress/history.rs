@@ -52,7 +52,8 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         Some(path) => {
             let history = from_file(args, path, &suite)?;
             // A file may come without its repository: its lines are then all the order there is.
-            let order = args.place.open().ok().map(|branch| order(&branch, &history)).transpose()?;
+            let order =
+                args.place.open().ok().map(|branch| order(&branch, &history)).transpose()?;
             let whole = |order: &Vec<String>| order.len() == history.measured().count();
             let order = order.filter(whole);
             (history, order)

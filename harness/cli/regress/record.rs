@@ -87,7 +87,8 @@ fn from_gate(args: &Args, path: &Path) -> anyhow::Result<Exit> {
     }
     let branch = args.place.open()?;
     // What follows a plus are changes that are in no commit.
-    let built = snapshot.commit.as_deref().map(|built| built.split_once('+').unwrap_or((built, "")));
+    let built =
+        snapshot.commit.as_deref().map(|built| built.split_once('+').unwrap_or((built, "")));
     let dirty = snapshot.commit.as_deref().is_some_and(|built| built.contains('+'));
     if dirty && !args.allow_dirty {
         bail!(
@@ -174,7 +175,8 @@ fn taken(suite: &SuiteRun, records: &[RunRecord], named: &str) -> anyhow::Result
     let parsed = text.and_then(|found| analysis::suite::parse(&found.file, &found.text).ok());
     let wishes = parsed.map(|parsed| parsed.regress).unwrap_or_default();
     let exceptions = wishes.exceptions();
-    let treatments = wishes.metrics.iter().map(|(name, used)| (name.clone(), used.treatment())).collect();
+    let treatments =
+        wishes.metrics.iter().map(|(name, used)| (name.clone(), used.treatment())).collect();
     let context =
         Context { session: None, treatments, exceptions, machine: machine::speed_parts() };
     let runs = suite.cells.iter().zip(records).map(|(cell, record)| Run { cell, round: 0, record });

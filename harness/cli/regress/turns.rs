@@ -180,8 +180,8 @@ pub fn session(
         }
         let over = crashes.iter().any(|crash| {
             // The base's half of the pair shows what the head has lost.
-            let pair = turn.side == Side::Base
-                && (&crash.cell, crash.round) == (&turn.cell, turn.round);
+            let pair =
+                turn.side == Side::Base && (&crash.cell, crash.round) == (&turn.cell, turn.round);
             (&crash.cell.workload, &crash.cell.arm) == (&turn.cell.workload, &turn.cell.arm)
                 && !pair
         });

@@ -2,9 +2,9 @@
 
 use analysis::regress::Report;
 
-use super::{CHANGED_MARKER, COMMENT_MARKER};
 use super::escape::markdown;
 use super::words::{Told, counts, crash, effect, reason, sides, told, value};
+use super::{CHANGED_MARKER, COMMENT_MARKER};
 
 /// GitHub refuses a comment of more than 65,536 characters; room is left for the line that says how
 /// many rows are not shown, and for escapes.
@@ -39,7 +39,8 @@ pub(super) fn page(report: &Report) -> String {
             format!("| {} |\n", cells.join(" | "))
         })
         .collect();
-    let failures = report.failures.iter().map(|failure| format!("- failed: {}\n", cut(&crash(failure))));
+    let failures =
+        report.failures.iter().map(|failure| format!("- failed: {}\n", cut(&crash(failure))));
     let failures: Vec<String> = failures.collect();
     let nothing = report.uncompared.iter().map(|reason| format!("nothing was compared: {reason}"));
     let notes = nothing.chain(report.notes.iter().cloned());

@@ -185,7 +185,8 @@ mod tests {
     fn a_p_is_worth_less_in_noise_that_is_like_that_of_the_commit_before() {
         let values = noise(300);
         let chance = |correlation| {
-            Null::of_noise(&Noise { values: &values, correlation }, 50, 3, 2000, 1, "m").chance(1e-4)
+            Null::of_noise(&Noise { values: &values, correlation }, 50, 3, 2000, 1, "m")
+                .chance(1e-4)
         };
         assert!(chance(0.6) > 5.0 * chance(0.0), "{} and {}", chance(0.0), chance(0.6));
     }

@@ -113,8 +113,9 @@ pub fn confirm(
     let moved = head.machine.fingerprint != report.head_machine;
     for row in report.rows.iter_mut().filter(|row| suspects.contains(&row.name)) {
         let again = second.remove(&row.name).filter(|_| !moved);
-        let (agrees, judged) =
-            again.as_ref().map_or((false, false), |again| (again.verdict == row.verdict, again.judged));
+        let (agrees, judged) = again
+            .as_ref()
+            .map_or((false, false), |again| (again.verdict == row.verdict, again.judged));
         let why = again.as_ref().map_or_else(
             || "it was not measured again on this machine".to_owned(),
             |again| again.reason.clone(),

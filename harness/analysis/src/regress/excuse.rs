@@ -79,7 +79,8 @@ impl FromStr for Date {
         else {
             return Err(wanted());
         };
-        let leap = (year.is_multiple_of(4) && !year.is_multiple_of(100)) || year.is_multiple_of(400);
+        let leap =
+            (year.is_multiple_of(4) && !year.is_multiple_of(100)) || year.is_multiple_of(400);
         let days = match month {
             2 => 28 + u16::from(leap),
             4 | 6 | 9 | 11 => 30,

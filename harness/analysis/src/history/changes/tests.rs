@@ -127,7 +127,12 @@ fn a_change_of_the_suite_s_text_is_said_at_the_change() {
         let suite_digest = Digest::of(if row < 30 { b"one" } else { b"two" });
         let metrics = BTreeMap::from([("m".to_owned(), metric(value))]);
         history
-            .push(Entry::Measured(Measured { commit: commit(row), suite_digest, software: BTreeMap::new(), metrics }))
+            .push(Entry::Measured(Measured {
+                commit: commit(row),
+                suite_digest,
+                software: BTreeMap::new(),
+                metrics,
+            }))
             .unwrap();
     }
     let analysis = analyse(&history, &Options::default()).unwrap();
@@ -140,8 +145,7 @@ fn commits_stand_where_their_order_puts_them_however_late_they_were_recorded() {
     // The last commit of the old level is measured after all others.
     let values = step(10.5);
     let late = 29;
-    let recorded: Vec<usize> =
-        (0..values.len()).filter(|row| *row != late).chain([late]).collect();
+    let recorded: Vec<usize> = (0..values.len()).filter(|row| *row != late).chain([late]).collect();
     let mut history = History::new("h.jsonl", "digits", "m");
     for row in recorded {
         let (suite_digest, software) = (Digest::of(b"suite"), BTreeMap::new());
@@ -177,8 +181,14 @@ fn another_libtorch_is_noted_and_the_series_goes_on() {
     }
     let analysis = analyse(&history, &Options::default()).unwrap();
     let change = &analysis.series[0].changes[0];
-    assert_eq!((change.at, change.software_changed.as_slice()), (30, &["libtorch: 2.11.0, then 2.12.0".to_owned()][..]));
-    assert_eq!(analysis.notes, [format!("libtorch 2.11.0 until commit {}, 2.12.0 from there on", commit(30))]);
+    assert_eq!(
+        (change.at, change.software_changed.as_slice()),
+        (30, &["libtorch: 2.11.0, then 2.12.0".to_owned()][..])
+    );
+    assert_eq!(
+        analysis.notes,
+        [format!("libtorch 2.11.0 until commit {}, 2.12.0 from there on", commit(30))]
+    );
 }
 
 #[test]

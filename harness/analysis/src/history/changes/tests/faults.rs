@@ -54,7 +54,12 @@ fn commits_without_a_value_are_passed_over_and_never_filled_in() {
         }
         let suite_digest = Digest::of(b"suite");
         history
-            .push(Entry::Measured(Measured { commit: commit(row), suite_digest, software: BTreeMap::new(), metrics }))
+            .push(Entry::Measured(Measured {
+                commit: commit(row),
+                suite_digest,
+                software: BTreeMap::new(),
+                metrics,
+            }))
             .unwrap();
     }
     let analysis = analyse(&history, &Options::default()).unwrap();
