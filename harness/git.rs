@@ -162,6 +162,59 @@ impl HistoryBranch {
         self.git(["rev-parse", "--verify", "--end-of-options", &name], &[]).map(line)
     }
 
+    /// The commits after `good` up to `bad` along first parents, oldest first; none where `good` is no
+    /// ancestor.
+    ///
+    /// # Errors
+    /// When git fails.
+    pub fn between(&self, good: &str, bad: &str) -> Result<Vec<String>, GitError> {
+        if self.git(["merge-base", "--is-ancestor", good, bad], &[]).is_err() {
+            return Ok(Vec::new());
+        }
+        let range = format!("{good}..{bad}");
+        let listed = self.git(["rev-list", "--first-parent", "--reverse", &range], &[])?;
+        Ok(line(listed).lines().map(str::to_owned).collect())
+    }
+
+    /// Checks `commit` out into a folder beside the work tree, in place of what is there.
+    ///
+    /// # Errors
+    /// When git fails.
+    pub fn check_out(&self, commit: &str, folder: &Path) -> Result<(), GitError> {
+        self.remove_checkout(folder)?;
+        let folder = folder.as_os_str();
+        let words = ["worktree", "add", "--quiet", "--force", "--detach"].map(OsStr::new);
+        self.git(words.into_iter().chain([folder, OsStr::new(commit)]), &[]).map(drop)
+    }
+
+    /// Takes such a folder away again, if it is there.
+    ///
+    /// # Errors
+    /// When git fails.
+    pub fn remove_checkout(&self, folder: &Path) -> Result<(), GitError> {
+        let _ = std::fs::remove_dir_all(folder);
+        self.git(["worktree", "prune"], &[]).map(drop)
+    }
+
+    /// Those of `commits` that the repository has, parents before children.
+    ///
+    /// # Errors
+    /// When git fails.
+    pub fn in_order(&self, commits: &[&str]) -> Result<Vec<String>, GitError> {
+        let lines = |ids: &[&str]| ids.iter().map(|id| format!("{id}\n")).collect::<String>();
+        // "<id> commit <size>" where it is there, "<id> missing" where not.
+        let checked = line(self.git(["cat-file", "--batch-check"], lines(commits).as_bytes())?);
+        let known: Vec<&str> =
+            checked.lines().filter_map(|line| Some(line.split_once(" commit ")?.0)).collect();
+        if known.is_empty() {
+            return Ok(Vec::new());
+        }
+        let arguments = ["rev-list", "--topo-order", "--reverse", "--stdin"];
+        let listed = self.git(arguments, lines(&known).as_bytes())?;
+        let wanted: std::collections::BTreeSet<&str> = commits.iter().copied().collect();
+        Ok(line(listed).lines().filter(|id| wanted.contains(id)).map(str::to_owned).collect())
+    }
+
     /// The history file of `suite` on `machine`; `None` when it was never recorded.
     ///
     /// # Errors

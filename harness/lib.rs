@@ -9,6 +9,7 @@ pub mod evidence;
 pub mod exit;
 pub mod git;
 pub mod library;
+pub mod limit;
 pub mod machine;
 pub mod voice;
 

@@ -3,6 +3,10 @@
 # the gate's exit code: 0 fine, 1 regressed, 2 usage, 3 could not judge (or the base does not build), 4 runs of the head
 # failed (or it does not build). 70 is a fault of the gate or of this script.
 #
+# The base judges, with its own suite: a change has no part in the verdict on it, the head only trains. A base that has
+# no such suite, or no gate yet, leaves nothing to compare: the suite is new, and that is fine (0). Commits between base
+# and head accept intended changes by trailers of their messages: "Regress-Accept: METRIC[@ARM]=REASON".
+#
 #   scripts/regress.sh SUITE [BASE]      BASE: a commit; without it, the merge base with the target branch
 #
 # REGRESS_BUILD     command that builds a checkout       (./justw setup cpu && cargo build --release --locked --bins)
@@ -10,6 +14,8 @@
 # REGRESS_OUT       folder for builds, floors, report    (regress-out)
 # REGRESS_TARGET    target branch                        (of the pull request; else main)
 # REGRESS_AA        comparisons behind a noise floor     (8)
+# REGRESS_JUDGE     a pinned program that judges         (the base's)
+# REGRESS_TIMEOUT   time limit of a single run           (10m)
 # REGRESS_OPTIONS   more options of `palimpsest regress`, separated by spaces
 set -Eeuo pipefail
 # No command that fails by surprise may end with a code that means a verdict.
@@ -65,7 +71,27 @@ build_of() {
         cp "$folder/$program" "$out/$2/" || stop 70 "cannot keep $folder/$program"
     done
 }
+# Nothing to compare: says so in the report, and is fine.
+new() {
+    mkdir -p "$out/report"
+    printf '<!-- palimpsest-regress -->\n### new\n\n- %s\n' "$1" >"$out/report/report.md"
+    [ -z "${GITHUB_STEP_SUMMARY:-}" ] || cat "$out/report/report.md" >>"$GITHUB_STEP_SUMMARY"
+    echo "regress: $1" >&2
+    exit 0
+}
+# The suite's file in the repository, where it is one; a name may be of one that the programs carry.
+file=
+for candidate in "${suite#./}" "suites/$suite.yaml"; do
+    if [ -f "$candidate" ] && git ls-files --error-unmatch -- "$candidate" >/dev/null 2>&1; then
+        file=$candidate
+        break
+    fi
+done
 build_of "$root" head || stop 4 "the head does not build"
+if [ -n "$file" ] && ! git cat-file -e "$base:$file" 2>/dev/null; then
+    "$out/head/palimpsest" plan "$suite" --store "$out/store" >/dev/null || stop 2 "the head cannot plan $suite"
+    new "the base has no $file: the suite is new, and the next change is compared with this one"
+fi
 checkout=$out/checkout
 git worktree remove --force "$checkout" 2>/dev/null || rm -rf "$checkout"
 git worktree prune
@@ -73,10 +99,22 @@ git worktree add --quiet --detach "$checkout" "$base"
 trap 'git -C "$root" worktree remove --force "$checkout" 2>/dev/null || true' EXIT
 build_of "$checkout" base || stop 3 "the base does not build"
 
-palimpsest=$out/head/palimpsest
+judge=${REGRESS_JUDGE:-$out/base/palimpsest}
+known=$("$judge" regress --help 2>/dev/null) || new "the base has no regression gate: it is new, and the next change is compared with this one"
+judged=$suite
+more=(--timeout "${REGRESS_TIMEOUT:-10m}")
+if [ -n "$file" ]; then
+    judged=$checkout/$file
+    more+=(--head-suite "$root/$file")
+fi
+while IFS= read -r accepted; do
+    [ -z "$accepted" ] || more+=(--accept "$accepted")
+done < <(git log --format='%(trailers:key=Regress-Accept,valueonly,unfold)' "$base..$head")
+# A judge from before these options judges without them.
+case $known in *--head-suite*) ;; *) more=() ;; esac
 gate() {
-    "$palimpsest" regress "$suite" --binary "$out/base/palimpsest" --store "$out/store" --out "$out/report" \
-        ${options[@]+"${options[@]}"}
+    "$judge" regress "$judged" --binary "$out/base/palimpsest" --head "$out/head/palimpsest" --store "$out/store" \
+        --out "$out/report" ${more[@]+"${more[@]}"} ${options[@]+"${options[@]}"}
 }
 code=0
 gate || code=$?
@@ -90,7 +128,7 @@ if grep -qs "regress aa" "$out/report/report.txt"; then
             --methods=* | --workloads=* | --seeds=* | --pairs=* | --device=*) cells+=("${options[place]}") ;;
         esac
     done
-    if "$palimpsest" regress aa "$suite" --binary "$out/base/palimpsest" --store "$out/store" \
+    if "$judge" regress aa "$judged" --binary "$out/base/palimpsest" --store "$out/store" \
         --rounds "${REGRESS_AA:-8}" ${cells[@]+"${cells[@]}"} >&2; then
         code=0
         gate || code=$?

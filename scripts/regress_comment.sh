@@ -22,6 +22,6 @@ existing=$(gh api --paginate "repos/$repository/issues/$number/comments" \
 existing=$(head -n 1 <<<"$existing")
 if [ -n "$existing" ]; then
     gh api --method PATCH "repos/$repository/issues/comments/$existing" --field "body=@$report" >/dev/null || give_up
-elif grep -q '^| --- ' "$report" || grep -q '^- ' "$report"; then
+elif grep -q '^<!-- palimpsest-regress: changed -->$' "$report"; then
     gh api --method POST "repos/$repository/issues/$number/comments" --field "body=@$report" >/dev/null || give_up
 fi

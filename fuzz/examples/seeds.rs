@@ -247,6 +247,7 @@ fn texts() -> Outcome {
         let measured = Entry::Measured(Measured {
             commit: format!("{at:02x}").repeat(20),
             suite_digest: Digest::of(b"suite"),
+            software: BTreeMap::new(),
             metrics: BTreeMap::from([("sgd/time".to_owned(), metric)]),
         });
         entries.push(measured);

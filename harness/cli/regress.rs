@@ -4,6 +4,7 @@
 
 pub mod aa;
 pub mod accept;
+pub mod bisect;
 pub mod build;
 pub mod floors;
 pub mod gate;
@@ -41,6 +42,8 @@ pub enum Regress {
     History(Box<history::Args>),
     /// Accept a change that the history shows, with a reason
     Accept(Box<accept::Args>),
+    /// Find the commit that made something worse, by building and comparing commits between two
+    Bisect(Box<bisect::Args>),
 }
 
 /// Runs the verb.
@@ -53,6 +56,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         (Some(Regress::Record(args)), _) => record::run(args),
         (Some(Regress::History(args)), _) => history::run(args),
         (Some(Regress::Accept(args)), _) => accept::run(args),
+        (Some(Regress::Bisect(args)), _) => bisect::run(args),
         (None, Some(args)) => gate::run(args),
         (None, None) => anyhow::bail!("name a suite, or a verb of `palimpsest regress --help`"),
     }

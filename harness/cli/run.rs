@@ -1,6 +1,7 @@
 //! Options of `palimpsest run`
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ledger::seed::{parse_beacon, parse_beacon_source};
 
@@ -21,6 +22,10 @@ pub struct Args {
     /// Worker processes, each pinned to a CPU; at most as many as CPUs
     #[arg(long, default_value_t = 1)]
     pub jobs: u32,
+    /// How long one cell may take, in seconds or as 90s, 10m, 2h; one that takes longer is stopped and
+    /// recorded as failed, and the others go on
+    #[arg(long, value_name = "TIME", value_parser = crate::limit::parse)]
+    pub timeout: Option<Duration>,
     /// Where cells run; only this machine for now
     #[arg(long, default_value = "local", value_parser = ["local"])]
     pub executor: String,

@@ -72,12 +72,17 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     )?);
     let batches = batches(&session);
     let jobs = args.jobs as usize;
-    let mut pool = if jobs > 1 { Some(pool::Pool::new(&session, jobs)?) } else { None };
+    // Only a process of its own can be stopped whatever it is doing.
+    let mut pool = if jobs > 1 || args.timeout.is_some() {
+        Some(pool::Pool::new(&session, jobs, args.timeout)?)
+    } else {
+        None
+    };
     let mut reports = Vec::with_capacity(seeds.len());
     for (done, batch) in (1..).zip(batches) {
         if let Some(pool) = &mut pool {
             let batch: Vec<usize> = batch.collect();
-            reports.extend(pool.run(&seeds, &batch, &mut |index, report| {
+            reports.extend(pool.run(&mut session, &seeds, &batch, &mut |index, report| {
                 over.one_more();
                 progress.end(index, report);
             })?);

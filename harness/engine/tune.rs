@@ -139,7 +139,7 @@ fn try_all(
     let seeds: Vec<NamedSeed> =
         session.plan.cells.iter().map(|cell| NamedSeed::integer(cell.seed, None)).collect();
     let jobs = args.jobs as usize;
-    let mut pool = if jobs > 1 { Some(pool::Pool::new(session, jobs)?) } else { None };
+    let mut pool = if jobs > 1 { Some(pool::Pool::new(session, jobs, None)?) } else { None };
     let mut records: BTreeMap<usize, RunRecord> = BTreeMap::new();
     let mut outcomes: BTreeMap<usize, Trial> = BTreeMap::new();
     let mut trials: Vec<usize> = (0..search.trials.len()).collect();
@@ -187,7 +187,7 @@ fn run_places(
     progress: &mut Progress,
 ) -> anyhow::Result<Vec<CellReport>> {
     if let Some(pool) = pool {
-        return pool.run(seeds, places, &mut |index, report| progress.end(index, report));
+        return pool.run(session, seeds, places, &mut |index, report| progress.end(index, report));
     }
     let mut reports = Vec::with_capacity(places.len());
     for &index in places {

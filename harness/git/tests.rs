@@ -30,6 +30,23 @@ fn repository() -> (tempfile::TempDir, HistoryBranch) {
     (folder, branch)
 }
 
+#[test]
+fn commits_are_ordered_parents_first_and_strangers_left_out() {
+    let (folder, branch) = repository();
+    let identity = ["-c", "user.name=a", "-c", "user.email=a@b"];
+    let mut ids = vec![branch.commit("HEAD").unwrap()];
+    for _ in 0..3 {
+        let empty = ["commit", "--quiet", "--allow-empty", "-m", "x"];
+        raw(folder.path(), &[&identity[..], &empty].concat());
+        ids.push(branch.commit("HEAD").unwrap());
+    }
+    let stranger = "a".repeat(40);
+    let asked = [ids[3].as_str(), &stranger, ids[0].as_str(), ids[2].as_str()];
+    let expected = [ids[0].clone(), ids[2].clone(), ids[3].clone()];
+    assert_eq!(branch.in_order(&asked).unwrap(), expected);
+    assert_eq!(branch.in_order(&[stranger.as_str()]).unwrap(), [""; 0]);
+}
+
 fn add(branch: &HistoryBranch, suite: &str, machine: &str, text: &str) -> String {
     let change = |old: &[u8]| Ok::<_, Infallible>([old, text.as_bytes()].concat());
     branch.record(suite, machine, &format!("Record {suite}"), None, change).unwrap()

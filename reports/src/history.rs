@@ -25,6 +25,9 @@ pub fn text(analysis: &HistoryAnalysis) -> String {
             text += &format!("  {}\n", one_line(&told(change)));
         }
     }
+    for note in &analysis.notes {
+        text += &format!("note: {}\n", one_line(note));
+    }
     text + &counts(analysis) + "\n"
 }
 
@@ -53,6 +56,7 @@ pub fn render(analysis: &HistoryAnalysis, out: &Path) -> Result<Vec<PathBuf>, Re
         machine: one_line(&analysis.machine),
         commits: analysis.commits.len(),
         counts: counts(analysis),
+        notes: analysis.notes.iter().map(|note| one_line(note)).collect(),
         rows,
     };
     let mut json = serde_json::to_vec_pretty(analysis)?;
@@ -72,6 +76,7 @@ struct Page {
     machine: String,
     commits: usize,
     counts: String,
+    notes: Vec<String>,
     rows: Vec<Row>,
 }
 
@@ -137,6 +142,9 @@ fn told(change: &Change) -> String {
     );
     if change.suite_changed {
         text += "; the suite changed there too";
+    }
+    for software in &change.software_changed {
+        text += &format!("; {software}");
     }
     if let Some(reason) = &change.accepted {
         text += &format!("; accepted: {reason}");

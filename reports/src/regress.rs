@@ -46,6 +46,9 @@ impl RegressFormat {
 /// Marks the comment that is edited, not repeated.
 pub const COMMENT_MARKER: &str = "<!-- palimpsest-regress -->";
 
+/// Stands below the marker where the report tells something: without it nobody needs a comment.
+pub(crate) const CHANGED_MARKER: &str = "<!-- palimpsest-regress: changed -->\n";
+
 /// Draws `report`; ends with a line break unless it is empty.
 ///
 /// # Errors

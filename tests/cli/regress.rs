@@ -33,8 +33,8 @@ const SCRIPT: &str = r#"#!/usr/bin/env python3
 import glob, hashlib, json, subprocess, sys
 arguments = sys.argv[1:]
 code = subprocess.run([PROGRAM, *arguments]).returncode
-store = arguments[arguments.index("--store") + 1]
 if arguments[0] == "run":
+    store = arguments[arguments.index("--store") + 1]
     for path in glob.glob(store + "/*/record.json"):
         with open(path) as file:
             record = json.load(file)
@@ -42,6 +42,7 @@ if arguments[0] == "run":
         jitter = int(hashlib.sha256(which.encode()).hexdigest()[:8], 16) / 2**32 - 0.5
         record["clocks"]["train"] = 0.1 * (1 + 0.004 * jitter)
         record["environment"]["load_at_start"] = 0.0
+        record["environment"]["code_digest"] = f"NAME"
         if record["method"] == "adamw":
             FAULT
         with open(path, "w") as file:
@@ -51,6 +52,9 @@ sys.exit(code)
 
 pub(super) const SLOW: &str = "record['clocks']['train'] *= 1.05";
 pub(super) const OTHER_ORDER: &str = "record['order']['epochs'][0]['order_hash'] = '0' * 64";
+const SEGFAULT: &str = "import os; os.remove(path); os.kill(os.getpid(), 11)";
+const HANG: &str = "import os, time; os.remove(path); time.sleep(1000)";
+const BETTER: &str = "record['clocks']['train'] *= 0.95";
 const CRASH: &str = "record.update(status='failed', error='it \\x1b[31mburned')";
 
 /// The text of a build with a fault; its jitter is drawn by its name.
@@ -97,7 +101,9 @@ fn verdicts(bench: &Bench, metric: &str) -> Vec<(String, Verdict)> {
 
 /// A floor of 0.5 % for this machine, as it is in a snapshot that was measured here.
 fn write_floor(bench: &Bench, measured: &Snapshot) {
+    let config = |arm: &str| measured.cells.iter().find(|cell| cell.arm == arm).unwrap().config;
     let floor = |arm: &str| MetricFloor {
+        config: config(arm),
         name: MetricName {
             workload: "digits-mlp".to_owned(),
             arm: arm.to_owned(),
@@ -123,8 +129,7 @@ fn write_floor(bench: &Bench, measured: &Snapshot) {
 
 /// One cheap measurement, only to know the machine.
 fn with_floor(bench: &Bench) {
-    judged(bench, &["--binary", "./base", "--methods", "sgd", "--seeds", "1", "--pairs", "3"])
-        .ends(3);
+    judged(bench, &["--binary", "./base", "--seeds", "1", "--pairs", "3"]).ends(3);
     write_floor(bench, &snapshot(bench, "out/head.json"));
 }
 
@@ -232,7 +237,7 @@ fn a_kept_reference_judges_everything_but_times() {
         if metric.name == "validation/nll" {
             let value = metric.value.number().unwrap();
             metric.value = analysis::regress::metric::Value::Number(value.next_down());
-            metric.class = Class::Ulp;
+            (metric.class, metric.best) = (Class::Ulp, None);
         }
     }
     bench.write("reference.json", &kept.to_json().unwrap());
@@ -252,13 +257,121 @@ fn a_kept_reference_judges_everything_but_times() {
     bench.write("reference.json", &kept.to_json().unwrap());
     judged(&bench, &[&against[..], &["--classes", "ulp"]].concat()).ends(0);
 
-    // Another machine's reference judges nothing, not even digests.
+    // Another machine's reference judges what no machine has a part in.
     let mut parts = kept.machine.parts.clone();
     parts.insert("cpu".to_owned(), "another".to_owned());
     kept.machine = analysis::regress::Machine::new(parts);
     bench.write("reference.json", &kept.to_json().unwrap());
     let output = judged(&bench, &[&against[..], &["--classes", "exact"]].concat()).ends(3);
     assert!(output.stdout.contains("environment-changed: "), "{}", output.stdout);
+    assert_eq!(verdicts(&bench, "order")[0].1, Verdict::Same);
+    assert_eq!(verdicts(&bench, "parameters")[0].1, Verdict::EnvironmentChanged);
+}
+
+#[test]
+fn one_program_under_two_names_compares_nothing() {
+    let bench = gate("pass");
+    program(&bench, "head", "pass");
+    fs::copy(bench.path("base"), bench.path("head")).unwrap();
+    let gate = ["--binary", "./base", "--classes", "exact", "--pairs", "3"];
+    let output = judged(&bench, &gate).ends(3);
+    assert!(output.stdout.contains("the same bytes"), "{}", output.stdout);
+    assert!(output.stdout.ends_with("nothing was compared\n"), "{}", output.stdout);
+    let page = fs::read_to_string(bench.path("out/report.md")).unwrap();
+    assert!(page.contains("- nothing was compared"), "{page}");
+    // Asked for, it is measured; then the code that trains is found to be the same.
+    let output = judged(&bench, &[&gate[..], &["--allow-same"]].concat()).ends(0);
+    assert!(output.stdout.contains("the same training code"), "{}", output.stdout);
+    // The same code in another file is no other code.
+    let mut text = fs::read_to_string(bench.path("base")).unwrap();
+    text.push_str("# rebuilt\n");
+    bench.write("head", &text);
+    let output = judged(&bench, &gate).ends(3);
+    assert!(output.stdout.contains("the same training code"), "{}", output.stdout);
+}
+
+#[test]
+fn a_head_that_crashes_or_hangs_ends_with_4_and_every_report() {
+    for (fault, said) in [(SEGFAULT, "signal: 11"), (HANG, "took longer than 4 s and was stopped")]
+    {
+        let bench = gate(fault);
+        let gate = ["--binary", "./base", "--pairs", "3", "--classes", "exact", "--timeout", "4s"];
+        let output = judged(&bench, &gate).ends(4);
+        assert!(output.stdout.contains(said), "{}", output.stdout);
+        // Told once, though the arm has two seeds and as many rounds; the other arm is judged.
+        let told = output.stdout.lines().filter(|line| line.starts_with("failed: ")).count();
+        assert_eq!(told, 1, "{}", output.stdout);
+        assert!(verdicts(&bench, "order").contains(&("sgd".to_owned(), Verdict::Same)));
+        assert!(verdicts(&bench, "order").contains(&("adamw".to_owned(), Verdict::Missing)));
+        assert!(fs::read_to_string(bench.path("out/report.md")).unwrap().contains("- failed: "));
+        // All of its runs: no record says what machine it was.
+        let alone = ["--methods", "adamw"];
+        let output = judged(&bench, &[&gate[..], &alone].concat()).ends(4);
+        assert!(output.stdout.contains(said), "{}", output.stdout);
+    }
+    let bench = gate("pass");
+    let path = bench.write("head", "#!/bin/sh\nkill -9 $$\n");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let output = judged(&bench, &["--binary", "./base", "--pairs", "3"]).ends(4);
+    assert!(output.stdout.contains("could not plan the suite"), "{}", output.stdout);
+}
+
+#[test]
+fn a_faster_head_is_measured_twice_before_it_is_improved() {
+    let bench = gate(BETTER);
+    with_floor(&bench);
+    let output = judged(&bench, &["--binary", "./base", "--floor", "floor.json"]).ends(0);
+    assert!(output.stderr.contains("measuring them again"), "{}", output.stderr);
+    assert!(verdicts(&bench, "train-seconds").contains(&("adamw".to_owned(), Verdict::Improved)));
+    let row = report(&bench).rows.into_iter().find(|row| row.verdict == Verdict::Improved).unwrap();
+    assert!(row.confirmation.unwrap().agrees, "{row:?}");
+}
+
+#[test]
+fn a_suite_edited_after_the_floor_was_measured_has_no_floor() {
+    let bench = gate(SLOW);
+    with_floor(&bench);
+    bench.write("gated.yaml", &SUITE.replace("lr: 0.002", "lr: 0.003"));
+    let output = judged(&bench, &["--binary", "./base", "--floor", "floor.json"]).ends(3);
+    assert!(output.stdout.contains("the noise floor is of other settings"), "{}", output.stdout);
+    assert!(verdicts(&bench, "train-seconds").contains(&("sgd".to_owned(), Verdict::Same)));
+}
+
+#[test]
+fn intended_changes_are_accepted_with_a_reason_and_unstable_arms_quarantined_by_the_base() {
+    let bench = gate(OTHER_ORDER);
+    let gate = ["--binary", "./base", "--classes", "exact", "--pairs", "3"];
+    let accept = |what: &str| judged(&bench, &[&gate[..], &["--accept", what]].concat());
+    let output = accept("order@adamw=blocks of 64 are drawn now").ends(0);
+    assert!(output.stdout.contains("accepted: blocks of 64 are drawn now"), "{}", output.stdout);
+    assert!(output.stdout.contains("1 of them excused"), "{}", output.stdout);
+    accept("order@sgd=of another arm").ends(1);
+    let wrong = accept("order").ends(2);
+    assert!(wrong.stderr.contains("METRIC[@ARM]=REASON"), "{}", wrong.stderr);
+
+    let held = |until: &str| {
+        let exception = format!(
+            "  exceptions: [{{ arm: adamw, quarantine: {{ until: {until}, reason: unstable }} }}]\n"
+        );
+        format!("{SUITE}{exception}")
+    };
+    bench.write("gated.yaml", &held("2999-12-31"));
+    let output = judged(&bench, &gate).ends(0);
+    assert!(
+        output.stdout.contains("in quarantine until 2999-12-31: unstable"),
+        "{}",
+        output.stdout
+    );
+    bench.write("gated.yaml", &held("2020-12-31"));
+    let output = judged(&bench, &gate).ends(1);
+    assert!(output.stdout.contains("ended on 2020-12-31 (unstable)"), "{}", output.stdout);
+    // The head's own suite decides nothing.
+    bench.write("heads.yaml", &held("2999-12-31"));
+    bench.write("gated.yaml", SUITE);
+    judged(&bench, &[&gate[..], &["--head-suite", "heads.yaml"]].concat()).ends(1);
+    bench.write("gated.yaml", &held("2999-12-31").replace("arm: adamw", "arm: adamm"));
+    let unknown = judged(&bench, &gate).ends(2);
+    assert!(unknown.stderr.contains("did you mean \"adamw\""), "{}", unknown.stderr);
 }
 
 #[test]

@@ -158,7 +158,7 @@ impl Forge {
 
     /// The action on the suite of this repository, as small as it goes.
     fn gate(&self, more: &[(&str, &str)]) -> Job {
-        let options = "--head regress-out/head/palimpsest --pairs 4";
+        let options = "--pairs 4";
         let usual =
             [("suite", "gated.yaml"), ("build", "sh build.sh"), ("options", options), ("aa", "5")];
         self.act(&[&usual, more].concat())
@@ -189,7 +189,7 @@ fn holds(condition: &str, contexts: &BTreeMap<String, String>) -> bool {
 #[test]
 fn pull_requests_that_change_nothing_a_shuffle_and_a_time_get_their_verdict_and_one_comment() {
     let forge = Forge::new();
-    forge.pull_request("nothing", "pass");
+    forge.pull_request("nothing", "pass  # other bytes");
     let job = forge.gate(&[]);
     assert_eq!(job.code, 0, "{}", job.log);
     assert!(job.log.contains("comparison 5 of 5 with itself"), "{}", job.log);
@@ -214,8 +214,16 @@ fn pull_requests_that_change_nothing_a_shuffle_and_a_time_get_their_verdict_and_
     assert_eq!(forge.calls().matches("--method POST").count(), 1);
     assert!(forge.calls().contains("--method PATCH repos/lab/bench/issues/comments/41 "));
     // The job may be told to look and not to fail.
-    let exact = ("options", "--head regress-out/head/palimpsest --pairs 3 --classes exact");
+    let exact = ("options", "--pairs 3 --classes exact");
     assert_eq!(forge.gate(&[exact, ("fail-on", "3 4")]).code, 0);
+
+    // A note alone is no change: no comment begins by one.
+    fs::remove_file(forge.bench.path("state/comment")).unwrap();
+    forge.git(&["checkout", "--quiet", "nothing"]);
+    assert_eq!(forge.gate(&[exact]).code, 0);
+    assert_eq!(forge.comment(), None);
+    forge.git(&["checkout", "--quiet", "shuffle"]);
+    assert_eq!(forge.gate(&[exact, ("fail-on", "4")]).code, 0);
 
     // Mended: the comment that is there says so.
     forge.git(&["checkout", "--quiet", "nothing"]);
@@ -228,7 +236,7 @@ fn a_comment_that_may_not_be_written_is_a_warning() {
     let forge = Forge::new();
     forge.pull_request("shuffle", OTHER_ORDER);
     forge.bench.write("state/forbidden", "");
-    let exact = ("options", "--head regress-out/head/palimpsest --pairs 3 --classes exact");
+    let exact = ("options", "--pairs 3 --classes exact");
     let job = forge.gate(&[exact, ("fail-on", "4")]);
     assert_eq!(job.code, 0, "{}", job.log);
     assert!(job.log.contains("::warning title=no comment::"), "{}", job.log);
@@ -260,10 +268,121 @@ fn what_fails_before_the_gate_never_passes_and_never_looks_like_a_verdict() {
     fails(&[("programs", "nowhere"), ("fail-on", "")], 2, "set REGRESS_PROGRAMS");
     fails(&[("build", "exit 1")], 4, "the head does not build");
     fails(&[("build", "[ ! -d .git ] && exit 1; sh build.sh")], 3, "the base does not build");
-    // A program that dies of a signal.
+    // A program that dies of a signal: the base judges it, and reports.
     forge.bench.write("repository/program", "#!/bin/sh\nkill -9 $$\n");
     forge.commit();
-    fails(&[("fail-on", "")], 137, "regress: gated.yaml, base ");
+    fails(&[], 4, "could not plan the suite");
+    assert!(forge.comment().unwrap().contains("- failed: "));
+}
+
+#[test]
+fn the_base_judges_with_its_own_suite_and_a_head_has_no_part_in_its_verdict() {
+    let forge = Forge::new();
+    forge.pull_request("cheat", OTHER_ORDER);
+    // A judge that lets everything pass, and a suite that compares nothing.
+    let program = fs::read_to_string(forge.bench.path("repository/program")).unwrap();
+    let lenient = program.replace(
+        "import glob",
+        "import sys\nif sys.argv[1:2] == ['regress']: sys.exit(0)\nimport glob",
+    );
+    assert_ne!(program, lenient);
+    forge.bench.write("repository/program", &lenient);
+    let loose = SUITE.replace("metrics: {", "metrics: { order: { class: info },");
+    assert_ne!(loose, SUITE);
+    forge.bench.write("repository/gated.yaml", &loose);
+    forge.commit();
+    let exact = ("options", "--pairs 3 --classes exact");
+    let job = forge.gate(&[exact]);
+    assert_eq!(job.code, 1, "{}", job.log);
+    assert!(job.summary.contains("/ order |"), "{}", job.summary);
+
+    // Accepted by a trailer, in the open.
+    forge.git(&[
+        "commit",
+        "--quiet",
+        "--allow-empty",
+        "-m",
+        "two\n\nRegress-Accept: order@adamw=a new shuffle",
+    ]);
+    let job = forge.gate(&[exact]);
+    assert_eq!(job.code, 0, "{}", job.log);
+    assert!(job.summary.contains("a new shuffle |"), "{}", job.summary);
+}
+
+#[test]
+fn a_change_of_a_repository_whose_programs_stay_the_same_is_no_pass() {
+    let forge = Forge::new();
+    forge.git(&["checkout", "--quiet", "-b", "elsewhere", "main"]);
+    forge.bench.write("repository/train.py", "accuracy = 0.46\n");
+    forge.commit();
+    let job = forge.gate(&[]);
+    assert_eq!(job.code, 3, "{}", job.log);
+    assert!(job.log.contains("the same bytes"), "{}", job.log);
+}
+
+#[test]
+fn a_bisection_finds_the_commit_that_changed_an_order_past_one_that_does_not_build() {
+    let forge = Forge::new();
+    let commit = |name: &str, fault: &str| {
+        forge.program(fault);
+        forge.bench.write("repository/name", name);
+        forge.commit();
+        let mut git = Command::new("git");
+        git.current_dir(forge.bench.path("repository")).args(["rev-parse", "HEAD"]);
+        output(git).ends(0).stdout.trim().to_owned()
+    };
+    forge.git(&["checkout", "--quiet", "-b", "long", "main"]);
+    commit("good", "pass  # 1");
+    commit("also good", "pass  # 2");
+    fs::remove_file(forge.bench.path("repository/build.sh")).unwrap();
+    forge.commit();
+    forge.bench.write("repository/build.sh", BUILD);
+    let bad = commit("bad", &format!("{OTHER_ORDER}  # 3"));
+    commit("later", &format!("{OTHER_ORDER}  # 4"));
+    let mut bench = forge.bench.prepared(
+        env!("CARGO_BIN_EXE_palimpsest"),
+        &[
+            "regress",
+            "bisect",
+            "gated.yaml",
+            "main",
+            "HEAD",
+            "--build",
+            "sh build.sh",
+            "--pairs",
+            "3",
+            "--store",
+            "regress-out/store",
+        ],
+    );
+    bench.current_dir(forge.bench.path("repository"));
+    // `main` is where it started.
+    let found = output(bench).ends(0);
+    assert!(found.stderr.contains("passed over"), "{}", found.stderr);
+    assert!(found.stdout.contains("one of") && found.stdout.contains(&bad), "{}", found.stdout);
+    assert!(found.stdout.lines().count() == 3, "{}", found.stdout);
+}
+
+#[test]
+fn a_suite_that_the_base_has_not_is_new_and_no_failure() {
+    let forge = Forge::new();
+    forge.pull_request("first", "pass  # other bytes");
+    forge.bench.write("repository/second.yaml", SUITE);
+    forge.commit();
+    let job = forge.gate(&[("suite", "second.yaml")]);
+    assert_eq!(job.code, 0, "{}", job.log);
+    assert!(job.summary.contains("the base has no second.yaml"), "{}", job.summary);
+    assert_eq!(forge.comment(), None);
+    // A base from before there was a gate.
+    forge.git(&["checkout", "--quiet", "-b", "ancient", "main"]);
+    forge.bench.write("repository/program", "#!/bin/sh\nexit 2\n");
+    forge.commit();
+    forge.git(&["checkout", "--quiet", "-b", "modern"]);
+    forge.program("pass");
+    forge.commit();
+    let job = forge.gate(&[("base", "ancient")]);
+    assert_eq!(job.code, 0, "{}", job.log);
+    assert!(job.summary.contains("no regression gate"), "{}", job.summary);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Histories as a maintainer meets them: recorded, read, accepted, repaired, compared with.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fs;
 use std::process::Command;
@@ -44,7 +45,8 @@ fn stepped() -> (Bench, Vec<String>) {
         let metric = Metric { unit: "s".to_owned(), better: Better::Lower, values: vec![value] };
         let metrics = [("w/sgd/train-seconds".to_owned(), metric)].into_iter().collect();
         let (commit, suite_digest) = (commit.clone(), Digest::of(b"suite"));
-        let entry = Entry::Measured(Measured { commit, suite_digest, metrics });
+        let entry =
+            Entry::Measured(Measured { commit, suite_digest, software: BTreeMap::new(), metrics });
         bytes.extend(history.push(entry).unwrap());
     }
     let branch = HistoryBranch::open(&bench.path(""), HISTORY_BRANCH).unwrap();
@@ -112,8 +114,11 @@ fn a_changed_a_moved_and_a_torn_line_are_refused_by_number_and_only_the_torn_one
 fn a_run_is_recorded_once_and_a_commit_is_compared_with() {
     let bench = Bench::with_run(TINY);
     let head = commits(&bench, 2).pop().unwrap();
+    let strange = bench.run(&["regress", "record", "suite.yaml", "--allow-dirty"]).ends(2);
+    assert!(strange.stderr.contains("which this repository does not have"), "{}", strange.stderr);
+    built_from(&bench, &head);
     let record = ["regress", "record", "suite.yaml", "--allow-dirty"];
-    let other = bench.run(&[&record[..], &["--commit", "HEAD"]].concat()).ends(2);
+    let other = bench.run(&[&record[..], &["--commit", "HEAD~1"]].concat()).ends(2);
     assert!(other.stderr.contains("leave it out"), "{}", other.stderr);
     let recorded = bench.run(&record).ends(0);
     assert!(recorded.stdout.starts_with("tiny at "), "{}", recorded.stdout);
@@ -128,7 +133,8 @@ fn a_run_is_recorded_once_and_a_commit_is_compared_with() {
         bench.run(&[&["regress", "suite.yaml", "--against", reference], &untimed[..]].concat())
     };
     against("kept.json").ends(0);
-    let unknown = against("HEAD").ends(2);
+    against("HEAD").ends(0);
+    let unknown = against("HEAD~1").ends(2);
     assert!(unknown.stderr.contains("tiny was not recorded at"), "{}", unknown.stderr);
     let neither = against("no-such-thing").ends(2);
     assert!(neither.stderr.contains("neither a reference file nor a commit"), "{}", neither.stderr);
@@ -140,10 +146,53 @@ fn a_run_is_recorded_once_and_a_commit_is_compared_with() {
     let branch = HistoryBranch::open(&bench.path(""), HISTORY_BRANCH).unwrap();
     let beside = Beside { commit: &head, content: &kept };
     let machine = &parsed.machine.fingerprint;
+    let head = git(&bench, &["rev-parse", "HEAD~1"]);
+    let beside = Beside { commit: &head, ..beside };
     let unchanged = |old: &[u8]| Ok::<_, Infallible>(old.to_vec());
     branch.record("tiny", machine, "Record", Some(beside), unchanged).unwrap();
-    against("HEAD").ends(0);
+    against("HEAD~1").ends(0);
     against("main").ends(0);
+}
+
+/// Says in every record that its build was of this commit.
+fn built_from(bench: &Bench, commit: &str) {
+    let store = Store::at(&bench.path("runs"));
+    for cell in store.cells().unwrap() {
+        let mut record = store.record(&cell).unwrap();
+        record.environment.git_commit = Some(commit.to_owned());
+        let text = serde_json::to_string(&record).unwrap();
+        fs::write(store.folder(&cell).join("record.json"), text).unwrap();
+    }
+}
+
+#[test]
+fn what_the_gate_measured_is_recorded_and_another_libtorch_goes_on_in_the_same_history() {
+    let bench = Bench::with_run(TINY);
+    let all = commits(&bench, 3);
+    built_from(&bench, &all[0]);
+    let record = ["regress", "record", "suite.yaml", "--allow-dirty"];
+    bench.run(&[&record[..], &["--reference", "kept.json"]].concat()).ends(0);
+    bench.run(&record).ends(0);
+    let kept = fs::read_to_string(bench.path("kept.json")).unwrap();
+    let mut snapshot = analysis::regress::Snapshot::parse(&kept, "k").unwrap();
+    let mut from = |commit: &str, libtorch: &str| {
+        snapshot.commit = Some(commit.to_owned());
+        snapshot.machine.software.insert("libtorch".to_owned(), libtorch.to_owned());
+        bench.write("head.json", &snapshot.to_json().unwrap());
+        bench.run(&[&record[..], &["--from", "head.json"]].concat())
+    };
+    // The last commit first: what is recorded late still stands in its place.
+    from(&all[2], "99.0").ends(0);
+    from(&all[1], "98.0").ends(0);
+    let unknown = from(&"a".repeat(40), "99.0").ends(2);
+    assert!(unknown.stderr.contains("which this repository does not have"), "{}", unknown.stderr);
+    let json = bench.run(&["regress", "history", "suite.yaml", "--json"]).ends(3).json();
+    assert_eq!(json["commits"], serde_json::json!(all));
+    let notes = json["notes"].to_string();
+    assert!(
+        notes.contains("98.0 from there on") && notes.contains("99.0 from there on"),
+        "{notes}"
+    );
 }
 
 #[test]

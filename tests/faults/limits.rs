@@ -93,3 +93,38 @@ fn a_batch_larger_than_the_data_is_one_step_an_epoch() {
     assert!(bench.records().iter().all(|record| record.steps == 2));
     bench.run(&["verify"]).ends(0);
 }
+
+#[test]
+fn a_cell_that_exceeds_its_time_limit_is_recorded_as_failed_and_the_suite_goes_on() {
+    let bench = Bench::new();
+    // Hours on one workload, a moment on the other.
+    let endless = TINY
+        .replace(
+            "workloads: [{ workload: digits-mlp, epochs: 0.1, evaluate_every: 0.05,",
+            "workloads: [{ workload: digits-mlp, as: endless, epochs: 100000, evaluate_every: 100000, target: { value: 0.99, origin: none } }, { workload: digits-mlp, as: quick, epochs: 0.1, evaluate_every: 0.05,",
+        )
+        .replace("  - { method: adamw, as: adamw, with: { lr: 0.002 } }\n", "")
+        .replace("seeds: 2", "seeds: 1");
+    bench.write("suite.yaml", &endless);
+    let run = ["run", "suite.yaml", "--device", "cpu", "--timeout", "15s"];
+    let output = bench.run(&run).ends(4);
+    assert!(output.stderr.contains("1 of 2 cells failed"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("it took longer than 15 s and was stopped"),
+        "{}",
+        output.stderr
+    );
+    let store = ledger::record::Store::at(&bench.path("runs"));
+    let records: Vec<_> =
+        store.cells().unwrap().iter().map(|cell| store.record(cell).unwrap()).collect();
+    let failed = |record: &&ledger::record::RunRecord| {
+        record.status == ledger::record::format::Status::Failed
+    };
+    let stopped: Vec<_> = records.iter().filter(failed).collect();
+    assert_eq!((records.len(), stopped.len()), (2, 1));
+    let error = stopped[0].error.as_deref();
+    assert_eq!(error, Some("it took longer than 15 s and was stopped"));
+    bench.run(&["verify"]).ends(0);
+    let wrong = bench.run(&["run", "suite.yaml", "--timeout", "soon"]).ends(2);
+    assert!(wrong.stderr.contains("\"soon\" is no time limit"), "{}", wrong.stderr);
+}

@@ -34,7 +34,12 @@ fn bytes() -> Vec<u8> {
             })
             .collect();
         let suite_digest = Digest::of(b"suite");
-        let entry = Measured { commit: format!("{commit:040x}"), suite_digest, metrics };
+        let entry = Measured {
+            commit: format!("{commit:040x}"),
+            suite_digest,
+            software: BTreeMap::new(),
+            metrics,
+        };
         bytes.extend(history.push(Entry::Measured(entry)).expect("the line fits"));
     }
     bytes

@@ -10,6 +10,7 @@
 pub mod align;
 pub mod decide;
 mod error;
+pub mod excuse;
 pub mod extract;
 pub mod floor;
 mod judge;

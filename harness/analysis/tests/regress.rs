@@ -105,16 +105,30 @@ fn an_alarm_that_the_second_round_does_not_repeat_is_inconclusive() {
 }
 
 #[test]
-fn a_faster_head_is_improved_and_fails_nothing() {
+fn a_faster_head_is_improved_in_both_rounds_or_not_at_all() {
     let design = Design { jitter: 0.005, metrics: 1, ..Design::of(8, 1, 0.05) };
+    let calm = Design { slowed: 0, ..design };
     let floor = design.floor(6, 8, &rule());
     let at = FloorAt { floor: Some(&floor), now_unix: NOW };
     let (base, head) = design.session(1, "first", |_| true);
-    let Decision::Final { report } = decide(&head, &base, at, &rule()).unwrap() else {
-        panic!("an improvement needs no second round");
+    let Decision::NeedsConfirmation { provisional, .. } =
+        decide(&head, &base, at, &rule()).unwrap()
+    else {
+        panic!("an improvement of one round is none yet");
     };
+    let second = |design: Design| {
+        let (base2, head2) = design.session(1, "second", |_| true);
+        confirm(*provisional.clone(), &head, &head2, &base2, at).unwrap()
+    };
+    let report = second(design);
     assert_eq!((report.rows[0].verdict, report.exit_code()), (Verdict::Improved, 0));
+    assert!(report.rows[0].reason.ends_with("in both rounds"), "{:?}", report.rows[0]);
     assert!(report.rows[0].effect.unwrap().value < 1.0);
+    assert_eq!(second(calm).rows[0].verdict, Verdict::Inconclusive);
+    // A second round that says the opposite confirms nothing either.
+    let (worse, better) = design.session(1, "second", |_| true);
+    let turned = confirm(*provisional.clone(), &head, &worse, &better, at).unwrap();
+    assert_eq!(turned.rows[0].verdict, Verdict::Inconclusive);
 }
 
 // Floors.
@@ -149,6 +163,9 @@ fn a_time_is_not_judged_without_a_floor_that_is_young_and_of_this_machine() {
     let mut other = floor.clone();
     other.suite = "other".to_owned();
     assert!(reason(Some(&other), NOW).contains("of suite"));
+    let mut edited = floor.clone();
+    edited.metrics[0].config = Digest::of(b"before the edit");
+    assert!(reason(Some(&edited), NOW).contains("of other settings"));
     let mut empty = floor;
     empty.metrics[0].name.arm = "other".to_owned();
     assert!(reason(Some(&empty), NOW).contains("no such metric"));
@@ -166,7 +183,8 @@ fn one_pair_two_sessions_a_busy_machine_and_another_machine_are_not_judged() {
         head.cells.iter_mut().for_each(|cell| cell.disturbed = true);
     });
     assert!(busy.reason.contains("too busy"), "{}", busy.reason);
-    let elsewhere = refused_time(at, 8, |_, head| {
+    let elsewhere = refused_time(at, 8, |base, head| {
+        base.session = None;
         head.machine = Machine::new(BTreeMap::from([("cpu".to_owned(), "new".to_owned())]));
     });
     assert_eq!(elsewhere.verdict, Verdict::EnvironmentChanged);
@@ -190,7 +208,7 @@ fn a_floor_survives_its_file_and_is_refused_when_changed() {
     let json = serde_json::to_string(&floor).unwrap();
     assert_eq!(NoiseFloor::parse(&json, "floor.json").unwrap(), floor);
     for (from, to) in [
-        ("\"version\":1", "\"version\":2"),
+        ("\"version\":2", "\"version\":3"),
         ("simulated\"}", "other\"}"),
         ("\"rounds\":8", "\"rounds\":1"),
         ("arm-0001", "arm-0000"),
@@ -230,6 +248,7 @@ fn metric(name: &str, class: Class, value: Value) -> Metric {
         direction: Some(Direction::LowerIsBetter),
         tolerance: None,
         margin: None,
+        best: None,
         value,
     }
 }
@@ -242,6 +261,7 @@ fn seeds(n: usize, metrics: impl Fn(usize) -> Vec<Metric>) -> Snapshot {
         seed: seed.to_string(),
         round: 0,
         config: Digest::of(b"config"),
+        code: None,
         failed: None,
         disturbed: false,
         metrics: metrics(seed),
@@ -411,17 +431,177 @@ fn each_fault_of_one_change_gets_its_own_verdict_and_nothing_else_is_reported() 
 }
 
 #[test]
-fn on_another_machine_nothing_is_judged_not_even_a_digest() {
-    let (design, base, mut head) = four_arms();
+fn a_reference_of_another_machine_judges_orders_and_nothing_that_a_machine_decides() {
+    let (design, mut base, mut head) = four_arms();
+    base.session = None;
     head.machine = Machine::new(BTreeMap::from([("cpu".to_owned(), "new".to_owned())]));
     head.cells[0].metrics[1].value = text("changed");
+    head.cells[0].metrics[2].value = text("changed");
     let floor = design.floor(12, 8, &rule());
     let at = FloorAt { floor: Some(&floor), now_unix: NOW };
     let Decision::Final { report } = decide(&base, &head, at, &rule()).unwrap() else {
         panic!("judged");
     };
-    assert!(report.rows.iter().all(|row| row.verdict == Verdict::EnvironmentChanged));
-    assert_eq!((report.rows.len(), report.exit_code()), (16, 3));
+    let (orders, others): (Vec<&Row>, Vec<&Row>) =
+        report.rows.iter().partition(|row| row.name.metric == "order");
+    assert_eq!((orders.len(), others.len()), (4, 12));
+    assert!(others.iter().all(|row| row.verdict == Verdict::EnvironmentChanged));
+    assert_eq!(orders[0].verdict, Verdict::Regressed);
+    assert!(orders[1..].iter().all(|row| row.verdict == Verdict::Same));
+    assert_eq!(report.exit_code(), 1);
+}
+
+#[test]
+fn another_libtorch_in_the_head_is_noted_and_everything_is_judged() {
+    let (design, base, head) = four_arms();
+    let with = |side: Snapshot, version: &str| {
+        let software = BTreeMap::from([("libtorch".to_owned(), version.to_owned())]);
+        Snapshot { machine: Machine { software, ..side.machine.clone() }, ..side }
+    };
+    let (base, mut head) = (with(base, "2.11.0"), with(head, "2.12.0"));
+    // Of an old kernel on one side: within one session that is no other machine.
+    let mut parts = head.machine.parts.clone();
+    parts.insert("governor".to_owned(), "performance".to_owned());
+    head.machine = Machine { software: head.machine.software, ..Machine::new(parts) };
+    let floor = NoiseFloor { machine: head.machine.clone(), ..design.floor(12, 8, &rule()) };
+    let at = FloorAt { floor: Some(&floor), now_unix: NOW };
+    let Decision::NeedsConfirmation { provisional, .. } =
+        decide(&base, &head, at, &rule()).unwrap()
+    else {
+        panic!("the slow arm raises no alarm");
+    };
+    assert!(provisional.rows.iter().all(|row| row.judged), "{provisional:?}");
+    let note = "other software in the head: libtorch: 2.11.0, then 2.12.0";
+    assert!(provisional.notes.contains(&note.to_owned()), "{:?}", provisional.notes);
+}
+
+#[test]
+fn two_builds_with_the_same_code_and_libraries_compare_nothing() {
+    let (design, base, head) = four_arms();
+    let coded = |mut side: Snapshot, code: &str| {
+        side.cells.iter_mut().for_each(|cell| cell.code = Some(code.to_owned()));
+        side.cells.iter_mut().for_each(|cell| cell.metrics.retain(|m| m.class != Class::Time));
+        side
+    };
+    let floor = design.floor(12, 8, &rule());
+    let at = FloorAt { floor: Some(&floor), now_unix: NOW };
+    let judged = |base: &Snapshot, head: &Snapshot| match decide(base, head, at, &rule()).unwrap() {
+        Decision::Final { report } => *report,
+        Decision::NeedsConfirmation { .. } => panic!("there are no times"),
+    };
+    let (one, other) = (coded(base, "aa"), coded(head, "aa"));
+    let report = judged(&one, &other);
+    assert_eq!(report.exit_code(), 3);
+    assert!(report.uncompared.unwrap().contains("the same training code"));
+    // Other code, other libraries, or code that is not known: something was compared.
+    assert_eq!(judged(&one, &coded(other.clone(), "bb")).exit_code(), 0);
+    let mut newer = other.clone();
+    newer.machine.software.insert("libtorch".to_owned(), "2.12.0".to_owned());
+    assert_eq!(judged(&one, &newer).exit_code(), 0);
+    let mut unknown = other;
+    unknown.cells.iter_mut().for_each(|cell| cell.code = None);
+    assert_eq!(judged(&one, &unknown).exit_code(), 0);
+}
+
+#[test]
+fn half_as_many_errors_more_are_regressed_however_near_the_accuracy_is_to_1() {
+    let side = |accuracy: f64, best: Option<f64>| {
+        seeds(6, move |seed| {
+            let wobble = [0.0, 2e-4, -1e-4, 1e-4, -2e-4, 0.0][(seed * 5) % 6];
+            let value = Value::Number(accuracy + if accuracy < 0.97 { wobble } else { 0.0 });
+            let direction = Some(Direction::HigherIsBetter);
+            vec![Metric { direction, best, ..metric("accuracy", Class::Quality, value) }]
+        })
+    };
+    let row = |best| compare(&side(0.97, best), &side(0.955, best)).rows[0].clone();
+    let judged = row(Some(1.0));
+    assert_eq!(judged.verdict, Verdict::Regressed, "{judged:?}");
+    assert!((judged.threshold.unwrap() - 0.02 * 0.03).abs() < 1e-12, "{judged:?}");
+    // Without a best value the margin is a share of the level, and such a loss is within it.
+    assert_eq!(row(None).verdict, Verdict::Same);
+    // A base at its best still has a margin.
+    let perfect = compare(&side(1.0, Some(1.0)), &side(0.955, Some(1.0))).rows[0].clone();
+    assert_eq!((perfect.verdict, perfect.judged), (Verdict::Regressed, true), "{perfect:?}");
+}
+
+#[test]
+fn an_accepted_change_is_told_with_its_reason_and_fails_nothing() {
+    use analysis::regress::excuse::{Acceptance, excuse};
+    let side = |order: &'static str, parameters: &'static str| {
+        seeds(3, move |_| {
+            vec![
+                metric("order", Class::Exact, text(order)),
+                metric("parameters", Class::Exact, text(parameters)),
+            ]
+        })
+    };
+    let accept = |texts: &[&str]| -> Vec<Acceptance> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    };
+    let judged = |accepted: &[&str]| {
+        let mut report = compare(&side("aa", "bb"), &side("ab", "ba"));
+        excuse(&mut report, &accept(accepted), &[], NOW);
+        report
+    };
+    let one = judged(&["order=a new shuffle"]);
+    assert_eq!(one.exit_code(), 1, "the parameters are not accepted");
+    let both = judged(&["order=a new shuffle", "parameters@a=follows", "steps=nothing"]);
+    assert_eq!(both.exit_code(), 0);
+    assert_eq!(both.rows[0].verdict, Verdict::Regressed);
+    assert_eq!(both.rows[0].excused.as_deref(), Some("accepted: a new shuffle"));
+    assert!(both.notes[0].contains("not regressed: steps (nothing)"), "{:?}", both.notes);
+    assert_eq!(judged(&["order=x", "parameters@other=x"]).exit_code(), 1);
+}
+
+#[test]
+fn a_quarantined_arm_counts_again_after_its_last_day() {
+    use analysis::regress::excuse::{Quarantine, excuse};
+    let order =
+        |order: &'static str| seeds(3, move |_| vec![metric("order", Class::Exact, text(order))]);
+    let quarantine = |arm: &str| Quarantine {
+        arm: Some(arm.to_owned()),
+        workload: None,
+        until: "2026-12-31".parse().unwrap(),
+        reason: "unstable".to_owned(),
+    };
+    let last = 1_798_761_600;
+    let judged = |arm: &str, now| {
+        let mut report = compare(&order("aa"), &order("ab"));
+        excuse(&mut report, &[], &[quarantine(arm)], now);
+        report
+    };
+    assert_eq!(judged("a", last - 1).exit_code(), 0);
+    let ended = judged("a", last);
+    assert_eq!(ended.exit_code(), 1);
+    assert!(ended.notes[0].contains("ended on 2026-12-31 (unstable)"), "{:?}", ended.notes);
+    assert_eq!(judged("other", last - 1).exit_code(), 1);
+}
+
+#[test]
+fn a_failed_run_is_told_once_however_often_it_ran() {
+    let whole = seeds(3, |_| vec![metric("loss", Class::Exact, Value::Number(0.5))]);
+    let mut crashed = whole.clone();
+    for cell in &mut crashed.cells {
+        cell.failed = Some("out of memory".to_owned());
+        cell.metrics.clear();
+    }
+    let mut again = crashed.cells.clone();
+    again.iter_mut().for_each(|cell| cell.round = 1);
+    crashed.cells.extend(again);
+    assert_eq!(compare(&whole, &with_cells(crashed.clone(), crashed.cells)).failures.len(), 3);
+}
+
+#[test]
+fn values_far_apart_are_not_counted_in_ulps() {
+    let side =
+        |value: f64| seeds(2, move |_| vec![metric("diverged", Class::Ulp, Value::Number(value))]);
+    let reason = |base, head| compare(&side(base), &side(head)).rows[0].reason.clone();
+    assert!(
+        reason(0.0, 1.0).starts_with("worse, far beyond the last bits, under"),
+        "{}",
+        reason(0.0, 1.0)
+    );
+    assert!(reason(0.7, 0.7_f64.next_up()).starts_with("worse, 1 ulps apart, under"));
 }
 
 #[test]
@@ -497,9 +677,9 @@ fn a_reference_that_was_changed_or_is_not_one_is_refused_with_its_name() {
     });
     let json = side.to_json().unwrap();
     for (from, to, wanted) in [
-        ("\"version\": 1", "\"version\": 2", "version 2"),
-        ("\"version\": 1", "\"version\": \"1\"", "reference file"),
-        ("\"version\": 1,", "", "missing field `version`"),
+        ("\"version\": 2", "\"version\": 3", "version 3"),
+        ("\"version\": 2", "\"version\": \"2\"", "reference file"),
+        ("\"version\": 2,", "", "missing field `version`"),
         ("\"cpu\": \"one\"", "\"cpu\": \"two\"", "changed by hand"),
         ("\"seed\": \"1\"", "\"seed\": \"7\"", "changed by hand"),
         ("\"seed\": \"1\"", "\"seed\": \"0\"", "changed by hand"),

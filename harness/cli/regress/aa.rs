@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use analysis::regress::extract::Context;
 use analysis::regress::{NoiseFloor, Snapshot};
 
 use super::build::Build;
@@ -42,7 +41,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let program = program(args.binary.as_ref())?;
     let build = |name| {
         let build = Build::new(name, &program, &plan.told, &options)?;
-        anyhow::Ok(build.on_device(&measuring.device))
+        anyhow::Ok(build.on_device(&measuring.device).within(measuring.timeout))
     };
     let builds = Builds { base: Some(build("base")?), head: build("head")? };
     let selection = Selection::new(&builds, measuring.told_seeds().as_deref(), &scratch)?;
@@ -51,8 +50,11 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut last_unix = 0;
     for round in 0..args.rounds {
         note(&format!("comparison {} of {} with itself", round + 1, args.rounds));
-        let context = Context { treatments: plan.context.treatments.clone(), ..Context::default() };
-        let measured = session(&builds, &selection.cells(), turns, &context, &scratch)?;
+        let measured = session(&builds, &selection.cells(), turns, &plan.context, &scratch)?;
+        if let Some(cell) = measured.head.cells.iter().find(|cell| cell.failed.is_some()) {
+            let message = cell.failed.as_deref().unwrap_or_default();
+            anyhow::bail!("{} failed: {message}", cell.name());
+        }
         last_unix = measured.last_unix;
         let missing = || anyhow::anyhow!("one side left nothing");
         rounds.push((measured.base.ok_or_else(missing)?, measured.head));

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use analysis::regress::metric::CellName;
 use analysis::suite_run::RunCell;
@@ -13,6 +14,13 @@ use analysis::suite_run::SuiteRun;
 use anyhow::Context as _;
 use ledger::record::{RunRecord, Store};
 use serde::Deserialize;
+
+use crate::limit;
+
+/// Limit of a cell that nobody gave one: a hang must end some time.
+const LIMIT: Duration = Duration::from_secs(3600);
+/// What a program ends with that was told nonsense.
+const MISTAKE: i32 = 2;
 
 /// A program, and the suite that it runs.
 #[derive(Debug, Clone)]
@@ -29,6 +37,8 @@ pub struct Build {
     pub options: Vec<String>,
     /// Where it trains.
     pub device: String,
+    /// How long it may take over one cell, or its plan.
+    pub limit: Duration,
 }
 
 /// A build that could not do what was asked.
@@ -42,11 +52,15 @@ pub struct BuildError {
     pub what: String,
     /// Its last words.
     pub said: String,
+    /// The cell that it did not train, where it was asked for one.
+    pub cell: Option<CellName>,
+    /// It refused what it was told, which is a mistake in the call.
+    pub refused: bool,
 }
 
 impl std::fmt::Display for BuildError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { build, program, what, said } = self;
+        let Self { build, program, what, said, .. } = self;
         write!(f, "the {build} ({}) could not {what}: {said}", program.display())
     }
 }
@@ -113,13 +127,19 @@ impl Build {
         let program = std::path::absolute(program)
             .with_context(|| format!("cannot resolve {}", program.display()))?;
         let (suite, options, device) = (suite.to_owned(), options.to_vec(), "cpu".to_owned());
-        Ok(Self { name, program, suite, folder: None, options, device })
+        Ok(Self { name, program, suite, folder: None, options, device, limit: LIMIT })
     }
 
     /// The same, training on another device than the CPU.
     #[must_use]
     pub fn on_device(self, device: &str) -> Self {
         Self { device: device.to_owned(), ..self }
+    }
+
+    /// The same, with another time limit.
+    #[must_use]
+    pub fn within(self, limit: Duration) -> Self {
+        Self { limit, ..self }
     }
 
     /// The cells of its suite under these seeds; all of the suite's when there are none.
@@ -131,7 +151,8 @@ impl Build {
         command.arg("--json").stdout(Stdio::piped());
         let (status, stdout, said) = self.finish(command, "plan the suite")?;
         if !status.success() {
-            return Err(self.failed("plan the suite", said));
+            let refused = status.code() == Some(MISTAKE);
+            return Err(BuildError { refused, ..self.failed("plan the suite", said) });
         }
         serde_json::from_slice(&stdout).map_err(|error| {
             self.failed("plan the suite", format!("its answer is no plan: {error}"))
@@ -152,16 +173,20 @@ impl Build {
         let Some(wanted) = planned.cells.get(place).map(PlannedCell::name) else {
             return Err(self.failed("train", format!("its plan has no cell {place}")));
         };
+        let cell = |error: BuildError| BuildError { cell: Some(wanted.clone()), ..error };
         let what = format!("train {wanted}");
         let mut command = self.command("run", seeds, store);
         command.args(["--json", "--device", &self.device, "--cells", &place.to_string()]);
         command.stdout(Stdio::null());
-        let (status, _, said) = self.finish(command, &what)?;
+        let (status, _, said) = self.finish(command, &what).map_err(cell)?;
         // 4: the cell failed, which its record tells.
         if !status.success() && status.code() != Some(4) {
-            return Err(self.failed(&what, format!("{said} ({status})")));
+            let refused = status.code() == Some(MISTAKE);
+            let error = self.failed(&what, format!("{said} ({status})"));
+            return Err(cell(BuildError { refused, ..error }));
         }
-        self.left(planned, &wanted, store).map_err(|error| self.failed(&what, format!("{error:#}")))
+        let left = self.left(planned, &wanted, store);
+        left.map_err(|error| cell(self.failed(&what, format!("{error:#}"))))
     }
 
     fn left(&self, planned: &Planned, wanted: &CellName, store: &Path) -> anyhow::Result<Left> {
@@ -192,16 +217,21 @@ impl Build {
 
     fn finish(
         &self,
-        mut command: Command,
+        command: Command,
         what: &str,
     ) -> Result<(ExitStatus, Vec<u8>, String), BuildError> {
-        let output = command.output().map_err(|error| self.failed(what, error.to_string()))?;
+        let output = limit::output(command, self.limit);
+        let output = output.map_err(|error| self.failed(what, error.to_string()))?;
+        let Some(output) = output else {
+            let said = format!("it took longer than {} and was stopped", limit::shown(self.limit));
+            return Err(self.failed(what, said));
+        };
         Ok((output.status, output.stdout, last_words(&output.stderr)))
     }
 
     fn failed(&self, what: &str, said: String) -> BuildError {
         let (build, program, what) = (self.name, self.program.clone(), what.to_owned());
-        BuildError { build, program, what, said }
+        BuildError { build, program, what, said, cell: None, refused: false }
     }
 }
 

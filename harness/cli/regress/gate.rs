@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use analysis::regress::decide::{Decision, FloorAt, Suspect, confirm, decide};
+use analysis::regress::excuse::{Acceptance, Quarantine, excuse};
 use analysis::regress::extract::{Context, OWN_METRICS};
-use analysis::regress::metric::Class;
+use analysis::regress::metric::{CellName, Class};
+use analysis::regress::report::Failure;
 use analysis::regress::{NoiseFloor, RegressError, Report, Rule, Snapshot, Verdict};
 use analysis::suite::{RegressUse, Seeds};
 use anyhow::Context as _;
@@ -16,10 +19,11 @@ use super::place::Place;
 use super::scratch::Scratch;
 use super::turns::{Builds, Measured, Selection, Wanted, rounds_for, session, told};
 use super::{floors, reference};
+use crate::cli::report::suite_name;
 use crate::cli::suite_options::Places;
 use crate::exit::Exit;
-use crate::library;
 use crate::voice::{note, print_text, warn};
+use crate::{library, limit};
 
 /// What is measured: shared by the gate and `regress aa`.
 #[derive(Debug, Clone, clap::Args)]
@@ -41,6 +45,10 @@ pub struct Measuring {
     /// Where to train: auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu")]
     pub device: String,
+    /// How long one cell may take, in seconds or as 90s, 10m, 2h; a run that takes longer is stopped
+    /// and counts as crashed
+    #[arg(long, default_value = "1h", value_name = "TIME", value_parser = limit::parse)]
+    pub timeout: Duration,
     /// File with the noise floor; by default one per suite and machine in the store
     #[arg(long, value_name = "FILE")]
     pub floor: Option<PathBuf>,
@@ -68,6 +76,16 @@ pub struct Args {
     /// The suite as the base knows it, where it cannot read the head's
     #[arg(long, value_name = "SUITE", requires = "binary")]
     pub base_suite: Option<String>,
+    /// The suite as the head knows it, where the suite is the base's: margins, tolerances and quarantines
+    /// are then not the head's to choose
+    #[arg(long, value_name = "SUITE")]
+    pub head_suite: Option<String>,
+    /// Accept an intended change, with a reason: METRIC[@ARM]=REASON; may be given again
+    #[arg(long = "accept", value_name = "METRIC[@ARM]=REASON")]
+    pub accepted: Vec<Acceptance>,
+    /// Compare even where both are one program, or have the same training code
+    #[arg(long, requires = "binary")]
+    pub allow_same: bool,
     /// Judge these classes only: exact, ulp, quality, time
     #[arg(long, value_delimiter = ',', value_name = "CLASS", value_parser = class)]
     pub classes: Vec<Class>,
@@ -82,7 +100,7 @@ pub struct Args {
     pub out: Option<PathBuf>,
 }
 
-fn class(text: &str) -> Result<Class, String> {
+pub(super) fn class(text: &str) -> Result<Class, String> {
     let classes = [Class::Exact, Class::Ulp, Class::Quality, Class::Time];
     let names = classes.map(Class::name);
     let found = classes.into_iter().find(|class| class.name() == text);
@@ -107,6 +125,8 @@ pub(super) struct Plan {
     pub pairs: u32,
     /// How metrics are compared.
     pub context: Context,
+    /// What does not count for a while.
+    pub quarantines: Vec<Quarantine>,
 }
 
 impl Measuring {
@@ -124,7 +144,8 @@ impl Measuring {
             told: told(&found.file, &self.suite)?,
             rule: wishes.rule(),
             pairs: self.pairs.or(wishes.pairs).unwrap_or(analysis::suite::regress::PAIRS),
-            context: Context { treatments, ..Context::default() },
+            context: Context { treatments, exceptions: wishes.exceptions(), ..Context::default() },
+            quarantines: wishes.quarantines(),
         })
     }
 
@@ -177,13 +198,24 @@ pub(super) fn program(named: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
 /// # Errors
 /// With what was wrong and the way out.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    // A suite that is none is a mistake, whatever is to be compared.
+    args.measuring.plan()?;
+    if let Some(reason) = same_program(args)? {
+        let suite = suite_name(&args.measuring.suite);
+        let report = Report { uncompared: Some(reason), ..Report::blank(suite) };
+        return conclude(args, &report, None);
+    }
     let outcome = judge(args);
     let error = match outcome {
-        Ok((report, measured)) => return conclude(args, &report, &measured),
+        Ok((report, measured)) => return conclude(args, &report, Some(&measured)),
         Err(error) => error,
     };
     // A build that does not run, or sides that do not fit, are no mistake of the user's.
-    let build = error.downcast_ref::<BuildError>().map(|error| error.build);
+    let failed = error.downcast_ref::<BuildError>();
+    if let Some(crash) = failed.filter(|error| error.build == "head" && !error.refused) {
+        return conclude(args, &crashed(args, crash), None);
+    }
+    let build = failed.map(|error| error.build);
     let unfit = matches!(
         error.downcast_ref::<RegressError>(),
         Some(
@@ -200,13 +232,53 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     }
 }
 
+/// Why nothing of a change would be measured: base and head are the same bytes. What trains is the
+/// engine beside each program.
+fn same_program(args: &Args) -> anyhow::Result<Option<String>> {
+    let Some(base) = args.binary.as_ref().filter(|_| !args.allow_same) else { return Ok(None) };
+    let head = program(args.head.as_ref())?;
+    if !base.is_file() || !head.is_file() {
+        return Ok(None);
+    }
+    let engine = |program: &Path| program.with_file_name("palimpsest-engine");
+    let same = |one: &Path, other: &Path| -> anyhow::Result<bool> {
+        let read = |path: &Path| match std::fs::read(path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        };
+        Ok(read(one)? == read(other)?)
+    };
+    let same = same(base, &head)? && same(&engine(base), &engine(&head))?;
+    Ok(same.then(|| {
+        format!(
+            "base and head are one program ({} and {} are the same bytes), so that nothing of a change is in either",
+            base.display(),
+            head.display()
+        )
+    }))
+}
+
+/// The report of a head that left no record at all.
+fn crashed(args: &Args, crash: &BuildError) -> Report {
+    let any = || "any".to_owned();
+    let cell = crash.cell.clone();
+    let cell = cell.unwrap_or_else(|| CellName { workload: any(), arm: any(), seed: any() });
+    let message = format!("it could not {}: {}", crash.what, crash.said);
+    let failures = vec![Failure { cell, message, excused: None }];
+    Report { failures, ..Report::blank(suite_name(&args.measuring.suite)) }
+}
+
 fn could_not_judge(error: &anyhow::Error) -> Exit {
     warn(&format!("could not judge: {error:#}"));
     Exit::NotJudged
 }
 
 /// Measures, judges, and measures the suspects again.
-fn judge(args: &Args) -> anyhow::Result<(Report, Measured)> {
+///
+/// # Errors
+/// When the call is wrong, a build fails, or the sides do not fit.
+pub(super) fn judge(args: &Args) -> anyhow::Result<(Report, Measured)> {
     let Args { measuring, .. } = args;
     let plan = measuring.plan()?;
     let options = measuring.options()?;
@@ -215,13 +287,17 @@ fn judge(args: &Args) -> anyhow::Result<(Report, Measured)> {
         None => None,
     };
     let scratch = Scratch::below(&measuring.places.store)?;
-    let head = Build::new("head", &program(args.head.as_ref())?, &plan.told, &options)?;
-    let head = head.on_device(&measuring.device);
+    let told = match &args.head_suite {
+        Some(suite) => told(suite, suite)?,
+        None => plan.told.clone(),
+    };
+    let head = Build::new("head", &program(args.head.as_ref())?, &told, &options)?;
+    let head = head.on_device(&measuring.device).within(measuring.timeout);
     let (builds, selection) = match &args.binary {
         Some(binary) => {
             let suite = args.base_suite.as_deref().unwrap_or(&plan.told);
             let base = Build::new("base", binary, suite, &options)?.on_device(&measuring.device);
-            both(base, head, args, &scratch)?
+            both(base.within(measuring.timeout), head, args, &scratch)?
         }
         None => {
             let builds = Builds { base: None, head };
@@ -239,6 +315,9 @@ fn judge(args: &Args) -> anyhow::Result<(Report, Measured)> {
         first.base = Some(kept.snapshot(&first.head)?);
     }
     check_treatments(&plan.context, &first)?;
+    if measuring.methods.is_empty() && measuring.workloads.is_empty() {
+        check_exceptions(&plan, &selection)?;
+    }
     keep_classes(&mut first, &args.classes);
     let Some(base) = &first.base else {
         anyhow::bail!("the suite has no cells for the base: nothing can be compared");
@@ -257,7 +336,13 @@ fn judge(args: &Args) -> anyhow::Result<(Report, Measured)> {
             confirm(*provisional, base, fresh, &second.head, at(&second, floor.as_ref()))?
         }
     };
-    Ok((noted(report, args, floor.as_ref()), first))
+    let mut report = noted(report, args, floor.as_ref());
+    if args.allow_same {
+        report.notes.extend(report.uncompared.take());
+    }
+    // The base's clock: a head on trial could tell any date.
+    excuse(&mut report, &args.accepted, &plan.quarantines, first.base_unix);
+    Ok((report, first))
 }
 
 /// Both builds and their plans. A base that cannot read the head's suite runs the one of that name
@@ -277,7 +362,7 @@ fn both(
     };
     let elsewhere = scratch.path("base");
     std::fs::create_dir_all(&elsewhere)?;
-    let name = super::super::report::suite_name(&args.measuring.suite);
+    let name = suite_name(&args.measuring.suite);
     builds.base = Some(Build { suite: name, folder: Some(elsewhere), ..base });
     match Selection::new(&builds, seeds.as_deref(), scratch) {
         Ok(selection) => {
@@ -336,12 +421,34 @@ fn check_treatments(context: &Context, measured: &Measured) -> anyhow::Result<()
         return Ok(());
     }
     let known: BTreeSet<&str> = measured.into_iter().chain(OWN_METRICS).collect();
-    let mut names = context.treatments.keys();
+    let exceptions = context.exceptions.iter().map(|exception| &exception.metric);
+    let mut names = context.treatments.keys().chain(exceptions);
     if let Some(wanted) = names.find(|name| !known.contains(name.as_str())) {
         let hint = ledger::catalogue::hint(wanted, known);
         anyhow::bail!(
-            "regress.metrics of the suite names \"{wanted}\", which no run measures{hint}"
+            "regress of the suite names the metric \"{wanted}\", which no run measures{hint}"
         );
+    }
+    Ok(())
+}
+
+/// So is an exception of an arm or a workload that no side has.
+fn check_exceptions(plan: &Plan, selection: &Selection) -> anyhow::Result<()> {
+    let cells = selection.cells();
+    let arms: BTreeSet<&str> = cells.iter().map(|cell| cell.name.arm.as_str()).collect();
+    let workloads: BTreeSet<&str> = cells.iter().map(|cell| cell.name.workload.as_str()).collect();
+    let exceptions = plan.context.exceptions.iter().map(|one| (&one.arm, &one.workload));
+    let quarantines = plan.quarantines.iter().map(|one| (&one.arm, &one.workload));
+    for (arm, workload) in exceptions.chain(quarantines) {
+        for (what, label, known) in [("arm", arm, &arms), ("workload", workload, &workloads)] {
+            let unknown = label.as_ref().filter(|label| !known.contains(label.as_str()));
+            if let Some(label) = unknown {
+                let hint = ledger::catalogue::hint(label, known.clone());
+                anyhow::bail!(
+                    "regress.exceptions of the suite names the {what} \"{label}\", which it does not have{hint}"
+                );
+            }
+        }
     }
     Ok(())
 }
@@ -367,7 +474,8 @@ fn noted(mut report: Report, args: &Args, floor: Option<&NoiseFloor>) -> Report 
     let arms: BTreeSet<&str> = regressed.map(|row| row.name.arm.as_str()).collect();
     if !arms.is_empty() {
         let arms: Vec<&str> = arms.into_iter().collect();
-        report.notes.push(format!("these alone: {} --methods {}", command(args), arms.join(",")));
+        let arms = quoted(&arms.join(","));
+        report.notes.push(format!("these alone: {} --methods {arms}", command(args)));
     }
     let times = args.classes.is_empty() || args.classes.contains(&Class::Time);
     if times && args.against.is_some() {
@@ -377,7 +485,8 @@ fn noted(mut report: Report, args: &Args, floor: Option<&NoiseFloor>) -> Report 
     } else if times && floor.is_none() {
         let suite = &args.measuring.suite;
         report.notes.push(format!(
-            "times are not judged without a noise floor of this machine: `palimpsest regress aa {suite}` measures one"
+            "times are not judged without a noise floor of this machine: `palimpsest regress aa {}` measures one",
+            quoted(suite)
         ));
     }
     report
@@ -387,14 +496,23 @@ fn noted(mut report: Report, args: &Args, floor: Option<&NoiseFloor>) -> Report 
 fn command(args: &Args) -> String {
     let Args { measuring: Measuring { suite, .. }, against, binary, .. } = args;
     let reference = match (against, binary) {
-        (Some(reference), _) => format!("--against {reference}"),
-        (None, Some(program)) => format!("--binary {}", program.display()),
+        (Some(reference), _) => format!("--against {}", quoted(reference)),
+        (None, Some(program)) => format!("--binary {}", quoted(&program.display().to_string())),
         (None, None) => String::new(),
     };
-    format!("palimpsest regress {suite} {reference}")
+    format!("palimpsest regress {} {reference}", quoted(suite))
 }
 
-fn conclude(args: &Args, report: &Report, measured: &Measured) -> anyhow::Result<Exit> {
+/// A word as a shell reads it back, whatever is in it.
+fn quoted(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./,:=@%+".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+fn conclude(args: &Args, report: &Report, measured: Option<&Measured>) -> anyhow::Result<Exit> {
     if let Some(folder) = &args.out {
         write_all(folder, report, measured)?;
     }
@@ -408,7 +526,7 @@ fn conclude(args: &Args, report: &Report, measured: &Measured) -> anyhow::Result
 }
 
 /// The report in every format, and both sides as reference files.
-fn write_all(folder: &Path, report: &Report, measured: &Measured) -> anyhow::Result<()> {
+fn write_all(folder: &Path, report: &Report, measured: Option<&Measured>) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)
         .with_context(|| format!("cannot create {}", folder.display()))?;
     let write = |name: &str, text: String| {
@@ -426,6 +544,7 @@ fn write_all(folder: &Path, report: &Report, measured: &Measured) -> anyhow::Res
         };
         write(file, render(report, format).with_context(|| format!("cannot draw {name}"))?)?;
     }
+    let Some(measured) = measured else { return Ok(()) };
     if let Some(base) = &measured.base {
         write("base.json", base.to_json()?)?;
     }
@@ -435,6 +554,16 @@ fn write_all(folder: &Path, report: &Report, measured: &Measured) -> anyhow::Res
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_label_in_a_command_to_copy_is_one_word_of_the_shell_and_runs_nothing() {
+        for word in ["x|y $(touch pwned)", "it's", "", "a b;c", "`x`", "sgd,adamw"] {
+            let script = format!("printf %s {}", quoted(word));
+            let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), word);
+        }
+        assert_eq!(quoted("sgd,adamw"), "sgd,adamw");
+    }
 
     #[test]
     fn a_list_of_one_seed_is_not_told_as_a_count() {

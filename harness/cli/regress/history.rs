@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use analysis::history::chain::History;
-use analysis::history::changes::{Direction, HistoryAnalysis, Options, analyse};
+use analysis::history::changes::{Direction, HistoryAnalysis, Options, analyse_in};
 use analysis::history::file;
 use anyhow::{Context as _, bail};
 
@@ -48,17 +48,32 @@ pub struct Args {
 /// With what was wrong and the way out.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let suite = suite_name(&args.suite);
-    let history = match &args.file {
-        Some(path) => from_file(args, path, &suite)?,
+    let (history, order) = match &args.file {
+        Some(path) => {
+            let history = from_file(args, path, &suite)?;
+            // A file may come without its repository: its lines are then all the order there is.
+            let order =
+                args.place.open().ok().map(|branch| order(&branch, &history)).transpose()?;
+            let whole = |order: &Vec<String>| order.len() == history.measured().count();
+            let order = order.filter(whole);
+            (history, order)
+        }
         None => {
             let branch = args.place.open()?;
             let machine = only_machine(&branch, &suite, args.machine.as_deref())?;
             let bytes = branch.read(&suite, &machine)?;
             let bytes = bytes.with_context(|| nothing(&suite, args))?;
-            History::parse(&file_name(&suite, &machine), &suite, &machine, &bytes)?
+            let name = file_name(&suite, &machine);
+            let history = History::parse(&name, &suite, &machine, &bytes)?;
+            let order = order(&branch, &history)?;
+            (history, Some(order))
         }
     };
-    let mut analysis = analyse(&history, &Options::default())?;
+    let mut analysis = analyse_in(order.as_deref(), &history, &Options::default())?;
+    if order.is_none() {
+        let note = "commits stand in the order of recording: this is not their repository";
+        analysis.notes.push(note.to_owned());
+    }
     if let Some(text) = &args.metric {
         analysis.series.retain(|series| series.metric.contains(text.as_str()));
         if analysis.series.is_empty() {
@@ -80,6 +95,12 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         print_text(&reports::history::text(&analysis))?;
     }
     Ok(exit(&analysis))
+}
+
+/// The measured commits as the repository has them, parents first.
+fn order(branch: &HistoryBranch, history: &History) -> anyhow::Result<Vec<String>> {
+    let commits: Vec<&str> = history.measured().map(|measured| measured.commit.as_str()).collect();
+    Ok(branch.in_order(&commits)?)
 }
 
 /// 1: a metric got worse and nobody accepted it; 3: too few commits for any change to show.

@@ -1,7 +1,8 @@
 //! `palimpsest regress record`: what a suite's last run measured, into the history or a file.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use analysis::history::chain::History;
 use analysis::history::{Entry, HistoryError, Kept, measured};
@@ -35,6 +36,9 @@ pub struct Args {
     /// Write a reference file instead of the history
     #[arg(long, value_name = "FILE", conflicts_with = "commit")]
     pub reference: Option<PathBuf>,
+    /// What the gate measured of the head, as it left it in its folder: head.json
+    #[arg(long, value_name = "FILE", conflicts_with = "reference")]
+    pub from: Option<PathBuf>,
     /// The commit that was measured, when the build does not know its own
     #[arg(long, value_name = "REV")]
     pub commit: Option<String>,
@@ -51,6 +55,9 @@ pub struct Args {
 /// # Errors
 /// With what was wrong and the way out.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    if let Some(path) = &args.from {
+        return from_gate(args, path);
+    }
     let store = args.places.store();
     let suite = SuiteRun::load(&store, &suite_name(&args.suite))?;
     let records = records(&store, &suite)?;
@@ -63,14 +70,50 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     }
     let branch = args.place.open()?;
     let commit = commit(args, &records, &branch)?;
-    snapshot.commit = Some(commit.clone());
+    snapshot.commit = Some(commit);
     let digest: Digest = suite.suite_digest.parse().context("the suite run names no digest")?;
-    let kept = measured(&snapshot, &commit, digest);
+    keep(&snapshot, digest, &branch, args)
+}
+
+/// Keeps what the gate measured.
+fn from_gate(args: &Args, path: &Path) -> anyhow::Result<Exit> {
+    let shown = path.display().to_string();
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+    let mut snapshot = Snapshot::parse(&text, &shown)?;
+    let suite = library::suite(&args.suite)?;
+    let named = analysis::suite::parse(&suite.file, &suite.text)?.suite;
+    if named != snapshot.suite {
+        bail!("{shown} is of suite {}, not of {named}: name its own suite", snapshot.suite);
+    }
+    let branch = args.place.open()?;
+    // What follows a plus are changes that are in no commit.
+    let built =
+        snapshot.commit.as_deref().map(|built| built.split_once('+').unwrap_or((built, "")));
+    let dirty = snapshot.commit.as_deref().is_some_and(|built| built.contains('+'));
+    if dirty && !args.allow_dirty {
+        bail!(
+            "{shown} was measured with changes that are in no commit: commit them and measure again, or --allow-dirty"
+        );
+    }
+    let built = built.map(|(commit, _)| commit.to_owned());
+    snapshot.commit = Some(agreed(args, built.as_deref(), &branch)?);
+    keep(&snapshot, Digest::of(suite.text.as_bytes()), &branch, args)
+}
+
+/// One more line of the history, and the snapshot beside it.
+fn keep(
+    snapshot: &Snapshot,
+    digest: Digest,
+    branch: &HistoryBranch,
+    args: &Args,
+) -> anyhow::Result<Exit> {
+    let commit = snapshot.commit.clone().unwrap_or_default();
+    let kept = measured(snapshot, &commit, digest);
     check_kept(&kept, &args.suite)?;
     let count = kept.measured.metrics.len();
     let entry = Entry::Measured(kept.measured);
-    let (name, machine) = (&suite.suite, &snapshot.machine.fingerprint);
-    let beside = Beside { commit: &commit, content: &serde_json::to_vec(&snapshot)? };
+    let (name, machine) = (&snapshot.suite, &snapshot.machine.fingerprint);
+    let beside = Beside { commit: &commit, content: &serde_json::to_vec(snapshot)? };
     let message = format!("Record {name} at {} on {machine}", short(&commit));
     branch
         .record(name, machine, &message, Some(beside), |old| append(name, machine, old, &entry))?;
@@ -112,17 +155,12 @@ fn records(store: &Store, suite: &SuiteRun) -> anyhow::Result<Vec<RunRecord>> {
 
 /// A measurement belongs to the machine that made it, and a snapshot says which one this is.
 fn check_machine(records: &[RunRecord]) -> anyhow::Result<()> {
-    let here = (machine::cpu_model(), machine::kernel());
-    for record in records {
-        let environment = &record.environment;
-        if (&environment.cpu, &environment.os) != (&here.0, &here.1) {
+    let here = machine::cpu_model();
+    for RunRecord { cell, environment, .. } in records {
+        let there = &environment.cpu;
+        if *there != here {
             bail!(
-                "run {} was made on {}, {}, and this is {}, {}: record on the machine that ran it",
-                record.cell,
-                environment.cpu,
-                environment.os,
-                here.0,
-                here.1
+                "run {cell} was made on {there}, and this is {here}: record on the machine that ran it"
             );
         }
     }
@@ -135,9 +173,12 @@ fn taken(suite: &SuiteRun, records: &[RunRecord], named: &str) -> anyhow::Result
     let text =
         text.filter(|found| Digest::of(found.text.as_bytes()).to_string() == suite.suite_digest);
     let parsed = text.and_then(|found| analysis::suite::parse(&found.file, &found.text).ok());
-    let wishes = parsed.map(|parsed| parsed.regress.metrics).unwrap_or_default();
-    let treatments = wishes.iter().map(|(name, used)| (name.clone(), used.treatment())).collect();
-    let context = Context { session: None, treatments, machine: machine::speed_parts() };
+    let wishes = parsed.map(|parsed| parsed.regress).unwrap_or_default();
+    let exceptions = wishes.exceptions();
+    let treatments =
+        wishes.metrics.iter().map(|(name, used)| (name.clone(), used.treatment())).collect();
+    let context =
+        Context { session: None, treatments, exceptions, machine: machine::speed_parts() };
     let runs = suite.cells.iter().zip(records).map(|(cell, record)| Run { cell, round: 0, record });
     Ok(snapshot(suite, &runs.collect::<Vec<_>>(), &context)?)
 }
@@ -182,6 +223,12 @@ fn commit(args: &Args, records: &[RunRecord], branch: &HistoryBranch) -> anyhow:
             args.suite
         ),
     };
+    agreed(args, built, branch)
+}
+
+/// The commit that is named and the one that the build knows, where they are one and the repository
+/// has it.
+fn agreed(args: &Args, built: Option<&str>, branch: &HistoryBranch) -> anyhow::Result<String> {
     let named = args.commit.as_deref().map(|revision| branch.commit(revision)).transpose()?;
     match (named, built) {
         (None, None) => bail!(
@@ -193,6 +240,11 @@ fn commit(args: &Args, records: &[RunRecord], branch: &HistoryBranch) -> anyhow:
             short(built)
         ),
         (Some(named), _) => Ok(named),
-        (None, Some(built)) => Ok(built.to_owned()),
+        (None, Some(built)) => branch.commit(built).with_context(|| {
+            format!(
+                "the runs were built from {}, which this repository does not have: name it with --repository, or fetch that commit",
+                short(built)
+            )
+        }),
     }
 }

@@ -7,8 +7,10 @@ use std::path::Path;
 use analysis::regress::extract::{Context, Run, snapshot};
 use analysis::regress::metric::CellName;
 use analysis::regress::plan::{Side, interleave};
+use analysis::regress::snapshot::Cell;
 use analysis::regress::{RegressError, Snapshot};
 use anyhow::bail;
+use ledger::digest::Digest;
 
 use super::build::{Build, BuildError, Planned};
 use super::scratch::Scratch;
@@ -121,12 +123,26 @@ pub struct Measured {
     pub head: Snapshot,
     /// When its last run began, in seconds since 1970.
     pub last_unix: u64,
+    /// When the last run of what is not on trial began: of the base, where it took part.
+    pub base_unix: u64,
+}
+
+/// A run of the head that left no record.
+#[derive(Debug)]
+struct Crash {
+    cell: CellName,
+    round: u32,
+    message: String,
 }
 
 /// Measures the cells in `rounds` interleaved rounds, each run in a process and a store of its own.
 ///
+/// A run of the head that crashes or exceeds its limit is a failed cell, and the last one of its arm:
+/// the other arms are measured all the same.
+///
 /// # Errors
-/// When a build does not leave a record, or the records do not make a snapshot.
+/// When the base does not leave a record, or the head not a single one, or the records do not make a
+/// snapshot.
 pub fn session(
     builds: &Builds,
     wanted: &[Wanted<'_>],
@@ -137,7 +153,7 @@ pub fn session(
     let context = Context {
         session: Some(session_id()?),
         machine: machine::speed_parts(),
-        treatments: context.treatments.clone(),
+        ..context.clone()
     };
     let names: Vec<CellName> = wanted.iter().map(|wanted| wanted.name.clone()).collect();
     let by_name: BTreeMap<&CellName, &Wanted<'_>> =
@@ -154,14 +170,41 @@ pub fn session(
         .collect();
     let mut steps = Steps::start("runs", turns.len());
     let mut sides: BTreeMap<Side, Vec<Snapshot>> = BTreeMap::new();
-    let mut last_unix = 0;
+    let (mut last_unix, mut base_unix) = (0, 0);
     let mut current = None;
+    let mut crashes: Vec<Crash> = Vec::new();
+    let mut error = None;
     for (turn, build, planned, place, seeds) in turns {
         if current.replace(turn.round).is_some_and(|before| before != turn.round) {
             clear(scratch);
         }
+        let over = crashes.iter().any(|crash| {
+            // The base's half of the pair shows what the head has lost.
+            let pair =
+                turn.side == Side::Base && (&crash.cell, crash.round) == (&turn.cell, turn.round);
+            (&crash.cell.workload, &crash.cell.arm) == (&turn.cell.workload, &turn.cell.arm)
+                && !pair
+        });
+        if over {
+            steps.step();
+            continue;
+        }
         let store = scratch.path("stores").join(format!("{}-{}", build.name, turn.round));
-        let left = build.train(planned, place, seeds, &store)?;
+        let left = match build.train(planned, place, seeds, &store) {
+            Ok(left) => left,
+            // Alone, a head that refuses what it is told is a mistake in the call.
+            Err(crash) if turn.side == Side::Head && !(crash.refused && builds.base.is_none()) => {
+                let (cell, round, message) = (turn.cell, turn.round, crash.said.clone());
+                crashes.push(Crash { cell, round, message });
+                error.get_or_insert(crash);
+                steps.step();
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if turn.side == Side::Base || builds.base.is_none() {
+            base_unix = base_unix.max(left.record.environment.started_unix);
+        }
         last_unix = last_unix.max(left.record.environment.started_unix);
         let run = Run { cell: &left.cell, round: turn.round, record: &left.record };
         sides.entry(turn.side).or_default().push(snapshot(&left.suite, &[run], &context)?);
@@ -170,10 +213,44 @@ pub fn session(
     clear(scratch);
     steps.finish();
     let base = sides.remove(&Side::Base).map(joined).transpose()?;
-    match sides.remove(&Side::Head) {
-        Some(head) => Ok(Measured { base, head: joined(head)?, last_unix }),
-        None => bail!("the suite has no cells for the head: nothing can be judged"),
+    let head = sides.remove(&Side::Head).map(joined).transpose()?;
+    let head = match (head, &base, error) {
+        (Some(head), base, _) => with_crashes(head, base.as_ref(), crashes)?,
+        // Not a single record: suite and machine are those of the base, which ran beside it.
+        (None, Some(base), Some(_)) => {
+            let empty = Snapshot { cells: Vec::new(), commit: None, ..base.clone() };
+            with_crashes(empty, Some(base), crashes)?
+        }
+        (None, None, Some(error)) => return Err(error.into()),
+        (None, _, None) => bail!("the suite has no cells for the head: nothing can be judged"),
+    };
+    Ok(Measured { base, head, last_unix, base_unix })
+}
+
+/// The head with its crashed runs as failed cells. What the suite sets in them is what it sets in
+/// the same cell elsewhere.
+fn with_crashes(
+    head: Snapshot,
+    base: Option<&Snapshot>,
+    crashes: Vec<Crash>,
+) -> Result<Snapshot, RegressError> {
+    let Snapshot { suite, machine, commit, session, mut cells, .. } = head;
+    for Crash { cell, round, message } in crashes {
+        let mut known = cells.iter().chain(base.iter().flat_map(|base| &base.cells));
+        let config = known.find(|known| known.name() == cell).map(|known| known.config);
+        cells.push(Cell {
+            workload: cell.workload,
+            arm: cell.arm,
+            seed: cell.seed,
+            round,
+            config: config.unwrap_or_else(|| Digest::of(b"")),
+            code: None,
+            failed: Some(message),
+            disturbed: false,
+            metrics: Vec::new(),
+        });
     }
+    Snapshot::new(suite, machine, commit, session, cells)
 }
 
 /// Rounds are over one by one, and so are their stores.
@@ -188,10 +265,11 @@ fn joined(parts: Vec<Snapshot>) -> Result<Snapshot, RegressError> {
         return Err(RegressError::Empty { origin: "the session".to_owned(), what: "runs" });
     };
     for part in parts {
-        if part.machine != first.machine {
+        if !part.machine.is(&first.machine) {
             let (one, other) = (first.machine.fingerprint, part.machine.fingerprint);
             return Err(RegressError::TwoMachines { one, other });
         }
+        first.machine.add_software(&part.machine);
         first.cells.extend(part.cells);
     }
     let Snapshot { suite, machine, commit, session, cells, .. } = first;

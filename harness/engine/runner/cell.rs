@@ -229,6 +229,29 @@ impl Session {
         })
     }
 
+    /// Records a cell as failed that was stopped in another process, whose lock is free again; one that
+    /// had left its record by then keeps it.
+    pub fn stopped(
+        &mut self,
+        cell: Cell,
+        seed: &NamedSeed,
+        message: String,
+    ) -> anyhow::Result<CellReport> {
+        let parents = self.parents(cell, seed)?;
+        let id = self.id_under(cell, seed, &parents)?;
+        let lock = self.store.lock(&id)?;
+        if !self.force
+            && let Some(kept) = self.kept(&id, self.plan.keeps_model(cell))
+        {
+            return Ok(kept);
+        }
+        let lineage = self.lineage(&parents)?;
+        self.with_setup_under(cell, seed, &parents, |session, setup| {
+            let writer = session.store.start(&id, &lock)?;
+            Attempt::new(session, cell, seed, &id, writer, lineage).fail(setup, message)
+        })
+    }
+
     /// What is there of a cell that does not run again: its record, where it is of this device, not
     /// failed, with its model if it is to keep one. A record that cannot be read is somebody's result
     /// all the same: it counts as failed, so that the other cells go on, and is replaced only under
@@ -311,6 +334,15 @@ impl<'a> Attempt<'a> {
         let (status, error) = (record.status, record.error.clone());
         self.writer.finish(&record, &self.session.plan.suite_text)?;
         Ok(CellReport { cell: self.id.to_owned(), status, kept: false, error })
+    }
+
+    /// The record of a run that somebody stopped.
+    fn fail(mut self, setup: &CellSetup<'_>, message: String) -> anyhow::Result<CellReport> {
+        let record = RunRecord { error: Some(message.clone()), ..self.blank(setup) };
+        self.writer.event(&Event::Ended { status: record.status })?;
+        self.writer.finish(&record, &self.session.plan.suite_text)?;
+        let (cell, status) = (self.id.to_owned(), record.status);
+        Ok(CellReport { cell, status, kept: false, error: Some(message) })
     }
 
     fn train(&mut self, setup: &CellSetup<'_>) -> Result<Outcome, LabError> {

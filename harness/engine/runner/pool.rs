@@ -7,14 +7,17 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use analysis::plan::descent::Parent;
 use analysis::plan::{Cell, Plan};
 use anyhow::Context as _;
 use ledger::record::format::Status;
 use ledger::seed::Seed;
+use palimpsest::limit::shown;
 use palimpsest::machine;
 use serde::{Deserialize, Serialize};
+use training::clock::{Monotonic, Time as _};
 
 use super::cell::CellReport;
 use super::{NamedSeed, Session};
@@ -80,43 +83,70 @@ pub fn serve(session: &mut Session, worker: usize) -> anyhow::Result<()> {
 struct Worker {
     child: Child,
     input: Option<ChildStdin>,
+    /// Of those that were started at its place.
+    number: u32,
+    /// Its cell, and when that was given out.
+    busy: Option<(usize, Duration)>,
 }
 
-impl Drop for Worker {
-    fn drop(&mut self) {
-        // An end of input stops an idle worker; one that is busy when we fail is killed.
+impl Worker {
+    /// Ends it: its locks are then free.
+    fn stop(&mut self) {
+        // An end of input stops an idle worker; one that is busy is killed.
         self.input = None;
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// What a pool hears of.
+enum Next {
+    /// A worker's answer.
+    Answered(usize, Answer),
+    /// A worker that exceeded the limit with a cell.
+    Late(usize, usize, Duration),
+}
+
+/// What worker says what: its place, and which of the workers that had this place.
+type Said = (usize, u32, anyhow::Result<Answer>);
+
 /// Worker processes that wait for cells.
 pub struct Pool {
     workers: Vec<Worker>,
-    answers: mpsc::Receiver<(usize, anyhow::Result<Answer>)>,
+    answers: mpsc::Receiver<Said>,
+    send: mpsc::Sender<Said>,
+    /// How long one cell may take, with its data and what it waits for.
+    limit: Option<Duration>,
+    clock: Monotonic,
     /// Places of each cell's parents in the plan.
     before: Vec<Vec<usize>>,
     over: Vec<bool>,
 }
 
 impl Pool {
-    /// Starts `jobs` workers, or as many as there are cells.
-    pub fn new(session: &Session, jobs: usize) -> anyhow::Result<Self> {
+    /// Starts `jobs` workers, or as many as there are cells; each cell is stopped after `limit`.
+    pub fn new(session: &Session, jobs: usize, limit: Option<Duration>) -> anyhow::Result<Self> {
         let count = session.plan.cells.len();
         let (send, answers) = mpsc::channel();
         let mut workers = Vec::new();
         for worker in 0..jobs.min(count) {
-            workers.push(spawn(worker, &send)?);
+            workers.push(spawn(worker, 0, &send)?);
         }
-        let before = parents(&session.plan)?;
-        Ok(Self { workers, answers, before, over: vec![false; count] })
+        let (before, over) = (parents(&session.plan)?, vec![false; count]);
+        Ok(Self { workers, answers, send, limit, clock: Monotonic::start(), before, over })
     }
 
     /// Runs the cells at these places of the plan, whose parents are among them or over; `done`
     /// hears of each as it ends.
     pub fn run(
         &mut self,
+        session: &mut Session,
         seeds: &[NamedSeed],
         places: &[usize],
         done: &mut dyn FnMut(usize, &CellReport),
@@ -131,14 +161,23 @@ impl Pool {
                 let Some(place) = waiting.iter().position(free) else { break };
                 let index = waiting.remove(place);
                 assign(&mut self.workers[worker], index, &seeds[index])?;
+                self.workers[worker].busy = Some((index, self.clock.now()));
                 idle.pop();
             }
-            let (worker, answer) = self.answers.recv().context("all workers are gone")?;
-            let Answer { index, cell, status, kept, error, refused } = answer?;
-            if let Some(reason) = refused {
-                anyhow::bail!("{reason}");
-            }
-            let report = CellReport { cell, status, kept, error };
+            let (worker, index, report) = match self.next()? {
+                Next::Answered(_, Answer { refused: Some(reason), .. }) => {
+                    anyhow::bail!("{reason}")
+                }
+                Next::Answered(worker, Answer { index, cell, status, kept, error, .. }) => {
+                    (worker, index, CellReport { cell, status, kept, error })
+                }
+                Next::Late(worker, index, limit) => {
+                    let message = format!("it took longer than {} and was stopped", shown(limit));
+                    let cell = session.plan.cells[index];
+                    (worker, index, session.stopped(cell, &seeds[index], message)?)
+                }
+            };
+            self.workers[worker].busy = None;
             done(index, &report);
             let place = places.iter().position(|place| *place == index);
             let place = place.and_then(|place| reports.get_mut(place));
@@ -147,6 +186,37 @@ impl Pool {
             idle.push(worker);
         }
         Ok(reports.into_iter().flatten().collect())
+    }
+
+    /// The next answer, or the next worker that is late: it is killed, and another one is there.
+    fn next(&mut self) -> anyhow::Result<Next> {
+        loop {
+            let now = self.clock.now();
+            let due = |worker: &Worker| Some(worker.busy?.1 + self.limit?);
+            let first = self.workers.iter().filter_map(due).min();
+            let said = match first {
+                None => Some(self.answers.recv().context("all workers are gone")?),
+                Some(due) => self.answers.recv_timeout(due.saturating_sub(now)).ok(),
+            };
+            if let Some((worker, number, answer)) = said {
+                // The last words of one that was killed.
+                if number != self.workers[worker].number {
+                    continue;
+                }
+                return Ok(Next::Answered(worker, answer?));
+            }
+            let (Some(limit), now) = (self.limit, self.clock.now()) else { continue };
+            let late = self.workers.iter().enumerate().find_map(|(place, worker)| {
+                let (index, since) = worker.busy?;
+                (since + limit <= now).then_some((place, index))
+            });
+            if let Some((place, index)) = late {
+                let number = self.workers[place].number + 1;
+                self.workers[place].stop();
+                self.workers[place] = spawn(place, number, &self.send)?;
+                return Ok(Next::Late(place, index, limit));
+            }
+        }
     }
 
     /// Waits for the workers to end by themselves.
@@ -171,10 +241,7 @@ fn parents(plan: &Plan) -> anyhow::Result<Vec<Vec<usize>>> {
     plan.cells.iter().map(of).collect()
 }
 
-fn spawn(
-    worker: usize,
-    send: &mpsc::Sender<(usize, anyhow::Result<Answer>)>,
-) -> anyhow::Result<Worker> {
+fn spawn(worker: usize, number: u32, send: &mpsc::Sender<Said>) -> anyhow::Result<Worker> {
     let program = std::env::current_exe().context("cannot find this program to start workers")?;
     let mut command = Command::new(program);
     let mut arguments = std::env::args_os();
@@ -197,16 +264,17 @@ fn spawn(
         for line in BufReader::new(output).lines() {
             let answer =
                 line.map_err(anyhow::Error::from).and_then(|line| Ok(serde_json::from_str(&line)?));
-            if send.send((worker, answer)).is_err() {
+            if send.send((worker, number, answer)).is_err() {
                 return;
             }
         }
         let _ = send.send((
             worker,
+            number,
             Err(anyhow::anyhow!("worker {worker} ended before its cell; see the messages above")),
         ));
     });
-    Ok(Worker { child, input })
+    Ok(Worker { child, input, number, busy: None })
 }
 
 fn assign(worker: &mut Worker, index: usize, seed: &NamedSeed) -> anyhow::Result<()> {

@@ -21,14 +21,15 @@ pub struct Wilcoxon {
     pub p: f64,
     /// Number of non-zero differences; zeros are left out (Wilcoxon's own rule).
     pub n: usize,
-    /// Exact distribution; otherwise the normal approximation with continuity and tie correction.
+    /// Exact distribution, of midranks where sizes are tied; otherwise the normal approximation with
+    /// continuity and tie correction.
     pub exact: bool,
 }
 
 /// Tests whether paired `differences` are symmetric about 0.
 ///
-/// Exact for at most 25 non-zero differences without ties in size. Ties are exact equality of the
-/// floating-point sizes.
+/// Exact for at most 25 non-zero differences, tied or not: over all 2^n signs of the midranks. Ties are
+/// exact equality of the floating-point sizes.
 ///
 /// # Errors
 /// When there is no difference, or one is not finite.
@@ -42,21 +43,23 @@ pub fn wilcoxon(differences: &[f64]) -> Result<Wilcoxon, StatsError> {
     let mut positive_ranks = 0.0;
     let mut ties = 0.0;
     let mut before = 0;
+    let mut doubled = Vec::with_capacity(n);
     for tied in sorted.chunk_by(|a, b| a.abs() == b.abs()) {
         let count = tied.len() as f64;
         let midrank = before as f64 + (count + 1.0) / 2.0;
         positive_ranks += midrank * tied.iter().filter(|value| **value > 0.0).count() as f64;
         ties += count.powi(3) - count;
+        doubled.extend(tied.iter().map(|_| 2 * before + tied.len() + 1));
         before += tied.len();
     }
-    let exact = n <= EXACT_PAIRS && ties == 0.0;
+    let exact = n <= EXACT_PAIRS;
     let size = n as f64;
     let middle = size * (size + 1.0) / 4.0;
     let deviation = (positive_ranks - middle).abs();
     let p = if exact {
-        // Without ties ranks are whole numbers.
-        let smaller = (middle - deviation).round() as usize;
-        (2.0 * lower_tail(n, smaller)).min(1.0)
+        // Twice a midrank is a whole number.
+        let smaller = (2.0 * (middle - deviation)).round() as usize;
+        (2.0 * lower_tail(&doubled, smaller)).min(1.0)
     } else {
         let variance = size * (size + 1.0) * (2.0 * size + 1.0) / 24.0 - ties / 48.0;
         let z = (deviation - 0.5).max(0.0) / variance.sqrt();
@@ -65,13 +68,13 @@ pub fn wilcoxon(differences: &[f64]) -> Result<Wilcoxon, StatsError> {
     Ok(Wilcoxon { positive_ranks, p, n, exact })
 }
 
-/// P(W+ <= w) without ties: the share of the 2^n sets of ranks whose sum is at most w.
-fn lower_tail(n: usize, w: usize) -> f64 {
-    let largest = n * (n + 1) / 2;
-    // sets[s] counts the subsets of {1..rank} with sum s; at most 2^25 of them, exact in u32.
+/// P(W+ <= w), ranks and w doubled: the share of the 2^n sets of ranks whose sum is at most w.
+fn lower_tail(ranks: &[usize], w: usize) -> f64 {
+    let (n, largest) = (ranks.len(), ranks.iter().sum());
+    // sets[s] counts the sets of the ranks so far with sum s; at most 2^25 of them, exact in u32.
     let mut sets = vec![0u32; largest + 1];
     sets[0] = 1;
-    for rank in 1..=n {
+    for &rank in ranks {
         for sum in (rank..=largest).rev() {
             sets[sum] += sets[sum - rank];
         }
@@ -101,13 +104,47 @@ mod tests {
         assert!(found.exact && (found.p - 0.15633821487426758).abs() < 1e-12, "{found:?}");
     }
 
+    /// Twice the smaller tail over every assignment of signs to the midranks, counted one by one.
+    fn counted(differences: &[f64]) -> f64 {
+        let sizes: Vec<f64> = differences.iter().map(|d| d.abs()).filter(|d| *d > 0.0).collect();
+        let rank = |size: &f64| {
+            let below = sizes.iter().filter(|other| *other < size).count() as f64;
+            let tied = sizes.iter().filter(|other| *other == size).count() as f64;
+            below + (tied + 1.0) / 2.0
+        };
+        let ranks: Vec<f64> = sizes.iter().map(rank).collect();
+        let signs = differences.iter().filter(|d| **d != 0.0).map(|d| *d > 0.0);
+        let sum = |positive: &mut dyn Iterator<Item = bool>| -> f64 {
+            ranks.iter().zip(positive).filter(|(_, plus)| *plus).map(|(rank, _)| rank).sum()
+        };
+        let found = sum(&mut signs.into_iter());
+        let all = 1_u32 << ranks.len();
+        let sums = (0..all).map(|mask| sum(&mut (0..ranks.len()).map(|k| mask >> k & 1 == 1)));
+        let sums: Vec<f64> = sums.collect();
+        let share = |count: usize| count as f64 / f64::from(all);
+        let below = share(sums.iter().filter(|sum| **sum <= found).count());
+        let above = share(sums.iter().filter(|sum| **sum >= found).count());
+        (2.0 * below.min(above)).min(1.0)
+    }
+
     #[test]
-    fn normal_p_with_ties_and_zeros_agrees_with_scipy() {
+    fn tied_differences_have_the_exact_p_of_all_signs_of_their_midranks() {
+        // Five equal differences: two of 32 assignments of signs are as one-sided.
+        assert_eq!(wilcoxon(&[0.3; 5]).unwrap().p, 0.0625);
+        for tied in [
+            &[1.0, -1.0, 2.0, 2.0, -3.0, 4.0, 0.0, 5.0, 5.0, 5.0, -6.0, 7.0][..],
+            &[1.0, 1.0, -1.0, -1.0],
+            &[2.0, 2.0, 2.0, -1.0, 3.0, 3.0, 0.0, 3.0],
+            &[-4.0, -4.0, -4.0, -4.0, 1.0, 2.0, -2.0, -9.0, -9.0],
+        ] {
+            let found = wilcoxon(tied).unwrap();
+            assert!(found.exact && (found.p - counted(tied)).abs() < 1e-15, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn normal_p_of_many_differences_agrees_with_scipy() {
         // scipy 1.17.1: scipy.stats.wilcoxon(d, correction=True, method='approx').
-        let tied = [1.0, -1.0, 2.0, 2.0, -3.0, 4.0, 0.0, 5.0, 5.0, 5.0, -6.0, 7.0];
-        let found = wilcoxon(&tied).unwrap();
-        assert_eq!((found.n, found.positive_ranks, found.exact), (11, 66.0 - 16.5, false));
-        assert!((found.p - 0.15363481830480338).abs() < 1e-9, "{found:?}");
         let found = wilcoxon(&spread(31)).unwrap();
         assert!(!found.exact && (found.p - 0.042535513261443024).abs() < 1e-9, "{found:?}");
     }

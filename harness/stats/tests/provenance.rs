@@ -228,6 +228,7 @@ fn combinations_agree_with_scipy() {
             case[key].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
         };
         let (ps, weights) = (column("p"), column("weights"));
+        assert_eq!(ps.len(), weights.len(), "{case}");
         let tests: Vec<(LogTails, f64)> = ps
             .iter()
             .zip(weights)

@@ -84,7 +84,9 @@ fn adjusted_p_values_agree_with_scipy_and_statsmodels() {
     for case in cases("multiple") {
         let p = numbers(&case, "p");
         for (name, found) in [("benjamini_hochberg", benjamini_hochberg(&p)), ("holm", holm(&p))] {
-            for (found, expected) in found.unwrap().into_iter().zip(numbers(&case, name)) {
+            let (found, expected) = (found.unwrap(), numbers(&case, name));
+            assert_eq!(found.len(), expected.len(), "{case}");
+            for (found, expected) in found.into_iter().zip(expected) {
                 close(found, expected, &case);
             }
         }

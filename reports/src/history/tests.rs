@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use analysis::history::chain::History;
 use analysis::history::changes::{Options, analyse};
 use analysis::history::{Accepted, Better, Entry, Measured, Metric};
@@ -28,7 +30,14 @@ fn history(name: &str, accepted: Option<&str>) -> HistoryAnalysis {
         ];
         let (commit, metrics) = (commit(number), metrics.into_iter().collect());
         let suite_digest = Digest::of(b"suite");
-        history.push(Entry::Measured(Measured { commit, suite_digest, metrics })).unwrap();
+        history
+            .push(Entry::Measured(Measured {
+                commit,
+                suite_digest,
+                software: BTreeMap::new(),
+                metrics,
+            }))
+            .unwrap();
     }
     if let Some(reason) = accepted {
         let (reason, metrics) = (reason.to_owned(), Vec::new());

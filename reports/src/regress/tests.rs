@@ -25,10 +25,11 @@ fn report(text: &str) -> Report {
         threshold: None,
         floor: None,
         confirmation: None,
+        excused: None,
     };
     let cell = CellName { workload: text.to_owned(), arm: text.to_owned(), seed: text.to_owned() };
     Report {
-        version: 1,
+        version: 2,
         suite: text.to_owned(),
         base_commit: None,
         head_commit: None,
@@ -38,8 +39,9 @@ fn report(text: &str) -> Report {
         rule: Rule::default(),
         rows: vec![row(Verdict::Regressed), row(Verdict::Same)],
         info: Vec::new(),
-        failures: vec![Failure { cell, message: text.to_owned() }],
+        failures: vec![Failure { cell, message: text.to_owned(), excused: None }],
         floor: None,
+        uncompared: None,
         notes: vec![text.to_owned()],
     }
 }
@@ -76,6 +78,47 @@ fn rows_that_were_not_judged_for_one_reason_are_one_line() {
     report.rows.truncate(4);
     let text = render(&report, RegressFormat::Text).unwrap();
     assert_eq!(text.matches("inconclusive: ").count(), 2, "{text}");
+}
+
+#[test]
+fn a_report_of_thousands_of_rows_fits_a_comment_and_says_how_many_are_left_out() {
+    let mut report = report("x");
+    let row = report.rows[0].clone();
+    report.rows = (0..2000)
+        .map(|place| {
+            let mut row = row.clone();
+            row.name.arm = format!("arm-{place}");
+            row.reason = "é | ".repeat(100);
+            row
+        })
+        .collect();
+    report.failures = vec![report.failures[0].clone(); 2000];
+    report.notes = vec!["long ".repeat(50_000); 30];
+    let page = render(&report, RegressFormat::Markdown).unwrap();
+    assert!(page.chars().count() <= 65_536, "{}", page.chars().count());
+    let rows = page.lines().filter(|line| line.starts_with("| regressed")).count();
+    let failed = page.lines().filter(|line| line.starts_with("- failed")).count();
+    let lacking = format!("- {} more are left out here", 4000 - rows - failed);
+    assert!(page.contains(&lacking), "{rows} rows, {failed} failures");
+    assert!(rows > 20, "{rows}");
+    assert!(page.ends_with("2000 regressed\n"));
+}
+
+#[test]
+fn what_changed_nothing_has_no_mark_of_change_and_what_is_excused_is_no_failure() {
+    let mut report = report("x");
+    let marked = |report: &Report| {
+        render(report, RegressFormat::Markdown).unwrap().contains(super::CHANGED_MARKER)
+    };
+    assert!(marked(&report));
+    report.failures.clear();
+    report.rows[0].excused = Some("accepted: on purpose".to_owned());
+    let text = render(&report, RegressFormat::Text).unwrap();
+    assert!(text.contains("accepted: on purpose") && text.contains("1 of them excused"), "{text}");
+    assert!(!render(&report, RegressFormat::Github).unwrap().contains("::error"));
+    assert!(render(&report, RegressFormat::Junit).unwrap().contains("failures=\"0\""));
+    report.rows.remove(0);
+    assert!(!marked(&report), "the note alone is no change");
 }
 
 #[test]

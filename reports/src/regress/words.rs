@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use analysis::regress::Report;
 use analysis::regress::metric::Value;
-use analysis::regress::report::{Row, Verdict};
+use analysis::regress::report::{Failure, Row, Verdict};
 use stats::verdict::Scale;
 
 use super::escape::line;
@@ -16,12 +16,9 @@ pub(super) fn text(report: &Report) -> String {
         out.push_str(&format!("{}: {}\n", told.first.verdict.name(), line(&told.about())));
     }
     for failure in &report.failures {
-        out.push_str(&format!(
-            "failed: {}\n",
-            line(&format!("{}: {}", failure.cell, failure.message))
-        ));
+        out.push_str(&format!("failed: {}\n", line(&crash(failure))));
     }
-    for note in &report.notes {
+    for note in report.uncompared.iter().chain(&report.notes) {
         out.push_str(&format!("note: {}\n", line(note)));
     }
     out.push_str(&line(&counts(report)));
@@ -39,7 +36,9 @@ pub(super) fn sides(report: &Report) -> String {
         format!("{}{changes}", commit.chars().take(12).collect::<String>())
     };
     let Report { suite, base_commit, head_commit, base_machine, head_machine, .. } = report;
-    let machine = if base_machine == head_machine {
+    let machine = if head_machine.is_empty() {
+        "no machine".to_owned()
+    } else if base_machine == head_machine {
         format!("machine {head_machine}")
     } else {
         format!("machines {base_machine} and {head_machine}")
@@ -69,14 +68,14 @@ impl Told<'_> {
     pub(super) fn about(&self) -> String {
         match self.others {
             0 => about(self.first),
-            _ => format!("{}: {}", self.name(), self.first.reason),
+            _ => format!("{}: {}", self.name(), reason(self.first)),
         }
     }
 }
 
 /// What a reader looks at, in order of the rows.
 pub(super) fn told(report: &Report) -> Vec<Told<'_>> {
-    let key = |row: &Row| (!row.judged).then(|| (row.verdict, row.reason.clone()));
+    let key = |row: &Row| (!row.judged).then(|| (row.verdict, reason(row)));
     let mut counts: BTreeMap<(Verdict, String), usize> = BTreeMap::new();
     for key in report.changed().filter_map(key) {
         *counts.entry(key).or_default() += 1;
@@ -103,6 +102,10 @@ pub(super) fn counts(report: &Report) -> String {
         .iter()
         .filter_map(|verdict| Some(format!("{} {}", counts.get(verdict)?, verdict.name())))
         .collect();
+    let excused = report.rows.iter().filter(|row| row.excused.is_some()).count();
+    if excused > 0 {
+        parts.push(format!("{excused} of them excused"));
+    }
     if parts.is_empty() {
         parts.push("nothing was compared".to_owned());
     }
@@ -112,6 +115,20 @@ pub(super) fn counts(report: &Report) -> String {
         parts.push(format!("noise floor median {share} % (A/A {alarms}/{comparisons})"));
     }
     parts.join(" · ")
+}
+
+/// Why a row has its verdict, and why that does not count, where it does not.
+pub(super) fn reason(row: &Row) -> String {
+    match &row.excused {
+        Some(excuse) => format!("{}; {excuse}", row.reason),
+        None => row.reason.clone(),
+    }
+}
+
+/// A failed run in words.
+pub(super) fn crash(failure: &Failure) -> String {
+    let excused = failure.excused.as_ref().map_or(String::new(), |excuse| format!("; {excuse}"));
+    format!("{}: {}{excused}", failure.cell, failure.message)
 }
 
 /// `arm / workload / metric`.
@@ -156,6 +173,6 @@ pub(super) fn about(row: &Row) -> String {
             out.push_str(&format!(", {letter} = {}", significant(p, 2)));
         }
     }
-    out.push_str(&format!(", {} pairs; {}", row.pairs, row.reason));
+    out.push_str(&format!(", {} pairs; {}", row.pairs, reason(row)));
     out
 }

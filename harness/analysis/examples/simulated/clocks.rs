@@ -114,6 +114,7 @@ pub fn cell(arm: usize, round: u32, seconds: f64) -> Cell {
         seed: "0".to_owned(),
         round,
         config: Digest::of(b"simulated"),
+        code: None,
         failed: None,
         disturbed: false,
         metrics: vec![Metric {
@@ -123,6 +124,7 @@ pub fn cell(arm: usize, round: u32, seconds: f64) -> Cell {
             direction: Some(Direction::LowerIsBetter),
             tolerance: None,
             margin: None,
+            best: None,
             value: Value::Number(seconds),
         }],
     }

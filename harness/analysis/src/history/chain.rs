@@ -12,15 +12,16 @@ use super::entry::{Better, Entry, Measured, text};
 use super::error::{HistoryError, Problem};
 use ledger::digest::Digest;
 
-/// Version that this build writes and reads.
-pub const HISTORY_VERSION: u32 = 1;
+/// Version that this build writes where a line names software, and the last that it reads. A line
+/// without is of version 1.
+pub const HISTORY_VERSION: u32 = 2;
 const LONGEST_NAME: usize = 200;
 
 /// One line of a history.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Line {
-    /// [`HISTORY_VERSION`].
+    /// 1 to [`HISTORY_VERSION`].
     pub version: u32,
     /// Name of the suite.
     pub suite: String,
@@ -145,8 +146,13 @@ impl History {
     /// is not finite, an acceptance of something unknown. Nothing is added then.
     pub fn push(&mut self, entry: Entry) -> Result<Vec<u8>, HistoryError> {
         let sequence = self.lines.len() as u64;
+        if let Entry::Measured(measured) = &entry {
+            let seeds = self.check_seeds(measured);
+            let file = || self.file.clone();
+            seeds.map_err(|problem| HistoryError::BadEntry { file: file(), problem })?;
+        }
         let line = Line {
-            version: HISTORY_VERSION,
+            version: version_of(&entry),
             suite: self.suite.clone(),
             machine: self.machine.clone(),
             sequence,
@@ -156,6 +162,23 @@ impl History {
         };
         let added = seal(line).and_then(|(line, bytes)| self.take(line).map(|()| bytes));
         added.map_err(|problem| HistoryError::BadEntry { file: self.file.clone(), problem })
+    }
+
+    /// Refuses one value of a metric of which the commit before it had several: a median over fewer
+    /// seeds is another quantity, and its noise another noise.
+    fn check_seeds(&self, measured: &Measured) -> Result<(), Problem> {
+        let single = measured.metrics.iter().filter(|(_, metric)| metric.values.len() == 1);
+        for name in single.map(|(name, _)| name) {
+            let earlier = self.lines.iter().rev().find_map(|line| match &line.entry {
+                Entry::Measured(earlier) => earlier.metrics.get(name),
+                Entry::Accepted(_) => None,
+            });
+            if let Some(earlier) = earlier.filter(|earlier| earlier.values.len() > 1) {
+                let (metric, before) = (name.clone(), earlier.values.len());
+                return Err(Problem::OneSeed { metric, before });
+            }
+        }
+        Ok(())
     }
 
     /// Takes a line whose digest holds, when it fits those before.
@@ -255,6 +278,14 @@ fn seal(mut line: Line) -> Result<(Line, Vec<u8>), Problem> {
     Ok((line, bytes))
 }
 
+/// The version that a line of this entry has.
+fn version_of(entry: &Entry) -> u32 {
+    match entry {
+        Entry::Measured(measured) if !measured.software.is_empty() => HISTORY_VERSION,
+        Entry::Measured(_) | Entry::Accepted(_) => 1,
+    }
+}
+
 /// What every version of a line has.
 #[derive(Deserialize)]
 struct Versioned {
@@ -275,7 +306,7 @@ fn parse_line(bytes: &[u8]) -> Result<Line, Problem> {
             });
         }
     };
-    if line.version != HISTORY_VERSION {
+    if !(1..=HISTORY_VERSION).contains(&line.version) {
         return Err(Problem::Newer { found: line.version, known: HISTORY_VERSION });
     }
     let canonical = serde_json_canonicalizer::to_vec(&line)?;

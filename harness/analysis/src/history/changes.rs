@@ -9,6 +9,7 @@ use super::divisive::mean;
 use super::entry::{Accepted, Better, Entry, Measured};
 use super::error::HistoryError;
 use super::segments::{self, Found};
+use crate::regress::machine::differences;
 
 /// Version of [`HistoryAnalysis`] that this build writes.
 pub const CHANGES_VERSION: u32 = 1;
@@ -74,6 +75,9 @@ pub struct HistoryAnalysis {
     pub options: Options,
     /// One per metric, by name.
     pub series: Vec<SeriesChanges>,
+    /// What a reader must know: where libtorch changed, what is not in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// One metric.
@@ -160,6 +164,9 @@ pub struct Change {
     pub confirmations: usize,
     /// True when the suite's text changed between the two commits: perhaps not the code.
     pub suite_changed: bool,
+    /// Software that changed between the two commits, as "libtorch: A, then B".
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub software_changed: Vec<String>,
     /// Why it is accepted, when it is: no longer an alarm.
     pub accepted: Option<String>,
 }
@@ -183,7 +190,16 @@ impl HistoryAnalysis {
     }
 }
 
-/// Finds the changes of every metric. Pure: the same history and options give the same result.
+/// Finds the changes of every metric in the order in which they were recorded: see [`analyse_in`].
+///
+/// # Errors
+/// When an option is out of range.
+pub fn analyse(history: &History, options: &Options) -> Result<HistoryAnalysis, HistoryError> {
+    analyse_in(None, history, options)
+}
+
+/// Finds the changes of every metric, commits taken in this `order`, or as they were recorded;
+/// commits that an order lacks are left out, with a note. Pure: the same history and options give the same result.
 ///
 /// Per metric, the medians of the commits are compared on a logarithmic scale where all are
 /// positive. Commits that did not measure a metric are passed over, never filled in. Over metrics,
@@ -191,9 +207,13 @@ impl HistoryAnalysis {
 ///
 /// # Errors
 /// When an option is out of range.
-pub fn analyse(history: &History, options: &Options) -> Result<HistoryAnalysis, HistoryError> {
+pub fn analyse_in(
+    order: Option<&[String]>,
+    history: &History,
+    options: &Options,
+) -> Result<HistoryAnalysis, HistoryError> {
     options.check()?;
-    let context = Context::of(history, options.minimum);
+    let context = Context::of(history, order, options.minimum);
     let mut found: Vec<(Vec<Found>, SeriesChanges)> = Vec::new();
     for (metric, unit, better) in history.metrics() {
         let points = context.points(metric);
@@ -229,6 +249,7 @@ pub fn analyse(history: &History, options: &Options) -> Result<HistoryAnalysis, 
         machine: history.machine.clone(),
         options: *options,
         series: series.collect(),
+        notes: context.notes(history.measured().count()),
         commits: context.commits.iter().map(|measured| measured.commit.clone()).collect(),
     })
 }
@@ -261,8 +282,13 @@ struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    fn of(history: &'a History, minimum: usize) -> Self {
-        let commits: Vec<&Measured> = history.measured().collect();
+    fn of(history: &'a History, order: Option<&[String]>, minimum: usize) -> Self {
+        let mut commits: Vec<&Measured> = history.measured().collect();
+        if let Some(order) = order {
+            let by_name: BTreeMap<&str, &Measured> =
+                commits.iter().map(|measured| (measured.commit.as_str(), *measured)).collect();
+            commits = order.iter().filter_map(|name| by_name.get(name.as_str()).copied()).collect();
+        }
         let place: BTreeMap<&str, usize> =
             commits.iter().enumerate().map(|(i, measured)| (measured.commit.as_str(), i)).collect();
         let accepted = history.lines.iter().filter_map(|line| match &line.entry {
@@ -272,6 +298,27 @@ impl<'a> Context<'a> {
             Entry::Measured(_) => None,
         });
         Self { accepted: accepted.collect(), commits, slack: minimum - 1 }
+    }
+
+    /// Where libtorch changed, and how many of the `recorded` commits have no place.
+    fn notes(&self, recorded: usize) -> Vec<String> {
+        let mut notes = Vec::new();
+        for pair in self.commits.windows(2) {
+            let versions = [pair[0], pair[1]].map(|measured| measured.software.get("libtorch"));
+            if let [Some(one), Some(other)] = versions
+                && one != other
+            {
+                let commit = &pair[1].commit;
+                notes.push(format!("libtorch {one} until commit {commit}, {other} from there on"));
+            }
+        }
+        let lacking = recorded - self.commits.len();
+        if lacking > 0 {
+            notes.push(format!(
+                "{lacking} recorded commits are not in this repository and left out: fetch it with its whole history"
+            ));
+        }
+        notes
     }
 
     fn points(&self, metric: &str) -> Vec<(usize, f64)> {
@@ -340,6 +387,11 @@ impl<'a> Context<'a> {
             standing,
             confirmations: new.points,
             suite_changed: self.commits[last].suite_digest != self.commits[first].suite_digest,
+            software_changed: differences(
+                &self.commits[last].software,
+                &self.commits[first].software,
+                "then",
+            ),
             accepted: self.reason(&series.metric, last, first),
         }
     }

@@ -39,6 +39,9 @@ pub struct Measured {
     pub commit: String,
     /// Digest of the suite's text at this commit.
     pub suite_digest: Digest,
+    /// Name and version of what it ran with: `libtorch`, `threads`, `os`, …
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub software: BTreeMap<String, String>,
     /// Metrics by name.
     pub metrics: BTreeMap<String, Metric>,
 }
@@ -99,6 +102,10 @@ impl Measured {
     fn check(&self) -> Result<(), Problem> {
         if self.metrics.is_empty() {
             return Err(Problem::Empty { what: "metrics" });
+        }
+        for (name, version) in &self.software {
+            text("name of software", name, LONGEST_UNIT)?;
+            text("version of software", version, LONGEST_NAME)?;
         }
         for (name, metric) in &self.metrics {
             text("metric name", name, LONGEST_NAME)?;

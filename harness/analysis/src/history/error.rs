@@ -124,6 +124,16 @@ pub enum Problem {
         /// The value.
         value: f64,
     },
+    /// One value where the history has several.
+    #[error(
+        "metric {metric:?} has one value, but {before} at the commit before: measure as many seeds, or give the suite another name"
+    )]
+    OneSeed {
+        /// The metric.
+        metric: String,
+        /// How many values it had.
+        before: usize,
+    },
     /// A metric without a value.
     #[error("metric {metric:?} has no value: leave it out")]
     NoValue {

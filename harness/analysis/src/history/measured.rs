@@ -52,7 +52,8 @@ pub fn measured(snapshot: &Snapshot, commit: &str, suite_digest: Digest) -> Kept
     metrics.retain(|name, metric| whole(name, metric.values.len()));
     let left_out = named.iter().filter(|name| !metrics.contains_key(*name)).map(shown).collect();
     let metrics = metrics.iter().map(|(name, metric)| (shown(name), metric.clone())).collect();
-    Kept { measured: Measured { commit: commit.to_owned(), suite_digest, metrics }, left_out }
+    let (commit, software) = (commit.to_owned(), snapshot.machine.software.clone());
+    Kept { measured: Measured { commit, suite_digest, software, metrics }, left_out }
 }
 
 #[cfg(test)]
@@ -70,6 +71,7 @@ mod tests {
             direction: Some(Direction::LowerIsBetter),
             tolerance: None,
             margin: None,
+            best: None,
             value,
         }
     }
@@ -81,6 +83,7 @@ mod tests {
             seed: seed.to_owned(),
             round: 0,
             config: Digest::of(b"config"),
+            code: None,
             failed: None,
             disturbed,
             metrics,

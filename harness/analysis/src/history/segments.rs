@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::calibrate::Null;
+use super::calibrate::{Noise, Null, correlation};
 use super::changes::Options;
 use super::divisive::{Search, mean, t_test};
 
@@ -56,6 +56,7 @@ pub(super) fn levels(values: &[f64], options: &Options, purpose: &str) -> Levels
     }
     let noise = residuals(values, &provisional);
     let Options { window, minimum, draws, seed, .. } = *options;
+    let noise = Noise { values: &noise, correlation: correlation(values) };
     let null = Null::of_noise(&noise, window, minimum, draws, seed, purpose);
     let chance = |p: f64| (null.chance(p) * windows as f64).min(1.0);
     let stands = |p: f64| chance(p) <= options.false_alarms;

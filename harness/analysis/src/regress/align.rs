@@ -21,6 +21,8 @@ pub struct Definition {
     pub tolerance: Option<Tolerance>,
     /// The smallest change that matters.
     pub margin: Option<f64>,
+    /// The value of a score that cannot be passed.
+    pub best: Option<f64>,
 }
 
 impl Definition {
@@ -31,6 +33,7 @@ impl Definition {
             direction: metric.direction,
             tolerance: metric.tolerance,
             margin: metric.margin,
+            best: metric.best,
         }
     }
 
@@ -74,6 +77,8 @@ pub struct Aligned {
     pub definition: Definition,
     /// By seed and round.
     pub couples: BTreeMap<(String, u32), Couple>,
+    /// Digest of what the suite sets in its cells, the head's where it has any.
+    pub config: Digest,
     /// A cell that ran with other settings on the other side: its values are of another experiment.
     pub other_config: Option<CellName>,
 }
@@ -140,8 +145,10 @@ fn add(
                 name: name.clone(),
                 definition: definition.clone(),
                 couples: BTreeMap::new(),
+                config: cell.config,
                 other_config: None,
             });
+            row.config = cell.config;
             row.definition.agree(&definition, &name)?;
             let couple = row.couples.entry((cell.seed.clone(), cell.round)).or_default();
             couple.disturbed |= cell.disturbed;

@@ -8,7 +8,7 @@ use super::RegressError;
 use super::align::{Aligned, align};
 use super::floor::NoiseFloor;
 use super::judge::{self, Floor};
-use super::metric::{Class, MetricName};
+use super::metric::{CellName, Class, MetricName};
 use super::report::{Confirmation, Failure, InfoRow, REPORT_VERSION, Report, Row, Verdict};
 use super::rule::Rule;
 use super::snapshot::Snapshot;
@@ -53,7 +53,7 @@ pub enum Decision {
 
 /// Judges `head` against `base`.
 ///
-/// Alarms of tests ask for a second round where both sides ran in one session, so that both can run
+/// Alarms of tests, for better or worse, ask for a second round where both sides ran in one session, so that both can run
 /// again; against a kept reference, and for `exact` and `ulp`, the first round is the last.
 ///
 /// # Errors
@@ -113,8 +113,9 @@ pub fn confirm(
     let moved = head.machine.fingerprint != report.head_machine;
     for row in report.rows.iter_mut().filter(|row| suspects.contains(&row.name)) {
         let again = second.remove(&row.name).filter(|_| !moved);
-        let (agrees, judged) =
-            again.as_ref().map_or((false, false), |again| (alarm(again), again.judged));
+        let (agrees, judged) = again
+            .as_ref()
+            .map_or((false, false), |again| (again.verdict == row.verdict, again.judged));
         let why = again.as_ref().map_or_else(
             || "it was not measured again on this machine".to_owned(),
             |again| again.reason.clone(),
@@ -134,13 +135,18 @@ pub fn confirm(
         }
     }
     report.sessions.extend(base.session.clone());
-    report.failures.extend(failures(head));
+    for failure in failures(head) {
+        if !report.failures.contains(&failure) {
+            report.failures.push(failure);
+        }
+    }
     Ok(report)
 }
 
-/// Whether a test called it regressed.
+/// Whether a test called it regressed or improved.
 fn alarm(row: &Row) -> bool {
-    row.verdict == Verdict::Regressed && matches!(row.class, Class::Time | Class::Quality)
+    matches!(row.verdict, Verdict::Regressed | Verdict::Improved)
+        && matches!(row.class, Class::Time | Class::Quality)
 }
 
 fn round(
@@ -195,14 +201,35 @@ fn check_fresh(
     Ok(())
 }
 
+/// Failed runs, each cell and message once however often it ran.
 fn failures(head: &Snapshot) -> Vec<Failure> {
-    head.cells
-        .iter()
-        .filter_map(|cell| {
-            let message = cell.failed.clone()?;
-            Some(Failure { cell: cell.name(), message })
-        })
-        .collect()
+    let mut failures: Vec<Failure> = Vec::new();
+    for cell in &head.cells {
+        let Some(message) = cell.failed.clone() else { continue };
+        let failure = Failure { cell: cell.name(), message, excused: None };
+        if !failures.contains(&failure) {
+            failures.push(failure);
+        }
+    }
+    failures
+}
+
+/// Why nothing was compared: two sides that took turns with the same code under the same software.
+fn uncompared(base: &Snapshot, head: &Snapshot) -> Option<String> {
+    let codes = |side: &Snapshot| -> Option<BTreeMap<CellName, String>> {
+        side.cells.iter().map(|cell| Some((cell.name(), cell.code.clone()?))).collect()
+    };
+    let (ours, theirs) = (codes(head)?, codes(base)?);
+    let common = || ours.iter().filter_map(|(name, code)| Some((code, theirs.get(name)?)));
+    let interleaved = base.session.is_some() && base.session == head.session;
+    let same = interleaved
+        && common().next().is_some()
+        && common().all(|(code, other)| code == other)
+        && base.machine.software == head.machine.software;
+    same.then(|| {
+        "both builds have the same training code and libraries, so that the change was not measured"
+            .to_owned()
+    })
 }
 
 fn report(
@@ -223,6 +250,10 @@ fn report(
     let disturbed = |side: &Snapshot| side.cells.iter().filter(|cell| cell.disturbed).count();
     let mut notes = Vec::new();
     let busy = disturbed(base) + disturbed(head);
+    let software = base.machine.software_differences(&head.machine);
+    if !software.is_empty() {
+        notes.push(format!("other software in the head: {}", software.join("; ")));
+    }
     if busy > 0 {
         notes.push(format!("{busy} runs met a busy machine: their pairs of times are left out"));
     }
@@ -239,6 +270,7 @@ fn report(
         info: info.collect(),
         failures: failures(head),
         floor: at.floor.map(NoiseFloor::summary),
+        uncompared: uncompared(base, head),
         notes,
     }
 }

@@ -10,7 +10,7 @@ use super::metric::{CellName, Class, Metric, Tolerance, Value};
 use super::snapshot::{Cell, Snapshot};
 use crate::suite_run::{RunCell, SuiteRun};
 use ledger::digest::Digest;
-use ledger::goal::{Direction, Goal};
+use ledger::goal::{Direction, Goal, Target};
 use ledger::record::format::{OrderSection, RunRecord, Status};
 
 /// Metrics of every run beside its workload's own; some only where a run reached its target, or ran on
@@ -54,6 +54,27 @@ pub struct Treatment {
     pub margin: Option<f64>,
 }
 
+/// How a metric of some arms or workloads is compared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exception {
+    /// Label of the arm; every arm without one.
+    pub arm: Option<String>,
+    /// Label of the workload; every workload without one.
+    pub workload: Option<String>,
+    /// Name of the metric.
+    pub metric: String,
+    /// How.
+    pub treatment: Treatment,
+}
+
+impl Exception {
+    fn fits(&self, name: &CellName, metric: &str) -> bool {
+        self.metric == metric
+            && self.arm.as_ref().is_none_or(|arm| *arm == name.arm)
+            && self.workload.as_ref().is_none_or(|workload| *workload == name.workload)
+    }
+}
+
 /// What records do not tell.
 #[derive(Debug, Clone, Default)]
 pub struct Context {
@@ -61,6 +82,8 @@ pub struct Context {
     pub session: Option<String>,
     /// By name of the metric.
     pub treatments: BTreeMap<String, Treatment>,
+    /// Of some arms or workloads only: the last that fits counts, before `treatments`.
+    pub exceptions: Vec<Exception>,
     /// More parts of the machine's fingerprint: `governor`, `memory`, `flags`, …
     pub machine: BTreeMap<String, String>,
 }
@@ -90,26 +113,28 @@ pub fn snapshot(
     let Some(first) = runs.first() else {
         return Err(RegressError::Empty { origin: origin(), what: "runs" });
     };
-    let machine = Machine::of(&first.record.environment, &context.machine);
+    let mut machine = Machine::of(&first.record.environment, &context.machine);
     let mut cells = Vec::with_capacity(runs.len());
     for run in runs {
         let here = Machine::of(&run.record.environment, &context.machine);
-        if here != machine {
+        if !here.is(&machine) {
             let (one, other) = (machine.fingerprint, here.fingerprint);
             return Err(RegressError::TwoMachines { one, other });
         }
+        machine.add_software(&here);
         let (Some(workload), Some(arm)) =
             (suite.workloads.get(run.cell.workload), suite.arms.get(run.cell.arm))
         else {
             let what = "workload or arm of one of its cells";
             return Err(RegressError::Empty { origin: origin(), what });
         };
-        let directions: BTreeMap<&str, Direction> = workload
+        let mut scores: BTreeMap<&str, Score> = workload
             .metrics
             .iter()
-            .map(|metric| (metric.name.as_str(), metric.direction()))
-            .chain([(workload.target.metric.as_str(), workload.target.direction)])
+            .map(|metric| (metric.name.as_str(), (metric.direction(), metric.best)))
             .collect();
+        let Target { metric, direction, .. } = &workload.target;
+        scores.entry(metric).or_insert((*direction, None));
         let record = run.record;
         let name = CellName {
             workload: workload.label.clone(),
@@ -118,24 +143,27 @@ pub fn snapshot(
         };
         let failed = (record.status == Status::Failed)
             .then(|| record.error.clone().unwrap_or_else(|| "no message".to_owned()));
-        let metrics = if failed.is_some() { Vec::new() } else { metrics(record, &directions) };
+        let metrics = if failed.is_some() { Vec::new() } else { metrics(record, &scores) };
+        let treated = metrics.into_iter().map(|metric| treated(metric, &name, context)).collect();
+        let code = &record.environment.code_digest;
         cells.push(Cell {
             config: config(record, &name)?,
+            code: Some(code.clone()).filter(|code| !code.is_empty()),
             workload: name.workload,
             arm: name.arm,
             seed: name.seed,
             round: run.round,
             failed,
             disturbed: record.disturbed(),
-            metrics: metrics.into_iter().map(|metric| treated(metric, context)).collect(),
+            metrics: treated,
         });
     }
     let commit = first.record.environment.program();
     Snapshot::new(suite.suite.clone(), machine, commit, context.session.clone(), cells)
 }
 
-/// What the suite sets in this cell. Code, data and machine are not part of it: what they change is
-/// what the gate looks for.
+/// What the suite sets in this cell but its seed, which its name has. Code, data and machine are not
+/// part of it: what they change is what the gate looks for.
 fn config(record: &RunRecord, name: &CellName) -> Result<Digest, RegressError> {
     let Goal { target, budget } = &record.goal;
     let set = json!({
@@ -143,7 +171,6 @@ fn config(record: &RunRecord, name: &CellName) -> Result<Digest, RegressError> {
         "workload_settings": record.workload_settings,
         "method": record.method,
         "settings": record.settings,
-        "seed": record.seed,
         "metric": target.metric,
         "target": target.value,
         "budget_samples": budget.samples,
@@ -156,16 +183,22 @@ fn config(record: &RunRecord, name: &CellName) -> Result<Digest, RegressError> {
     })
 }
 
-fn treated(metric: Metric, context: &Context) -> Metric {
-    match context.treatments.get(&metric.name) {
+fn treated(metric: Metric, name: &CellName, context: &Context) -> Metric {
+    let exception = context.exceptions.iter().rev().find(|one| one.fits(name, &metric.name));
+    let exception = exception.map(|exception| &exception.treatment);
+    match exception.or_else(|| context.treatments.get(&metric.name)) {
         Some(&Treatment { class, tolerance, margin }) => {
-            Metric { class, tolerance, margin, ..metric }
+            let best = metric.best.filter(|_| class == Class::Quality);
+            Metric { class, tolerance, margin, best, ..metric }
         }
         None => metric,
     }
 }
 
-fn metrics(record: &RunRecord, directions: &BTreeMap<&str, Direction>) -> Vec<Metric> {
+/// Which way a score improves, and the value that it cannot pass.
+type Score = (Direction, Option<f64>);
+
+fn metrics(record: &RunRecord, scores: &BTreeMap<&str, Score>) -> Vec<Metric> {
     use Direction::{HigherIsBetter, LowerIsBetter};
     let mut all = Vec::new();
     let mut put = |name: &str, class, unit: &str, direction, value: Option<Value>| {
@@ -176,6 +209,7 @@ fn metrics(record: &RunRecord, directions: &BTreeMap<&str, Direction>) -> Vec<Me
             direction,
             tolerance: None,
             margin: None,
+            best: None,
             value,
         }));
     };
@@ -200,9 +234,12 @@ fn metrics(record: &RunRecord, directions: &BTreeMap<&str, Direction>) -> Vec<Me
     put("reached", Class::Ulp, "share", Some(HigherIsBetter), reached);
     let diverged = flag(record.status == Status::Diverged);
     put("diverged", Class::Ulp, "share", Some(LowerIsBetter), diverged);
+    let score = |name: &str| {
+        let bare = name.rsplit_once('/').map_or(name, |(_, bare)| bare);
+        scores.get(bare).copied()
+    };
     for (name, value) in &record.last {
-        let bare = name.rsplit_once('/').map_or(name.as_str(), |(_, bare)| bare);
-        let direction = directions.get(bare).copied();
+        let direction = score(name).map(|(direction, _)| direction);
         let class = if direction.is_some() { Class::Quality } else { Class::Info };
         put(name, class, "score", direction, number(*value));
     }
@@ -220,6 +257,9 @@ fn metrics(record: &RunRecord, directions: &BTreeMap<&str, Direction>) -> Vec<Me
     }
     let memory = environment.peak_memory_bytes.map(Value::Count);
     put("peak-memory", Class::Info, "bytes", Some(LowerIsBetter), memory);
+    for metric in all.iter_mut().filter(|metric| metric.class == Class::Quality) {
+        metric.best = score(&metric.name).and_then(|(_, best)| best);
+    }
     all
 }
 

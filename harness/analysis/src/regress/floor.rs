@@ -16,10 +16,11 @@ use super::metric::{Class, MetricName};
 use super::report::{FloorSummary, Verdict};
 use super::rule::Rule;
 use super::snapshot::{Snapshot, check_version};
+use ledger::digest::Digest;
 use stats::bootstrap::quantile;
 
 /// Version that this build writes and reads.
-pub const FLOOR_VERSION: u32 = 1;
+pub const FLOOR_VERSION: u32 = 2;
 const WHAT: &str = "noise floor";
 /// Rounds below which a 99th percentile means nothing.
 const LEAST_ROUNDS: usize = 5;
@@ -31,6 +32,8 @@ const DAY: u64 = 24 * 60 * 60;
 pub struct MetricFloor {
     /// Which metric.
     pub name: MetricName,
+    /// Digest of what the suite set in its cells: edited cells have no floor.
+    pub config: Digest,
     /// Median over rounds of |mean log ratio|.
     pub median: f64,
     /// 99th percentile of it.
@@ -74,12 +77,20 @@ impl NoiseFloor {
     ) -> Result<Self, RegressError> {
         rule.check()?;
         check_rounds(rounds)?;
-        let mut seen: BTreeMap<MetricName, (Vec<f64>, usize)> = BTreeMap::new();
+        let mut seen: BTreeMap<MetricName, (Digest, Vec<f64>, usize)> = BTreeMap::new();
         let (mut comparisons, mut alarms) = (0, 0);
         for (one, other) in rounds {
-            let judged = rows(&align(one, other)?, one, other, Floor::BeingMeasured, rule)?;
+            let aligned = align(one, other)?;
+            let configs: BTreeMap<&MetricName, Digest> =
+                aligned.iter().map(|aligned| (&aligned.name, aligned.config)).collect();
+            let judged = rows(&aligned, one, other, Floor::BeingMeasured, rule)?;
             for row in judged.into_iter().filter(|row| row.class == Class::Time) {
-                let entry = seen.entry(row.name).or_insert((Vec::new(), usize::MAX));
+                let Some(&config) = configs.get(&row.name) else { continue };
+                let entry = seen.entry(row.name).or_insert((config, Vec::new(), usize::MAX));
+                if entry.0 != config {
+                    let reason = "the suite was edited between them".to_owned();
+                    return Err(RegressError::Floor { reason });
+                }
                 if row.judged {
                     comparisons += 1;
                     let alarm = matches!(row.verdict, Verdict::Regressed | Verdict::Improved);
@@ -87,18 +98,18 @@ impl NoiseFloor {
                 }
                 // A rule that asks for more pairs than a round has still lets it be measured.
                 if row.judged || row.effect.is_some() {
-                    entry.0.push(row.effect.map_or(0.0, |effect| effect.value.ln().abs()));
-                    entry.1 = entry.1.min(row.pairs);
+                    entry.1.push(row.effect.map_or(0.0, |effect| effect.value.ln().abs()));
+                    entry.2 = entry.2.min(row.pairs);
                 }
             }
         }
         let metrics: Vec<MetricFloor> = seen
             .into_iter()
-            .filter(|(_, (sizes, _))| sizes.len() >= LEAST_ROUNDS)
-            .map(|(name, (mut sizes, pairs))| {
+            .filter(|(_, (_, sizes, _))| sizes.len() >= LEAST_ROUNDS)
+            .map(|(name, (config, mut sizes, pairs))| {
                 sizes.sort_by(f64::total_cmp);
                 let (median, p99) = (quantile(&sizes, 0.5), quantile(&sizes, 0.99));
-                MetricFloor { name, median, p99, pairs }
+                MetricFloor { name, config, median, p99, pairs }
             })
             .collect();
         let Some((first, _)) = rounds.first().filter(|_| !metrics.is_empty()) else {
@@ -150,7 +161,7 @@ impl NoiseFloor {
         if self.suite != head.suite {
             return Some(format!("the noise floor is of suite {:?}: {again}", self.suite));
         }
-        if self.machine != head.machine {
+        if !self.machine.is(&head.machine) {
             let theirs = &self.machine.fingerprint;
             return Some(format!("the noise floor is of another machine, {theirs}: {again}"));
         }
@@ -163,13 +174,23 @@ impl NoiseFloor {
         })
     }
 
-    /// The floor of a metric as a share, wider for fewer pairs than it was measured with.
-    #[must_use]
-    pub fn of(&self, name: &MetricName, pairs: usize) -> Option<f64> {
-        let index = self.metrics.binary_search_by(|metric| metric.name.cmp(name)).ok()?;
-        let metric = &self.metrics[index];
+    /// The floor of a metric whose cells have this `config`, as a share, wider for fewer pairs than
+    /// it was measured with.
+    ///
+    /// # Errors
+    /// With why there is none, in words.
+    pub fn of(&self, name: &MetricName, config: Digest, pairs: usize) -> Result<f64, String> {
+        let found = self.metrics.binary_search_by(|metric| metric.name.cmp(name));
+        let Some(metric) = found.ok().and_then(|index| self.metrics.get(index)) else {
+            return Err("the noise floor has no such metric: measure it again (regress aa)".into());
+        };
+        if metric.config != config {
+            return Err(
+                "the noise floor is of other settings: measure it again (regress aa)".to_owned()
+            );
+        }
         let wider = (metric.pairs as f64 / pairs as f64).sqrt().max(1.0);
-        Some((metric.p99 * wider).exp_m1())
+        Ok((metric.p99 * wider).exp_m1())
     }
 
     /// What a report says of it.
@@ -198,7 +219,8 @@ fn check_rounds(rounds: &[(Snapshot, Snapshot)]) -> Result<(), RegressError> {
         if !sessions.insert(session) {
             return refuse(format!("session {session:?} is given twice"));
         }
-        if one.machine != rounds[0].0.machine || other.machine != rounds[0].0.machine {
+        let first = &rounds[0].0.machine;
+        if !one.machine.is(first) || !other.machine.is(first) {
             return refuse("they come from two machines".to_owned());
         }
         if one.suite != rounds[0].0.suite {

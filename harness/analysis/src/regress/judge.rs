@@ -19,6 +19,9 @@ pub(super) enum Floor<'a> {
     BeingMeasured,
 }
 
+/// Exact metrics that no machine has a part in: judged against a reference of any machine.
+pub(super) const PORTABLE: [&str; 4] = ["order", "data", "steps", "samples"];
+
 /// Rows of all metrics but `info`, in order of names.
 pub(super) fn rows(
     aligned: &[Aligned],
@@ -27,16 +30,19 @@ pub(super) fn rows(
     floor: Floor<'_>,
     rule: &Rule,
 ) -> Result<Vec<Row>, RegressError> {
-    let elsewhere = (base.machine != head.machine).then(|| {
+    let interleaved = base.session.is_some() && base.session == head.session;
+    // Two sides that took turns were on one machine, whatever their builds bring along.
+    let elsewhere = (!interleaved && !base.machine.is(&head.machine)).then(|| {
         let differences = base.machine.differences(&head.machine).join("; ");
         format!("measured on another machine ({differences}): record a reference on this one")
     });
-    let interleaved = base.session.is_some() && base.session == head.session;
     let mut rows = Vec::new();
     let mut tested = Vec::new();
     for aligned in aligned.iter().filter(|aligned| aligned.definition.class != Class::Info) {
         let row = blank(aligned);
-        rows.push(if let Some(reason) = &elsewhere {
+        let portable = aligned.definition.class == Class::Exact
+            && PORTABLE.contains(&aligned.name.metric.as_str());
+        rows.push(if let Some(reason) = elsewhere.as_ref().filter(|_| !portable) {
             unjudged(row, Verdict::EnvironmentChanged, reason.clone())
         } else {
             match (aligned.sides(), aligned.definition.class) {
@@ -82,6 +88,7 @@ fn blank(aligned: &Aligned) -> Row {
         threshold: None,
         floor: None,
         confirmation: None,
+        excused: None,
     }
 }
 

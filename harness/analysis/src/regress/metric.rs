@@ -100,6 +100,10 @@ pub struct Metric {
     /// `quality`; the rule's share where it is not stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margin: Option<f64>,
+    /// The value of a score that cannot be passed, where there is one: the rule's share is one of
+    /// the distance to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<f64>,
     /// The value.
     pub value: Value,
 }

@@ -11,7 +11,7 @@ use stats::interval::Interval;
 use stats::verdict::Scale;
 
 /// Version of the JSON form of [`Report`].
-pub const REPORT_VERSION: u32 = 1;
+pub const REPORT_VERSION: u32 = 2;
 
 /// What became of one metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -122,6 +122,9 @@ pub struct Row {
     pub floor: Option<f64>,
     /// What the second round said.
     pub confirmation: Option<Confirmation>,
+    /// Why it does not fail the gate: accepted with a reason, or in quarantine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub excused: Option<String>,
 }
 
 /// A metric that is shown only.
@@ -146,6 +149,9 @@ pub struct Failure {
     pub cell: CellName,
     /// Its message.
     pub message: String,
+    /// Why it does not fail the gate: its arm is in quarantine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub excused: Option<String>,
 }
 
 /// The noise floor that was used.
@@ -188,11 +194,35 @@ pub struct Report {
     pub failures: Vec<Failure>,
     /// The noise floor, where there is one.
     pub floor: Option<FloorSummary>,
+    /// Why no comparison took place, where none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncompared: Option<String>,
     /// What a reader must know.
     pub notes: Vec<String>,
 }
 
 impl Report {
+    /// The report of a gate that compared nothing.
+    #[must_use]
+    pub fn blank(suite: String) -> Self {
+        Self {
+            version: REPORT_VERSION,
+            suite,
+            base_commit: None,
+            head_commit: None,
+            base_machine: String::new(),
+            head_machine: String::new(),
+            sessions: Vec::new(),
+            rule: Rule::default(),
+            rows: Vec::new(),
+            info: Vec::new(),
+            failures: Vec::new(),
+            floor: None,
+            uncompared: None,
+            notes: Vec::new(),
+        }
+    }
+
     /// How many metrics have each verdict; a verdict without any has no entry.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<Verdict, usize> {
@@ -212,15 +242,25 @@ impl Report {
         })
     }
 
+    /// Whether there is anything that nobody knows yet: a changed row, a failed run.
+    #[must_use]
+    pub fn tells_something(&self) -> bool {
+        !self.failures.is_empty() || self.uncompared.is_some() || self.changed().next().is_some()
+    }
+
     /// 1: something regressed; 4: runs of the head crashed; 3: something could not be judged, or
-    /// nothing was compared; 0: fine.
+    /// nothing was compared; 0: fine. What is excused counts nowhere.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        if self.rows.iter().any(|row| row.verdict == Verdict::Regressed) {
+        let counting = || self.rows.iter().filter(|row| row.excused.is_none());
+        if counting().any(|row| row.verdict == Verdict::Regressed) {
             1
-        } else if !self.failures.is_empty() {
+        } else if self.failures.iter().any(|failure| failure.excused.is_none()) {
             4
-        } else if self.rows.is_empty() || self.rows.iter().any(|row| !row.judged) {
+        } else if self.uncompared.is_some()
+            || self.rows.is_empty()
+            || counting().any(|row| !row.judged)
+        {
             3
         } else {
             0

@@ -11,7 +11,7 @@ use super::metric::{CellName, Class, Metric, Tolerance, Value};
 use ledger::digest::Digest;
 
 /// Version that this build writes and reads.
-pub const SNAPSHOT_VERSION: u32 = 1;
+pub const SNAPSHOT_VERSION: u32 = 2;
 const WHAT: &str = "reference file";
 
 /// What one run of one cell measured.
@@ -26,8 +26,11 @@ pub struct Cell {
     pub seed: String,
     /// Which interleaved round, from 0. Rounds of one seed are pairs of times, never more seeds.
     pub round: u32,
-    /// Digest of everything the suite sets in this cell; not of the code.
+    /// Digest of everything the suite sets in this cell but its seed; not of the code.
     pub config: Digest,
+    /// Digest of the code that decides the cell, where its record tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
     /// The message of a run that failed; it has no metrics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
@@ -233,6 +236,9 @@ fn misfit(metric: &Metric) -> Option<(String, &'static str)> {
         let margin = metric.margin.unwrap_or_default();
         let wanted = "a margin is a positive number, of class time or quality only";
         return Some((format!("given the margin {margin}"), wanted));
+    }
+    if metric.best.is_some_and(|best| metric.class != Class::Quality || !best.is_finite()) {
+        return Some((shown, "only class quality takes a best value, a finite one"));
     }
     if metric.name.is_empty() {
         return Some((Value::Text(String::new()).to_string(), "it needs a name"));

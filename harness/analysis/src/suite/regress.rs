@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Problem, key};
+use super::{Problem, Step, key};
 use crate::regress::Rule;
-use crate::regress::extract::Treatment;
+use crate::regress::excuse::{Date, Quarantine};
+use crate::regress::extract::{Exception, Treatment};
 use crate::regress::metric::{Class, Tolerance};
 
 /// Interleaved pairs of every cell, over all of its seeds, when the suite says nothing.
@@ -23,7 +24,8 @@ pub struct RegressUse {
     /// Pairs of times of each arm on each workload, over all seeds.
     #[serde(default)]
     pub pairs: Option<u32>,
-    /// The smallest change of a time or a score that matters, as a share of the base.
+    /// The smallest change that matters: of a time as a share of the base, of a score as a share of
+    /// the base's distance to the best value.
     #[serde(default)]
     pub margin: Option<f64>,
     /// False discovery rate over all tested metrics.
@@ -35,6 +37,37 @@ pub struct RegressUse {
     /// Class, tolerance and margin of metrics, where they are not those of the metric's kind.
     #[serde(default)]
     pub metrics: BTreeMap<String, MetricUse>,
+    /// What is otherwise for some arms or workloads; where several fit, the last counts.
+    #[serde(default)]
+    pub exceptions: Vec<ExceptionUse>,
+}
+
+/// What is otherwise for an arm, a workload, or an arm on a workload.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExceptionUse {
+    /// Label of the arm; every arm without one.
+    #[serde(default)]
+    pub arm: Option<String>,
+    /// Label of the workload; every workload without one.
+    #[serde(default)]
+    pub workload: Option<String>,
+    /// Class, tolerance and margin of metrics there.
+    #[serde(default)]
+    pub metrics: BTreeMap<String, MetricUse>,
+    /// Verdicts there do not count for a while.
+    #[serde(default)]
+    pub quarantine: Option<QuarantineUse>,
+}
+
+/// Until when, and why, verdicts do not count.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuarantineUse {
+    /// The last day, in UTC.
+    pub until: Date,
+    /// Why.
+    pub reason: String,
 }
 
 /// How one metric is compared.
@@ -97,6 +130,32 @@ impl RegressUse {
         }
     }
 
+    /// Metrics that are compared otherwise in some arms or workloads.
+    #[must_use]
+    pub fn exceptions(&self) -> Vec<Exception> {
+        let of = |one: &ExceptionUse| -> Vec<Exception> {
+            let metrics = one.metrics.iter();
+            let exception = |(metric, used): (&String, &MetricUse)| Exception {
+                arm: one.arm.clone(),
+                workload: one.workload.clone(),
+                metric: metric.clone(),
+                treatment: used.treatment(),
+            };
+            metrics.map(exception).collect()
+        };
+        self.exceptions.iter().flat_map(of).collect()
+    }
+
+    /// Arms and workloads in quarantine, those included whose time is over.
+    #[must_use]
+    pub fn quarantines(&self) -> Vec<Quarantine> {
+        let of = |one: &ExceptionUse| {
+            let QuarantineUse { until, reason } = one.quarantine.clone()?;
+            Some(Quarantine { arm: one.arm.clone(), workload: one.workload.clone(), until, reason })
+        };
+        self.exceptions.iter().filter_map(of).collect()
+    }
+
     /// What cannot be, and where.
     #[must_use]
     pub fn problem(&self) -> Option<Problem> {
@@ -119,16 +178,40 @@ impl RegressUse {
                 return Some(Problem::at(field, error.to_string()));
             }
         }
-        self.metrics.iter().find_map(|(name, treatment)| {
-            let message = treatment.problem()?;
-            Some(Problem::at(name, message).below([key("metrics")]))
+        let in_metrics = |metrics: &BTreeMap<String, MetricUse>| {
+            metrics.iter().find_map(|(name, treatment)| {
+                let message = treatment.problem()?;
+                Some(Problem::at(name, message).below([key("metrics")]))
+            })
+        };
+        in_metrics(&self.metrics).or_else(|| {
+            self.exceptions.iter().enumerate().find_map(|(place, one)| {
+                let problem = in_metrics(&one.metrics).or_else(|| one.problem())?;
+                Some(problem.below([key("exceptions"), Step::Index(place)]))
+            })
         })
+    }
+}
+
+impl ExceptionUse {
+    fn problem(&self) -> Option<Problem> {
+        let Self { arm, workload, metrics, quarantine } = self;
+        let message = if arm.is_none() && workload.is_none() {
+            "an exception is of an arm, a workload or both: name one"
+        } else if metrics.is_empty() && quarantine.is_none() {
+            "an exception has metrics, a quarantine or both"
+        } else if quarantine.as_ref().is_some_and(|held| held.reason.trim().is_empty()) {
+            "a quarantine has a reason"
+        } else {
+            return None;
+        };
+        Some(Problem(Vec::new(), message.to_owned()))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Step, parse};
+    use super::super::parse;
     use super::*;
     use crate::regress::metric::{Class, Tolerance};
 
@@ -152,6 +235,20 @@ mod tests {
     }
 
     #[test]
+    fn an_arm_may_have_margins_of_its_own_and_be_in_quarantine_until_a_day() {
+        let used = section(
+            "exceptions:\n  - { arm: a, workload: w, metrics: { t: { class: time, margin: 0.2 }, l: { class: info } } }\n  - { arm: b, quarantine: { until: 2026-12-31, reason: unstable } }",
+        );
+        assert_eq!(used.problem(), None);
+        let exceptions = used.exceptions();
+        assert_eq!(exceptions.len(), 2);
+        assert_eq!(exceptions[1].arm.as_deref(), Some("a"));
+        assert_eq!(exceptions[1].treatment.margin, Some(0.2));
+        let quarantines = used.quarantines();
+        assert_eq!((quarantines.len(), quarantines[0].until.to_string()), (1, "2026-12-31".into()));
+    }
+
+    #[test]
     fn numbers_without_meaning_are_refused_with_their_place() {
         for (text, place) in [
             ("pairs: 2", "pairs"),
@@ -161,6 +258,13 @@ mod tests {
             ("metrics:\n  m: { class: exact, margin: 0.1 }", "metrics"),
             ("metrics:\n  m: { class: time, ulps: 1 }", "metrics"),
             ("metrics:\n  m: { class: ulp, relative: 2 }", "metrics"),
+            ("exceptions:\n  - { arm: a, metrics: { m: { class: time, ulps: 1 } } }", "exceptions"),
+            ("exceptions:\n  - { arm: a }", "exceptions"),
+            ("exceptions:\n  - { metrics: { m: { class: info } } }", "exceptions"),
+            (
+                "exceptions:\n  - { arm: a, quarantine: { until: 2026-12-31, reason: ' ' } }",
+                "exceptions",
+            ),
         ] {
             let Problem(path, message) = section(text).problem().unwrap();
             assert_eq!(path[0], Step::Key(place.to_owned()), "{text}: {message}");

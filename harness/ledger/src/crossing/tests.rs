@@ -41,6 +41,7 @@ fn fit_agrees_with_scikit_learn() {
     let third = 2.0 / 3.0;
     let expected = [0.31, 0.5, 0.5, 0.61, third, third, third, 0.785, 0.785, 0.82, 0.82, 0.86];
     let fit = isotonic(&VALUES);
+    assert_eq!(fit.len(), expected.len());
     assert!(fit.iter().zip(expected).all(|(&found, expected)| close(found, expected)), "{fit:?}");
 }
 
@@ -159,6 +160,7 @@ proptest! {
     #[test]
     fn no_other_rising_sequence_is_closer(values in values(), other in values()) {
         let square = |fit: &[f64]| -> f64 {
+            assert_eq!(fit.len(), values.len());
             fit.iter().zip(&values).map(|(fit, value)| (fit - value).powi(2)).sum()
         };
         let mut rising: Vec<f64> = other.into_iter().cycle().take(values.len()).collect();

@@ -284,11 +284,21 @@ def sign_flips():
 def wilcoxons():
     spread = lambda n: [((i * 17 % 31) - 11.3) / 10 for i in range(n)]
     tied = [1.0, -1.0, 2.0, 2.0, -3.0, 4.0, 0.0, 5.0, 5.0, 5.0, -6.0, 7.0]
-    for differences, method in ((SAMPLES["eight"], "exact"), (SAMPLES["two"], "exact"), (spread(25), "exact"), (spread(31), "approx"), (tied, "approx")):
+    for differences, method in (
+        (SAMPLES["eight"], "exact"), (SAMPLES["two"], "exact"), (spread(25), "exact"), (spread(31), "approx"),
+        (tied, "signs"), ([0.3] * 5, "signs"),
+    ):
         nonzero = numpy.array([d for d in differences if d])
         ranks = stats.rankdata(abs(nonzero))
-        p = stats.wilcoxon(differences, correction=True, method=method).pvalue
-        yield {"differences": differences, "exact": method == "exact", "positive_ranks": float(ranks[nonzero > 0].sum()), "p": p}
+        found = float(ranks[nonzero > 0].sum())
+        if method == "signs":
+            # Every assignment of signs to the midranks, one by one: SciPy's "exact" knows no ties.
+            sums = [float(numpy.dot(ranks, signs)) for signs in itertools.product((0, 1), repeat=len(ranks))]
+            tails = [sum(s <= found for s in sums), sum(s >= found for s in sums)]
+            p = min(1.0, 2 * min(tails) / len(sums))
+        else:
+            p = stats.wilcoxon(differences, correction=True, method=method).pvalue
+        yield {"differences": differences, "exact": method != "approx", "positive_ranks": found, "p": p}
 
 
 def interquartile_means():

@@ -45,7 +45,9 @@ fn bca_intervals_agree_with_the_formula_of_scipy_on_the_same_replicates() {
 #[test]
 fn speed_ups_of_few_pairs_have_the_log_t_interval_of_scipy() {
     for case in cases("speed_up") {
-        let sides = numbers(&case, "baseline").into_iter().zip(numbers(&case, "treatment"));
+        let (baseline, treatment) = (numbers(&case, "baseline"), numbers(&case, "treatment"));
+        assert_eq!(baseline.len(), treatment.len(), "{case}");
+        let sides = baseline.into_iter().zip(treatment);
         let pairs: Vec<Pair<f64>> =
             sides.map(|(baseline, treatment)| Pair { baseline, treatment }).collect();
         close_estimate(speed_up(&pairs, 0.95).unwrap(), &case);
@@ -101,7 +103,9 @@ fn speed_up_improvement_profile_and_iqm_over_workloads_agree_with_numpy_on_the_s
             Row::from([("a".to_owned(), arm(0)), ("b".to_owned(), arm(1))])
         });
         let found = profile(&rows, resampling(&case)).unwrap();
-        for (arm, expected) in found.arms.iter().zip(case["profile"].as_array().unwrap()) {
+        let expected = case["profile"].as_array().unwrap();
+        assert_eq!(found.arms.len(), expected.len(), "{case}");
+        for (arm, expected) in found.arms.iter().zip(expected) {
             let (value, interval) = (arm.score, arm.interval);
             close_estimate(Estimate { value, interval, n: rows.len() }, expected);
         }

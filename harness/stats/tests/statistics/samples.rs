@@ -33,7 +33,10 @@ fn isotonic_fits_agree_with_scipy_and_crossings_with_root_finding_on_its_fit() {
     let mut roots = 0;
     for case in cases("isotonic") {
         let (values, seconds) = (numbers(&case, "values"), numbers(&case, "seconds"));
-        for (found, expected) in isotonic(&values).into_iter().zip(numbers(&case, "fit")) {
+        let (fit, expected) = (isotonic(&values), numbers(&case, "fit"));
+        assert_eq!(fit.len(), expected.len(), "{case}");
+        assert_eq!(values.len(), seconds.len(), "{case}");
+        for (found, expected) in fit.into_iter().zip(expected) {
             close(found, expected, &case);
         }
         let curve: Vec<EvalPoint> = values

@@ -10,6 +10,7 @@ fn measured(number: u32, seconds: f64) -> Entry {
     Entry::Measured(Measured {
         commit: commit(number),
         suite_digest: Digest::of(b"suite"),
+        software: BTreeMap::new(),
         metrics: BTreeMap::from([("digits/sgd/time".to_owned(), metric)]),
     })
 }
@@ -138,7 +139,7 @@ fn lines_that_something_else_wrote_are_refused() {
         (text.replace("[1.5]", "[null]"), "h.jsonl:1: not a line of a history"),
         (text.replace("[1.5]", "[1e999]"), "number out of range"),
         (text.replace("[1.5]", "[Infinity]"), "h.jsonl:1: not a line of a history"),
-        (text.replace("\"version\":1", "\"new\":0,\"version\":2"), "history version 2"),
+        (text.replace("\"version\":1", "\"new\":0,\"version\":3"), "history version 3"),
         ("\n".to_owned(), "h.jsonl:1: not a line of a history"),
         ("\u{0}\u{0}\n".to_owned(), "h.jsonl:1: not a line of a history"),
         ("[".repeat(200_000) + "\n", "h.jsonl:1: not a line of a history"),

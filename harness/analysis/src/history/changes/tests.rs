@@ -23,6 +23,7 @@ fn history(columns: &[Vec<f64>]) -> History {
         let measured = Measured {
             commit: commit(row),
             suite_digest: Digest::of(b"suite"),
+            software: BTreeMap::new(),
             metrics: metrics.collect(),
         };
         history.push(Entry::Measured(measured)).unwrap();
@@ -126,12 +127,84 @@ fn a_change_of_the_suite_s_text_is_said_at_the_change() {
         let suite_digest = Digest::of(if row < 30 { b"one" } else { b"two" });
         let metrics = BTreeMap::from([("m".to_owned(), metric(value))]);
         history
-            .push(Entry::Measured(Measured { commit: commit(row), suite_digest, metrics }))
+            .push(Entry::Measured(Measured {
+                commit: commit(row),
+                suite_digest,
+                software: BTreeMap::new(),
+                metrics,
+            }))
             .unwrap();
     }
     let analysis = analyse(&history, &Options::default()).unwrap();
     assert!(analysis.series[0].changes[0].suite_changed);
     assert!(!analysed(&[step(10.5)]).series[0].changes[0].suite_changed);
+}
+
+#[test]
+fn commits_stand_where_their_order_puts_them_however_late_they_were_recorded() {
+    // The last commit of the old level is measured after all others.
+    let values = step(10.5);
+    let late = 29;
+    let recorded: Vec<usize> = (0..values.len()).filter(|row| *row != late).chain([late]).collect();
+    let mut history = History::new("h.jsonl", "digits", "m");
+    for row in recorded {
+        let (suite_digest, software) = (Digest::of(b"suite"), BTreeMap::new());
+        let metrics = BTreeMap::from([("m000".to_owned(), metric(values[row]))]);
+        let measured = Measured { commit: commit(row), suite_digest, software, metrics };
+        history.push(Entry::Measured(measured)).unwrap();
+    }
+    let order: Vec<String> = (0..values.len()).map(commit).collect();
+    let options = Options::default();
+    let ordered = analyse_in(Some(&order), &history, &options).unwrap();
+    let straight = analysed(&[values]);
+    assert_eq!(ordered.series, straight.series);
+    assert_eq!(ordered.commits, straight.commits);
+    let change = &ordered.series[0].changes[0];
+    assert_eq!((change.after.clone(), change.commit.clone()), (commit(29), commit(30)));
+    // As recorded, it stands at the wrong level; and what has no place is left out and told.
+    assert_ne!(analyse(&history, &options).unwrap().series, straight.series);
+    let short = analyse_in(Some(&order[..50]), &history, &options).unwrap();
+    assert_eq!(short.commits.len(), 50);
+    assert!(short.notes[0].starts_with("10 recorded commits are not"), "{:?}", short.notes);
+}
+
+#[test]
+fn another_libtorch_is_noted_and_the_series_goes_on() {
+    let mut history = History::new("h.jsonl", "digits", "m");
+    for (row, value) in step(10.5).into_iter().enumerate() {
+        let version = if row < 30 { "2.11.0" } else { "2.12.0" };
+        let software = BTreeMap::from([("libtorch".to_owned(), version.to_owned())]);
+        let metrics = BTreeMap::from([("m".to_owned(), metric(value))]);
+        let suite_digest = Digest::of(b"suite");
+        let measured = Measured { commit: commit(row), suite_digest, software, metrics };
+        history.push(Entry::Measured(measured)).unwrap();
+    }
+    let analysis = analyse(&history, &Options::default()).unwrap();
+    let change = &analysis.series[0].changes[0];
+    assert_eq!(
+        (change.at, change.software_changed.as_slice()),
+        (30, &["libtorch: 2.11.0, then 2.12.0".to_owned()][..])
+    );
+    assert_eq!(
+        analysis.notes,
+        [format!("libtorch 2.11.0 until commit {}, 2.12.0 from there on", commit(30))]
+    );
+}
+
+#[test]
+fn one_seed_is_refused_where_the_commit_before_had_several() {
+    let entry = |row: usize, values: Vec<f64>| {
+        let metric = Metric { values, ..metric(1.0) };
+        let (suite_digest, software) = (Digest::of(b"suite"), BTreeMap::new());
+        let metrics = BTreeMap::from([("m".to_owned(), metric)]);
+        Entry::Measured(Measured { commit: commit(row), suite_digest, software, metrics })
+    };
+    let mut history = History::new("h.jsonl", "digits", "m");
+    history.push(entry(0, vec![1.0, 1.1, 1.2, 1.3])).unwrap();
+    let error = history.push(entry(1, vec![1.0])).unwrap_err().to_string();
+    assert!(error.contains("one value, but 4 at the commit before"), "{error}");
+    history.push(entry(1, vec![1.0, 1.1])).unwrap();
+    assert_eq!(history.lines.len(), 2);
 }
 
 #[test]

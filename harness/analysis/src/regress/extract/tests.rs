@@ -282,6 +282,14 @@ fn runs_of_two_machines_are_refused_and_what_else_is_known_of_one_counts() {
     };
     assert_eq!(with("performance"), with("performance"));
     assert_ne!(with("performance").fingerprint, with("powersave").fingerprint);
+    // What a change may bring along is told beside the machine: one history outlives it.
+    let mut newer = record();
+    newer.environment.libtorch = "9".into();
+    newer.environment.os = "another".into();
+    newer.environment.threads = 2;
+    let both = of_records(&[record(), newer], &Context::default()).unwrap().machine;
+    assert!(both.is(&of_records(&[record()], &Context::default()).unwrap().machine));
+    assert!(both.software["libtorch"].ends_with(", 9"), "{both:?}");
     // When and from which commit a run was made is no part of the machine.
     let mut later = record();
     later.environment.started_unix = 9;
@@ -322,6 +330,26 @@ fn a_suite_can_treat_a_metric_otherwise_but_not_against_its_nature() {
     assert_eq!(found(&cell, "train-seconds").unwrap().class, Class::Info);
     let cell = treated("train-seconds", Class::Time, None, Some(0.1)).unwrap().cells.remove(0);
     assert_eq!(found(&cell, "train-seconds").unwrap().margin, Some(0.1));
+
+    // The last exception that fits comes before what holds for every arm.
+    let loose = Treatment { class: Class::Time, tolerance: None, margin: Some(0.5) };
+    let exception = |arm: Option<&str>, workload: Option<&str>, margin| Exception {
+        arm: arm.map(str::to_owned),
+        workload: workload.map(str::to_owned),
+        metric: "train-seconds".to_owned(),
+        treatment: Treatment { margin: Some(margin), ..loose },
+    };
+    let context = Context {
+        treatments: BTreeMap::from([("train-seconds".to_owned(), loose)]),
+        exceptions: vec![
+            exception(Some("sgd"), None, 0.1),
+            exception(Some("sgd"), Some("digits"), 0.2),
+            exception(Some("other"), None, 0.3),
+        ],
+        ..Context::default()
+    };
+    let cell = of_records(&[record()], &context).unwrap().cells.remove(0);
+    assert_eq!(found(&cell, "train-seconds").unwrap().margin, Some(0.2));
 
     for (name, class, tolerance, margin) in [
         ("order", Class::Time, None, None),
@@ -364,7 +392,8 @@ fn the_config_is_what_the_suite_sets_and_not_what_the_code_made_of_it() {
     assert_eq!(plain, config(|record| record.clocks.train = 99.0));
     assert_ne!(plain, config(|record| record.goal.target.value = 0.95));
     assert_ne!(plain, config(|record| record.goal.budget.samples = 2000));
-    assert_ne!(plain, config(|record| record.seed = "1".into()));
+    // The name has the seed: cells of one arm share their config.
+    assert_eq!(plain, config(|record| record.seed = "1".into()));
     assert_ne!(plain, config(|record| record.method = "other".into()));
 }
 

@@ -6,6 +6,9 @@ use crate::regress::report::{Row, Verdict};
 
 use super::unjudged;
 
+/// A distance beyond which a number of ulps tells a reader nothing: from 0 to 1 there are 2^62.
+const MOST_ULPS: u64 = 1 << 20;
+
 /// How the head's value stands to the base's.
 enum Standing {
     Equal,
@@ -88,7 +91,11 @@ fn standing(aligned: &Aligned, base: &Value, head: &Value) -> Standing {
         Tolerance::Relative(share) => (a - b).abs() <= share * a.abs().max(b.abs()),
     };
     let gain = definition.direction.map(|direction| direction.orient(b) - direction.orient(a));
-    let how = format!("{apart} ulps apart");
+    let how = if apart <= MOST_ULPS {
+        format!("{apart} ulps apart")
+    } else {
+        "far beyond the last bits".to_owned()
+    };
     match gain {
         _ if tolerated => Standing::Within(format!("{how}, within the tolerance,")),
         Some(gain) if gain > 0.0 => Standing::Better(format!("better, {how},")),

@@ -69,7 +69,7 @@ pub(super) fn measure(
     let margin = match (time, aligned.definition.margin) {
         (true, _) => share.ln_1p(),
         (false, Some(margin)) => margin,
-        (false, None) => share * base.abs(),
+        (false, None) => share * scale_of_score(aligned.definition.best, base, head),
     };
     let worse: Vec<f64> = pairs
         .iter()
@@ -96,6 +96,18 @@ pub(super) fn measure(
         ..row
     };
     Ok((row, Some(sample)))
+}
+
+/// What a score's margin is a share of: how far the base is from the best value there is, so that
+/// 0.970 and 0.955 of 1 are as far apart as they are to who counts errors; the base's own size where
+/// no value is best.
+fn scale_of_score(best: Option<f64>, base: f64, head: f64) -> f64 {
+    match best {
+        None => base.abs(),
+        // A base that has it leaves the head's distance.
+        Some(best) if base == best => (best - head).abs(),
+        Some(best) => (best - base).abs(),
+    }
 }
 
 /// Judges the tested rows together; each sample comes with the place of its row.
@@ -241,9 +253,6 @@ fn floor_of(aligned: &Aligned, floor: Floor<'_>, pairs: usize) -> Result<Option<
         _ if aligned.definition.class != Class::Time => Ok(None),
         Floor::BeingMeasured => Ok(None),
         Floor::Measured(Err(reason)) => Err(reason.to_owned()),
-        Floor::Measured(Ok(floor)) => match floor.of(&aligned.name, pairs) {
-            Some(share) => Ok(Some(share)),
-            None => Err("the noise floor has no such metric: measure it again (regress aa)".into()),
-        },
+        Floor::Measured(Ok(floor)) => floor.of(&aligned.name, aligned.config, pairs).map(Some),
     }
 }

@@ -32,6 +32,7 @@ fn a_change_is_reported_as_a_range_of_commits() {
         let measured = Measured {
             commit: commit(10 * row),
             suite_digest: Digest::of(b"suite"),
+            software: BTreeMap::new(),
             metrics: BTreeMap::from([("m".to_owned(), metric(value))]),
         };
         history.push(Entry::Measured(measured)).unwrap();
@@ -53,7 +54,12 @@ fn commits_without_a_value_are_passed_over_and_never_filled_in() {
         }
         let suite_digest = Digest::of(b"suite");
         history
-            .push(Entry::Measured(Measured { commit: commit(row), suite_digest, metrics }))
+            .push(Entry::Measured(Measured {
+                commit: commit(row),
+                suite_digest,
+                software: BTreeMap::new(),
+                metrics,
+            }))
             .unwrap();
     }
     let analysis = analyse(&history, &Options::default()).unwrap();
