@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use analysis::regress::metric::CellName;
 use analysis::suite_run::RunCell;
-use analysis::suite_run::SuiteRun;
+use analysis::suite_run::{Shelf, SuiteRun};
 use anyhow::Context as _;
 use ledger::record::{RunRecord, Store};
 use serde::Deserialize;
@@ -191,13 +191,19 @@ impl Build {
 
     fn left(&self, planned: &Planned, wanted: &CellName, store: &Path) -> anyhow::Result<Left> {
         let store = Store::at(store);
-        let suite = SuiteRun::last(&store, &planned.suite)?;
-        let cell = suite.cells.iter().find(|cell| {
-            suite.workloads[cell.workload].label == wanted.workload
-                && suite.arms[cell.arm].label == wanted.arm
-                && cell.seed == wanted.seed
-        });
-        let cell = cell.cloned().with_context(|| format!("it left no run of {wanted}"))?;
+        // Runs of several cells may start within one second: the one that holds the cell is meant.
+        let of = |suite: SuiteRun| {
+            let cell = suite.cells.iter().find(|cell| {
+                suite.workloads[cell.workload].label == wanted.workload
+                    && suite.arms[cell.arm].label == wanted.arm
+                    && cell.seed == wanted.seed
+            });
+            let cell = cell.cloned()?;
+            Some((suite, cell))
+        };
+        let runs = Shelf::of(&store, &planned.suite)?.runs;
+        let found = runs.into_iter().find_map(|shelved| of(shelved.run));
+        let (suite, cell) = found.with_context(|| format!("it left no run of {wanted}"))?;
         let record = store.record(&cell.cell)?;
         Ok(Left { suite, cell, record })
     }
