@@ -89,19 +89,6 @@ impl Shelf {
         shelf
     }
 
-    /// The run that started last, whatever it is.
-    ///
-    /// # Errors
-    /// When there is none, or none that can be read.
-    pub fn last(self) -> Result<SuiteRun, RecordError> {
-        let Self { runs, damaged, whose } = self;
-        match (runs.into_iter().next(), damaged.into_iter().next()) {
-            (Some(newest), _) => Ok(newest.run),
-            (None, Some(error)) => Err(error),
-            (None, None) => Err(none(&whose)),
-        }
-    }
-
     /// The run that stands for the suite, best first: of `text` and whole, of `text`, whole, any; the
     /// newest of these. With `only_text` a run of another text never does.
     ///
@@ -262,13 +249,5 @@ impl SuiteRun {
     /// When the suite was never run here, or no file of it can be read.
     pub fn load(store: &Store, suite: &str) -> Result<Self, RecordError> {
         Ok(Shelf::of(store, suite)?.standing(None, None)?.shelved.run)
-    }
-
-    /// The run of a suite that started last, whatever part of it that was.
-    ///
-    /// # Errors
-    /// As [`SuiteRun::load`].
-    pub fn last(store: &Store, suite: &str) -> Result<Self, RecordError> {
-        Shelf::of(store, suite)?.last()
     }
 }
