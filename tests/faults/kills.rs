@@ -169,5 +169,6 @@ fn what_a_killed_run_left_is_swept_even_when_its_cell_never_runs_again() {
     bench.write("runs/suites/.tiny.json.1.tmp", "{");
     bench.run_suite(TINY).ends(0);
     assert_eq!(bench.files("runs/.tmp"), [] as [String; 0]);
-    assert_eq!(bench.files("runs/suites"), ["tiny.json"]);
+    let suites = bench.files("runs/suites");
+    assert!(matches!(suites.as_slice(), [one] if one.starts_with("tiny/2")), "{suites:?}");
 }
