@@ -103,6 +103,16 @@ pub fn suite(name: &str) -> anyhow::Result<SuiteText> {
     bail!("there is no suite \"{name}\": no such file, and none of that name{}", hint(name, names))
 }
 
+/// Whether two arguments name one suite: the same word, or the same file by its name and its path.
+#[must_use]
+pub fn is_same_suite(one: &str, other: &str) -> bool {
+    let file = |name: &str| {
+        let found = suite(name).ok()?.file;
+        Some(fs::canonicalize(&found).unwrap_or_else(|_| found.into()))
+    };
+    one == other || file(one).is_some_and(|one| file(other) == Some(one))
+}
+
 /// How the frozen file of a suite's tuned settings ends, in place of `.yaml`.
 const TUNED: &str = ".tuned";
 

@@ -216,6 +216,16 @@ pub fn signed(value: f64, decimals: usize) -> String {
     if shown.starts_with('-') { shown } else { format!("+{shown}") }
 }
 
+/// A word as a shell reads it back, whatever is in it.
+#[must_use]
+pub fn quoted(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./,:=@%+".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
 /// A program's name with its commit shortened: `375f69abc8c8`, or `375f69abc8c8+1a2b3c4d` with changes.
 #[must_use]
 pub fn short_program(name: &str) -> String {

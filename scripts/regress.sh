@@ -100,6 +100,8 @@ trap 'git -C "$root" worktree remove --force "$checkout" 2>/dev/null || true' EX
 build_of "$checkout" base || stop 3 "the base does not build"
 
 judge=${REGRESS_JUDGE:-$out/base/palimpsest}
+# One that does not start at all is no base without a gate: that would pass unseen.
+"$judge" --version >/dev/null 2>&1 || stop 3 "$judge does not start: nothing can be judged"
 known=$("$judge" regress --help 2>/dev/null) || new "the base has no regression gate: it is new, and the next change is compared with this one"
 judged=$suite
 more=(--timeout "${REGRESS_TIMEOUT:-10m}")

@@ -68,11 +68,14 @@ fn side(store: &Store, name: &str) -> anyhow::Result<Side> {
     if !shelf.runs.is_empty() || !shelf.damaged.is_empty() {
         return Ok(of(&shelf.standing(None, None)?.shelved.run));
     }
-    // The id of a suite run begins with its time, that of a run never holds a `T`.
-    if name.contains('T') && !path.exists() {
-        return Ok(of(&Shelf::all(store)?.find(name, None)?.shelved.run));
-    }
-    Ok(Side::Run(Box::new(store.record(&store.find(name)?)?)))
+    let cell = match store.find(name) {
+        Ok(cell) => cell,
+        Err(error) => match Shelf::all(store)?.find(name, None) {
+            Ok(found) => return Ok(of(&found.shelved.run)),
+            Err(_) => return Err(error.into()),
+        },
+    };
+    Ok(Side::Run(Box::new(store.record(&cell)?)))
 }
 
 /// In what two machines differ of that which can change the last bits of a sum, or a time.

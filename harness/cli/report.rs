@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use analysis::suite_run::{Found, Shelf};
+use analysis::suite_run::{Found, Shelf, Shelved, SuiteRun};
 use analysis::summary::Analysis;
 use anyhow::{Context as _, bail};
 use ledger::digest::Digest;
@@ -12,6 +12,7 @@ use reports::Format;
 use super::suite_options::Places;
 use crate::evidence::StoreEvidence;
 use crate::exit::Exit;
+use crate::library::{self, SuiteText, is_same_suite};
 use crate::voice::{print_json, print_score, print_text, warn, warn_unjudged};
 
 /// Options of `palimpsest report`.
@@ -52,7 +53,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         None => {
             let folder = store.root().join("reports").join(&shelved.run.suite);
             if stands {
-                hold_to_source(&store, &shelved.run.suite, &shelved.run.source, &folder)?;
+                hold_to_source(&store, &shelved.run, &folder)?;
                 folder
             } else {
                 folder.join(&shelved.id)
@@ -86,9 +87,10 @@ fn find(store: &Store, suite: Option<&str>, run: Option<&str>) -> anyhow::Result
     let Some(suite) = suite else {
         return Ok(Shelf::all(store)?.find(run.unwrap_or_default(), None)?);
     };
-    let text = crate::library::suite(suite).ok();
-    let digest = text.map(|found| Digest::of(found.text.as_bytes()).to_string());
-    let shelf = Shelf::of(store, &suite_name(suite))?;
+    // Read once: it may come from a pipe.
+    let text = library::suite(suite).ok();
+    let digest = text.as_ref().map(|found| Digest::of(found.text.as_bytes()).to_string());
+    let shelf = Shelf::of(store, &own_name(suite, text.as_ref()))?;
     Ok(match run {
         Some(id) => shelf.find(id, digest.as_deref()),
         None => {
@@ -98,12 +100,16 @@ fn find(store: &Store, suite: Option<&str>, run: Option<&str>) -> anyhow::Result
 }
 
 /// Refuses to replace the report of another file that gives itself the same name.
-fn hold_to_source(store: &Store, suite: &str, source: &str, folder: &Path) -> anyhow::Result<()> {
+fn hold_to_source(store: &Store, run: &SuiteRun, folder: &Path) -> anyhow::Result<()> {
     let Ok(text) = std::fs::read(folder.join("analysis.json")) else { return Ok(()) };
     let Ok(drawn) = serde_json::from_slice::<Analysis>(&text) else { return Ok(()) };
-    let of_it = |run: &&analysis::suite_run::Shelved| run.run.suite_digest == drawn.suite_digest;
+    if drawn.suite_digest == run.suite_digest {
+        return Ok(());
+    }
+    let SuiteRun { suite, source, .. } = run;
+    let of_it = |other: &&Shelved| other.run.suite_digest == drawn.suite_digest;
     match Shelf::of(store, suite)?.runs.iter().find(of_it) {
-        Some(other) if other.run.source != source => bail!(
+        Some(other) if !is_same_suite(&other.run.source, source) => bail!(
             "{} holds the report of {}, which calls itself \"{suite}\" as {source} does: name another folder with --out, or rename one of the two",
             folder.display(),
             other.run.source
@@ -114,7 +120,10 @@ fn hold_to_source(store: &Store, suite: &str, source: &str, folder: &Path) -> an
 
 /// The suite's own name: what its YAML says where the argument is a file, else the argument.
 pub(super) fn suite_name(suite: &str) -> String {
-    let text = crate::library::suite(suite).ok();
+    own_name(suite, library::suite(suite).ok().as_ref())
+}
+
+fn own_name(suite: &str, text: Option<&SuiteText>) -> String {
     let parsed = text.and_then(|found| analysis::suite::parse(&found.file, &found.text).ok());
     parsed.map_or_else(|| suite.to_owned(), |parsed| parsed.suite)
 }

@@ -14,6 +14,7 @@ use ledger::given::GivenOrder;
 use ledger::record::Store;
 
 use crate::library::{self, SuiteText};
+use crate::voice::quoted;
 
 /// Which suite, which part of it, and where things are.
 #[derive(Debug, Clone, clap::Args)]
@@ -66,16 +67,6 @@ impl Places {
     /// The store.
     pub fn store(&self) -> Store {
         Store::at(&self.store)
-    }
-}
-
-/// A word for a shell, in quotes where it needs them.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.,=/:+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
     }
 }
 

@@ -59,7 +59,10 @@ fn mend(store: &Store, id: &str, args: &Args) -> anyhow::Result<(Status, Option<
         plan = plan.only(&command.cells).map_err(anyhow::Error::msg)?;
     }
     let sources = args.places.sources();
-    let mut session = Session::new(plan, store.clone(), sources, &command.device, false)?;
+    // Where the others of its suite run were trained, not where this machine would by itself.
+    let mut records = suite.cells.iter().filter_map(|other| store.record(&other.cell).ok());
+    let device = records.next().map_or(command.device.clone(), |record| record.environment.device);
+    let mut session = Session::new(plan, store.clone(), sources, &device, false)?;
     session.argv.clone_from(&suite.argv);
     let (arm, workload) = (&suite.arms[cell.arm].label, &suite.workloads[cell.workload].label);
     let seeds = seeds(&session, &command)?;

@@ -12,6 +12,7 @@ use ledger::seed::Seed;
 use palimpsest::cli::run::Args;
 use palimpsest::evidence::StoreEvidence;
 use palimpsest::exit::Exit;
+use palimpsest::library::is_same_suite;
 use palimpsest::machine;
 use palimpsest::voice::{print_analysis, print_json, strict, warn, warn_unjudged};
 
@@ -157,7 +158,7 @@ fn begin(
     let other = earlier
         .runs
         .iter()
-        .find(|one| one.run.source != *source && one.run.suite_digest != *digest);
+        .find(|one| one.run.suite_digest != *digest && !is_same_suite(&one.run.source, source));
     if let Some(other) = other {
         warn(&format!(
             "{} calls itself \"{}\", and so does {}, which ran before: both are kept, but give one of them another name, or their reports another folder",

@@ -42,7 +42,7 @@ if arguments[0] == "run":
         jitter = int(hashlib.sha256(which.encode()).hexdigest()[:8], 16) / 2**32 - 0.5
         record["clocks"]["train"] = 0.1 * (1 + 0.004 * jitter)
         record["environment"]["load_at_start"] = 0.0
-        record["environment"]["code_digest"] = f"NAME"
+        record["environment"]["code_digest"] = "NAME"
         if record["method"] == "adamw":
             FAULT
         with open(path, "w") as file:

@@ -375,7 +375,8 @@ fn a_suite_that_the_base_has_not_is_new_and_no_failure() {
     assert_eq!(forge.comment(), None);
     // A base from before there was a gate.
     forge.git(&["checkout", "--quiet", "-b", "ancient", "main"]);
-    forge.bench.write("repository/program", "#!/bin/sh\nexit 2\n");
+    let ancient = "#!/bin/sh\n[ \"$1\" = --version ] || exit 2\n";
+    forge.bench.write("repository/program", ancient);
     forge.commit();
     forge.git(&["checkout", "--quiet", "-b", "modern"]);
     forge.program("pass");
@@ -383,6 +384,16 @@ fn a_suite_that_the_base_has_not_is_new_and_no_failure() {
     let job = forge.gate(&[("base", "ancient")]);
     assert_eq!(job.code, 0, "{}", job.log);
     assert!(job.summary.contains("no regression gate"), "{}", job.summary);
+    // One that does not start is no such base.
+    forge.git(&["checkout", "--quiet", "ancient"]);
+    forge.bench.write("repository/program", "#!/bin/sh\nexit 127\n");
+    forge.commit();
+    forge.git(&["checkout", "--quiet", "-b", "later"]);
+    forge.program("pass");
+    forge.commit();
+    let job = forge.gate(&[("base", "ancient")]);
+    assert_eq!(job.code, 3, "{}", job.log);
+    assert!(job.log.contains("does not start"), "{}", job.log);
 }
 
 #[test]

@@ -96,6 +96,30 @@ fn two_files_of_one_suite_name_are_told_apart() {
 }
 
 #[test]
+fn one_file_under_two_spellings_is_one_suite() {
+    let bench = Bench::with_run(TINY);
+    bench.run(&[&["report", "suite.yaml"], JSON].concat()).ends(0);
+    bench.write("suite.yaml", &TINY.replace("lr: 0.05", "lr: 0.01"));
+    let again = bench.run(&["run", "./suite.yaml", "--device", "cpu"]).ends(0);
+    assert!(!again.stderr.contains("which ran before"), "{}", again.stderr);
+    bench.run(&[&["report", "./suite.yaml"], JSON].concat()).ends(0);
+    assert_eq!(suite_runs(&bench).len(), 2);
+}
+
+#[test]
+fn a_suite_from_a_pipe_is_reported_and_suite_runs_are_compared_by_their_ids() {
+    let bench = Bench::with_run(TINY);
+    run(&bench, &["--methods", "sgd"]).ends(0);
+    let piped =
+        format!("exec {} report <(cat suite.yaml) --format json", env!("CARGO_BIN_EXE_palimpsest"));
+    output(bench.prepared("bash", &["-c", &piped])).ends(0);
+    assert_eq!(drawn(&bench, "runs/reports/tiny").len(), 4);
+    let runs = suite_runs(&bench);
+    bench.run(&["compare", &id(&runs[0]), &id(&runs[1])]).ends(0);
+    bench.run(&["compare", "tiny", &id(&runs[0])]).ends(0);
+}
+
+#[test]
 fn a_suite_that_was_edited_after_its_run_is_not_reported_as_it_is_now() {
     let bench = Bench::with_run(TINY);
     bench.write("suite.yaml", &TINY.replace("lr: 0.05", "lr: 0.01"));

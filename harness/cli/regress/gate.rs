@@ -22,7 +22,7 @@ use super::{floors, reference};
 use crate::cli::report::suite_name;
 use crate::cli::suite_options::Places;
 use crate::exit::Exit;
-use crate::voice::{note, print_text, warn};
+use crate::voice::{note, print_text, quoted, warn};
 use crate::{library, limit};
 
 /// What is measured: shared by the gate and `regress aa`.
@@ -501,15 +501,6 @@ fn command(args: &Args) -> String {
         (None, None) => String::new(),
     };
     format!("palimpsest regress {} {reference}", quoted(suite))
-}
-
-/// A word as a shell reads it back, whatever is in it.
-fn quoted(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./,:=@%+".contains(&byte);
-    if !word.is_empty() && word.bytes().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 fn conclude(args: &Args, report: &Report, measured: Option<&Measured>) -> anyhow::Result<Exit> {

@@ -8,6 +8,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::SystemTime;
 
 use ledger::plain;
 use ledger::record::format::RecordError;
@@ -34,6 +35,8 @@ pub struct Shelved {
     pub id: String,
     /// What it says.
     pub run: SuiteRun,
+    /// When its file was last written, as the file system tells it.
+    written: Option<SystemTime>,
 }
 
 /// The suite run that is meant, and what must be said about the choice.
@@ -79,13 +82,16 @@ impl Shelf {
             match read(file) {
                 Ok(run) => {
                     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-                    shelf.runs.push(Shelved { id: stem.into_owned(), run });
+                    let written = fs::metadata(file).and_then(|file| file.modified()).ok();
+                    shelf.runs.push(Shelved { id: stem.into_owned(), run, written });
                 }
                 Err(error) => shelf.damaged.push(error),
             }
         }
-        let when = |one: &Shelved| (one.run.made.started_unix, one.id.clone());
-        shelf.runs.sort_by_key(|one| std::cmp::Reverse(when(one)));
+        // Of those that started within one second, the one that was written last.
+        shelf.runs.sort_by_cached_key(|one| {
+            std::cmp::Reverse((one.run.made.started_unix, one.written, one.id.clone()))
+        });
         shelf
     }
 
