@@ -53,7 +53,7 @@ pub struct BuildError {
     /// Its last words.
     pub said: String,
     /// The cell that it did not train, where it was asked for one.
-    pub cell: Option<CellName>,
+    pub cell: Option<Box<CellName>>,
     /// It refused what it was told, which is a mistake in the call.
     pub refused: bool,
 }
@@ -173,7 +173,7 @@ impl Build {
         let Some(wanted) = planned.cells.get(place).map(PlannedCell::name) else {
             return Err(self.failed("train", format!("its plan has no cell {place}")));
         };
-        let cell = |error: BuildError| BuildError { cell: Some(wanted.clone()), ..error };
+        let cell = |error: BuildError| BuildError { cell: Some(Box::new(wanted.clone())), ..error };
         let what = format!("train {wanted}");
         let mut command = self.command("run", seeds, store);
         command.args(["--json", "--device", &self.device, "--cells", &place.to_string()]);

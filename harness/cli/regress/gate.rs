@@ -262,7 +262,7 @@ fn same_program(args: &Args) -> anyhow::Result<Option<String>> {
 /// The report of a head that left no record at all.
 fn crashed(args: &Args, crash: &BuildError) -> Report {
     let any = || "any".to_owned();
-    let cell = crash.cell.clone();
+    let cell = crash.cell.as_deref().cloned();
     let cell = cell.unwrap_or_else(|| CellName { workload: any(), arm: any(), seed: any() });
     let message = format!("it could not {}: {}", crash.what, crash.said);
     let failures = vec![Failure { cell, message, excused: None }];
