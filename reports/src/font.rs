@@ -58,10 +58,12 @@ const SLACK: f64 = 1.12;
 /// Width to set aside for `text` at `size` units per em.
 pub(crate) fn text_width(text: &str, size: f64, bold: bool) -> f64 {
     let style = if bold { FontStyle::Bold } else { FontStyle::Normal };
+    // A description made before the fonts are known never finds them.
+    let known = fonts();
     // Measured large, since the library rounds to whole pixels.
     let font = FontDesc::new(FontFamily::Name(FAMILY), 1000.0 * LINE_PER_EM, style);
     let text = drawn(text, bold);
-    let per_em = fonts().ok().and_then(|()| font.box_size(&text).ok());
+    let per_em = known.ok().and_then(|()| font.box_size(&text).ok());
     // Without a font the figure will be refused when painted; any width does until then.
     per_em.map_or(0.6 * text.chars().count() as f64, |(width, _)| f64::from(width) / 1000.0)
         * size

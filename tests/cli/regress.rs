@@ -28,7 +28,8 @@ regress:
   metrics: { time-to-target: { class: info } }
 ";
 
-/// Runs the real program, then gives every record of the store a simulated clock and the fault.
+/// Runs the real program, then gives every record of the store a simulated clock and the fault. NAME is
+/// filled in inside of f-strings, so that it may be an expression.
 const SCRIPT: &str = r#"#!/usr/bin/env python3
 import glob, hashlib, json, subprocess, sys
 arguments = sys.argv[1:]
@@ -42,7 +43,7 @@ if arguments[0] == "run":
         jitter = int(hashlib.sha256(which.encode()).hexdigest()[:8], 16) / 2**32 - 0.5
         record["clocks"]["train"] = 0.1 * (1 + 0.004 * jitter)
         record["environment"]["load_at_start"] = 0.0
-        record["environment"]["code_digest"] = "NAME"
+        record["environment"]["code_digest"] = f"NAME"
         if record["method"] == "adamw":
             FAULT
         with open(path, "w") as file:
