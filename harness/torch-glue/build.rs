@@ -72,8 +72,13 @@ fn build() -> Result<(), Box<dyn Error>> {
 /// Where the sources of `torch-sys` lie: cargo alone knows, since they may be vendored.
 fn sources() -> Result<PathBuf, Box<dyn Error>> {
     let cargo = env::var_os("CARGO").ok_or("CARGO is not set")?;
-    let metadata =
-        Command::new(cargo).args(["metadata", "--format-version", "1", "--offline"]).output()?;
+    let target = env::var("TARGET")?;
+    let listed = ["metadata", "--format-version", "1", "--filter-platform", &target];
+    let mut metadata = Command::new(&cargo).args(listed).arg("--offline").output()?;
+    if !metadata.status.success() {
+        // A fresh registry lacks what this build does not need, but the listing names.
+        metadata = Command::new(&cargo).args(listed).output()?;
+    }
     if !metadata.status.success() {
         return Err(String::from_utf8_lossy(&metadata.stderr).replace('\n', " ").into());
     }
