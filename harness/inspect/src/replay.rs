@@ -100,8 +100,10 @@ impl<'a> Replay<'a> {
             view,
             step,
             clip_norm: _,
+            parametrisation,
             constraint,
             averaging,
+            looks: _,
             sampler: _,
         } = &self.built.recipe;
         if matches!(step, Step::Learner(_)) {
@@ -109,6 +111,7 @@ impl<'a> Replay<'a> {
         }
         let parts = [
             (view.is_some(), "a view that renders examples anew"),
+            (parametrisation.is_some(), "a parametrisation of the weights"),
             (constraint.is_some(), "a constraint that restricts parameters"),
             (averaging.is_some(), "averaged weights"),
         ];
@@ -193,11 +196,13 @@ impl<'a> Replay<'a> {
             view: _,
             step,
             clip_norm: _,
+            parametrisation,
             constraint,
             averaging,
+            looks: _,
             sampler: _,
         } = &self.built.recipe;
-        if constraint.is_some() || averaging.is_some() {
+        if parametrisation.is_some() || constraint.is_some() || averaging.is_some() {
             return None;
         }
         match step {
@@ -229,26 +234,15 @@ impl<'a> Replay<'a> {
     /// # Errors
     /// When values cannot be copied to the host.
     pub fn digest(&self) -> Result<Digest, LabError> {
-        let averaged = match &self.built.recipe.averaging {
-            Some(averaging) => averaging.weights()?,
-            None => None,
-        };
-        let Some(weights) = averaged else { return Ok(self.built.network.digest()?) };
-        let mut evaluated = self.built.network.duplicate();
-        evaluated.exchange(&weights)?;
-        Ok(evaluated.digest()?)
+        Ok(self.built.recipe.kept(self.built.network.duplicate())?.digest()?)
     }
 
     /// The network with the weights that are evaluated.
     ///
     /// # Errors
     /// When libtorch refuses an operation.
-    pub fn finish(mut self) -> Result<Network, LabError> {
-        if let Some(averaging) = &self.built.recipe.averaging
-            && let Some(weights) = averaging.weights()?
-        {
-            self.built.network.exchange(&weights)?;
-        }
-        Ok(self.built.network)
+    pub fn finish(self) -> Result<Network, LabError> {
+        let Built { network, recipe, .. } = self.built;
+        recipe.kept(network)
     }
 }

@@ -186,7 +186,7 @@ impl Builder {
     /// The network with this body.
     #[must_use]
     pub fn finish_with(self, body: Body) -> Network {
-        Network { parameters: self.parameters, buffers: self.buffers, body }
+        Network::new(self.parameters, self.buffers, body)
     }
 
     fn drawn(

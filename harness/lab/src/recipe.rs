@@ -7,8 +7,8 @@ use crate::LabError;
 use crate::network::Network;
 use crate::orders::uniform::Uniform;
 use crate::seat::{
-    Averaging, Batch, Constraint, EpochPlan, Facts, Learner, Objective, Optimizer, Order,
-    OrderSource, Sampler, StepInfo, TaskInfo, View,
+    Averaging, Batch, Constraint, EpochPlan, Facts, Learner, Looks, Objective, Optimizer, Order,
+    OrderSource, Parametrisation, Sampler, StepInfo, TaskInfo, View,
 };
 
 /// How a step moves the network.
@@ -38,10 +38,14 @@ pub struct Recipe {
     pub step: Step,
     /// Largest norm of the gradient over all parameters; longer ones are scaled down to it.
     pub clip_norm: Option<f64>,
+    /// What the forward pass uses, when not what is trained.
+    pub parametrisation: Option<Box<dyn Parametrisation>>,
     /// Restriction of parameters, if any.
     pub constraint: Option<Box<dyn Constraint>>,
     /// Weights to evaluate, when not those trained.
     pub averaging: Option<Box<dyn Averaging>>,
+    /// Further networks to evaluate, if any.
+    pub looks: Option<Box<dyn Looks>>,
     /// How samples are drawn, for workloads that ask for them.
     pub sampler: Option<Box<dyn Sampler>>,
 }
@@ -83,8 +87,10 @@ impl Recipe {
             view,
             step,
             clip_norm: _,
+            parametrisation,
             constraint,
             averaging,
+            looks: _,
             sampler: _,
         } = self;
         let mut all = order.facts();
@@ -96,9 +102,27 @@ impl Recipe {
             }
             Step::Learner(learner) => all.extend(learner.facts()),
         }
+        all.extend(parametrisation.iter().flat_map(|parametrisation| parametrisation.facts()));
         all.extend(constraint.iter().flat_map(|constraint| constraint.facts()));
         all.extend(averaging.iter().flat_map(|averaging| averaging.facts()));
         all
+    }
+
+    /// The network that is judged and kept, made of the one that was trained: averaged where the method
+    /// averages, and as the forward pass sees it. Its parameters are leaves.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    pub fn kept(&self, mut trained: Network) -> Result<Network, LabError> {
+        if let Some(averaging) = &self.averaging
+            && let Some(weights) = averaging.weights()?
+        {
+            trained.exchange(&weights)?;
+        }
+        match &self.parametrisation {
+            Some(rule) => Ok(tch::no_grad(|| rule.seen(&trained, None))?.duplicate()),
+            None => Ok(trained),
+        }
     }
 
     /// Uniform shuffles and this step, nothing else.
@@ -111,8 +135,10 @@ impl Recipe {
             view: None,
             step,
             clip_norm: None,
+            parametrisation: None,
             constraint: None,
             averaging: None,
+            looks: None,
             sampler: None,
         }
     }

@@ -6,8 +6,10 @@
 //! | [`View`] | how an example is rendered before the network sees it |
 //! | [`Objective`] | the loss, per sample before reduction; what it generates; its phases |
 //! | [`Optimizer`] | the update rule, which layers move this step, where its gradient is taken |
+//! | [`Parametrisation`] | what the forward pass uses in place of what is trained |
 //! | [`Constraint`] | how parameters are restricted, at the start and after every update |
 //! | [`Averaging`] | which weights are evaluated, when they are not those trained |
+//! | [`Looks`] | which further networks the trained state is evaluated as |
 //! | [`Sampler`] | how a generative model becomes samples |
 //! | [`Learner`] | the whole step, for what none of the above can say |
 //!
@@ -284,6 +286,12 @@ pub trait Objective {
         Ok(())
     }
 
+    /// Whether it acts before or after the passes of a step: where it does not, the loop need not make
+    /// for it what a [`Parametrisation`] lets it see there.
+    fn acts_beside_passes(&self) -> bool {
+        true
+    }
+
     /// One score per example of the last step, for orders that adapt.
     fn scores(&self) -> Option<&[f64]> {
         None
@@ -365,6 +373,68 @@ pub trait Optimizer: Any {
     fn facts(&self) -> Facts {
         Facts::new()
     }
+}
+
+/// What the forward pass uses in place of what is trained: a low rank and a sparse part in place of a
+/// matrix, rounded or masked weights, and a [`Tap`](crate::network::Tap) on what is multiplied.
+///
+/// What is trained stands in the run's network, so that update rule, constraint and averaging need not
+/// know. Losses and judges are handed the network that is seen, which is plain: no objective, model or
+/// judge needs to know either. At the end of the run what is seen is kept.
+pub trait Parametrisation {
+    /// Puts what is trained in place of the network's parameters, before the first look at it.
+    ///
+    /// # Errors
+    /// When libtorch cannot allocate.
+    fn install(&mut self, network: &mut Network, streams: &Streams) -> Result<(), LabError>;
+
+    /// The network that is seen: its parameters are differentiable functions of those of `trained`. At a
+    /// step (`now`), or as it is judged and kept (`None`).
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn seen(&self, trained: &Network, now: Option<&StepInfo>) -> Result<Network, LabError>;
+
+    /// Changes the gradients of what is trained before they are clipped and used. Gradient recording
+    /// is off.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn amend(
+        &mut self,
+        _trained: &Network,
+        _gradients: &mut Gradients,
+        _now: &StepInfo,
+    ) -> Result<(), LabError> {
+        Ok(())
+    }
+
+    /// Facts for the record.
+    fn facts(&self) -> Facts {
+        Facts::new()
+    }
+}
+
+/// A network that the trained state stands for.
+#[derive(Debug)]
+pub struct Look {
+    /// What records call it: `accuracy@name`.
+    pub name: String,
+    /// The network.
+    pub network: Network,
+    /// Number of training examples that its statistics over batches are taken from anew, on the train
+    /// clock; they stay as they are where there is none.
+    pub recalibrate: Option<u32>,
+}
+
+/// One trained state as several networks, made anew from the weights at every look.
+pub trait Looks {
+    /// The networks, in the order of reports. `trained` is the run's network, `seen` what of it is
+    /// judged anyway. Gradient recording is off.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn looks(&self, trained: &Network, seen: &Network) -> Result<Vec<Look>, LabError>;
 }
 
 /// Restricts parameters.

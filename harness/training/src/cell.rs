@@ -261,14 +261,10 @@ impl CellSetup<'_> {
         let steps = transcript.steps();
         let order =
             transcript.finish(&self.ready.identity.sample_ids).map_err(std::io::Error::other)?;
-        if let Some(averaging) = &recipe.averaging
-            && let Some(weights) = averaging.weights()?
-        {
-            network.exchange(&weights)?;
-        }
+        let parameter_count = network.parameters.iter().map(|p| p.tensor.numel() as u64).sum();
+        let network = recipe.kept(network)?;
         let parameters = network.digest()?;
         clock.enter(Phase::Other);
-        let parameter_count = network.parameters.iter().map(|p| p.tensor.numel() as u64).sum();
         let clocks = clock.read();
         let law = recipe.order.law();
         gathered.extend(recipe.facts());

@@ -15,6 +15,7 @@ use ledger::record::format::Evaluation;
 use ledger::transcript::Transcript;
 use tch::{Kind, Tensor};
 
+use crate::calibrate;
 use crate::clock::{Clock, Phase, Time};
 use crate::judge::{EvaluationRequest, Judge, Judged, Model};
 use crate::splits::Splits;
@@ -23,7 +24,8 @@ use lab::network::{Network, values};
 use lab::objectives::DefaultLoss;
 use lab::recipe::{Recipe, Step};
 use lab::seat::{
-    Active, Batch, Constraint, Feedback, Gradients, Objective, OrderSource, Sampler, StepInfo,
+    Active, Batch, Constraint, Feedback, Gradients, Look, Objective, OrderSource, Parametrisation,
+    StepInfo,
 };
 use lab::split::Split;
 
@@ -116,6 +118,11 @@ impl<T: Time> Run<'_, T> {
         let batch_size = self.recipe.batch_size as usize;
         let total_samples = rounds.iter().copied().map(u64::from).sum();
         let mut progress = Progress { samples: 0, total_samples, steps: 0, target_met: false };
+        if self.part.start == 0
+            && let Some(parametrisation) = &mut self.recipe.parametrisation
+        {
+            parametrisation.install(self.network, self.source.streams)?;
+        }
         if rounds.is_empty() {
             // Without a step, what a method prepares is all it does: the only look is behind it.
             self.clock.enter(Phase::Train);
@@ -192,8 +199,10 @@ impl<T: Time> Run<'_, T> {
             view,
             step,
             clip_norm,
+            parametrisation,
             constraint,
             averaging,
+            looks: _,
             sampler: _,
         } = &mut *self.recipe;
         if let Some(view) = view {
@@ -219,23 +228,33 @@ impl<T: Time> Run<'_, T> {
         }
         now.lr_factor *= stage.lr_factor;
         trained.switch(self.network, optimizer.active(&now));
-        tch::no_grad(|| objective.before_step(self.network, &batch, &now))?;
+        let aside = objective.acts_beside_passes();
+        if aside {
+            tch::no_grad(|| {
+                let seen = seen(parametrisation.as_deref(), self.network, Some(&now))?;
+                objective.before_step(seen.as_ref().unwrap_or(self.network), &batch, &now)
+            })?;
+        }
         let mut last = None;
         for pass in 0..objective.passes() {
             now.pass = pass;
             let active = trained.parameters.clone();
+            let rule = parametrisation.as_deref();
             let (loss, tensors) =
-                differentiate(objective.as_mut(), self.network, &batch, &now, &active)?;
+                differentiate(objective.as_mut(), self.network, rule, &batch, &now, &active)?;
             let mut gradients = Gradients { active, tensors };
             let parameters = &self.network.parameters;
             let point = tch::no_grad(|| optimizer.elsewhere(parameters, &gradients, &now))?;
             if let Some(point) = point {
-                let place = Place { point, constraint: constraint.as_deref() };
+                let place = Place { point, constraint: constraint.as_deref(), rule };
                 let active = &gradients.active;
                 gradients.tensors =
                     place.gradients(objective.as_mut(), self.network, &batch, &now, active)?;
             }
             let _guard = tch::no_grad_guard();
+            if let Some(parametrisation) = parametrisation {
+                parametrisation.amend(self.network, &mut gradients, &now)?;
+            }
             if let Some(longest) = clip_norm {
                 clip(&mut gradients.tensors, *longest)?;
             }
@@ -249,7 +268,12 @@ impl<T: Time> Run<'_, T> {
             }
             last = Some(loss);
         }
-        tch::no_grad(|| objective.after_step(self.network, &batch, &now))?;
+        if aside {
+            tch::no_grad(|| {
+                let seen = seen(parametrisation.as_deref(), self.network, Some(&now))?;
+                objective.after_step(seen.as_ref().unwrap_or(self.network), &batch, &now)
+            })?;
+        }
         if let Some(scores) = objective.scores() {
             order.observe(Feedback::Step { ids: &batch.ids, scores });
         }
@@ -266,10 +290,12 @@ impl<T: Time> Run<'_, T> {
             let probe = self.splits.train.batch(&ids)?;
             constraint.prepare(self.network, self.source.streams, &probe)?;
         }
-        match &mut self.recipe.step {
-            Step::Gradient { objective, .. } => {
-                tch::no_grad(|| objective.start(self.network, &self.splits.train))
-            }
+        let Recipe { step, parametrisation, .. } = &mut *self.recipe;
+        match step {
+            Step::Gradient { objective, .. } => tch::no_grad(|| {
+                let seen = seen(parametrisation.as_deref(), self.network, None)?;
+                objective.start(seen.as_ref().unwrap_or(self.network), &self.splits.train)
+            }),
             Step::Learner(_) => Ok(None),
         }
     }
@@ -283,7 +309,9 @@ impl<T: Time> Run<'_, T> {
         let mut sums = vec![(0.0, 0.0); groups];
         tch::no_grad(|| {
             let (inputs, labels) = split.rows(0, split.len())?;
-            let losses = loss.of_outputs(&self.network.forward(&inputs, false)?, &labels)?;
+            let seen = seen(self.recipe.parametrisation.as_deref(), self.network, None)?;
+            let network = seen.as_ref().unwrap_or(self.network);
+            let losses = loss.of_outputs(&network.forward(&inputs, false)?, &labels)?;
             for (loss, &group) in values(&losses)?.into_iter().zip(&split.groups) {
                 let (sum, count) = &mut sums[group as usize];
                 *sum += f64::from(loss);
@@ -312,6 +340,45 @@ impl<T: Time> Run<'_, T> {
         Ok(upload(ids, self.splits)?)
     }
 
+    /// Takes the statistics of further networks anew where they ask for it.
+    fn calibrate(&self, looks: &[Look]) -> Result<(), LabError> {
+        for Look { network, recalibrate, .. } in looks {
+            if let Some(examples) = recalibrate {
+                calibrate::statistics(network, &self.splits.train, *examples, self.source.streams)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Metrics of the model and of every look at it on a split, as `split/metric` and
+    /// `split/metric@look`.
+    fn judged(
+        &self,
+        judge: &dyn Judge,
+        network: &Network,
+        looks: &[Look],
+        judged: Judged,
+        last: bool,
+    ) -> Result<BTreeMap<String, f64>, LabError> {
+        let sampler = self.recipe.sampler.as_deref();
+        let (name, split): (_, &Split) = match judged {
+            Judged::Validation => (goal::VALIDATION, &self.splits.validation),
+            Judged::Test => (goal::TEST, &self.splits.test),
+        };
+        let mut all = BTreeMap::new();
+        let named = looks.iter().map(|look| (Some(look.name.as_str()), &look.network));
+        for (look, network) in std::iter::once((None, network)).chain(named) {
+            let model = Model { network, sampler };
+            let request = EvaluationRequest { model, split, judged, last };
+            let metrics = tch::no_grad(|| judge.metrics(&request))?.into_iter();
+            all.extend(metrics.map(|(metric, value)| {
+                let metric = look.map_or(metric.clone(), |look| goal::look_key(&metric, look));
+                (goal::key(name, &metric), value)
+            }));
+        }
+        Ok(all)
+    }
+
     /// Evaluates with the train clock stopped.
     fn evaluate(
         &mut self,
@@ -334,15 +401,28 @@ impl<T: Time> Run<'_, T> {
             Some(weights) => Some(self.network.exchange(&weights)?),
             None => None,
         };
-        let sampler = self.recipe.sampler.as_deref();
-        let mut all = judged(judge, self.network, sampler, self.splits, Judged::Validation, last)?;
+        let seen =
+            tch::no_grad(|| seen(self.recipe.parametrisation.as_deref(), self.network, None))?;
+        let network = seen.as_ref().unwrap_or(self.network);
+        let mut looks = Vec::new();
+        if let Some(further) = &self.recipe.looks
+            && last
+        {
+            // Charged, as everything that a method does.
+            self.clock.enter(Phase::Train);
+            looks = tch::no_grad(|| further.looks(self.network, network))?;
+            self.calibrate(&looks)?;
+            self.clock.enter(Phase::Eval);
+        }
+        let look = |split| self.judged(judge, network, &looks, split, last);
+        let mut all = look(Judged::Validation)?;
         let value = all.get(&self.target.validation_key()).copied().unwrap_or(f64::NAN);
         let first = !progress.target_met && self.target.is_met(value);
         progress.target_met |= first;
         let finite =
             train_loss.is_none_or(f64::is_finite) && all.values().all(|value| value.is_finite());
         if finite && (first || last) {
-            all.extend(judged(judge, self.network, sampler, self.splits, Judged::Test, last)?);
+            all.extend(look(Judged::Test)?);
         }
         if let Some(weights) = trained {
             self.network.exchange(&weights)?;
@@ -360,15 +440,26 @@ impl<T: Time> Run<'_, T> {
     }
 }
 
-/// The loss, and its gradients by the parameters at `active`.
+/// What the forward pass sees in place of the trained network, if it sees another.
+fn seen(
+    rule: Option<&dyn Parametrisation>,
+    trained: &Network,
+    now: Option<&StepInfo>,
+) -> Result<Option<Network>, LabError> {
+    rule.map(|rule| rule.seen(trained, now)).transpose()
+}
+
+/// The loss, and its gradients by the trained parameters at `active`.
 fn differentiate(
     objective: &mut dyn Objective,
     network: &Network,
+    rule: Option<&dyn Parametrisation>,
     batch: &Batch,
     now: &StepInfo,
     active: &[usize],
 ) -> Result<(Tensor, Vec<Tensor>), LabError> {
-    let loss = objective.loss(network, batch, now)?;
+    let seen = seen(rule, network, Some(now))?;
+    let loss = objective.loss(seen.as_ref().unwrap_or(network), batch, now)?;
     let inputs: Vec<_> = active.iter().map(|&index| &network.parameters[index].tensor).collect();
     let tensors = Tensor::f_run_backward(&[&loss], &inputs, false, false)?;
     Ok((loss, tensors))
@@ -379,6 +470,7 @@ fn differentiate(
 struct Place<'a> {
     point: Vec<Tensor>,
     constraint: Option<&'a dyn Constraint>,
+    rule: Option<&'a dyn Parametrisation>,
 }
 
 impl Place<'_> {
@@ -398,28 +490,10 @@ impl Place<'_> {
             }
             self.constraint.map_or(Ok(()), |constraint| constraint.hold(&mut network.parameters))
         })?;
-        let (_, tensors) = differentiate(objective, network, batch, now, active)?;
+        let (_, tensors) = differentiate(objective, network, self.rule, batch, now, active)?;
         network.restore(&before)?;
         Ok(tensors)
     }
-}
-
-/// Metrics of the model on a split, as `split/metric`.
-fn judged(
-    judge: &dyn Judge,
-    network: &Network,
-    sampler: Option<&dyn Sampler>,
-    splits: &Splits,
-    judged: Judged,
-    last: bool,
-) -> Result<BTreeMap<String, f64>, LabError> {
-    let (name, split): (_, &Split) = match judged {
-        Judged::Validation => (goal::VALIDATION, &splits.validation),
-        Judged::Test => (goal::TEST, &splits.test),
-    };
-    let request = EvaluationRequest { model: Model { network, sampler }, split, judged, last };
-    let metrics = tch::no_grad(|| judge.metrics(&request))?.into_iter();
-    Ok(metrics.map(|(metric, value)| (goal::key(name, &metric), value)).collect())
 }
 
 /// Scales gradients down to a joint norm of at most `longest`, as

@@ -199,6 +199,7 @@ impl Bench<'_> {
         }
         .train(&mut |_| Ok(()))?;
         let order = transcript.finish(&self.identity).map_err(std::io::Error::other)?;
+        let network = recipe.kept(network)?;
         let (digest, law) = (network.digest()?, recipe.order.law());
         Ok(Trace { digest, law, order, facts: recipe.facts(), network })
     }

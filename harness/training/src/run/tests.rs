@@ -15,7 +15,8 @@ use lab::models::mlp::mlp;
 use lab::network::Parameter;
 use lab::optim::sgd::{Sgd, SgdSettings};
 use lab::seat::{
-    Averaging, Constraint, EpochPlan, Learner, Objective, Optimizer, Order, Stage, View,
+    Averaging, Constraint, EpochPlan, Learner, Look, Looks, Objective, Optimizer, Order,
+    Parametrisation, Stage, View,
 };
 use lab::trial;
 
@@ -162,6 +163,14 @@ impl Setting {
     }
 
     fn train(&mut self, samples: u64) -> Result<ClockSeconds, LabError> {
+        self.observed(samples, &mut |_| Ok(()))
+    }
+
+    fn observed(
+        &mut self,
+        samples: u64,
+        observe: &mut Observe<'_>,
+    ) -> Result<ClockSeconds, LabError> {
         let split = |groups: Vec<u32>| Split { groups, ..trial::split(&[6]).unwrap() };
         let splits = Splits {
             train: split(Vec::new()),
@@ -196,7 +205,7 @@ impl Setting {
             clock: &mut clock,
             part: WHOLE,
         }
-        .train(&mut |_| Ok(()))?;
+        .train(observe)?;
         Ok(clock.read())
     }
 }
@@ -295,6 +304,90 @@ fn averaged_weights_are_judged_and_the_trained_ones_stay_bit_for_bit() {
     assert_eq!(plain.network.digest().unwrap(), averaged.network.digest().unwrap());
     assert_eq!(averaged.seen.borrow()[1..], [7.0, 7.0]);
     assert_ne!(plain.seen.borrow()[1], 7.0);
+}
+
+/// Trains halves of the weights, which the network sees doubled; the gradient is brought back to what
+/// moves the weights as plain training does. Powers of two are exact.
+struct Halves;
+
+impl Halves {
+    fn times(network: &Network, factor: f64) -> Result<Vec<Parameter>, LabError> {
+        let scaled = network.parameters.iter().map(|parameter| {
+            let tensor = parameter.tensor.f_mul_scalar(factor)?;
+            Ok(Parameter { name: parameter.name.clone(), tensor, ..*parameter })
+        });
+        scaled.collect()
+    }
+}
+
+impl Parametrisation for Halves {
+    fn install(&mut self, network: &mut Network, _: &Streams) -> Result<(), LabError> {
+        network.parameters = tch::no_grad(|| Self::times(network, 0.5))?;
+        Ok(())
+    }
+
+    fn seen(&self, trained: &Network, _: Option<&StepInfo>) -> Result<Network, LabError> {
+        Ok(trained.over(Self::times(trained, 2.0)?))
+    }
+
+    fn amend(
+        &mut self,
+        _: &Network,
+        gradients: &mut Gradients,
+        _: &StepInfo,
+    ) -> Result<(), LabError> {
+        for tensor in &mut gradients.tensors {
+            *tensor = tensor.f_mul_scalar(0.25)?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn what_a_parametrisation_lets_be_seen_is_learnt_through_judged_and_kept() {
+    let mut plain = Setting::new(2, 1);
+    plain.train(32).unwrap();
+    let mut halved = Setting::new(2, 1);
+    halved.recipe.parametrisation = Some(Box::new(Halves));
+    halved.train(32).unwrap();
+    assert_eq!(plain.seen.borrow()[..], halved.seen.borrow()[..]);
+    let first = |network: &Network| network.parameters[0].tensor.double_value(&[0, 0]);
+    assert_eq!(first(&halved.network) * 2.0, first(&plain.network));
+    let kept = halved.recipe.kept(halved.network).unwrap();
+    assert_eq!(kept.digest().unwrap(), plain.network.digest().unwrap());
+    assert!(kept.parameters.iter().all(|parameter| parameter.tensor.is_leaf()));
+}
+
+/// The judged network once more, and one of zeros.
+struct Twice;
+
+impl Looks for Twice {
+    fn looks(&self, trained: &Network, seen: &Network) -> Result<Vec<Look>, LabError> {
+        let again = Look { name: "again".into(), network: seen.duplicate(), recalibrate: None };
+        let zeros = trained.over(Halves::times(trained, 0.0)?);
+        Ok(vec![again, Look { name: "zeros".into(), network: zeros, recalibrate: None }])
+    }
+}
+
+#[test]
+fn looks_are_judged_at_the_end_each_under_its_name() {
+    let mut setting = Setting::new(1, 1);
+    setting.recipe.looks = Some(Box::new(Twice));
+    let mut names = Vec::new();
+    let clocks = setting
+        .observed(32, &mut |evaluation| {
+            names.push(evaluation.metrics.keys().cloned().collect::<Vec<_>>());
+            Ok(())
+        })
+        .unwrap();
+    let last = ["first", "first@again", "first@zeros"];
+    let last: Vec<_> =
+        ["test", "validation"].iter().flat_map(|s| last.map(|m| format!("{s}/{m}"))).collect();
+    assert_eq!(names, [vec!["validation/first".to_owned()], last]);
+    let seen = setting.seen.borrow();
+    assert_eq!((seen[1], seen[3]), (seen[2], 0.0));
+    // One look at the start, and at the end three networks on two splits.
+    assert_eq!(clocks.eval, 7e6);
 }
 
 #[test]
