@@ -1,4 +1,4 @@
-// The libtorch kernels that tch 0.24 leaves out: in-place updates over lists of tensors.
+// What tch 0.24 leaves out of libtorch: in-place updates over lists of tensors, and hooks on gradients.
 // A tensor handle is an at::Tensor*, as in torch-sys. Every function returns null, or a message
 // that the caller frees.
 #include <ATen/core/Tensor.h>
@@ -7,6 +7,8 @@
 
 #include <cstring>
 #include <exception>
+#include <memory>
+#include <stdexcept>
 #include <vector>
 
 namespace {
@@ -43,6 +45,24 @@ char* palimpsest_fused_sgd(size_t count, at::Tensor* const* parameters, at::Tens
     at::_fused_sgd_(list(parameters, count), list(gradients, count), list(momenta, count),
                     weight_decay, momentum, lr, /*dampening=*/0.0, nesterov, /*maximize=*/false,
                     first_step);
+  } catch (const std::exception& error) {
+    return strdup(error.what());
+  }
+  return nullptr;
+}
+
+// Calls `call(data, gradient)` with the gradient of `tensor` whenever a backward pass reaches it and passes on
+// what it returns, a new tensor that is taken over, or fails with null. `release(data)` follows once, when the
+// graph is freed.
+char* palimpsest_on_gradient(at::Tensor* tensor, void* data, at::Tensor* (*call)(void*, const at::Tensor*),
+                             void (*release)(void*)) {
+  std::shared_ptr<void> owner(data, release);
+  try {
+    tensor->register_hook([owner, call](const at::Tensor& gradient) {
+      std::unique_ptr<at::Tensor> changed(call(owner.get(), &gradient));
+      if (!changed) throw std::runtime_error("a hook on a gradient failed");
+      return *changed;
+    });
   } catch (const std::exception& error) {
     return strdup(error.what());
   }

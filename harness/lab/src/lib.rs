@@ -10,6 +10,7 @@ pub mod critic;
 pub mod device;
 pub mod diffusion;
 pub mod error;
+pub mod formats;
 pub mod generate;
 pub mod init;
 pub mod kernels;
