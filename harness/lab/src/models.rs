@@ -1,6 +1,7 @@
 //! Network shapes: one file each, built by [`Builder`].
 
 pub mod cnn;
+pub mod elastic;
 pub mod gpt;
 pub mod gru;
 pub mod mlp;

@@ -435,6 +435,17 @@ pub trait Looks {
     /// # Errors
     /// When libtorch refuses an operation.
     fn looks(&self, trained: &Network, seen: &Network) -> Result<Vec<Look>, LabError>;
+
+    /// Number of training examples that the statistics of the run's own network are taken from anew
+    /// before each evaluation, on the train clock, where looks have stirred them.
+    fn recalibrate(&self) -> Option<u32> {
+        None
+    }
+
+    /// Whether the mean of each metric over all looks is recorded too, as `accuracy@mean`.
+    fn mean(&self) -> bool {
+        false
+    }
 }
 
 /// Restricts parameters.

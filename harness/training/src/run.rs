@@ -340,14 +340,10 @@ impl<T: Time> Run<'_, T> {
         Ok(upload(ids, self.splits)?)
     }
 
-    /// Takes the statistics of further networks anew where they ask for it.
-    fn calibrate(&self, looks: &[Look]) -> Result<(), LabError> {
-        for Look { network, recalibrate, .. } in looks {
-            if let Some(examples) = recalibrate {
-                calibrate::statistics(network, &self.splits.train, *examples, self.source.streams)?;
-            }
-        }
-        Ok(())
+    /// Takes the statistics of a network anew from so many training examples, if any.
+    fn calibrate(&self, network: &Network, examples: Option<u32>) -> Result<(), LabError> {
+        let Some(examples) = examples else { return Ok(()) };
+        calibrate::statistics(network, &self.splits.train, examples, self.source.streams)
     }
 
     /// Metrics of the model and of every look at it on a split, as `split/metric` and
@@ -375,6 +371,16 @@ impl<T: Time> Run<'_, T> {
                 let metric = look.map_or(metric.clone(), |look| goal::look_key(&metric, look));
                 (goal::key(name, &metric), value)
             }));
+        }
+        if self.recipe.looks.as_ref().is_some_and(|looks| looks.mean()) && !looks.is_empty() {
+            let mut sums: BTreeMap<String, f64> = BTreeMap::new();
+            for (key, value) in &all {
+                if let (metric, Some(_)) = goal::metric_and_look(key) {
+                    *sums.entry(goal::look_key(metric, "mean")).or_default() += value;
+                }
+            }
+            let n = looks.len() as f64;
+            all.extend(sums.into_iter().map(|(key, sum)| (key, sum / n)));
         }
         Ok(all)
     }
@@ -405,13 +411,16 @@ impl<T: Time> Run<'_, T> {
             tch::no_grad(|| seen(self.recipe.parametrisation.as_deref(), self.network, None))?;
         let network = seen.as_ref().unwrap_or(self.network);
         let mut looks = Vec::new();
-        if let Some(further) = &self.recipe.looks
-            && last
-        {
+        if let Some(further) = &self.recipe.looks {
             // Charged, as everything that a method does.
             self.clock.enter(Phase::Train);
-            looks = tch::no_grad(|| further.looks(self.network, network))?;
-            self.calibrate(&looks)?;
+            self.calibrate(network, further.recalibrate())?;
+            if last {
+                looks = tch::no_grad(|| further.looks(self.network, network))?;
+            }
+            for Look { network, recalibrate, .. } in &looks {
+                self.calibrate(network, *recalibrate)?;
+            }
             self.clock.enter(Phase::Eval);
         }
         let look = |split| self.judged(judge, network, &looks, split, last);
@@ -461,7 +470,13 @@ fn differentiate(
     let seen = seen(rule, network, Some(now))?;
     let loss = objective.loss(seen.as_ref().unwrap_or(network), batch, now)?;
     let inputs: Vec<_> = active.iter().map(|&index| &network.parameters[index].tensor).collect();
-    let tensors = Tensor::f_run_backward(&[&loss], &inputs, false, false)?;
+    let mut tensors = Tensor::f_run_backward(&[&loss], &inputs, false, false)?;
+    for (gradient, parameter) in tensors.iter_mut().zip(&inputs) {
+        // A parameter that the loss does not depend on.
+        if !gradient.defined() {
+            *gradient = parameter.f_zeros_like()?;
+        }
+    }
     Ok((loss, tensors))
 }
 

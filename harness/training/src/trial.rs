@@ -339,7 +339,8 @@ impl Fixture {
     }
 }
 
-/// Trains `network` for `epochs` with `method` under `settings` on [`split`].
+/// Trains `network` for `epochs` with `method` under `settings` on [`split`]; methods that ask for parts find
+/// those of [`lab::trial::ELASTIC`].
 ///
 /// # Errors
 /// When the method does not fit or libtorch refuses an operation.
@@ -355,7 +356,7 @@ pub fn train(
     let bench = Bench {
         workload: "trial",
         splits: &splits,
-        side: &classes(4),
+        side: &SideInfo { elastic: Some(lab::trial::ELASTIC), ..classes(4) },
         identity: numbered(EXAMPLES),
         seed: SEED,
     };

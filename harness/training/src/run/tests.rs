@@ -367,25 +367,31 @@ impl Looks for Twice {
         let zeros = trained.over(Halves::times(trained, 0.0)?);
         Ok(vec![again, Look { name: "zeros".into(), network: zeros, recalibrate: None }])
     }
+
+    fn mean(&self) -> bool {
+        true
+    }
 }
 
 #[test]
 fn looks_are_judged_at_the_end_each_under_its_name() {
     let mut setting = Setting::new(1, 1);
     setting.recipe.looks = Some(Box::new(Twice));
-    let mut names = Vec::new();
+    let (mut names, mut means) = (Vec::new(), Vec::new());
     let clocks = setting
         .observed(32, &mut |evaluation| {
             names.push(evaluation.metrics.keys().cloned().collect::<Vec<_>>());
+            means.extend(evaluation.metrics.get("test/first@mean").copied());
             Ok(())
         })
         .unwrap();
-    let last = ["first", "first@again", "first@zeros"];
+    let last = ["first", "first@again", "first@mean", "first@zeros"];
     let last: Vec<_> =
         ["test", "validation"].iter().flat_map(|s| last.map(|m| format!("{s}/{m}"))).collect();
     assert_eq!(names, [vec!["validation/first".to_owned()], last]);
     let seen = setting.seen.borrow();
     assert_eq!((seen[1], seen[3]), (seen[2], 0.0));
+    assert_eq!(means, [seen[1] / 2.0]);
     // One look at the start, and at the end three networks on two splits.
     assert_eq!(clocks.eval, 7e6);
 }
