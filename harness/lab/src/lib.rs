@@ -13,6 +13,7 @@ pub mod error;
 pub mod generate;
 pub mod init;
 pub mod kernels;
+pub mod low_bit;
 pub mod method;
 pub mod mixture;
 pub mod models;
