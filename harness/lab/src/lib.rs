@@ -7,6 +7,7 @@
 pub mod advantage;
 pub mod averaging;
 pub mod critic;
+pub mod cutoffs;
 pub mod device;
 pub mod diffusion;
 pub mod error;
