@@ -4,7 +4,7 @@
     just claims --because WHY (--results-seen | --results-unseen) [SUITE…] [-- ARGUMENT…]
     just claims --dry-run [SUITE…]
 
-Without SUITE, all of suites/ that have claims. What is due is said first, with what it takes as far as the store
+Without SUITE, all at or below suites/ that have claims. What is due is said first, with what it takes as far as the store
 knows. All of it can be stopped at any time: trials and runs are cells that are kept, so the same command goes on.
 A suite whose data are not here is skipped; one that fails is named at the end, and the others go on. ARGUMENTs go
 to `palimpsest tune` and `palimpsest run`, such as `-- --jobs 2`; PALIMPSEST_STORE and PALIMPSEST_DATA say where
@@ -39,7 +39,9 @@ def done(program, *arguments):
 
 def found():
     """The suites of the repository; `<name>.tuned.yaml` holds settings, not a suite."""
-    return sorted(path.stem for path in pathlib.Path("suites").glob("*.yaml") if "." not in path.stem)
+    folder = pathlib.Path("suites")
+    files = [path for path in folder.rglob("*.yaml") if "." not in path.stem]
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in files)
 
 
 class Due:

@@ -61,6 +61,7 @@ class Claims(unittest.TestCase):
     def suites(self, **state):
         (self.folder / "state.json").write_text(json.dumps(state))
         for name in state:
+            (self.folder / "suites" / name).parent.mkdir(exist_ok=True)
             (self.folder / "suites" / f"{name}.yaml").write_text("")
             (self.folder / "suites" / f"{name}.tuned.yaml").write_text("")
 
@@ -96,6 +97,11 @@ class Claims(unittest.TestCase):
         done = self.run_script("--dry-run")
         self.assertEqual((done.returncode, self.log()), (0, []))
         self.assertIn("run 10 of 10 cells, record: about 10 min", done.stdout)
+
+    def test_suites_in_folders_are_found_by_the_name_that_palimpsest_knows(self):
+        self.suites(**{"a": {"cells": 10}, "papers/b": {"cells": 2}})
+        said = self.run_script("--dry-run").stdout
+        self.assertIn("papers/b  run 2 of 10 cells", said)
 
     def test_a_suite_without_its_data_is_skipped_with_the_reason_and_does_not_fail(self):
         self.suites(a={"absent": ["cifar10"], "tuning": "missing", "trials": 4, "cells": 10}, b={"cells": 2})

@@ -172,7 +172,7 @@ fn trains(entry: &Entry) -> bool {
 }
 
 fn changes_at_once(entry: &Entry) -> bool {
-    ["prune-magnitude", "quantise"].contains(&entry.id)
+    ["low-bit", "prune-magnitude", "ptqtp", "quantise"].contains(&entry.id)
 }
 
 #[test]

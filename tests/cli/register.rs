@@ -52,10 +52,13 @@ fn a_verdict_is_kept_and_a_changed_threshold_is_refused_until_somebody_says_why(
     bench.run(&record).ends(0);
     bench.run(&["claims", "check", "suite.yaml"]).ends(0);
 
-    fs::create_dir(bench.path("suites")).unwrap();
+    // In a folder of its own as well as beside the others.
+    let papers = bench.path("suites/papers");
+    fs::create_dir_all(&papers).unwrap();
     for file in ["suite.yaml", "suite.claims.json"] {
-        fs::copy(bench.path(file), bench.path("suites").join(file)).unwrap();
+        fs::copy(bench.path(file), papers.join(file)).unwrap();
     }
+    bench.run(&["claims", "check"]).ends(0);
     bench.run(&["claims", "page", "--out", "page.md"]).ends(0);
     let page = fs::read_to_string(bench.path("page.md")).unwrap();
     assert!(page.contains("| ~~the good rate is at least 0.2 more accurate~~ |"), "{page}");

@@ -7,6 +7,7 @@
 pub mod advantage;
 pub mod averaging;
 pub mod critic;
+pub mod cutoffs;
 pub mod device;
 pub mod diffusion;
 pub mod error;
@@ -14,6 +15,7 @@ pub mod formats;
 pub mod generate;
 pub mod init;
 pub mod kernels;
+pub mod low_bit;
 pub mod method;
 pub mod mixture;
 pub mod models;

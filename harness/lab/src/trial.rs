@@ -64,6 +64,37 @@ pub fn batch(shape: &[i64]) -> Result<Batch, LabError> {
     Ok(split(shape)?.batch(&[0, 1, 2, 3, 4, 5, 6, 7])?)
 }
 
+/// How [`weights`] are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tails {
+    /// N(0, 1).
+    Normal,
+    /// Laplace's of scale 1.
+    Laplace,
+    /// Student's t with 5 degrees of freedom.
+    T5,
+}
+
+/// `count` independent weights, 0.02 times what `tails` says: about the size of those of language
+/// models.
+#[must_use]
+pub fn weights(tails: Tails, count: usize) -> Vec<f32> {
+    let mut random = streams().generator("weights");
+    let mut draw = || match tails {
+        Tails::Normal => streams::normal_f64(&mut random),
+        Tails::Laplace => {
+            let side = streams::unit_f64(&mut random) - 0.5;
+            -side.signum() * (-2.0 * side.abs()).ln_1p()
+        }
+        Tails::T5 => {
+            let normal = streams::normal_f64(&mut random);
+            let squares = (0..5).map(|_| streams::normal_f64(&mut random).powi(2)).sum::<f64>();
+            normal / (squares / 5.0).sqrt()
+        }
+    };
+    (0..count).map(|_| (0.02 * draw()) as f32).collect()
+}
+
 /// Step `step` of `total_steps` in a single epoch, at a tenth of the learning rate.
 #[must_use]
 pub fn step_info(step: u64, total_steps: u64) -> StepInfo {
