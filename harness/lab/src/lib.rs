@@ -13,6 +13,7 @@ pub mod error;
 pub mod generate;
 pub mod init;
 pub mod kernels;
+pub mod messages;
 pub mod method;
 pub mod mixture;
 pub mod models;
@@ -29,6 +30,7 @@ pub mod seat;
 pub mod side_info;
 pub mod sparsity;
 pub mod split;
+pub mod spsa;
 pub mod teaching;
 pub mod trial;
 
