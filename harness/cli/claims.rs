@@ -32,10 +32,10 @@ pub enum Claims {
     },
     /// Find suites that differ from what was judged; exit 1 where one does
     Check {
-        /// Suite files; all of suites/ when none is given
+        /// Suite files; all at or below suites/ when none is given
         suites: Vec<PathBuf>,
     },
-    /// Write the page of all verdicts from the registers in suites/
+    /// Write the page of all verdicts from the registers at or below suites/
     Page {
         /// File to write
         #[arg(long, value_name = "FILE", default_value = "docs/claims.md")]
@@ -226,16 +226,22 @@ fn both(file: &Path) -> anyhow::Result<(Written, Register)> {
     Ok((written, register))
 }
 
-/// `suites/*.yaml` below the working folder, sorted.
+/// The suites at or below `suites/` of the working folder, sorted.
 fn suite_files() -> anyhow::Result<Vec<PathBuf>> {
-    let entries = fs::read_dir("suites").context("there is no folder suites here")?;
+    let mut folders = vec![PathBuf::from("suites")];
     let mut files = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        // `<name>.tuned.yaml` holds settings, not a suite.
-        if path.extension().is_some_and(|ending| ending == "yaml") && !stem.contains('.') {
-            files.push(path);
+    while let Some(folder) = folders.pop() {
+        let missing = || format!("there is no folder {} here", folder.display());
+        for entry in fs::read_dir(&folder).with_context(missing)? {
+            let path = entry?.path();
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "yaml") && !stem.contains('.')
+            {
+                // `<name>.tuned.yaml` holds settings, not a suite.
+                files.push(path);
+            }
         }
     }
     files.sort();
