@@ -47,6 +47,18 @@ pub const MNIST_CNN: Task = Task {
     },
 };
 
+/// 16 × 16 grey levels and a CNN of 8–16–32 channels.
+pub const BLOBS_CNN: Task = Task {
+    name: "blobs-cnn",
+    examples: 8_192,
+    shape: &[16, 16, 1],
+    loss: DefaultLoss::Classes,
+    network: |streams| {
+        let shape = Shape { channels: 1, side: 16, widths: [8, 16, 32], classes: 10, norm: false };
+        cnn(shape, streams, Device::Cpu).unwrap()
+    },
+};
+
 /// Rows of 32 tokens out of 32 and a GPT of width 64.
 pub const GPT_XS: Task = Task {
     name: "gpt-xs",
@@ -72,7 +84,7 @@ impl Task {
     /// The task called `name`.
     #[must_use]
     pub fn find(name: &str) -> Option<Self> {
-        [DIGITS_MLP, MNIST_CNN, GPT_XS, GPT_S].into_iter().find(|task| task.name == name)
+        [DIGITS_MLP, MNIST_CNN, BLOBS_CNN, GPT_XS, GPT_S].into_iter().find(|task| task.name == name)
     }
 
     /// Streams that everything random is drawn from.

@@ -16,6 +16,7 @@ pub mod generate;
 pub mod init;
 pub mod kernels;
 pub mod low_bit;
+pub mod messages;
 pub mod method;
 pub mod mixture;
 pub mod models;
@@ -32,6 +33,7 @@ pub mod seat;
 pub mod side_info;
 pub mod sparsity;
 pub mod split;
+pub mod spsa;
 pub mod teaching;
 pub mod trial;
 

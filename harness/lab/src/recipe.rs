@@ -4,11 +4,12 @@ use ledger::catalogue::Schedule;
 use ledger::order::OrderLaw;
 
 use crate::LabError;
+use crate::messages::Messages;
 use crate::network::Network;
 use crate::orders::uniform::Uniform;
 use crate::seat::{
     Averaging, Batch, Constraint, EpochPlan, Facts, Learner, Looks, Objective, Optimizer, Order,
-    OrderSource, Parametrisation, Sampler, StepInfo, TaskInfo, View,
+    OrderSource, Parametrisation, Sampler, Search, StepInfo, TaskInfo, View,
 };
 
 /// How a step moves the network.
@@ -19,6 +20,15 @@ pub enum Step {
         objective: Box<dyn Objective>,
         /// The update rule.
         optimizer: Box<dyn Optimizer>,
+    },
+    /// By losses alone.
+    Forward {
+        /// The loss; its passes and scores are not asked for.
+        objective: Box<dyn Objective>,
+        /// What is said of losses, and the move made from it.
+        search: Box<dyn Search>,
+        /// What was said, step after step; of a replay, what is to be followed.
+        messages: Messages,
     },
     /// In its own way.
     Learner(Box<dyn Learner>),
@@ -100,6 +110,11 @@ impl Recipe {
                 all.extend(objective.facts());
                 all.extend(optimizer.facts());
             }
+            Step::Forward { objective, search, messages } => {
+                all.extend(objective.facts());
+                all.extend(search.facts());
+                all.extend(messages.facts());
+            }
             Step::Learner(learner) => all.extend(learner.facts()),
         }
         all.extend(parametrisation.iter().flat_map(|parametrisation| parametrisation.facts()));
@@ -125,6 +140,36 @@ impl Recipe {
         }
     }
 
+    /// What the workers of a search have said, for steps that are made of it.
+    #[must_use]
+    pub fn messages(&self) -> Option<&Messages> {
+        match &self.step {
+            Step::Forward { messages, .. } => Some(messages),
+            Step::Gradient { .. } | Step::Learner(_) => None,
+        }
+    }
+
+    /// The same, to bring the workers together.
+    pub fn messages_mut(&mut self) -> Option<&mut Messages> {
+        match &mut self.step {
+            Step::Forward { messages, .. } => Some(messages),
+            Step::Gradient { .. } | Step::Learner(_) => None,
+        }
+    }
+
+    /// The same recipe, which follows what was said in another run of it and looks at no loss.
+    ///
+    /// # Errors
+    /// When its steps are not made of messages, or these are not whole steps.
+    pub fn following(mut self, bytes: Vec<u8>) -> Result<Self, LabError> {
+        let Step::Forward { search, messages, .. } = &mut self.step else {
+            let reason = "its steps are not made of messages: there is nothing to follow";
+            return Err(LabError::Method(reason.to_owned()));
+        };
+        *messages = Messages::recorded(bytes, step_bytes(search.as_ref()))?;
+        Ok(self)
+    }
+
     /// Uniform shuffles and this step, nothing else.
     #[must_use]
     pub fn of(batch_size: u32, schedule: Schedule, step: Step) -> Self {
@@ -142,6 +187,12 @@ impl Recipe {
             sampler: None,
         }
     }
+}
+
+/// Bytes that all workers together say in a step.
+#[must_use]
+pub fn step_bytes(search: &dyn Search) -> usize {
+    search.workers() as usize * search.width()
 }
 
 /// Learns nothing.

@@ -11,6 +11,7 @@
 //! | [`Averaging`] | which weights are evaluated, when they are not those trained |
 //! | [`Looks`] | which further networks the trained state is evaluated as |
 //! | [`Sampler`] | how a generative model becomes samples |
+//! | [`Search`] | a step by losses alone: what is said of them, and the move made from what was said |
 //! | [`Learner`] | the whole step, for what none of the above can say |
 //!
 //! A [`Recipe`](crate::recipe::Recipe) seats them. No seat reads a clock or prints, and none sees an evaluation result: evaluations are made by a
@@ -60,6 +61,27 @@ pub struct Batch {
     pub inputs: Tensor,
     /// What the loss compares with, B × …: classes or tokens (i64), or numbers (f32).
     pub labels: Tensor,
+}
+
+impl Batch {
+    /// The part of a batch that falls to `worker` of `workers`: parts of equal size, to one example, in
+    /// the order of the batch. Of fewer examples than workers each gets one, several of them the same.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    pub fn share(&self, worker: u32, workers: u32) -> Result<Self, LabError> {
+        let (n, workers) = (self.ids.len(), workers.max(1) as usize);
+        let at = |worker: usize| n * worker / workers;
+        let from = at(worker as usize);
+        let to = at(worker as usize + 1).max(from + 1).min(n);
+        let part = |tensor: &Tensor| tensor.f_narrow(0, from as i64, (to - from) as i64);
+        Ok(Self {
+            ids: self.ids[from..to].to_vec(),
+            sample_ids: part(&self.sample_ids)?,
+            inputs: part(&self.inputs)?,
+            labels: part(&self.labels)?,
+        })
+    }
 }
 
 /// What a method may know of the task when it is built.
@@ -540,6 +562,52 @@ pub struct Outcome {
     pub correct: bool,
     /// The response has the form that was asked for.
     pub well_formed: bool,
+}
+
+/// The loss on a worker's share of the step's batch, at the weights that the network has when it is asked.
+/// No gradient is recorded.
+pub type LossAt<'a> = dyn FnMut(&Network) -> Result<f64, LabError> + 'a;
+
+/// A step without a gradient, in two halves with nothing between them but bytes: workers look at losses and
+/// say a few bytes, then the weights move by these bytes and by nothing else that was seen. So the bytes of
+/// all steps are a transcript ([`Messages`](crate::messages::Messages)) from which anybody who has the
+/// initial weights makes the final ones, bit for bit.
+pub trait Search {
+    /// Workers among which each batch is shared.
+    fn workers(&self) -> u32;
+
+    /// Bytes that a worker says in a step.
+    fn width(&self) -> usize;
+
+    /// What `worker` says of the losses around the weights, in exactly [`Search::width`] bytes. The
+    /// weights are then what they were, bit for bit.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn ask(
+        &mut self,
+        network: &mut Network,
+        worker: u32,
+        loss: &mut LossAt<'_>,
+        now: &StepInfo,
+    ) -> Result<Vec<u8>, LabError>;
+
+    /// Moves the weights by what all workers said, one after the other: a function of the weights, `said`,
+    /// `now` and settings.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn follow(
+        &mut self,
+        network: &mut Network,
+        said: &[u8],
+        now: &StepInfo,
+    ) -> Result<(), LabError>;
+
+    /// Facts for the record.
+    fn facts(&self) -> Facts {
+        Facts::new()
+    }
 }
 
 /// A whole training step, for what fits in no other seat.

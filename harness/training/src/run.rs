@@ -20,12 +20,13 @@ use crate::clock::{Clock, Phase, Time};
 use crate::judge::{EvaluationRequest, Judge, Judged, Model};
 use crate::splits::Splits;
 use lab::LabError;
+use lab::messages::Messages;
 use lab::network::{Network, values};
 use lab::objectives::DefaultLoss;
 use lab::recipe::{Recipe, Step};
 use lab::seat::{
-    Active, Batch, Constraint, Feedback, Gradients, Look, Objective, OrderSource, Parametrisation,
-    StepInfo,
+    Active, Averaging, Batch, Constraint, Feedback, Gradients, Look, Objective, OrderSource,
+    Parametrisation, Search, StepInfo,
 };
 use lab::split::Split;
 
@@ -210,6 +211,16 @@ impl<T: Time> Run<'_, T> {
         }
         let (objective, optimizer) = match step {
             Step::Gradient { objective, optimizer } => (objective, optimizer),
+            Step::Forward { objective, search, messages } => {
+                if constraint.is_some() || parametrisation.is_some() {
+                    let reason = "constraints and parametrisations look at gradients, and these steps have none";
+                    return Err(LabError::Method(reason.to_owned()));
+                }
+                let (objective, search) = (objective.as_mut(), search.as_mut());
+                let forward = Forward { objective, search, messages, averaging };
+                let _guard = tch::no_grad_guard();
+                return forward.step(self.network, &batch, &mut trained.stage, now);
+            }
             Step::Learner(learner) => {
                 let loss = learner.step(self.network, &batch, &now)?;
                 if let Some(scores) = learner.scores() {
@@ -292,10 +303,12 @@ impl<T: Time> Run<'_, T> {
         }
         let Recipe { step, parametrisation, .. } = &mut *self.recipe;
         match step {
-            Step::Gradient { objective, .. } => tch::no_grad(|| {
-                let seen = seen(parametrisation.as_deref(), self.network, None)?;
-                objective.start(seen.as_ref().unwrap_or(self.network), &self.splits.train)
-            }),
+            Step::Gradient { objective, .. } | Step::Forward { objective, .. } => {
+                tch::no_grad(|| {
+                    let seen = seen(parametrisation.as_deref(), self.network, None)?;
+                    objective.start(seen.as_ref().unwrap_or(self.network), &self.splits.train)
+                })
+            }
             Step::Learner(_) => Ok(None),
         }
     }
@@ -447,6 +460,84 @@ impl<T: Time> Run<'_, T> {
         self.clock.enter(Phase::Other);
         Ok(if finite { Ending::Completed } else { Ending::Diverged })
     }
+}
+
+/// A step by losses alone. Nothing of what the workers see reaches the weights but by the messages.
+struct Forward<'a> {
+    objective: &'a mut dyn Objective,
+    search: &'a mut dyn Search,
+    messages: &'a mut Messages,
+    averaging: &'a mut Option<Box<dyn Averaging>>,
+}
+
+impl Forward<'_> {
+    /// Returns the mean of all losses that were looked at; none where messages are followed.
+    fn step(
+        self,
+        network: &mut Network,
+        batch: &Batch,
+        stage: &mut u32,
+        mut now: StepInfo,
+    ) -> Result<Option<Tensor>, LabError> {
+        let Self { objective, search, messages, averaging } = self;
+        let current = objective.stage(&now);
+        if current.index != *stage {
+            *stage = current.index;
+            if let Some(averaging) = averaging {
+                averaging.reset(&network.parameters)?;
+            }
+        }
+        now.lr_factor *= current.lr_factor;
+        let mut loss = None;
+        if let Some(said) = messages.of_step(now.step)? {
+            search.follow(network, said, &now)?;
+        } else {
+            objective.before_step(network, batch, &now)?;
+            let asked = messages.asked(search.workers());
+            let (said, seen) = ask(objective, search, network, batch, asked, &now)?;
+            let said = messages.exchange(said)?;
+            search.follow(network, &said, &now)?;
+            objective.after_step(network, batch, &now)?;
+            messages.push(&said);
+            loss = Some(Tensor::from(seen));
+        }
+        if let Some(averaging) = averaging {
+            averaging.after_update(&network.parameters, &now)?;
+        }
+        Ok(loss)
+    }
+}
+
+/// What these workers say of their shares of a batch, one after the other, and the mean of the losses that
+/// they saw.
+fn ask(
+    objective: &mut dyn Objective,
+    search: &mut dyn Search,
+    network: &mut Network,
+    batch: &Batch,
+    workers: Range<u32>,
+    now: &StepInfo,
+) -> Result<(Vec<u8>, f64), LabError> {
+    let (mut said, mut seen, mut looks) = (Vec::new(), 0.0, 0_u32);
+    for worker in workers {
+        let share = batch.share(worker, search.workers())?;
+        let mut look = |network: &Network| {
+            let loss = f64::try_from(&objective.loss(network, &share, now)?)?;
+            seen += loss;
+            looks += 1;
+            Ok(loss)
+        };
+        let message = search.ask(network, worker, &mut look, now)?;
+        if message.len() != search.width() {
+            return Err(LabError::Method(format!(
+                "worker {worker} said {} bytes, not the {} that were announced",
+                message.len(),
+                search.width()
+            )));
+        }
+        said.extend(message);
+    }
+    Ok((said, seen / f64::from(looks.max(1))))
 }
 
 /// What the forward pass sees in place of the trained network, if it sees another.

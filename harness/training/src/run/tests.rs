@@ -582,6 +582,113 @@ fn a_learner_takes_the_whole_step() {
     assert!((after - before - 4.0).abs() < 1e-6);
 }
 
+/// Three workers that say who they are, in so many bytes, and how often the network was moved.
+struct Roll(Diary, usize);
+
+impl Search for Roll {
+    fn workers(&self) -> u32 {
+        3
+    }
+
+    fn width(&self) -> usize {
+        2
+    }
+
+    fn ask(
+        &mut self,
+        network: &mut Network,
+        worker: u32,
+        loss: &mut lab::seat::Look<'_>,
+        now: &StepInfo,
+    ) -> Result<Vec<u8>, LabError> {
+        assert!(loss(network)? > 0.0);
+        self.0.borrow_mut().push(format!("worker {worker}"));
+        Ok(vec![u8::try_from(worker + 3 * now.step as u32).unwrap(); self.1])
+    }
+
+    fn follow(
+        &mut self,
+        network: &mut Network,
+        said: &[u8],
+        now: &StepInfo,
+    ) -> Result<(), LabError> {
+        assert_eq!(said.len(), 6);
+        self.0.borrow_mut().push(format!("follows {} at {}", said[5], now.step));
+        let moved = f64::from(said[5]) * now.lr_factor;
+        let _ = network.parameters[0].tensor.f_add_scalar_(moved)?;
+        Ok(())
+    }
+}
+
+/// Cross-entropy that notes whose loss it is asked for, and halves the rate from step 1 on.
+struct Noting(Diary);
+
+impl Objective for Noting {
+    fn stage(&self, now: &StepInfo) -> Stage {
+        Stage { index: 0, lr_factor: if now.step == 0 { 1.0 } else { 0.5 } }
+    }
+
+    fn losses(
+        &mut self,
+        network: &Network,
+        batch: &Batch,
+        now: &StepInfo,
+    ) -> Result<Tensor, LabError> {
+        self.0.borrow_mut().push(format!("{:?}", batch.ids));
+        assert_eq!(batch.inputs.size()[0], batch.labels.size()[0]);
+        let losses = DefaultLoss::Classes.losses(network, batch, now)?;
+        assert!(!losses.requires_grad());
+        Ok(losses)
+    }
+}
+
+/// Of rounds of eight ids, taken in turn.
+fn searching(width: usize) -> Setting {
+    let mut setting = Setting::new(1, 1);
+    let diary = || Rc::clone(&setting.diary);
+    setting.recipe.step = Step::Forward {
+        objective: Box::new(Noting(diary())),
+        search: Box::new(Roll(diary(), width)),
+        messages: Messages::default(),
+    };
+    setting.recipe.order =
+        Box::new(lab::orders::replayed::Replayed::new(OrderLaw::Sorted, vec![(0..12).collect()]));
+    setting
+}
+
+#[test]
+fn the_workers_of_a_search_get_their_shares_and_the_weights_move_by_what_was_said_alone() {
+    let mut setting = searching(2);
+    let before = setting.network.parameters[0].tensor.copy();
+    setting.train(12).unwrap();
+    let asked = ["[0, 1]", "worker 0", "[2, 3, 4]", "worker 1", "[5, 6, 7]", "worker 2"];
+    // The last step has four ids.
+    let last = ["[8]", "worker 0", "[9]", "worker 1", "[10, 11]", "worker 2"];
+    let expected = [&asked[..], &["follows 2 at 0"], &last, &["follows 5 at 1"]].concat();
+    assert_eq!(*setting.diary.borrow(), expected);
+    let moved = (&setting.network.parameters[0].tensor - before).mean(None).double_value(&[]);
+    assert!((moved - (2.0 + 2.5)).abs() < 1e-5, "{moved}");
+    let said = setting.recipe.messages().unwrap().bytes().to_vec();
+    assert_eq!(said, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]);
+
+    let mut again = searching(2);
+    again.recipe = again.recipe.following(said).unwrap();
+    again.train(12).unwrap();
+    assert_eq!(*again.diary.borrow(), ["follows 2 at 0", "follows 5 at 1"], "nobody is asked");
+    assert_eq!(again.network.digest().unwrap(), setting.network.digest().unwrap());
+}
+
+#[test]
+fn a_search_that_says_more_than_it_announced_or_is_constrained_is_refused() {
+    let error = searching(3).train(8).unwrap_err().to_string();
+    assert_eq!(error, "worker 0 said 3 bytes, not the 2 that were announced");
+    let mut setting = searching(2);
+    setting.recipe.constraint = Some(Box::new(Zeros));
+    let error = setting.train(8).unwrap_err().to_string();
+    assert!(error.starts_with("a constraint looks at gradients"), "{error}");
+    assert!(Setting::new(1, 1).recipe.following(vec![0; 6]).is_err());
+}
+
 /// Ids from 1 to N: one too far.
 struct Outside;
 
