@@ -598,7 +598,7 @@ impl Search for Roll {
         &mut self,
         network: &mut Network,
         worker: u32,
-        loss: &mut lab::seat::Look<'_>,
+        loss: &mut lab::seat::LossAt<'_>,
         now: &StepInfo,
     ) -> Result<Vec<u8>, LabError> {
         assert!(loss(network)? > 0.0);
