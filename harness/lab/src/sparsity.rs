@@ -5,6 +5,7 @@
 
 pub mod densities;
 pub mod fading;
+pub mod low_rank;
 pub mod masks;
 pub mod n_m;
 pub mod snip;
