@@ -281,7 +281,7 @@ mod tests {
             let expected = trained.at(2) * (&mask + factor * (1.0 - &mask));
             let error: Tensor = seen.at(2) - expected;
             let error = error.abs().max().double_value(&[]);
-            assert!(error <= if factor == 0.0 { 0.0 } else { 1e-8 }, "{error}");
+            assert!(error <= if factor == 0.0 { 0.0 } else { 3e-8 }, "{error}");
             // Biases too have a gradient, and dropped weights the one of what is seen.
             let through = gradients(&seen, &trained);
             let leaves = seen.duplicate();
