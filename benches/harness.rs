@@ -38,6 +38,12 @@ impl Harness {
         let objective = Box::new(task.loss);
         let step = Step::Gradient { objective, optimizer: Box::new(rule) };
         let recipe = Recipe::of(batch_size, Schedule::Cosine { floor: 0.1 }, step);
+        Self::of(task, network, recipe)
+    }
+
+    /// This network under this recipe, before its first step.
+    #[must_use]
+    pub fn of(task: Task, network: Network, recipe: Recipe) -> Self {
         Self { splits: task.splits(), network, recipe, examples: task.examples }
     }
 
