@@ -3,9 +3,10 @@
 //!
 //! Both take turns in blocks, each a short run from the start, timed by the train clock; who goes first
 //! alternates. Printed are medians, and the median and quartiles of the ratio of neighbouring blocks.
-//! Bounds: `n-m` at most 1.25 of dense, `sltrain` at most 1.3 of dense on the small GPT.
+//! Bounds: `n-m` at most 1.25 of dense, `sltrain` at most 1.3 of dense on the small GPT, `low-precision` in
+//! bf16 or int8 at most 1.6 of single precision on `blobs-cnn`.
 //!
-//! `cargo bench --bench seen`
+//! `cargo bench --bench seen`; with `-- METHOD`, of one method alone.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark reports on stdout")]
 #![expect(dead_code, reason = "shares its tasks and loop with the bench of a step")]
 
@@ -17,10 +18,33 @@ use lab::seat::TaskInfo;
 use lab::side_info::SideInfo;
 use ledger::settings::Values;
 use serde_json::{Value, json};
-use task::{BLOBS_MLP, DIGITS_MLP, GPT_S, GPT_XS, Task};
+use task::{BLOBS_CNN, BLOBS_MLP, DIGITS_MLP, GPT_S, GPT_XS, Task};
 
 fn main() {
     lab::device::prepare_process(1);
+    let asked: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let wanted = |method: &str| asked.is_empty() || asked.iter().any(|word| word == method);
+    if wanted("low-precision") {
+        low_precision();
+    }
+    if wanted("n-m") {
+        n_m();
+    }
+    if wanted("sltrain") {
+        sltrain();
+    }
+}
+
+fn low_precision() {
+    for format in ["bf16", "int8", "fp8-e4m3", "mxfp4", "bfp8"] {
+        let with = json!({"weights": format, "activations": format, "gradients": format});
+        compare(BLOBS_CNN, "low-precision", [with, json!({})], 128, 20, 40);
+    }
+    let stored = json!({"stored": "fixed", "word_bits": 8, "fraction_bits": 7});
+    compare(BLOBS_CNN, "low-precision", [stored, json!({})], 128, 20, 40);
+}
+
+fn n_m() {
     for (task, batch, steps, pairs) in [(DIGITS_MLP, 32, 200, 60), (BLOBS_MLP, 128, 40, 60)] {
         for (mode, n, m) in [
             ("sr-ste", 2, 4),
@@ -35,6 +59,9 @@ fn main() {
     }
     let geometric = json!({"mode": "sdgf-geometric", "n": 1, "m": 32, "layers": "but-last"});
     compare(BLOBS_MLP, "n-m", [geometric, json!({"mode": "dense"})], 128, 40, 60);
+}
+
+fn sltrain() {
     for (task, batch, steps, pairs) in
         [(GPT_XS, 64, 16, 40), (GPT_S, 32, 6, 30), (BLOBS_MLP, 128, 40, 60)]
     {

@@ -93,8 +93,9 @@ impl Element {
         let power = values.f_view_dtype(Kind::Int)?.f_bitwise_and(EXPONENT_BITS)?;
         let power = power.f_view_dtype(Kind::Float)?.f_clamp_min(2f64.powi(self.smallest))?;
         let step = power.f_mul_scalar(2f64.powi(-self.mantissa))?;
-        let whole = to_whole(values.f_div(&step)?, noise)?;
-        whole.f_mul(&step)?.f_clamp(-self.largest, self.largest)
+        let mut whole = to_whole(values.f_div(&step)?, noise)?;
+        let _ = whole.f_mul_(&step)?.f_clamp_(-self.largest, self.largest)?;
+        Ok(whole)
     }
 }
 
@@ -132,10 +133,12 @@ impl Quantiser {
         let scaled = |element: Element| {
             let largest = match scale {
                 Some(scale) => scale.shallow_clone(),
-                None => values.f_abs()?.f_max()?,
+                None => largest_of(values)?,
             };
             let scale = largest.f_clamp_min(TINY)?.f_reciprocal()?.f_mul_scalar(element.largest)?;
-            element.round(&values.f_mul(&scale)?, noise)?.f_div(&scale)
+            let mut rounded = element.round(&values.f_mul(&scale)?, noise)?;
+            let _ = rounded.f_div_(&scale)?;
+            Ok(rounded)
         };
         match self.format {
             Format::Single => Ok(values.shallow_clone()),
@@ -148,7 +151,7 @@ impl Quantiser {
             Format::Int8 => {
                 let largest = match scale {
                     Some(scale) => scale.shallow_clone(),
-                    None => values.f_abs()?.f_max()?,
+                    None => largest_of(values)?,
                 };
                 whole_numbers(values, &largest, noise)
             }
@@ -177,12 +180,19 @@ impl Quantiser {
     }
 }
 
-/// The whole number next to each value, or one of its two neighbours by `noise`.
-fn to_whole(values: Tensor, noise: Option<&Tensor>) -> Result<Tensor, TchError> {
-    match noise {
-        None => values.f_round(),
-        Some(noise) => values.f_add(noise)?.f_floor(),
-    }
+/// Largest magnitude, of no shape: in one pass where magnitudes would take two.
+fn largest_of(values: &Tensor) -> Result<Tensor, TchError> {
+    let (least, most) = values.f_aminmax(None::<i64>, false)?;
+    most.f_maximum(&least.f_neg()?)
+}
+
+/// The whole number next to each value, or one of its two neighbours by `noise`; in place.
+fn to_whole(mut values: Tensor, noise: Option<&Tensor>) -> Result<Tensor, TchError> {
+    let _ = match noise {
+        None => values.f_round_()?,
+        Some(noise) => values.f_add_(noise)?.f_floor_()?,
+    };
+    Ok(values)
 }
 
 fn whole_numbers(
@@ -191,8 +201,9 @@ fn whole_numbers(
     noise: Option<&Tensor>,
 ) -> Result<Tensor, TchError> {
     let scale = largest.f_clamp_min(TINY)?.f_reciprocal()?.f_mul_scalar(127.0)?;
-    let whole = to_whole(values.f_mul(&scale)?, noise)?;
-    whole.f_clamp(-127.0, 127.0)?.f_div(&scale)
+    let mut whole = to_whole(values.f_mul(&scale)?, noise)?;
+    let _ = whole.f_clamp_(-127.0, 127.0)?.f_div_(&scale)?;
+    Ok(whole)
 }
 
 /// 2 to the exponent of the largest magnitude of each block, blocks × 1.

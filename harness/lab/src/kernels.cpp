@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/_fused_sgd.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <cstring>
 #include <exception>
@@ -20,9 +21,30 @@ std::vector<at::Tensor> list(at::Tensor* const* handles, size_t count) {
   return tensors;
 }
 
+// The values of one tensor with the gradient of another.
+struct StraightThrough : torch::autograd::Function<StraightThrough> {
+  static at::Tensor forward(torch::autograd::AutogradContext*, const at::Tensor&, const at::Tensor& values) {
+    return values;
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext*,
+                                                 torch::autograd::variable_list gradients) {
+    return {gradients[0], at::Tensor()};
+  }
+};
+
 }  // namespace
 
 extern "C" {
+
+// A new tensor, which the caller owns, with the values of `values` and the gradient of `tensor`.
+char* palimpsest_straight_through(const at::Tensor* tensor, const at::Tensor* values, at::Tensor** out) {
+  try {
+    *out = new at::Tensor(StraightThrough::apply(*tensor, *values));
+  } catch (const std::exception& error) {
+    return strdup(error.what());
+  }
+  return nullptr;
+}
 
 char* palimpsest_fused_adamw(size_t count, at::Tensor* const* parameters, at::Tensor* const* gradients,
                              at::Tensor* const* first_moments, at::Tensor* const* second_moments,

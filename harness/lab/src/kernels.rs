@@ -1,5 +1,5 @@
-//! What `tch` does not wrap of libtorch: fused optimiser updates over lists of tensors, hooks on gradients;
-//! and the loops of a small GPT.
+//! What `tch` does not wrap of libtorch: fused optimiser updates over lists of tensors, hooks on gradients and
+//! values with the gradient of others; and the loops of a small GPT.
 
 pub mod gpt;
 
@@ -35,12 +35,34 @@ unsafe extern "C" {
         nesterov: bool,
         first_step: bool,
     ) -> *mut c_char;
+    fn palimpsest_straight_through(
+        tensor: *const C_tensor,
+        values: *const C_tensor,
+        out: *mut *mut C_tensor,
+    ) -> *mut c_char;
     fn palimpsest_on_gradient(
         tensor: *mut C_tensor,
         data: *mut c_void,
         call: extern "C" fn(*mut c_void, *const C_tensor) -> *mut C_tensor,
         release: extern "C" fn(*mut c_void),
     ) -> *mut c_char;
+}
+
+/// `values` with the gradient of `tensor` (a straight-through estimator), of the same shape: to the bit, and
+/// without an operation on them.
+///
+/// # Errors
+/// When libtorch refuses.
+pub fn straight_through(tensor: &Tensor, values: &Tensor) -> Result<Tensor, TchError> {
+    let mut out = std::ptr::null_mut();
+    #[expect(
+        unsafe_code,
+        reason = "live handles; on success `out` is a new tensor that this side owns"
+    )]
+    unsafe {
+        check(palimpsest_straight_through(tensor.as_ptr(), values.as_ptr(), &raw mut out))?;
+        Ok(Tensor::from_ptr(out))
+    }
 }
 
 /// What becomes of a gradient.

@@ -1,8 +1,7 @@
 //! A tap that rounds what enters products and the gradients of what leaves them.
 //!
-//! Values pass rounded and gradients as if they had not been (a straight-through estimator): the rounded values are
-//! handed on as constants plus x − x, which is 0 and carries the gradient, so that what is multiplied lies on the
-//! grid to the bit. The backward pass of a product then multiplies rounded gradients with rounded inputs and
+//! Values pass rounded and gradients as if they had not been (a straight-through estimator), so that what is
+//! multiplied lies on the grid to the bit. The backward pass of a product then multiplies rounded gradients with rounded inputs and
 //! weights, as low-precision hardware does.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,7 +12,7 @@ use rand_pcg::Pcg64;
 use tch::{TchError, Tensor};
 
 use super::{Format, Quantiser, learned};
-use crate::kernels::on_gradient;
+use crate::kernels::{self, on_gradient};
 use crate::network::Tap;
 
 /// `rounded` in value, `values` in gradient.
@@ -24,7 +23,7 @@ pub fn straight_through(values: &Tensor, rounded: &Tensor) -> Result<Tensor, Tch
     if !values.requires_grad() {
         return Ok(rounded.shallow_clone());
     }
-    rounded.f_detach()?.f_add(&values.f_sub(&values.f_detach()?)?)
+    kernels::straight_through(values, &rounded.f_detach()?)
 }
 
 /// Noise for stochastic rounding, of the shape of `values`.
