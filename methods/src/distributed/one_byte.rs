@@ -17,7 +17,7 @@
 //!
 //! ## Sources
 //! Zelikman, Huang, Liang, Haber, Goodman, arXiv:2306.10015; ezelikman/justonebyte@19ba0897 `app.py`.
-//! Spall 1992 (IEEE TAC 37) for the slope; Malladi et al., arXiv:2305.17333 (MeZO) for fine-tuning by it.
+//! Spall 1992 (IEEE TAC 37) for the slope; Malladi et al., arXiv:2305.17333: MeZO is one worker and f32.
 //!
 //! ## Differences
 //! - With `--one_byte` the code computes the rounded scalar and then sends the other one: its byte is
