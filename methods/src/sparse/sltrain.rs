@@ -83,7 +83,7 @@ settings! {
 
 /// The method.
 pub static METHOD: Method = Method {
-    summary: "weights as a low-rank product plus a sparse part on a fixed support; low-rank, full-rank, ReLoRA-like",
+    summary: "weights as a low-rank product plus a sparse part on a fixed support; controls beside it",
     paper: Paper {
         title: "SLTrain: a sparse plus low-rank approach for parameter and memory efficient pretraining",
         authors: "Han, Li, Huang, Hong, Ullah, Jawanpuria, Mishra",
