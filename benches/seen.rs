@@ -27,11 +27,11 @@ fn main() {
     if wanted("low-precision") {
         low_precision();
     }
-    if wanted("n-m") {
-        n_m();
-    }
     if wanted("sltrain") {
         sltrain();
+    }
+    if wanted("n-m") {
+        n_m();
     }
 }
 
@@ -44,32 +44,28 @@ fn low_precision() {
     compare(BLOBS_CNN, "low-precision", [stored, json!({})], 128, 20, 40);
 }
 
-fn n_m() {
-    for (task, batch, steps, pairs) in [(DIGITS_MLP, 32, 200, 60), (BLOBS_MLP, 128, 40, 60)] {
-        for (mode, n, m) in [
-            ("sr-ste", 2, 4),
-            ("mdgf-exp", 2, 4),
-            ("ste", 1, 8),
-            ("mdgf-exp", 1, 32),
-            ("sdgf-stepwise", 1, 32),
-        ] {
-            let with = json!({"mode": mode, "n": n, "m": m, "layers": "but-last"});
-            compare(task, "n-m", [with, json!({"mode": "dense"})], batch, steps, pairs);
-        }
-    }
-    let geometric = json!({"mode": "sdgf-geometric", "n": 1, "m": 32, "layers": "but-last"});
-    compare(BLOBS_MLP, "n-m", [geometric, json!({"mode": "dense"})], 128, 40, 60);
-}
-
 fn sltrain() {
     for (task, batch, steps, pairs) in
-        [(GPT_XS, 64, 16, 40), (GPT_S, 32, 6, 30), (BLOBS_MLP, 128, 40, 60)]
+        [(GPT_XS, 64, 8, 20), (GPT_S, 32, 4, 20), (BLOBS_MLP, 128, 24, 20)]
     {
         for mode in ["sltrain", "low-rank"] {
             let modes = [json!({"mode": mode}), json!({"mode": "full-rank"})];
             compare(task, "sltrain", modes, batch, steps, pairs);
         }
     }
+}
+
+fn n_m() {
+    for (task, batch, steps, pairs) in [(DIGITS_MLP, 32, 100, 40), (BLOBS_MLP, 128, 24, 30)] {
+        for (mode, n, m) in
+            [("mdgf-exp", 2, 4), ("sr-ste", 1, 8), ("mdgf-exp", 1, 32), ("sdgf-stepwise", 1, 32)]
+        {
+            let with = json!({"mode": mode, "n": n, "m": m, "layers": "but-last"});
+            compare(task, "n-m", [with, json!({"mode": "dense"})], batch, steps, pairs);
+        }
+    }
+    let geometric = json!({"mode": "sdgf-geometric", "n": 1, "m": 32, "layers": "but-last"});
+    compare(BLOBS_MLP, "n-m", [geometric, json!({"mode": "dense"})], 128, 24, 30);
 }
 
 /// Train clock, in seconds, of `steps` steps from the start.

@@ -12,8 +12,8 @@
 //!
 //! The record's facts are the memory table: `plain_parameters`, `trained_parameters`, `optimizer_state_bytes` (the sizes of
 //! the buffers that the rule has allocated), `ranks`, `support_sizes` and `support_digests` (SHA-256 over a support's flat
-//! positions as u32, little-endian). The record's own count of parameters is that of the network as it is kept,
-//! with W in full. A peak of memory is not among them: that of the process is libtorch's, not the method's, at this size.
+//! positions as u32, little-endian). The record's own count of parameters is that of what is trained, too; what is kept
+//! has W in full. A peak of memory is not among them: that of the process is libtorch's, not the method's, at this size.
 //!
 //! ## Claim
 //! Pre-training comparable to full rank; up to 73 % less memory at 7B with 8-bit Adam and updates per layer (abstract).
@@ -83,7 +83,7 @@ settings! {
 
 /// The method.
 pub static METHOD: Method = Method {
-    summary: "weights as a low-rank product plus a sparse part on a fixed support; low-rank, full-rank, ReLoRA-like",
+    summary: "weights as a low-rank product plus a sparse part on a fixed support; controls beside it",
     paper: Paper {
         title: "SLTrain: a sparse plus low-rank approach for parameter and memory efficient pretraining",
         authors: "Han, Li, Huang, Hong, Ullah, Jawanpuria, Mishra",
