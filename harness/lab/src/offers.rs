@@ -20,3 +20,5 @@ pub const PROMPTS: &str = "prompts of one length";
 pub const DENOISING: &str = "denoising";
 /// Tasks as points of a space, and a student of its own.
 pub const TASKS: &str = "a task space";
+/// A permutation of bits, to be carried out on inputs that were not shown.
+pub const PERMUTATION: &str = "a permutation of bits";
