@@ -37,6 +37,7 @@ const IMAGES: Trial = Trial { examples: 96, epochs: 3, seed: 5 };
 /// Workloads that methods with other needs are tried on, cheapest first, with settings that keep
 /// them so.
 const STAGES: &[(&str, &str)] = &[
+    ("bit-permutations", r#"{"bits": 4}"#),
     ("hurdle-car", "{}"),
     ("ring8", "{}"),
     ("quad", "{}"),
@@ -172,7 +173,7 @@ fn trains(entry: &Entry) -> bool {
 }
 
 fn changes_at_once(entry: &Entry) -> bool {
-    ["low-bit", "prune-magnitude", "ptqtp", "quantise"].contains(&entry.id)
+    ["low-bit", "permutations", "prune-magnitude", "ptqtp", "quantise"].contains(&entry.id)
 }
 
 #[test]

@@ -25,6 +25,7 @@ pub mod objectives;
 pub mod offers;
 pub mod optim;
 pub mod orders;
+pub mod permutations;
 pub mod policy;
 pub mod recipe;
 pub mod rollout;

@@ -33,6 +33,8 @@ pub struct SideInfo {
     pub generation: Option<Generation>,
     /// The tasks that training examples are.
     pub points: Option<Points>,
+    /// Where each bit of the inputs goes; empty where nothing is permuted.
+    pub permutation: Vec<u32>,
     /// The workload's own way to learn from a batch of tasks.
     pub student: Option<Student>,
     /// The shape of a network that smaller ones can be cut from.
