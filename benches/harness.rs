@@ -6,7 +6,8 @@ use lab::LabError;
 use lab::network::Network;
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::recipe::{Recipe, Step};
-use lab::seat::OrderSource;
+use lab::seat::{OrderSource, TaskInfo};
+use lab::side_info::SideInfo;
 use ledger::catalogue::Schedule;
 use ledger::digest::Digest;
 use ledger::goal::{Budget, Direction, Target};
@@ -37,6 +38,34 @@ impl Harness {
         let objective = Box::new(task.loss);
         let step = Step::Gradient { objective, optimizer: Box::new(rule) };
         let recipe = Recipe::of(batch_size, Schedule::Cosine { floor: 0.1 }, step);
+        Self::of(task, network, recipe)
+    }
+
+    /// This network under this recipe, before its first step.
+    #[must_use]
+    pub fn of(task: Task, network: Network, recipe: Recipe) -> Self {
+        Self { splits: task.splits(), network, recipe, examples: task.examples }
+    }
+
+    /// `one-byte` with its default number of workers, at a rate that leaves the weights where they are.
+    #[must_use]
+    pub fn one_byte(task: Task, batch_size: u32) -> Self {
+        let (streams, method) = (Task::streams(), methods::find("one-byte").unwrap().method);
+        let network = (task.network)(&streams);
+        let settings = [("batch_size", batch_size.into()), ("lr", 0.0.into())];
+        let settings = (method.resolve)(&lab::trial::with(settings)).unwrap();
+        let side = SideInfo { loss: Some(task.loss), ..SideInfo::default() };
+        let info = TaskInfo {
+            method: "one-byte",
+            workload: task.name,
+            network: &network,
+            examples: task.examples,
+            side: &side,
+            teacher: None,
+            budget_samples: u64::from(task.examples),
+            streams: &streams,
+        };
+        let recipe = (method.build)(&settings, &info).unwrap();
         Self { splits: task.splits(), network, recipe, examples: task.examples }
     }
 

@@ -5,10 +5,14 @@
 //! the ratio of neighbouring blocks. Bound: the harness adds at most 1 % on mnist-cnn and 3 % on
 //! digits-mlp.
 //!
+//! Beside it, a step of `one-byte`, which takes no gradient, and its forward passes alone. Bound: 10 % more on
+//! blobs-cnn.
+//!
 //! `cargo bench --bench step`; with `-- serve`, the process answers `benches/peer.py`.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark reports on stdout")]
 
 mod bare;
+mod forward;
 mod harness;
 mod rollout;
 mod task;
@@ -18,20 +22,31 @@ use std::time::Duration;
 
 use bare::Bare;
 use criterion::{BatchSize, Criterion, Throughput};
+use forward::Forward;
 use harness::Harness;
 use ledger::digest::Digest;
 use ledger::transcript::Transcript;
 use rollout::Rollouts;
-use task::{DIGITS_MLP, MNIST_CNN, Task};
+use task::{BLOBS_CNN, DIGITS_MLP, MNIST_CNN, Task};
 
 fn main() {
     lab::device::prepare_process(1);
     if std::env::args().any(|argument| argument == "serve") {
         return serve();
     }
-    compare(DIGITS_MLP, 32, 100, 300);
-    compare(DIGITS_MLP, 128, 100, 200);
-    compare(MNIST_CNN, 256, 8, 30);
+    for (task, batch, steps, pairs) in
+        [(DIGITS_MLP, 32, 100, 300), (DIGITS_MLP, 128, 100, 200), (MNIST_CNN, 256, 8, 30)]
+    {
+        let (mut harness, mut bare) = (Harness::new(task, batch), Bare::new(task));
+        let bare = |steps| bare.seconds(i64::from(batch), steps);
+        compare(&label(task, batch), |steps| harness.seconds(steps), bare, steps, pairs);
+    }
+    for (batch, steps) in [(1_024, 8), (256, 32)] {
+        let mut ours = Harness::one_byte(BLOBS_CNN, batch);
+        let mut passes = Forward::new(BLOBS_CNN, batch, WORKERS);
+        let name = format!("one-byte on {}, {WORKERS} workers", label(BLOBS_CNN, batch));
+        compare(&name, |steps| ours.seconds(steps), |steps| passes.seconds(steps), steps, 60);
+    }
     let mut criterion = Criterion::default().configure_from_args();
     evaluation(&mut criterion);
     transcript(&mut criterion);
@@ -67,18 +82,35 @@ fn serve() {
     }
 }
 
-/// Times `pairs` pairs of blocks of `steps` steps.
-fn compare(task: Task, batch: u32, steps: u64, pairs: usize) {
-    let (mut harness, mut bare) = (Harness::new(task, batch), Bare::new(task));
+/// Workers of `one-byte` by default.
+const WORKERS: u32 = 4;
+
+fn label(task: Task, batch: u32) -> String {
+    format!("{} batch {batch}", task.name)
+}
+
+/// Times `pairs` pairs of blocks of `steps` steps, through the harness and without it.
+fn compare(
+    name: &str,
+    mut harness: impl FnMut(u64) -> f64,
+    mut bare: impl FnMut(u64) -> f64,
+    steps: u64,
+    pairs: usize,
+) {
+    // As criterion does: a word on the command line is part of the names that are asked for.
+    let asked = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    if asked.is_some_and(|asked| !name.contains(&asked)) {
+        return;
+    }
     let (mut harness_times, mut bare_times, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for pair in 0..=pairs {
         // Who goes first alternates too.
         let (ours, peer) = if pair % 2 == 0 {
-            let ours = harness.seconds(steps);
-            (ours, bare.seconds(i64::from(batch), steps))
+            let ours = harness(steps);
+            (ours, bare(steps))
         } else {
-            let peer = bare.seconds(i64::from(batch), steps);
-            (harness.seconds(steps), peer)
+            let peer = bare(steps);
+            (harness(steps), peer)
         };
         // The first pair warms up.
         if pair > 0 {
@@ -89,8 +121,8 @@ fn compare(task: Task, batch: u32, steps: u64, pairs: usize) {
     }
     let [ours, peer, ratio] = [harness_times, bare_times, ratios].map(quartiles);
     println!(
-        "{} batch {batch}: harness {:.4} ms, bare {:.4} ms a step; ratio {:.4}, quartiles {:.4} to {:.4}, {pairs} pairs of {steps} steps",
-        task.name, ours[1], peer[1], ratio[1], ratio[0], ratio[2]
+        "{name}: harness {:.4} ms, bare {:.4} ms a step; ratio {:.4}, quartiles {:.4} to {:.4}, {pairs} pairs of {steps} steps",
+        ours[1], peer[1], ratio[1], ratio[0], ratio[2]
     );
 }
 

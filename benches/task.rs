@@ -35,6 +35,15 @@ pub const DIGITS_MLP: Task = Task {
     network: |streams| mlp(&[64, 128, 128, 10], streams, Device::Cpu).unwrap(),
 };
 
+/// 16 × 16 values and an MLP 256–256–256–10; an eighth of the examples of `blobs-mlp`.
+pub const BLOBS_MLP: Task = Task {
+    name: "blobs-mlp",
+    examples: 1_024,
+    shape: &[256],
+    loss: DefaultLoss::Classes,
+    network: |streams| mlp(&[256, 256, 256, 10], streams, Device::Cpu).unwrap(),
+};
+
 /// 28 × 28 grey levels and a CNN of 16–32–64 channels; a tenth of MNIST's examples.
 pub const MNIST_CNN: Task = Task {
     name: "mnist-cnn",
@@ -43,6 +52,18 @@ pub const MNIST_CNN: Task = Task {
     loss: DefaultLoss::Classes,
     network: |streams| {
         let shape = Shape { channels: 1, side: 28, widths: [16, 32, 64], classes: 10, norm: false };
+        cnn(shape, streams, Device::Cpu).unwrap()
+    },
+};
+
+/// 16 × 16 grey levels and a CNN of 8–16–32 channels.
+pub const BLOBS_CNN: Task = Task {
+    name: "blobs-cnn",
+    examples: 8_192,
+    shape: &[16, 16, 1],
+    loss: DefaultLoss::Classes,
+    network: |streams| {
+        let shape = Shape { channels: 1, side: 16, widths: [8, 16, 32], classes: 10, norm: false };
         cnn(shape, streams, Device::Cpu).unwrap()
     },
 };
@@ -72,7 +93,9 @@ impl Task {
     /// The task called `name`.
     #[must_use]
     pub fn find(name: &str) -> Option<Self> {
-        [DIGITS_MLP, MNIST_CNN, GPT_XS, GPT_S].into_iter().find(|task| task.name == name)
+        [DIGITS_MLP, BLOBS_MLP, MNIST_CNN, BLOBS_CNN, GPT_XS, GPT_S]
+            .into_iter()
+            .find(|task| task.name == name)
     }
 
     /// Streams that everything random is drawn from.

@@ -83,6 +83,9 @@ pub enum Training {
     /// Print the rows of all methods and workloads as JSON
     #[command(hide = true)]
     Catalogue,
+    /// Be one worker of a run whose workers are processes; what it needs comes on standard input
+    #[command(hide = true)]
+    Worker,
 }
 
 /// Verbs that need no tensor.

@@ -5,7 +5,7 @@
 
 Runs are paired by workload, method, settings and seed. Of record.json everything is compared but what
 names the build, the machine and the time (cell ids and commitments hold the build's code digest); of
-order.bin, sample_ids.bin and checkpoints every byte; of events.jsonl everything but clocks.
+order.bin, sample_ids.bin, messages.bin and checkpoints every byte; of events.jsonl everything but clocks.
 """
 
 import hashlib
@@ -64,7 +64,7 @@ def main():
                 continue
             if comparable(record.get(name)) != comparable(again.get(name)):
                 faults.append(f"record.json: {name}")
-        for name in ("order.bin", "sample_ids.bin", "checkpoints/final.safetensors"):
+        for name in ("order.bin", "sample_ids.bin", "messages.bin", "checkpoints/final.safetensors"):
             if digest(old / name) != digest(new / name):
                 faults.append(name)
         if events(old) != events(new):

@@ -19,7 +19,7 @@ use ledger::streams::Streams;
 use ledger::transcript::Transcript;
 use serde_json::Value;
 use tch::Device;
-use training::cell::CellSetup;
+use training::cell::{CellSetup, Nobody};
 use training::clock::{Clock, Monotonic};
 use training::run::{Run, WHOLE};
 use training::workload::{Entry, Ready};
@@ -152,7 +152,7 @@ fn this_process_gives_the_bits_of_another() {
             order: None,
             artefacts: &training::artefacts::Unkept,
         };
-        let outcome = setup.run(&mut |_| Ok(()), &mut |_| Ok(())).unwrap();
+        let outcome = setup.run(&mut |_| Ok(()), &mut |_| Ok(()), &Nobody).unwrap();
         assert_eq!(outcome.commitment.digest(), recorded.commitment, "{arm}");
         assert_eq!(outcome.order.epochs, recorded.epochs, "{arm}");
         assert_eq!(Some(&outcome.order.chain), recorded.chain.last(), "{arm}");

@@ -11,6 +11,7 @@ mod estimates;
 mod faults;
 mod given_order;
 mod lineage;
+mod messages;
 mod provenance_chain;
 mod provenance_engine;
 mod style;

@@ -10,6 +10,9 @@ pub struct Args {
     #[command(flatten)]
     /// Where data and runs are.
     pub places: Places,
+    /// Look at no loss: follow what the run's workers said (messages.bin), from its initial weights
+    #[arg(long)]
+    pub messages: bool,
     /// Print as JSON
     #[arg(long)]
     pub json: bool,

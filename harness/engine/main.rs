@@ -43,6 +43,7 @@ fn dispatch(verb: Verb) -> anyhow::Result<Exit> {
         Verb::Training(Training::Reproduce(args)) => reproduce::run(&args),
         Verb::Training(Training::Doctor(args)) => doctor::run(&args),
         Verb::Training(Training::Catalogue) => catalogue::run(),
+        Verb::Training(Training::Worker) => runner::company::serve(),
         Verb::Provenance(verb) => provenance::run(&verb),
         Verb::Estimate(args) => estimate::run(&args),
     }

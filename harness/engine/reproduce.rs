@@ -1,7 +1,10 @@
 //! `palimpsest reproduce`
 
 use anyhow::Context as _;
+use inspect::replay::Replay;
 use ledger::digest::Digest;
+use ledger::plain;
+use ledger::record::format::{MESSAGES, MESSAGES_SHA256};
 use ledger::record::{RunRecord, Store};
 use palimpsest::cli::compare::machines;
 use palimpsest::cli::reproduce::Args;
@@ -15,6 +18,9 @@ use crate::runner::{NamedSeed, Session};
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let store = args.places.store();
     let record = store.record(&store.find(&args.run)?)?;
+    if args.messages {
+        return follow(&store, &record, args);
+    }
     let again = repeat(&record, args)?;
     let machines = machines(&record.environment, &again.environment);
     let rows = compare(&record, &again);
@@ -22,21 +28,8 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         note(&format!("note: the run was recorded with another {what}"));
     }
     let passed = rows.iter().all(|(_, before, after)| before == after);
-    if args.json {
-        let rows: Vec<_> = rows
-            .iter()
-            .map(|(name, before, after)| json!({ "what": name, "recorded": before, "again": after, "same": before == after }))
-            .collect();
-        print_json(&rows)?;
-    } else {
-        for (name, before, after) in &rows {
-            let text = if before == after {
-                format!("same      {name}  {before}\n")
-            } else {
-                format!("DIFFERENT {name}  recorded {before}, now {after}\n")
-            };
-            print_text(&text)?;
-        }
+    print_rows(&rows, args.json)?;
+    if !args.json {
         if !passed && !machines.is_empty() {
             print_text(
                 "the last bits of sums differ between processors, instruction sets and numbers of threads; orders do not\n",
@@ -49,6 +42,63 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             )?;
         }
     }
+    Ok(if passed { Exit::Fine } else { Exit::CheckFailed })
+}
+
+fn print_rows(rows: &[(String, String, String)], as_json: bool) -> anyhow::Result<()> {
+    if as_json {
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|(name, before, after)| json!({ "what": name, "recorded": before, "again": after, "same": before == after }))
+            .collect();
+        print_json(&rows)?;
+        return Ok(());
+    }
+    for (name, before, after) in rows {
+        let text = if before == after {
+            format!("same      {name}  {before}\n")
+        } else {
+            format!("DIFFERENT {name}  recorded {before}, now {after}\n")
+        };
+        print_text(&text)?;
+    }
+    Ok(())
+}
+
+/// Goes from the initial weights of a recorded run by what its workers said, and looks at no loss.
+fn follow(store: &Store, record: &RunRecord, args: &Args) -> anyhow::Result<Exit> {
+    let recorded = record.parameters_sha256.context("the run failed and has no weights")?;
+    let path = store.folder(&record.cell).join(MESSAGES);
+    let said = plain::read(&path).with_context(|| {
+        format!(
+            "run {} left no {MESSAGES}: its steps are not made of messages; leave out --messages",
+            record.cell
+        )
+    })?;
+    let seed = NamedSeed::recorded(record)?;
+    let device = &record.environment.device;
+    let mut session = Session::again(record, store.clone(), args.places.sources(), device)?;
+    let cell = session.plan.cells[0];
+    let (found, bytes) = (Digest::of(&said), said.len());
+    let again = session.with_setup(cell, &seed, |_, setup| {
+        let mut replay = Replay::new(setup)?.following(said, record.steps)?;
+        replay.train(0..record.steps, None)?;
+        Ok(replay.digest()?)
+    })?;
+    let text = |value: Option<&serde_json::Value>| {
+        value.map_or_else(
+            || "none".to_owned(),
+            |value| value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+        )
+    };
+    let rows = [
+        ("message bytes", text(record.facts.get("message_bytes")), bytes.to_string()),
+        ("messages", text(record.facts.get(MESSAGES_SHA256)), found.to_string()),
+        ("parameters", recorded.to_string(), again.to_string()),
+    ];
+    let rows = rows.map(|(name, before, after)| (name.to_owned(), before, after));
+    print_rows(&rows, args.json)?;
+    let passed = rows.iter().all(|(_, before, after)| before == after);
     Ok(if passed { Exit::Fine } else { Exit::CheckFailed })
 }
 

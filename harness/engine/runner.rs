@@ -2,6 +2,7 @@
 
 mod again;
 pub mod cell;
+pub mod company;
 pub mod pool;
 
 use std::collections::BTreeMap;
@@ -9,10 +10,12 @@ use std::sync::Arc;
 
 use ::data::Sources;
 use analysis::plan::Plan;
+use ledger::digest::Digest;
 use ledger::record::Store;
 use ledger::record::planned::PlannedWorkload;
-use ledger::seed::Seed;
+use ledger::seed::{Randomness, Seed};
 use palimpsest::machine;
+use serde::{Deserialize, Serialize};
 use tch::Device;
 use training::splits::DataIdentity;
 use training::workload::{Entry, Ready};
@@ -70,7 +73,39 @@ impl NamedSeed {
 
     /// A seed from the operating system, drawn now or earlier.
     pub fn of(seed: Seed) -> Self {
-        Self { name: seed.named(&ledger::digest::Digest(seed.bytes).to_string()), seed }
+        Self { name: seed.named(&Digest(seed.bytes).to_string()), seed }
+    }
+}
+
+/// A seed as one process tells it to another.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ToldSeed {
+    name: String,
+    bytes: Digest,
+    nonce: Digest,
+    randomness: Randomness,
+    beacon: Option<Vec<u8>>,
+    beacon_source: Option<String>,
+}
+
+impl From<&NamedSeed> for ToldSeed {
+    fn from(NamedSeed { name, seed }: &NamedSeed) -> Self {
+        Self {
+            name: name.clone(),
+            bytes: Digest(seed.bytes),
+            nonce: Digest(seed.nonce),
+            randomness: seed.randomness,
+            beacon: seed.beacon.clone(),
+            beacon_source: seed.beacon_source.clone(),
+        }
+    }
+}
+
+impl From<ToldSeed> for NamedSeed {
+    fn from(told: ToldSeed) -> Self {
+        let ToldSeed { name, bytes, nonce, randomness, beacon, beacon_source } = told;
+        let (bytes, nonce) = (bytes.0, nonce.0);
+        Self { name, seed: Seed { bytes, nonce, randomness, beacon, beacon_source } }
     }
 }
 

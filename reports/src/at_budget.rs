@@ -46,7 +46,7 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series]) -> Figure {
         for (j, (arm, series)) in workload.arms.iter().zip(series).enumerate() {
             let y = TOP + ROW * (j as f64 + 0.5);
             if let Some(estimate) = arm.at_budget.get(&workload.target.key(split)) {
-                dot(&mut figure, estimate, series, &x, y);
+                dot(&mut figure, estimate, series, &x, y, 7.0);
             }
         }
     }
@@ -97,9 +97,17 @@ fn target_line(figure: &mut Figure, target: f64, x: &Axis, bottom: f64) {
     figure.label((at, TOP - 6.0), &label, align, INK);
 }
 
-fn dot(figure: &mut Figure, estimate: &Estimate, series: &Series, x: &Axis, y: f64) {
+/// An estimate with its interval, and its seeds `below` it.
+pub(crate) fn dot(
+    figure: &mut Figure,
+    estimate: &Estimate,
+    series: &Series,
+    x: &Axis,
+    y: f64,
+    below: f64,
+) {
     for value in estimate.values.iter().filter(|value| x.shows(**value)) {
-        figure.disc((x.at(*value), y + 7.0), 2.2, series.colour, 0.45);
+        figure.disc((x.at(*value), y + below), 2.2, series.colour, 0.45);
     }
     if x.shows(estimate.value) {
         if let Some(interval) = estimate.interval {

@@ -3,6 +3,8 @@
 //! askama rather than a run-time engine: the compiler checks the template, so a page can't fail on
 //! a misspelt field, and its HTML escaper is on for every value but the figures drawn here.
 
+use std::collections::BTreeSet;
+
 use analysis::plan::unjudged;
 use analysis::summary::{
     Analysis, ClaimOutcome, Outcomes, RunRow, SequencePoint, WorkloadAnalysis,
@@ -11,12 +13,12 @@ use askama::Template;
 use stats::verdict::Verdict;
 
 use crate::figure::Figure;
-use crate::html::arm::Arm;
+use crate::html::arm::{Arm, Cell};
 use crate::html::estimates::Estimates;
 use crate::html::provenance::Provenance;
 use crate::html::score::Scored;
 use crate::html::tuning::Tuning;
-use crate::{Format, ReportError, paint, text};
+use crate::{Format, ReportError, looks, paint, text};
 
 mod arm;
 mod estimates;
@@ -167,6 +169,28 @@ struct Workload<'a> {
     arms: Vec<Arm<'a>>,
     runs: Vec<Run<'a>>,
     metrics: Vec<String>,
+    looks: Looks<'a>,
+}
+
+/// The networks that one trained state was judged as: a row each, a column for every arm that has them.
+struct Looks<'a> {
+    split: &'static str,
+    arms: Vec<&'a str>,
+    rows: Vec<(&'a str, Vec<Cell>)>,
+}
+
+impl<'a> Looks<'a> {
+    fn new(workload: &'a WorkloadAnalysis) -> Self {
+        let (split, looks) = looks::all(workload);
+        let places: BTreeSet<usize> =
+            looks.iter().flat_map(|look| look.arms.keys().copied()).collect();
+        let arms = places.iter().map(|&place| workload.arms[place].label.as_str()).collect();
+        let rows = looks.into_iter().map(|look| {
+            let cells = places.iter().map(|place| arm::estimate(look.arms.get(place).copied()));
+            (look.name, cells.collect())
+        });
+        Self { split, arms, rows: rows.collect() }
+    }
 }
 
 /// A figure and the files it was also written to.
@@ -204,7 +228,7 @@ impl<'a> Workload<'a> {
         metrics.sort();
         metrics.dedup();
         let main = format!("/{}", raw.target.metric);
-        metrics.retain(|name| !name.ends_with(&main));
+        metrics.retain(|name| !name.ends_with(&main) && !looks::is_look(name));
         Ok(Self {
             raw,
             anchor: format!("workload-{}", index + 1),
@@ -217,6 +241,7 @@ impl<'a> Workload<'a> {
             arms: Arm::all(raw, &metrics),
             runs,
             metrics,
+            looks: Looks::new(raw),
         })
     }
 }

@@ -17,6 +17,7 @@ mod format;
 pub mod history;
 mod html;
 mod latex;
+mod looks;
 pub mod membership;
 pub mod order_estimates;
 mod output;

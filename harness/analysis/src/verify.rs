@@ -2,6 +2,7 @@
 
 mod files;
 mod index;
+mod messages;
 mod numbers;
 mod order;
 mod signatures;
@@ -127,7 +128,7 @@ impl<'a> Verifier<'a> {
 
     /// Checks manifest and signatures, cell id, configuration, seed and its commitment, dataset root,
     /// commitment and its place in the index, events, transcript and chain, the order itself where
-    /// seed and law fix it, the numbers that evaluations decide, and weights that were kept. A record
+    /// seed and law fix it, the numbers that evaluations decide, and weights and messages that were kept. A record
     /// that cannot be read is a failed check too.
     #[must_use]
     pub fn verify(&self, cell: &str) -> Verified {
@@ -201,6 +202,8 @@ impl<'a> Verifier<'a> {
             Weights::Checked(outcome) => checks.push(Check::of("weights", outcome)),
             Weights::Unchecked(reason) => unchecked.push(format!("weights: {reason}")),
         }
+        let said = messages::check(self.store, record);
+        checks.extend(said.map(|outcome| Check::of("messages", outcome)));
         checks.push(Check::of("commitment index", self.index.check_place(record, order)));
         checks.push(Check::of(
             "commitment before training",

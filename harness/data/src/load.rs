@@ -46,6 +46,15 @@ pub fn blobs(settings: &Blobs) -> Result<Loaded, DataError> {
     Ok(generated("blobs", Samples::Floats(floats), split))
 }
 
+/// Blobs of another domain: mirrored left to right, with 0.7·x + 0.3 in the place of each value x.
+///
+/// # Errors
+/// As [`blobs`].
+pub fn mirrored_blobs(settings: &Blobs) -> Result<Loaded, DataError> {
+    let (floats, split) = settings.generate()?;
+    Ok(generated("blobs", Samples::Floats(floats.mirrored(0.7, 0.3)), split))
+}
+
 /// Generated samples with their ids.
 pub(crate) fn generated(name: &str, samples: Samples, split: Split) -> Loaded {
     let ids = samples.sample_ids();

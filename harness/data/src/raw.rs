@@ -98,6 +98,19 @@ impl Floats {
         samples.map(|(values, &label)| sample_id(&self.canonical_bytes(values), label)).collect()
     }
 
+    /// Every row of every image from right to left, and of each value v then `scale`·v + `shift`, rounded to
+    /// the nearest step that an i16 holds.
+    pub(crate) fn mirrored(mut self, scale: f64, shift: f64) -> Self {
+        for row in self.values.chunks_exact_mut(self.shape[2].max(1)) {
+            row.reverse();
+            for value in row {
+                let steps = quantise(scale * f64::from(*value) + shift, self.steps_per_unit);
+                *value = f32::from(steps) / self.steps_per_unit;
+            }
+        }
+        self
+    }
+
     /// Appends a value, rounded to the nearest step that an i16 holds.
     pub(crate) fn push(&mut self, value: f64) {
         let steps = quantise(value, self.steps_per_unit);
@@ -133,6 +146,21 @@ mod tests {
         assert_eq!(images.sample_bytes(2), None);
         assert_eq!(images.sample_bytes(usize::MAX), None);
         assert_eq!(images.sample_ids(), [sample_id(&[1, 2], 0), sample_id(&[3, 4], 1)]);
+    }
+
+    #[test]
+    fn a_mirrored_image_is_read_from_the_right_scaled_and_shifted() {
+        let floats = Floats {
+            values: vec![0.0, 1.0, 2.0, -1.0, 0.5, 0.25],
+            steps_per_unit: 256.0,
+            shape: [1, 1, 3],
+            labels: vec![0, 1],
+            classes: 2,
+        };
+        let ids = floats.sample_ids();
+        let mirrored = floats.mirrored(0.5, 0.25);
+        assert_eq!(mirrored.values, [1.25, 0.75, 0.25, 0.375, 0.5, -0.25]);
+        assert!(ids.iter().all(|id| !mirrored.sample_ids().contains(id)));
     }
 
     #[test]

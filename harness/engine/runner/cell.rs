@@ -24,6 +24,7 @@ use training::cell::{CellSetup, Commitment, Outcome};
 use training::checkpoint::{self, FINAL, Weights};
 use training::run::Ending;
 
+use super::company::Loopback;
 use super::{NamedSeed, Session};
 use crate::environment::environment;
 
@@ -346,6 +347,8 @@ impl<'a> Attempt<'a> {
     }
 
     fn train(&mut self, setup: &CellSetup<'_>) -> Result<Outcome, LabError> {
+        let company =
+            Loopback { session: self.session, record: self.blank(setup), seed: self.seed };
         let Self { session, id, writer, evaluations, index, .. } = self;
         let writer = std::cell::RefCell::new(writer);
         let other = |error: RecordError| LabError::Io(std::io::Error::other(error));
@@ -362,7 +365,7 @@ impl<'a> Attempt<'a> {
             evaluations.push(evaluation.clone());
             writer.borrow_mut().event(&Event::Evaluated(evaluation.clone())).map_err(other)
         };
-        setup.run(&mut commit, &mut observe)
+        setup.run(&mut commit, &mut observe, &company)
     }
 
     /// The record before anything is known of the run: that of a failed one.
@@ -428,6 +431,9 @@ impl<'a> Attempt<'a> {
     ) -> anyhow::Result<()> {
         let identity = &setup.ready.identity;
         self.writer.order(&outcome.order, &identity.sample_ids)?;
+        if let Some(messages) = &outcome.messages {
+            self.writer.messages(messages)?;
+        }
         if self.session.plan.keeps_model(self.cell) {
             record.tensors = checkpoint::names(&outcome.network);
             let save = |path: &std::path::Path| Ok(checkpoint::save(&outcome.network, path)?);

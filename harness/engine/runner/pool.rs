@@ -13,25 +13,19 @@ use analysis::plan::descent::Parent;
 use analysis::plan::{Cell, Plan};
 use anyhow::Context as _;
 use ledger::record::format::Status;
-use ledger::seed::Seed;
 use palimpsest::limit::shown;
 use palimpsest::machine;
 use serde::{Deserialize, Serialize};
 use training::clock::{Monotonic, Time as _};
 
 use super::cell::CellReport;
-use super::{NamedSeed, Session};
+use super::{NamedSeed, Session, ToldSeed};
 
 /// A cell to run: its index in the plan and its seed.
 #[derive(Debug, Serialize, Deserialize)]
 struct Assignment {
     index: usize,
-    name: String,
-    bytes: ledger::digest::Digest,
-    nonce: ledger::digest::Digest,
-    randomness: ledger::seed::Randomness,
-    beacon: Option<Vec<u8>>,
-    beacon_source: Option<String>,
+    seed: ToldSeed,
 }
 
 /// What a worker answers.
@@ -54,11 +48,8 @@ pub fn serve(session: &mut Session, worker: usize) -> anyhow::Result<()> {
     session.argv.truncate(session.argv.len().saturating_sub(2));
     let mut out = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
-        let Assignment { index, name, bytes, nonce, randomness, beacon, beacon_source } =
-            serde_json::from_str(&line?)?;
-        let (bytes, nonce) = (bytes.0, nonce.0);
-        let seed =
-            NamedSeed { name, seed: Seed { bytes, nonce, randomness, beacon, beacon_source } };
+        let Assignment { index, seed } = serde_json::from_str(&line?)?;
+        let seed = NamedSeed::from(seed);
         let cell = *session.plan.cells.get(index).context("an assignment outside the plan")?;
         let answer = match session.run_cell(cell, &seed) {
             Ok(CellReport { cell, status, kept, error }) => {
@@ -278,16 +269,7 @@ fn spawn(worker: usize, number: u32, send: &mpsc::Sender<Said>) -> anyhow::Resul
 }
 
 fn assign(worker: &mut Worker, index: usize, seed: &NamedSeed) -> anyhow::Result<()> {
-    let Seed { bytes, nonce, randomness, beacon, beacon_source } = &seed.seed;
-    let assignment = Assignment {
-        index,
-        name: seed.name.clone(),
-        bytes: ledger::digest::Digest(*bytes),
-        nonce: ledger::digest::Digest(*nonce),
-        randomness: *randomness,
-        beacon: beacon.clone(),
-        beacon_source: beacon_source.clone(),
-    };
+    let assignment = Assignment { index, seed: ToldSeed::from(seed) };
     let input = worker.input.as_mut().context("a worker has no input")?;
     serde_json::to_writer(&mut *input, &assignment)?;
     input.write_all(b"\n")?;

@@ -11,9 +11,10 @@ use tch::Tensor;
 use crate::estimate::Course;
 use crate::estimate::rule::{inspectable, inspectable_mut};
 use lab::LabError;
+use lab::messages::Exchange;
 use lab::network::Network;
 use lab::orders::replayed::Replayed;
-use lab::recipe::{Recipe, Step};
+use lab::recipe::{Recipe, Step, step_bytes};
 use lab::seat::StepInfo;
 use training::cell::{Built, CellSetup};
 use training::clock::{Clock, Monotonic};
@@ -61,6 +62,53 @@ impl<'a> Replay<'a> {
         self
     }
 
+    /// The same cell, which follows what the workers of its recorded run said in `steps` steps and looks
+    /// at no loss.
+    ///
+    /// # Errors
+    /// When its steps are not made of messages, or these are more or fewer than the steps have.
+    pub fn following(mut self, messages: Vec<u8>, steps: u64) -> Result<Self, LabError> {
+        let bytes = messages.len();
+        self.built.recipe = self.built.recipe.following(messages)?;
+        if let Step::Forward { search, .. } = &self.built.recipe.step {
+            let steps = usize::try_from(steps).unwrap_or(usize::MAX);
+            let expected = steps.saturating_mul(step_bytes(search.as_ref()));
+            if bytes != expected {
+                return Err(LabError::Method(format!(
+                    "{bytes} bytes of messages, but {steps} steps have {expected}"
+                )));
+            }
+        }
+        Ok(self)
+    }
+
+    /// How many workers share a step: one, where steps are not made of messages.
+    #[must_use]
+    pub fn workers(&self) -> u32 {
+        match &self.built.recipe.step {
+            Step::Forward { search, .. } => search.workers(),
+            Step::Gradient { .. } | Step::Learner(_) => 1,
+        }
+    }
+
+    /// The same cell as one worker among processes; of steps without messages it is the cell as it is.
+    #[must_use]
+    pub fn among(mut self, exchange: Box<dyn Exchange>) -> Self {
+        if let Some(messages) = self.built.recipe.messages_mut() {
+            messages.among(exchange);
+        }
+        self
+    }
+
+    /// Ends the exchange with the other processes.
+    ///
+    /// # Errors
+    /// When one of them has come to other weights, or is gone.
+    pub fn close(&mut self) -> Result<(), LabError> {
+        let weights = self.digest()?;
+        self.built.recipe.messages_mut().map_or(Ok(()), |messages| messages.close(&weights))
+    }
+
     /// From here on in another order.
     pub fn reorder(&mut self, order: Replayed) {
         self.built.recipe.order = Box::new(order);
@@ -100,15 +148,20 @@ impl<'a> Replay<'a> {
             view,
             step,
             clip_norm: _,
+            parametrisation,
             constraint,
             averaging,
+            looks: _,
             sampler: _,
         } = &self.built.recipe;
-        if matches!(step, Step::Learner(_)) {
-            return Some("a learner of its own");
+        match step {
+            Step::Gradient { .. } => {}
+            Step::Forward { .. } => return Some("steps without a gradient"),
+            Step::Learner(_) => return Some("a learner of its own"),
         }
         let parts = [
             (view.is_some(), "a view that renders examples anew"),
+            (parametrisation.is_some(), "a parametrisation of the weights"),
             (constraint.is_some(), "a constraint that restricts parameters"),
             (averaging.is_some(), "averaged weights"),
         ];
@@ -125,7 +178,9 @@ impl<'a> Replay<'a> {
             Step::Gradient { optimizer, .. } => {
                 Course::new(&network, optimizer, moments, recipe.clip_norm)
             }
-            Step::Learner(_) => Err(LabError::Order("the method has no update rule".to_owned())),
+            Step::Forward { .. } | Step::Learner(_) => {
+                Err(LabError::Order("the method has no update rule".to_owned()))
+            }
         }
     }
 
@@ -193,11 +248,13 @@ impl<'a> Replay<'a> {
             view: _,
             step,
             clip_norm: _,
+            parametrisation,
             constraint,
             averaging,
+            looks: _,
             sampler: _,
         } = &self.built.recipe;
-        if constraint.is_some() || averaging.is_some() {
+        if parametrisation.is_some() || constraint.is_some() || averaging.is_some() {
             return None;
         }
         match step {
@@ -205,7 +262,7 @@ impl<'a> Replay<'a> {
                 let rule = inspectable(optimizer.as_ref())?.state();
                 Some(StepState { weights: self.built.network.snapshot(), rule })
             }
-            Step::Learner(_) => None,
+            Step::Forward { .. } | Step::Learner(_) => None,
         }
     }
 
@@ -220,7 +277,7 @@ impl<'a> Replay<'a> {
                 Some(rule) => rule.restore(&state.rule),
                 None => Err(LabError::Order("the update rule cannot put state back".to_owned())),
             },
-            Step::Learner(_) => Ok(()),
+            Step::Forward { .. } | Step::Learner(_) => Ok(()),
         }
     }
 
@@ -229,26 +286,15 @@ impl<'a> Replay<'a> {
     /// # Errors
     /// When values cannot be copied to the host.
     pub fn digest(&self) -> Result<Digest, LabError> {
-        let averaged = match &self.built.recipe.averaging {
-            Some(averaging) => averaging.weights()?,
-            None => None,
-        };
-        let Some(weights) = averaged else { return Ok(self.built.network.digest()?) };
-        let mut evaluated = self.built.network.duplicate();
-        evaluated.exchange(&weights)?;
-        Ok(evaluated.digest()?)
+        Ok(self.built.recipe.kept(self.built.network.duplicate())?.digest()?)
     }
 
     /// The network with the weights that are evaluated.
     ///
     /// # Errors
     /// When libtorch refuses an operation.
-    pub fn finish(mut self) -> Result<Network, LabError> {
-        if let Some(averaging) = &self.built.recipe.averaging
-            && let Some(weights) = averaging.weights()?
-        {
-            self.built.network.exchange(&weights)?;
-        }
-        Ok(self.built.network)
+    pub fn finish(self) -> Result<Network, LabError> {
+        let Built { network, recipe, .. } = self.built;
+        recipe.kept(network)
     }
 }

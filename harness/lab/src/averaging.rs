@@ -2,3 +2,4 @@
 
 pub mod ema;
 pub mod ring;
+pub mod swa;

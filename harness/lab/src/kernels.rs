@@ -1,9 +1,9 @@
-//! libtorch kernels that `tch` does not wrap: fused optimiser updates over lists of tensors, and
-//! the loops of a small GPT.
+//! What `tch` does not wrap of libtorch: fused optimiser updates over lists of tensors, hooks on gradients and
+//! values with the gradient of others; and the loops of a small GPT.
 
 pub mod gpt;
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_void};
 
 use tch::{TchError, Tensor};
 use torch_glue as _;
@@ -35,6 +35,78 @@ unsafe extern "C" {
         nesterov: bool,
         first_step: bool,
     ) -> *mut c_char;
+    fn palimpsest_straight_through(
+        tensor: *const C_tensor,
+        values: *const C_tensor,
+        out: *mut *mut C_tensor,
+    ) -> *mut c_char;
+    fn palimpsest_on_gradient(
+        tensor: *mut C_tensor,
+        data: *mut c_void,
+        call: extern "C" fn(*mut c_void, *const C_tensor) -> *mut C_tensor,
+        release: extern "C" fn(*mut c_void),
+    ) -> *mut c_char;
+}
+
+/// `values` with the gradient of `tensor` (a straight-through estimator), of the same shape: to the bit, and
+/// without an operation on them.
+///
+/// # Errors
+/// When libtorch refuses.
+pub fn straight_through(tensor: &Tensor, values: &Tensor) -> Result<Tensor, TchError> {
+    let mut out = std::ptr::null_mut();
+    #[expect(
+        unsafe_code,
+        reason = "live handles; on success `out` is a new tensor that this side owns"
+    )]
+    unsafe {
+        check(palimpsest_straight_through(tensor.as_ptr(), values.as_ptr(), &raw mut out))?;
+        Ok(Tensor::from_ptr(out))
+    }
+}
+
+/// What becomes of a gradient.
+type OnGradient = dyn Fn(&Tensor) -> Result<Tensor, TchError> + Send + Sync;
+
+extern "C" fn call_hook(data: *mut c_void, gradient: *const C_tensor) -> *mut C_tensor {
+    #[expect(
+        unsafe_code,
+        reason = "`data` is the box of `on_gradient`, alive until `release_hook`; the gradient is live for the call"
+    )]
+    let (hook, gradient) = unsafe {
+        let hook = &*data.cast::<Box<OnGradient>>();
+        (hook, Tensor::clone_from_ptr(gradient.cast_mut()))
+    };
+    // Nothing may unwind into C++: a hook gives an error instead, and a null tells of it.
+    let changed = tch::no_grad(|| hook(&gradient));
+    changed.map_or(std::ptr::null_mut(), |changed| {
+        let handle = changed.as_ptr().cast_mut();
+        std::mem::forget(changed);
+        handle
+    })
+}
+
+extern "C" fn release_hook(data: *mut c_void) {
+    #[expect(unsafe_code, reason = "the box of `on_gradient`, freed here once")]
+    drop(unsafe { Box::from_raw(data.cast::<Box<OnGradient>>()) });
+}
+
+/// From now on the gradient of `tensor` is what `hook` makes of it, wherever a backward pass hands it on; on a
+/// GPU the hook runs in libtorch's thread of that device. A hook that fails fails the backward pass.
+///
+/// # Errors
+/// When `tensor` takes no gradient.
+pub fn on_gradient(
+    tensor: &Tensor,
+    hook: impl Fn(&Tensor) -> Result<Tensor, TchError> + Send + Sync + 'static,
+) -> Result<(), TchError> {
+    let boxed: Box<OnGradient> = Box::new(hook);
+    let data = Box::into_raw(Box::new(boxed)).cast();
+    #[expect(unsafe_code, reason = "a live handle, and a box that the C++ side releases once")]
+    let message = unsafe {
+        palimpsest_on_gradient(tensor.as_ptr().cast_mut(), data, call_hook, release_hook)
+    };
+    check(message)
 }
 
 fn handles<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Vec<*mut C_tensor> {

@@ -1,6 +1,7 @@
 //! Network shapes: one file each, built by [`Builder`].
 
 pub mod cnn;
+pub mod elastic;
 pub mod gpt;
 pub mod gru;
 pub mod mlp;
@@ -186,7 +187,7 @@ impl Builder {
     /// The network with this body.
     #[must_use]
     pub fn finish_with(self, body: Body) -> Network {
-        Network { parameters: self.parameters, buffers: self.buffers, body }
+        Network::new(self.parameters, self.buffers, body)
     }
 
     fn drawn(

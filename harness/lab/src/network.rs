@@ -101,6 +101,18 @@ pub enum Layer {
     },
 }
 
+impl Layer {
+    /// Index of the weight that inputs are multiplied with, of a linear layer or a convolution.
+    fn product(&self) -> Option<usize> {
+        match self {
+            Self::Linear { weight, .. } | Self::Product { weight } | Self::Conv { weight, .. } => {
+                Some(*weight)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// How parameters make outputs.
 #[derive(Debug, Clone)]
 pub enum Body {
@@ -133,6 +145,21 @@ pub trait Denoiser: std::fmt::Debug + Send + Sync {
     fn run(&self, network: &Network, inputs: &Tensor, noise: &Tensor) -> Result<Tensor, LabError>;
 }
 
+/// Sits on the products of a network of [`Body::Layers`]: on what enters one and on what leaves it.
+pub trait Tap: std::fmt::Debug + Send + Sync {
+    /// What enters the product with the parameter at `weight` in place of `input`, of its shape.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn input(&self, weight: usize, input: &Tensor) -> Result<Tensor, TchError>;
+
+    /// What leaves it in place of `output`: as a rule the same values with another gradient.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn output(&self, weight: usize, output: Tensor) -> Result<Tensor, TchError>;
+}
+
 /// A network: parameters, buffers and the body that uses them.
 #[derive(Debug)]
 pub struct Network {
@@ -142,9 +169,24 @@ pub struct Network {
     pub buffers: Vec<Tensor>,
     /// The forward pass.
     pub body: Body,
+    /// What sits on its products, if anything.
+    pub tap: Option<Arc<dyn Tap>>,
 }
 
 impl Network {
+    /// A network without a tap.
+    #[must_use]
+    pub fn new(parameters: Vec<Parameter>, buffers: Vec<Tensor>, body: Body) -> Self {
+        Self { parameters, buffers, body, tap: None }
+    }
+
+    /// The same body over other parameters; it shares the buffers, so that running statistics reach both.
+    #[must_use]
+    pub fn over(&self, parameters: Vec<Parameter>) -> Self {
+        let buffers = self.buffers.iter().map(Tensor::shallow_clone).collect();
+        Self { parameters, buffers, body: self.body.clone(), tap: self.tap.clone() }
+    }
+
     /// Number of layers with weights.
     #[must_use]
     pub fn depth(&self) -> usize {
@@ -173,6 +215,7 @@ impl Network {
             parameters: parameters.collect(),
             buffers: self.buffers.iter().map(Tensor::copy).collect(),
             body: self.body.clone(),
+            tap: self.tap.clone(),
         }
     }
 
@@ -220,17 +263,16 @@ impl Network {
                 Layer::Linear { .. } | Layer::Conv { .. } | Layer::BatchNorm { .. }
             );
             let x = hidden.as_ref().unwrap_or(inputs);
+            if let Some((tap, weight)) = self.tap.as_ref().zip(layer.product()) {
+                let entering = tap.input(weight, x)?;
+                hidden = Some(tap.output(weight, self.multiply(layer, &entering)?)?);
+                free = false;
+                continue;
+            }
             hidden = Some(match layer {
                 Layer::Flatten => x.f_flatten(1, -1)?,
-                Layer::Product { weight } => x.f_linear::<Tensor>(self.at(*weight), None)?,
-                Layer::Linear { weight, bias } => {
-                    x.f_linear(self.at(*weight), Some(self.at(*bias)))?
-                }
-                Layer::Conv { weight, bias } => {
-                    let weight = self.at(*weight);
-                    let padding = weight.size().last().map_or(0, |width| width / 2);
-                    let bias = bias.map(|bias| self.at(bias));
-                    x.f_conv2d(weight, bias, [1, 1], [padding, padding], [1, 1], 1)?
+                Layer::Product { .. } | Layer::Linear { .. } | Layer::Conv { .. } => {
+                    self.multiply(layer, x)?
                 }
                 Layer::BatchNorm { scale, shift, running } => x.f_batch_norm(
                     Some(self.at(*scale)),
@@ -260,6 +302,21 @@ impl Network {
             });
         }
         Ok(hidden.unwrap_or_else(|| inputs.shallow_clone()))
+    }
+
+    /// Output of a layer that is a product; other layers return their input.
+    fn multiply(&self, layer: &Layer, x: &Tensor) -> Result<Tensor, TchError> {
+        match layer {
+            Layer::Product { weight } => x.f_linear::<Tensor>(self.at(*weight), None),
+            Layer::Linear { weight, bias } => x.f_linear(self.at(*weight), Some(self.at(*bias))),
+            Layer::Conv { weight, bias } => {
+                let weight = self.at(*weight);
+                let padding = weight.size().last().map_or(0, |width| width / 2);
+                let bias = bias.map(|bias| self.at(bias));
+                x.f_conv2d(weight, bias, [1, 1], [padding, padding], [1, 1], 1)
+            }
+            _ => Ok(x.shallow_clone()),
+        }
     }
 
     /// Values of the parameter at `index`.
@@ -386,7 +443,7 @@ mod tests {
     fn forward_leaves_its_inputs_as_they_are() {
         let layers = vec![Layer::Flatten, Layer::Relu];
         let body = Body::Layers(layers);
-        let network = Network { parameters: vec![], buffers: vec![], body };
+        let network = Network::new(vec![], vec![], body);
         let inputs = inputs();
         let outputs = network.forward(&inputs, true).unwrap();
         assert!(outputs.min().double_value(&[]) >= 0.0);

@@ -93,6 +93,10 @@ impl Objective for DefaultLoss {
             Self::Squares => Ok(self.losses(network, batch, now)?.f_mean(None)?),
         }
     }
+
+    fn acts_beside_passes(&self) -> bool {
+        false
+    }
 }
 
 /// Cross-entropy of classes with label smoothing.
@@ -132,6 +136,10 @@ impl Objective for CrossEntropy {
 
     fn loss(&mut self, network: &Network, batch: &Batch, _: &StepInfo) -> Result<Tensor, LabError> {
         self.reduced(network, batch, Reduction::Mean)
+    }
+
+    fn acts_beside_passes(&self) -> bool {
+        false
     }
 }
 

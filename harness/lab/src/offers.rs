@@ -22,3 +22,5 @@ pub const DENOISING: &str = "denoising";
 pub const TASKS: &str = "a task space";
 /// A permutation of bits, to be carried out on inputs that were not shown.
 pub const PERMUTATION: &str = "a permutation of bits";
+/// A network that smaller ones can be cut from.
+pub const PARTS: &str = "an elastic network";

@@ -4,11 +4,12 @@ use ledger::catalogue::Schedule;
 use ledger::order::OrderLaw;
 
 use crate::LabError;
+use crate::messages::Messages;
 use crate::network::Network;
 use crate::orders::uniform::Uniform;
 use crate::seat::{
-    Averaging, Batch, Constraint, EpochPlan, Facts, Learner, Objective, Optimizer, Order,
-    OrderSource, Sampler, StepInfo, TaskInfo, View,
+    Averaging, Batch, Constraint, EpochPlan, Facts, Learner, Looks, Objective, Optimizer, Order,
+    OrderSource, Parametrisation, Sampler, Search, StepInfo, TaskInfo, View,
 };
 
 /// How a step moves the network.
@@ -19,6 +20,15 @@ pub enum Step {
         objective: Box<dyn Objective>,
         /// The update rule.
         optimizer: Box<dyn Optimizer>,
+    },
+    /// By losses alone.
+    Forward {
+        /// The loss; its passes and scores are not asked for.
+        objective: Box<dyn Objective>,
+        /// What is said of losses, and the move made from it.
+        search: Box<dyn Search>,
+        /// What was said, step after step; of a replay, what is to be followed.
+        messages: Messages,
     },
     /// In its own way.
     Learner(Box<dyn Learner>),
@@ -38,10 +48,14 @@ pub struct Recipe {
     pub step: Step,
     /// Largest norm of the gradient over all parameters; longer ones are scaled down to it.
     pub clip_norm: Option<f64>,
+    /// What the forward pass uses, when not what is trained.
+    pub parametrisation: Option<Box<dyn Parametrisation>>,
     /// Restriction of parameters, if any.
     pub constraint: Option<Box<dyn Constraint>>,
     /// Weights to evaluate, when not those trained.
     pub averaging: Option<Box<dyn Averaging>>,
+    /// Further networks to evaluate, if any.
+    pub looks: Option<Box<dyn Looks>>,
     /// How samples are drawn, for workloads that ask for them.
     pub sampler: Option<Box<dyn Sampler>>,
 }
@@ -83,8 +97,10 @@ impl Recipe {
             view,
             step,
             clip_norm: _,
+            parametrisation,
             constraint,
             averaging,
+            looks: _,
             sampler: _,
         } = self;
         let mut all = order.facts();
@@ -94,11 +110,64 @@ impl Recipe {
                 all.extend(objective.facts());
                 all.extend(optimizer.facts());
             }
+            Step::Forward { objective, search, messages } => {
+                all.extend(objective.facts());
+                all.extend(search.facts());
+                all.extend(messages.facts());
+            }
             Step::Learner(learner) => all.extend(learner.facts()),
         }
+        all.extend(parametrisation.iter().flat_map(|parametrisation| parametrisation.facts()));
         all.extend(constraint.iter().flat_map(|constraint| constraint.facts()));
         all.extend(averaging.iter().flat_map(|averaging| averaging.facts()));
         all
+    }
+
+    /// The network that is judged and kept, made of the one that was trained: averaged where the method
+    /// averages, and as the forward pass sees it. Its parameters are leaves.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    pub fn kept(&self, mut trained: Network) -> Result<Network, LabError> {
+        if let Some(averaging) = &self.averaging
+            && let Some(weights) = averaging.weights()?
+        {
+            trained.exchange(&weights)?;
+        }
+        match &self.parametrisation {
+            Some(rule) => Ok(tch::no_grad(|| rule.seen(&trained, None))?.duplicate()),
+            None => Ok(trained),
+        }
+    }
+
+    /// What the workers of a search have said, for steps that are made of it.
+    #[must_use]
+    pub fn messages(&self) -> Option<&Messages> {
+        match &self.step {
+            Step::Forward { messages, .. } => Some(messages),
+            Step::Gradient { .. } | Step::Learner(_) => None,
+        }
+    }
+
+    /// The same, to bring the workers together.
+    pub fn messages_mut(&mut self) -> Option<&mut Messages> {
+        match &mut self.step {
+            Step::Forward { messages, .. } => Some(messages),
+            Step::Gradient { .. } | Step::Learner(_) => None,
+        }
+    }
+
+    /// The same recipe, which follows what was said in another run of it and looks at no loss.
+    ///
+    /// # Errors
+    /// When its steps are not made of messages, or these are not whole steps.
+    pub fn following(mut self, bytes: Vec<u8>) -> Result<Self, LabError> {
+        let Step::Forward { search, messages, .. } = &mut self.step else {
+            let reason = "its steps are not made of messages: there is nothing to follow";
+            return Err(LabError::Method(reason.to_owned()));
+        };
+        *messages = Messages::recorded(bytes, step_bytes(search.as_ref()))?;
+        Ok(self)
     }
 
     /// Uniform shuffles and this step, nothing else.
@@ -111,11 +180,19 @@ impl Recipe {
             view: None,
             step,
             clip_norm: None,
+            parametrisation: None,
             constraint: None,
             averaging: None,
+            looks: None,
             sampler: None,
         }
     }
+}
+
+/// Bytes that all workers together say in a step.
+#[must_use]
+pub fn step_bytes(search: &dyn Search) -> usize {
+    search.workers() as usize * search.width()
 }
 
 /// Learns nothing.

@@ -88,7 +88,7 @@ mod tests {
     }
 
     fn exact() -> Network {
-        Network { parameters: vec![], buffers: vec![], body: Body::Denoiser(Arc::new(Zero)) }
+        Network::new(vec![], vec![], Body::Denoiser(Arc::new(Zero)))
     }
 
     fn random() -> Pcg64 {

@@ -6,9 +6,12 @@
 //! | [`View`] | how an example is rendered before the network sees it |
 //! | [`Objective`] | the loss, per sample before reduction; what it generates; its phases |
 //! | [`Optimizer`] | the update rule, which layers move this step, where its gradient is taken |
+//! | [`Parametrisation`] | what the forward pass uses in place of what is trained |
 //! | [`Constraint`] | how parameters are restricted, at the start and after every update |
 //! | [`Averaging`] | which weights are evaluated, when they are not those trained |
+//! | [`Looks`] | which further networks the trained state is evaluated as |
 //! | [`Sampler`] | how a generative model becomes samples |
+//! | [`Search`] | a step by losses alone: what is said of them, and the move made from what was said |
 //! | [`Learner`] | the whole step, for what none of the above can say |
 //!
 //! A [`Recipe`](crate::recipe::Recipe) seats them. No seat reads a clock or prints, and none sees an evaluation result: evaluations are made by a
@@ -58,6 +61,27 @@ pub struct Batch {
     pub inputs: Tensor,
     /// What the loss compares with, B × …: classes or tokens (i64), or numbers (f32).
     pub labels: Tensor,
+}
+
+impl Batch {
+    /// The part of a batch that falls to `worker` of `workers`: parts of equal size, to one example, in
+    /// the order of the batch. Of fewer examples than workers each gets one, several of them the same.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    pub fn share(&self, worker: u32, workers: u32) -> Result<Self, LabError> {
+        let (n, workers) = (self.ids.len(), workers.max(1) as usize);
+        let at = |worker: usize| n * worker / workers;
+        let from = at(worker as usize);
+        let to = at(worker as usize + 1).max(from + 1).min(n);
+        let part = |tensor: &Tensor| tensor.f_narrow(0, from as i64, (to - from) as i64);
+        Ok(Self {
+            ids: self.ids[from..to].to_vec(),
+            sample_ids: part(&self.sample_ids)?,
+            inputs: part(&self.inputs)?,
+            labels: part(&self.labels)?,
+        })
+    }
 }
 
 /// What a method may know of the task when it is built.
@@ -284,6 +308,12 @@ pub trait Objective {
         Ok(())
     }
 
+    /// Whether it acts before or after the passes of a step: where it does not, the loop need not make
+    /// for it what a [`Parametrisation`] lets it see there.
+    fn acts_beside_passes(&self) -> bool {
+        true
+    }
+
     /// One score per example of the last step, for orders that adapt.
     fn scores(&self) -> Option<&[f64]> {
         None
@@ -364,6 +394,79 @@ pub trait Optimizer: Any {
     /// Facts for the record.
     fn facts(&self) -> Facts {
         Facts::new()
+    }
+}
+
+/// What the forward pass uses in place of what is trained: a low rank and a sparse part in place of a
+/// matrix, rounded or masked weights, and a [`Tap`](crate::network::Tap) on what is multiplied.
+///
+/// What is trained stands in the run's network, so that update rule, constraint and averaging need not
+/// know. Losses and judges are handed the network that is seen, which is plain: no objective, model or
+/// judge needs to know either. At the end of the run what is seen is kept.
+pub trait Parametrisation {
+    /// Puts what is trained in place of the network's parameters, before the first look at it.
+    ///
+    /// # Errors
+    /// When libtorch cannot allocate.
+    fn install(&mut self, network: &mut Network, streams: &Streams) -> Result<(), LabError>;
+
+    /// The network that is seen: its parameters are differentiable functions of those of `trained`. At a
+    /// step (`now`), or as it is judged and kept (`None`).
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn seen(&self, trained: &Network, now: Option<&StepInfo>) -> Result<Network, LabError>;
+
+    /// Changes the gradients of what is trained before they are clipped and used. Gradient recording
+    /// is off.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn amend(
+        &mut self,
+        _trained: &Network,
+        _gradients: &mut Gradients,
+        _now: &StepInfo,
+    ) -> Result<(), LabError> {
+        Ok(())
+    }
+
+    /// Facts for the record.
+    fn facts(&self) -> Facts {
+        Facts::new()
+    }
+}
+
+/// A network that the trained state stands for.
+#[derive(Debug)]
+pub struct Look {
+    /// What records call it: `accuracy@name`.
+    pub name: String,
+    /// The network.
+    pub network: Network,
+    /// Number of training examples that its statistics over batches are taken from anew, on the train
+    /// clock; they stay as they are where there is none.
+    pub recalibrate: Option<u32>,
+}
+
+/// One trained state as several networks, made anew from the weights at every look.
+pub trait Looks {
+    /// The networks, in the order of reports. `trained` is the run's network, `seen` what of it is
+    /// judged anyway. Gradient recording is off.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn looks(&self, trained: &Network, seen: &Network) -> Result<Vec<Look>, LabError>;
+
+    /// Number of training examples that the statistics of the run's own network are taken from anew
+    /// before each evaluation, on the train clock, where looks have stirred them.
+    fn recalibrate(&self) -> Option<u32> {
+        None
+    }
+
+    /// Whether the mean of each metric over all looks is recorded too, as `accuracy@mean`.
+    fn mean(&self) -> bool {
+        false
     }
 }
 
@@ -459,6 +562,52 @@ pub struct Outcome {
     pub correct: bool,
     /// The response has the form that was asked for.
     pub well_formed: bool,
+}
+
+/// The loss on a worker's share of the step's batch, at the weights that the network has when it is asked.
+/// No gradient is recorded.
+pub type LossAt<'a> = dyn FnMut(&Network) -> Result<f64, LabError> + 'a;
+
+/// A step without a gradient, in two halves with nothing between them but bytes: workers look at losses and
+/// say a few bytes, then the weights move by these bytes and by nothing else that was seen. So the bytes of
+/// all steps are a transcript ([`Messages`](crate::messages::Messages)) from which anybody who has the
+/// initial weights makes the final ones, bit for bit.
+pub trait Search {
+    /// Workers among which each batch is shared.
+    fn workers(&self) -> u32;
+
+    /// Bytes that a worker says in a step.
+    fn width(&self) -> usize;
+
+    /// What `worker` says of the losses around the weights, in exactly [`Search::width`] bytes. The
+    /// weights are then what they were, bit for bit.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn ask(
+        &mut self,
+        network: &mut Network,
+        worker: u32,
+        loss: &mut LossAt<'_>,
+        now: &StepInfo,
+    ) -> Result<Vec<u8>, LabError>;
+
+    /// Moves the weights by what all workers said, one after the other: a function of the weights, `said`,
+    /// `now` and settings.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn follow(
+        &mut self,
+        network: &mut Network,
+        said: &[u8],
+        now: &StepInfo,
+    ) -> Result<(), LabError>;
+
+    /// Facts for the record.
+    fn facts(&self) -> Facts {
+        Facts::new()
+    }
 }
 
 /// A whole training step, for what fits in no other seat.

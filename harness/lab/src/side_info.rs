@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tch::Tensor;
 
 use crate::LabError;
+use crate::models::elastic::Elastic;
 use crate::objectives::DefaultLoss;
 use crate::recipe::Step;
 use crate::seat::{Outcome, TaskInfo};
@@ -36,6 +37,8 @@ pub struct SideInfo {
     pub permutation: Vec<u32>,
     /// The workload's own way to learn from a batch of tasks.
     pub student: Option<Student>,
+    /// The shape of a network that smaller ones can be cut from.
+    pub elastic: Option<Elastic>,
 }
 
 /// Builds a workload's own learner.

@@ -1,10 +1,13 @@
-//! Layer densities and weight masks: the mathematics that the sparse methods share.
+//! Layer densities, weight masks and N:M patterns: the mathematics that the sparse methods share.
 //!
 //! Only parameters with [`Role::Weight`] are ever masked; "the weights" below are those, from the
 //! input on. Shapes are out × in (× k × k).
 
 pub mod densities;
+pub mod fading;
+pub mod low_rank;
 pub mod masks;
+pub mod n_m;
 pub mod snip;
 pub mod surgery;
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
 use crate::LabError;
+use crate::models::elastic::Elastic;
 use crate::models::gpt::{Gpt, Shape, gpt};
 use crate::network::Network;
 use crate::seat::{Batch, Outcome, StepInfo, TaskInfo};
@@ -51,6 +52,9 @@ pub fn split(shape: &[i64]) -> Result<Split, LabError> {
     let stored = noise.f_add(&labels.f_reshape(column)?)?;
     Ok(Split { stored, labels, groups: Vec::new() })
 }
+
+/// A small elastic network for images of shape 8 × 8 × 1 in the four classes of [`split`].
+pub const ELASTIC: Elastic = Elastic { channels: 1, side: 8, widths: [4, 8], classes: 4 };
 
 /// The first eight examples of [`split`].
 ///

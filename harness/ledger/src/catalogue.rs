@@ -9,7 +9,7 @@ mod schedule;
 pub use schedule::{Decay, Schedule};
 use serde::{Deserialize, Serialize};
 
-use crate::goal::Direction;
+use crate::goal::{Direction, metric_and_look};
 use crate::settings::{SettingInfo, Values};
 
 /// A method as the planner and `explain` see it.
@@ -155,6 +155,17 @@ impl MetricInfo {
         let Self { name, higher_is_better, best, chance } = self;
         MetricInfo { name: name.to_owned(), higher_is_better, best, chance }
     }
+}
+
+/// The row of the metric that records call `name` without its split: its own, or, for one of several
+/// networks that a run stands for (`accuracy@small`), that of the metric.
+#[must_use]
+pub fn row<'a, S: AsRef<str>>(rows: &'a [MetricInfo<S>], name: &str) -> Option<&'a MetricInfo<S>> {
+    let named = |name: &str| rows.iter().find(|row| row.name.as_ref() == name);
+    named(name).or_else(|| match metric_and_look(name) {
+        (metric, Some(_)) => named(metric),
+        _ => None,
+    })
 }
 
 impl<S> MetricInfo<S> {

@@ -16,6 +16,21 @@ pub fn key(split: &str, metric: &str) -> String {
     format!("{split}/{metric}")
 }
 
+/// Between a metric and the name of the look that it is of.
+const AT: char = '@';
+
+/// The name of `metric` of one of several networks that a trained state stands for: `accuracy@small`.
+#[must_use]
+pub fn look_key(metric: &str, look: &str) -> String {
+    format!("{metric}{AT}{look}")
+}
+
+/// A metric's own name, and that of the look that it is of, where there is one.
+#[must_use]
+pub fn metric_and_look(name: &str) -> (&str, Option<&str>) {
+    name.split_once(AT).map_or((name, None), |(metric, look)| (metric, Some(look)))
+}
+
 /// Whether a metric of a record was taken on the test split.
 #[must_use]
 pub fn is_test(key: &str) -> bool {

@@ -20,10 +20,11 @@ use crate::run::{Ending, Extent, Observe, Run, WHOLE};
 use crate::splits::Splits;
 use crate::workload::{self, Ready};
 use lab::LabError;
+use lab::messages::Exchange;
 use lab::method::Entry;
 use lab::network::Network;
 use lab::orders::replayed::Replayed;
-use lab::recipe::Recipe;
+use lab::recipe::{Recipe, Step};
 use lab::seat::{Facts, OrderSource, TaskInfo};
 use lab::split::Split;
 
@@ -67,6 +68,25 @@ impl std::fmt::Debug for CellSetup<'_> {
     }
 }
 
+/// Starts the processes that the workers of a search are to be, where a method wants them.
+pub trait Company {
+    /// Starts those of `workers` beside this process, which is the first, on the run of this commitment.
+    ///
+    /// # Errors
+    /// When one does not start, or is of another run.
+    fn gather(&self, workers: u32, run: &Digest) -> Result<Option<Box<dyn Exchange>>, LabError>;
+}
+
+/// No processes: where a method wants them, all workers are asked in this one, to the same bits.
+#[derive(Debug, Clone, Copy)]
+pub struct Nobody;
+
+impl Company for Nobody {
+    fn gather(&self, _: u32, _: &Digest) -> Result<Option<Box<dyn Exchange>>, LabError> {
+        Ok(None)
+    }
+}
+
 /// What is known before step 0 and goes into the commitment index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commitment {
@@ -107,6 +127,8 @@ pub struct Outcome {
     pub facts: Facts,
     /// Names of the random streams that were drawn from.
     pub streams: Vec<String>,
+    /// What the workers of a search said, where steps are made of it.
+    pub messages: Option<Vec<u8>>,
 }
 
 /// A cell built, but not trained: what a commitment needs.
@@ -228,7 +250,7 @@ impl CellSetup<'_> {
     }
 
     /// Trains. `commit` is called before step 0 and must have made the commitment durable when it
-    /// returns; `observe` after every evaluation.
+    /// returns; `observe` after every evaluation; `company` where a method wants processes.
     ///
     /// # Errors
     /// When the method does not fit the workload, libtorch refuses an operation, or a callback fails.
@@ -236,6 +258,7 @@ impl CellSetup<'_> {
         &self,
         commit: &mut dyn FnMut(&Commitment) -> Result<(), LabError>,
         observe: &mut Observe<'_>,
+        company: &dyn Company,
     ) -> Result<Outcome, LabError> {
         let Built { streams, effective_seed, mut network, mut recipe, commitment } =
             self.build()?;
@@ -243,6 +266,12 @@ impl CellSetup<'_> {
         commit(&commitment)?;
         let mut gathered = self.start(&mut network, &streams)?;
 
+        if let Step::Forward { search, messages, .. } = &mut recipe.step
+            && messages.wants_processes()
+            && let Some(exchange) = company.gather(search.workers(), &commitment.digest())?
+        {
+            messages.among(exchange);
+        }
         let mut transcript = Transcript::start(commitment.digest());
         let mut clock = Clock::start(Monotonic::start(), self.device);
         let ending = Run {
@@ -261,14 +290,13 @@ impl CellSetup<'_> {
         let steps = transcript.steps();
         let order =
             transcript.finish(&self.ready.identity.sample_ids).map_err(std::io::Error::other)?;
-        if let Some(averaging) = &recipe.averaging
-            && let Some(weights) = averaging.weights()?
-        {
-            network.exchange(&weights)?;
-        }
-        let parameters = network.digest()?;
-        clock.enter(Phase::Other);
         let parameter_count = network.parameters.iter().map(|p| p.tensor.numel() as u64).sum();
+        let network = recipe.kept(network)?;
+        let parameters = network.digest()?;
+        if let (Ending::Completed, Some(messages)) = (ending, recipe.messages_mut()) {
+            messages.close(&parameters)?;
+        }
+        clock.enter(Phase::Other);
         let clocks = clock.read();
         let law = recipe.order.law();
         gathered.extend(recipe.facts());
@@ -285,6 +313,7 @@ impl CellSetup<'_> {
             steps,
             facts: gathered,
             streams: streams.used(),
+            messages: recipe.messages().map(|messages| messages.bytes().to_vec()),
         })
     }
 

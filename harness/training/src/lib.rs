@@ -4,6 +4,7 @@
 //! name `lab` alone, cannot see an evaluation.
 
 pub mod artefacts;
+pub mod calibrate;
 pub mod cell;
 pub mod checkpoint;
 pub mod clock;

@@ -15,15 +15,18 @@ use ledger::record::format::Evaluation;
 use ledger::transcript::Transcript;
 use tch::{Kind, Tensor};
 
+use crate::calibrate;
 use crate::clock::{Clock, Phase, Time};
 use crate::judge::{EvaluationRequest, Judge, Judged, Model};
 use crate::splits::Splits;
 use lab::LabError;
+use lab::messages::Messages;
 use lab::network::{Network, values};
 use lab::objectives::DefaultLoss;
 use lab::recipe::{Recipe, Step};
 use lab::seat::{
-    Active, Batch, Constraint, Feedback, Gradients, Objective, OrderSource, Sampler, StepInfo,
+    Active, Averaging, Batch, Constraint, Feedback, Gradients, Look, Objective, OrderSource,
+    Parametrisation, Search, StepInfo,
 };
 use lab::split::Split;
 
@@ -116,6 +119,11 @@ impl<T: Time> Run<'_, T> {
         let batch_size = self.recipe.batch_size as usize;
         let total_samples = rounds.iter().copied().map(u64::from).sum();
         let mut progress = Progress { samples: 0, total_samples, steps: 0, target_met: false };
+        if self.part.start == 0
+            && let Some(parametrisation) = &mut self.recipe.parametrisation
+        {
+            parametrisation.install(self.network, self.source.streams)?;
+        }
         if rounds.is_empty() {
             // Without a step, what a method prepares is all it does: the only look is behind it.
             self.clock.enter(Phase::Train);
@@ -192,8 +200,10 @@ impl<T: Time> Run<'_, T> {
             view,
             step,
             clip_norm,
+            parametrisation,
             constraint,
             averaging,
+            looks: _,
             sampler: _,
         } = &mut *self.recipe;
         if let Some(view) = view {
@@ -201,6 +211,16 @@ impl<T: Time> Run<'_, T> {
         }
         let (objective, optimizer) = match step {
             Step::Gradient { objective, optimizer } => (objective, optimizer),
+            Step::Forward { objective, search, messages } => {
+                if constraint.is_some() || parametrisation.is_some() {
+                    let reason = "constraints and parametrisations look at gradients, and these steps have none";
+                    return Err(LabError::Method(reason.to_owned()));
+                }
+                let (objective, search) = (objective.as_mut(), search.as_mut());
+                let forward = Forward { objective, search, messages, averaging };
+                let _guard = tch::no_grad_guard();
+                return forward.step(self.network, &batch, &mut trained.stage, now);
+            }
             Step::Learner(learner) => {
                 let loss = learner.step(self.network, &batch, &now)?;
                 if let Some(scores) = learner.scores() {
@@ -219,23 +239,33 @@ impl<T: Time> Run<'_, T> {
         }
         now.lr_factor *= stage.lr_factor;
         trained.switch(self.network, optimizer.active(&now));
-        tch::no_grad(|| objective.before_step(self.network, &batch, &now))?;
+        let aside = objective.acts_beside_passes();
+        if aside {
+            tch::no_grad(|| {
+                let seen = seen(parametrisation.as_deref(), self.network, Some(&now))?;
+                objective.before_step(seen.as_ref().unwrap_or(self.network), &batch, &now)
+            })?;
+        }
         let mut last = None;
         for pass in 0..objective.passes() {
             now.pass = pass;
             let active = trained.parameters.clone();
+            let rule = parametrisation.as_deref();
             let (loss, tensors) =
-                differentiate(objective.as_mut(), self.network, &batch, &now, &active)?;
+                differentiate(objective.as_mut(), self.network, rule, &batch, &now, &active)?;
             let mut gradients = Gradients { active, tensors };
             let parameters = &self.network.parameters;
             let point = tch::no_grad(|| optimizer.elsewhere(parameters, &gradients, &now))?;
             if let Some(point) = point {
-                let place = Place { point, constraint: constraint.as_deref() };
+                let place = Place { point, constraint: constraint.as_deref(), rule };
                 let active = &gradients.active;
                 gradients.tensors =
                     place.gradients(objective.as_mut(), self.network, &batch, &now, active)?;
             }
             let _guard = tch::no_grad_guard();
+            if let Some(parametrisation) = parametrisation {
+                parametrisation.amend(self.network, &mut gradients, &now)?;
+            }
             if let Some(longest) = clip_norm {
                 clip(&mut gradients.tensors, *longest)?;
             }
@@ -249,7 +279,12 @@ impl<T: Time> Run<'_, T> {
             }
             last = Some(loss);
         }
-        tch::no_grad(|| objective.after_step(self.network, &batch, &now))?;
+        if aside {
+            tch::no_grad(|| {
+                let seen = seen(parametrisation.as_deref(), self.network, Some(&now))?;
+                objective.after_step(seen.as_ref().unwrap_or(self.network), &batch, &now)
+            })?;
+        }
         if let Some(scores) = objective.scores() {
             order.observe(Feedback::Step { ids: &batch.ids, scores });
         }
@@ -266,9 +301,13 @@ impl<T: Time> Run<'_, T> {
             let probe = self.splits.train.batch(&ids)?;
             constraint.prepare(self.network, self.source.streams, &probe)?;
         }
-        match &mut self.recipe.step {
-            Step::Gradient { objective, .. } => {
-                tch::no_grad(|| objective.start(self.network, &self.splits.train))
+        let Recipe { step, parametrisation, .. } = &mut *self.recipe;
+        match step {
+            Step::Gradient { objective, .. } | Step::Forward { objective, .. } => {
+                tch::no_grad(|| {
+                    let seen = seen(parametrisation.as_deref(), self.network, None)?;
+                    objective.start(seen.as_ref().unwrap_or(self.network), &self.splits.train)
+                })
             }
             Step::Learner(_) => Ok(None),
         }
@@ -283,7 +322,9 @@ impl<T: Time> Run<'_, T> {
         let mut sums = vec![(0.0, 0.0); groups];
         tch::no_grad(|| {
             let (inputs, labels) = split.rows(0, split.len())?;
-            let losses = loss.of_outputs(&self.network.forward(&inputs, false)?, &labels)?;
+            let seen = seen(self.recipe.parametrisation.as_deref(), self.network, None)?;
+            let network = seen.as_ref().unwrap_or(self.network);
+            let losses = loss.of_outputs(&network.forward(&inputs, false)?, &labels)?;
             for (loss, &group) in values(&losses)?.into_iter().zip(&split.groups) {
                 let (sum, count) = &mut sums[group as usize];
                 *sum += f64::from(loss);
@@ -312,6 +353,51 @@ impl<T: Time> Run<'_, T> {
         Ok(upload(ids, self.splits)?)
     }
 
+    /// Takes the statistics of a network anew from so many training examples, if any.
+    fn calibrate(&self, network: &Network, examples: Option<u32>) -> Result<(), LabError> {
+        let Some(examples) = examples else { return Ok(()) };
+        calibrate::statistics(network, &self.splits.train, examples, self.source.streams)
+    }
+
+    /// Metrics of the model and of every look at it on a split, as `split/metric` and
+    /// `split/metric@look`.
+    fn judged(
+        &self,
+        judge: &dyn Judge,
+        network: &Network,
+        looks: &[Look],
+        judged: Judged,
+        last: bool,
+    ) -> Result<BTreeMap<String, f64>, LabError> {
+        let sampler = self.recipe.sampler.as_deref();
+        let (name, split): (_, &Split) = match judged {
+            Judged::Validation => (goal::VALIDATION, &self.splits.validation),
+            Judged::Test => (goal::TEST, &self.splits.test),
+        };
+        let mut all = BTreeMap::new();
+        let named = looks.iter().map(|look| (Some(look.name.as_str()), &look.network));
+        for (look, network) in std::iter::once((None, network)).chain(named) {
+            let model = Model { network, sampler };
+            let request = EvaluationRequest { model, split, judged, last };
+            let metrics = tch::no_grad(|| judge.metrics(&request))?.into_iter();
+            all.extend(metrics.map(|(metric, value)| {
+                let metric = look.map_or(metric.clone(), |look| goal::look_key(&metric, look));
+                (goal::key(name, &metric), value)
+            }));
+        }
+        if self.recipe.looks.as_ref().is_some_and(|looks| looks.mean()) && !looks.is_empty() {
+            let mut sums: BTreeMap<String, f64> = BTreeMap::new();
+            for (key, value) in &all {
+                if let (metric, Some(_)) = goal::metric_and_look(key) {
+                    *sums.entry(goal::look_key(metric, "mean")).or_default() += value;
+                }
+            }
+            let n = looks.len() as f64;
+            all.extend(sums.into_iter().map(|(key, sum)| (key, sum / n)));
+        }
+        Ok(all)
+    }
+
     /// Evaluates with the train clock stopped.
     fn evaluate(
         &mut self,
@@ -334,15 +420,31 @@ impl<T: Time> Run<'_, T> {
             Some(weights) => Some(self.network.exchange(&weights)?),
             None => None,
         };
-        let sampler = self.recipe.sampler.as_deref();
-        let mut all = judged(judge, self.network, sampler, self.splits, Judged::Validation, last)?;
+        let seen =
+            tch::no_grad(|| seen(self.recipe.parametrisation.as_deref(), self.network, None))?;
+        let network = seen.as_ref().unwrap_or(self.network);
+        let mut looks = Vec::new();
+        if let Some(further) = &self.recipe.looks {
+            // Charged, as everything that a method does.
+            self.clock.enter(Phase::Train);
+            self.calibrate(network, further.recalibrate())?;
+            if last {
+                looks = tch::no_grad(|| further.looks(self.network, network))?;
+            }
+            for Look { network, recalibrate, .. } in &looks {
+                self.calibrate(network, *recalibrate)?;
+            }
+            self.clock.enter(Phase::Eval);
+        }
+        let look = |split| self.judged(judge, network, &looks, split, last);
+        let mut all = look(Judged::Validation)?;
         let value = all.get(&self.target.validation_key()).copied().unwrap_or(f64::NAN);
         let first = !progress.target_met && self.target.is_met(value);
         progress.target_met |= first;
         let finite =
             train_loss.is_none_or(f64::is_finite) && all.values().all(|value| value.is_finite());
         if finite && (first || last) {
-            all.extend(judged(judge, self.network, sampler, self.splits, Judged::Test, last)?);
+            all.extend(look(Judged::Test)?);
         }
         if let Some(weights) = trained {
             self.network.exchange(&weights)?;
@@ -360,17 +462,112 @@ impl<T: Time> Run<'_, T> {
     }
 }
 
-/// The loss, and its gradients by the parameters at `active`.
+/// A step by losses alone. Nothing of what the workers see reaches the weights but by the messages.
+struct Forward<'a> {
+    objective: &'a mut dyn Objective,
+    search: &'a mut dyn Search,
+    messages: &'a mut Messages,
+    averaging: &'a mut Option<Box<dyn Averaging>>,
+}
+
+impl Forward<'_> {
+    /// Returns the mean of all losses that were looked at; none where messages are followed.
+    fn step(
+        self,
+        network: &mut Network,
+        batch: &Batch,
+        stage: &mut u32,
+        mut now: StepInfo,
+    ) -> Result<Option<Tensor>, LabError> {
+        let Self { objective, search, messages, averaging } = self;
+        let current = objective.stage(&now);
+        if current.index != *stage {
+            *stage = current.index;
+            if let Some(averaging) = averaging {
+                averaging.reset(&network.parameters)?;
+            }
+        }
+        now.lr_factor *= current.lr_factor;
+        let mut loss = None;
+        if let Some(said) = messages.of_step(now.step)? {
+            search.follow(network, said, &now)?;
+        } else {
+            objective.before_step(network, batch, &now)?;
+            let asked = messages.asked(search.workers());
+            let (said, seen) = ask(objective, search, network, batch, asked, &now)?;
+            let said = messages.exchange(said)?;
+            search.follow(network, &said, &now)?;
+            objective.after_step(network, batch, &now)?;
+            messages.push(&said);
+            loss = Some(Tensor::from(seen));
+        }
+        if let Some(averaging) = averaging {
+            averaging.after_update(&network.parameters, &now)?;
+        }
+        Ok(loss)
+    }
+}
+
+/// What these workers say of their shares of a batch, one after the other, and the mean of the losses that
+/// they saw.
+fn ask(
+    objective: &mut dyn Objective,
+    search: &mut dyn Search,
+    network: &mut Network,
+    batch: &Batch,
+    workers: Range<u32>,
+    now: &StepInfo,
+) -> Result<(Vec<u8>, f64), LabError> {
+    let (mut said, mut seen, mut looks) = (Vec::new(), 0.0, 0_u32);
+    for worker in workers {
+        let share = batch.share(worker, search.workers())?;
+        let mut look = |network: &Network| {
+            let loss = f64::try_from(&objective.loss(network, &share, now)?)?;
+            seen += loss;
+            looks += 1;
+            Ok(loss)
+        };
+        let message = search.ask(network, worker, &mut look, now)?;
+        if message.len() != search.width() {
+            return Err(LabError::Method(format!(
+                "worker {worker} said {} bytes, not the {} that were announced",
+                message.len(),
+                search.width()
+            )));
+        }
+        said.extend(message);
+    }
+    Ok((said, seen / f64::from(looks.max(1))))
+}
+
+/// What the forward pass sees in place of the trained network, if it sees another.
+fn seen(
+    rule: Option<&dyn Parametrisation>,
+    trained: &Network,
+    now: Option<&StepInfo>,
+) -> Result<Option<Network>, LabError> {
+    rule.map(|rule| rule.seen(trained, now)).transpose()
+}
+
+/// The loss, and its gradients by the trained parameters at `active`.
 fn differentiate(
     objective: &mut dyn Objective,
     network: &Network,
+    rule: Option<&dyn Parametrisation>,
     batch: &Batch,
     now: &StepInfo,
     active: &[usize],
 ) -> Result<(Tensor, Vec<Tensor>), LabError> {
-    let loss = objective.loss(network, batch, now)?;
+    let seen = seen(rule, network, Some(now))?;
+    let loss = objective.loss(seen.as_ref().unwrap_or(network), batch, now)?;
     let inputs: Vec<_> = active.iter().map(|&index| &network.parameters[index].tensor).collect();
-    let tensors = Tensor::f_run_backward(&[&loss], &inputs, false, false)?;
+    let mut tensors = Tensor::f_run_backward(&[&loss], &inputs, false, false)?;
+    for (gradient, parameter) in tensors.iter_mut().zip(&inputs) {
+        // A parameter that the loss does not depend on.
+        if !gradient.defined() {
+            *gradient = parameter.f_zeros_like()?;
+        }
+    }
     Ok((loss, tensors))
 }
 
@@ -379,6 +576,7 @@ fn differentiate(
 struct Place<'a> {
     point: Vec<Tensor>,
     constraint: Option<&'a dyn Constraint>,
+    rule: Option<&'a dyn Parametrisation>,
 }
 
 impl Place<'_> {
@@ -398,28 +596,10 @@ impl Place<'_> {
             }
             self.constraint.map_or(Ok(()), |constraint| constraint.hold(&mut network.parameters))
         })?;
-        let (_, tensors) = differentiate(objective, network, batch, now, active)?;
+        let (_, tensors) = differentiate(objective, network, self.rule, batch, now, active)?;
         network.restore(&before)?;
         Ok(tensors)
     }
-}
-
-/// Metrics of the model on a split, as `split/metric`.
-fn judged(
-    judge: &dyn Judge,
-    network: &Network,
-    sampler: Option<&dyn Sampler>,
-    splits: &Splits,
-    judged: Judged,
-    last: bool,
-) -> Result<BTreeMap<String, f64>, LabError> {
-    let (name, split): (_, &Split) = match judged {
-        Judged::Validation => (goal::VALIDATION, &splits.validation),
-        Judged::Test => (goal::TEST, &splits.test),
-    };
-    let request = EvaluationRequest { model: Model { network, sampler }, split, judged, last };
-    let metrics = tch::no_grad(|| judge.metrics(&request))?.into_iter();
-    Ok(metrics.map(|(metric, value)| (goal::key(name, &metric), value)).collect())
 }
 
 /// Scales gradients down to a joint norm of at most `longest`, as

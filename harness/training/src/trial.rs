@@ -58,6 +58,8 @@ pub struct Trace {
     pub order: FinishedTranscript,
     /// Facts of its seats.
     pub facts: Facts,
+    /// What the workers of a search said, where steps are made of it.
+    pub messages: Option<Vec<u8>>,
 }
 
 impl Trace {
@@ -82,12 +84,35 @@ impl Trial {
     /// # Errors
     /// When a setting is not valid or libtorch refuses an operation.
     pub fn run(&self, method: &Method, settings: &Values) -> Result<Trace, LabError> {
+        self.repeat(method, settings, None)
+    }
+
+    /// The same, following what the workers of a search said in another run of it.
+    ///
+    /// # Errors
+    /// When the messages are not those of such a run or libtorch refuses an operation.
+    pub fn follow(
+        &self,
+        method: &Method,
+        settings: &Values,
+        messages: Vec<u8>,
+    ) -> Result<Trace, LabError> {
+        self.repeat(method, settings, Some(messages))
+    }
+
+    fn repeat(
+        &self,
+        method: &Method,
+        settings: &Values,
+        followed: Option<Vec<u8>>,
+    ) -> Result<Trace, LabError> {
         let bench = Bench {
             workload: "trial",
             splits: &self.splits()?,
             side: &classes(CLASSES),
             identity: numbered(self.examples),
             seed: self.seed,
+            followed,
         };
         let samples = u64::from(self.examples) * u64::from(self.epochs);
         let teacher = Self { seed: self.seed + 1, ..*self }.network()?;
@@ -146,6 +171,7 @@ struct Bench<'a> {
     side: &'a SideInfo,
     identity: Vec<Digest>,
     seed: u64,
+    followed: Option<Vec<u8>>,
 }
 
 impl Bench<'_> {
@@ -172,6 +198,9 @@ impl Bench<'_> {
             streams: &streams,
         };
         let mut recipe = (method.build)(&settings, &task)?;
+        if let Some(messages) = &self.followed {
+            recipe = recipe.following(messages.clone())?;
+        }
         let mut transcript = Transcript::start(Digest::of(b"trial"));
         let target = Target {
             metric: "none".into(),
@@ -199,8 +228,10 @@ impl Bench<'_> {
         }
         .train(&mut |_| Ok(()))?;
         let order = transcript.finish(&self.identity).map_err(std::io::Error::other)?;
+        let network = recipe.kept(network)?;
         let (digest, law) = (network.digest()?, recipe.order.law());
-        Ok(Trace { digest, law, order, facts: recipe.facts(), network })
+        let messages = recipe.messages().map(|messages| messages.bytes().to_vec());
+        Ok(Trace { digest, law, order, facts: recipe.facts(), network, messages })
     }
 }
 
@@ -308,6 +339,7 @@ impl Fixture {
             side: &self.ready.side,
             identity: self.ready.identity.sample_ids.clone(),
             seed,
+            followed: None,
         }
     }
 
@@ -338,7 +370,8 @@ impl Fixture {
     }
 }
 
-/// Trains `network` for `epochs` with `method` under `settings` on [`split`].
+/// Trains `network` for `epochs` with `method` under `settings` on [`split`]; methods that ask for parts find
+/// those of [`lab::trial::ELASTIC`].
 ///
 /// # Errors
 /// When the method does not fit or libtorch refuses an operation.
@@ -354,9 +387,10 @@ pub fn train(
     let bench = Bench {
         workload: "trial",
         splits: &splits,
-        side: &classes(4),
+        side: &SideInfo { elastic: Some(lab::trial::ELASTIC), ..classes(4) },
         identity: numbered(EXAMPLES),
         seed: SEED,
+        followed: None,
     };
     let samples = u64::from(EXAMPLES) * u64::from(epochs);
     let Trace { network, facts, .. } = bench.run(method, settings, network, None, samples)?;
@@ -384,6 +418,7 @@ pub fn generate(
         side: &SideInfo { generation, ..SideInfo::default() },
         identity: numbered(EXAMPLES),
         seed: SEED,
+        followed: None,
     };
     let samples = u64::from(EXAMPLES) * u64::from(epochs);
     let Trace { network, facts, .. } = bench.run(method, settings, network, None, samples)?;
@@ -405,6 +440,7 @@ pub fn bandit(method: &Method, settings: &Values, epochs: u32) -> Result<Trace, 
         side: &side,
         identity: numbered(PROMPTS),
         seed: SEED,
+        followed: None,
     };
     bench.run(method, settings, network, None, u64::from(PROMPTS) * u64::from(epochs))
 }

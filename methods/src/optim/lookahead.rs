@@ -211,7 +211,7 @@ mod tests {
     fn weight(value: f32) -> Network {
         let tensor = Tensor::from_slice(&[value]);
         let parameter = Parameter { name: "w".to_owned(), layer: 0, role: Role::Weight, tensor };
-        Network { parameters: vec![parameter], buffers: vec![], body: Body::Table }
+        Network::new(vec![parameter], vec![], Body::Table)
     }
 
     /// Fast weights after each of four steps with a gradient of 1, at rate 0.1 and momentum 0.5 from

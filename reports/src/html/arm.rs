@@ -99,7 +99,7 @@ fn timed(arm: &ArmAnalysis, cell: impl FnOnce() -> Cell) -> Cell {
     if arm.idle { absent() } else { cell() }
 }
 
-fn estimate(estimate: Option<&Estimate>) -> Cell {
+pub(super) fn estimate(estimate: Option<&Estimate>) -> Cell {
     estimate.map_or_else(absent, |estimate| {
         let (value, spread) = text::estimate(estimate);
         Cell { value, spread, hint: format!("{}, n = {}", estimate.method, estimate.n) }

@@ -2,7 +2,7 @@
 
 use super::{RATIOS, is_share};
 use crate::suite::{ClaimUse, CompareBy, Problem};
-use ledger::catalogue::MetricInfo;
+use ledger::catalogue::{MetricInfo, row};
 use ledger::record::planned::PlannedWorkload;
 
 /// What is wrong with a target on a metric.
@@ -26,8 +26,8 @@ pub(super) fn effect(claim: &ClaimUse, workloads: &[PlannedWorkload]) -> Option<
     }
     let (_, name) = claim.compare.split_once('/')?;
     let named = |label: &String| claim.workloads.is_empty() || claim.workloads.contains(label);
-    let judged = workloads.iter().filter(|workload| named(&workload.label));
-    let metric = judged.flat_map(|workload| &workload.metrics).find(|row| row.name == name)?;
+    let mut judged = workloads.iter().filter(|workload| named(&workload.label));
+    let metric = judged.find_map(|workload| row(&workload.metrics, name))?;
     let best = metric.best.filter(|_| is_share(metric))?;
     // An effect less another one can be as large as two.
     let most = if claim.minus.is_some() || claim.grows_from.is_some() { 2.0 * best } else { best };

@@ -101,6 +101,15 @@ pub(super) fn unique<'a>(
     Ok(())
 }
 
+/// Whether `name` is one of `names`, or that of a look at one of them. Looks are the method's; a metric
+/// that the workload itself has at several numbers has no others.
+fn is_comparison(name: &str, names: &[&str]) -> bool {
+    let (metric, look) = goal::metric_and_look(name);
+    let numbered = |known: &&str| *known != metric && goal::metric_and_look(known).0 == metric;
+    let looked = || metric.contains('/') && names.contains(&metric) && !names.iter().any(numbered);
+    names.contains(&name) || look.is_some_and(|look| !look.is_empty() && looked())
+}
+
 impl Entry for ClaimUse {
     const LIST: &'static str = "claims";
     const NOUN: &'static str = "claim";
@@ -134,9 +143,13 @@ impl Entry for ClaimUse {
             );
         }
         let names: Vec<&str> = comparisons.iter().map(String::as_str).collect();
-        known("comparison", &claim.compare, &names, path("compare"))?;
+        let looked = |name: &str, field: &str| match is_comparison(name, &names) {
+            true => Ok(()),
+            false => known("comparison", name, &names, path(field)),
+        };
+        looked(&claim.compare, "compare")?;
         if let Some(against) = &claim.against {
-            known("comparison", against, &names, path("against"))?;
+            looked(against, "against")?;
             let stem = |name: &str| name.rsplit_once('@').unwrap_or((name, "")).0.to_owned();
             if against == &claim.compare || stem(against) != stem(&claim.compare) {
                 let message = format!(

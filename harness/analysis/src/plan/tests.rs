@@ -332,6 +332,21 @@ fn a_baseline_is_compared_at_another_number_of_the_same_metric_and_at_nothing_el
 }
 
 #[test]
+fn a_claim_can_name_a_look_at_a_metric_and_no_look_at_what_is_none() {
+    let judged = |compare: &str| {
+        let text =
+            TEXT.replace("time-to-target", compare).replace("at_least: 1.1", "at_least: 0.1");
+        plan("x.yaml", &text, &catalogue(), &Overrides::default())
+    };
+    let claim = &judged("test/accuracy@small").unwrap().sections.claims[0];
+    assert_eq!(claim.compare, "test/accuracy@small");
+    for compare in ["test/acuracy@small", "test/accuracy@", "time-to-target@small"] {
+        let error = judged(compare).unwrap_err().message;
+        assert!(error.contains(&format!("unknown comparison \"{compare}\"")), "{error}");
+    }
+}
+
+#[test]
 fn the_command_line_filters_and_sets() {
     let overrides = Overrides {
         methods: vec!["sgd".into()],

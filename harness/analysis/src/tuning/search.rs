@@ -9,7 +9,7 @@ use crate::plan::tuning::PlannedTuning;
 use crate::plan::{Cell, Plan};
 use crate::suite::{SAMPLES, Sections, Space};
 use crate::summary::summarise::{met_at_start, samples};
-use ledger::catalogue::Catalogue;
+use ledger::catalogue::{Catalogue, row};
 use ledger::goal;
 use ledger::record::format::RunRecord;
 use ledger::record::planned::{PlannedArm, PlannedWorkload};
@@ -215,7 +215,7 @@ impl Search {
             // A run that begins at its target takes no samples, whose logarithm is none.
             return if met_at_start(record) { Some(1.0) } else { samples(record) };
         }
-        debug_assert!(workload.metrics.iter().any(|metric| metric.name == *choose));
+        debug_assert!(row(&workload.metrics, choose).is_some());
         record.last.get(&goal::key(goal::VALIDATION, choose)).copied().filter(|v| v.is_finite())
     }
 

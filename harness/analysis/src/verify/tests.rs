@@ -100,6 +100,26 @@ fn a_published_head_shows_a_cut_index_and_a_later_promise() {
 }
 
 #[test]
+fn messages_are_those_of_the_record_or_told() {
+    let (_folder, store, cells) = store(1);
+    let folder = store.folder(&cells[0]);
+    let told = || failed(&Verifier::new(&store), &cells[0]).join("\n");
+    std::fs::write(folder.join("messages.bin"), [1, 2, 3]).unwrap();
+    assert!(told().contains("messages: the record has no fact messages_sha256"), "{}", told());
+    let name = |digest: Digest| {
+        let mut record = store.record(&cells[0]).unwrap();
+        record.facts.insert("messages_sha256".to_owned(), digest.to_string().into());
+        std::fs::write(folder.join("record.json"), serde_json::to_vec(&record).unwrap()).unwrap();
+    };
+    name(Digest::of(&[1, 2, 3]));
+    assert!(!told().contains("messages: "), "{}", told());
+    name(Digest::of(&[1, 2]));
+    assert!(told().contains("messages: recorded "), "{}", told());
+    std::fs::remove_file(folder.join("messages.bin")).unwrap();
+    assert!(told().contains("messages: messages.bin: "), "{}", told());
+}
+
+#[test]
 fn a_published_commitment_is_wanted_of_every_run() {
     let (_folder, store, cells) = store(2);
     let promised = store.record(&cells[0]).unwrap().order.unwrap().commitment;

@@ -88,7 +88,7 @@ fn network(shapes: &[Vec<i64>], roles: &[Role]) -> Network {
         role: *role,
         tensor: Tensor::zeros(shape.as_slice(), (Kind::Double, Device::Cpu)),
     });
-    Network { parameters: parameters.collect(), buffers: Vec::new(), body: Body::Table }
+    Network::new(parameters.collect(), Vec::new(), Body::Table)
 }
 
 fn adamw(

@@ -278,7 +278,7 @@ mod tests {
     fn course(settings: SgdSettings, started: bool, clip_norm: Option<f64>) -> Course {
         let tensor = noise(&[P], 5.0);
         let parameter = Parameter { name: "w".to_owned(), layer: 0, role: Role::Weight, tensor };
-        let network = Network { parameters: vec![parameter], buffers: vec![], body: Body::Table };
+        let network = Network::new(vec![parameter], vec![], Body::Table);
         let at_step = |step: u64| StepInfo {
             step,
             total_steps: 3,

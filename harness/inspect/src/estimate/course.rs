@@ -59,11 +59,8 @@ impl Course {
     /// out whole updates.
     #[must_use]
     pub fn plain(&self) -> Self {
-        let network = Network {
-            parameters: self.shapes.iter().map(duplicate).collect(),
-            buffers: Vec::new(),
-            body: lab::network::Body::Table,
-        };
+        let shapes = self.shapes.iter().map(duplicate).collect();
+        let network = Network::new(shapes, Vec::new(), lab::network::Body::Table);
         let settings = SgdSettings { lr: 1.0, momentum: 0.0, nesterov: false, weight_decay: 0.0 };
         let rule = Sgd::new(settings, &network);
         let state = rule.state();

@@ -413,7 +413,7 @@ fn build(gpt: Gpt, streams: &Streams, device: Device) -> Result<Network, LabErro
     parameters.layer += 1;
     parameters.norm("norm", width)?;
     parameters.linear("head", width, vocabulary, DEVIATION)?;
-    Ok(Network { parameters: parameters.list, buffers: Vec::new(), body: Body::Own(Arc::new(gpt)) })
+    Ok(Network::new(parameters.list, Vec::new(), Body::Own(Arc::new(gpt))))
 }
 
 /// Parameters under construction.

@@ -94,7 +94,7 @@ mod tests {
     fn levels_are_lognormal_and_losses_those_of_the_formula_row_by_row() {
         let asked = Arc::new(Asked::default());
         let body = Body::Denoiser(asked.clone());
-        let network = Network { parameters: vec![], buffers: vec![], body };
+        let network = Network::new(vec![], vec![], body);
         let streams = trial::streams();
         let mut objective = Denoising::new(-1.2, 1.2, 0.5, &streams);
         let rows = 20_000;

@@ -20,6 +20,12 @@ use crate::transcript::{ChainPoint, EpochOrder};
 /// Version that this build writes; it reads this one and older ones.
 pub const RECORD_VERSION: u32 = 1;
 
+/// What the workers of a search said to each other, in a run folder: K × steps messages and nothing else.
+pub const MESSAGES: &str = "messages.bin";
+
+/// The fact that holds the digest of [`MESSAGES`].
+pub const MESSAGES_SHA256: &str = "messages_sha256";
+
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::format::{Event, FileEntry, Manifest, RecordError, RunRecord};
+use super::format::{Event, FileEntry, MESSAGES, Manifest, RecordError, RunRecord};
 use crate::digest::{Digest, of_reader};
 use crate::plain;
 use crate::transcript::FinishedTranscript;
@@ -65,6 +65,14 @@ impl RunWriter {
         self.file("sample_ids.bin", |out| {
             sample_ids.iter().try_for_each(|id| out.write_all(id.as_bytes()))
         })
+    }
+
+    /// Writes what the workers of a search said.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn messages(&self, bytes: &[u8]) -> Result<(), RecordError> {
+        self.file(MESSAGES, |out| out.write_all(bytes))
     }
 
     /// Adds a file that `write` makes at the path it is given.

@@ -15,7 +15,8 @@ use lab::models::mlp::mlp;
 use lab::network::Parameter;
 use lab::optim::sgd::{Sgd, SgdSettings};
 use lab::seat::{
-    Averaging, Constraint, EpochPlan, Learner, Objective, Optimizer, Order, Stage, View,
+    Averaging, Constraint, EpochPlan, Learner, Look, Looks, Objective, Optimizer, Order,
+    Parametrisation, Stage, View,
 };
 use lab::trial;
 
@@ -162,6 +163,14 @@ impl Setting {
     }
 
     fn train(&mut self, samples: u64) -> Result<ClockSeconds, LabError> {
+        self.observed(samples, &mut |_| Ok(()))
+    }
+
+    fn observed(
+        &mut self,
+        samples: u64,
+        observe: &mut Observe<'_>,
+    ) -> Result<ClockSeconds, LabError> {
         let split = |groups: Vec<u32>| Split { groups, ..trial::split(&[6]).unwrap() };
         let splits = Splits {
             train: split(Vec::new()),
@@ -196,7 +205,7 @@ impl Setting {
             clock: &mut clock,
             part: WHOLE,
         }
-        .train(&mut |_| Ok(()))?;
+        .train(observe)?;
         Ok(clock.read())
     }
 }
@@ -295,6 +304,96 @@ fn averaged_weights_are_judged_and_the_trained_ones_stay_bit_for_bit() {
     assert_eq!(plain.network.digest().unwrap(), averaged.network.digest().unwrap());
     assert_eq!(averaged.seen.borrow()[1..], [7.0, 7.0]);
     assert_ne!(plain.seen.borrow()[1], 7.0);
+}
+
+/// Trains halves of the weights, which the network sees doubled; the gradient is brought back to what
+/// moves the weights as plain training does. Powers of two are exact.
+struct Halves;
+
+impl Halves {
+    fn times(network: &Network, factor: f64) -> Result<Vec<Parameter>, LabError> {
+        let scaled = network.parameters.iter().map(|parameter| {
+            let tensor = parameter.tensor.f_mul_scalar(factor)?;
+            Ok(Parameter { name: parameter.name.clone(), tensor, ..*parameter })
+        });
+        scaled.collect()
+    }
+}
+
+impl Parametrisation for Halves {
+    fn install(&mut self, network: &mut Network, _: &Streams) -> Result<(), LabError> {
+        network.parameters = tch::no_grad(|| Self::times(network, 0.5))?;
+        Ok(())
+    }
+
+    fn seen(&self, trained: &Network, _: Option<&StepInfo>) -> Result<Network, LabError> {
+        Ok(trained.over(Self::times(trained, 2.0)?))
+    }
+
+    fn amend(
+        &mut self,
+        _: &Network,
+        gradients: &mut Gradients,
+        _: &StepInfo,
+    ) -> Result<(), LabError> {
+        for tensor in &mut gradients.tensors {
+            *tensor = tensor.f_mul_scalar(0.25)?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn what_a_parametrisation_lets_be_seen_is_learnt_through_judged_and_kept() {
+    let mut plain = Setting::new(2, 1);
+    plain.train(32).unwrap();
+    let mut halved = Setting::new(2, 1);
+    halved.recipe.parametrisation = Some(Box::new(Halves));
+    halved.train(32).unwrap();
+    assert_eq!(plain.seen.borrow()[..], halved.seen.borrow()[..]);
+    let first = |network: &Network| network.parameters[0].tensor.double_value(&[0, 0]);
+    assert_eq!(first(&halved.network) * 2.0, first(&plain.network));
+    let kept = halved.recipe.kept(halved.network).unwrap();
+    assert_eq!(kept.digest().unwrap(), plain.network.digest().unwrap());
+    assert!(kept.parameters.iter().all(|parameter| parameter.tensor.is_leaf()));
+}
+
+/// The judged network once more, and one of zeros.
+struct Twice;
+
+impl Looks for Twice {
+    fn looks(&self, trained: &Network, seen: &Network) -> Result<Vec<Look>, LabError> {
+        let again = Look { name: "again".into(), network: seen.duplicate(), recalibrate: None };
+        let zeros = trained.over(Halves::times(trained, 0.0)?);
+        Ok(vec![again, Look { name: "zeros".into(), network: zeros, recalibrate: None }])
+    }
+
+    fn mean(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn looks_are_judged_at_the_end_each_under_its_name() {
+    let mut setting = Setting::new(1, 1);
+    setting.recipe.looks = Some(Box::new(Twice));
+    let (mut names, mut means) = (Vec::new(), Vec::new());
+    let clocks = setting
+        .observed(32, &mut |evaluation| {
+            names.push(evaluation.metrics.keys().cloned().collect::<Vec<_>>());
+            means.extend(evaluation.metrics.get("test/first@mean").copied());
+            Ok(())
+        })
+        .unwrap();
+    let last = ["first", "first@again", "first@mean", "first@zeros"];
+    let last: Vec<_> =
+        ["test", "validation"].iter().flat_map(|s| last.map(|m| format!("{s}/{m}"))).collect();
+    assert_eq!(names, [vec!["validation/first".to_owned()], last]);
+    let seen = setting.seen.borrow();
+    assert_eq!((seen[1], seen[3]), (seen[2], 0.0));
+    assert_eq!(means, [seen[1] / 2.0]);
+    // One look at the start, and at the end three networks on two splits.
+    assert_eq!(clocks.eval, 7e6);
 }
 
 #[test]
@@ -481,6 +580,113 @@ fn a_learner_takes_the_whole_step() {
     setting.train(32).unwrap();
     let after = setting.network.parameters[0].tensor.double_value(&[0, 0]);
     assert!((after - before - 4.0).abs() < 1e-6);
+}
+
+/// Three workers that say who they are, in so many bytes, and how often the network was moved.
+struct Roll(Diary, usize);
+
+impl Search for Roll {
+    fn workers(&self) -> u32 {
+        3
+    }
+
+    fn width(&self) -> usize {
+        2
+    }
+
+    fn ask(
+        &mut self,
+        network: &mut Network,
+        worker: u32,
+        loss: &mut lab::seat::LossAt<'_>,
+        now: &StepInfo,
+    ) -> Result<Vec<u8>, LabError> {
+        assert!(loss(network)? > 0.0);
+        self.0.borrow_mut().push(format!("worker {worker}"));
+        Ok(vec![u8::try_from(worker + 3 * now.step as u32).unwrap(); self.1])
+    }
+
+    fn follow(
+        &mut self,
+        network: &mut Network,
+        said: &[u8],
+        now: &StepInfo,
+    ) -> Result<(), LabError> {
+        assert_eq!(said.len(), 6);
+        self.0.borrow_mut().push(format!("follows {} at {}", said[5], now.step));
+        let moved = f64::from(said[5]) * now.lr_factor;
+        let _ = network.parameters[0].tensor.f_add_scalar_(moved)?;
+        Ok(())
+    }
+}
+
+/// Cross-entropy that notes whose loss it is asked for, and halves the rate from step 1 on.
+struct Noting(Diary);
+
+impl Objective for Noting {
+    fn stage(&self, now: &StepInfo) -> Stage {
+        Stage { index: 0, lr_factor: if now.step == 0 { 1.0 } else { 0.5 } }
+    }
+
+    fn losses(
+        &mut self,
+        network: &Network,
+        batch: &Batch,
+        now: &StepInfo,
+    ) -> Result<Tensor, LabError> {
+        self.0.borrow_mut().push(format!("{:?}", batch.ids));
+        assert_eq!(batch.inputs.size()[0], batch.labels.size()[0]);
+        let losses = DefaultLoss::Classes.losses(network, batch, now)?;
+        assert!(!losses.requires_grad());
+        Ok(losses)
+    }
+}
+
+/// Of rounds of eight ids, taken in turn.
+fn searching(width: usize) -> Setting {
+    let mut setting = Setting::new(1, 1);
+    let diary = || Rc::clone(&setting.diary);
+    setting.recipe.step = Step::Forward {
+        objective: Box::new(Noting(diary())),
+        search: Box::new(Roll(diary(), width)),
+        messages: Messages::default(),
+    };
+    setting.recipe.order =
+        Box::new(lab::orders::replayed::Replayed::new(OrderLaw::Sorted, vec![(0..12).collect()]));
+    setting
+}
+
+#[test]
+fn the_workers_of_a_search_get_their_shares_and_the_weights_move_by_what_was_said_alone() {
+    let mut setting = searching(2);
+    let before = setting.network.parameters[0].tensor.copy();
+    setting.train(12).unwrap();
+    let asked = ["[0, 1]", "worker 0", "[2, 3, 4]", "worker 1", "[5, 6, 7]", "worker 2"];
+    // The last step has four ids.
+    let last = ["[8]", "worker 0", "[9]", "worker 1", "[10, 11]", "worker 2"];
+    let expected = [&asked[..], &["follows 2 at 0"], &last, &["follows 5 at 1"]].concat();
+    assert_eq!(*setting.diary.borrow(), expected);
+    let moved = (&setting.network.parameters[0].tensor - before).mean(None).double_value(&[]);
+    assert!((moved - (2.0 + 2.5)).abs() < 1e-5, "{moved}");
+    let said = setting.recipe.messages().unwrap().bytes().to_vec();
+    assert_eq!(said, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]);
+
+    let mut again = searching(2);
+    again.recipe = again.recipe.following(said).unwrap();
+    again.train(12).unwrap();
+    assert_eq!(*again.diary.borrow(), ["follows 2 at 0", "follows 5 at 1"], "nobody is asked");
+    assert_eq!(again.network.digest().unwrap(), setting.network.digest().unwrap());
+}
+
+#[test]
+fn a_search_that_says_more_than_it_announced_or_is_constrained_is_refused() {
+    let error = searching(3).train(8).unwrap_err().to_string();
+    assert_eq!(error, "worker 0 said 3 bytes, not the 2 that were announced");
+    let mut setting = searching(2);
+    setting.recipe.constraint = Some(Box::new(Zeros));
+    let error = setting.train(8).unwrap_err().to_string();
+    assert!(error.starts_with("a constraint looks at gradients"), "{error}");
+    assert!(Setting::new(1, 1).recipe.following(vec![0; 6]).is_err());
 }
 
 /// Ids from 1 to N: one too far.

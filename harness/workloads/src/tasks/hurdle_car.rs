@@ -83,7 +83,7 @@ pub static WORKLOAD: Workload = Workload {
         let weight = parameter("policy.weight", Role::Weight, &[1, SENSES as i64])?;
         let bias = parameter("policy.bias", Role::Bias, &[1])?;
         let body = Body::Layers(vec![Layer::Linear { weight: 0, bias: 1 }]);
-        Ok(Network { parameters: vec![weight, bias], buffers: Vec::new(), body })
+        Ok(Network::new(vec![weight, bias], Vec::new(), body))
     },
     ..tasks::WORKLOAD
 };

@@ -62,7 +62,7 @@ pub static WORKLOAD: Workload = Workload {
     },
     network: |_, _, _, device| {
         let table = Tensor::f_zeros([SIDE as i64, SIDE as i64], (Kind::Float, device))?;
-        Ok(Network { parameters: Vec::new(), buffers: vec![table], body: Body::Table })
+        Ok(Network::new(Vec::new(), vec![table], Body::Table))
     },
     ..tasks::WORKLOAD
 };
@@ -164,7 +164,7 @@ mod tests {
 
     fn network() -> Network {
         let table = Tensor::zeros([10, 10], (Kind::Float, Device::Cpu));
-        Network { parameters: vec![], buffers: vec![table], body: Body::Table }
+        Network::new(vec![], vec![table], Body::Table)
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::{given, method};
 use crate::plan::path_of_arm;
 use crate::suite::{Problem, SAMPLES, Seeds, Space, Suite, TuningUse, key, trials_problem};
 use crate::tuning::draw;
-use ledger::catalogue::{Catalogue, MethodInfo, hint};
+use ledger::catalogue::{Catalogue, MethodInfo, hint, row};
 use ledger::goal::Direction;
 use ledger::lineage::Origin;
 use ledger::record::planned::{PlannedArm, PlannedWorkload};
@@ -46,8 +46,7 @@ pub(super) fn chooses(
     let path = || vec![key("tuning"), key("choose")];
     let mut found = Direction::LowerIsBetter;
     for workload in on {
-        let Some(metric) = workload.metrics.iter().find(|metric| metric.name == asked.choose)
-        else {
+        let Some(metric) = row(&workload.metrics, &asked.choose) else {
             let names: Vec<&str> =
                 workload.metrics.iter().map(|metric| metric.name.as_str()).collect();
             let known = std::iter::once(SAMPLES).chain(names).collect::<Vec<_>>();

@@ -248,3 +248,13 @@ fn runs_that_a_tuned_arm_descends_from_come_first_and_their_settings_count() {
         definition(&text.replace("as: plain,", "as: plain, budget: 0.5,"))
     );
 }
+
+#[test]
+fn settings_can_be_chosen_by_a_look_at_a_metric() {
+    let by = |choose: &str| {
+        change("seeds: [100, 101] }", &format!("seeds: [100, 101], choose: {choose} }}"))
+    };
+    let tuning = planned(&by("accuracy@mean"), None).tuning.unwrap();
+    assert!(tuning.asked.choose == "accuracy@mean" && tuning.direction.is_higher());
+    assert!(refuse(&by("acuracy@mean")).contains("has no \"acuracy@mean\""));
+}

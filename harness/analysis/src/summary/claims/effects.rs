@@ -9,7 +9,7 @@ use super::{is_ratio, range, room};
 use crate::plan::RATIOS;
 use crate::suite::{ClaimUse, When};
 use crate::suite_run::{RunWorkload, SuiteRun};
-use ledger::catalogue::MetricInfo;
+use ledger::catalogue::{MetricInfo, row};
 use ledger::goal::Direction;
 use ledger::record::format::Status;
 use stats::betting::Range;
@@ -149,7 +149,7 @@ pub(super) fn effects(
 /// The row of `split/name` among a workload's metrics.
 fn metric<'a>(workload: &'a RunWorkload, compare: &str) -> Option<&'a MetricInfo<String>> {
     let (_, name) = compare.split_once('/')?;
-    workload.metrics.iter().find(|metric| metric.name == name)
+    row(&workload.metrics, name)
 }
 
 /// A metric of a run, when the claim wants it. A run that diverged has none at any time: a network

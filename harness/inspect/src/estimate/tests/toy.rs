@@ -81,7 +81,7 @@ impl Problem for Toy {
 pub fn network() -> Network {
     let tensor = Tensor::zeros([3], (Kind::Double, Device::Cpu));
     let parameter = Parameter { name: "theta".into(), layer: 0, role: Role::Weight, tensor };
-    Network { parameters: vec![parameter], buffers: vec![], body: Body::Table }
+    Network::new(vec![parameter], vec![], Body::Table)
 }
 
 pub fn sgd(lr: f64, momentum: f64, nesterov: bool, weight_decay: f64) -> Box<dyn Optimizer> {

@@ -139,7 +139,7 @@ impl Denoiser for Known {
 fn known(scale: f32) -> Network {
     let tensor = Tensor::from_slice(&[scale]).set_requires_grad(true);
     let scale = Parameter { name: "scale".to_owned(), layer: 0, role: Role::Weight, tensor };
-    Network { parameters: vec![scale], buffers: vec![], body: Body::Denoiser(Arc::new(Known)) }
+    Network::new(vec![scale], vec![], Body::Denoiser(Arc::new(Known)))
 }
 
 /// f(x + σz, σ) of it, for σ_d = ½, and its derivative by the scale.

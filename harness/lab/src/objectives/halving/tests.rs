@@ -29,7 +29,7 @@ impl Denoiser for Known {
 
 fn network(known: Option<f64>) -> Network {
     let body = Body::Denoiser(Arc::new(Known(known)));
-    Network { parameters: vec![], buffers: vec![], body }
+    Network::new(vec![], vec![], body)
 }
 
 fn map(network: &Network) -> Denoise<'_> {

@@ -43,7 +43,7 @@ fn ready(workload: &Workload) -> Ready {
 }
 
 fn looked(ready: &Ready, sampler: &dyn Sampler, judged: Judged, last: bool) -> Found {
-    let network = Network { parameters: vec![], buffers: vec![], body: Body::Table };
+    let network = Network::new(vec![], vec![], Body::Table);
     let model = Model { network: &network, sampler: Some(sampler) };
     let split = match judged {
         Judged::Validation => &ready.splits.validation,
