@@ -139,20 +139,30 @@ fn dropped(weights: &[f32], pattern: Pattern, change: impl Fn(f32) -> f32 + Copy
 /// [`drop_by_group`] in wider registers; only integers are compared, so the bits are the same.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn drop_avx2(weights: &[f32], pattern: Pattern, change: impl Fn(f32) -> f32, out: &mut [f32]) {
+fn drop_avx2(
+    weights: &[f32],
+    pattern: Pattern,
+    change: impl Fn(f32) -> f32 + Copy,
+    out: &mut [f32],
+) {
     drop_by_group(weights, pattern, change, out);
 }
 
 #[inline(always)]
-fn drop_by_group(weights: &[f32], pattern: Pattern, change: impl Fn(f32) -> f32, out: &mut [f32]) {
+fn drop_by_group(
+    weights: &[f32],
+    pattern: Pattern,
+    change: impl Fn(f32) -> f32 + Copy,
+    out: &mut [f32],
+) {
     let Pattern { kept, group } = pattern;
     // Lengths that the compiler knows it unrolls.
     match group {
         2 => drop_lanes::<2>(weights, kept, change, out),
         4 => drop_lanes::<4>(weights, kept, change, out),
-        8 => drop_lanes::<8>(weights, kept, change, out),
-        16 => drop_groups(weights, kept, 16, change, out),
-        32 => drop_groups(weights, kept, 32, change, out),
+        8 => drop_columns::<8>(weights, kept, change, out),
+        16 => drop_columns::<16>(weights, kept, change, out),
+        32 => drop_columns::<32>(weights, kept, change, out),
         _ => drop_groups(weights, kept, group, change, out),
     }
 }
@@ -194,6 +204,70 @@ fn drop_lanes<const M: usize>(
             for (lane, &above) in above.iter().enumerate() {
                 let at = lane * M + place;
                 out[at] = if above < least { 0.0 } else { change(weights[at]) };
+            }
+        }
+    }
+    drop_groups(rest, kept, M, change, rest_out);
+}
+
+/// [`drop_groups`] for several groups at a time, each in a column, by its own bounds.
+#[inline(always)]
+fn drop_columns<const M: usize>(
+    weights: &[f32],
+    kept: usize,
+    change: impl Fn(f32) -> f32 + Copy,
+    out: &mut [f32],
+) {
+    let whole = weights.len() / (LANES * M) * (LANES * M);
+    let (weights, rest) = weights.split_at(whole);
+    let (out, rest_out) = out.split_at_mut(whole);
+    let below = M.saturating_sub(kept);
+    for (weights, out) in weights.chunks_exact(LANES * M).zip(out.chunks_exact_mut(LANES * M)) {
+        let mut keys = [[0_i32; LANES]; M];
+        for (place, keys) in keys.iter_mut().enumerate() {
+            for (lane, key) in keys.iter_mut().enumerate() {
+                *key = weights[lane * M + place].abs().to_bits().cast_signed();
+            }
+        }
+        let mut bounds = [i32::MAX; LANES];
+        if kept <= below {
+            for _ in 0..kept {
+                let mut next = [-1; LANES];
+                for keys in &keys {
+                    for ((next, &key), &bound) in next.iter_mut().zip(keys).zip(&bounds) {
+                        *next = (*next).max(if key < bound { key } else { -1 });
+                    }
+                }
+                bounds = next;
+            }
+        } else {
+            let mut last = [-1; LANES];
+            for _ in 0..below {
+                let mut next = [i32::MAX; LANES];
+                for keys in &keys {
+                    for ((next, &key), &last) in next.iter_mut().zip(keys).zip(&last) {
+                        *next = (*next).min(if key > last { key } else { i32::MAX });
+                    }
+                }
+                last = next;
+            }
+            bounds = last.map(|last| last.saturating_add(1));
+        }
+        let mut stay = [0_i32; LANES];
+        for keys in &keys {
+            for ((stay, &key), &bound) in stay.iter_mut().zip(keys).zip(&bounds) {
+                *stay += i32::from(key >= bound);
+            }
+        }
+        if stay.iter().any(|&stay| usize::try_from(stay) != Ok(kept)) {
+            drop_groups(weights, kept, M, change, out);
+            continue;
+        }
+        let groups = weights.chunks_exact(M).zip(out.chunks_exact_mut(M));
+        for ((weights, out), &bound) in groups.zip(&bounds) {
+            for (&weight, out) in weights.iter().zip(out) {
+                let key = weight.abs().to_bits().cast_signed();
+                *out = if key >= bound { 0.0 } else { change(weight) };
             }
         }
     }
