@@ -34,8 +34,8 @@ pub(crate) fn is_look(key: &str) -> bool {
     goal::metric_and_look(key).1.is_some_and(|name| name.parse::<f64>().is_err())
 }
 
-/// Every look with the target's metric on the split that is only reported, else on the target's; the least
-/// of their means first.
+/// Every look with the target's metric on the split that is only reported, else on the target's; in the order
+/// of what the arm with the most looks has there, the least first.
 pub(crate) fn all(workload: &WorkloadAnalysis) -> (&'static str, Vec<Look<'_>>) {
     let on = |split: &'static str| {
         let stem = workload.target.key(split);
@@ -51,10 +51,13 @@ pub(crate) fn all(workload: &WorkloadAnalysis) -> (&'static str, Vec<Look<'_>>) 
         }
         let mut looks: Vec<Look<'_>> =
             looks.into_iter().map(|(name, arms)| Look { name, arms }).collect();
-        let mean = |look: &Look<'_>| {
-            look.arms.values().map(|estimate| estimate.value).sum::<f64>() / look.arms.len() as f64
+        let has = |place: usize| looks.iter().filter(|look| look.arms.contains_key(&place)).count();
+        // Of several the first in the suite.
+        let leader = (0..workload.arms.len()).rev().max_by_key(|&place| has(place));
+        let value = |look: &Look<'_>| {
+            leader.and_then(|leader| look.arms.get(&leader)).map_or(f64::INFINITY, |e| e.value)
         };
-        looks.sort_by(|a, b| mean(a).total_cmp(&mean(b)));
+        looks.sort_by(|a, b| value(a).total_cmp(&value(b)));
         looks
     };
     let reported = on(goal::TEST);
@@ -88,8 +91,9 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series]) -> Option<F
     let left = 28.0 + name_width.fold(40.0, f64::max);
     let labels = shown.iter().map(|&place| text_width(&series[place].label, BODY, false));
     let right = WIDTH - 44.0 - labels.fold(40.0, f64::max);
-    let row = ARM * shown.len() as f64 + GAP;
-    let bottom = TOP + (row * looks.len() as f64).max(LEGEND_ROW * shown.len() as f64) + 4.0;
+    let place = |look: &Look<'_>| look.arms.keys().filter(|place| **place < series.len()).count();
+    let rows = looks.iter().map(|look| ARM * place(look) as f64 + GAP);
+    let bottom = TOP + rows.sum::<f64>().max(LEGEND_ROW * shown.len() as f64) + 4.0;
     figure.height = (bottom + 48.0).ceil();
 
     let values: Vec<f64> = looks
@@ -103,16 +107,18 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series]) -> Option<F
     let x = Axis::new(zoom(&values, &[]), Scale::Linear, left, right);
     grid(&mut figure, &x, TOP, bottom);
     x_axis(&mut figure, &x, (left, right, bottom), &text::one_line(&format!("{split} {metric}")));
-    for (i, look) in looks.iter().enumerate() {
-        let top = TOP + row * i as f64;
-        let middle = top + row / 2.0;
-        figure.write((left - 12.0, middle + 4.3), look.name, BODY, false, Align::Right, INK);
-        for (j, place) in shown.iter().enumerate() {
-            if let Some(estimate) = look.arms.get(place) {
-                let y = top + GAP / 2.0 + ARM * (j as f64 + 0.5);
-                dot(&mut figure, estimate, &series[*place], &x, y, 0.0);
-            }
+    let mut top = TOP;
+    for look in &looks {
+        let height = ARM * place(look) as f64 + GAP;
+        let at = (left - 12.0, top + height / 2.0 + 4.3);
+        figure.write(at, look.name, BODY, false, Align::Right, INK);
+        for (j, (series, estimate)) in
+            look.arms.iter().filter_map(|(place, e)| Some((series.get(*place)?, e))).enumerate()
+        {
+            let y = top + GAP / 2.0 + ARM * (j as f64 + 0.5);
+            dot(&mut figure, estimate, series, &x, y, 0.0);
         }
+        top += height;
     }
     for (j, place) in shown.iter().enumerate() {
         let y = TOP + LEGEND_ROW * (j as f64 + 0.5);
