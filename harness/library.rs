@@ -100,6 +100,11 @@ pub fn suite(name: &str) -> anyhow::Result<SuiteText> {
     }
     let names = SUITES.iter().map(|(name, _)| *name).filter(|name| !name.ends_with(TUNED));
     let names: Vec<&str> = names.collect();
+    let below: Vec<&str> =
+        names.iter().copied().filter(|known| known.rsplit('/').next() == Some(name)).collect();
+    if let [below] = below[..] {
+        bail!("there is no suite \"{name}\"; did you mean \"{below}\"?");
+    }
     bail!("there is no suite \"{name}\": no such file, and none of that name{}", hint(name, names))
 }
 

@@ -36,7 +36,7 @@ pub fn run(args: &Args, listing: &Listing) -> anyhow::Result<Exit> {
         let mut text = format!(
             "{}\n\n## Paper\n{}. {} ({}). {}\nCode: {}\n",
             method.card.trim_end(),
-            paper.authors,
+            paper.authors.trim_end_matches('.'),
             paper.title,
             paper.year,
             paper.reference,

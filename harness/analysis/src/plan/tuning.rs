@@ -61,6 +61,11 @@ pub enum TuningState {
     Changed,
 }
 
+/// `noun`, in its plural where there is not one.
+fn several(count: usize, noun: &str) -> String {
+    format!("{noun}{}", if count == 1 { "" } else { "s" })
+}
+
 impl PlannedTuning {
     /// Why the arms cannot run yet, and the remedy; `file` is the frozen file, `suite` what to tune.
     #[must_use]
@@ -100,17 +105,21 @@ impl PlannedTuning {
             self.arms.iter().filter(|arm| arm.state != TuningState::Chosen).collect();
         match (&self.tuned, &open[..]) {
             (Some(tuned), []) => format!(
-                "settings of {} arms chosen by trials on seeds {}, {}",
+                "settings of {} {} chosen by trials on {} {}, {}",
                 self.arms.len(),
+                several(self.arms.len(), "arm"),
+                several(self.asked.seeds.0.len(), "seed"),
                 self.seeds(),
                 tuned.date
             ),
             _ => {
                 let labels: Vec<_> = open.iter().map(|arm| format!("\"{}\"", arm.arm)).collect();
                 format!(
-                    "settings of {} arms still to be chosen ({}); `palimpsest tune {suite}` does, on seeds {}",
+                    "settings of {} {} still to be chosen ({}); `palimpsest tune {suite}` does, on {} {}",
                     open.len(),
+                    several(open.len(), "arm"),
                     labels.join(", "),
+                    several(self.asked.seeds.0.len(), "seed"),
                     self.seeds()
                 )
             }
