@@ -29,7 +29,7 @@
 //!   of the run (code: 180, 120, 145 and 145 epochs), without warm-up. No depthwise convolution, no squeeze-and-excitation,
 //!   one resolution. `shrink_lr` for all later stages (code: 0.03, then 0.0025 and 0.0075 per GPU).
 //! - A part alone starts from its cut of the whole's start; normalisation behind every convolution makes the scale of that immaterial.
-//! - Weight decay also reaches normalisations and biases, under the shared SGD; momentum of what a step leaves out decays.
+//! - Weight decay also reaches normalisations and biases; momentum of what a step leaves out decays.
 //! - Statistics are the mean over batches of 200, with Bessel's correction in the variance, as PyTorch's running one.
 
 use lab::method::Method;
@@ -46,7 +46,7 @@ use ledger::settings::{Range, SettingError};
 use ledger::streams::uniform;
 use ledger::{choice, settings};
 use rand_pcg::Pcg64;
-use tch::{Kind, Reduction, TchError, Tensor};
+use tch::{Kind, Reduction, Tensor};
 
 /// Stages of progressive shrinking.
 const STAGES: u64 = 4;
@@ -105,7 +105,9 @@ pub static METHOD: Method = Method {
     resolve: |values| {
         let resolved = Settings::resolve(values)?;
         let Settings { mode, part, .. } = Settings::read(&resolved)?;
-        named(&part)?;
+        Choice::named(&part).map_err(|valid| {
+            SettingError::Joint(format!("setting \"part\" is {part:?}, but must be one of {valid}"))
+        })?;
         if mode != Mode::Independent && part != Settings::default().part {
             return Err(SettingError::Joint(
                 "setting \"part\" is of mode \"independent\" alone: leave it out".to_owned(),
@@ -118,45 +120,24 @@ pub static METHOD: Method = Method {
         let Some(elastic) = task.side.elastic else {
             return Err(task.unfit("its network has no parts"));
         };
-        let alone = (settings.mode == Mode::Independent).then(|| named(&settings.part));
-        let parts = Parts { elastic, alone: alone.transpose()?, recalibrate: settings.recalibrate };
-        let mut installed = parts;
+        let part = Choice::named(&settings.part).ok();
+        let alone = part.filter(|_| settings.mode == Mode::Independent);
+        let parts = Parts { elastic, alone, recalibrate: settings.recalibrate };
         let mut network = task.network.duplicate();
-        installed.install(&mut network, task.streams)?;
+        Parts { ..parts }.install(&mut network, task.streams)?;
         let optimizer = settings.base.build(&network)?;
-        let objective = Box::new(OnceForAll {
-            elastic,
-            mode: settings.mode,
-            kd_ratio: settings.kd_ratio,
-            shrink_lr: settings.shrink_lr,
-            stream: task.streams.generator("method"),
-            reached: 0,
-            teacher: None,
-            soft: None,
-        });
+        let (batch_size, stream) = (settings.batch_size, task.streams.generator("method"));
+        let objective = Box::new(OnceForAll::new(elastic, settings, stream));
         let step = Step::Gradient { objective, optimizer };
-        let plain = Recipe::of(settings.batch_size, Schedule::Constant, step);
+        let plain = Recipe::of(batch_size, Schedule::Constant, step);
         Ok(Recipe { parametrisation: Some(Box::new(parts)), looks: Some(Box::new(parts)), ..plain })
     },
 };
 
-/// The part that a suite names.
-fn named(name: &str) -> Result<Choice, SettingError> {
-    let corners = Choice::corners();
-    let found = corners.iter().find(|choice| choice.name() == name);
-    found.copied().ok_or_else(|| {
-        let names: Vec<String> = corners.iter().map(Choice::name).collect();
-        let names = names.join(", ");
-        SettingError::Joint(format!("setting \"part\" is {name:?}, but must be one of {names}"))
-    })
-}
-
 /// The loss of the parts that a step draws.
 struct OnceForAll {
     elastic: Elastic,
-    mode: Mode,
-    kd_ratio: f64,
-    shrink_lr: f64,
+    settings: Settings,
     stream: Pcg64,
     /// The stage that training is in.
     reached: u32,
@@ -167,9 +148,13 @@ struct OnceForAll {
 }
 
 impl OnceForAll {
+    fn new(elastic: Elastic, settings: Settings, stream: Pcg64) -> Self {
+        Self { elastic, settings, stream, reached: 0, teacher: None, soft: None }
+    }
+
     /// A part, drawn uniformly among what is elastic.
     fn draw(&mut self) -> Choice {
-        let elastic = match self.mode {
+        let elastic = match self.settings.mode {
             Mode::Joint => 3,
             Mode::Progressive | Mode::Independent => self.reached,
         };
@@ -183,25 +168,23 @@ impl OnceForAll {
     /// Losses per example of one network, shape B.
     fn of(&self, network: &Network, batch: &Batch) -> Result<Tensor, LabError> {
         let logits = network.forward(&batch.inputs, true)?;
-        let reduction = Reduction::None;
-        let labels = &batch.labels;
-        let hard =
-            logits.f_cross_entropy_loss::<Tensor>(labels, None, reduction, IGNORED, SMOOTHING)?;
+        let (labels, none) = (&batch.labels, Reduction::None);
+        let hard = logits.f_cross_entropy_loss::<Tensor>(labels, None, none, IGNORED, SMOOTHING)?;
         let Some(soft) = &self.soft else { return Ok(hard) };
         let against = soft.f_mul(&logits.f_log_softmax(-1, Kind::Float)?)?;
         let against = against.f_sum_dim_intlist(-1, false, Kind::Float)?;
-        Ok(hard.f_sub(&against.f_mul_scalar(self.kd_ratio)?)?)
+        Ok(hard.f_sub(&against.f_mul_scalar(self.settings.kd_ratio)?)?)
     }
 }
 
 impl Objective for OnceForAll {
     fn stage(&self, now: &StepInfo) -> Stage {
-        let stages = if self.mode == Mode::Progressive { STAGES } else { 1 };
+        let stages = if self.settings.mode == Mode::Progressive { STAGES } else { 1 };
         let index = now.step * stages / now.total_steps;
         let first = (index * now.total_steps).div_ceil(stages);
         let length = ((index + 1) * now.total_steps).div_ceil(stages) - first;
         let factor = Schedule::Cosine { floor: 0.0 }.factor(now.step - first, length);
-        let factor = if index == 0 { factor } else { factor * self.shrink_lr };
+        let factor = if index == 0 { factor } else { factor * self.settings.shrink_lr };
         Stage { index: index as u32, lr_factor: factor }
     }
 
@@ -214,18 +197,18 @@ impl Objective for OnceForAll {
         let stage = self.stage(now).index;
         if stage != self.reached {
             self.reached = stage;
-            if self.teacher.is_none() && self.kd_ratio > 0.0 {
+            if self.teacher.is_none() && self.settings.kd_ratio > 0.0 {
                 self.teacher = Some(network.duplicate());
             }
             if u64::from(stage) == STAGES - 1 {
                 self.elastic.sort_channels(network)?;
             }
         }
-        let soften = |teacher: &Network| -> Result<Tensor, LabError> {
+        if let Some(teacher) = &self.teacher {
             // In training mode, as in the code.
-            Ok(teacher.forward(&batch.inputs, true)?.f_softmax(-1, Kind::Float)?)
-        };
-        self.soft = self.teacher.as_ref().map(soften).transpose()?;
+            let logits = teacher.forward(&batch.inputs, true)?;
+            self.soft = Some(logits.f_softmax(-1, Kind::Float)?);
+        }
         Ok(())
     }
 
@@ -235,22 +218,18 @@ impl Objective for OnceForAll {
         batch: &Batch,
         _: &StepInfo,
     ) -> Result<Tensor, LabError> {
-        let parts = match (self.mode, self.reached) {
+        let parts = match (self.settings.mode, self.reached) {
             (Mode::Independent, _) | (Mode::Progressive, 0) => return self.of(network, batch),
             (Mode::Joint, _) | (_, 2) => 2,
             (_, 1) => 1,
             _ => 4,
         };
-        let mut sum: Option<Tensor> = None;
+        let mut each = Vec::new();
         for _ in 0..parts {
             let choice = self.draw();
-            let losses = self.of(&self.elastic.part(network, &choice)?, batch)?;
-            sum = Some(match sum {
-                Some(sum) => sum.f_add(&losses)?,
-                None => losses,
-            });
+            each.push(self.of(&self.elastic.part(network, &choice)?, batch)?);
         }
-        sum.ok_or_else(|| LabError::Torch(TchError::Shape("no part was drawn".to_owned())))
+        Ok(Tensor::f_stack(&each, 0)?.f_sum_dim_intlist(0, false, Kind::Float)?)
     }
 }
 
@@ -276,11 +255,8 @@ mod tests {
     #[test]
     fn stages_are_quarters_with_a_cosine_each_and_joint_training_has_one() {
         let of = |mode: Mode, step: u64| {
-            let (elastic, stream) = (ELASTIC, streams().generator("method"));
-            let (kd_ratio, shrink_lr) = (1.0, 0.3);
-            let (reached, teacher, soft) = (0, None, None);
-            let one =
-                OnceForAll { elastic, mode, kd_ratio, shrink_lr, stream, reached, teacher, soft };
+            let settings = Settings { mode, ..Settings::default() };
+            let one = OnceForAll::new(ELASTIC, settings, streams().generator("method"));
             let stage = one.stage(&step_info(step, 40));
             (stage.index, stage.lr_factor)
         };
@@ -288,8 +264,7 @@ mod tests {
             let (found, at) = of(Mode::Progressive, step);
             assert!(found == index && (at - factor).abs() < 1e-12, "{step}: {found} {at}");
         }
-        assert_eq!(of(Mode::Progressive, 39).0, 3);
-        assert_eq!(of(Mode::Joint, 39).0, 0);
+        assert_eq!([of(Mode::Progressive, 39).0, of(Mode::Joint, 39).0], [3, 0]);
     }
 
     #[test]

@@ -152,19 +152,15 @@ fn resolve(values: &Values) -> Result<Values, SettingError> {
     let single = |format| format == Format::Single;
     if lsq_bits == 1 {
         return refuse(
-            "setting \"lsq_bits\" is 1, but a sign alone has no step: give 2 to 8, or 0 for none"
-                .into(),
+            "setting \"lsq_bits\" is 1: a sign alone has no step; give 0 or 2 to 8".into(),
         );
     }
     if lsq_bits > 0 && !single(weights) {
-        return refuse(
-            "settings \"lsq_bits\" and \"weights\" both round weights: leave one out".into(),
-        );
+        return refuse("settings \"lsq_bits\" and \"weights\" both round: leave one out".into());
     }
     if pact_bits > 0 && !single(activations) {
         return refuse(
-            "settings \"pact_bits\" and \"activations\" both round activations: leave one out"
-                .into(),
+            "settings \"pact_bits\" and \"activations\" both round: leave one out".into(),
         );
     }
     if fraction_bits >= word_bits {
@@ -198,8 +194,7 @@ impl Settings {
 }
 
 fn rounding(rounding: Rounding, streams: &Streams, name: &str) -> Noise {
-    let drawn = || Arc::new(Mutex::new(streams.generator(name)));
-    (rounding == Rounding::Stochastic).then(drawn)
+    (rounding == Rounding::Stochastic).then(|| Arc::new(Mutex::new(streams.generator(name))))
 }
 
 #[cfg(test)]

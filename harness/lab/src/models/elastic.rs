@@ -73,6 +73,16 @@ impl Choice {
         bits.collect()
     }
 
+    /// The corner of this name, or the names of all.
+    ///
+    /// # Errors
+    /// When there is none of it.
+    pub fn named(name: &str) -> Result<Self, String> {
+        let corners = Self::corners();
+        let names = || corners.iter().map(Self::name).collect::<Vec<_>>().join(", ");
+        corners.iter().find(|choice| choice.name() == name).copied().ok_or_else(names)
+    }
+
     /// `d12-k3-w50`: blocks of each unit, kernel and share of the width, by unit where they differ.
     #[must_use]
     pub fn name(&self) -> String {
