@@ -685,7 +685,7 @@ fn a_search_that_says_more_than_it_announced_or_is_constrained_is_refused() {
     let mut setting = searching(2);
     setting.recipe.constraint = Some(Box::new(Zeros));
     let error = setting.train(8).unwrap_err().to_string();
-    assert!(error.starts_with("a constraint looks at gradients"), "{error}");
+    assert!(error.starts_with("constraints and parametrisations look at gradients"), "{error}");
     assert!(Setting::new(1, 1).recipe.following(vec![0; 6]).is_err());
 }
 
