@@ -10,6 +10,9 @@
 //! initialised, which do not move, and `restarts` times in a run merges the product into them, draws A anew, sets
 //! B = 0 and forgets the moments.
 //!
+//! `draw_b` begins with a product that is not 0. Low rank alone needs it in a transformer: where all products of a block
+//! are 0, none passes a gradient to another, and nothing but tables, biases and head ever trains.
+//!
 //! The record's facts are the memory table: `plain_parameters`, `trained_parameters`, `optimizer_state_bytes` (the sizes of
 //! the buffers that the rule has allocated), `ranks`, `support_sizes` and `support_digests` (SHA-256 over a support's flat
 //! positions as u32, little-endian). The record's own count of parameters is that of what is trained, too; what is kept
@@ -68,6 +71,8 @@ settings! {
         density: f64 = 0.03, range Range::of(0.0..1.0), from "scripts: --sp_ratio 0.03";
         /// s: factor on the product.
         scale: f64 = 0.25, range Range::above(0.0), from "sltrain60m.sh: alpha 32 over rank 128";
+        /// Draw B as well, from U(−1/√r, 1/√r).
+        draw_b: bool = false, from "splora_linear.py: 0";
         /// Merges of `relora` in a run.
         restarts: u32 = 3, range Range::of(0.0..), from "assumed: ReLoRA's 5,000 of 20,000 steps";
         /// Examples per step.
@@ -99,13 +104,18 @@ pub static METHOD: Method = Method {
     baseline: Some("adamw"),
     needs: &[offers::LOSS],
     settings: Settings::table,
-    resolve: Settings::resolve,
+    resolve: |values| {
+        let mut resolved = Settings::resolve(values)?;
+        // It came later: left out at its default, so that what was tuned before still fits.
+        resolved.retain(|name, value| name != "draw_b" || *value != false);
+        Ok(resolved)
+    },
     build,
 };
 
 fn build(values: &Values, task: &TaskInfo<'_>) -> Result<Recipe, LabError> {
-    let Settings { mode, rank, density, scale, restarts, batch_size, schedule, lr, weight_decay } =
-        Settings::read(values)?;
+    let Settings { mode, rank, density, scale, draw_b, restarts, .. } = Settings::read(values)?;
+    let Settings { batch_size, schedule, lr, weight_decay, .. } = Settings::read(values)?;
     let rule = |network: &_| {
         let settings = AdamwSettings { lr, weight_decay, ..AdamwSettings::default() };
         Adamw::new(settings, network, |_, _| true)
@@ -131,6 +141,7 @@ fn build(values: &Values, task: &TaskInfo<'_>) -> Result<Recipe, LabError> {
         scale,
         density: if mode == Mode::Sltrain { density } else { 0.0 },
         frozen: mode == Mode::Relora,
+        drawn_b: draw_b,
     };
     let (mut seat, trained) = LowRank::new(parts, task.network)?;
     let rule = rule(&trained)?;
@@ -149,10 +160,10 @@ mod tests {
     use lab::models::gpt::{Shape, gpt};
     use lab::models::mlp::mlp;
     use lab::network::Network;
-    use lab::seat::Facts;
+    use lab::seat::{Facts, Parametrisation as _};
     use lab::trial::{self, with};
     use serde_json::json;
-    use tch::Device;
+    use tch::{Device, Kind, Tensor};
     use training::trial::train;
 
     fn network() -> Network {
@@ -191,6 +202,26 @@ mod tests {
     }
 
     #[test]
+    fn low_rank_alone_moves_a_transformers_products_only_where_b_is_drawn() {
+        let shape = Shape { vocabulary: 8, context: 8, width: 16, depth: 1, heads: 2, hidden: 32 };
+        let tokens = Tensor::arange(16, (Kind::Int64, Device::Cpu)).remainder(8).view([2, 8]);
+        for (draw_b, moves) in [(false, false), (true, true)] {
+            let parts =
+                Parts { rank: None, scale: 1.0, density: 0.0, frozen: false, drawn_b: draw_b };
+            let mut network = gpt(shape, &trial::streams(), Device::Cpu).unwrap();
+            let (mut seat, _) = LowRank::new(parts, &network).unwrap();
+            seat.install(&mut network, &trial::streams()).unwrap();
+            let logits = seat.seen(&network, None).unwrap().forward(&tokens, true).unwrap();
+            let made = network.parameters.iter().filter(|p| p.name.ends_with(".B"));
+            let leaves: Vec<_> = made.map(|parameter| &parameter.tensor).collect();
+            let gradients =
+                Tensor::run_backward(&[logits.square().sum(None)], &leaves, false, false);
+            let largest = gradients.iter().map(|g| g.abs().max().double_value(&[]));
+            assert_eq!(largest.fold(0.0, f64::max) > 0.0, moves);
+        }
+    }
+
+    #[test]
     fn the_facts_are_the_memory_table() {
         let facts = |with| trained("sltrain", with, 1).1;
         let (own, low) = (facts(json!({"rank": 2})), facts(json!({"rank": 2, "mode": "low-rank"})));
@@ -216,7 +247,8 @@ mod tests {
                 .map(|part| format!("{block}.{part}.weight"))
         });
         assert_eq!(names, blocks.concat());
-        let parts = Parts { rank: Some(32), scale: 1.0, density: 0.03, frozen: false };
+        let parts =
+            Parts { rank: Some(32), scale: 1.0, density: 0.03, frozen: false, drawn_b: false };
         let values =
             chosen(&network).map(|(_, parameter)| parts.count_of(sides(&parameter.tensor)));
         // Two blocks of (384 + 128 + 128 + 128 + 640 + 640)·32 and 3 % of 49,152 + 16,384 + 2·65,536.

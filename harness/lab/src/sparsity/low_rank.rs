@@ -31,6 +31,8 @@ pub struct Parts {
     pub density: f64,
     /// Whether the weight as initialised stays under the product, untrained.
     pub frozen: bool,
+    /// Whether B is drawn too, from U(−1/√r, 1/√r), and not 0.
+    pub drawn_b: bool,
 }
 
 impl Parts {
@@ -170,6 +172,7 @@ impl Parametrisation for LowRank {
         let mut stream = streams.generator("method");
         let mut places = streams.generator("method/support");
         let mut values = streams.generator("method/values");
+        let mut columns_of_b = streams.generator("method/b");
         let before = std::mem::take(&mut network.parameters);
         let mut trained: Vec<Parameter> = Vec::new();
         let mut made = self.made.borrow_mut();
@@ -189,7 +192,12 @@ impl Parametrisation for LowRank {
             let inputs = usize::try_from(columns).unwrap_or(0);
             let drawn = kaiming_uniform(&mut stream, &[made.rank, columns], inputs)?;
             push("A", leaf(&drawn, device)?);
-            push("B", leaf(&Tensor::f_zeros([rows, made.rank], (Kind::Float, device))?, device)?);
+            let size = [rows, made.rank];
+            let b = match self.parts.drawn_b {
+                true => kaiming_uniform(&mut columns_of_b, &size, made.rank as usize)?,
+                false => Tensor::f_zeros(size, (Kind::Float, device))?,
+            };
+            push("B", leaf(&b, device)?);
             let size = self.parts.support_of([rows, columns]);
             if size > 0 {
                 let support = support(&mut places, rows * columns, size);
@@ -349,7 +357,8 @@ mod tests {
     use crate::seat::Objective as _;
     use crate::trial;
 
-    const PARTS: Parts = Parts { rank: Some(4), scale: 0.25, density: 0.03, frozen: false };
+    const PARTS: Parts =
+        Parts { rank: Some(4), scale: 0.25, density: 0.03, frozen: false, drawn_b: false };
 
     fn plain() -> Network {
         mlp(&[16, 64, 32, 4], &trial::streams(), Device::Cpu).unwrap()
