@@ -24,6 +24,8 @@ use training::cell::Company;
 
 use super::{NamedSeed, Session, ToldSeed};
 
+/// How long a connection has to say who it is: a stranger that says nothing must not hold the run up.
+const GREETING: Duration = Duration::from_secs(10);
 /// How often the hub looks for workers that have started, or have not.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -110,7 +112,8 @@ impl Hub {
         let mut met: Vec<(u32, TcpStream)> = Vec::new();
         while met.len() < self.children.len() {
             match listener.accept() {
-                Ok((stream, _)) => met.push(greet(stream, run)?),
+                // Whatever else on this machine knocks is shown out.
+                Ok((stream, _)) => met.extend(greet(stream, run).ok()),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     for child in &mut self.children {
                         if let Some(status) = child.try_wait().map_err(fails)? {
@@ -138,8 +141,10 @@ fn greet(mut stream: TcpStream, run: &Digest) -> Result<(u32, TcpStream), LabErr
     let heard = stream
         .set_nonblocking(false)
         .and_then(|()| stream.set_nodelay(true))
+        .and_then(|()| stream.set_read_timeout(Some(GREETING)))
         .and_then(|()| stream.read_exact(&mut number))
-        .and_then(|()| stream.read_exact(&mut other));
+        .and_then(|()| stream.read_exact(&mut other))
+        .and_then(|()| stream.set_read_timeout(None));
     heard.map_err(|error| broken("meet", &error))?;
     let worker = u32::from_le_bytes(number);
     if Digest(other) != *run {

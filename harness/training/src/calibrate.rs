@@ -17,7 +17,7 @@ const BATCH: usize = 200;
 const INVERSE_MOMENTUM: f64 = 10.0;
 
 /// Replaces the running statistics of `network` by the mean of those of batches of `examples` training
-/// examples, drawn from the stream `calibrate`.
+/// examples, drawn from the stream `calibrate`; of none they stay as they are.
 ///
 /// # Errors
 /// When libtorch refuses an operation.
@@ -27,7 +27,7 @@ pub fn statistics(
     examples: u32,
     streams: &Streams,
 ) -> Result<(), LabError> {
-    if network.buffers.is_empty() {
+    if network.buffers.is_empty() || examples == 0 {
         return Ok(());
     }
     let mut ids: Vec<u32> = (0..u32::try_from(train.len()).unwrap_or(u32::MAX)).collect();
@@ -63,9 +63,36 @@ fn clear(network: &Network) -> Result<(), TchError> {
 mod tests {
     use super::*;
     use lab::models::cnn::{Shape, cnn};
+    use lab::models::elastic::Choice;
     use lab::network::values;
-    use lab::trial;
+    use lab::trial::{self, ELASTIC};
     use tch::Device;
+
+    /// Once-for-all's reason to take statistics anew: without it a part is much worse.
+    #[test]
+    fn a_small_part_of_a_trained_network_is_much_worse_with_the_statistics_of_the_whole() {
+        let mut whole = ELASTIC.network(&trial::streams(), Device::Cpu).unwrap();
+        ELASTIC.add_transforms(&mut whole).unwrap();
+        let own = ELASTIC.parameters();
+        let train = trial::split(&[8, 8, 1]).unwrap();
+        let (inputs, labels) = train.rows(0, train.len()).unwrap();
+        let loss = |network: &Network, train: bool| {
+            network.forward(&inputs, train).unwrap().cross_entropy_for_logits(&labels)
+        };
+        for _ in 0..120 {
+            let transforms = whole.parameters.split_off(own);
+            trial::descend(&whole, &loss(&whole, true), 0.1).unwrap();
+            whole.parameters.extend(transforms);
+        }
+        let part = || ELASTIC.part(&whole, &Choice::LEAST).unwrap().duplicate();
+        let (stale, fresh, none) = (part(), part(), part());
+        statistics(&fresh, &train, trial::EXAMPLES, &trial::streams()).unwrap();
+        statistics(&none, &train, 0, &trial::streams()).unwrap();
+        let [stale, fresh, none] =
+            [stale, fresh, none].map(|part| loss(&part, false).double_value(&[]));
+        assert_eq!(stale, none);
+        assert!(stale > 1.05 * fresh, "{stale} {fresh}");
+    }
 
     #[test]
     fn statistics_become_those_of_the_examples_and_weights_stay() {

@@ -405,13 +405,16 @@ impl<T: Time> Run<'_, T> {
         loss: Option<&Tensor>,
         observe: &mut Observe<'_>,
     ) -> Result<Ending, LabError> {
-        let Some(judge) = self.judge else { return Ok(Ending::Completed) };
+        let last = progress.samples == progress.total_samples;
+        // Unwatched, there is only what looks leave in the network that is kept.
+        if self.judge.is_none() && (!last || self.recipe.looks.is_none()) {
+            return Ok(Ending::Completed);
+        }
         self.clock.enter(Phase::Eval);
         let train_loss = match loss {
             Some(loss) => Some(f64::try_from(&loss.f_to_kind(Kind::Double)?)?),
             None => None,
         };
-        let last = progress.samples == progress.total_samples;
         let averaged = match &self.recipe.averaging {
             Some(averaging) => tch::no_grad(|| averaging.weights())?,
             None => None,
@@ -428,7 +431,7 @@ impl<T: Time> Run<'_, T> {
             // Charged, as everything that a method does.
             self.clock.enter(Phase::Train);
             self.calibrate(network, further.recalibrate())?;
-            if last {
+            if last && self.judge.is_some() {
                 looks = tch::no_grad(|| further.looks(self.network, network))?;
             }
             for Look { network, recalibrate, .. } in &looks {
@@ -436,6 +439,12 @@ impl<T: Time> Run<'_, T> {
             }
             self.clock.enter(Phase::Eval);
         }
+        let Some(judge) = self.judge else {
+            if let Some(weights) = trained {
+                self.network.exchange(&weights)?;
+            }
+            return Ok(Ending::Completed);
+        };
         let look = |split| self.judged(judge, network, &looks, split, last);
         let mut all = look(Judged::Validation)?;
         let value = all.get(&self.target.validation_key()).copied().unwrap_or(f64::NAN);

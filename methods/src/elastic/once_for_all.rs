@@ -22,7 +22,7 @@
 //! trained alone.
 //!
 //! ## Sources
-//! Cai et al., arXiv:1908.09791 (ICLR 2020); mit-han-lab/once-for-all at f03b2673, `train_ofa_net.py`, read by card A.
+//! Cai et al., arXiv:1908.09791 (ICLR 2020); mit-han-lab/once-for-all at f03b2673, `train_ofa_net.py`.
 //!
 //! ## Differences
 //! - Two choices a dimension, so one phase a stage where the code has two for depth and width; stages are equal quarters
@@ -76,7 +76,7 @@ settings! {
         kd_ratio: f64 = 1.0, range Range::of(0.0..), from "train_ofa_net.py";
         /// Factor on the learning rate from the second stage on.
         shrink_lr: f64 = 0.3, range Range::above_up_to(0.0, 1.0), from "assumed: the code has 0.03 and less of its full rate";
-        /// Training images that statistics are taken from before a part is judged.
+        /// Training images that statistics are taken from before a part is judged; 0 to leave them.
         recalibrate: u32 = 2000, from "train_ofa_net.py";
         /// Examples per step.
         batch_size: u32 = 128, range Range::of(1.0..), from "assumed: 64 per GPU in the code";

@@ -2,7 +2,7 @@
 //!
 //! The images of `blobs-cnn` and a CNN that smaller ones can be cut from, for methods that train all of them at once:
 //! two units of two blocks of 8 and 16 channels, each an expansion to twice as many by a 5 × 5 convolution and a
-//! projection by a 1 × 1 one, batch-normalised; 28,442 parameters. Parts have one block or two in each unit,
+//! projection by a 1 × 1 one, batch-normalised; 29,826 parameters. Parts have one block or two in each unit,
 //! kernels of 3 or 5, all channels of the expansion or half of them.
 //!
 //! Other methods train the whole of it.
@@ -60,3 +60,21 @@ pub static WORKLOAD: Workload = Workload {
     },
     ..classification::WORKLOAD
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lab::side_info::SideInfo;
+    use lab::trial::streams;
+    use ledger::settings::Values;
+    use tch::Device;
+
+    #[test]
+    fn the_whole_network_has_as_many_parameters_as_the_card_says() {
+        let settings = (WORKLOAD.resolve)(&Values::new()).unwrap();
+        let network =
+            (WORKLOAD.network)(&settings, &SideInfo::default(), &streams(), Device::Cpu).unwrap();
+        let count: usize = network.parameters.iter().map(|p| p.tensor.numel()).sum();
+        assert_eq!(count, 29_826);
+    }
+}
