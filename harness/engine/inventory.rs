@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use analysis::plan::descent::Parent;
 use analysis::plan::{Cell, Plan};
-use ledger::digest::Digest;
+use ledger::record::identity::DataKey;
 use ledger::record::{Status, Store};
 use palimpsest::library::cell_code;
 use palimpsest::voice::plan::Stock;
@@ -16,8 +16,8 @@ use palimpsest::voice::plan::Stock;
 pub struct Inventory {
     /// Code digests by method and workload.
     codes: BTreeMap<(String, String), BTreeSet<String>>,
-    /// Data roots by workload.
-    roots: BTreeMap<String, BTreeSet<Digest>>,
+    /// Data by workload.
+    data: BTreeMap<String, BTreeSet<DataKey>>,
     /// Ids of the runs that are results: all but those that failed.
     results: BTreeSet<String>,
 }
@@ -26,7 +26,7 @@ impl Inventory {
     /// Reads every record of the store; a damaged one counts as not there.
     pub fn of(store: &Store) -> Self {
         let mut found =
-            Self { codes: BTreeMap::new(), roots: BTreeMap::new(), results: BTreeSet::new() };
+            Self { codes: BTreeMap::new(), data: BTreeMap::new(), results: BTreeSet::new() };
         for cell in store.cells().unwrap_or_default() {
             let Ok(record) = store.record(&cell) else { continue };
             if record.status == Status::Failed {
@@ -34,7 +34,8 @@ impl Inventory {
             }
             found.results.insert(cell);
             if let Some(data) = &record.data {
-                found.roots.entry(record.workload.clone()).or_default().insert(data.train_root);
+                let key = DataKey { root: data.train_root, file: data.sha256 };
+                found.data.entry(record.workload.clone()).or_default().insert(key);
             }
             let codes = found.codes.entry((record.method, record.workload)).or_default();
             codes.insert(record.environment.code_digest);
@@ -79,8 +80,8 @@ impl Inventory {
         let Some(parents) = parents.complete() else { return Ok((None, Stock::Missing)) };
         let (workload, arm) = (&plan.workloads[cell.workload], &plan.arms[cell.arm]);
         let seed = cell.seed.to_string();
-        for root in self.roots.get(&workload.id).into_iter().flatten() {
-            let under = |code: &str| Ok(plan.cell_id(cell, &parents, &seed, root, code)?);
+        for &data in self.data.get(&workload.id).into_iter().flatten() {
+            let under = |code: &str| Ok(plan.cell_id(cell, &parents, &seed, data, code)?);
             let own = under(cell_code(&arm.method, &workload.id))?;
             if self.results.contains(&own) {
                 return Ok((Some(own), builds.into_iter().max().unwrap_or(Stock::Kept)));

@@ -3,6 +3,8 @@
 use std::fs;
 use std::process::Command;
 
+use ledger::record::format::RunRecord;
+
 use crate::support::{Bench, Output, output};
 
 const SUITE: &str = "\
@@ -51,6 +53,26 @@ fn a_path_in_a_suite_is_taken_from_its_folder_and_the_cell_is_the_same_wherever_
     fs::write(bench.path("here/notes/x.txt"), text().to_uppercase()).unwrap();
     from(&bench, "", &["run", "here/suite.yaml"]).ends(0);
     assert_eq!(bench.cells().len(), 2);
+}
+
+#[test]
+fn a_text_that_differs_only_where_nothing_is_trained_on_is_another_cell() {
+    let bench = Bench::new();
+    bench.write("here/suite.yaml", SUITE);
+    // Of 40,000 letters the last 64 are in no block.
+    for (tail, cells) in [("", 1), ("", 1), ("!", 2)] {
+        bench.write("here/notes/x.txt", &(text() + tail));
+        from(&bench, "here", &["run", "suite.yaml"]).ends(0);
+        assert_eq!(bench.cells().len(), cells, "{tail:?}");
+    }
+    let records = bench.records();
+    let of = |record: &RunRecord| record.data.clone().unwrap();
+    let [first, second] = [of(&records[0]), of(&records[1])];
+    assert_eq!(first.train_root, second.train_root);
+    assert_ne!(first.sha256, second.sha256);
+    for cell in bench.cells() {
+        from(&bench, "", &["verify", &cell]).ends(0);
+    }
 }
 
 #[test]

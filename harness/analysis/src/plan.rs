@@ -29,7 +29,7 @@ use ledger::digest::Digest;
 use ledger::given::GivenOrder;
 use ledger::goal::{Budget, Direction, Goal, Target};
 use ledger::lineage::Parents;
-use ledger::record::identity::CellKey;
+use ledger::record::identity::{CellKey, DataKey};
 use ledger::record::planned::{PlannedArm, PlannedWorkload};
 use ledger::settings::{SettingError, Values};
 use stats::sequential::Stopping;
@@ -654,7 +654,7 @@ impl Plan {
         cell: Cell,
         parents: &Parents<String>,
         seed: &str,
-        data_root: &Digest,
+        data: DataKey,
         code: &str,
     ) -> Result<String, serde_json::Error> {
         CellKey {
@@ -662,7 +662,7 @@ impl Plan {
             arm: &self.arms[cell.arm],
             parents,
             seed,
-            data_root,
+            data,
             code,
         }
         .id()

@@ -16,7 +16,7 @@ use ledger::lineage::Lineage;
 use ledger::order::OrderLaw;
 use ledger::plain;
 use ledger::record::format::{OrderSection, RunRecord, Status};
-use ledger::record::identity::CellKey;
+use ledger::record::identity::{CellKey, DataKey};
 use ledger::record::planned::PlannedWorkload;
 use ledger::record::store::{Store, is_cell_id};
 use weights::Weights;
@@ -259,22 +259,25 @@ fn check_cell_id(record: &RunRecord, cell: &str) -> Result<(), String> {
     same(&record.cell.as_str(), &cell)?;
     let data = record.data.as_ref().ok_or("the record names no data")?;
     let (workload, arm) = record.planned();
-    let id = |workload: &PlannedWorkload| {
+    let id = |workload: &PlannedWorkload, file: Option<Digest>| {
         let key = CellKey {
             workload,
             arm: &arm,
             parents: &record.parents(),
             seed: &record.seed,
-            data_root: &data.train_root,
+            data: DataKey { root: data.train_root, file },
             code: &record.environment.code_digest,
         };
         key.id().map_err(|error| error.to_string())
     };
-    // Earlier builds took the path to a user's file into the id, where this one takes its name.
-    if record.cell == id(&workload)? {
-        return Ok(());
+    // Earlier builds took of a user's file the path into the id, later ones its name, this one name and digest.
+    let named = own_file::identified(&workload);
+    for (workload, file) in [(&workload, None), (&named, None)] {
+        if record.cell == id(workload, file)? {
+            return Ok(());
+        }
     }
-    same(&record.cell, &id(&own_file::identified(&workload))?)
+    same(&record.cell, &id(&named, data.sha256)?)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use ledger::record::format::{
     ClockSeconds, Committed, DISTURBED, DataSection, Evaluation, Event, IndexPlace, OrderSection,
     RECORD_VERSION, RecordError, RunRecord, Status,
 };
-use ledger::record::identity::Config;
+use ledger::record::identity::{Config, DataKey};
 use ledger::record::writer::RunWriter;
 use palimpsest::library::{cell_code, start_code};
 use palimpsest::machine;
@@ -67,8 +67,10 @@ impl Session {
         seed: &NamedSeed,
         parents: &Parents<String>,
     ) -> anyhow::Result<String> {
-        let root = self.identity(cell.workload)?.train_root;
-        let under = |code: &str| Ok(self.plan.cell_id(cell, parents, &seed.name, &root, code)?);
+        let identity = self.identity(cell.workload)?;
+        let file = identity.own.as_ref().map(|own| own.sha256);
+        let data = DataKey { root: identity.train_root, file };
+        let under = |code: &str| Ok(self.plan.cell_id(cell, parents, &seed.name, data, code)?);
         let own = under(self.code(cell))?;
         let Some(others) = self.others.as_ref().filter(|_| !self.store.has(&own)) else {
             return Ok(own);

@@ -56,7 +56,7 @@ pub fn write(store: &Store, shape: Shape) -> Result<String, Box<dyn Error>> {
         arm: &arm,
         parents: &Parents::default(),
         seed: &record.seed,
-        data_root: &dataset_root,
+        data: dataset_root.into(),
         code,
     };
     record.cell = key.id()?;

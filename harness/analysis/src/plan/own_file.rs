@@ -1,5 +1,5 @@
 //! Files of the user's that workloads read: looked for from the suite's folder on, and not part of a
-//! cell's identity but by their names, for the data root says what is in them.
+//! cell's identity but by their names: what is in them has its own part there.
 
 use std::path::Path;
 
@@ -82,8 +82,8 @@ mod tests {
     }
 
     fn id(plan: &Plan) -> String {
-        let root = Digest::of(b"data");
-        plan.cell_id(plan.cells[0], &Parents::default(), "0", &root, "code").unwrap()
+        let data = Digest::of(b"data").into();
+        plan.cell_id(plan.cells[0], &Parents::default(), "0", data, "code").unwrap()
     }
 
     #[test]

@@ -368,10 +368,10 @@ fn the_command_line_filters_and_sets() {
 
 #[test]
 fn a_cell_id_follows_what_changes_the_result_and_nothing_else() {
-    let root = Digest::of(b"data");
+    let data = DataKey::from(Digest::of(b"data"));
     let id = |text: &str, code: &str| {
         let plan = planned(text).unwrap();
-        plan.cell_id(plan.cells[1], &Parents::default(), "0", &root, code).unwrap()
+        plan.cell_id(plan.cells[1], &Parents::default(), "0", data, code).unwrap()
     };
     let original = id(TEXT, "code");
     assert_eq!(original.len(), 16);
@@ -386,10 +386,10 @@ fn a_cell_id_follows_what_changes_the_result_and_nothing_else() {
 
 #[test]
 fn an_arm_with_a_share_of_the_budget_has_the_cells_of_a_workload_with_that_budget() {
-    let root = Digest::of(b"data");
+    let data = DataKey::from(Digest::of(b"data"));
     let id = |text: &str| {
         let plan = planned(text).unwrap();
-        plan.cell_id(plan.cells[1], &Parents::default(), "0", &root, "code").unwrap()
+        plan.cell_id(plan.cells[1], &Parents::default(), "0", data, "code").unwrap()
     };
     let with =
         |share: &str| TEXT.replace("method: muon,", &format!("method: muon, budget: {share},"));
@@ -582,8 +582,8 @@ fn parents_that_are_not_there_or_go_in_a_circle_are_refused() {
 #[test]
 fn a_cell_id_changes_with_its_parent_and_only_then() {
     let plan = planned(FAMILY).unwrap();
-    let root = Digest::of(b"root");
-    let id = |parents: &Parents<String>| plan.cell_id(plan.cells[7], parents, "1", &root, "code");
+    let data = DataKey::from(Digest::of(b"root"));
+    let id = |parents: &Parents<String>| plan.cell_id(plan.cells[7], parents, "1", data, "code");
     let of = |cell: &str| Parents { from: Some(cell.to_owned()), teacher: None };
     assert_ne!(id(&of("a")).unwrap(), id(&of("b")).unwrap());
     assert_ne!(id(&of("a")).unwrap(), id(&Parents::default()).unwrap());

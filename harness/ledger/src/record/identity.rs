@@ -26,10 +26,30 @@ pub struct CellKey<'a> {
     pub parents: &'a Parents<String>,
     /// The seed's text.
     pub seed: &'a str,
-    /// Merkle root of the training split.
-    pub data_root: &'a Digest,
+    /// What the data are.
+    #[serde(flatten)]
+    pub data: DataKey,
     /// Digest of the code that decides results.
     pub code: &'a str,
+}
+
+/// What a cell's data are. The code of a workload decides what of them is judged, but not what stands in a
+/// file of the user's: there the file has its part beside the root of what is trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct DataKey {
+    /// Merkle root of the training split.
+    #[serde(rename = "data_root")]
+    pub root: Digest,
+    /// SHA-256 of a file of the user's; left out where there is none.
+    #[serde(rename = "data_file", skip_serializing_if = "Option::is_none")]
+    pub file: Option<Digest>,
+}
+
+impl From<Digest> for DataKey {
+    /// Data of no file of the user's.
+    fn from(root: Digest) -> Self {
+        Self { root, file: None }
+    }
 }
 
 /// The resolved cell that a commitment is taken over (contract, section 5).

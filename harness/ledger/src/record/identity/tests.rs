@@ -55,18 +55,22 @@ fn canonical(value: &impl Serialize) -> String {
 fn the_bytes_of_a_cell_id_stay() {
     let (workload, arm) = planned();
     let parents = Parents { from: Some("aaaa".to_owned()), teacher: Some("bbbb".to_owned()) };
-    let data_root = Digest::of(b"data");
     let key = CellKey {
         workload: &workload,
         arm: &arm,
         parents: &parents,
         seed: "7+beac",
-        data_root: &data_root,
+        data: Digest::of(b"data").into(),
         code: "c0de",
     };
     let written = canonical(&key);
     assert_eq!(written, CELL);
     assert_eq!(key.id().unwrap(), "87ede7569ec52746");
+    let file = Some(Digest::of(b"the user's"));
+    let of_a_file = canonical(&CellKey { data: DataKey { file, ..key.data }, ..key });
+    let digest = file.unwrap();
+    let more = format!("\"data_file\":\"{digest}\",\"data_root\"");
+    assert_eq!(of_a_file, CELL.replace("\"data_root\"", &more));
 }
 
 #[test]
