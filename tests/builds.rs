@@ -20,7 +20,7 @@ fn by_another_build(bench: &Bench, method: &str, seed: u64) {
         arm: &arm,
         parents: &record.parents(),
         seed: &record.seed,
-        data_root: &record.data.as_ref().unwrap().train_root,
+        data: record.data.as_ref().unwrap().train_root.into(),
         code: &record.environment.code_digest,
     };
     record.cell = key.id().unwrap();

@@ -5,6 +5,7 @@ mod display;
 mod errors;
 mod estimate_files;
 mod evidence;
+mod own_data;
 mod own_text;
 mod proofs;
 mod provenance;

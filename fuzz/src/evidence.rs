@@ -291,6 +291,7 @@ fn catalogue() -> Catalogue {
         family: "classification",
         title: "",
         data: DataName::Generated,
+        count: None,
         offers: &["classes"],
         metrics: const { &[MetricInfo::share("accuracy", 0.1), MetricInfo::error("nll")] },
         metric: "accuracy",

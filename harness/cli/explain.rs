@@ -53,9 +53,14 @@ pub fn run(args: &Args, listing: &Listing) -> anyhow::Result<Exit> {
         return Ok(Exit::Fine);
     }
     if let Some(workload) = listing.workload(&args.name) {
-        let [train, validation, test] = workload.split_sizes;
+        let examples = match workload.split_sizes {
+            [0, ..] => "as many examples as the file has".to_owned(),
+            [train, validation, test] => {
+                format!("{train} train, {validation} validation, {test} test examples")
+            }
+        };
         let text = format!(
-            "{}\n\n## Goal\n{} {} on the validation split, origin: {}\nBudget {} epochs, evaluated every {} epochs\n{train} train, {validation} validation, {test} test examples\nOffers: {}\n{}{}",
+            "{}\n\n## Goal\n{} {} on the validation split, origin: {}\nBudget {} epochs, evaluated every {} epochs\n{examples}\nOffers: {}\n{}{}",
             workload.card.trim_end(),
             workload.metric,
             workload.target,

@@ -83,6 +83,9 @@ fn check_orders(plan: &Plan, catalogue: &Catalogue) -> anyhow::Result<()> {
     for (arm, order) in given {
         for workload in plan.workloads.iter().filter(|workload| arm.runs_on(&workload.label)) {
             let Some(info) = catalogue.workload(&workload.id) else { continue };
+            if info.count.is_some() {
+                continue;
+            }
             let set = workload.settings.get("examples").and_then(serde_json::Value::as_u64);
             let set = set.and_then(|examples| u32::try_from(examples).ok());
             let examples = set.unwrap_or(info.split_sizes[0]);
@@ -135,7 +138,9 @@ impl SuiteOptions {
         tuned: Option<Tuned>,
         catalogue: &Catalogue,
     ) -> anyhow::Result<Plan> {
+        let folder = folder_of(Path::new(&suite.file));
         let overrides = Overrides {
+            folder: folder.to_path_buf(),
             methods: self.methods.clone(),
             workloads: self.workloads.clone(),
             seeds: self.seeds.clone(),
@@ -145,7 +150,6 @@ impl SuiteOptions {
             tuned,
         };
         let mut plan = plan(&suite.file, &suite.text, catalogue, &overrides)?;
-        let folder = folder_of(Path::new(&suite.file));
         plan.find_files(folder).map_err(anyhow::Error::msg)?;
         self.read_orders(folder, &mut plan)?;
         check_orders(&plan, catalogue)?;

@@ -165,7 +165,7 @@ fn reseed(bench: &Bench, cell: &str, integer: u64, promise: bool) -> String {
         arm: &arm,
         parents: &record.parents(),
         seed: &record.seed,
-        data_root: &record.data.as_ref().unwrap().train_root,
+        data: record.data.as_ref().unwrap().train_root.into(),
         code: &record.environment.code_digest,
     };
     record.cell = key.id().unwrap();

@@ -11,6 +11,7 @@ pub mod unjudged;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -104,6 +105,8 @@ pub struct Overrides {
     pub stop_early: bool,
     /// The frozen file beside the suite, with the settings that were chosen.
     pub tuned: Option<Tuned>,
+    /// The folder that files of the user's are looked for from.
+    pub folder: PathBuf,
 }
 
 /// Reads and checks a suite; `file` is only for messages.
@@ -173,7 +176,8 @@ fn resolve(
     }
     assigned::assign(&mut suite, &overrides.set)?;
     let workloads = suite.workloads.iter().enumerate();
-    let workloads = workloads.map(|(index, used)| workload(index, used, catalogue));
+    let workloads =
+        workloads.map(|(index, used)| workload(index, used, catalogue, &overrides.folder));
     let workloads = workloads.collect::<Result<Vec<_>, _>>()?;
     let arms = (0..suite.arms.len()).map(|index| arm(index, &suite, catalogue, None));
     let mut arms = arms.collect::<Result<Vec<_>, _>>()?;
@@ -435,6 +439,7 @@ fn workload(
     index: usize,
     used: &WorkloadUse,
     catalogue: &Catalogue,
+    folder: &Path,
 ) -> Result<PlannedWorkload, Problem> {
     let path = |field: &str| {
         let whole = vec![key("workloads"), Step::Index(index)];
@@ -454,7 +459,14 @@ fn workload(
     })?;
     let epochs = used.epochs.unwrap_or(info.budget_epochs);
     let every = used.evaluate_every.unwrap_or(info.evaluate_every_epochs);
-    let examples = info.epoch(&settings);
+    let examples = match info.count {
+        Some(count) => own_file::located(&settings, folder)
+            .and_then(|settings| count(&settings))
+            .map_err(|message| {
+            Problem(path("with"), format!("workloads[{index}] ({}): {message}", info.id))
+        })?,
+        None => info.epoch(&settings),
+    };
     for (field, value) in [("epochs", epochs), ("evaluate_every", every)] {
         if !(value > 0.0 && value <= 1e6) {
             return Err(Problem(

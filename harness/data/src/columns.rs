@@ -12,6 +12,7 @@ mod npy;
 mod order;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod table;
 mod texts;
 
 use std::fmt;
@@ -24,6 +25,7 @@ pub use array::{Array, shape_text};
 pub use error::ColumnError;
 pub use npy::{Element, write_npy, write_npy_table};
 pub use order::order_ids;
+pub use table::{LabelKind, Table, TableLabels, Wanted, table};
 pub use texts::{Ids, Texts, ids};
 
 /// First and last bytes of every Parquet file.

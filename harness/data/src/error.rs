@@ -212,6 +212,19 @@ pub enum DataError {
         /// Offset of the first bad byte.
         offset: usize,
     },
+    /// A file of the user's that holds no column or array that can be read.
+    #[error(transparent)]
+    Columns(#[from] crate::columns::ColumnError),
+    /// Labels of a file of the user's that nothing can be learnt from.
+    #[error("{}: {problem}; {remedy}", .path.display())]
+    Labels {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with them.
+        problem: String,
+        /// What to do about it.
+        remedy: &'static str,
+    },
     /// Too few samples to carve out the fixed splits.
     #[error(
         "{available} samples cannot give {held_out} held-out samples and a training split; use the whole data set"

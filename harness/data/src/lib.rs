@@ -19,6 +19,7 @@ pub mod idx;
 pub mod load;
 pub mod loaded;
 pub mod markov;
+pub mod own;
 pub mod planar;
 pub mod puzzles;
 pub mod quad;

@@ -58,6 +58,32 @@ impl Split {
         Ok(split)
     }
 
+    /// As [`Split::by_rank`], by shares of all samples, at least one each; samples with one id stay together, in the
+    /// earlier part.
+    ///
+    /// # Errors
+    /// [`DataError::TooFew`] unless at least one sample is left to train on.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share of a number of samples"
+    )]
+    pub fn by_share(ids: &[[u8; 32]], validation: f64, test: f64) -> Result<Self, DataError> {
+        let part = |share: f64| ((ids.len() as f64 * share).round() as usize).max(1);
+        let mut ranks: Vec<[u8; 32]> = ids.iter().map(rank).collect();
+        ranks.sort_unstable();
+        let whole = |mut end: usize| {
+            while end > 0 && end < ranks.len() && ranks[end] == ranks[end - 1] {
+                end += 1;
+            }
+            end
+        };
+        let validation = whole(part(validation));
+        let held_out = whole(validation + part(test));
+        Self::by_rank(ids, validation, held_out.saturating_sub(validation))
+    }
+
     /// For a set whose last `test` samples are its official test set: validation is carved out of
     /// the others by rank.
     ///
@@ -145,6 +171,24 @@ mod tests {
             let mut all = [split.train, split.validation, split.test].concat();
             all.sort_unstable();
             prop_assert_eq!(all, (0..n).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn samples_that_are_alike_stay_in_one_part(
+            kinds in prop::collection::vec(0u32..12, 30..80), a in 0.0..0.4, b in 0.0..0.4,
+        ) {
+            let ids: Vec<_> = kinds.iter().map(|kind| sample_id(&kind.to_le_bytes(), 0)).collect();
+            let Ok(split) = Split::by_share(&ids, a, b) else { return Ok(()) };
+            let parts = [&split.train, &split.validation, &split.test];
+            let kinds_of = |part: &Vec<u32>| -> Vec<u32> {
+                part.iter().map(|&at| kinds[at as usize]).collect()
+            };
+            for kind in 0..12 {
+                let holding = parts.iter().filter(|part| kinds_of(part).contains(&kind)).count();
+                prop_assert!(holding <= 1, "{kind} is in {holding} parts");
+            }
+            prop_assert!(parts.iter().all(|part| !part.is_empty()));
+            prop_assert_eq!(parts.iter().map(|part| part.len()).sum::<usize>(), kinds.len());
         }
 
         #[test]

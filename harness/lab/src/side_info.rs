@@ -17,6 +17,8 @@ pub struct SideInfo {
     pub loss: Option<DefaultLoss>,
     /// Number of classes.
     pub classes: Option<u32>,
+    /// Shape of one example as the network takes it, where a network by name is built for it.
+    pub shape: Vec<usize>,
     /// Names of the groups that [`crate::split::Split::groups`] counts.
     pub group_names: Vec<String>,
     /// Group of each training example; empty without groups.

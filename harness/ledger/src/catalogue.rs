@@ -93,6 +93,8 @@ pub struct WorkloadInfo {
     /// Setting that says how many examples are trained on, where budgets are counted in epochs of that
     /// many; none where an epoch is the first of `split_sizes` whatever the settings.
     pub epoch_setting: Option<&'static str>,
+    /// Counts the training examples under resolved settings, where that takes a look at files of the user's.
+    pub count: Option<Count>,
     /// Settings of the workload itself (width of the model, …).
     pub settings: Vec<SettingInfo>,
     /// Resolves given values against the settings.
@@ -100,6 +102,9 @@ pub struct WorkloadInfo {
     /// The card: the doc comment of the workload's file, as Markdown.
     pub card: &'static str,
 }
+
+/// Counts training examples, or says what is wrong with the files that settings name.
+pub type Count = fn(&Values) -> Result<u32, String>;
 
 /// What a workload's data are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +115,8 @@ pub enum DataName {
     Generated,
     /// The same, under a name that records give it.
     GeneratedAs(&'static str),
+    /// A file of the user's, which a setting names.
+    Own,
 }
 
 impl DataName {
@@ -119,6 +126,7 @@ impl DataName {
         match self {
             Self::Set(name) | Self::GeneratedAs(name) => name,
             Self::Generated => "generated",
+            Self::Own => "own",
         }
     }
 }

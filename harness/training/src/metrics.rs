@@ -6,5 +6,6 @@ pub mod frechet;
 pub mod mmd;
 pub mod modes;
 pub mod neighbours;
+pub mod regression;
 pub mod shapes;
 pub mod sliced_wasserstein;

@@ -12,7 +12,7 @@ use lab::network::Network;
 use lab::offers;
 use lab::seat::Facts;
 use lab::side_info::SideInfo;
-use ledger::catalogue::{DataName, MetricInfo, WorkloadInfo};
+use ledger::catalogue::{Count, DataName, MetricInfo, WorkloadInfo};
 use ledger::settings::{SettingError, SettingInfo, Values, refuse_unknown};
 use ledger::streams::Streams;
 use tch::Device;
@@ -47,6 +47,8 @@ pub struct Workload {
     pub split_sizes: [u32; 3],
     /// Setting with the number of training examples, where epochs of budgets are of that many.
     pub epoch_setting: Option<&'static str>,
+    /// Counts the training examples, where that takes a look at files of the user's.
+    pub count: Option<Count>,
     /// Settings table.
     pub settings: fn() -> Vec<SettingInfo>,
     /// Checks and completes settings.
@@ -74,6 +76,7 @@ impl Workload {
         evaluate_every_epochs: 0.0,
         split_sizes: [0; 3],
         epoch_setting: None,
+        count: None,
         settings: Vec::new,
         resolve: |values| refuse_unknown(values, &[]).map(|()| Values::new()),
         load: |_, _, _| Err(undeclared("data")),
@@ -105,7 +108,8 @@ impl Entry {
     pub fn info(&self) -> WorkloadInfo {
         let Workload { settings, resolve, .. } = *self.workload;
         let Workload { title, data, offers, metrics, metric, .. } = *self.workload;
-        let Workload { target, target_origin, split_sizes, epoch_setting, .. } = *self.workload;
+        let Workload { target, target_origin, split_sizes, epoch_setting, count, .. } =
+            *self.workload;
         let Workload { budget_epochs, evaluate_every_epochs, .. } = *self.workload;
         WorkloadInfo {
             id: self.id,
@@ -121,6 +125,7 @@ impl Entry {
             evaluate_every_epochs,
             split_sizes,
             epoch_setting,
+            count,
             settings: settings(),
             resolve,
             card: self.card,

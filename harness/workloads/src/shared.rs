@@ -8,6 +8,7 @@ pub mod idx;
 pub mod initial;
 pub mod language;
 pub mod markov;
+pub mod own;
 pub mod puzzles;
 pub mod settings;
 pub mod skills;

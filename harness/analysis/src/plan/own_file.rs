@@ -7,25 +7,45 @@ use serde_json::Value;
 
 use super::Plan;
 use ledger::record::planned::PlannedWorkload;
+use ledger::settings::Values;
 
-/// The setting of a workload that names a file of the user's; empty where there is none.
-const SETTING: &str = "file";
-
-/// The file that a workload reads, if it is the user's.
-fn of(workload: &PlannedWorkload) -> Option<&str> {
-    workload.settings.get(SETTING).and_then(Value::as_str).filter(|file| !file.is_empty())
+/// The settings of a workload that name files of the user's, with the files; none where they are empty.
+fn of(settings: &Values) -> impl Iterator<Item = (&String, &str)> {
+    let named = |name: &&String| *name == "file" || name.ends_with("_file");
+    let files = settings.iter().filter(move |(name, _)| named(name));
+    files.filter_map(|(name, file)| Some((name, file.as_str().filter(|file| !file.is_empty())?)))
 }
 
-/// A workload as a cell's id has it: with its file's name alone, wherever that lies.
+/// A workload as a cell's id has it: with its files' names alone, wherever they lie.
 #[must_use]
 pub fn identified(workload: &PlannedWorkload) -> PlannedWorkload {
     let mut identified = workload.clone();
-    let name = of(workload).and_then(|file| Path::new(file).file_name());
-    if let Some(name) = name {
-        let name = name.to_string_lossy().into_owned();
-        identified.settings.insert(SETTING.to_owned(), name.into());
+    for (setting, file) in of(&workload.settings) {
+        if let Some(name) = Path::new(file).file_name() {
+            let name = name.to_string_lossy().into_owned();
+            identified.settings.insert(setting.clone(), name.into());
+        }
     }
     identified
+}
+
+/// Settings whose files are found, from `folder` on.
+///
+/// # Errors
+/// When one is not there, with the path that was given and where it was looked for.
+pub fn located(settings: &Values, folder: &Path) -> Result<Values, String> {
+    let mut located = settings.clone();
+    for (setting, given) in of(settings) {
+        let path = folder.join(given);
+        let shown = path.display().to_string();
+        if !path.is_file() {
+            return Err(format!(
+                "there is no file {given}; looked for {shown}: a path in a suite is taken from the suite's folder on"
+            ));
+        }
+        located.insert(setting.clone(), Value::String(shown));
+    }
+    Ok(located)
 }
 
 impl Plan {
@@ -35,16 +55,9 @@ impl Plan {
     /// When one is not there, with the path that was given and where it was looked for.
     pub fn find_files(&mut self, folder: &Path) -> Result<(), String> {
         for workload in &mut self.workloads {
-            let Some(given) = of(workload) else { continue };
-            let path = folder.join(given);
-            let shown = path.display().to_string();
-            if !path.is_file() {
-                return Err(format!(
-                    "workload \"{}\": there is no file {given}; looked for {shown}: a path in a suite is taken from the suite's folder on",
-                    workload.label
-                ));
-            }
-            workload.settings.insert(SETTING.to_owned(), shown.into());
+            let found = located(&workload.settings, folder);
+            workload.settings =
+                found.map_err(|error| format!("workload \"{}\": {error}", workload.label))?;
         }
         Ok(())
     }
@@ -96,14 +109,15 @@ mod tests {
         }
         fs::write(here.join("y.txt"), "text").unwrap();
         let first = planned("x.txt", &here).unwrap();
-        assert_eq!(of(&first.workloads[0]), here.join("x.txt").to_str());
+        let file = |plan: &Plan| plan.workloads[0].settings["file"].clone();
+        assert_eq!(file(&first).as_str(), here.join("x.txt").to_str());
         let second = planned("../deeper/x.txt", &there).unwrap();
-        assert_ne!(of(&first.workloads[0]), of(&second.workloads[0]));
+        assert_ne!(file(&first), file(&second));
         assert_eq!(id(&first), id(&second));
         assert_ne!(id(&first), id(&planned("y.txt", &here).unwrap()));
         let absolute = planned(here.join("x.txt").to_str().unwrap(), Path::new("elsewhere"));
         assert_eq!(id(&absolute.unwrap()), id(&first));
-        assert_eq!(of(&planned("", &here).unwrap().workloads[0]), None);
+        assert_eq!(file(&planned("", &here).unwrap()), "");
     }
 
     #[test]

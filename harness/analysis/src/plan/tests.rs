@@ -50,6 +50,7 @@ pub(crate) fn catalogue() -> Catalogue {
         evaluate_every_epochs: 0.5,
         split_sizes: [100, 10, 10],
         epoch_setting: Some("examples"),
+        count: None,
         settings: Shape::table(),
         resolve: Shape::resolve,
         card: "",

@@ -1,4 +1,4 @@
-//! `.npy` arrays of one to three dimensions as 64-bit floating-point numbers, as a whole or a few
+//! `.npy` arrays of one to four dimensions as 64-bit floating-point numbers, as a whole or a few
 //! slices along the first axis at a time.
 
 use std::fs::File;
@@ -23,11 +23,11 @@ pub struct Array {
 }
 
 impl Array {
-    /// Opens an array of one to three dimensions of numbers.
+    /// Opens an array of one to four dimensions of numbers.
     ///
     /// # Errors
     /// When the file is no `.npy` file, holds anything but numbers, has no or more dimensions, no
-    /// values, another length than its header says, or three dimensions in Fortran order.
+    /// values, another length than its header says, or more than two dimensions in Fortran order.
     pub fn open(path: &Path) -> Result<Self, ColumnError> {
         let (mut file, length) = open(path)?;
         let magic = start(path, &mut file)?;
@@ -45,8 +45,8 @@ impl Array {
         let refuse = |remedy| {
             Err(ColumnError::Shape { path: path.to_path_buf(), shape: shape_text(&shape), remedy })
         };
-        if shape.is_empty() || shape.len() > 3 {
-            return refuse("one to three dimensions are read: save it with .reshape");
+        if shape.is_empty() || shape.len() > 4 {
+            return refuse("one to four dimensions are read: save it with .reshape");
         }
         if shape.contains(&0) {
             return refuse("there is nothing in it: write it again");
@@ -64,7 +64,7 @@ impl Array {
         &self.path
     }
 
-    /// Lengths of the dimensions, one to three, none of them 0.
+    /// Lengths of the dimensions, one to four, none of them 0.
     #[must_use]
     pub fn shape(&self) -> &[usize] {
         &self.shape
@@ -249,7 +249,7 @@ mod tests {
             let path = file(folder.path(), &dictionary("<f8", "False", shape), bytes);
             Array::open(&path).unwrap_err().to_string()
         };
-        assert!(refused("()", &[0; 8]).contains("one to three dimensions"));
+        assert!(refused("()", &[0; 8]).contains("one to four dimensions"));
         assert!(refused("(0, 3)", &[]).contains("nothing in it"));
         assert!(refused("(2, 3)", &[0; 40]).contains("truncated"));
         let csv = folder.path().join("t.csv");

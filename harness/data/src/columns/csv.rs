@@ -177,7 +177,7 @@ impl<'a> Rows<'a> {
 }
 
 /// The next row; false at the end.
-fn next(
+pub(super) fn next(
     path: &Path,
     reader: &mut Reader<&mut File>,
     record: &mut ByteRecord,
@@ -207,7 +207,7 @@ fn next(
 
 /// The line on which a row starts. The parser's own count lags behind where lines end as on
 /// Windows, and at empty lines, so that the line ends up to the row are counted here.
-fn line(path: &Path, position: Option<&Position>) -> String {
+pub(super) fn line(path: &Path, position: Option<&Position>) -> String {
     let counted = position.and_then(|position| {
         let mut bytes = BufReader::new(File::open(path).ok()?).bytes();
         let mut lines = 1_u64;
@@ -288,6 +288,15 @@ pub(super) fn nearest(column: &str, names: &[String]) -> String {
 enum Number {
     Integer(i64),
     Float(f64),
+}
+
+/// The number that a cell holds, or what it is instead.
+pub(super) fn number(cell: &[u8]) -> Result<f64, &'static str> {
+    match parse(cell) {
+        Ok(Number::Integer(value)) => Ok(value as f64),
+        Ok(Number::Float(value)) => Ok(value),
+        Err(NoNumber(what, _)) => Err(what),
+    }
 }
 
 /// Why a cell is no number.

@@ -36,6 +36,15 @@ pub(super) fn read_lists(
     apart(path, || decode(path, file, column, true))
 }
 
+/// The names of all columns.
+pub(super) fn names(path: &Path, file: File) -> Result<Vec<String>, ColumnError> {
+    apart(path, || {
+        let (reader, _) = open(path, file)?;
+        let schema = reader.metadata().file_metadata().schema_descr();
+        Ok(schema.columns().iter().map(|leaf| name(leaf)).collect())
+    })
+}
+
 /// The texts of a column.
 pub(super) fn read_texts(
     path: &Path,

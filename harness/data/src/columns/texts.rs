@@ -82,9 +82,11 @@ fn texts(source: &ColumnSource) -> Result<Texts, ColumnError> {
 /// Texts so far, each kept once however often it comes.
 #[derive(Debug, Default)]
 pub(super) struct Distinct {
-    names: Vec<String>,
+    /// Each text once, in the order in which they first come.
+    pub(super) names: Vec<String>,
     place: HashMap<String, u32>,
-    codes: Vec<u32>,
+    /// The text of each row.
+    pub(super) codes: Vec<u32>,
 }
 
 impl Distinct {

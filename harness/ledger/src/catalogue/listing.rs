@@ -211,6 +211,7 @@ mod tests {
             evaluate_every_epochs: 0.1,
             split_sizes: [1149, 288, 360],
             epoch_setting: None,
+            count: None,
             settings,
             resolve: |values| Ok(values.clone()),
             card: "# Digits",
