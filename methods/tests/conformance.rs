@@ -45,6 +45,7 @@ const STAGES: &[(&str, &str)] = &[
     ("chain-sum", r#"{"start_accuracy": 0.15}"#),
     ("slp-trace", "{}"),
     ("blobs-elastic", r#"{"width": 0.5}"#),
+    ("clips", "{}"),
 ];
 
 /// The methods asked for: the one of `PALIMPSEST_METHOD`, else all, and the templates of methods.

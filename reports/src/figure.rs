@@ -9,7 +9,7 @@ use analysis::summary::Analysis;
 
 use crate::font::shorten;
 use crate::series::{Dash, Marker, Series};
-use crate::{at_budget, by_number, curve, looks, text, time_to_target};
+use crate::{at_budget, by_number, curve, kept, looks, text, time_to_target};
 
 /// Red, green, blue.
 pub(crate) type Colour = (u8, u8, u8);
@@ -158,6 +158,7 @@ pub(crate) fn all(analysis: &Analysis) -> Vec<Vec<Figure>> {
                 at_budget::figure(workload, &series),
             ];
             figures.extend(looks::figure(workload, &series));
+            figures.extend(kept::figure(workload, &series));
             figures.extend(by_number::figures(workload, &series));
             for figure in &mut figures {
                 figure.name = format!("{stem}-{}", figure.name);

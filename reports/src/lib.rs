@@ -16,6 +16,7 @@ mod font;
 mod format;
 pub mod history;
 mod html;
+mod kept;
 mod latex;
 mod looks;
 pub mod membership;

@@ -183,6 +183,8 @@ pub enum When {
     Half,
     /// The mean over all evaluations but the one before training: the area under the curve.
     Mean,
+    /// What was lost since the best evaluation: how much better that was than the end. Less is better.
+    Lost,
 }
 
 /// How two values of a metric are compared.

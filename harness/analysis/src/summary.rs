@@ -189,6 +189,9 @@ pub struct ArmAnalysis {
     pub by_samples: Vec<CurvePoint>,
     /// Metric over train seconds.
     pub by_time: Vec<CurvePoint>,
+    /// Metric over samples seen of every look, by its name, where there are looks before the end.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub looks_by_samples: BTreeMap<String, Vec<CurvePoint>>,
     /// Law of the data order: `uniform`, `uniform-subset`, ….
     pub order_law: String,
     /// True when every seed shares its first epoch's order with the baseline (absent: no baseline).

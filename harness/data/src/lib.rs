@@ -8,6 +8,7 @@ pub mod attr;
 pub mod blobs;
 pub mod catalogue;
 pub mod cifar;
+pub mod clips;
 pub mod clusters;
 pub mod columns;
 pub mod digits;

@@ -1,5 +1,6 @@
 //! Network shapes: one file each, built by [`Builder`].
 
+pub mod clips;
 pub mod cnn;
 pub mod elastic;
 pub mod gpt;

@@ -2,6 +2,7 @@
 
 pub mod consistency;
 pub mod denoising;
+pub mod frames;
 pub mod halving;
 
 use tch::{Reduction, TchError, Tensor};

@@ -24,3 +24,5 @@ pub const TASKS: &str = "a task space";
 pub const PARTS: &str = "an elastic network";
 /// A permutation of bits, to be carried out on inputs that were not shown.
 pub const PERMUTATION: &str = "a permutation of bits";
+/// Clips to keep in one network, one after the other.
+pub const CLIPS: &str = "clips";

@@ -3,6 +3,7 @@
 pub mod mixture;
 pub mod replayed;
 pub mod scored;
+pub mod sessions;
 pub mod skills;
 pub mod uniform;
 

@@ -464,6 +464,12 @@ pub trait Looks {
         None
     }
 
+    /// Whether looks are taken at every evaluation, and not at the last alone: of what a run is to keep while
+    /// it learns something else.
+    fn throughout(&self) -> bool {
+        false
+    }
+
     /// Whether the mean of each metric over all looks is recorded too, as `accuracy@mean`.
     fn mean(&self) -> bool {
         false

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tch::Tensor;
 
 use crate::LabError;
+use crate::models::clips::Clips;
 use crate::models::elastic::Elastic;
 use crate::objectives::DefaultLoss;
 use crate::recipe::Step;
@@ -41,6 +42,8 @@ pub struct SideInfo {
     pub student: Option<Student>,
     /// The shape of a network that smaller ones can be cut from.
     pub elastic: Option<Elastic>,
+    /// Clips that training examples are the frames of.
+    pub clips: Option<Clips>,
 }
 
 /// Builds a workload's own learner.

@@ -8,6 +8,7 @@ pub mod fading;
 pub mod low_rank;
 pub mod masks;
 pub mod n_m;
+pub mod scores;
 pub mod snip;
 pub mod surgery;
 

@@ -431,7 +431,7 @@ impl<T: Time> Run<'_, T> {
             // Charged, as everything that a method does.
             self.clock.enter(Phase::Train);
             self.calibrate(network, further.recalibrate())?;
-            if last && self.judge.is_some() {
+            if (last || further.throughout()) && self.judge.is_some() {
                 looks = tch::no_grad(|| further.looks(self.network, network))?;
             }
             for Look { network, recalibrate, .. } in &looks {

@@ -18,6 +18,7 @@ use tch::{Device, TchError, Tensor};
 
 use crate::artefacts::Artefacts;
 use crate::clock::{Clock, Monotonic};
+use crate::judge::Judge;
 use crate::run::{Run, WHOLE};
 use crate::splits::Splits;
 use crate::workload::{Entry, Ready};
@@ -179,9 +180,22 @@ impl Bench<'_> {
         &self,
         method: &Method,
         settings: &Values,
-        mut network: Network,
+        network: Network,
         teacher: Option<&Network>,
         samples: u64,
+    ) -> Result<Trace, LabError> {
+        let budget = Budget { samples, evaluate_every: samples };
+        self.judged(method, settings, network, teacher, budget, None)
+    }
+
+    fn judged(
+        &self,
+        method: &Method,
+        settings: &Values,
+        mut network: Network,
+        teacher: Option<&Network>,
+        budget: Budget,
+        judge: Option<&dyn Judge>,
     ) -> Result<Trace, LabError> {
         let settings = (method.resolve)(settings)?;
         let effective_seed = Seed::from_integer(self.seed).bytes;
@@ -194,7 +208,7 @@ impl Bench<'_> {
             examples,
             side: self.side,
             teacher,
-            budget_samples: samples,
+            budget_samples: budget.samples,
             streams: &streams,
         };
         let mut recipe = (method.build)(&settings, &task)?;
@@ -213,14 +227,14 @@ impl Bench<'_> {
             recipe: &mut recipe,
             splits: self.splits,
             loss: self.side.loss,
-            judge: None,
+            judge,
             source: OrderSource {
                 effective_seed: &effective_seed,
                 streams: &streams,
                 examples,
                 eligible: None,
             },
-            budget: Budget { samples, evaluate_every: samples },
+            budget,
             target: &target,
             transcript: &mut transcript,
             clock: &mut Clock::start(Monotonic::start(), Device::Cpu),
@@ -332,6 +346,21 @@ impl Fixture {
         seed: u64,
     ) -> Result<Trace, LabError> {
         self.bench(seed).run(method, settings, self.network(seed)?, None, samples)
+    }
+
+    /// The same under the eyes of `judge`, as often as the budget says.
+    ///
+    /// # Errors
+    /// When a setting is not valid, the method does not fit, libtorch refuses an operation or the judge fails.
+    pub fn watch(
+        &self,
+        method: &Method,
+        settings: &Values,
+        budget: Budget,
+        seed: u64,
+        judge: &dyn Judge,
+    ) -> Result<Trace, LabError> {
+        self.bench(seed).judged(method, settings, self.network(seed)?, None, budget, Some(judge))
     }
 
     fn bench(&self, seed: u64) -> Bench<'_> {

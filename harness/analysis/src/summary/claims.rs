@@ -197,6 +197,7 @@ pub(super) fn compared(claim: &ClaimUse) -> String {
         When::End => "",
         When::Half => " at half of the run",
         When::Mean => ", mean over the run",
+        When::Lost => ", lost since its best",
     };
     if let Some(ArmPair { arm, baseline }) = &claim.minus {
         text += &format!(", less that of {arm} against {baseline}");

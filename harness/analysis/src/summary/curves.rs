@@ -1,7 +1,9 @@
 //! Metric curves over seeds, against samples seen and against train time.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::CurvePoint;
-use ledger::goal::Target;
+use ledger::goal::{self, Target};
 use ledger::record::format::Event;
 use stats::interval;
 
@@ -17,17 +19,49 @@ pub(super) struct Point {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "sample counts stay far below 2^52")]
-pub(super) fn curve(events: &[Event], target: &Target) -> Vec<Point> {
-    let name = target.validation_key();
+fn points(events: &[Event], name: &str) -> Vec<Point> {
     let point = |event: &Event| match event {
         Event::Evaluated(look) => Some(Point {
             samples: look.samples as f64,
             seconds: look.clocks.train,
-            value: *look.metrics.get(&name)?,
+            value: *look.metrics.get(name)?,
         }),
         _ => None,
     };
     events.iter().filter_map(point).collect()
+}
+
+/// The same of every look at the models, by its name; none where all are looked at the end alone.
+pub(super) fn looks_by_samples<'a>(
+    runs: impl Iterator<Item = &'a [Event]>,
+    target: &Target,
+) -> BTreeMap<String, Vec<CurvePoint>> {
+    let mut all: BTreeMap<String, Vec<Vec<Point>>> = BTreeMap::new();
+    for events in runs {
+        let names: BTreeSet<&str> = events.iter().flat_map(|event| names(event, target)).collect();
+        for name in names {
+            let key = goal::look_key(&target.validation_key(), name);
+            all.entry(name.to_owned()).or_default().push(points(events, &key));
+        }
+    }
+    if !all.values().flatten().any(|points| points.len() > 1) {
+        return BTreeMap::new();
+    }
+    all.into_iter().map(|(name, curves)| (name, by_samples(&curves))).collect()
+}
+
+/// Names of the looks that an evaluation took at the target's metric.
+fn names<'a>(event: &'a Event, target: &Target) -> Vec<&'a str> {
+    let Event::Evaluated(look) = event else { return Vec::new() };
+    let keys = look.metrics.keys().map(|key| goal::metric_and_look(key));
+    keys.filter(|(metric, _)| *metric == target.validation_key())
+        .filter_map(|(_, name)| name)
+        .collect()
+}
+
+/// The target's metric of every evaluation.
+pub(super) fn curve(events: &[Event], target: &Target) -> Vec<Point> {
+    points(events, &target.validation_key())
 }
 
 /// Mean over seeds at each evaluation of the common grid.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::clock::{differs, is_disturbed};
 use super::context::{environment, warnings};
-use super::curves::{Point, by_samples, by_time, curve};
+use super::curves::{Point, by_samples, by_time, curve, looks_by_samples};
 use super::estimates::{LEVEL, common_horizon, estimate, reach_rate, to_target};
 use super::membership::{self, Evidence, by_cell};
 use super::tuning::TuningAnalysis;
@@ -272,6 +272,10 @@ fn arm_analysis(
         speed_up: baseline.and_then(|baseline| arm_speed_up(baseline, &runs)),
         by_samples: by_samples(&curves),
         by_time: by_time(&curves),
+        looks_by_samples: looks_by_samples(
+            runs.runs.iter().map(|(_, left)| left.events.as_slice()),
+            target,
+        ),
         order_law: laws.into_iter().collect::<Vec<_>>().join(", "),
         order_paired: baseline
             .filter(|_| !runs.records().all(idle))

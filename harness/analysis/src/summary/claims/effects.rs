@@ -87,17 +87,19 @@ pub(super) fn effects(
     let [arm, baseline] = sides.arms.map(|arm| ArmRuns::of(cells, workload, arm));
     let timed = RATIOS.contains(&claim.compare.as_str());
     let metric = metric(&suite.workloads[workload], &claim.compare);
+    let own = metric.map_or(Direction::LowerIsBetter, MetricInfo::direction);
     let number = |name: &str, left: &CellLeft| match name {
         "time-to-target" => seconds(&left.record),
         "samples-to-target" => samples(&left.record),
-        name => value(left, name, claim.when),
+        name => value(left, name, claim.when, own),
     };
     let ours = arm.by_seed_left(|left| number(&claim.compare, left));
     let of_baseline = |left: &CellLeft| number(claim.of_baseline(), left);
     let theirs = baseline.by_seed_left(of_baseline);
     let paired = pairs(&theirs, &ours);
     // Of times, samples and errors the smaller is better; log-ratios are baseline over treatment.
-    let direction = metric.map_or(Direction::LowerIsBetter, MetricInfo::direction);
+    let of_loss = claim.when == When::Lost;
+    let direction = if of_loss { Direction::LowerIsBetter } else { own };
     let (values, sign) = if is_ratio(claim) {
         (log_ratios(&paired), direction.orient(-1.0))
     } else {
@@ -136,7 +138,8 @@ pub(super) fn effects(
     let floor = claim.floor.as_deref().and_then(place);
     let floor = floor.map(|floor| ArmRuns::of(cells, workload, floor).by_seed_left(of_baseline));
     let no_room = room::no_room(&sides).or_else(|| {
-        room::ceiling(claim, metric.filter(|_| !timed)?, [&ours, &theirs], floor.as_ref())
+        let metric = metric.filter(|_| !timed && !of_loss)?;
+        room::ceiling(claim, metric, [&ours, &theirs], floor.as_ref())
     });
     let here = cells.iter().filter(|run| run.cell.workload == workload);
     let mut seen = BTreeSet::new();
@@ -154,7 +157,7 @@ fn metric<'a>(workload: &'a RunWorkload, compare: &str) -> Option<&'a MetricInfo
 
 /// A metric of a run, when the claim wants it. A run that diverged has none at any time: a network
 /// that is no number any more still answers, and its accuracy is the share of one class.
-fn value(left: &CellLeft, name: &str, when: When) -> Option<f64> {
+fn value(left: &CellLeft, name: &str, when: When, direction: Direction) -> Option<f64> {
     if left.record.status == Status::Diverged {
         return None;
     }
@@ -169,6 +172,12 @@ fn value(left: &CellLeft, name: &str, when: When) -> Option<f64> {
             let values: Vec<f64> =
                 looks().filter(|(samples, _)| *samples > 0).map(|(_, value)| value).collect();
             (!values.is_empty()).then(|| mean(values.iter().copied()))
+        }
+        When::Lost => {
+            let values: Vec<f64> = looks().map(|(_, value)| direction.orient(value)).collect();
+            let best = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            // Of one look nothing can be lost.
+            values.last().filter(|_| values.len() > 1).map(|end| best - end)
         }
     }
 }

@@ -88,6 +88,33 @@ fn runs_that_diverged_are_compared_at_no_time() {
 }
 
 #[test]
+fn what_is_lost_since_the_best_look_is_read_along_the_run_and_less_is_better() {
+    let (mut suite, mut cells) = clear("validation/accuracy", 0.1);
+    suite.sections.claims[0].when = When::Lost;
+    // At half of the run the arm `old` was 0.3 better than at its end.
+    for run in cells.iter_mut().filter(|run| run.cell.arm == 0) {
+        let left = run.left.as_mut().unwrap();
+        let end = left.record.last["validation/accuracy"];
+        for event in &mut left.events {
+            if let Event::Evaluated(look) = event
+                && look.samples == 500
+            {
+                look.metrics.insert("validation/accuracy".to_owned(), end + 0.3);
+            }
+        }
+    }
+    let outcome = judged(&suite, &cells);
+    assert!((outcome.effect.unwrap() - 0.3).abs() < 1e-12, "{:?}", outcome.effect);
+    assert_eq!(outcome.metric, "validation/accuracy, lost since its best");
+    // Of the last look alone nobody knows.
+    for run in &mut cells {
+        let events = &mut run.left.as_mut().unwrap().events;
+        events.retain(|event| !matches!(event, Event::Evaluated(look) if look.samples < 1000));
+    }
+    withheld(&suite, &cells, "4 of 4 pairs have a run without this metric");
+}
+
+#[test]
 fn pairs_that_both_arms_lost_count_as_lost() {
     let (suite, mut cells) = clear("test/accuracy", 0.05);
     for arm in [0, 1] {
