@@ -106,9 +106,11 @@ class Programs(unittest.TestCase):
             for ids, inputs, labels in task.batches(2):
                 seen.append((list(ids), [list(row) for row in inputs], list(labels)))
                 task.loss = 1.0 / len(seen)
+            self.assertEqual((task.steps, task.samples, task.epoch, task.progress), (4, 7, 1, 1.0))
             task.facts["kind"] = "flat"
             task.save = lambda path: pathlib.Path(path).write_text("model")
 
+        train.versions["solver"], train.device = "2", "abacus"
         heard, status, _, saved = run(train)
         self.assertEqual(status, 0)
         kinds = [next(iter(message)) for message in heard]
@@ -118,6 +120,7 @@ class Programs(unittest.TestCase):
              "facts", "saved", "bye"],
         )
         self.assertEqual(heard[0]["hello"]["takes"], ["lr", "width"])
+        self.assertEqual((heard[0]["hello"]["versions"]["solver"], heard[0]["hello"]["device"]), ("2", "abacus"))
         self.assertEqual(heard[1]["ready"], {"parameters": 12})
         told = [message["consumed"] for message in heard if "consumed" in message]
         self.assertEqual([one["steps"] for one in told], [[[2, 2]], [[1, 1]], [[2, 1]]])

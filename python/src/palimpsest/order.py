@@ -128,10 +128,9 @@ def _swap(ids: Any, last: int, places: Any) -> None:
     count = len(places)
     turns = np.arange(count)
     own = last - turns
-    # The latest swap before t that brought something to the own place of t.
-    inside = places > last - count
-    inside &= places != own
-    brings = np.flatnonzero(inside)
+    # The latest swap before t that brought something to the own place of t; where t swaps its own place with
+    # itself, what it brings there is taken by nobody.
+    brings = np.flatnonzero(places > last - count)
     link = turns.copy()
     link[last - places[brings]] = brings
     while True:

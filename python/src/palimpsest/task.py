@@ -198,13 +198,17 @@ class Method:
             raise TypeError(f"{function.__name__} has no parameter {unknown[0]!r} for the setting of that name")
         #: Names of the settings that it reads.
         self.takes = names[1:]
+        #: Versions of what the program uses, by name, for the record.
+        self.versions: Dict[str, str] = {"python": platform.python_version(), **arrays.versions()}
+        #: What it computes on, for the record; a program on a GPU waits for it before each next batch.
+        self.device: Optional[str] = None
 
     def __call__(self, socket: str = "") -> None:
         """Runs the program with the bench that started it."""
         connection = Connection(socket)
         try:
-            versions = {"python": platform.python_version(), **self._arrays.versions()}
-            connection.say("hello", protocol=VERSION, versions=versions, device="cpu", takes=self.takes)
+            who = {"versions": self.versions, "device": self.device, "takes": self.takes}
+            connection.say("hello", protocol=VERSION, **who)
             task = Task(connection, connection.expect("begin"), self._arrays)
             given = {name: task.settings[name] for name in self.takes if name in task.settings}
             self.function(task, **{**self.defaults, **given})
