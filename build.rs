@@ -6,7 +6,7 @@ use std::process::Command;
 use std::{env, fs};
 
 use fingerprint::Tree;
-use fingerprint::cells::CellCode;
+use fingerprint::cells::{CellCode, EXTERNAL, Part};
 use sha2::{Digest, Sha256};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -53,7 +53,10 @@ fn code_digests(root: &Path, lock: &str) -> Outcome<String> {
         ["TARGET", "CARGO_CFG_TARGET_FEATURE"].map(|name| env::var(name).unwrap_or_default());
     let code = CellCode::new(Tree::read(root)?, lock, &flags)?;
     let mut text = String::from("(&[\n");
-    for method in code.methods() {
+    let mut methods = code.methods();
+    methods.push(Part { id: "external".to_owned(), file: EXTERNAL.to_owned() });
+    methods.sort_by(|a, b| a.id.cmp(&b.id));
+    for method in methods {
         for workload in code.workloads() {
             let digest = code.cell(&method, &workload)?;
             writeln!(text, "({:?}, {:?}, {digest:?}),", method.id, workload.id)?;

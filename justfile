@@ -67,6 +67,7 @@ test *ARGS: _ready
     python3 scripts/test_install.py
     python3 scripts/test_dev.py
     python3 scripts/test_claims.py
+    python3 scripts/test_python.py
     @if nextest=$(python3 scripts/setup.py nextest); then \
         set -x; "$nextest" nextest run --workspace --features parquet "$@"; \
     else \

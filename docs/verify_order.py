@@ -394,6 +394,8 @@ def check_run(folder):
     all_ids, sample_ids = read_ids(folder, order["examples"])
     report = Report()
     report.compare("dataset_root", order["dataset_root"], merkle_root(sample_ids).hex())
+    if record.get("external") is not None:
+        report.skip("consumption", "a program of one's own told it; this is the order that it was given")
     effective_seed = check_seed(record, order, report)
     chain = bytes.fromhex(order["commitment"])
     points, position = {0: chain.hex()}, 0

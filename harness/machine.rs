@@ -119,10 +119,15 @@ pub fn usage() -> Option<(f64, u64)> {
         }
         usage.assume_init()
     };
+    Some(cost(&usage))
+}
+
+/// Processor seconds, and the largest resident set in bytes.
+fn cost(usage: &libc::rusage) -> (f64, u64) {
     #[expect(clippy::cast_precision_loss, reason = "seconds of a process stay far below 2^52")]
     let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 * 1e-6;
     let kilobytes = u64::try_from(usage.ru_maxrss).unwrap_or(0);
-    Some((seconds(usage.ru_utime) + seconds(usage.ru_stime), kilobytes * 1024))
+    (seconds(usage.ru_utime) + seconds(usage.ru_stime), kilobytes * 1024)
 }
 
 /// Keeps this process on the CPU at `index` of those it may use, so that parallel workers do not
@@ -152,6 +157,77 @@ pub fn end_with_parent() {
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
     }
+}
+
+/// How a child ended, what it and those it waited for cost.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ended {
+    /// Its exit status; none where a signal ended it.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Processor seconds.
+    pub cpu_seconds: f64,
+    /// Largest resident set in bytes.
+    pub peak_memory_bytes: u64,
+}
+
+/// Has a command's process end with this one, in a process group of its own.
+#[expect(unsafe_code, reason = "between fork and exec nothing but two system calls is made")]
+pub fn bind_to_this(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt as _;
+    let parent = std::process::id();
+    command.process_group(0);
+    unsafe {
+        command.pre_exec(move || {
+            end_with_parent();
+            // It may have ended before the kernel was asked.
+            if libc::getppid().cast_unsigned() == parent {
+                return Ok(());
+            }
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        });
+    }
+}
+
+/// Whether a child of this process is over; it stays to be collected.
+#[expect(unsafe_code, reason = "waitid fills a plain struct that lives on this stack")]
+#[must_use]
+pub fn is_over(child: u32) -> bool {
+    let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+    let how = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    unsafe {
+        libc::waitid(libc::P_PID, child, info.as_mut_ptr(), how) != 0
+            || info.assume_init().si_pid() != 0
+    }
+}
+
+/// The largest resident set that a running process has had since it became the program that it is, in
+/// bytes; what the kernel tells of an ended one includes that of the process that started it.
+#[must_use]
+pub fn peak_of(process: u32) -> Option<u64> {
+    let line = first_line_after(&format!("/proc/{process}/status"), "VmHWM:")?;
+    line.strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// Kills a child that leads a process group, with all of the group, and collects it.
+#[expect(unsafe_code, reason = "kill takes numbers; wait4 fills a plain struct on this stack")]
+pub fn end_group(child: u32) -> Option<Ended> {
+    let child = i32::try_from(child).ok().filter(|child| *child > 1)?;
+    let mut status = 0;
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // Until it is collected, the number of a child is nobody else's.
+    let usage = unsafe {
+        libc::kill(-child, libc::SIGKILL);
+        if libc::wait4(child, &raw mut status, 0, usage.as_mut_ptr()) != child {
+            return None;
+        }
+        usage.assume_init()
+    };
+    let (cpu_seconds, peak_memory_bytes) = cost(&usage);
+    let code = libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status));
+    let signal = libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status));
+    Some(Ended { code, signal, cpu_seconds, peak_memory_bytes })
 }
 
 /// Ends this process at once. What libtorch would tear down on the way out is in use by the thread that

@@ -8,6 +8,7 @@ mod builds;
 mod cli;
 mod determinism;
 mod estimates;
+mod external;
 mod faults;
 mod given_order;
 mod lineage;

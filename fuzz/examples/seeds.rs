@@ -154,6 +154,7 @@ fn evidence() -> Outcome {
         sample_id: leaves[6],
         order_root: order.epochs[0].order_root,
         path: inclusion_proof(&leaves, 6)?,
+        told: false,
     };
     put("proof", "sample.json", serde_json::to_vec(&proof)?)?;
 

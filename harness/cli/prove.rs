@@ -88,6 +88,7 @@ fn prove(args: &Args, run: &str, step: u64, slot: u64) -> anyhow::Result<Proof> 
         sample_id,
         order_root: epoch.order_root,
         path: inclusion_proof(&leaves, index)?,
+        told: record.external.is_some(),
     })
 }
 
@@ -145,7 +146,12 @@ fn against(
     if let Some(reason) = proof.disagreement(&store.record(run)?) {
         return Ok(Err(format!("in the record of run {run}, {reason}")));
     }
+    let told = if proof.told {
+        "told: a program of one's own says that it consumed this; the bench saw that it gave it out\n"
+    } else {
+        ""
+    };
     Ok(Ok(format!(
-        "proved: sample {sample_id} was example {position} of epoch {epoch} of run {run} (step {step}, slot {slot}), under {root} {order_root}\n"
+        "proved: sample {sample_id} was example {position} of epoch {epoch} of run {run} (step {step}, slot {slot}), under {root} {order_root}\n{told}"
     )))
 }

@@ -16,6 +16,8 @@ use ledger::record::Store;
 use crate::library::{self, SuiteText};
 use crate::voice::quoted;
 
+pub mod programs;
+
 /// Which suite, which part of it, and where things are.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SuiteOptions {
@@ -152,6 +154,7 @@ impl SuiteOptions {
         let mut plan = plan(&suite.file, &suite.text, catalogue, &overrides)?;
         plan.find_files(folder).map_err(anyhow::Error::msg)?;
         self.read_orders(folder, &mut plan)?;
+        programs::find(folder, &mut plan)?;
         check_orders(&plan, catalogue)?;
         Ok(plan)
     }
@@ -220,7 +223,15 @@ impl SuiteOptions {
                 let names: Vec<&str> = labels.iter().map(String::as_str).collect();
                 bail!("--order {to}={file}: no arm \"{to}\" runs{}", hint(to, names));
             }
-            to_whom.for_each(|arm| arm.order = Some(GivenOrder::unread(file.clone())));
+            for arm in to_whom {
+                if arm.external.is_some() {
+                    bail!(
+                        "--order {to}={file}: arm \"{}\" is a program of one's own, which gets the bench's order; leave it out",
+                        arm.label
+                    );
+                }
+                arm.order = Some(GivenOrder::unread(file.clone()));
+            }
         }
         for arm in &mut plan.arms {
             if let Some(GivenOrder { file, .. }) = &arm.order {

@@ -47,7 +47,9 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         // What a child commits to is known once its parents have run; with a beacon to come, their ids
         // are not known either.
         let known = session.parents_left(cell, seed)?;
+        let external = session.plan.arms[cell.arm].external.is_some();
         let found = match known {
+            true if external => Some(session.program_commitment(cell, seed)?),
             true => Some(session.with_setup(cell, seed, |_, setup| Ok(setup.commitment()?))?),
             false => None,
         };

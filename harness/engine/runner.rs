@@ -4,6 +4,7 @@ mod again;
 pub mod cell;
 pub mod company;
 pub mod pool;
+mod program;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

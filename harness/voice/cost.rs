@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use analysis::plan::{Cell, Plan};
 use analysis::suite::EstimateUse;
 use analysis::suite_run::SuiteRun;
+use ledger::external::External;
 use ledger::record::Store;
 
 /// Estimated seconds.
@@ -38,6 +39,12 @@ impl Cost {
     }
 }
 
+/// What runs as fast: a method, or a program of one's own by the names of its files.
+fn alike(method: &str, program: Option<&External>) -> String {
+    let files = program.iter().flat_map(|program| &program.files);
+    files.fold(method.to_owned(), |all, file| format!("{all} {}", file.name))
+}
+
 /// Median wall time per sample of the same workload and method, times the budget.
 pub fn estimate(plan: &Plan, store: &Store) -> Cost {
     let mut rates: BTreeMap<(String, String), Vec<f64>> = BTreeMap::new();
@@ -48,7 +55,9 @@ pub fn estimate(plan: &Plan, store: &Store) -> Cost {
         {
             #[expect(clippy::cast_precision_loss, reason = "sample counts stay far below 2^52")]
             let rate = record.clocks.total / record.goal.budget.samples as f64;
-            rates.entry((record.workload, record.method)).or_default().push(rate);
+            let told = record.external.map(|told| told.arm);
+            let like = alike(&record.method, told.as_ref());
+            rates.entry((record.workload, like)).or_default().push(rate);
         }
     }
     for rates in rates.values_mut() {
@@ -56,7 +65,8 @@ pub fn estimate(plan: &Plan, store: &Store) -> Cost {
     }
     let per_run = plan.workloads.iter().map(|workload| {
         let arms = plan.arms_on(workload).map(|arm| {
-            let rates = rates.get(&(workload.id.clone(), arm.method.clone()))?;
+            let like = alike(&arm.method, arm.external.as_ref());
+            let rates = rates.get(&(workload.id.clone(), like))?;
             #[expect(clippy::cast_precision_loss, reason = "sample counts stay far below 2^52")]
             let samples = arm.budgeted(workload).goal.budget.samples as f64;
             Some(rates.get(rates.len() / 2)? * samples)

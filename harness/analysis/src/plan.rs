@@ -2,6 +2,7 @@
 
 mod assigned;
 pub mod descent;
+mod external;
 mod grid;
 pub mod own_file;
 mod possible;
@@ -187,6 +188,7 @@ fn resolve(
         check_fit(index, arm, &workloads, catalogue)?;
         check_budget(index, arm, &workloads)?;
     }
+    external::check_uses(&suite, &arms)?;
     let tuning = tuning::planned(&suite, &workloads, &arms, catalogue, overrides.tuned.as_ref())?;
     for (index, planned) in arms.iter_mut().enumerate() {
         let chosen = tuning.as_ref().and_then(|tuning| tuning.chosen(&planned.label));
@@ -374,6 +376,9 @@ fn check_fit(
     for label in &arm.on {
         known("workload", label, &labels, path("on"))?;
     }
+    if arm.external.is_some() {
+        return external::check_fit(index, arm, workloads, catalogue);
+    }
     let Some(method) = catalogue.method(&arm.method) else { return Ok(()) };
     for workload in workloads.iter().filter(|workload| arm.runs_on(&workload.label)) {
         let info = catalogue.workload(&workload.id);
@@ -518,6 +523,9 @@ fn arm(
 ) -> Result<PlannedArm, Problem> {
     let used = &suite.arms[index];
     let path = |field: &str| path_of_arm(index, field);
+    if let Some(external) = &used.external {
+        return external::planned(index, suite, external, chosen);
+    }
     let Some(info) = catalogue.method(&used.method) else {
         let ids: Vec<_> = catalogue.method_ids().collect();
         let message =
@@ -547,6 +555,7 @@ fn arm(
         budget: used.budget,
         parents: used.parents.clone(),
         order: used.order.clone().map(GivenOrder::unread),
+        external: None,
     })
 }
 

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::plan::{Assignment, RATIOS};
 pub use estimates::EstimateUse;
 use ledger::catalogue::nearest;
+use ledger::external::{self, External};
 use ledger::lineage::{Origin, Parents};
 use ledger::settings::Values;
 pub use locate::{Step, locate};
@@ -170,6 +171,9 @@ pub struct ArmUse {
     pub parents: Parents<Origin>,
     /// File with the order of its runs, from the suite's folder on.
     pub order: Option<String>,
+    /// The program that it is, in place of a method.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external: Option<External>,
 }
 
 /// When a metric is compared.
@@ -442,7 +446,12 @@ struct WorkloadMap {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ArmMap {
-    method: String,
+    #[serde(default)]
+    method: Option<String>,
+    #[serde(default)]
+    command: Option<Vec<String>>,
+    #[serde(default)]
+    files: Option<Vec<String>>,
     #[serde(default, rename = "as")]
     label: Option<String>,
     #[serde(default)]
@@ -471,7 +480,7 @@ struct NameOr<T>(std::marker::PhantomData<T>, &'static str);
 trait FromName: Sized {
     type Map: for<'de> Deserialize<'de>;
     fn from_name(name: &str) -> Self;
-    fn from_map(map: Self::Map) -> Self;
+    fn from_map(map: Self::Map) -> Result<Self, &'static str>;
 }
 
 impl FromName for WorkloadUse {
@@ -481,9 +490,9 @@ impl FromName for WorkloadUse {
         Self { workload: name.to_owned(), ..Self::default() }
     }
 
-    fn from_map(map: WorkloadMap) -> Self {
+    fn from_map(map: WorkloadMap) -> Result<Self, &'static str> {
         let WorkloadMap { workload, with, label, epochs, evaluate_every, target } = map;
-        Self { workload, with, label, epochs, evaluate_every, target }
+        Ok(Self { workload, with, label, epochs, evaluate_every, target })
     }
 }
 
@@ -494,11 +503,34 @@ impl FromName for ArmUse {
         Self { method: name.to_owned(), ..Self::default() }
     }
 
-    fn from_map(map: ArmMap) -> Self {
-        let ArmMap { method, label, with, grid, tune, trials, on, budget, from, teacher, order } =
-            map;
+    fn from_map(map: ArmMap) -> Result<Self, &'static str> {
+        let ArmMap { method, command, files, label, with, grid, tune, trials, .. } = map;
+        let ArmMap { on, budget, from, teacher, order, .. } = map;
+        let (method, external) = match (method, command) {
+            (Some(method), None) if files.is_none() => (method, None),
+            (Some(_), None) => return Err("`files` are those of a `command`; a method has none"),
+            (None, Some(command)) => {
+                let external = External::unread(command, files.unwrap_or_default());
+                (external::METHOD.to_owned(), Some(external))
+            }
+            (Some(_), Some(_)) => return Err("an arm is a `method` or a `command`, not both"),
+            (None, None) => return Err("missing field `method`, or `command` for a program"),
+        };
         let (parents, assigned) = (Parents { from, teacher }, Vec::new());
-        Self { method, label, with, grid, assigned, tune, trials, on, budget, parents, order }
+        Ok(Self {
+            method,
+            label,
+            with,
+            grid,
+            assigned,
+            tune,
+            trials,
+            on,
+            budget,
+            parents,
+            order,
+            external,
+        })
     }
 }
 
@@ -514,7 +546,8 @@ impl<'de, T: FromName> Visitor<'de> for NameOr<T> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
-        T::Map::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(T::from_map)
+        let map = T::Map::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+        T::from_map(map).map_err(serde::de::Error::custom)
     }
 }
 

@@ -72,6 +72,12 @@ pub fn question(
         bail!("no suspect: name the run whose model is suspected with --model RUN");
     }
     let on = store.record(&store.find(runs.run)?)?;
+    if on.external.is_some() {
+        bail!(
+            "a program of one's own trained run {}: that it consumed its order is its word, which no test is built on; ask about its order by files, with --order",
+            on.cell
+        );
+    }
     // Nothing is said of a run that does not hold: neither of its order nor of its model.
     let held = held(verifier, &on.cell)?;
     let desk = Desk { store, score, runs, choices, on, verifier, follows: held.order_follows() };

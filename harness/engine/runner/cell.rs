@@ -7,9 +7,13 @@ use analysis::plan::descent::Parent;
 use analysis::summary::clock::is_disturbed;
 use anyhow::Context as _;
 use lab::LabError;
+use lab::seat::Facts;
 use ledger::commitment::CommitmentEntry;
 use ledger::digest::Digest;
+use ledger::external::Told;
+use ledger::goal::Goal;
 use ledger::lineage::{Ancestor, Lineage, Parents};
+use ledger::order::OrderLaw;
 use ledger::record::decided::Decided;
 use ledger::record::format::{
     ClockSeconds, Committed, DISTURBED, DataSection, Evaluation, Event, IndexPlace, OrderSection,
@@ -17,12 +21,14 @@ use ledger::record::format::{
 };
 use ledger::record::identity::{Config, DataKey};
 use ledger::record::writer::RunWriter;
+use ledger::transcript::FinishedTranscript;
 use palimpsest::library::{cell_code, start_code};
 use palimpsest::machine;
 use training::artefacts::kept::Kept;
 use training::cell::{CellSetup, Commitment, Outcome};
 use training::checkpoint::{self, FINAL, Weights};
-use training::run::Ending;
+use training::run::{Ending, Observe};
+use training::workload::{Entry, Ready};
 
 use super::company::Loopback;
 use super::{NamedSeed, Session};
@@ -113,7 +119,11 @@ impl Session {
     }
 
     /// Digest of the resolved cell.
-    fn config_hash(&self, cell: Cell, parents: &Parents<String>) -> anyhow::Result<Digest> {
+    pub(super) fn config_hash(
+        &self,
+        cell: Cell,
+        parents: &Parents<String>,
+    ) -> anyhow::Result<Digest> {
         Ok(Config {
             workload: &self.plan.workload(cell),
             arm: &self.plan.arms[cell.arm],
@@ -144,6 +154,12 @@ impl Session {
         parents: &Parents<String>,
         body: impl FnOnce(&Self, &CellSetup<'_>) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
+        if self.plan.arms[cell.arm].external.is_some() {
+            anyhow::bail!(
+                "a program of one's own trains arm \"{}\", and the bench cannot look into it",
+                self.plan.arms[cell.arm].label
+            );
+        }
         self.ready(cell.workload)?;
         let weights = parents.try_map(|parent| self.weights(parent))?;
         let order = self.given_order(cell)?;
@@ -216,8 +232,13 @@ impl Session {
             Some(lock) => lock,
             None => self.store.lock(&id)?,
         };
-        if let Some(there) = self.kept(&id, self.plan.keeps_model(cell)) {
+        let external = self.plan.arms[cell.arm].external.is_some();
+        // A program keeps its model to itself.
+        if let Some(there) = self.kept(&id, !external && self.plan.keeps_model(cell)) {
             return Ok(there);
+        }
+        if external {
+            return self.run_program(cell, seed, &id, &lock);
         }
         let lineage = match self.lineage(&parents) {
             Ok(lineage) => lineage,
@@ -243,10 +264,14 @@ impl Session {
         let parents = self.parents(cell, seed)?;
         let id = self.id_under(cell, seed, &parents)?;
         let lock = self.store.lock(&id)?;
+        let external = self.plan.arms[cell.arm].external.is_some();
         if !self.force
-            && let Some(kept) = self.kept(&id, self.plan.keeps_model(cell))
+            && let Some(kept) = self.kept(&id, !external && self.plan.keeps_model(cell))
         {
             return Ok(kept);
+        }
+        if external {
+            return self.record_stopped(cell, seed, &id, &lock, message);
         }
         let lineage = self.lineage(&parents)?;
         self.with_setup_under(cell, seed, &parents, |session, setup| {
@@ -291,19 +316,47 @@ impl Session {
 }
 
 /// One attempt at a cell: what it gathers on the way to its record.
-struct Attempt<'a> {
-    session: &'a Session,
-    cell: Cell,
-    seed: &'a NamedSeed,
+pub(super) struct Attempt<'a> {
+    pub(super) session: &'a Session,
+    pub(super) cell: Cell,
+    pub(super) seed: &'a NamedSeed,
     id: &'a str,
-    writer: RunWriter,
+    pub(super) writer: RunWriter,
     lineage: Option<Lineage>,
     evaluations: Vec<Evaluation>,
     index: Option<IndexPlace>,
 }
 
+/// What a cell's record says whoever trains.
+pub(super) struct Frame<'a> {
+    pub(super) workload: &'static Entry,
+    pub(super) ready: &'a Ready,
+    pub(super) goal: &'a Goal,
+    pub(super) config_hash: Digest,
+}
+
+impl<'a> Frame<'a> {
+    fn of(setup: &CellSetup<'a>) -> Self {
+        let CellSetup { workload, ready, goal, config_hash, .. } = *setup;
+        Self { workload, ready, goal, config_hash }
+    }
+}
+
+/// What a run leaves whoever trained.
+pub(super) struct Common<'a> {
+    pub(super) ending: Ending,
+    pub(super) clocks: ClockSeconds,
+    pub(super) law: OrderLaw,
+    pub(super) order: &'a FinishedTranscript,
+    pub(super) commitment: &'a Commitment,
+    pub(super) steps: u64,
+    pub(super) parameter_count: u64,
+    pub(super) facts: &'a Facts,
+    pub(super) streams: &'a [String],
+}
+
 impl<'a> Attempt<'a> {
-    fn new(
+    pub(super) fn new(
         session: &'a Session,
         cell: Cell,
         seed: &'a NamedSeed,
@@ -315,7 +368,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn make(mut self, setup: &CellSetup<'_>) -> anyhow::Result<CellReport> {
-        let mut record = self.blank(setup);
+        let mut record = self.blank(&Frame::of(setup));
         let before = (machine::usage(), training::clock::Monotonic::start());
         let outcome = catch_unwind(AssertUnwindSafe(|| self.train(setup)));
         if let (Some((start, _)), Some((end, peak))) = (before.0, machine::usage()) {
@@ -333,24 +386,34 @@ impl<'a> Attempt<'a> {
             Ok(outcome) => self.fill(&mut record, setup, &outcome)?,
             Err(message) => record.error = Some(message),
         }
+        self.end(&record)
+    }
+
+    /// Puts the record in place.
+    pub(super) fn end(mut self, record: &RunRecord) -> anyhow::Result<CellReport> {
         self.writer.event(&Event::Ended { status: record.status })?;
         let (status, error) = (record.status, record.error.clone());
-        self.writer.finish(&record, &self.session.plan.suite_text)?;
+        self.writer.finish(record, &self.session.plan.suite_text)?;
         Ok(CellReport { cell: self.id.to_owned(), status, kept: false, error })
     }
 
     /// The record of a run that somebody stopped.
-    fn fail(mut self, setup: &CellSetup<'_>, message: String) -> anyhow::Result<CellReport> {
-        let record = RunRecord { error: Some(message.clone()), ..self.blank(setup) };
-        self.writer.event(&Event::Ended { status: record.status })?;
-        self.writer.finish(&record, &self.session.plan.suite_text)?;
-        let (cell, status) = (self.id.to_owned(), record.status);
-        Ok(CellReport { cell, status, kept: false, error: Some(message) })
+    fn fail(self, setup: &CellSetup<'_>, message: String) -> anyhow::Result<CellReport> {
+        let record = RunRecord { error: Some(message), ..self.blank(&Frame::of(setup)) };
+        self.end(&record)
     }
 
     fn train(&mut self, setup: &CellSetup<'_>) -> Result<Outcome, LabError> {
-        let company =
-            Loopback { session: self.session, record: self.blank(setup), seed: self.seed };
+        let record = self.blank(&Frame::of(setup));
+        let company = Loopback { session: self.session, record, seed: self.seed };
+        self.watched(|commit, observe| setup.run(commit, observe, &company))
+    }
+
+    /// Calls `body` with what makes a commitment durable, and with what takes note of an evaluation.
+    pub(super) fn watched<T>(
+        &mut self,
+        body: impl FnOnce(&mut dyn FnMut(&Commitment) -> Result<(), LabError>, &mut Observe<'_>) -> T,
+    ) -> T {
         let Self { session, id, writer, evaluations, index, .. } = self;
         let writer = std::cell::RefCell::new(writer);
         let other = |error: RecordError| LabError::Io(std::io::Error::other(error));
@@ -367,15 +430,15 @@ impl<'a> Attempt<'a> {
             evaluations.push(evaluation.clone());
             writer.borrow_mut().event(&Event::Evaluated(evaluation.clone())).map_err(other)
         };
-        setup.run(&mut commit, &mut observe, &company)
+        body(&mut commit, &mut observe)
     }
 
     /// The record before anything is known of the run: that of a failed one.
-    fn blank(&self, setup: &CellSetup<'_>) -> RunRecord {
+    pub(super) fn blank(&self, frame: &Frame<'_>) -> RunRecord {
         let Session { plan, device_name, threads, argv, .. } = self.session;
         let planned = plan.workload(self.cell);
         let arm = &plan.arms[self.cell.arm];
-        let identity = &setup.ready.identity;
+        let identity = &frame.ready.identity;
         RunRecord {
             version: RECORD_VERSION,
             cell: self.id.to_owned(),
@@ -391,11 +454,11 @@ impl<'a> Attempt<'a> {
             data: Some(DataSection {
                 name: match &identity.own {
                     Some(own) => own.name.clone(),
-                    None => setup.workload.workload.data.as_str().to_owned(),
+                    None => frame.workload.workload.data.as_str().to_owned(),
                 },
                 origin: identity.origin.to_string(),
                 sha256: identity.own.as_ref().map(|own| own.sha256),
-                classes: setup.ready.side.classes,
+                classes: frame.ready.side.classes,
                 train_root: identity.train_root,
                 validation_root: identity.validation_root,
                 test_root: identity.test_root,
@@ -414,6 +477,7 @@ impl<'a> Attempt<'a> {
             order: None,
             lineage: self.lineage.clone(),
             given_order: arm.order.as_ref().map(|order| order.sha256),
+            external: arm.external.clone().map(Told::nothing_yet),
             facts: std::collections::BTreeMap::new(),
             warnings: Vec::new(),
             environment: environment(
@@ -441,34 +505,54 @@ impl<'a> Attempt<'a> {
             let save = |path: &std::path::Path| Ok(checkpoint::save(&outcome.network, path)?);
             self.writer.add::<anyhow::Error>(FINAL, save)?;
         }
-        let decided = Decided::of(&self.evaluations, &setup.goal.target);
-        record.status = decided.status(outcome.ending == Ending::Diverged);
+        record.parameters_sha256 = Some(outcome.parameters);
+        let Outcome { ending, clocks, law, steps, parameter_count, .. } = *outcome;
+        let Outcome { order, commitment, facts, streams, .. } = outcome;
+        let common = Common {
+            ending,
+            clocks,
+            law,
+            order,
+            commitment,
+            steps,
+            parameter_count,
+            facts,
+            streams,
+        };
+        self.settle(record, &Frame::of(setup), &common);
+        Ok(())
+    }
+
+    /// Takes into the record what a run leaves whoever trained.
+    pub(super) fn settle(&self, record: &mut RunRecord, frame: &Frame<'_>, left: &Common<'_>) {
+        let identity = &frame.ready.identity;
+        let decided = Decided::of(&self.evaluations, &frame.goal.target);
+        record.status = decided.status(left.ending == Ending::Diverged);
         record.time_to_target = decided.time_to_target;
-        record.clocks = outcome.clocks;
-        record.steps = outcome.steps;
+        record.clocks = left.clocks;
+        record.steps = left.steps;
         record.last = decided.last;
         record.samples = decided.samples;
         record.at_target = decided.at_target;
-        record.parameter_count = outcome.parameter_count;
-        record.parameters_sha256 = Some(outcome.parameters);
-        record.facts.clone_from(&outcome.facts);
-        record.streams.clone_from(&outcome.streams);
+        record.parameter_count = left.parameter_count;
+        record.facts.clone_from(left.facts);
+        record.streams = left.streams.to_vec();
         let mut chain: Vec<_> =
             self.evaluations.iter().map(|evaluation| evaluation.chain).collect();
-        chain.push(outcome.order.chain);
+        chain.push(left.order.chain);
         chain.dedup();
         let committed = Committed {
-            law: outcome.law,
+            law: left.law,
             seed: &self.seed.seed,
             examples: identity.sample_ids.len() as u64,
             dataset_root: identity.train_root,
-            config_hash: setup.config_hash,
-            epochs: outcome.commitment.terms.epochs,
-            commitment: outcome.commitment.digest(),
+            config_hash: frame.config_hash,
+            epochs: left.commitment.terms.epochs,
+            commitment: left.commitment.digest(),
             index: self.index,
         };
-        record.order = Some(OrderSection::of(&committed, chain, outcome.order.epochs.clone()));
-        let unaccounted = outcome.clocks.unaccounted();
+        record.order = Some(OrderSection::of(&committed, chain, left.order.epochs.clone()));
+        let unaccounted = left.clocks.unaccounted();
         if unaccounted > 0.01 {
             record.warnings.push(format!(
                 "more than 1 % of a run's wall time is on no clock ({})",
@@ -478,7 +562,6 @@ impl<'a> Attempt<'a> {
         if is_disturbed(record) {
             record.warnings.push(DISTURBED.to_owned());
         }
-        Ok(())
     }
 }
 

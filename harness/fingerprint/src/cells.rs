@@ -10,6 +10,9 @@ use crate::{Error, Tree, versions};
 /// curve crosses the target.
 pub const CORE: [&str; 2] = ["harness/training/src/cell.rs", "harness/ledger/src/crossing.rs"];
 
+/// What decides the cells of arms that are programs of one's own, in a method's place.
+pub const EXTERNAL: &str = "harness/training/src/external.rs";
+
 /// What order estimates are computed by, beside the code of their cell.
 pub const INSPECTION: [&str; 1] = ["harness/inspect/src/estimate.rs"];
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use fingerprint::Tree;
-use fingerprint::cells::{COMPUTES, CORE, CellCode, Part};
+use fingerprint::cells::{COMPUTES, CORE, CellCode, EXTERNAL, Part};
 
 /// External crates that deciding code names and that compute no result: how values are written, how
 /// errors read, where files lie.
@@ -141,6 +141,22 @@ fn an_unrelated_dependency_keeps_every_cell_and_one_that_computes_keeps_none() {
 fn an_edited_method_runs_its_own_cells_again_and_no_others() {
     assert_eq!(again_after("methods/src/optim/muon.rs"), ["muon"]);
     assert_eq!(again_after("methods/src/sparse/granet.rs"), ["granet"]);
+}
+
+#[test]
+fn the_loop_of_programs_of_ones_own_decides_their_cells_and_no_others() {
+    let digest = |code: &CellCode| {
+        let program = Part { id: "external".to_owned(), file: EXTERNAL.to_owned() };
+        code.cell(&program, &part(&code.workloads(), "digits-mlp")).unwrap()
+    };
+    for file in [EXTERNAL, "harness/training/src/external/arrays.rs"] {
+        let tree = edited(file);
+        assert_eq!(again(&tree, &lock()), NONE, "{file}");
+        assert_ne!(digest(&code(&tree, &lock())), digest(&CODE), "{file}");
+    }
+    let judge = edited("harness/training/src/judge.rs");
+    assert_ne!(digest(&code(&judge, &lock())), digest(&CODE));
+    assert_eq!(digest(&code(&edited("methods/src/optim/muon.rs"), &lock())), digest(&CODE));
 }
 
 #[test]

@@ -7,6 +7,7 @@ pub mod catalogue;
 pub mod commitment;
 pub mod crossing;
 pub mod digest;
+pub mod external;
 pub mod given;
 pub mod goal;
 pub mod lineage;

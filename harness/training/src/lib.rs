@@ -8,6 +8,7 @@ pub mod calibrate;
 pub mod cell;
 pub mod checkpoint;
 pub mod clock;
+pub mod external;
 pub mod judge;
 pub mod metrics;
 pub mod run;

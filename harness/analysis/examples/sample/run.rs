@@ -179,6 +179,7 @@ pub fn record(seed: u64, train_root: Digest) -> RunRecord {
         order: None,
         lineage: None,
         given_order: None,
+        external: None,
         facts: BTreeMap::new(),
         warnings: Vec::new(),
         environment: Environment {

@@ -36,6 +36,9 @@ pub struct Proof {
     pub order_root: Digest,
     /// Siblings from the leaf to the root.
     pub path: Vec<Digest>,
+    /// True where a program of one's own told what it consumed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub told: bool,
 }
 
 /// Why bytes are no proof.
@@ -107,6 +110,10 @@ impl Proof {
     #[must_use]
     pub fn disagreement(&self, record: &RunRecord) -> Option<String> {
         let Some(order) = &record.order else { return Some("there is no order".to_owned()) };
+        if self.told != record.external.is_some() {
+            let whose = if self.told { "seen by the bench" } else { "told by a program" };
+            return Some(format!("what was consumed is {whose}"));
+        }
         let (epoch, position) = match locate(order, self.step, self.slot) {
             Ok(place) => place,
             Err(error) => return Some(error.to_string()),

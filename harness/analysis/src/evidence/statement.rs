@@ -90,7 +90,7 @@ pub fn statement(record: &RunRecord, manifest: &Manifest, run_digest: &Digest) -
             })).collect::<Vec<_>>(),
         })
     });
-    json!({
+    let mut statement = json!({
         "_type": STATEMENT_TYPE,
         "subject": subjects,
         "predicateType": PREDICATE_TYPE,
@@ -106,7 +106,11 @@ pub fn statement(record: &RunRecord, manifest: &Manifest, run_digest: &Digest) -
             "codeDigest": record.environment.code_digest,
             "order": order,
         },
-    })
+    });
+    if let Some(told) = &record.external {
+        statement["predicate"]["external"] = json!(told);
+    }
+    statement
 }
 
 impl Envelope {

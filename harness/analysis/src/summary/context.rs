@@ -191,6 +191,17 @@ pub(super) fn warnings(
     if let Some(data) = modified {
         warnings.push(format!("the files of {} are not the published ones: compare arms, but not with published numbers", data.name));
     }
+    let told = suite.arms.iter().enumerate().filter(|(index, _)| {
+        let mut of_arm = cells.iter().filter(|run| run.cell.arm == *index);
+        of_arm.any(|run| run.left.as_ref().is_some_and(|left| left.record.external.is_some()))
+    });
+    let told: Vec<&str> = told.map(|(_, arm)| arm.label.as_str()).collect();
+    if !told.is_empty() {
+        warnings.push(format!(
+            "{}: programs of one's own; times and metrics are the bench's, but what they consumed is told, not measured",
+            told.join(", ")
+        ));
+    }
     let own: BTreeSet<&String> = records.iter().flat_map(|record| &record.warnings).collect();
     warnings.extend(own.into_iter().filter(|warning| *warning != DISTURBED).cloned());
     warnings

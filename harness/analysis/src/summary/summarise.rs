@@ -289,8 +289,9 @@ pub(super) fn idle(record: &RunRecord) -> bool {
 }
 
 fn law_name(record: &RunRecord) -> Option<String> {
-    let law = serde_json::to_value(record.order.as_ref()?.law).ok()?;
-    law.as_str().map(str::to_owned)
+    let law = record.order.as_ref()?.law.name();
+    // What a program of one's own consumed is its word.
+    Some(if record.external.is_some() { format!("{law} (told)") } else { law.to_owned() })
 }
 
 /// Speed-up where every pair reached the target and no clock was disturbed.

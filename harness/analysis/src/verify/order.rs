@@ -77,6 +77,12 @@ pub(super) fn check(
         ));
     }
     let mut unchecked = Vec::new();
+    if record.external.is_some() {
+        unchecked.push(
+            "consumption: a program of one's own told it; the bench saw what order it gave out"
+                .to_owned(),
+        );
+    }
     if order.version == 1 {
         unchecked.push("law and unit: a commitment of version 1 does not hold them".to_owned());
     }

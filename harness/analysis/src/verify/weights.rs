@@ -22,9 +22,10 @@ pub(super) enum Weights {
 pub(super) fn check(store: &Store, record: &RunRecord) -> Weights {
     let path = store.folder(&record.cell).join(FINAL);
     if std::fs::symlink_metadata(&path).is_err() {
-        return Weights::Unchecked(
-            "the run kept none; `palimpsest reproduce` shows them".to_owned(),
-        );
+        return Weights::Unchecked(match record.external {
+            None => "the run kept none; `palimpsest reproduce` shows them".to_owned(),
+            Some(_) => "they stay with the program that trained".to_owned(),
+        });
     }
     if record.tensors.is_empty() {
         return Weights::Unchecked(

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::commitment::{Drawn, Terms};
 use crate::crossing::{Crossing, EvalPoint};
 use crate::digest::{Digest, parse_hex32};
+use crate::external::Told;
 use crate::given::GivenOrder;
 use crate::goal::Goal;
 use crate::lineage::{Lineage, Origin, Parents};
@@ -383,6 +384,9 @@ pub struct RunRecord {
     /// Digest of the order that it was given ([`crate::given`]), when it was not the method's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given_order: Option<Digest>,
+    /// The program that trained, where it was none of ours: what it consumed is then its word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<Told>,
     /// Facts of the method's seats.
     pub facts: BTreeMap<String, Value>,
     /// What a reader must know.
@@ -413,6 +417,7 @@ impl RunRecord {
             budget: None,
             parents: self.parents().map(|cell| Origin::Run(cell.clone())),
             order: self.given_order.map(GivenOrder::recorded),
+            external: self.external.as_ref().map(|told| told.arm.clone()),
         };
         (workload, arm)
     }

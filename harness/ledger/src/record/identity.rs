@@ -6,6 +6,7 @@
 use serde::{Serialize, Serializer};
 
 use crate::digest::Digest;
+use crate::external::External;
 use crate::given::GivenOrder;
 use crate::goal::{Budget, Goal, Target};
 use crate::lineage::Parents;
@@ -92,6 +93,8 @@ struct ArmIdentity<'a> {
     settings: &'a Values,
     #[serde(skip_serializing_if = "Option::is_none")]
     order: Option<&'a GivenOrder>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    external: Option<&'a External>,
 }
 
 fn workload<S: Serializer>(planned: &PlannedWorkload, serializer: S) -> Result<S::Ok, S::Error> {
@@ -112,8 +115,10 @@ fn workload<S: Serializer>(planned: &PlannedWorkload, serializer: S) -> Result<S
 }
 
 fn arm<S: Serializer>(planned: &PlannedArm, serializer: S) -> Result<S::Ok, S::Error> {
-    let PlannedArm { label: _, method, settings, on: _, budget: _, parents: _, order } = planned;
-    ArmIdentity { method, settings, order: order.as_ref() }.serialize(serializer)
+    let PlannedArm { label: _, method, settings, on: _, budget: _, parents: _, order, external } =
+        planned;
+    let (order, external) = (order.as_ref(), external.as_ref());
+    ArmIdentity { method, settings, order, external }.serialize(serializer)
 }
 
 impl CellKey<'_> {

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use crate::catalogue::MetricInfo;
+use crate::external::External;
 use crate::given::GivenOrder;
 use crate::goal::Goal;
 use crate::lineage::{Origin, Parents};
@@ -41,6 +42,8 @@ pub struct PlannedArm {
     pub parents: Parents<Origin>,
     /// The order that its runs are trained in, when it is given and not the method's.
     pub order: Option<GivenOrder>,
+    /// The program that its runs are, when they are none of ours.
+    pub external: Option<External>,
 }
 
 impl PlannedArm {

@@ -102,6 +102,13 @@ impl Store {
         Ok(())
     }
 
+    /// Where the program of an external arm works while its cell runs: removed with what else a killed
+    /// process leaves, and by whoever runs it.
+    #[must_use]
+    pub fn program_folder(&self, cell: &str) -> PathBuf {
+        self.root.join(".tmp").join(cell).with_extension("program")
+    }
+
     /// Removes what a killed process left of a cell. A record that it had moved aside and not yet
     /// replaced comes back.
     fn clear(&self, cell: &str, _lock: &CellLock) -> Result<(), RecordError> {
@@ -111,7 +118,7 @@ impl Store {
         if aside.is_dir() && !target.exists() {
             fs::rename(&aside, &target).map_err(RecordError::io("put back", &aside))?;
         }
-        for path in [temporary, aside] {
+        for path in [temporary, aside, self.program_folder(cell)] {
             if path.exists() {
                 fs::remove_dir_all(&path).map_err(RecordError::io("remove", &path))?;
             }

@@ -9,6 +9,7 @@ use crate::plan::path_of_arm;
 use crate::suite::{Halving, On, Problem, Seeds, Space, Suite, TuningUse};
 use ledger::catalogue::Catalogue;
 use ledger::digest::Digest;
+use ledger::external::External;
 use ledger::goal::Direction;
 use ledger::lineage::{Origin, Parents};
 use ledger::record::planned::{PlannedArm, PlannedWorkload};
@@ -27,6 +28,8 @@ struct Definition<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ancestor_budgets: Vec<Option<f64>>,
     order: &'a Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    external: &'a Option<External>,
     spaces: &'a BTreeMap<String, Space>,
     trials: u32,
     workloads: Vec<WorkloadPart<'a>>,
@@ -109,6 +112,7 @@ pub(super) fn definition(
         ancestors: ancestors.iter().map(of).collect(),
         ancestor_budgets,
         order: &used.order,
+        external: &used.external,
         spaces: &used.tune,
         trials,
         workloads: workloads.collect(),

@@ -39,6 +39,7 @@ fn planned() -> (PlannedWorkload, PlannedArm) {
         budget: None,
         parents: Parents { from: Some(Origin::Run("aaaa".to_owned())), teacher: None },
         order: Some(GivenOrder::new("best.npy".to_owned(), vec![2, 0, 1])),
+        external: None,
     };
     (workload, arm)
 }
@@ -91,4 +92,39 @@ fn the_bytes_of_a_config_hash_stay() {
         config.hash().unwrap().to_string(),
         "82dcdcbfa973bc320ca2801abfae983216bcef50a8dcfd94c8132329c6925c6a"
     );
+}
+
+#[test]
+fn a_program_is_its_command_its_files_and_what_runs_them_wherever_these_lie() {
+    let (_, arm) = planned();
+    let command = vec!["python".to_owned(), "{lr}".to_owned()];
+    let mut external = External::unread(command, vec!["train.py".to_owned()]);
+    external.files[0].sha256 = Some(Digest::of(b"text"));
+    external.program = Some(Digest::of(b"python"));
+    let text = |external: &External| {
+        let plain = PlannedArm { order: None, external: Some(external.clone()), ..arm.clone() };
+        let config = Config {
+            workload: &planned().0,
+            arm: &plain,
+            parents: &Parents::default(),
+            libtorch: "2.11.0",
+            code: "c0de",
+            device: "cpu",
+        };
+        canonical(&config)
+    };
+    let written = text(&external);
+    assert!(
+        written.contains(
+            r#""external":{"command":["python","{lr}"],"files":[{"name":"train.py","sha256":"982d9e3e"#
+        ),
+        "{written}"
+    );
+    let elsewhere = External { found: "/x".into(), folder: "/y".into(), ..external.clone() };
+    assert_eq!(text(&elsewhere), written);
+    let mut edited = external.clone();
+    edited.files[0].sha256 = Some(Digest::of(b"texts"));
+    let upgraded = External { program: Some(Digest::of(b"python4")), ..external };
+    assert_ne!(text(&edited), written);
+    assert_ne!(text(&upgraded), written);
 }

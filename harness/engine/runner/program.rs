@@ -1,0 +1,228 @@
+//! One cell whose arm is a program of one's own: starts it, runs the protocol with it, records.
+
+mod child;
+
+use std::path::Path;
+
+use analysis::plan::Cell;
+use anyhow::Context as _;
+use ledger::external::{External, Told};
+use ledger::lineage::Parents;
+use ledger::record::RunRecord;
+use ledger::record::store::CellLock;
+use palimpsest::cli::suite_options::programs::copy;
+use palimpsest::machine;
+use training::cell::Commitment;
+use training::clock::{Monotonic, Time as _};
+use training::external::{ExternalError, ExternalSetup, Left, SAVED};
+
+use super::cell::{Attempt, CellReport, Common, Frame};
+use super::{NamedSeed, Session};
+use child::{Child, Place};
+
+/// What a program printed last, in the run's folder.
+const OUTPUT: &str = "output.txt";
+
+/// The folder of a program's run, which goes with it.
+struct Folder(std::path::PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Session {
+    /// Calls `body` with a program's cell, whose arrays go to `folder`.
+    fn with_program<T>(
+        &mut self,
+        cell: Cell,
+        seed: &NamedSeed,
+        folder: &Path,
+        body: impl FnOnce(&Self, &ExternalSetup<'_>, &External) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        self.ready(cell.workload)?;
+        let workload = self.workload(cell.workload)?;
+        let planned = self.plan.workload(cell);
+        let arm = &self.plan.arms[cell.arm];
+        let external = arm.external.as_ref().context("the arm is no program")?;
+        let data = self.ready.get(&Self::data_key(&planned)?);
+        let setup = ExternalSetup {
+            workload,
+            ready: data.context("data are not loaded")?,
+            arm: external,
+            settings: &arm.settings,
+            seed: &seed.seed,
+            config_hash: self.config_hash(cell, &Parents::default())?,
+            goal: &planned.goal,
+            device: self.device,
+            threads: self.threads,
+            folder,
+            save: self.plan.keeps_model(cell),
+        };
+        body(self, &setup, external)
+    }
+
+    /// What a cell commits to whose arm is a program.
+    pub fn program_commitment(
+        &mut self,
+        cell: Cell,
+        seed: &NamedSeed,
+    ) -> anyhow::Result<Commitment> {
+        self.with_program(cell, seed, Path::new(""), |_, setup, _| Ok(setup.commitment()))
+    }
+
+    /// Runs a cell whose arm is a program. What goes wrong with that is recorded as a failed run.
+    pub(super) fn run_program(
+        &mut self,
+        cell: Cell,
+        seed: &NamedSeed,
+        id: &str,
+        lock: &CellLock,
+    ) -> anyhow::Result<CellReport> {
+        let writer = self.store.start(id, lock)?;
+        let folder = Folder(std::path::absolute(self.store.program_folder(id))?);
+        let (arrays, program) = (folder.0.join("arrays"), folder.0.join("program"));
+        for made in [&arrays, &program] {
+            std::fs::create_dir_all(made)
+                .with_context(|| format!("cannot create {}", made.display()))?;
+        }
+        self.with_program(cell, seed, &arrays, |session, setup, external| {
+            if external.found.as_os_str().is_empty() {
+                anyhow::bail!(
+                    "the record of run {id} names a program, but does not hold it; run its suite again, with --force where its record is there"
+                );
+            }
+            copy(external, &program)?;
+            let attempt = Attempt::new(session, cell, seed, id, writer, None);
+            make(attempt, setup, external, &program, &arrays)
+        })
+    }
+
+    /// Records a program's cell as failed that was stopped in another process.
+    pub(super) fn record_stopped(
+        &mut self,
+        cell: Cell,
+        seed: &NamedSeed,
+        id: &str,
+        lock: &CellLock,
+        message: String,
+    ) -> anyhow::Result<CellReport> {
+        let writer = self.store.start(id, lock)?;
+        self.with_program(cell, seed, Path::new(""), |session, setup, _| {
+            let attempt = Attempt::new(session, cell, seed, id, writer, None);
+            let record = RunRecord { error: Some(message), ..attempt.blank(&frame(setup)) };
+            attempt.end(&record)
+        })
+    }
+}
+
+fn frame<'a>(setup: &ExternalSetup<'a>) -> Frame<'a> {
+    let ExternalSetup { workload, ready, goal, config_hash, .. } = *setup;
+    Frame { workload, ready, goal, config_hash }
+}
+
+fn make(
+    mut attempt: Attempt<'_>,
+    setup: &ExternalSetup<'_>,
+    external: &External,
+    program: &Path,
+    arrays: &Path,
+) -> anyhow::Result<CellReport> {
+    let frame = frame(setup);
+    let mut record = attempt.blank(&frame);
+    let mut told = Told::nothing_yet(external.clone());
+    let (before, time) = (machine::usage(), Monotonic::start());
+    let place = Place { folder: program, threads: setup.threads };
+    let started = external
+        .arguments(setup.settings)
+        .map_err(ExternalError::Program)
+        .and_then(|arguments| Child::start(external, &arguments, &place));
+    let mut warnings = Vec::new();
+    let (outcome, said) = match started {
+        Err(error) => (Err(error), Vec::new()),
+        Ok(mut child) => {
+            let outcome = attempt.watched(|commit, observe| {
+                setup.run(&mut child, &mut told, Monotonic::start, commit, observe)
+            });
+            let reason = outcome.as_ref().err().map(ToString::to_string);
+            let over = child.finish(reason.as_deref());
+            let wall = time.now().as_secs_f64();
+            if let Some(ended) = over.ended {
+                told.cpu_seconds = Some(ended.cpu_seconds);
+                told.peak_memory_bytes = Some(ended.peak_memory_bytes);
+                record.environment.peak_memory_bytes = Some(ended.peak_memory_bytes);
+                if let (Some((start, _)), Some((end, _))) = (before, machine::usage()) {
+                    let used = end - start + ended.cpu_seconds;
+                    record.environment.cpu_share = (wall > 0.0).then(|| used / wall);
+                }
+                let allowed = f64::from(setup.threads) * wall;
+                if ended.cpu_seconds > 1.2 * allowed {
+                    warnings.push(format!(
+                        "the program used {:.1} s of processor time in {wall:.1} s, more than its {} threads can",
+                        ended.cpu_seconds, setup.threads
+                    ));
+                }
+            }
+            if outcome.is_ok() {
+                warnings.extend(over.remark);
+            }
+            let outcome = match over.gone {
+                true => outcome.map_err(|error| with_last_words(error, &over.how, &over.said)),
+                false => outcome,
+            };
+            (outcome, over.said)
+        }
+    };
+    record.external = Some(told);
+    match outcome {
+        Ok(left) => fill(&mut attempt, &mut record, &frame, &left, arrays, setup.save)?,
+        Err(ExternalError::Io(error)) => return Err(error.into()),
+        Err(ExternalError::Lab(lab::LabError::Io(error))) => return Err(error.into()),
+        Err(error) => record.error = Some(error.to_string()),
+    }
+    record.warnings.extend(warnings);
+    if !said.is_empty() {
+        let write = |path: &Path| Ok(std::fs::write(path, &said)?);
+        attempt.writer.add::<anyhow::Error>(OUTPUT, write)?;
+    }
+    attempt.end(&record)
+}
+
+/// A fault of the program with how it ended, and the end of what it printed.
+fn with_last_words(error: ExternalError, how: &str, said: &[u8]) -> ExternalError {
+    let ExternalError::Program(mut reason) = error else { return error };
+    if !how.is_empty() {
+        reason = format!("{reason}; {how}");
+    }
+    let said = String::from_utf8_lossy(said);
+    let last = said.lines().rev().find(|line| !line.trim().is_empty());
+    let last = last.map(|line| line.trim().chars().take(200).collect::<String>());
+    ExternalError::Program(match last {
+        Some(last) => format!("{reason}; its last printed line: {last:?}"),
+        None => reason,
+    })
+}
+
+fn fill(
+    attempt: &mut Attempt<'_>,
+    record: &mut RunRecord,
+    frame: &Frame<'_>,
+    left: &Left,
+    arrays: &Path,
+    save: bool,
+) -> anyhow::Result<()> {
+    attempt.writer.order(&left.order, &frame.ready.identity.sample_ids)?;
+    let saved = arrays.join(SAVED);
+    if save && saved.symlink_metadata().is_ok_and(|found| found.is_file()) {
+        let copy = |path: &Path| Ok(std::fs::copy(&saved, path).map(|_| ())?);
+        attempt.writer.add::<anyhow::Error>(SAVED, copy)?;
+    }
+    let Left { ending, clocks, parameter_count, steps, .. } = *left;
+    let Left { order, commitment, facts, streams, .. } = left;
+    let law = ledger::order::OrderLaw::Uniform;
+    let common =
+        Common { ending, clocks, law, order, commitment, steps, parameter_count, facts, streams };
+    attempt.settle(record, frame, &common);
+    Ok(())
+}

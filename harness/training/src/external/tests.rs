@@ -1,0 +1,371 @@
+use std::cell::Cell;
+use std::fs;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use data::Origin;
+use ledger::external::npy::{Kind, write};
+use ledger::external::protocol::{Consumed, Outputs, Ready as IsReady, Reason};
+use ledger::goal::{Budget, Direction, Target};
+use ledger::order::uniform_order;
+use tempfile::TempDir;
+
+use super::*;
+use crate::judge::Judge;
+use crate::metrics::classification;
+use crate::splits::{DataIdentity, Splits};
+use lab::side_info::SideInfo;
+
+const TRAIN: u32 = 10;
+const HELD_OUT: i64 = 4;
+
+#[derive(Debug)]
+struct Classifier;
+
+impl Judge for Classifier {
+    fn metrics(&self, request: &EvaluationRequest<'_>) -> Result<BTreeMap<String, f64>, LabError> {
+        classification::evaluate(request.model.network, request.split)
+    }
+}
+
+fn split(rows: i64) -> Split {
+    let labels: Vec<i64> = (0..rows).map(|row| row % 3).collect();
+    let stored = Tensor::arange(rows * 2, (tch::Kind::Float, Device::Cpu)).view([rows, 2]);
+    Split { stored, labels: Tensor::from_slice(&labels), groups: Vec::new() }
+}
+
+fn ready() -> Ready {
+    let ids: Vec<Digest> = (0..TRAIN).map(|id| Digest::of(&id.to_le_bytes())).collect();
+    let splits = Splits {
+        train: split(i64::from(TRAIN)),
+        probe: None,
+        validation: split(HELD_OUT),
+        test: split(HELD_OUT),
+    };
+    let side =
+        SideInfo { loss: Some(DefaultLoss::Classes), classes: Some(3), ..SideInfo::default() };
+    let identity = Arc::new(DataIdentity::new(ids, &[], &[], Origin::Generated));
+    Ready { splits, identity, side, judge: Box::new(Classifier) }
+}
+
+#[derive(Clone)]
+struct HandMoved(Rc<Cell<u64>>);
+
+impl Time for HandMoved {
+    fn now(&self) -> Duration {
+        Duration::from_secs(self.0.get())
+    }
+}
+
+/// A program that takes 3 s to load, 2 s a stretch and 10 s a look, and always says class 0.
+struct Scripted {
+    time: Rc<Cell<u64>>,
+    folder: std::path::PathBuf,
+    asked: Vec<Ask>,
+    batch: u32,
+    /// What it says in place of its own answer.
+    instead: fn(&Ask, usize) -> Option<Answer>,
+    logits: [f32; 3],
+    loss: Option<f64>,
+}
+
+impl Scripted {
+    fn takes(&self, seconds: u64) {
+        self.time.set(self.time.get() + seconds);
+    }
+
+    fn files(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.folder).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    }
+}
+
+impl Program for Scripted {
+    fn hear(&mut self) -> Result<Answer, ExternalError> {
+        let versions = BTreeMap::from([("python".to_owned(), "3".to_owned())]);
+        Ok(Answer::Hello(Hello {
+            protocol: VERSION,
+            versions,
+            device: Some("cpu".to_owned()),
+            takes: vec!["lr".to_owned()],
+        }))
+    }
+
+    fn ask(&mut self, ask: &Ask) -> Result<Answer, ExternalError> {
+        self.asked.push(ask.clone());
+        if let Some(answer) = (self.instead)(ask, self.asked.len()) {
+            return Ok(answer);
+        }
+        Ok(match ask {
+            Ask::Begin(_) => Answer::Ready(IsReady { parameters: 7 }),
+            Ask::Data(_) => {
+                self.takes(3);
+                Answer::Loaded {}
+            }
+            Ask::Train(train) => {
+                self.takes(2);
+                let (mut at, mut steps) = (train.from, Vec::new());
+                while at < train.until {
+                    let size = self.batch.min(train.to - at);
+                    steps.push((size, 1));
+                    at += size;
+                }
+                Answer::Consumed(Consumed { steps, loss: self.loss, ..Consumed::default() })
+            }
+            Ask::Evaluate(asked) => {
+                self.takes(10);
+                let row: Vec<u8> = self.logits.iter().flat_map(|x| x.to_le_bytes()).collect();
+                let mut file = fs::File::create(self.folder.join("o.npy")).unwrap();
+                let values = row.repeat(asked.rows as usize);
+                write(&mut file, Kind::F4, &[asked.rows, 3], &values).unwrap();
+                Answer::Outputs(Outputs { file: "o.npy".to_owned() })
+            }
+            Ask::Save(_) => Answer::Saved {},
+            Ask::Facts {} => Answer::Facts(BTreeMap::from([("depth".to_owned(), 2.into())])),
+            Ask::End {} => Answer::Bye {},
+            Ask::Error(_) => unreachable!(),
+        })
+    }
+}
+
+struct Made {
+    left: Result<Left, String>,
+    told: Told,
+    looks: Vec<Evaluation>,
+    program: Scripted,
+    _folder: TempDir,
+}
+
+fn made(change: impl FnOnce(&mut Scripted)) -> Made {
+    let ready = ready();
+    let folder = tempfile::tempdir().unwrap();
+    let time = Rc::new(Cell::new(100));
+    let mut program = Scripted {
+        time: Rc::clone(&time),
+        folder: folder.path().to_owned(),
+        asked: Vec::new(),
+        batch: 4,
+        instead: |_, _| None,
+        logits: [1.0, 0.0, 0.0],
+        loss: Some(0.5),
+    };
+    change(&mut program);
+    let goal = Goal {
+        target: Target {
+            metric: "accuracy".to_owned(),
+            direction: Direction::HigherIsBetter,
+            value: 0.9,
+            origin: "assumed".to_owned(),
+        },
+        budget: Budget { samples: 15, evaluate_every: 5 },
+    };
+    let arm = External::unread(vec!["p".to_owned()], vec!["p.py".to_owned()]);
+    let seed = Seed::from_integer(3);
+    let settings = Values::from([("lr".to_owned(), 0.5.into())]);
+    let setup = ExternalSetup {
+        workload: workloads::find("digits-mlp").unwrap(),
+        ready: &ready,
+        arm: &arm,
+        settings: &settings,
+        seed: &seed,
+        config_hash: Digest::of(b"config"),
+        goal: &goal,
+        device: Device::Cpu,
+        threads: 1,
+        folder: folder.path(),
+        save: true,
+    };
+    let mut told = Told::nothing_yet(arm.clone());
+    let mut looks = Vec::new();
+    let place = folder.path().to_owned();
+    let mut commit = |_: &Commitment| {
+        // Nothing of the data is out before the commitment is.
+        assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
+        Ok(())
+    };
+    let mut observe = |look: &Evaluation| {
+        looks.push(look.clone());
+        Ok(())
+    };
+    let clock = || HandMoved(Rc::clone(&time));
+    let left = setup.run(&mut program, &mut told, clock, &mut commit, &mut observe);
+    let left = left.map_err(|error| error.to_string());
+    Made { left, told, looks, program, _folder: folder }
+}
+
+fn refusal(instead: fn(&Ask, usize) -> Option<Answer>) -> String {
+    made(|program| program.instead = instead).left.unwrap_err()
+}
+
+#[test]
+fn the_train_clock_stands_still_while_outputs_are_made() {
+    let Made { left, looks, program, told, .. } = made(|_| {});
+    let left = left.unwrap();
+    let stretches = program.asked.iter().filter(|ask| matches!(ask, Ask::Train(_))).count();
+    // Epoch 0 of 10 by steps of 4: looks at 8 and 10; epoch 1 of 5: at its end, 15.
+    assert_eq!(stretches, 3);
+    assert_eq!(left.clocks.train, 3.0 + 2.0 * 3.0);
+    assert_eq!(left.clocks.eval, 10.0 * 5.0);
+    let grid: Vec<_> = looks.iter().map(|look| (look.samples, look.steps)).collect();
+    assert_eq!(grid, [(0, 0), (8, 2), (10, 3), (15, 5)]);
+    assert_eq!(looks[0].clocks.train, 0.0);
+    assert_eq!(looks[3].clocks.train, 9.0);
+    assert_eq!((left.ending, left.parameter_count), (Ending::Completed, 7));
+    assert_eq!(told.versions["python"], "3");
+}
+
+#[test]
+fn looks_are_where_a_loop_over_steps_has_them() {
+    for batch in 1..12 {
+        let Made { left, looks, .. } = made(|program| program.batch = batch);
+        let found: Vec<_> = looks.iter().map(|look| (look.samples, look.steps)).collect();
+        let epochs = left.unwrap().order.epochs;
+        let expected: Vec<_> = ledger::record::decided::grid(&epochs, 5).collect();
+        assert_eq!(found, expected, "batch {batch}");
+    }
+}
+
+#[test]
+fn the_order_is_the_seeds_and_no_label_that_judges_leaves_this_process() {
+    let Made { left, program, .. } = made(|_| {});
+    let left = left.unwrap();
+    let effective = Seed::from_integer(3).effective(&ready().identity.train_root);
+    let mut expected = uniform_order(&effective, 0, TRAIN);
+    expected.extend(&uniform_order(&effective, 1, TRAIN)[..5]);
+    assert_eq!(left.order.ids, expected);
+    assert_eq!(left.order.epochs[0].steps, [(4, 2), (2, 1)]);
+    assert_eq!(
+        program.files(),
+        ["test-inputs.npy", "train-inputs.npy", "train-labels.npy", "validation-inputs.npy"]
+    );
+    let labels = fs::read(program.folder.join("train-labels.npy")).unwrap();
+    assert_eq!(labels.len(), 128 + 8 * TRAIN as usize);
+}
+
+#[test]
+fn metrics_are_computed_here_from_outputs_alone() {
+    let Made { left, looks, .. } = made(|_| {});
+    left.unwrap();
+    // Labels are 0, 1, 2, 0.
+    assert_eq!(looks[0].metrics["validation/accuracy"], 0.5);
+    assert!(!looks[0].metrics.contains_key("test/accuracy"));
+    assert_eq!(looks[3].metrics["test/accuracy"], 0.5);
+    let nll = -(1_f64.exp() / (1_f64.exp() + 2.0)).ln();
+    let expected = (2.0 * nll + 2.0 * (nll + 1.0)) / 4.0;
+    assert!((looks[0].metrics["validation/nll"] - expected).abs() < 1e-6);
+}
+
+#[test]
+fn outputs_or_losses_that_are_no_numbers_are_a_divergence() {
+    let Made { left, looks, .. } = made(|program| program.logits = [f32::NAN, 0.0, 0.0]);
+    assert_eq!((left.unwrap().ending, looks.len()), (Ending::Diverged, 1));
+    let Made { left, looks, .. } = made(|program| {
+        program.instead = |ask, _| {
+            let Ask::Train(train) = ask else { return None };
+            let steps = vec![(train.until - train.from, 1)];
+            Some(Answer::Consumed(Consumed { steps, diverged: true, ..Consumed::default() }))
+        };
+    });
+    assert_eq!((left.unwrap().ending, looks.len()), (Ending::Diverged, 2));
+    assert_eq!(looks[1].train_loss, None);
+}
+
+#[test]
+fn answers_out_of_turn_and_words_of_giving_up_end_the_run() {
+    let told = refusal(|ask, _| matches!(ask, Ask::Data(_)).then_some(Answer::Bye {}));
+    assert_eq!(told, "it said `bye` where `loaded` was due");
+    let told = refusal(|ask, _| {
+        let reason = Reason { reason: "no room".to_owned() };
+        matches!(ask, Ask::Train(_)).then_some(Answer::Error(reason))
+    });
+    assert_eq!(told, "it gave up: no room");
+}
+
+#[test]
+fn lies_about_the_order_end_the_run() {
+    fn steps(ask: &Ask, steps: &[(u32, u32)], ids: Option<Vec<u32>>) -> Option<Answer> {
+        let steps = steps.to_vec();
+        let told = Consumed { steps, ids, ..Consumed::default() };
+        matches!(ask, Ask::Train(_)).then_some(Answer::Consumed(told))
+    }
+    assert!(refusal(|ask, _| steps(ask, &[(11, 1)], None)).contains("too many"));
+    assert!(refusal(|ask, _| steps(ask, &[(4, 1)], None)).contains("too few"));
+    assert!(refusal(|ask, _| steps(ask, &[(5, 1), (1, 1)], None)).contains("went on behind"));
+    let told = refusal(|ask, _| steps(ask, &[(5, 1)], Some(vec![99; 5])));
+    assert!(told.contains("it told example 99, which it was not given there"), "{told}");
+}
+
+#[test]
+fn a_loss_is_told_always_or_never() {
+    let told = refusal(|ask, turn| {
+        let Ask::Train(train) = ask else { return None };
+        let (steps, loss) = (vec![(train.until - train.from, 1)], (turn < 6).then_some(0.5));
+        Some(Answer::Consumed(Consumed { steps, loss, ..Consumed::default() }))
+    });
+    assert!(told.contains("tell it always or never"), "{told}");
+    let silent = made(|program| program.loss = None);
+    silent.left.unwrap();
+    assert!(silent.looks.iter().all(|look| look.train_loss.is_none()));
+}
+
+#[test]
+fn outputs_are_a_table_in_the_folder_made_anew_for_each_look() {
+    fn at(ask: &Ask, file: &str) -> Option<Answer> {
+        let outputs = Outputs { file: file.to_owned() };
+        matches!(ask, Ask::Evaluate(_)).then_some(Answer::Outputs(outputs))
+    }
+    assert!(refusal(|ask, _| at(ask, "../o.npy")).contains("leads out of its folder"));
+    assert!(refusal(|ask, _| at(ask, "/o.npy")).contains("absolute path"));
+    assert!(refusal(|ask, _| at(ask, "below/o.npy")).contains("in another folder"));
+    assert!(refusal(|ask, _| at(ask, "none.npy")).contains("its outputs, none.npy: "));
+    assert!(refusal(|ask, _| at(ask, "validation-inputs.npy")).contains("must be (4, 3)"));
+    // The second look names the file of the first, which is gone.
+    let told = refusal(|ask, turn| if turn > 2 { at(ask, "o.npy") } else { None });
+    assert!(told.contains("its outputs, o.npy: "), "{told}");
+}
+
+#[test]
+fn a_setting_that_nobody_reads_is_refused_before_anything_is_out() {
+    let ready = ready();
+    let arm = External::unread(vec!["p".to_owned(), "{width}".to_owned()], vec![]);
+    let settings = Values::from(["lr", "width", "depth"].map(|name| (name.to_owned(), 1.into())));
+    let goal = Goal {
+        target: Target {
+            metric: "accuracy".to_owned(),
+            direction: Direction::HigherIsBetter,
+            value: 0.9,
+            origin: String::new(),
+        },
+        budget: Budget { samples: 5, evaluate_every: 5 },
+    };
+    let (seed, folder) = (Seed::from_integer(0), std::path::PathBuf::new());
+    let setup = ExternalSetup {
+        workload: workloads::find("digits-mlp").unwrap(),
+        ready: &ready,
+        arm: &arm,
+        settings: &settings,
+        seed: &seed,
+        config_hash: Digest::of(b""),
+        goal: &goal,
+        device: Device::Cpu,
+        threads: 1,
+        folder: &folder,
+        save: false,
+    };
+    let hello = |protocol, takes: &[&str]| Hello {
+        protocol,
+        versions: BTreeMap::new(),
+        device: None,
+        takes: takes.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    let mut told = Told::nothing_yet(arm.clone());
+    let mut greet = |hello| setup.greet(hello, &mut told).map_err(|error| error.to_string());
+    assert!(greet(hello(VERSION, &["lr", "depth", "more"])).is_ok());
+    let refused = greet(hello(VERSION, &["lr"])).unwrap_err();
+    assert!(refused.contains("setting \"depth\" would be read by nobody"), "{refused}");
+    assert!(greet(hello(VERSION + 1, &["lr", "depth"])).unwrap_err().contains("speaks version 2"));
+}
