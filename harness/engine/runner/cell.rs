@@ -457,6 +457,7 @@ impl<'a> Attempt<'a> {
         chain.dedup();
         let committed = Committed {
             law: outcome.law,
+            layout: outcome.commitment.layout(),
             seed: &self.seed.seed,
             examples: identity.sample_ids.len() as u64,
             dataset_root: identity.train_root,

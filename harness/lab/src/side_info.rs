@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ledger::layout::Layout;
 use tch::Tensor;
 
 use crate::LabError;
@@ -39,6 +40,8 @@ pub struct SideInfo {
     pub student: Option<Student>,
     /// The shape of a network that smaller ones can be cut from.
     pub elastic: Option<Elastic>,
+    /// What the examples of a task are there for, where training examples lie task by task.
+    pub episodes: Option<Layout>,
 }
 
 /// Builds a workload's own learner.

@@ -9,6 +9,7 @@ pub mod crossing;
 pub mod digest;
 pub mod given;
 pub mod goal;
+pub mod layout;
 pub mod lineage;
 pub mod merkle;
 pub mod order;

@@ -151,7 +151,7 @@ impl Ready {
     pub fn offers(&self) -> Vec<&'static str> {
         let SideInfo { loss, classes, tokens, groups, scores, verifier, generation, .. } =
             &self.side;
-        let SideInfo { points, student, elastic, permutation, .. } = &self.side;
+        let SideInfo { points, student, elastic, permutation, episodes, .. } = &self.side;
         let prompts = verifier.as_ref().and_then(|verifier| verifier.prompt_length());
         let words = [
             (loss.is_some(), offers::LOSS),
@@ -166,6 +166,7 @@ impl Ready {
             (points.is_some() && student.is_some(), offers::TASKS),
             (elastic.is_some(), offers::PARTS),
             (!permutation.is_empty(), offers::PERMUTATION),
+            (episodes.is_some(), offers::EPISODES),
         ];
         words.into_iter().filter_map(|(found, word)| found.then_some(word)).collect()
     }
