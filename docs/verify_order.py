@@ -20,7 +20,8 @@ Everything here follows from the order contract:
   effective seed  seed, or with a beacon SHA-256(seed || dataset root || beacon)
   commitment      SHA-256("palimpsest/run/v2" || dataset root || config hash || examples u64 LE ||
                   epochs u32 LE || seed commitment || law || 0x00 || unit || 0x00), law and unit by
-                  their names; version 1 has "palimpsest/run/v1" and neither law nor unit
+                  their names, the unit of an order with a layout followed by a space and the
+                  layout, as in "pack support*5 query*15"; version 1 has "palimpsest/run/v1" and neither law nor unit
   uniform order   d = SHA-256("palimpsest/order/v1" || effective seed || epoch u32 LE);
                   PCG64 (XSL-RR 128/64) with state = d[0..16] LE, stream = d[16..32] LE;
                   Durstenfeld shuffle of 0..N-1 from the last index down: for i = N-1, ..., 1
@@ -213,6 +214,15 @@ def is_steps(value):
     )
 
 
+def is_layout(value):
+    """Pairs of a role, a word, and its number of examples; at least one."""
+    return isinstance(value, list) and len(value) > 0 and all(
+        isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str)
+        and re.fullmatch("[a-z0-9-]+", pair[0]) is not None and is_count(pair[1]) and pair[1]
+        for pair in value
+    )
+
+
 def is_list(value):
     return isinstance(value, list)
 
@@ -259,6 +269,8 @@ def read_record(folder):
     if order is None:
         raise Unreadable("the record has no order section: nothing of its order can be checked")
     require("order", order, ORDER)
+    if "layout" in order:
+        require("order", order, {"layout": is_layout})
     for place, epoch in enumerate(order["epochs"]):
         require(f"order.epochs[{place}]", epoch, EPOCH)
     for place, point in enumerate(order["chain"]):
@@ -307,7 +319,9 @@ def check_seed(record, order, report):
     if version == 1:
         report.skip("law and unit", "a commitment of version 1 does not hold them")
     else:
-        bound = order["law"].encode("ascii") + b"\x00" + order["unit"].encode("ascii") + b"\x00"
+        roles = "".join(f" {role}*{count}" for role, count in layout_of(order))
+        unit = order["unit"].encode("ascii") + roles.encode("ascii")
+        bound = order["law"].encode("ascii") + b"\x00" + unit + b"\x00"
     commitment = sha256(
         f"palimpsest/run/v{version}".encode(),
         root,
@@ -323,9 +337,21 @@ def check_seed(record, order, report):
     return sha256(seed, root, bytes.fromhex(order["beacon"]))
 
 
+def layout_of(order):
+    """Roles and numbers of the examples that a unit is made of; none where examples are moved one by one."""
+    return order.get("layout", [])
+
+
 def is_whole(order):
-    """Whether the law shuffles all examples one by one."""
-    return order["law"] in ("uniform", "uniform-same-each-epoch") and order["unit"] == "sample"
+    """Whether the law shuffles all examples, one by one or in the units of a layout."""
+    unit = "pack" if layout_of(order) else "sample"
+    return order["law"] in ("uniform", "uniform-same-each-epoch") and order["unit"] == unit
+
+
+def units_order(effective_seed, epoch, n, size):
+    """The uniform order of units of `size` examples that lie one after another."""
+    units = uniform_order(effective_seed, epoch, n // size)
+    return [unit * size + place for unit in units for place in range(size)]
 
 
 def planned_order(record, order, epoch, effective_seed):
@@ -333,6 +359,9 @@ def planned_order(record, order, epoch, effective_seed):
     n, method, settings = order["examples"], record.get("method"), record.get("settings")
     if is_whole(order):
         drawn = epoch if order["law"] == "uniform" else 0
+        if layout_of(order):
+            size = sum(count for _, count in layout_of(order))
+            return "uniform order of units", units_order(effective_seed, drawn, n, size)
         return "uniform order", uniform_order(effective_seed, drawn, n)
     rules = {"rs2": rs2_order, "static-subset": static_subset_order}
     if order["law"] != "uniform-subset" or order["unit"] != "sample" or method not in rules:
@@ -373,6 +402,10 @@ def check_epoch(record, order, number, position, ids, sample_ids, effective_seed
     report.compare(f"{name}: order_root", epoch["order_root"], root.hex())
     if epoch["epoch"] == number:
         check_drawn(record, order, epoch, ids, effective_seed, report)
+    whole = sum(count for _, count in layout_of(order)) or 1
+    torn = [size for size, _ in epoch["steps"] if size % whole]
+    if layout_of(order):
+        report.compare(f"{name}: steps within a unit", torn, [])
     in_steps = sum(size * count for size, count in epoch["steps"])
     report.compare(f"{name}: ids in steps", in_steps, len(ids))
     return in_steps == len(ids)

@@ -19,6 +19,7 @@ use lab::side_info::SideInfo;
 use lab::trial;
 use ledger::catalogue::DataName;
 use ledger::digest::Digest;
+use ledger::layout::Layout;
 use ledger::settings::Values;
 use methods::REGISTRY;
 use serde_json::json;
@@ -46,6 +47,7 @@ const STAGES: &[(&str, &str)] = &[
     ("slp-trace", "{}"),
     ("blobs-elastic", r#"{"width": 0.5}"#),
     ("clips", "{}"),
+    ("sine-line", "{}"),
 ];
 
 /// The methods asked for: the one of `PALIMPSEST_METHOD`, else all, and the templates of methods.
@@ -141,7 +143,8 @@ impl Places {
                 Smoke { trace, start, examples: IMAGES.examples }
             }
             Some(fixture) => {
-                let samples = 4 * batch_size(entry);
+                let episode = fixture.ready().side.episodes.as_ref().map_or(1, Layout::size);
+                let samples = 4 * batch_size(entry) * u64::from(episode);
                 let trace = fixture.run(entry.method, &settings, samples, seed);
                 let start = fixture.network(seed).unwrap_or_else(|error| fails(error));
                 let examples = fixture.ready().identity.sample_ids.len();
@@ -162,10 +165,11 @@ struct Smoke {
     examples: u32,
 }
 
-/// Examples of a step under [`smoke_settings`].
+/// Examples of a step under [`smoke_settings`]; episodes, where these are counted.
 fn batch_size(entry: &Entry) -> u64 {
     let resolved = resolved(entry, &smoke_settings(entry));
-    resolved.get("batch_size").and_then(serde_json::Value::as_u64).unwrap_or(1)
+    let counted = resolved.get("batch_size").or_else(|| resolved.get("episodes"));
+    counted.and_then(serde_json::Value::as_u64).unwrap_or(1)
 }
 
 /// Whether a method takes steps at all: those that only set a mark do not, nor do those that change

@@ -94,6 +94,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
 fn check_law(record: &RunRecord) -> anyhow::Result<()> {
     let Some(order) = &record.order else { return Ok(()) };
     let why = match order.law {
+        _ if order.layout.is_some() => "moves whole units of examples with roles",
         OrderLaw::Uniform | OrderLaw::UniformSubset => return Ok(()),
         OrderLaw::UniformSameEachEpoch if order.epochs.len() < 2 => return Ok(()),
         OrderLaw::UniformSameEachEpoch => {

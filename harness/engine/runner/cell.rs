@@ -543,6 +543,7 @@ impl<'a> Attempt<'a> {
         chain.dedup();
         let committed = Committed {
             law: left.law,
+            layout: left.commitment.layout(),
             seed: &self.seed.seed,
             examples: identity.sample_ids.len() as u64,
             dataset_root: identity.train_root,

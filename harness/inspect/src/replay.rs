@@ -144,7 +144,7 @@ impl<'a> Replay<'a> {
         let Recipe {
             batch_size: _,
             schedule: _,
-            order: _,
+            order,
             view,
             step,
             clip_norm: _,
@@ -153,6 +153,7 @@ impl<'a> Replay<'a> {
             averaging,
             looks: _,
             sampler: _,
+            adapter,
         } = &self.built.recipe;
         match step {
             Step::Gradient { .. } => {}
@@ -164,6 +165,8 @@ impl<'a> Replay<'a> {
             (parametrisation.is_some(), "a parametrisation of the weights"),
             (constraint.is_some(), "a constraint that restricts parameters"),
             (averaging.is_some(), "averaged weights"),
+            (adapter.is_some(), "adaptation to the tasks that it is judged on"),
+            (order.layout().is_some(), "an order of units with roles"),
         ];
         parts.into_iter().find_map(|(present, what)| present.then_some(what))
     }
@@ -253,6 +256,7 @@ impl<'a> Replay<'a> {
             averaging,
             looks: _,
             sampler: _,
+            adapter: _,
         } = &self.built.recipe;
         if parametrisation.is_some() || constraint.is_some() || averaging.is_some() {
             return None;

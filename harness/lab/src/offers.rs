@@ -22,6 +22,8 @@ pub const DENOISING: &str = "denoising";
 pub const TASKS: &str = "a task space";
 /// A network that smaller ones can be cut from.
 pub const PARTS: &str = "an elastic network";
+/// Examples in episodes of support and query, and a judge that lets a model adapt to support sets.
+pub const EPISODES: &str = "episodes";
 /// A permutation of bits, to be carried out on inputs that were not shown.
 pub const PERMUTATION: &str = "a permutation of bits";
 /// Clips to keep in one network, one after the other.

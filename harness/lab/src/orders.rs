@@ -1,5 +1,6 @@
 //! Data orders, and what those over a share of the data have in common.
 
+pub mod episodes;
 pub mod mixture;
 pub mod replayed;
 pub mod scored;

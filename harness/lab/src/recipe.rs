@@ -8,8 +8,8 @@ use crate::messages::Messages;
 use crate::network::Network;
 use crate::orders::uniform::Uniform;
 use crate::seat::{
-    Averaging, Batch, Constraint, EpochPlan, Facts, Learner, Looks, Objective, Optimizer, Order,
-    OrderSource, Parametrisation, Sampler, Search, StepInfo, TaskInfo, View,
+    Adapter, Averaging, Batch, Constraint, EpochPlan, Facts, Learner, Looks, Objective, Optimizer,
+    Order, OrderSource, Parametrisation, Sampler, Search, StepInfo, TaskInfo, View,
 };
 
 /// How a step moves the network.
@@ -58,6 +58,8 @@ pub struct Recipe {
     pub looks: Option<Box<dyn Looks>>,
     /// How samples are drawn, for workloads that ask for them.
     pub sampler: Option<Box<dyn Sampler>>,
+    /// How the trained state meets new tasks, for workloads that judge it on them.
+    pub adapter: Option<Box<dyn Adapter>>,
 }
 
 impl Recipe {
@@ -102,6 +104,7 @@ impl Recipe {
             averaging,
             looks: _,
             sampler: _,
+            adapter: _,
         } = self;
         let mut all = order.facts();
         all.extend(view.iter().flat_map(|view| view.facts()));
@@ -185,6 +188,7 @@ impl Recipe {
             averaging: None,
             looks: None,
             sampler: None,
+            adapter: None,
         }
     }
 }

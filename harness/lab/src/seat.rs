@@ -11,6 +11,7 @@
 //! | [`Averaging`] | which weights are evaluated, when they are not those trained |
 //! | [`Looks`] | which further networks the trained state is evaluated as |
 //! | [`Sampler`] | how a generative model becomes samples |
+//! | [`Adapter`] | which networks a trained state makes of the support set of a task |
 //! | [`Search`] | a step by losses alone: what is said of them, and the move made from what was said |
 //! | [`Learner`] | the whole step, for what none of the above can say |
 //!
@@ -22,6 +23,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 
+use ledger::layout::Layout;
 use ledger::order::OrderLaw;
 use ledger::streams::Streams;
 use rand_pcg::Pcg64;
@@ -74,6 +76,45 @@ impl Batch {
         let at = |worker: usize| n * worker / workers;
         let from = at(worker as usize);
         let to = at(worker as usize + 1).max(from + 1).min(n);
+        self.rows(from, to)
+    }
+
+    /// The units of an order with roles ([`Order::layout`]), one after the other.
+    ///
+    /// # Errors
+    /// When the batch is not of whole units.
+    pub fn units(&self, layout: &Layout) -> Result<Vec<Self>, LabError> {
+        let (n, size) = (self.ids.len(), layout.size() as usize);
+        if !n.is_multiple_of(size) {
+            return Err(LabError::Order(format!(
+                "a batch of {n} examples is not of whole units of {size} ({layout})"
+            )));
+        }
+        (0..n / size).map(|unit| self.rows(unit * size, (unit + 1) * size)).collect()
+    }
+
+    /// The examples of one role in a batch of a single unit.
+    ///
+    /// # Errors
+    /// When the batch is none, or the layout does not know the role.
+    pub fn role(&self, layout: &Layout, role: &str) -> Result<Self, LabError> {
+        let at = layout.parts().iter().position(|(name, _)| name == role);
+        let (Some(at), true) = (at, self.ids.len() == layout.size() as usize) else {
+            let n = self.ids.len();
+            let reason = format!("{n} examples in the layout {layout} have no part {role:?}");
+            return Err(LabError::Order(reason));
+        };
+        let count = |parts: &[(String, u32)]| parts.iter().map(|(_, n)| *n as usize).sum::<usize>();
+        self.rows(count(&layout.parts()[..at]), count(&layout.parts()[..=at]))
+    }
+
+    /// Inputs and labels.
+    #[must_use]
+    pub fn shown(&self) -> Shown<'_> {
+        Shown { inputs: &self.inputs, labels: &self.labels }
+    }
+
+    fn rows(&self, from: usize, to: usize) -> Result<Self, LabError> {
         let part = |tensor: &Tensor| tensor.f_narrow(0, from as i64, (to - from) as i64);
         Ok(Self {
             ids: self.ids[from..to].to_vec(),
@@ -82,6 +123,15 @@ impl Batch {
             labels: part(&self.labels)?,
         })
     }
+}
+
+/// Examples with their labels, as a network learns from them.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<'a> {
+    /// Inputs, B × ….
+    pub inputs: &'a Tensor,
+    /// What the loss compares with.
+    pub labels: &'a Tensor,
 }
 
 /// What a method may know of the task when it is built.
@@ -179,6 +229,12 @@ pub enum Feedback<'a> {
 pub trait Order {
     /// The law that analyses take their null from.
     fn law(&self) -> OrderLaw;
+
+    /// What its examples are there for, where it moves units of them as one piece: every round and step is
+    /// then of whole units.
+    fn layout(&self) -> Option<Layout> {
+        None
+    }
 
     /// Number of ids in each epoch (or round) of a run whose budget is `budget_samples`; their sum
     /// may be less than the budget, and is cut to it.
@@ -559,6 +615,21 @@ pub trait Sampler {
 
     /// Evaluations of the network that the method's own claim is about.
     fn evaluations(&self) -> u32;
+}
+
+/// What a trained state makes of a task that it was not trained on.
+pub trait Adapter {
+    /// Networks whose mean output predicts the rest of the task, made of its support set alone: neither
+    /// what is asked nor its answers are seen. Of several tasks each is adapted to from `network`.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn adapt(
+        &self,
+        network: &Network,
+        support: Shown<'_>,
+        random: &mut Pcg64,
+    ) -> Result<Vec<Network>, LabError>;
 }
 
 /// What a verifier says of a response.

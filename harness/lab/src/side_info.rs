@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ledger::layout::Layout;
 use tch::Tensor;
 
 use crate::LabError;
@@ -44,6 +45,8 @@ pub struct SideInfo {
     pub elastic: Option<Elastic>,
     /// Clips that training examples are the frames of.
     pub clips: Option<Clips>,
+    /// What the examples of a task are there for, where training examples lie task by task.
+    pub episodes: Option<Layout>,
 }
 
 /// Builds a workload's own learner.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::layout::Layout;
 use crate::order::{OrderLaw, Unit};
 use crate::plain;
 
@@ -38,6 +39,8 @@ pub struct Drawn {
     pub law: OrderLaw,
     /// What the law moves as one piece.
     pub unit: Unit,
+    /// What the examples of a unit are there for, when the order gives them roles.
+    pub layout: Option<Layout>,
     /// Source and round of the public randomness that will be mixed in, when one is promised.
     pub beacon_source: Option<String>,
 }
@@ -45,8 +48,8 @@ pub struct Drawn {
 impl Terms {
     /// The commitment of the run, h_0 of its step chain. Version 2 is
     /// SHA-256("palimpsest/run/v2" || dataset root || config hash || examples u64 LE || epochs u32 LE
-    /// || seed commitment || law || 0 || unit || 0), and `|| beacon source || 0` where there is one;
-    /// version 1, without [`Terms::drawn`], ends at the seed commitment and begins with
+    /// || seed commitment || law || 0 || unit || 0), with `" " || layout` behind the unit of an order with roles,
+    /// and `|| beacon source || 0` where there is one; version 1, without [`Terms::drawn`], ends at the seed commitment and begins with
     /// "palimpsest/run/v1".
     #[must_use]
     pub fn commitment(&self) -> Digest {
@@ -63,8 +66,11 @@ impl Terms {
             &epochs,
             self.seed_commit.as_bytes(),
         ];
-        if let Some(Drawn { law, unit, beacon_source }) = &self.drawn {
-            parts.extend([law.name().as_bytes(), b"\0", unit.name().as_bytes(), b"\0"]);
+        let roles = self.drawn.as_ref().and_then(|drawn| drawn.layout.as_ref());
+        let roles = roles.map(|layout| format!(" {layout}")).unwrap_or_default();
+        if let Some(Drawn { law, unit, layout: _, beacon_source }) = &self.drawn {
+            parts.extend([law.name().as_bytes(), b"\0", unit.name().as_bytes()]);
+            parts.extend([roles.as_bytes(), b"\0"]);
             parts.extend(beacon_source.iter().flat_map(|source| [source.as_bytes(), b"\0"]));
         }
         Digest::of_parts(&parts)
@@ -95,6 +101,9 @@ pub struct CommitmentEntry {
     /// What the law moves as one piece.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<Unit>,
+    /// What the examples of a unit are there for, when the order gives them roles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<Layout>,
     /// Source and round of the public randomness that was promised to be mixed in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beacon_source: Option<String>,
@@ -106,9 +115,11 @@ impl CommitmentEntry {
     pub fn new(cell: String, terms: Terms) -> Self {
         let commitment = terms.commitment();
         let Terms { dataset_root, config_hash, examples, epochs, seed_commit, drawn } = terms;
-        let (law, unit, beacon_source) = match drawn {
-            None => (None, None, None),
-            Some(Drawn { law, unit, beacon_source }) => (Some(law), Some(unit), beacon_source),
+        let (law, unit, layout, beacon_source) = match drawn {
+            None => (None, None, None, None),
+            Some(Drawn { law, unit, layout, beacon_source }) => {
+                (Some(law), Some(unit), layout, beacon_source)
+            }
         };
         Self {
             cell,
@@ -120,15 +131,17 @@ impl CommitmentEntry {
             epochs,
             law,
             unit,
+            layout,
             beacon_source,
         }
     }
 
     fn recomputed(&self) -> Result<Digest, LineProblem> {
-        let drawn = match (self.law, self.unit, &self.beacon_source) {
-            (None, None, None) => None,
-            (Some(law), Some(unit), source) => {
-                Some(Drawn { law, unit, beacon_source: source.clone() })
+        let drawn = match (self.law, self.unit, &self.layout, &self.beacon_source) {
+            (None, None, None, None) => None,
+            (Some(law), Some(unit), layout, source) => {
+                let (layout, beacon_source) = (layout.clone(), source.clone());
+                Some(Drawn { law, unit, layout, beacon_source })
             }
             _ => return Err(LineProblem::HalfDrawn),
         };
@@ -230,7 +243,7 @@ pub enum LineProblem {
     },
     /// A law without a unit, or the other way round.
     #[error(
-        "law, unit and beacon source are one: law and unit stand together, or none of the three"
+        "law, unit, layout and beacon source are one: law and unit stand together, or none of the four"
     )]
     HalfDrawn,
     /// The commitment is not that of the fields beside it.

@@ -10,6 +10,7 @@ pub mod digest;
 pub mod external;
 pub mod given;
 pub mod goal;
+pub mod layout;
 pub mod lineage;
 pub mod merkle;
 pub mod order;

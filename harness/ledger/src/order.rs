@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::digest::Digest;
+use crate::layout::Layout;
 
 /// How the order of an epoch came about; an analysis takes its null distribution from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -55,13 +56,19 @@ impl OrderLaw {
 pub enum Unit {
     /// Single examples.
     Sample,
-    /// Packs of examples that share a sequence.
+    /// Packs of examples: documents that share a sequence, examples that share a task.
     Pack,
     /// Whole steps.
     Step,
 }
 
 impl Unit {
+    /// What runs move as one piece: units of their layout, where they have one, else single examples.
+    #[must_use]
+    pub const fn of(layout: Option<&Layout>) -> Self {
+        if layout.is_some() { Self::Pack } else { Self::Sample }
+    }
+
     /// The name that records and commitments hold.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -135,6 +142,19 @@ pub fn uniform_order(effective_seed: &[u8; 32], epoch: u32, examples: u32) -> Ve
     let mut ids = Vec::new();
     uniform_order_into(effective_seed, epoch, examples, &mut ids);
     ids
+}
+
+/// The uniform order of one epoch over the whole units of `layout`, example by example: unit `u` is the
+/// examples from `u`·size on.
+#[must_use]
+pub fn uniform_units(
+    effective_seed: &[u8; 32],
+    epoch: u32,
+    examples: u32,
+    layout: &Layout,
+) -> Vec<u32> {
+    let units = examples / layout.size().max(1);
+    layout.ids(&uniform_order(effective_seed, epoch, units))
 }
 
 /// [`uniform_order`] into a buffer that is reused from epoch to epoch; its content is replaced.

@@ -4,6 +4,7 @@ use ledger::commitment::{Drawn, Terms};
 use ledger::digest::Digest;
 use ledger::given::GivenOrder;
 use ledger::goal::{Budget, Goal};
+use ledger::layout::Layout;
 use ledger::lineage::Parents;
 use ledger::order::{OrderLaw, Unit};
 use ledger::record::format::ClockSeconds;
@@ -100,6 +101,12 @@ impl Commitment {
     pub fn digest(&self) -> Digest {
         self.terms.commitment()
     }
+
+    /// What the examples of a unit are there for, when the order gives them roles.
+    #[must_use]
+    pub fn layout(&self) -> Option<&Layout> {
+        self.terms.drawn.as_ref()?.layout.as_ref()
+    }
 }
 
 /// What a cell leaves.
@@ -168,9 +175,11 @@ impl CellSetup<'_> {
         let recipe = self.recipe(&network, &streams)?;
         let examples = self.examples();
         let epochs = Extent::of(&recipe, examples, self.goal.budget).epochs;
+        let layout = recipe.order.layout();
         let drawn = Drawn {
             law: recipe.order.law(),
-            unit: Unit::Sample,
+            unit: Unit::of(layout.as_ref()),
+            layout,
             beacon_source: self.seed.beacon_source.clone(),
         };
         let terms = Terms {
@@ -211,15 +220,17 @@ impl CellSetup<'_> {
         };
         let mut recipe = (self.method.method.build)(self.settings, &task)?;
         if let Some(given) = self.order {
-            let law = recipe.order.law();
-            if law != OrderLaw::Uniform {
-                let reason = format!(
-                    "it is given the order {}, but brings an order of its own ({}); give the order to a method \
+            let (law, layout) = (recipe.order.law(), recipe.order.layout());
+            let own = match layout {
+                Some(layout) => Some(format!("of units with roles: {layout}")),
+                None => (law != OrderLaw::Uniform).then(|| law.name().to_owned()),
+            };
+            if let Some(own) = own {
+                return Err(task.unfit(format!(
+                    "it is given the order {}, but brings an order of its own ({own}); give the order to a method \
                      that shuffles",
-                    given.file,
-                    serde_json::to_string(&law).unwrap_or_default().trim_matches('"')
-                );
-                return Err(task.unfit(reason));
+                    given.file
+                )));
             }
             let epochs = given.epochs(task.examples, task.budget_samples);
             let epochs = epochs.map_err(|error| task.unfit(error.to_string()))?;

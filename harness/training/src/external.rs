@@ -145,6 +145,7 @@ impl ExternalSetup<'_> {
         let drawn = Drawn {
             law: OrderLaw::Uniform,
             unit: Unit::Sample,
+            layout: None,
             beacon_source: self.seed.beacon_source.clone(),
         };
         let terms = Terms {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lab::LabError;
 use lab::network::Network;
-use lab::seat::{Facts, Sampler};
+use lab::seat::{Adapter, Facts, Sampler};
 use lab::split::Split;
 
 /// A split that a model is judged on.
@@ -34,6 +34,16 @@ pub struct Model<'a> {
     pub network: &'a Network,
     /// How samples are drawn from it, when the method said so.
     pub sampler: Option<&'a dyn Sampler>,
+    /// How it meets new tasks, when the method said so; the judge shows it support sets and nothing else.
+    pub adapter: Option<&'a dyn Adapter>,
+}
+
+impl<'a> Model<'a> {
+    /// The network as it is.
+    #[must_use]
+    pub fn plain(network: &'a Network) -> Self {
+        Self { network, sampler: None, adapter: None }
+    }
 }
 
 /// One look at a model.

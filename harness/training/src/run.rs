@@ -117,6 +117,7 @@ impl<T: Time> Run<'_, T> {
         let Extent { rounds, epochs: total_epochs, steps: total_steps } =
             Extent::of(self.recipe, self.source.examples, self.budget);
         let batch_size = self.recipe.batch_size as usize;
+        self.check_layout(&rounds)?;
         let total_samples = rounds.iter().copied().map(u64::from).sum();
         let mut progress = Progress { samples: 0, total_samples, steps: 0, target_met: false };
         if self.part.start == 0
@@ -205,6 +206,7 @@ impl<T: Time> Run<'_, T> {
             averaging,
             looks: _,
             sampler: _,
+            adapter: _,
         } = &mut *self.recipe;
         if let Some(view) = view {
             view.render(&mut batch, &now, self.source.streams)?;
@@ -335,6 +337,19 @@ impl<T: Time> Run<'_, T> {
         Ok(sums.into_iter().map(|(sum, count)| sum / f64::max(count, 1.0)).collect())
     }
 
+    /// Refuses an order with roles whose rounds or steps would end within a unit.
+    fn check_layout(&self, rounds: &[u32]) -> Result<(), LabError> {
+        let Some(layout) = self.recipe.order.layout() else { return Ok(()) };
+        let lengths = rounds.iter().chain([&self.recipe.batch_size]);
+        match lengths.into_iter().find(|n| !n.is_multiple_of(layout.size())) {
+            Some(n) => Err(LabError::Order(format!(
+                "a round or step of {n} ids is not of whole units of {} ({layout})",
+                layout.size()
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// The first `n` ids of an epoch, all within the training split.
     fn checked<'p>(&self, ids: &'p [u32], n: u32, epoch: u32) -> Result<&'p [u32], LabError> {
         let examples = self.source.examples;
@@ -370,6 +385,7 @@ impl<T: Time> Run<'_, T> {
         last: bool,
     ) -> Result<BTreeMap<String, f64>, LabError> {
         let sampler = self.recipe.sampler.as_deref();
+        let adapter = self.recipe.adapter.as_deref();
         let (name, split): (_, &Split) = match judged {
             Judged::Validation => (goal::VALIDATION, &self.splits.validation),
             Judged::Test => (goal::TEST, &self.splits.test),
@@ -377,7 +393,7 @@ impl<T: Time> Run<'_, T> {
         let mut all = BTreeMap::new();
         let named = looks.iter().map(|look| (Some(look.name.as_str()), &look.network));
         for (look, network) in std::iter::once((None, network)).chain(named) {
-            let model = Model { network, sampler };
+            let model = Model { network, sampler, adapter };
             let request = EvaluationRequest { model, split, judged, last };
             let metrics = tch::no_grad(|| judge.metrics(&request))?.into_iter();
             all.extend(metrics.map(|(metric, value)| {

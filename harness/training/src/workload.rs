@@ -156,7 +156,7 @@ impl Ready {
     pub fn offers(&self) -> Vec<&'static str> {
         let SideInfo { loss, classes, tokens, groups, scores, verifier, generation, .. } =
             &self.side;
-        let SideInfo { points, student, elastic, permutation, clips, .. } = &self.side;
+        let SideInfo { points, student, elastic, permutation, clips, episodes, .. } = &self.side;
         let prompts = verifier.as_ref().and_then(|verifier| verifier.prompt_length());
         let words = [
             (loss.is_some(), offers::LOSS),
@@ -172,6 +172,7 @@ impl Ready {
             (elastic.is_some(), offers::PARTS),
             (!permutation.is_empty(), offers::PERMUTATION),
             (clips.is_some(), offers::CLIPS),
+            (episodes.is_some(), offers::EPISODES),
         ];
         words.into_iter().filter_map(|(found, word)| found.then_some(word)).collect()
     }

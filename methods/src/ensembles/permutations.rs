@@ -208,7 +208,7 @@ mod tests {
     fn share<const N: usize>(bits: u32, pairs: [(&str, Value); N]) -> (f64, Facts) {
         let stage = workloads::fixture("bit-permutations", &with([("bits", bits.into())])).unwrap();
         let trace = stage.run(&METHOD, &with(pairs), 8, 3).unwrap();
-        let model = Model { network: &trace.network, sampler: None };
+        let model = Model::plain(&trace.network);
         let split = &stage.ready().splits.test;
         let request = EvaluationRequest { model, split, judged: Judged::Test, last: true };
         (stage.ready().judge.metrics(&request).unwrap()["ensembles"], trace.facts)

@@ -83,7 +83,7 @@ fn methods_train_on_the_template_of_workloads_as_it_is() {
     for entry in METHODS.iter().chain([methods::find("sgd").unwrap()]) {
         let trace = fixture.run(entry.method, &settings, 8_000, 1);
         let trace = trace.unwrap_or_else(|error| panic!("{}: {error}", entry.id));
-        let model = training::judge::Model { network: &trace.network, sampler: None };
+        let model = training::judge::Model::plain(&trace.network);
         let (split, judged) = (&fixture.ready().splits.test, training::judge::Judged::Test);
         let request = training::judge::EvaluationRequest { model, split, judged, last: true };
         let metrics = tch::no_grad(|| fixture.ready().judge.metrics(&request)).unwrap();

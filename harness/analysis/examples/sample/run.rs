@@ -7,9 +7,10 @@ use std::error::Error;
 use ledger::commitment::{CommitmentEntry, Drawn, Terms};
 use ledger::digest::Digest;
 use ledger::goal::{Budget, Direction, Goal, Target};
+use ledger::layout::Layout;
 use ledger::lineage::Parents;
 use ledger::merkle;
-use ledger::order::{OrderLaw, Unit, uniform_order};
+use ledger::order::{OrderLaw, Unit, uniform_order, uniform_units};
 use ledger::record::decided::Decided;
 use ledger::record::format::{
     ClockSeconds, Committed, DataSection, Environment, Evaluation, Event, IndexPlace, OrderSection,
@@ -39,6 +40,18 @@ pub struct Shape {
 /// # Errors
 /// When the store refuses.
 pub fn write(store: &Store, shape: Shape) -> Result<String, Box<dyn Error>> {
+    write_order(store, shape, None)
+}
+
+/// The same, in an order that moves units of examples with these roles.
+///
+/// # Errors
+/// When the store refuses.
+pub fn write_order(
+    store: &Store,
+    shape: Shape,
+    layout: Option<&Layout>,
+) -> Result<String, Box<dyn Error>> {
     let Shape { examples, epochs, batch, seed: integer } = shape;
     store.prepare()?;
     let seed = Seed::from_integer(integer);
@@ -70,7 +83,8 @@ pub fn write(store: &Store, shape: Shape) -> Result<String, Box<dyn Error>> {
         device,
     };
     let config_hash = config.hash()?;
-    let drawn = Drawn { law: OrderLaw::Uniform, unit: Unit::Sample, beacon_source: None };
+    let (law, unit) = (OrderLaw::Uniform, Unit::of(layout));
+    let drawn = Drawn { law, unit, layout: layout.cloned(), beacon_source: None };
     let terms = Terms {
         dataset_root,
         config_hash,
@@ -106,7 +120,11 @@ pub fn write(store: &Store, shape: Shape) -> Result<String, Box<dyn Error>> {
     let effective = seed.effective(&dataset_root);
     for epoch in 0..epochs {
         transcript.begin_epoch(epoch);
-        for step in uniform_order(&effective, epoch, examples).chunks(batch) {
+        let order = match layout {
+            Some(layout) => uniform_units(&effective, epoch, examples, layout),
+            None => uniform_order(&effective, epoch, examples),
+        };
+        for step in order.chunks(batch) {
             transcript.push_step(step)?;
         }
     }
@@ -120,6 +138,7 @@ pub fn write(store: &Store, shape: Shape) -> Result<String, Box<dyn Error>> {
     record.last = decided.last;
     let committed = Committed {
         law: OrderLaw::Uniform,
+        layout,
         seed: &seed,
         examples: u64::from(examples),
         dataset_root,

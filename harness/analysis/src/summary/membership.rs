@@ -130,10 +130,18 @@ pub struct Recorded<'a> {
 /// The order of a run as a test takes it.
 ///
 /// # Errors
-/// When the run has no order.
+/// When the run has no order, or one of units with roles: scores per example then have no null.
 pub fn order_of(record: &RunRecord, ids: &[u32]) -> Result<Order, String> {
     let order = record.order.as_ref();
     let order = order.ok_or_else(|| format!("run {} failed and has no order", record.cell))?;
+    if let Some(layout) = &order.layout {
+        return Err(format!(
+            "the order of run {} moves units of {} examples as one piece ({layout}), so that no test per example \
+             has a null; average scores by unit and give files, with --unit pack and --units",
+            record.cell,
+            layout.size()
+        ));
+    }
     let epochs = order.epochs.iter().map(|epoch| {
         let range = usize::try_from(epoch.offset).ok().zip(usize::try_from(epoch.n).ok());
         let part = range.and_then(|(start, n)| ids.get(start..start.checked_add(n)?));

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Check, Draw, Drawn, Verified, same};
 use ledger::digest::Digest;
 use ledger::merkle::Leaves;
-use ledger::order::{OrderLaw, Unit, uniform_order_into};
+use ledger::order::{OrderLaw, Unit, uniform_order_into, uniform_units};
 use ledger::plain;
 use ledger::record::format::{ORDER_VERSION, OrderSection, RunRecord, Status};
 use ledger::record::identity::Config;
@@ -65,6 +65,9 @@ pub(super) fn check(
         Check::of("commitment", same(&order.commitment, &commitment)),
         Check::of("transcript and chain", chain()),
     ];
+    if order.layout.is_some() {
+        checks.push(Check::of("layout", check_layout(order)));
+    }
     let examples = leaves.as_ref().map(Leaves::len).map_err(Clone::clone);
     // The leaves of a large dataset are the larger part of the memory, and done with.
     drop(leaves);
@@ -138,8 +141,32 @@ fn check_version(order: &OrderSection) -> Result<(), String> {
             "the public randomness of {source} was promised, and none was mixed in"
         ));
     }
-    if order.unit != Unit::Sample {
-        return Err(format!("unit {}, but runs move single samples", order.unit.name()));
+    if order.unit != Unit::of(order.layout.as_ref()) {
+        return Err(format!(
+            "unit {}, but runs move single samples, or packs with a layout",
+            order.unit.name()
+        ));
+    }
+    if order.version == 1 && order.layout.is_some() {
+        return Err("a promise of version 1 names no layout".to_owned());
+    }
+    Ok(())
+}
+
+/// That every epoch and every step is of whole units, so that the role of an id follows from its place.
+fn check_layout(order: &OrderSection) -> Result<(), String> {
+    let Some(layout) = &order.layout else { return Ok(()) };
+    let whole = |n: u64| layout.whole(n) == n;
+    for epoch in &order.epochs {
+        let torn = epoch.steps.iter().find(|(size, _)| !whole(u64::from(*size)));
+        let torn = torn.map(|(size, _)| u64::from(*size)).or((!whole(epoch.n)).then_some(epoch.n));
+        if let Some(n) = torn {
+            return Err(format!(
+                "epoch {}: {n} ids are not of whole units of {} ({layout})",
+                epoch.epoch,
+                layout.size()
+            ));
+        }
     }
     Ok(())
 }
@@ -223,12 +250,14 @@ fn check_uniform(
     }
     let examples =
         u32::try_from(order.examples).map_err(|_| "more than 2^32 examples".to_owned())?;
+    let layout = order.layout.as_ref();
+    let whole = |n: u64| layout.map_or(n, |layout| layout.whole(n));
     let mut planned = Vec::new();
     let mut shuffled = None;
     let last = order.epochs.len().saturating_sub(1);
     for (place, epoch) in order.epochs.iter().enumerate() {
         // Only the end of the budget cuts an epoch short.
-        if place < last && epoch.n != order.examples {
+        if place < last && epoch.n != whole(order.examples) {
             return Err(format!(
                 "epoch {}: {} ids of {}, though another epoch follows",
                 epoch.epoch, epoch.n, order.examples
@@ -236,7 +265,10 @@ fn check_uniform(
         }
         let number = if order.law == OrderLaw::Uniform { epoch.epoch } else { 0 };
         if shuffled != Some(number) {
-            uniform_order_into(&effective, number, examples, &mut planned);
+            match layout {
+                None => uniform_order_into(&effective, number, examples, &mut planned),
+                Some(layout) => planned = uniform_units(&effective, number, examples, layout),
+            }
             shuffled = Some(number);
         }
         let range = usize::try_from(epoch.offset).ok().zip(usize::try_from(epoch.n).ok());
@@ -253,7 +285,7 @@ fn check_uniform(
         }
     }
     let budget = record.goal.budget.samples;
-    if record.status != Status::Diverged && consumed != budget {
+    if record.status != Status::Diverged && consumed != whole(budget) {
         return Err(format!("{consumed} ids were consumed of a budget of {budget}"));
     }
     Ok(())

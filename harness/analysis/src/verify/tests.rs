@@ -1,5 +1,7 @@
 use super::*;
 use crate::evidence::{SecretKey, Signature};
+use ledger::layout::Layout;
+use ledger::order::Unit;
 use ledger::record::writer::SIGNATURES;
 
 #[path = "../../examples/sample/run.rs"]
@@ -54,6 +56,50 @@ fn a_record_that_lies_about_its_size_costs_no_more_than_its_files() {
         *epochs = vec![epochs[0].clone(); 9];
     });
     assert!(epochs.ends_with("epochs of 450 ids, but order.bin has 100"), "{epochs}");
+}
+
+fn layout(support: u32, query: u32) -> Layout {
+    let parts = [("support", support), ("query", query)];
+    Layout::new(parts.map(|(role, n)| (role.to_owned(), n)).to_vec()).unwrap()
+}
+
+#[test]
+fn an_order_of_units_with_roles_follows_from_seed_and_layout() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::at(folder.path());
+    let shape = sample::Shape { batch: 20, ..SHAPE };
+    let cell = sample::write_order(&store, shape, Some(&layout(3, 7))).unwrap();
+    let verified = Verifier::new(&store).verify(&cell);
+    assert!(verified.passed() && verified.order_follows(), "{verified:?}");
+    assert!(verified.checks.iter().any(|check| check.name == "layout"));
+    let path = store.folder(&cell).join("record.json");
+    let honest = std::fs::read(&path).unwrap();
+    let told = |change: &dyn Fn(&mut OrderSection)| {
+        let mut record: RunRecord = serde_json::from_slice(&honest).unwrap();
+        change(record.order.as_mut().unwrap());
+        std::fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
+        failed(&Verifier::new(&store), &cell).join("\n")
+    };
+    // Other roles are another promise; other units would tear steps and are another order.
+    let roles = told(&|order| order.layout = Some(layout(4, 6)));
+    assert!(roles.contains("commitment: ") && !roles.contains("layout: "), "{roles}");
+    let units = told(&|order| order.layout = Some(layout(3, 22)));
+    assert!(units.contains("layout: epoch 0: 20 ids are not of whole units of 25"), "{units}");
+    assert!(units.contains("consumed ids differ from the seed's order"), "{units}");
+    let single = told(&|order| order.unit = Unit::Sample);
+    assert!(single.contains("order version: unit sample"), "{single}");
+    let none = told(&|order| order.layout = None);
+    assert!(none.contains("order version: unit pack"), "{none}");
+}
+
+#[test]
+fn a_test_per_example_of_an_order_of_units_is_refused_with_what_can_be_tested() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::at(folder.path());
+    let cell = sample::write_order(&store, SHAPE, Some(&layout(1, 1))).unwrap();
+    let refused = crate::summary::membership::order_of(&store.record(&cell).unwrap(), &[]);
+    let refused = refused.unwrap_err();
+    assert!(refused.contains("units of 2 examples") && refused.contains("--units"), "{refused}");
 }
 
 #[test]

@@ -13,7 +13,12 @@ fn terms(number: u64) -> Terms {
         examples: 10,
         epochs: 3,
         seed_commit: Digest::of(b"seed"),
-        drawn: Some(Drawn { law: OrderLaw::Uniform, unit: Unit::Sample, beacon_source: None }),
+        drawn: Some(Drawn {
+            law: OrderLaw::Uniform,
+            unit: Unit::Sample,
+            layout: None,
+            beacon_source: None,
+        }),
     }
 }
 
@@ -53,13 +58,24 @@ fn the_commitment_hashes_its_parts_in_the_order_of_the_contract() {
     assert_eq!(terms(None).commitment(), Digest::of(&parts(b"palimpsest/run/v1")));
     let drawn = |beacon_source: Option<&str>| {
         let (law, beacon_source) = (OrderLaw::UniformSubset, beacon_source.map(str::to_owned));
-        Some(Drawn { law, unit: Unit::Pack, beacon_source })
+        Some(Drawn { law, unit: Unit::Pack, layout: None, beacon_source })
     };
     let mut text = parts(b"palimpsest/run/v2");
     text.extend(b"uniform-subset\0pack\0");
     assert_eq!(terms(drawn(None)).commitment(), Digest::of(&text));
     text.extend(b"drand, round 7\0");
     assert_eq!(terms(drawn(Some("drand, round 7"))).commitment(), Digest::of(&text));
+    let roles = [("support", 5), ("query", 15)].map(|(role, n)| (role.to_owned(), n));
+    let layout = Some(Layout::new(roles.to_vec()).unwrap());
+    let (law, unit) = (OrderLaw::Uniform, Unit::of(layout.as_ref()));
+    let laid_out = Some(Drawn { law, unit, layout, beacon_source: None });
+    let mut text = parts(b"palimpsest/run/v2");
+    text.extend(b"uniform\0pack support*5 query*15\0");
+    assert_eq!(terms(laid_out.clone()).commitment(), Digest::of(&text));
+    let entry = CommitmentEntry::new("cell".into(), terms(laid_out));
+    assert_eq!(entry.recomputed().unwrap(), entry.commitment);
+    let lawless = CommitmentEntry { law: None, unit: None, ..entry };
+    assert!(lawless.recomputed().is_err());
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::digest::{Digest, parse_hex32};
 use crate::external::Told;
 use crate::given::GivenOrder;
 use crate::goal::Goal;
+use crate::layout::Layout;
 use crate::lineage::{Lineage, Origin, Parents};
 use crate::order::{OrderLaw, Unit};
 use crate::record::planned::{PlannedArm, PlannedWorkload};
@@ -119,6 +120,9 @@ pub struct OrderSection {
     pub law: OrderLaw,
     /// What is randomised.
     pub unit: Unit,
+    /// What the examples of a unit are there for, when the order gives them roles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<Layout>,
     /// Where the seed comes from.
     pub randomness: Randomness,
     /// Number of training examples.
@@ -155,6 +159,8 @@ pub struct OrderSection {
 pub struct Committed<'a> {
     /// Law of the order.
     pub law: OrderLaw,
+    /// What the examples of a unit are there for, when the order gives them roles.
+    pub layout: Option<&'a Layout>,
     /// The seed.
     pub seed: &'a Seed,
     /// Number of training examples.
@@ -172,14 +178,15 @@ pub struct Committed<'a> {
 }
 
 impl OrderSection {
-    /// The section of an order of samples: what was committed to, and what was consumed.
+    /// The section of an order of samples, or of units with roles: what was committed to, and what was consumed.
     #[must_use]
     pub fn of(committed: &Committed<'_>, chain: Vec<ChainPoint>, epochs: Vec<EpochOrder>) -> Self {
-        let Committed { law, seed, examples, dataset_root, config_hash, .. } = *committed;
+        let Committed { law, layout, seed, examples, dataset_root, config_hash, .. } = *committed;
         Self {
             version: ORDER_VERSION,
             law,
-            unit: Unit::Sample,
+            unit: Unit::of(layout),
+            layout: layout.cloned(),
             randomness: seed.randomness,
             examples,
             seed_hex: Digest(seed.bytes).to_string(),
@@ -212,8 +219,8 @@ impl OrderSection {
     /// What the run committed to, as far as its version holds it.
     #[must_use]
     pub fn terms(&self) -> Terms {
-        let drawn =
-            Drawn { law: self.law, unit: self.unit, beacon_source: self.beacon_source.clone() };
+        let (layout, beacon_source) = (self.layout.clone(), self.beacon_source.clone());
+        let drawn = Drawn { law: self.law, unit: self.unit, layout, beacon_source };
         Terms {
             dataset_root: self.dataset_root,
             config_hash: self.config_hash,

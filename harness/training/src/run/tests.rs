@@ -5,6 +5,7 @@ use std::time::Duration;
 use ledger::catalogue::Schedule;
 use ledger::digest::Digest;
 use ledger::goal::{Budget, Direction, Target};
+use ledger::layout::Layout;
 use ledger::order::OrderLaw;
 use ledger::record::format::ClockSeconds;
 use ledger::streams::Streams;
@@ -14,6 +15,7 @@ use super::*;
 use lab::models::mlp::mlp;
 use lab::network::Parameter;
 use lab::optim::sgd::{Sgd, SgdSettings};
+use lab::orders::episodes::Episodes;
 use lab::seat::{
     Averaging, Constraint, EpochPlan, Learner, Look, Looks, Objective, Optimizer, Order,
     Parametrisation, Stage, View,
@@ -709,6 +711,39 @@ fn an_order_that_leaves_the_training_split_is_the_methods_fault_and_not_the_stor
     let error = setting.train(u64::from(trial::EXAMPLES)).unwrap_err();
     assert!(matches!(error, LabError::Order(_)), "{error}");
     assert_eq!(error.to_string(), "the order of epoch 0 names example 128 of 128");
+}
+
+#[test]
+fn steps_and_rounds_of_an_order_with_roles_are_of_whole_units() {
+    let refused = |parts: [u32; 2]| {
+        let parts = [("support", parts[0]), ("query", parts[1])];
+        let layout = Layout::new(parts.map(|(role, n)| (role.to_owned(), n)).to_vec()).unwrap();
+        let mut setting = Setting::new(1, 1);
+        setting.recipe.order = Box::new(Episodes(layout));
+        setting.train(u64::from(trial::EXAMPLES)).err().map(|error| error.to_string())
+    };
+    assert_eq!(refused([1, 3]), None);
+    let step = "a round or step of 8 ids is not of whole units of 16 (support*4 query*12)";
+    assert_eq!(refused([4, 12]).as_deref(), Some(step));
+    // Rounds that hold whole units alone are the order's own doing, and 126 of 128 ids are.
+    assert!(refused([1, 2]).unwrap().contains("of 8 ids"));
+}
+
+#[test]
+fn a_batch_gives_its_units_by_role_and_no_others() {
+    let layout = Layout::new(vec![("support".to_owned(), 1), ("query".to_owned(), 3)]).unwrap();
+    let batch = trial::split(&[6]).unwrap().batch(&[4, 5, 6, 7, 0, 1, 2, 3]).unwrap();
+    let units = batch.units(&layout).unwrap();
+    let ids = |role: &str| {
+        units.iter().map(|unit| unit.role(&layout, role).unwrap().ids).collect::<Vec<_>>()
+    };
+    assert_eq!(ids("support"), [vec![4], vec![0]]);
+    assert_eq!(ids("query"), [vec![5, 6, 7], vec![1, 2, 3]]);
+    let query = units[1].role(&layout, "query").unwrap();
+    assert_eq!(query.inputs, trial::split(&[6]).unwrap().batch(&[1, 2, 3]).unwrap().inputs);
+    assert!(units[0].role(&layout, "worker").is_err() && batch.role(&layout, "query").is_err());
+    let torn = trial::split(&[6]).unwrap().batch(&[0, 1, 2, 3, 4]).unwrap();
+    assert!(torn.units(&layout).is_err());
 }
 
 #[test]

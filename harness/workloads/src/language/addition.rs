@@ -177,7 +177,7 @@ mod tests {
         let fixture = fixture();
         let network = fixture.network(3).unwrap();
         let Ready { splits, judge, .. } = fixture.ready();
-        let model = Model { network: &network, sampler: None };
+        let model = Model::plain(&network);
         let split = &splits.test;
         let request = EvaluationRequest { model, split, judged: Judged::Test, last: true };
         let metrics = tch::no_grad(|| judge.metrics(&request)).unwrap();

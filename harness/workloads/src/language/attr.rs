@@ -126,7 +126,7 @@ mod tests {
         let stage = crate::fixture("attr", &Values::new()).unwrap();
         let network = stage.network(1).unwrap();
         let Ready { splits, side, judge, .. } = stage.ready();
-        let model = Model { network: &network, sampler: None };
+        let model = Model::plain(&network);
         let request =
             EvaluationRequest { model, split: &splits.test, judged: Judged::Test, last: true };
         let metrics = tch::no_grad(|| judge.metrics(&request)).unwrap();

@@ -251,7 +251,7 @@ mod tests {
     fn the_judge_counts_from_the_loss_of_the_chains() {
         let fixture = fixture([]);
         let network = fixture.network(0).unwrap();
-        let model = training::judge::Model { network: &network, sampler: None };
+        let model = training::judge::Model::plain(&network);
         let split = &fixture.ready().splits.test;
         let request = EvaluationRequest { model, split, judged: Judged::Test, last: true };
         let metrics = tch::no_grad(|| fixture.ready().judge.metrics(&request)).unwrap();

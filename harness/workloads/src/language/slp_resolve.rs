@@ -242,7 +242,7 @@ mod tests {
         let fixture = fixture("lego");
         let network = fixture.network(3).unwrap();
         let Ready { splits, judge, .. } = fixture.ready();
-        let model = Model { network: &network, sampler: None };
+        let model = Model::plain(&network);
         let request = EvaluationRequest {
             model,
             split: &splits.validation,

@@ -245,7 +245,7 @@ mod tests {
         let network = fixture.network(3).unwrap();
         let Ready { splits, judge, .. } = fixture.ready();
         let metrics = |last| {
-            let model = Model { network: &network, sampler: None };
+            let model = Model::plain(&network);
             let request =
                 EvaluationRequest { model, split: &splits.test, judged: Judged::Test, last };
             tch::no_grad(|| judge.metrics(&request)).unwrap()

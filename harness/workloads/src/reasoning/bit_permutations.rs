@@ -165,7 +165,7 @@ mod tests {
         let Ready { splits, judge, side, .. } = fixture.ready();
         let mut network = fixture.network(0).unwrap();
         let said = |network: &Network| {
-            let (model, split) = (Model { network, sampler: None }, &splits.test);
+            let (model, split) = (Model::plain(network), &splits.test);
             let request = EvaluationRequest { model, split, judged: Judged::Test, last: true };
             let metrics = judge.metrics(&request).unwrap();
             [metrics["ensembles"], metrics["inputs"]]

@@ -121,7 +121,7 @@ mod tests {
         let network = stage.network(1).unwrap();
         let Ready { splits, judge, .. } = stage.ready();
         let excess = || {
-            let model = Model { network: &network, sampler: None };
+            let model = Model::plain(&network);
             let request =
                 EvaluationRequest { model, split: &splits.test, judged: Judged::Test, last: true };
             judge.metrics(&request).unwrap()["excess"]

@@ -250,7 +250,7 @@ mod tests {
     }
 
     fn metrics(fixture: &Fixture, network: &Network) -> BTreeMap<String, f64> {
-        let model = Model { network, sampler: None };
+        let model = Model::plain(network);
         let split = &fixture.ready().splits.test;
         let request = EvaluationRequest { model, split, judged: Judged::Test, last: true };
         fixture.ready().judge.metrics(&request).unwrap()

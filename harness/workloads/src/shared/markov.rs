@@ -202,7 +202,7 @@ mod tests {
         // 15,000 symbols, each with a deviation of about one nat.
         assert!((mean + rate).abs() < 0.06, "{mean} {rate}");
         let network = fixture.network(1).unwrap();
-        let model = training::judge::Model { network: &network, sampler: None };
+        let model = training::judge::Model::plain(&network);
         let split = &fixture.ready().splits.test;
         let request = EvaluationRequest { model, split, judged: Judged::Test, last: true };
         let metrics = tch::no_grad(|| fixture.ready().judge.metrics(&request)).unwrap();

@@ -147,7 +147,7 @@ mod tests {
         std::fs::remove_file(&file).unwrap();
         let network = fixture.network(1).unwrap();
         let Ready { splits, judge, side, identity } = fixture.ready();
-        let model = Model { network: &network, sampler: None };
+        let model = Model::plain(&network);
         let request =
             EvaluationRequest { model, split: &splits.test, judged: Judged::Test, last: true };
         let name = identity.own.as_ref().unwrap().name.clone();

@@ -188,7 +188,7 @@ mod tests {
         let stored = Tensor::from_slice(&[0.05_f32, 0.05, 0.95, 0.95]).view([2, 2]);
         let split = lab::split::Split { stored, ..splits };
         let judge = |network: &Network| {
-            let model = training::judge::Model { network, sampler: None };
+            let model = training::judge::Model::plain(network);
             let judged = training::judge::Judged::Test;
             Cells.metrics(&EvaluationRequest { model, split: &split, judged, last: true }).unwrap()
         };

@@ -72,6 +72,7 @@ fn order_of(epochs: &[&str]) -> OrderSection {
         version: 1,
         law: OrderLaw::Uniform,
         unit: Unit::Sample,
+        layout: None,
         randomness: Randomness::Fixed,
         examples: 100,
         seed_hex: String::new(),

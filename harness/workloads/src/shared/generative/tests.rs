@@ -44,7 +44,7 @@ fn ready(workload: &Workload) -> Ready {
 
 fn looked(ready: &Ready, sampler: &dyn Sampler, judged: Judged, last: bool) -> Found {
     let network = Network::new(vec![], vec![], Body::Table);
-    let model = Model { network: &network, sampler: Some(sampler) };
+    let model = Model { sampler: Some(sampler), ..Model::plain(&network) };
     let split = match judged {
         Judged::Validation => &ready.splits.validation,
         Judged::Test => &ready.splits.test,

@@ -43,6 +43,7 @@ fn made(tests: Vec<MembershipUse>) -> Made {
             version: 1,
             law: OrderLaw::Uniform,
             unit: Unit::Sample,
+            layout: None,
             randomness: Randomness::Fixed,
             examples: u64::from(EXAMPLES),
             seed_hex: String::new(),
