@@ -52,6 +52,7 @@ impl<'a> Replay<'a> {
     pub fn new(setup: &'a CellSetup<'a>) -> Result<Self, LabError> {
         let mut built = setup.build()?;
         setup.start(&mut built.network, &built.streams)?;
+        setup.tutor(&mut built.recipe)?;
         Ok(Self { setup, built })
     }
 
@@ -146,6 +147,7 @@ impl<'a> Replay<'a> {
             schedule: _,
             order: _,
             view,
+            stages,
             step,
             clip_norm: _,
             parametrisation,
@@ -164,6 +166,7 @@ impl<'a> Replay<'a> {
             (parametrisation.is_some(), "a parametrisation of the weights"),
             (constraint.is_some(), "a constraint that restricts parameters"),
             (averaging.is_some(), "averaged weights"),
+            (stages.is_some(), "stages that begin with a fresh optimiser"),
         ];
         parts.into_iter().find_map(|(present, what)| present.then_some(what))
     }
@@ -246,6 +249,7 @@ impl<'a> Replay<'a> {
             schedule: _,
             order: _,
             view: _,
+            stages,
             step,
             clip_norm: _,
             parametrisation,
@@ -254,7 +258,11 @@ impl<'a> Replay<'a> {
             looks: _,
             sampler: _,
         } = &self.built.recipe;
-        if parametrisation.is_some() || constraint.is_some() || averaging.is_some() {
+        if parametrisation.is_some()
+            || constraint.is_some()
+            || averaging.is_some()
+            || stages.is_some()
+        {
             return None;
         }
         match step {

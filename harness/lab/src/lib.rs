@@ -35,6 +35,7 @@ pub mod side_info;
 pub mod sparsity;
 pub mod split;
 pub mod spsa;
+pub mod stages;
 pub mod teaching;
 pub mod trial;
 

@@ -13,4 +13,5 @@ pub mod metrics;
 pub mod run;
 pub mod splits;
 pub mod trial;
+pub mod tutor;
 pub mod workload;
