@@ -45,6 +45,7 @@ const STAGES: &[(&str, &str)] = &[
     ("chain-sum", r#"{"start_accuracy": 0.15}"#),
     ("slp-trace", "{}"),
     ("blobs-elastic", r#"{"width": 0.5}"#),
+    ("native-blobs", "{}"),
 ];
 
 /// The methods asked for: the one of `PALIMPSEST_METHOD`, else all, and the templates of methods.
@@ -164,7 +165,9 @@ struct Smoke {
 /// Examples of a step under [`smoke_settings`].
 fn batch_size(entry: &Entry) -> u64 {
     let resolved = resolved(entry, &smoke_settings(entry));
-    resolved.get("batch_size").and_then(serde_json::Value::as_u64).unwrap_or(1)
+    // Steps that hold packs of tokens have 81 images for each at most.
+    let count = |name: &str| resolved.get(name).and_then(serde_json::Value::as_u64);
+    count("batch_size").or(count("packs").map(|packs| 81 * packs)).unwrap_or(1)
 }
 
 /// Whether a method takes steps at all: those that only set a mark do not, nor do those that change

@@ -10,6 +10,7 @@ pub mod catalogue;
 pub mod cifar;
 pub mod clusters;
 pub mod columns;
+pub mod crops;
 pub mod digits;
 pub mod domains;
 pub mod error;

@@ -20,6 +20,7 @@ pub mod messages;
 pub mod method;
 pub mod mixture;
 pub mod models;
+pub mod native;
 pub mod network;
 pub mod objectives;
 pub mod offers;

@@ -3,6 +3,7 @@
 pub mod consistency;
 pub mod denoising;
 pub mod halving;
+pub mod towers;
 
 use tch::{Reduction, TchError, Tensor};
 

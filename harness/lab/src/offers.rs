@@ -22,5 +22,7 @@ pub const DENOISING: &str = "denoising";
 pub const TASKS: &str = "a task space";
 /// A network that smaller ones can be cut from.
 pub const PARTS: &str = "an elastic network";
+/// Images of several sizes, each with a caption.
+pub const CAPTIONS: &str = "images of several sizes with captions";
 /// A permutation of bits, to be carried out on inputs that were not shown.
 pub const PERMUTATION: &str = "a permutation of bits";

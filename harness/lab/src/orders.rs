@@ -1,5 +1,6 @@
 //! Data orders, and what those over a share of the data have in common.
 
+pub mod equal_tokens;
 pub mod mixture;
 pub mod replayed;
 pub mod scored;
@@ -66,6 +67,12 @@ impl Sources {
     #[must_use]
     pub fn len(&self) -> usize {
         self.members.len()
+    }
+
+    /// Examples of every source.
+    #[must_use]
+    pub fn members(&self) -> &[Vec<u32>] {
+        &self.members
     }
 
     /// True when there are none.

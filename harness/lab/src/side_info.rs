@@ -39,6 +39,8 @@ pub struct SideInfo {
     pub student: Option<Student>,
     /// The shape of a network that smaller ones can be cut from.
     pub elastic: Option<Elastic>,
+    /// What captions are, where images of several sizes (the groups) have some.
+    pub captions: Option<Captions>,
 }
 
 /// Builds a workload's own learner.
@@ -86,6 +88,17 @@ pub trait Verifier: std::fmt::Debug + Send + Sync {
 
     /// Longest response, in tokens, the end included.
     fn longest_response(&self) -> usize;
+}
+
+/// Captions of images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Captions {
+    /// Classes that they name; a caption is a class times `paraphrases`, plus one of them.
+    pub classes: u32,
+    /// Captions of a class.
+    pub paraphrases: u32,
+    /// Height and width of the patches that images are read in.
+    pub patch: u32,
 }
 
 /// What is to be generated.

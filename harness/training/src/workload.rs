@@ -151,7 +151,7 @@ impl Ready {
     pub fn offers(&self) -> Vec<&'static str> {
         let SideInfo { loss, classes, tokens, groups, scores, verifier, generation, .. } =
             &self.side;
-        let SideInfo { points, student, elastic, permutation, .. } = &self.side;
+        let SideInfo { points, student, elastic, permutation, captions, .. } = &self.side;
         let prompts = verifier.as_ref().and_then(|verifier| verifier.prompt_length());
         let words = [
             (loss.is_some(), offers::LOSS),
@@ -165,6 +165,7 @@ impl Ready {
             (generation.is_some(), offers::DENOISING),
             (points.is_some() && student.is_some(), offers::TASKS),
             (elastic.is_some(), offers::PARTS),
+            (captions.is_some(), offers::CAPTIONS),
             (!permutation.is_empty(), offers::PERMUTATION),
         ];
         words.into_iter().filter_map(|(found, word)| found.then_some(word)).collect()
