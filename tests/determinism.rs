@@ -151,6 +151,7 @@ fn this_process_gives_the_bits_of_another() {
             parents: Parents::default(),
             order: None,
             artefacts: &training::artefacts::Unkept,
+            code: "",
         };
         let outcome = setup.run(&mut |_| Ok(()), &mut |_| Ok(()), &Nobody).unwrap();
         assert_eq!(outcome.commitment.digest(), recorded.commitment, "{arm}");

@@ -5,6 +5,7 @@ use inspect::replay::Replay;
 use ledger::digest::Digest;
 use ledger::plain;
 use ledger::record::format::{MESSAGES, MESSAGES_SHA256};
+use ledger::record::stages::{self, STAGES, StageEntry};
 use ledger::record::{RunRecord, Store};
 use palimpsest::cli::compare::machines;
 use palimpsest::cli::reproduce::Args;
@@ -118,6 +119,21 @@ fn repeat(record: &RunRecord, args: &Args) -> anyhow::Result<RunRecord> {
     Ok(store.record(&report.cell)?)
 }
 
+/// What the stages of a run left, where there are any: those made before it too.
+fn left_by_stages(before: &RunRecord, after: &RunRecord) -> Vec<(String, String, String)> {
+    let list = |record: &RunRecord| -> Vec<StageEntry> {
+        record.facts.get(STAGES).and_then(|fact| stages::read(fact).ok()).unwrap_or_default()
+    };
+    let (before, after) = (list(before), list(after));
+    let each = before.iter().enumerate().map(|(place, stage)| {
+        let digest = |stage: &StageEntry| stage.parameters_sha256.to_string();
+        let again = after.get(place).filter(|again| again.name == stage.name);
+        let again = again.map_or_else(|| "none".to_owned(), digest);
+        (format!("stage {}", stage.name), digest(stage), again)
+    });
+    each.collect()
+}
+
 /// What must come out the same, as text: name, recorded, now.
 fn compare(before: &RunRecord, after: &RunRecord) -> Vec<(String, String, String)> {
     let digest = |digest: Option<Digest>| {
@@ -139,6 +155,7 @@ fn compare(before: &RunRecord, after: &RunRecord) -> Vec<(String, String, String
             digest(after.parameters_sha256),
         ),
     ];
+    rows.extend(left_by_stages(before, after));
     for (metric, value) in &before.last {
         let now = after.last.get(metric).map_or_else(|| "none".to_owned(), ToString::to_string);
         rows.push((metric.clone(), value.to_string(), now));

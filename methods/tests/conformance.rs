@@ -48,6 +48,7 @@ const STAGES: &[(&str, &str)] = &[
     ("blobs-elastic", r#"{"width": 0.5}"#),
     ("clips", "{}"),
     ("sine-line", "{}"),
+    ("native-blobs", "{}"),
 ];
 
 /// The methods asked for: the one of `PALIMPSEST_METHOD`, else all, and the templates of methods.
@@ -168,8 +169,10 @@ struct Smoke {
 /// Examples of a step under [`smoke_settings`]; episodes, where these are counted.
 fn batch_size(entry: &Entry) -> u64 {
     let resolved = resolved(entry, &smoke_settings(entry));
-    let counted = resolved.get("batch_size").or_else(|| resolved.get("episodes"));
-    counted.and_then(serde_json::Value::as_u64).unwrap_or(1)
+    let count = |name: &str| resolved.get(name).and_then(serde_json::Value::as_u64);
+    let counted = count("batch_size").or_else(|| count("episodes"));
+    // Steps that hold packs of tokens have 81 images for each at most.
+    counted.or_else(|| count("packs").map(|packs| 81 * packs)).unwrap_or(1)
 }
 
 /// Whether a method takes steps at all: those that only set a mark do not, nor do those that change

@@ -18,6 +18,7 @@ use ledger::plain;
 use ledger::record::format::{OrderSection, RunRecord, Status};
 use ledger::record::identity::{CellKey, DataKey};
 use ledger::record::planned::PlannedWorkload;
+use ledger::record::stages::{self, STAGES};
 use ledger::record::store::{Store, is_cell_id};
 use weights::Weights;
 
@@ -204,6 +205,11 @@ impl<'a> Verifier<'a> {
         }
         let said = messages::check(self.store, record);
         checks.extend(said.map(|outcome| Check::of("messages", outcome)));
+        if let Some(fact) = record.facts.get(STAGES) {
+            let listed = stages::read(fact)
+                .and_then(|list| stages::check(&list, record.steps, record.parameters_sha256));
+            checks.push(Check::of("stages", listed));
+        }
         checks.push(Check::of("commitment index", self.index.check_place(record, order)));
         checks.push(Check::of(
             "commitment before training",

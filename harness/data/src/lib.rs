@@ -11,6 +11,7 @@ pub mod cifar;
 pub mod clips;
 pub mod clusters;
 pub mod columns;
+pub mod crops;
 pub mod digits;
 pub mod domains;
 pub mod error;

@@ -191,6 +191,7 @@ impl Session {
             goal: &planned.goal,
             device: self.device,
             artefacts: &artefacts,
+            code: cell_code(&arm.method, &planned.id),
             parents: weights,
             order: order.as_ref(),
         };

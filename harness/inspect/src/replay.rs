@@ -52,6 +52,7 @@ impl<'a> Replay<'a> {
     pub fn new(setup: &'a CellSetup<'a>) -> Result<Self, LabError> {
         let mut built = setup.build()?;
         setup.start(&mut built.network, &built.streams)?;
+        setup.tutor(&mut built.recipe)?;
         Ok(Self { setup, built })
     }
 
@@ -146,6 +147,7 @@ impl<'a> Replay<'a> {
             schedule: _,
             order,
             view,
+            stages,
             step,
             clip_norm: _,
             parametrisation,
@@ -167,6 +169,7 @@ impl<'a> Replay<'a> {
             (averaging.is_some(), "averaged weights"),
             (adapter.is_some(), "adaptation to the tasks that it is judged on"),
             (order.layout().is_some(), "an order of units with roles"),
+            (stages.is_some(), "stages that begin with a fresh optimiser"),
         ];
         parts.into_iter().find_map(|(present, what)| present.then_some(what))
     }
@@ -249,6 +252,7 @@ impl<'a> Replay<'a> {
             schedule: _,
             order: _,
             view: _,
+            stages,
             step,
             clip_norm: _,
             parametrisation,
@@ -258,7 +262,11 @@ impl<'a> Replay<'a> {
             sampler: _,
             adapter: _,
         } = &self.built.recipe;
-        if parametrisation.is_some() || constraint.is_some() || averaging.is_some() {
+        if parametrisation.is_some()
+            || constraint.is_some()
+            || averaging.is_some()
+            || stages.is_some()
+        {
             return None;
         }
         match step {

@@ -21,6 +21,7 @@ pub mod messages;
 pub mod method;
 pub mod mixture;
 pub mod models;
+pub mod native;
 pub mod network;
 pub mod niw;
 pub mod objectives;
@@ -37,6 +38,7 @@ pub mod side_info;
 pub mod sparsity;
 pub mod split;
 pub mod spsa;
+pub mod stages;
 pub mod teaching;
 pub mod trial;
 

@@ -10,6 +10,7 @@ pub mod mlp2d;
 pub mod ngram;
 pub mod resnet9;
 pub mod unet_s;
+pub mod vit;
 
 use ledger::streams::{self, Streams};
 use rand_pcg::Pcg64;

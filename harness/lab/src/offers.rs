@@ -24,6 +24,8 @@ pub const TASKS: &str = "a task space";
 pub const PARTS: &str = "an elastic network";
 /// Examples in episodes of support and query, and a judge that lets a model adapt to support sets.
 pub const EPISODES: &str = "episodes";
+/// Images of several sizes, each with a caption.
+pub const CAPTIONS: &str = "images of several sizes with captions";
 /// A permutation of bits, to be carried out on inputs that were not shown.
 pub const PERMUTATION: &str = "a permutation of bits";
 /// Clips to keep in one network, one after the other.

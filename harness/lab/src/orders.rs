@@ -1,6 +1,7 @@
 //! Data orders, and what those over a share of the data have in common.
 
 pub mod episodes;
+pub mod equal_tokens;
 pub mod mixture;
 pub mod replayed;
 pub mod scored;
@@ -68,6 +69,12 @@ impl Sources {
     #[must_use]
     pub fn len(&self) -> usize {
         self.members.len()
+    }
+
+    /// Examples of every source.
+    #[must_use]
+    pub fn members(&self) -> &[Vec<u32>] {
+        &self.members
     }
 
     /// True when there are none.

@@ -1,6 +1,7 @@
 //! What a method composes: a recipe of seats.
 
 use ledger::catalogue::Schedule;
+use ledger::digest::Digest;
 use ledger::order::OrderLaw;
 
 use crate::LabError;
@@ -11,6 +12,7 @@ use crate::seat::{
     Adapter, Averaging, Batch, Constraint, EpochPlan, Facts, Learner, Looks, Objective, Optimizer,
     Order, OrderSource, Parametrisation, Sampler, Search, StepInfo, TaskInfo, View,
 };
+use crate::stages::Stages;
 
 /// How a step moves the network.
 pub enum Step {
@@ -44,6 +46,8 @@ pub struct Recipe {
     pub order: Box<dyn Order>,
     /// How examples are rendered, when not as they are stored.
     pub view: Option<Box<dyn View>>,
+    /// Stretches of the run with data, parameters and rates of their own, if any.
+    pub stages: Option<Stages>,
     /// How a step moves the network.
     pub step: Step,
     /// Largest norm of the gradient over all parameters; longer ones are scaled down to it.
@@ -97,6 +101,7 @@ impl Recipe {
             schedule: _,
             order,
             view,
+            stages,
             step,
             clip_norm: _,
             parametrisation,
@@ -108,6 +113,7 @@ impl Recipe {
         } = self;
         let mut all = order.facts();
         all.extend(view.iter().flat_map(|view| view.facts()));
+        all.extend(stages.iter().flat_map(Stages::facts));
         match step {
             Step::Gradient { objective, optimizer } => {
                 all.extend(objective.facts());
@@ -140,6 +146,14 @@ impl Recipe {
         match &self.parametrisation {
             Some(rule) => Ok(tch::no_grad(|| rule.seen(&trained, None))?.duplicate()),
             None => Ok(trained),
+        }
+    }
+
+    /// Ends the stage that training is in, where there are stages, behind so many steps of the run and with what
+    /// is kept of it.
+    pub fn close_stages(&mut self, steps: u64, kept: Digest) {
+        if let Some(stages) = &mut self.stages {
+            stages.leave(steps, kept);
         }
     }
 
@@ -181,6 +195,7 @@ impl Recipe {
             schedule,
             order: Box::new(Uniform),
             view: None,
+            stages: None,
             step,
             clip_norm: None,
             parametrisation: None,

@@ -303,7 +303,18 @@ pub trait Objective {
         Ok(None)
     }
 
-    /// The stage that a step belongs to.
+    /// Is given the tutor of the recipe's stages, trained, before [`Objective::start`].
+    fn learn_from(&mut self, _tutor: Network) {}
+
+    /// Called without gradients when a stage of the recipe begins, the first one included.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn enter(&mut self, _stage: usize, _network: &Network) -> Result<(), LabError> {
+        Ok(())
+    }
+
+    /// The stage that a step belongs to, where the recipe states none.
     fn stage(&self, _moment: &StepInfo) -> Stage {
         Stage { index: 0, lr_factor: 1.0 }
     }

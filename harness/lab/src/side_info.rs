@@ -47,6 +47,8 @@ pub struct SideInfo {
     pub clips: Option<Clips>,
     /// What the examples of a task are there for, where training examples lie task by task.
     pub episodes: Option<Layout>,
+    /// What captions are, where images of several sizes (the groups) have some.
+    pub captions: Option<Captions>,
 }
 
 /// Builds a workload's own learner.
@@ -94,6 +96,17 @@ pub trait Verifier: std::fmt::Debug + Send + Sync {
 
     /// Longest response, in tokens, the end included.
     fn longest_response(&self) -> usize;
+}
+
+/// Captions of images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Captions {
+    /// Classes that they name; a caption is a class times `paraphrases`, plus one of them.
+    pub classes: u32,
+    /// Captions of a class.
+    pub paraphrases: u32,
+    /// Height and width of the patches that images are read in.
+    pub patch: u32,
 }
 
 /// What is to be generated.

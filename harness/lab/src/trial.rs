@@ -12,6 +12,7 @@ use tch::{Device, Kind, Tensor};
 use crate::LabError;
 use crate::models::elastic::Elastic;
 use crate::models::gpt::{Gpt, Shape, gpt};
+use crate::models::vit;
 use crate::network::Network;
 use crate::seat::{Batch, Outcome, StepInfo, TaskInfo};
 use crate::side_info::{SideInfo, Tokens, Verifier};
@@ -55,6 +56,19 @@ pub fn split(shape: &[i64]) -> Result<Split, LabError> {
 
 /// A small elastic network for images of shape 8 × 8 × 1 in the four classes of [`split`].
 pub const ELASTIC: Elastic = Elastic { channels: 1, side: 8, widths: [4, 8], classes: 4 };
+
+/// Small towers for images of up to 24 × 24 pixels.
+pub const VIT: vit::Shape = vit::Shape {
+    side: 24,
+    patch: 4,
+    width: 16,
+    depth: 2,
+    heads: 2,
+    hidden: 32,
+    classes: 4,
+    paraphrases: 2,
+    features: 8,
+};
 
 /// The first eight examples of [`split`].
 ///

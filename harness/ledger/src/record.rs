@@ -4,6 +4,7 @@ pub mod decided;
 pub mod format;
 pub mod identity;
 pub mod planned;
+pub mod stages;
 pub mod store;
 pub mod writer;
 

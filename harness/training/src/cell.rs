@@ -19,6 +19,7 @@ use crate::checkpoint::Weights;
 use crate::clock::{Clock, Monotonic, Phase, Time};
 use crate::run::{Ending, Extent, Observe, Run, WHOLE};
 use crate::splits::Splits;
+use crate::tutor::{self, Class};
 use crate::workload::{self, Ready};
 use lab::LabError;
 use lab::messages::Exchange;
@@ -52,8 +53,10 @@ pub struct CellSetup<'a> {
     pub goal: &'a Goal,
     /// Where.
     pub device: Device,
-    /// Where weights that several cells start from are kept.
+    /// Where weights that several cells need are kept.
     pub artefacts: &'a dyn Artefacts,
+    /// Digest of the code that decides the cell.
+    pub code: &'a str,
     /// Weights of the runs that this one descends from.
     pub parents: Parents<Weights>,
     /// The order to train in, in place of the method's.
@@ -254,6 +257,23 @@ impl CellSetup<'_> {
         }
     }
 
+    /// Trains the recipe's tutor, or takes the kept one, and hands it to the objective.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation, or what is kept cannot be read or written.
+    pub fn tutor(&self, recipe: &mut Recipe) -> Result<(), LabError> {
+        let class = Class {
+            splits: &self.ready.splits,
+            loss: self.ready.side.loss,
+            train_root: self.ready.identity.train_root,
+            examples: self.examples(),
+            code: self.code,
+            target: &self.goal.target,
+            artefacts: self.artefacts,
+        };
+        tutor::bring(recipe, &class)
+    }
+
     /// Number of training examples.
     #[must_use]
     pub fn examples(&self) -> u32 {
@@ -276,6 +296,7 @@ impl CellSetup<'_> {
         self.warm_up(&streams, &effective_seed)?;
         commit(&commitment)?;
         let mut gathered = self.start(&mut network, &streams)?;
+        self.tutor(&mut recipe)?;
 
         if let Step::Forward { search, messages, .. } = &mut recipe.step
             && messages.wants_processes()
@@ -304,6 +325,7 @@ impl CellSetup<'_> {
         let parameter_count = network.parameters.iter().map(|p| p.tensor.numel() as u64).sum();
         let network = recipe.kept(network)?;
         let parameters = network.digest()?;
+        recipe.close_stages(steps, parameters);
         if let (Ending::Completed, Some(messages)) = (ending, recipe.messages_mut()) {
             messages.close(&parameters)?;
         }
@@ -363,6 +385,7 @@ impl CellSetup<'_> {
     fn warm_up(&self, streams: &Streams, effective_seed: &[u8; 32]) -> Result<(), LabError> {
         let mut network = self.network(streams)?;
         let mut recipe = self.recipe(&network, streams)?;
+        tutor::pretend(&mut recipe);
         let rows = i64::from(recipe.batch_size).min(i64::from(self.examples()));
         let examples = u32::try_from(rows * WARM_UP_STEPS).unwrap_or(1).min(self.examples());
         // One zero seen everywhere: no memory for a second data set.

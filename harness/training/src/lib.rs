@@ -14,4 +14,5 @@ pub mod metrics;
 pub mod run;
 pub mod splits;
 pub mod trial;
+pub mod tutor;
 pub mod workload;

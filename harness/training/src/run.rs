@@ -21,7 +21,7 @@ use crate::judge::{EvaluationRequest, Judge, Judged, Model};
 use crate::splits::Splits;
 use lab::LabError;
 use lab::messages::Messages;
-use lab::network::{Network, values};
+use lab::network::{Network, Parameter, values};
 use lab::objectives::DefaultLoss;
 use lab::recipe::{Recipe, Step};
 use lab::seat::{
@@ -137,7 +137,7 @@ impl<T: Time> Run<'_, T> {
 
         self.clock.enter(Phase::Train);
         let eligible = self.prepare()?;
-        let mut trained = Trained { active: Active::All, parameters: Vec::new(), stage: 0 };
+        let mut trained = Trained::new();
         trained.switch(self.network, Active::All);
         for (epoch, &n) in (0..).zip(&rounds) {
             if self.recipe.order.wants_probe(epoch) {
@@ -162,7 +162,9 @@ impl<T: Time> Run<'_, T> {
                     progress.samples += chunk.len() as u64;
                     continue;
                 }
-                let now = StepInfo { step, total_steps, epoch, total_epochs, lr_factor, pass: 0 };
+                let mut now =
+                    StepInfo { step, total_steps, epoch, total_epochs, lr_factor, pass: 0 };
+                self.enter(&mut trained, &mut now)?;
                 let length = chunk.len() as u64;
                 let sample_ids = uploaded.f_narrow(0, start, chunk.len() as i64)?;
                 start += chunk.len() as i64;
@@ -187,6 +189,43 @@ impl<T: Time> Run<'_, T> {
         Ok(Ending::Completed)
     }
 
+    /// Goes into the stage of a step, where the recipe states stages, and gives the step its rate.
+    fn enter(&mut self, trained: &mut Trained, now: &mut StepInfo) -> Result<(), LabError> {
+        let Some(stages) = &self.recipe.stages else { return Ok(()) };
+        let (index, before) = (stages.at(now), stages.reached());
+        now.lr_factor *= stages.lr_factor(now);
+        if before != Some(index) {
+            self.clock.enter(Phase::Io);
+            let weights = self.recipe.kept(self.network.duplicate())?.digest()?;
+            self.clock.enter(Phase::Train);
+            let Recipe { stages, step, averaging, parametrisation, .. } = &mut *self.recipe;
+            if let Some(stages) = stages {
+                stages.enter(index, now.step, weights);
+            }
+            if before.is_some() {
+                if let Step::Gradient { optimizer, .. } = step {
+                    optimizer.reset()?;
+                }
+                if let Some(averaging) = averaging {
+                    averaging.reset(&self.network.parameters)?;
+                }
+            }
+            if let Step::Gradient { objective, .. } | Step::Forward { objective, .. } = step {
+                tch::no_grad(|| {
+                    let seen = seen(parametrisation.as_deref(), self.network, Some(now))?;
+                    objective.enter(index, seen.as_ref().unwrap_or(self.network))
+                })?;
+            }
+        }
+        let stage = self.recipe.stages.as_mut().and_then(|stages| stages.stage(index));
+        if let (Some(stage), true) = (stage, trained.of != Some(index)) {
+            trained.of = Some(index);
+            trained.trains = stage.trains;
+            trained.switch_again(self.network);
+        }
+        Ok(())
+    }
+
     /// One step; returns the loss, still on the device.
     fn step(
         &mut self,
@@ -199,6 +238,7 @@ impl<T: Time> Run<'_, T> {
             schedule: _,
             order,
             view,
+            stages,
             step,
             clip_norm,
             parametrisation,
@@ -209,6 +249,13 @@ impl<T: Time> Run<'_, T> {
             adapter: _,
         } = &mut *self.recipe;
         if let Some(view) = view {
+            view.render(&mut batch, &now, self.source.streams)?;
+        }
+        let own = stages.as_mut().and_then(|stages| {
+            let index = stages.reached()?;
+            stages.stage(index)?.view.as_mut()
+        });
+        if let Some(view) = own {
             view.render(&mut batch, &now, self.source.streams)?;
         }
         let (objective, optimizer) = match step {
@@ -645,15 +692,28 @@ pub fn clip(gradients: &mut [Tensor], longest: f64) -> Result<(), tch::TchError>
 struct Trained {
     active: Active,
     parameters: Vec<usize>,
+    /// The stage that the objective says a step is in.
     stage: u32,
+    /// The recipe's stage that says what trains.
+    of: Option<usize>,
+    trains: fn(&Parameter) -> bool,
 }
 
 impl Trained {
+    fn new() -> Self {
+        let (active, parameters) = (Active::All, Vec::new());
+        Self { active, parameters, stage: 0, of: None, trains: |_| true }
+    }
+
     fn switch(&mut self, network: &Network, wanted: Active) {
         if wanted != self.active || self.parameters.is_empty() {
             self.active = wanted;
-            self.parameters = trainable(network, wanted);
+            self.switch_again(network);
         }
+    }
+
+    fn switch_again(&mut self, network: &Network) {
+        self.parameters = trainable(network, self.active, self.trains);
     }
 }
 
@@ -664,14 +724,14 @@ fn upload(ids: &[u32], splits: &Splits) -> Result<Tensor, tch::TchError> {
 
 /// Switches gradients on for the active layers and off before them; returns the indices of the
 /// parameters that move. Off *before* the forward pass: only so is the backward pass cut short.
-fn trainable(network: &Network, active: Active) -> Vec<usize> {
+fn trainable(network: &Network, active: Active, trains: fn(&Parameter) -> bool) -> Vec<usize> {
     let first = match active {
         Active::All => 0,
         Active::From(layer) => layer.min(network.depth().saturating_sub(1)),
     };
     let mut moved = Vec::with_capacity(network.parameters.len());
     for (index, parameter) in network.parameters.iter().enumerate() {
-        let moves = parameter.layer >= first;
+        let moves = parameter.layer >= first && trains(parameter);
         let _ = parameter.tensor.set_requires_grad(moves);
         if moves {
             moved.push(index);

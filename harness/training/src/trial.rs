@@ -16,11 +16,12 @@ use ledger::streams::{self, Streams};
 use ledger::transcript::{FinishedTranscript, Transcript};
 use tch::{Device, TchError, Tensor};
 
-use crate::artefacts::Artefacts;
+use crate::artefacts::{Artefacts, Unkept};
 use crate::clock::{Clock, Monotonic};
 use crate::judge::Judge;
 use crate::run::{Run, WHOLE};
 use crate::splits::Splits;
+use crate::tutor::{self, Class};
 use crate::workload::{Entry, Ready};
 use lab::LabError;
 use lab::method::Method;
@@ -114,6 +115,7 @@ impl Trial {
             identity: numbered(self.examples),
             seed: self.seed,
             followed,
+            artefacts: &Unkept,
         };
         let samples = u64::from(self.examples) * u64::from(self.epochs);
         let teacher = Self { seed: self.seed + 1, ..*self }.network()?;
@@ -173,6 +175,7 @@ struct Bench<'a> {
     identity: Vec<Digest>,
     seed: u64,
     followed: Option<Vec<u8>>,
+    artefacts: &'a dyn Artefacts,
 }
 
 impl Bench<'_> {
@@ -222,6 +225,16 @@ impl Bench<'_> {
             value: 2.0,
             origin: String::new(),
         };
+        let class = Class {
+            splits: self.splits,
+            loss: self.side.loss,
+            train_root: Digest::of(b"trial"),
+            examples,
+            code: "trial",
+            target: &target,
+            artefacts: self.artefacts,
+        };
+        tutor::bring(&mut recipe, &class)?;
         Run {
             network: &mut network,
             recipe: &mut recipe,
@@ -241,11 +254,13 @@ impl Bench<'_> {
             part: WHOLE,
         }
         .train(&mut |_| Ok(()))?;
+        let steps = transcript.steps();
         let order = transcript.finish(&self.identity).map_err(std::io::Error::other)?;
         // Tests look at what was trained beside averages, and at what is seen of a parametrisation.
         let network =
             if recipe.parametrisation.is_some() { recipe.kept(network)? } else { network };
         let (digest, law) = (network.digest()?, recipe.order.law());
+        recipe.close_stages(steps, digest);
         let messages = recipe.messages().map(|messages| messages.bytes().to_vec());
         Ok(Trace { digest, law, order, facts: recipe.facts(), network, messages })
     }
@@ -371,6 +386,7 @@ impl Fixture {
             identity: self.ready.identity.sample_ids.clone(),
             seed,
             followed: None,
+            artefacts: &self.starts,
         }
     }
 
@@ -422,6 +438,7 @@ pub fn train(
         identity: numbered(EXAMPLES),
         seed: SEED,
         followed: None,
+        artefacts: &Unkept,
     };
     let samples = u64::from(EXAMPLES) * u64::from(epochs);
     let Trace { network, facts, .. } = bench.run(method, settings, network, None, samples)?;
@@ -450,6 +467,7 @@ pub fn generate(
         identity: numbered(EXAMPLES),
         seed: SEED,
         followed: None,
+        artefacts: &Unkept,
     };
     let samples = u64::from(EXAMPLES) * u64::from(epochs);
     let Trace { network, facts, .. } = bench.run(method, settings, network, None, samples)?;
@@ -472,6 +490,7 @@ pub fn bandit(method: &Method, settings: &Values, epochs: u32) -> Result<Trace, 
         identity: numbered(PROMPTS),
         seed: SEED,
         followed: None,
+        artefacts: &Unkept,
     };
     bench.run(method, settings, network, None, u64::from(PROMPTS) * u64::from(epochs))
 }

@@ -157,6 +157,7 @@ impl Ready {
         let SideInfo { loss, classes, tokens, groups, scores, verifier, generation, .. } =
             &self.side;
         let SideInfo { points, student, elastic, permutation, clips, episodes, .. } = &self.side;
+        let SideInfo { captions, .. } = &self.side;
         let prompts = verifier.as_ref().and_then(|verifier| verifier.prompt_length());
         let words = [
             (loss.is_some(), offers::LOSS),
@@ -170,6 +171,7 @@ impl Ready {
             (generation.is_some(), offers::DENOISING),
             (points.is_some() && student.is_some(), offers::TASKS),
             (elastic.is_some(), offers::PARTS),
+            (captions.is_some(), offers::CAPTIONS),
             (!permutation.is_empty(), offers::PERMUTATION),
             (clips.is_some(), offers::CLIPS),
             (episodes.is_some(), offers::EPISODES),

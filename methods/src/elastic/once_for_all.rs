@@ -39,7 +39,8 @@ use lab::network::Network;
 use lab::objectives::IGNORED;
 use lab::optim::base::BaseSettings;
 use lab::recipe::{Recipe, Step};
-use lab::seat::{Batch, Objective, Parametrisation, Stage, StepInfo};
+use lab::seat::{Batch, Objective, Parametrisation, StepInfo};
+use lab::stages::{Stage, Stages};
 use lab::{LabError, offers};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::{Range, SettingError};
@@ -48,8 +49,6 @@ use ledger::{choice, settings};
 use rand_pcg::Pcg64;
 use tch::{Kind, Reduction, Tensor};
 
-/// Stages of progressive shrinking.
-const STAGES: u64 = 4;
 /// Share of the target spread over all classes.
 const SMOOTHING: f64 = 0.1;
 
@@ -120,27 +119,43 @@ pub static METHOD: Method = Method {
         let Some(elastic) = task.side.elastic else {
             return Err(task.unfit("its network has no parts"));
         };
-        let part = Choice::named(&settings.part).ok();
-        let alone = part.filter(|_| settings.mode == Mode::Independent);
+        let alone =
+            Choice::named(&settings.part).ok().filter(|_| settings.mode == Mode::Independent);
         let parts = Parts { elastic, alone, recalibrate: settings.recalibrate };
         let mut network = task.network.duplicate();
         Parts { ..parts }.install(&mut network, task.streams)?;
         let optimizer = settings.base.build(&network)?;
-        let (batch_size, stream) = (settings.batch_size, task.streams.generator("method"));
+        let (batch_size, stages) = (settings.batch_size, Some(stages(&settings)));
+        let stream = task.streams.generator("method");
         let objective = Box::new(OnceForAll::new(elastic, settings, stream));
-        let step = Step::Gradient { objective, optimizer };
-        let plain = Recipe::of(batch_size, Schedule::Constant, step);
-        Ok(Recipe { parametrisation: Some(Box::new(parts)), looks: Some(Box::new(parts)), ..plain })
+        let plain =
+            Recipe::of(batch_size, Schedule::Constant, Step::Gradient { objective, optimizer });
+        let looks = Some(Box::new(parts) as _);
+        Ok(Recipe { stages, parametrisation: Some(Box::new(parts)), looks, ..plain })
     },
 };
+
+/// The whole network, then one more dimension elastic in each stage; or all as one.
+fn stages(settings: &Settings) -> Stages {
+    let names: &[_] = match settings.mode {
+        Mode::Progressive => &["whole", "kernel", "depth", "width"],
+        Mode::Joint => &["joint"],
+        Mode::Independent => &["part"],
+    };
+    let of = |(place, name): (usize, &&'static str)| {
+        let lr_factor = if place == 0 { 1.0 } else { settings.shrink_lr };
+        Stage { lr_factor, schedule: Schedule::Cosine { floor: 0.0 }, ..Stage::plain(name, 1) }
+    };
+    Stages::new(names.iter().enumerate().map(of).collect())
+}
 
 /// The loss of the parts that a step draws.
 struct OnceForAll {
     elastic: Elastic,
     settings: Settings,
     stream: Pcg64,
-    /// The stage that training is in.
-    reached: u32,
+    /// The stage that training is in: the whole, kernels, depth, width.
+    reached: usize,
     /// The whole network as the first stage left it.
     teacher: Option<Network>,
     /// Its probabilities for this step's batch.
@@ -178,32 +193,18 @@ impl OnceForAll {
 }
 
 impl Objective for OnceForAll {
-    fn stage(&self, now: &StepInfo) -> Stage {
-        let stages = if self.settings.mode == Mode::Progressive { STAGES } else { 1 };
-        let index = now.step * stages / now.total_steps;
-        let first = (index * now.total_steps).div_ceil(stages);
-        let length = ((index + 1) * now.total_steps).div_ceil(stages) - first;
-        let factor = Schedule::Cosine { floor: 0.0 }.factor(now.step - first, length);
-        let factor = if index == 0 { factor } else { factor * self.settings.shrink_lr };
-        Stage { index: index as u32, lr_factor: factor }
+    fn enter(&mut self, stage: usize, network: &Network) -> Result<(), LabError> {
+        self.reached = stage;
+        if stage > 0 && self.teacher.is_none() && self.settings.kd_ratio > 0.0 {
+            self.teacher = Some(network.duplicate());
+        }
+        if stage == 3 {
+            self.elastic.sort_channels(network)?;
+        }
+        Ok(())
     }
 
-    fn before_step(
-        &mut self,
-        network: &Network,
-        batch: &Batch,
-        now: &StepInfo,
-    ) -> Result<(), LabError> {
-        let stage = self.stage(now).index;
-        if stage != self.reached {
-            self.reached = stage;
-            if self.teacher.is_none() && self.settings.kd_ratio > 0.0 {
-                self.teacher = Some(network.duplicate());
-            }
-            if u64::from(stage) == STAGES - 1 {
-                self.elastic.sort_channels(network)?;
-            }
-        }
+    fn before_step(&mut self, _: &Network, batch: &Batch, _: &StepInfo) -> Result<(), LabError> {
         if let Some(teacher) = &self.teacher {
             // In training mode, as in the code.
             let logits = teacher.forward(&batch.inputs, true)?;
@@ -255,10 +256,9 @@ mod tests {
     #[test]
     fn stages_are_quarters_with_a_cosine_each_and_joint_training_has_one() {
         let of = |mode: Mode, step: u64| {
-            let settings = Settings { mode, ..Settings::default() };
-            let one = OnceForAll::new(ELASTIC, settings, streams().generator("method"));
-            let stage = one.stage(&step_info(step, 40));
-            (stage.index, stage.lr_factor)
+            let now = step_info(step, 40);
+            let stages = stages(&Settings { mode, ..Settings::default() });
+            (stages.at(&now), stages.lr_factor(&now))
         };
         for (step, index, factor) in [(0, 0, 1.0), (5, 0, 0.5), (10, 1, 0.3), (25, 2, 0.15)] {
             let (found, at) = of(Mode::Progressive, step);

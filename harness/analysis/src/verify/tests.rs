@@ -166,6 +166,33 @@ fn messages_are_those_of_the_record_or_told() {
 }
 
 #[test]
+fn stages_follow_each_other_to_the_parameters_of_the_run_or_are_told() {
+    let (_folder, store, cells) = store(1);
+    let record = store.record(&cells[0]).unwrap();
+    let (steps, parameters) = (record.steps, record.parameters_sha256);
+    let told = |last: u64, left: Option<Digest>| {
+        let mut record = record.clone();
+        record.facts.insert(
+            "stages".to_owned(),
+            serde_json::json!([{
+                "name": "whole",
+                "steps": { "first": 0, "last": last },
+                "from": Digest::of(b"start"),
+                "parameters_sha256": left,
+            }]),
+        );
+        let path = store.folder(&cells[0]).join("record.json");
+        std::fs::write(path, serde_json::to_vec(&record).unwrap()).unwrap();
+        failed(&Verifier::new(&store), &cells[0]).join("\n")
+    };
+    assert!(!told(steps - 1, parameters).contains("stages"));
+    assert!(told(steps, parameters).contains("stages: stages have"));
+    let other = Some(Digest::of(b"other"));
+    assert!(told(steps - 1, other).contains("did not leave the parameters of the run"));
+    assert!(told(steps - 1, None).contains("stages: the fact stages"));
+}
+
+#[test]
 fn a_published_commitment_is_wanted_of_every_run() {
     let (_folder, store, cells) = store(2);
     let promised = store.record(&cells[0]).unwrap().order.unwrap().commitment;
