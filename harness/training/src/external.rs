@@ -426,7 +426,7 @@ impl<T: Time> Session<'_, T> {
         let network = Network::new(Vec::new(), Vec::new(), Body::Layers(Vec::new()));
         let labels = split.labels.shallow_clone();
         let split = Split { stored: outputs, labels, groups: Vec::new() };
-        let model = Model { network: &network, sampler: None };
+        let model = Model::plain(&network);
         let request = EvaluationRequest { model, split: &split, judged, last };
         let metrics = tch::no_grad(|| ready.judge.metrics(&request))?;
         Ok(metrics.into_iter().map(|(metric, value)| (goal::key(name, &metric), value)).collect())

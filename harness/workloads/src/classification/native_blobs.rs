@@ -153,7 +153,7 @@ mod tests {
             let split = Split { stored, labels, groups: Vec::new() };
             let body = Body::Own(Arc::new(Knowing(captions.to_vec())));
             let network = Network::new(vec![], vec![], body);
-            let model = Model { network: &network, sampler: None };
+            let model = Model::plain(&network);
             let request =
                 EvaluationRequest { model, split: &split, judged: Judged::Test, last: true };
             judge.metrics(&request).unwrap()["accuracy"]

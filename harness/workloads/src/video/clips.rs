@@ -176,7 +176,7 @@ mod tests {
 
     fn metrics(fixture: &Fixture, network: &Network) -> BTreeMap<String, f64> {
         let split = &fixture.ready().splits.test;
-        let model = Model { network, sampler: None };
+        let model = Model::plain(network);
         let request = EvaluationRequest { model, split, judged: Judged::Test, last: true };
         tch::no_grad(|| fixture.ready().judge.metrics(&request)).unwrap()
     }
