@@ -88,7 +88,7 @@ fn nothing_descends_from_a_program_or_looks_into_its_model() {
     let child = "  - { method: sgd, as: child, from: lion }\n";
     let error = read(&format!("{TEXT}{child}")).unwrap_err();
     assert!(error.message.contains("\"lion\" is a program of one's own"), "{error}");
-    let tested = "provenance: [{ id: t, run: sgd, suspect: lion, statistic: spearman, unit: sample, expect: independent }]\n";
+    let tested = "provenance: [{ id: t, statement: s, run: digits-mlp/sgd, suspect: digits-mlp/lion, expect: { nothing: true } }]\n";
     let error = read(&format!("{TEXT}{tested}")).unwrap_err().message;
     assert!(error.contains("\"lion\" is a program of one's own"), "{error}");
 }
