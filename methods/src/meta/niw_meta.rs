@@ -61,7 +61,7 @@ settings! {
     /// Settings of `niw-meta`.
     pub struct Settings {
         /// Points that the posterior of an episode is of.
-        fit: Fitted = Fitted::Whole, from "paper: the bound is of all data of an episode";
+        fit: Fitted = Fitted::Whole, from "assumed: as the bound has it";
         /// Iterates that are passed over.
         burnin: u32 = 0, range Range::of(0.0..=1_000.0), from "README --burnin";
         /// Largest curvature.
