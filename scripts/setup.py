@@ -481,6 +481,9 @@ LIBTORCH = {{ value = "{libtorch}", force = true }}
 LIBTORCH_CXX11_ABI = {{ value = "1", force = true }}
 # Where the programs look for the digits when nobody says where the cache is.
 PALIMPSEST_BUILT_CACHE = {{ value = "{cache}", force = true }}
+# As many tests as cores run at once: with a thread for each core, too, they would wait for one another most of the
+# time. The programs say themselves how many threads they take.
+OMP_NUM_THREADS = "1"
 
 # The run path, so that no binary, test or benchmark needs LD_LIBRARY_PATH.
 [target.'cfg(unix)']

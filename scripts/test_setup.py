@@ -206,6 +206,7 @@ class CloneTest(unittest.TestCase):
         setup.write_config(self.root, Path("/opt/lib torch"), Path("/opt/my cache"))
         text = (self.root / ".cargo/config.toml").read_text()
         self.assertIn('LIBTORCH = { value = "/opt/lib torch", force = true }', text)
+        self.assertIn('OMP_NUM_THREADS = "1"', text)
         self.assertIn('PALIMPSEST_BUILT_CACHE = { value = "/opt/my cache", force = true }', text)
         self.assertIn('"link-arg=-Wl,-rpath,/opt/lib torch/lib"', text)
 
