@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/_fused_sgd.h>
+#include <ATen/ops/empty_like.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <cstring>
@@ -19,6 +20,17 @@ std::vector<at::Tensor> list(at::Tensor* const* handles, size_t count) {
   tensors.reserve(count);
   for (size_t i = 0; i < count; ++i) tensors.push_back(*handles[i]);
   return tensors;
+}
+
+// Gradients laid out in memory as their parameters are: the fused kernels of the CPU go through memory in order and
+// never look at strides, and no accumulation of gradients has brought these in line.
+std::vector<at::Tensor> laid_out(const std::vector<at::Tensor>& parameters, std::vector<at::Tensor> gradients) {
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    if (gradients[i].strides() != parameters[i].strides()) {
+      gradients[i] = at::empty_like(parameters[i]).copy_(gradients[i]);
+    }
+  }
+  return gradients;
 }
 
 // The values of one tensor with the gradient of another.
@@ -51,7 +63,8 @@ char* palimpsest_fused_adamw(size_t count, at::Tensor* const* parameters, at::Te
                              at::Tensor* const* steps, double lr, double beta1, double beta2,
                              double weight_decay, double eps) {
   try {
-    at::_fused_adamw_(list(parameters, count), list(gradients, count), list(first_moments, count),
+    const auto moved = list(parameters, count);
+    at::_fused_adamw_(moved, laid_out(moved, list(gradients, count)), list(first_moments, count),
                       list(second_moments, count), {}, list(steps, count), lr, beta1, beta2,
                       weight_decay, eps, /*amsgrad=*/false, /*maximize=*/false);
   } catch (const std::exception& error) {
@@ -64,7 +77,8 @@ char* palimpsest_fused_sgd(size_t count, at::Tensor* const* parameters, at::Tens
                            at::Tensor* const* momenta, double lr, double momentum,
                            double weight_decay, bool nesterov, bool first_step) {
   try {
-    at::_fused_sgd_(list(parameters, count), list(gradients, count), list(momenta, count),
+    const auto moved = list(parameters, count);
+    at::_fused_sgd_(moved, laid_out(moved, list(gradients, count)), list(momenta, count),
                     weight_decay, momentum, lr, /*dampening=*/0.0, nesterov, /*maximize=*/false,
                     first_step);
   } catch (const std::exception& error) {

@@ -235,3 +235,47 @@ pub fn fused_sgd(
     };
     check(message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::values;
+    use tch::{Device, Kind};
+
+    /// A gradient of 2 × 3, its rows one after another, and the same with its columns one after another.
+    fn gradients() -> [Tensor; 2] {
+        let rows = Tensor::from_slice(&[1.0_f32, -2.0, 3.0, -4.0, 5.0, -6.0]).view([2, 3]);
+        let columns = rows.transpose(0, 1).contiguous().transpose(0, 1);
+        assert_ne!(rows.stride(), columns.stride());
+        [rows, columns]
+    }
+
+    fn zeros() -> Tensor {
+        Tensor::zeros([2, 3], (Kind::Float, Device::Cpu))
+    }
+
+    #[test]
+    fn a_gradient_in_another_layout_moves_the_weights_that_it_is_of() {
+        let sgd = |gradient: Tensor| {
+            let (weights, momentum) = (zeros(), zeros());
+            let step =
+                SgdStep { lr: 0.5, momentum: 0.9, weight_decay: 0.0, nesterov: false, first: true };
+            fused_sgd(&[&weights], &[gradient], &[&momentum], step).unwrap();
+            values(&weights).unwrap()
+        };
+        let adamw = |gradient: Tensor| {
+            let (weights, first, second) = (zeros(), zeros(), zeros());
+            let taken = Tensor::from_slice(&[1.0_f32]);
+            let step = AdamwStep { lr: 0.5, beta1: 0.9, beta2: 0.999, weight_decay: 0.0, eps: 1.0 };
+            fused_adamw(&[&weights], &[&gradient], &[&first], &[&second], &[&taken], step).unwrap();
+            values(&weights).unwrap()
+        };
+        assert_eq!(
+            gradients().map(sgd),
+            [[-0.5, 1.0, -1.5, 2.0, -2.5, 3.0].to_vec(), vec![-0.5, 1.0, -1.5, 2.0, -2.5, 3.0]]
+        );
+        let [rows, columns] = gradients().map(adamw);
+        assert_eq!(rows, columns);
+        assert!(rows[0] < 0.0 && rows[1] > 0.0, "{rows:?}");
+    }
+}
