@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(new.iter().sum::<u64>(), taken[3]);
         let sessions: Vec<u32> = trace.order.ids.iter().map(|id| id / 16).collect();
         assert!(sessions.is_sorted() && sessions.len() == 64);
-        assert!(run(&METHOD, json!({"mode": "joint"})).0.facts.get("new_weights").is_none());
+        assert!(!run(&METHOD, json!({"mode": "joint"})).0.facts.contains_key("new_weights"));
     }
 
     #[test]

@@ -59,10 +59,10 @@ fn the_closed_form_is_where_a_numerical_minimiser_ends() {
 /// normals and roots of χ² with n₀ − i degrees of freedom. Returns its diagonal and its determinant's logarithm.
 fn wishart(random: &mut Pcg64, scale: [f64; D], freedom: usize) -> ([f64; D], f64) {
     let mut a = [[0.0; D]; D];
-    for i in 0..D {
+    for (i, row) in a.iter_mut().enumerate() {
         let squares = (0..freedom - i).map(|_| normal_f64(random).powi(2));
-        a[i][i] = squares.sum::<f64>().sqrt();
-        for entry in a[i].iter_mut().take(i) {
+        row[i] = squares.sum::<f64>().sqrt();
+        for entry in row.iter_mut().take(i) {
             *entry = normal_f64(random);
         }
     }

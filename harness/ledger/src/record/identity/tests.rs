@@ -67,9 +67,9 @@ fn the_bytes_of_a_cell_id_stay() {
     let written = canonical(&key);
     assert_eq!(written, CELL);
     assert_eq!(key.id().unwrap(), "87ede7569ec52746");
-    let file = Some(Digest::of(b"the user's"));
+    let digest = Digest::of(b"the user's");
+    let file = Some(digest);
     let of_a_file = canonical(&CellKey { data: DataKey { file, ..key.data }, ..key });
-    let digest = file.unwrap();
     let more = format!("\"data_file\":\"{digest}\",\"data_root\"");
     assert_eq!(of_a_file, CELL.replace("\"data_root\"", &more));
 }

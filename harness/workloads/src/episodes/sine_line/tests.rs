@@ -35,7 +35,7 @@ fn episodes_are_sines_and_lines_in_the_ranges_of_the_card_with_its_noise() {
     let (mut squares, mut points) = (0.0, 0.0);
     for Episode { kind, numbers: [a, b], points: all } in &episodes {
         if *kind == Kind::Sine {
-            assert!((0.1..=5.0).contains(a) && (0.0..=3.142).contains(b));
+            assert!((0.1..=5.0).contains(a) && (0.0..=3.15).contains(b));
         }
         for [x, y] in all {
             assert!((-5.0..=5.0).contains(x));
