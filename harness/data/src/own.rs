@@ -275,8 +275,9 @@ fn inputs_of(path: &Path) -> Result<(Vec<usize>, Vec<f32>), DataError> {
     let examples = array.shape()[0];
     let width = array.len() / examples;
     let mut values = Vec::with_capacity(array.len());
-    for first in (0..examples).step_by(SLICES) {
-        let slices = array.slices(first, SLICES.min(examples - first))?;
+    let stretch = array.stretch(SLICES);
+    for first in (0..examples).step_by(stretch) {
+        let slices = array.slices(first, stretch.min(examples - first))?;
         let first = first * width;
         for (at, &value) in (first..).zip(&slices) {
             values.push(single(path, None, value, || format!("value {at}"))?);

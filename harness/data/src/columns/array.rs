@@ -82,6 +82,13 @@ impl Array {
         !self.dtype.ends_with("f8")
     }
 
+    /// Slices that are best read at a time, about `wanted`: all of a table whose columns lie one after another, which is
+    /// read as a whole whatever is asked for.
+    #[must_use]
+    pub fn stretch(&self, wanted: usize) -> usize {
+        if self.by_columns { self.shape[0] } else { wanted }
+    }
+
     /// Number of values.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -222,6 +229,7 @@ mod tests {
         let mut array = Array::open(&path).unwrap();
         assert_eq!(array.values().unwrap(), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
         assert_eq!(array.slices(1, 1).unwrap(), [3.0, 4.0, 5.0]);
+        assert_eq!(array.stretch(1), 2);
         let path = file(folder.path(), &dictionary("<f4", "True", "(1, 2, 3)"), &bytes);
         let refused = Array::open(&path).unwrap_err().to_string();
         assert!(refused.contains("ascontiguousarray"), "{refused}");
