@@ -193,11 +193,6 @@ impl Parametrisation for Sessions {
         gradients: &mut Gradients,
         _: &StepInfo,
     ) -> Result<(), LabError> {
-        for gradient in &mut gradients.tensors {
-            // Those of a Fourier layer come with their axes in another order, and the update rule's kernel
-            // goes through memory as the parameter lies in it.
-            *gradient = gradient.f_contiguous()?;
-        }
         for (place, free) in self.state.borrow().free.iter().enumerate() {
             if let Ok(at) = gradients.active.binary_search(&place) {
                 let _ = gradients.tensors[at].f_mul_(free)?;
