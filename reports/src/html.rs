@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use analysis::plan::unjudged;
 use analysis::summary::{
-    Analysis, ClaimOutcome, Outcomes, RunRow, SequencePoint, WorkloadAnalysis,
+    Analysis, ArmPictures, ClaimOutcome, Outcomes, RunRow, SequencePoint, WorkloadAnalysis,
 };
 use askama::Template;
 use stats::verdict::Verdict;
@@ -18,7 +18,7 @@ use crate::html::estimates::Estimates;
 use crate::html::provenance::Provenance;
 use crate::html::score::Scored;
 use crate::html::tuning::Tuning;
-use crate::{Format, ReportError, looks, paint, text};
+use crate::{Format, ReportError, looks, paint, pictures, text};
 
 mod arm;
 mod estimates;
@@ -170,6 +170,25 @@ struct Workload<'a> {
     runs: Vec<Run<'a>>,
     metrics: Vec<String>,
     looks: Looks<'a>,
+    pictures: Vec<Shown<'a>>,
+}
+
+/// What an arm's first run left to look at.
+struct Shown<'a> {
+    arm: &'a str,
+    seed: &'a str,
+    cell: &'a str,
+    address: String,
+}
+
+impl<'a> Shown<'a> {
+    fn all(workload: &'a WorkloadAnalysis) -> Vec<Self> {
+        let shown = workload.arms.iter().filter_map(|arm| {
+            let ArmPictures { cell, seed, png } = arm.pictures.as_ref()?;
+            Some(Self { arm: &arm.label, seed, cell, address: pictures::address(png)? })
+        });
+        shown.collect()
+    }
 }
 
 /// The networks that one trained state was judged as: a row each, a column for every arm that has them.
@@ -242,6 +261,7 @@ impl<'a> Workload<'a> {
             runs,
             metrics,
             looks: Looks::new(raw),
+            pictures: Shown::all(raw),
         })
     }
 }

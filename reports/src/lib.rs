@@ -23,6 +23,7 @@ pub mod membership;
 pub mod order_estimates;
 mod output;
 mod paint;
+pub mod pictures;
 mod profiles;
 pub mod provenance;
 pub mod register;

@@ -11,6 +11,7 @@ mod curves;
 mod estimates;
 pub mod membership;
 pub mod order_estimates;
+mod pictures;
 pub mod power;
 pub mod score;
 pub mod seeds_needed;
@@ -192,10 +193,24 @@ pub struct ArmAnalysis {
     /// Metric over samples seen of every look, by its name, where there are looks before the end.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub looks_by_samples: BTreeMap<String, Vec<CurvePoint>>,
+    /// What its first run left to look at.
+    #[serde(skip)]
+    pub pictures: Option<ArmPictures>,
     /// Law of the data order: `uniform`, `uniform-subset`, ….
     pub order_law: String,
     /// True when every seed shares its first epoch's order with the baseline (absent: no baseline).
     pub order_paired: Option<bool>,
+}
+
+/// Pictures that a run left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArmPictures {
+    /// Cell id of the run.
+    pub cell: String,
+    /// Its seed, as the user wrote it.
+    pub seed: String,
+    /// The file, as it is in the run folder: a stranger's bytes.
+    pub png: Vec<u8>,
 }
 
 /// How many cells of an arm ended in each way; they add up to the arm's cells.

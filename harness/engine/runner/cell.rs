@@ -20,6 +20,7 @@ use ledger::record::format::{
     RECORD_VERSION, RecordError, RunRecord, Status,
 };
 use ledger::record::identity::{Config, DataKey};
+use ledger::record::pictures::PICTURES;
 use ledger::record::writer::RunWriter;
 use ledger::transcript::FinishedTranscript;
 use palimpsest::library::{cell_code, start_code};
@@ -505,6 +506,10 @@ impl<'a> Attempt<'a> {
             record.tensors = checkpoint::names(&outcome.network);
             let save = |path: &std::path::Path| Ok(checkpoint::save(&outcome.network, path)?);
             self.writer.add::<anyhow::Error>(FINAL, save)?;
+        }
+        if let Some(pictures) = &outcome.pictures {
+            let sheet = reports::pictures::sheet(pictures)?;
+            self.writer.add::<anyhow::Error>(PICTURES, |path| Ok(std::fs::write(path, sheet)?))?;
         }
         record.parameters_sha256 = Some(outcome.parameters);
         let Outcome { ending, clocks, law, steps, parameter_count, .. } = *outcome;

@@ -3,6 +3,7 @@
 pub mod decided;
 pub mod format;
 pub mod identity;
+pub mod pictures;
 pub mod planned;
 pub mod stages;
 pub mod store;

@@ -8,6 +8,7 @@ use ledger::layout::Layout;
 use ledger::lineage::Parents;
 use ledger::order::{OrderLaw, Unit};
 use ledger::record::format::ClockSeconds;
+use ledger::record::pictures::Pictures;
 use ledger::seed::Seed;
 use ledger::settings::Values;
 use ledger::streams::Streams;
@@ -139,6 +140,8 @@ pub struct Outcome {
     pub streams: Vec<String>,
     /// What the workers of a search said, where steps are made of it.
     pub messages: Option<Vec<u8>>,
+    /// What it leaves to look at, where it came to its end and the workload draws any.
+    pub pictures: Option<Pictures>,
 }
 
 /// A cell built, but not trained: what a commitment needs.
@@ -329,6 +332,12 @@ impl CellSetup<'_> {
         if let (Ending::Completed, Some(messages)) = (ending, recipe.messages_mut()) {
             messages.close(&parameters)?;
         }
+        let pictures = match self.workload.workload.pictures {
+            Some(draw) if ending == Ending::Completed => {
+                Some(tch::no_grad(|| draw(&network, &self.ready.splits))?)
+            }
+            _ => None,
+        };
         clock.enter(Phase::Other);
         let clocks = clock.read();
         let law = recipe.order.law();
@@ -347,6 +356,7 @@ impl CellSetup<'_> {
             facts: gathered,
             streams: streams.used(),
             messages: recipe.messages().map(|messages| messages.bytes().to_vec()),
+            pictures,
         })
     }
 

@@ -13,6 +13,7 @@ use lab::offers;
 use lab::seat::Facts;
 use lab::side_info::SideInfo;
 use ledger::catalogue::{Count, DataName, MetricInfo, WorkloadInfo};
+use ledger::record::pictures::Pictures;
 use ledger::settings::{SettingError, SettingInfo, Values, refuse_unknown};
 use ledger::streams::Streams;
 use tch::Device;
@@ -59,7 +60,12 @@ pub struct Workload {
     pub network: fn(&Values, &SideInfo, &Streams, Device) -> Result<Network, LabError>,
     /// Brings the network to where every method starts from, when that is not its initialisation.
     pub start: Option<Start>,
+    /// Draws what a run leaves to look at, from the network that is judged at its end.
+    pub pictures: Option<Draw>,
 }
+
+/// Draws the pictures of a run.
+pub type Draw = fn(&Network, &Splits) -> Result<Pictures, LabError>;
 
 impl Workload {
     /// Nothing yet: no settings, no start, and an error where data or a network are asked for. What
@@ -82,6 +88,7 @@ impl Workload {
         load: |_, _, _| Err(undeclared("data")),
         network: |_, _, _, _| Err(undeclared("network")),
         start: None,
+        pictures: None,
     };
 }
 

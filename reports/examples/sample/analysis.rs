@@ -203,6 +203,7 @@ fn arm(index: usize, shape: &Shape, seeds: usize, target: f64) -> ArmAnalysis {
         by_samples: curve(&|x| x * 1000.0),
         by_time: curve(&|x| seconds(0, x)),
         looks_by_samples: BTreeMap::new(),
+        pictures: None,
         order_law: shape.law.to_owned(),
         order_paired: (index != 0).then_some(shape.law == "uniform"),
     }

@@ -98,13 +98,15 @@ impl Analysis {
     pub fn of(suite: &SuiteRun, store: &Store, evidence: &dyn Evidence) -> Self {
         let cells = read_cells(store, suite);
         let records = cells.iter().filter_map(|run| Some(&run.left.as_ref()?.record));
-        Self {
+        let mut analysis = Self {
             membership: membership::judge(suite, &by_cell(records), evidence),
             order_estimates: order_estimates::judge(suite, &mut |file| {
                 order_estimates::read(store, file)
             }),
             ..summarise(suite, &cells)
-        }
+        };
+        analysis.take_pictures(store);
+        analysis
     }
 }
 
@@ -272,6 +274,7 @@ fn arm_analysis(
         speed_up: baseline.and_then(|baseline| arm_speed_up(baseline, &runs)),
         by_samples: by_samples(&curves),
         by_time: by_time(&curves),
+        pictures: None,
         looks_by_samples: looks_by_samples(
             runs.runs.iter().map(|(_, left)| left.events.as_slice()),
             target,

@@ -9,7 +9,8 @@
 //! were trained on**, on validation and test alike: how well they are kept is the question, as in compression.
 //! `psnr` is the mean over frames of −10·log₁₀ of the mean squared error, values being within 0 and 1; of a network
 //! that stands for one clip, over its frames. `reused` is the share of the weights behind the last clip (or the one it
-//! stands for) that are bit for bit those behind an earlier one, at the same place.
+//! stands for) that are bit for bit those behind an earlier one, at the same place. Pictures: a row a clip, frames 0, 5,
+//! 10 and 15 as they are and then as the network gives them at the end.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ use data::clips::{self, SIDE};
 use data::sequences::{Part, Parts};
 use ledger::catalogue::{DataName, MetricInfo};
 use ledger::digest::Digest;
+use ledger::record::pictures::Pictures;
 use ledger::sample::sample_id;
 use ledger::settings;
 use ledger::settings::Range;
@@ -31,6 +33,7 @@ use lab::offers;
 use lab::side_info::SideInfo;
 use lab::split::Split;
 use training::judge::{EvaluationRequest, Judge};
+use training::splits::Splits;
 use training::workload::{Ready, Workload};
 
 settings! {
@@ -71,6 +74,7 @@ pub static WORKLOAD: Workload = Workload {
     network: |values, _, streams, device| {
         Ok(Settings::read(values)?.clips().network(streams, device)?)
     },
+    pictures: Some(pictures),
     ..Workload::BLANK
 };
 
@@ -113,6 +117,24 @@ fn load(clips: Clips, device: Device) -> Result<Ready, LabError> {
     })?;
     let side = SideInfo { clips: Some(clips), ..SideInfo::default() };
     Ok(Ready { splits, identity, side, judge: Box::new(Kept) })
+}
+
+/// Frames of a clip that are shown.
+const SHOWN: [i64; 4] = [0, 5, 10, 15];
+
+/// Frames as they are, and as they are decoded: a row a clip.
+fn pictures(network: &Network, splits: &Splits) -> Result<Pictures, LabError> {
+    let split = &splits.train;
+    let (inputs, labels) = split.rows(0, split.len())?;
+    let clip = |frames: &Tensor| -> Result<Tensor, LabError> {
+        let frames = frames.f_view([-1, i64::from(FRAMES), SIDE as i64, SIDE as i64])?;
+        Ok(frames
+            .f_index_select(1, &Tensor::f_from_slice(&SHOWN)?.f_to_device(frames.device())?)?)
+    };
+    let both = [clip(&labels)?, clip(&network.forward(&inputs, false)?)?];
+    let grey = Tensor::f_cat(&both, 1)?.f_clamp(0.0, 1.0)?.f_mul_scalar(255.0)?.f_round()?;
+    let pixels = Vec::<u8>::try_from(&grey.f_flatten(0, -1)?.f_to_kind(Kind::Uint8)?)?;
+    Ok(Pictures { columns: 2 * SHOWN.len(), height: SIDE, width: SIDE, pixels })
 }
 
 /// How well frames are kept.
@@ -209,6 +231,26 @@ mod tests {
         assert!((all["psnr"] - mean(0, 64)).abs() < 1e-3, "{all:?}");
         let one = metrics(&fixture, &standing_for(network, Some(2)));
         assert!((one["psnr"] - mean(32, 48)).abs() < 1e-3, "{one:?}");
+    }
+
+    #[test]
+    fn pictures_are_four_frames_of_each_clip_and_what_the_network_gives_for_them() {
+        let fixture = crate::fixture("clips", &with([])).unwrap();
+        let network = fixture.network(1).unwrap();
+        let splits = &fixture.ready().splits;
+        let drawn = tch::no_grad(|| pictures(&network, splits)).unwrap();
+        assert_eq!((drawn.columns, drawn.height, drawn.width), (8, SIDE, SIDE));
+        let each: Vec<&[u8]> = drawn.pixels.chunks(SIDE * SIDE).collect();
+        assert_eq!(each.len(), 4 * 8);
+        let (inputs, labels) = splits.train.rows(0, 64).unwrap();
+        let given = tch::no_grad(|| network.forward(&inputs, false)).unwrap();
+        for (row, column, frames, frame) in
+            [(1, 2, &labels, 26), (3, 0, &labels, 48), (2, 7, &given, 47)]
+        {
+            let values = values(&(frames.get(frame) * 255.0).clamp(0.0, 255.0)).unwrap();
+            let picture = each[row * 8 + column];
+            assert!(picture.iter().zip(&values).all(|(p, v)| (f32::from(*p) - v).abs() <= 0.5001));
+        }
     }
 
     #[test]
