@@ -6,6 +6,7 @@ use std::path::Path;
 
 use analysis::plan::Cell;
 use anyhow::Context as _;
+use ledger::external::own_task::OwnTask;
 use ledger::external::{External, Told};
 use ledger::lineage::Parents;
 use ledger::record::RunRecord;
@@ -47,9 +48,11 @@ impl Session {
         let arm = &self.plan.arms[cell.arm];
         let external = arm.external.as_ref().context("the arm is no program")?;
         let data = self.ready.get(&Self::data_key(&planned)?);
+        let own = OwnTask::of(&planned.id, &planned.settings);
         let setup = ExternalSetup {
             workload,
             ready: data.context("data are not loaded")?,
+            own: own.as_ref(),
             arm: external,
             settings: &arm.settings,
             seed: &seed.seed,
