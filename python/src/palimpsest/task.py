@@ -61,6 +61,10 @@ class Plain:
 class Task:
     """What is to be learnt, and the way through it."""
 
+    #: The metric's value on a split ("validation", or "test" where the suite says `test: true`); must be set before
+    #: the first batch where the data are the program's own.
+    evaluate: Optional[Callable[[str], float]] = None
+
     def __init__(self, connection: Connection, begin: Dict[str, Any], arrays: Any) -> None:
         self._connection, self._arrays, self._folder = connection, arrays, begin["folder"]
         #: The workload's id; where data and evaluation are the program's own, the suite's name for it.
@@ -85,9 +89,6 @@ class Task:
         self.threads: int = begin["threads"]
         #: Outputs for inputs, a row each; must be set before the first batch where the bench has the data.
         self.predict: Optional[Callable[[Any], Any]] = None
-        #: The metric's value on a split ("validation", or "test" where the suite says `test: true`); must be set
-        #: before the first batch where the data are the program's own.
-        self.evaluate: Optional[Callable[[str], float]] = None
         #: Writes the model to a path, where it is set and the suite keeps models.
         self.save: Optional[Callable[[str], Any]] = None
         #: Loss of the last step, where the program tells it.
@@ -112,6 +113,8 @@ class Task:
         self._at = self._until = self._to = 0
         self._told: List[List[int]] = []
         self._open = 0
+        #: The split of an evaluation that was asked for and is still to be told.
+        self._asked = ""
 
     @property
     def progress(self) -> float:
@@ -134,27 +137,29 @@ class Task:
         """The ids of each step, for programs that index the data themselves."""
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, but a step has at least one example")
+        name = "evaluate" if self.own else "predict"
+        if getattr(self, name) is None:
+            raise RuntimeError(f"set task.{name} before the first batch: the bench looks before it trains")
+        yield from self._batches(batch_size)
+
+    def _batches(self, batch_size: int) -> Iterator[Any]:
         if self._trained:
             raise RuntimeError("the run has one pass through its batches; loop over them once")
-        self._check()
         self._trained = True
-        self._connection.say("ready", parameters=self.parameters)
-        while self._listen():
+        self._start()
+        while self._listen() and not self._asked:
             while self._at < self._until:
                 end = min(self._at + batch_size, self._to)
                 self._open = end - self._at
                 yield self._order[self._at : end]
                 self._book()
 
-    def _check(self) -> None:
-        """What evaluations need is set."""
-        name = "evaluate" if self.own else "predict"
-        if getattr(self, name) is None:
-            raise RuntimeError(f"set task.{name} before the first batch: the bench looks before it trains")
+    def _start(self) -> None:
+        self._connection.say("ready", parameters=self.parameters)
 
     def _listen(self) -> bool:
         """Answers until there is something to train on; false when the run is over."""
-        while self._at >= self._until and self._pending is None:
+        while self._at >= self._until and self._pending is None and not self._asked:
             kind, content = self._connection.hear()
             if kind == "evaluate":
                 self._outputs(content)
