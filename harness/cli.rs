@@ -17,6 +17,7 @@ pub mod merge;
 pub mod plan;
 pub mod prove;
 pub mod provenance;
+pub mod record;
 pub mod regress;
 pub mod report;
 pub mod reproduce;
@@ -76,6 +77,8 @@ pub enum Training {
     Plan(plan::Args),
     /// Print the commitments of a suite's cells before training
     Commit(commit::Args),
+    /// Record the run of a script that runs by itself and starts this as a child (docs/external.md)
+    Record(record::Args),
     /// Run a cell again and compare digests and metrics; exit 1 on any mismatch
     Reproduce(reproduce::Args),
     /// Say what this machine can run and what is missing

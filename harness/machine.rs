@@ -202,6 +202,26 @@ pub fn is_over(child: u32) -> bool {
     }
 }
 
+/// Whether `file`, a pipe or the like, can be read at once or within this time; so it can where its other end
+/// is closed.
+///
+/// # Errors
+/// When the kernel cannot tell.
+#[expect(unsafe_code, reason = "poll takes one plain struct that lives on this stack")]
+pub fn is_readable(file: &fs::File, within: std::time::Duration) -> std::io::Result<bool> {
+    use std::os::fd::AsRawFd as _;
+    let mut asked = libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let within = i32::try_from(within.as_millis()).unwrap_or(i32::MAX);
+    match unsafe { libc::poll(&raw mut asked, 1, within) } {
+        0 => Ok(false),
+        1.. => Ok(true),
+        _ => {
+            let error = std::io::Error::last_os_error();
+            if error.kind() == std::io::ErrorKind::Interrupted { Ok(false) } else { Err(error) }
+        }
+    }
+}
+
 /// The largest resident set that a running process has had since it became the program that it is, in
 /// bytes; what the kernel tells of an ended one includes that of the process that started it.
 #[must_use]

@@ -11,6 +11,9 @@ use crate::support::{Bench, Output, output, root};
 
 const CLIENT: &str = include_str!("external/client.py");
 
+/// The same on data of its own.
+const OWN: &str = include_str!("external/own.py");
+
 /// One program in each of its `cases`, on digits.
 fn suite(cases: &[&str]) -> String {
     format!(
@@ -251,4 +254,153 @@ fn the_example_learns_by_the_package_and_gets_the_order_that_our_methods_get() {
         assert_eq!(record.external.as_ref().unwrap().arm.files[0].name, "softmax.py");
     }
     bench.run(&["verify"]).ends(0);
+}
+
+/// Programs with data of their own, one in each of its `cases`.
+fn own_bench(cases: &[&str]) -> Bench {
+    let bench = Bench::new();
+    bench.write("own.py", OWN);
+    let text = format!(
+        "\
+suite: own
+question: What becomes of data of one's own?
+workloads: [{{ workload: external, as: mine, metric: score, direction: higher, examples: 30, samples: 100, evaluate_every: 20, target: {{ value: 0.5, origin: none }} }}]
+seeds: 1
+arms:
+  - {{ command: [python3, own.py, \"{{case}}\"], files: [own.py], grid: {{ case: [{}] }} }}
+",
+        cases.join(", ")
+    );
+    bench.write("suite.yaml", &text);
+    bench
+}
+
+#[test]
+fn metrics_that_are_not_those_declared_are_failed_runs_that_say_so() {
+    let faults = [
+        ("another", "it told the metric \"loss\", but the suite declares \"score\""),
+        ("more", "it told the metric \"loss\""),
+        ("none", "it told no metric, but \"score\" was due on validation"),
+        ("nan", "which is no message of the protocol"),
+        ("infinite", "which is no message of the protocol"),
+        ("text", "which is no message of the protocol"),
+        ("outputs", "it said `outputs` where `metrics` was due"),
+    ];
+    let cases: Vec<&str> =
+        faults.iter().map(|(case, _)| *case).chain(["honest", "diverges"]).collect();
+    let bench = own_bench(&cases);
+    run(&bench, &[]).ends(4);
+    let found = records(&bench);
+    for (case, told) in faults {
+        let record = &found[case];
+        let error = record.error.as_deref().unwrap_or_default();
+        assert!(record.status == Status::Failed && error.contains(told), "{case}: {error}");
+    }
+    assert_eq!(found["diverges"].status, Status::Diverged);
+    assert_eq!(found["honest"].status, Status::Reached);
+    bench.run(&["verify"]).ends(0);
+}
+
+#[test]
+fn a_run_on_data_of_its_own_is_told_in_record_page_and_proof() {
+    let bench = own_bench(&["honest"]);
+    let promised = bench.run(&["commit", "suite.yaml", "--json"]).ends(0).json();
+    run(&bench, &[]).ends(0);
+    let record = &records(&bench)["honest"];
+    assert_eq!((record.samples, record.steps, record.status), (100, 7, Status::Reached));
+    let crossing = record.time_to_target.as_ref().unwrap();
+    assert!(crossing.samples.is_some_and(|samples| (40.0..=60.0).contains(&samples)));
+    assert_eq!(record.facts["told"]["splits"], ["validation"; 6].join(" "));
+    assert_eq!(record.last.keys().collect::<Vec<_>>(), ["validation/score"]);
+    let (data, order) = (record.data.as_ref().unwrap(), record.order.as_ref().unwrap());
+    assert_eq!((data.origin.as_str(), record.workload_name().as_str()), ("told", "mine"));
+    assert_eq!(promised[0]["commitment"], order.commitment.to_string());
+    let id = record.cell.as_str();
+    let checked = bench.run(&["verify", id]).ends(0).stdout;
+    assert!(
+        checked.contains("uniform order of the seed") && checked.contains("metrics"),
+        "{checked}"
+    );
+    assert!(checked.contains("told the metrics; sample ids are of places alone"), "{checked}");
+    bench.run(&["verify", id, "--complete"]).ends(3);
+    let proof = bench.run(&["prove", id, "--step", "1", "--slot", "3"]).ends(0);
+    bench.write("proof.json", &proof.stdout);
+    let proved = bench.run(&["prove", "--check", "proof.json"]).ends(0).stdout;
+    assert!(proved.contains("gave out this place, not what lies there"), "{proved}");
+    bench.run(&["report", "own"]).ends(0);
+    let page = fs::read_to_string(bench.path("runs/reports/own/index.html")).unwrap();
+    assert!(page.contains("metrics and what was consumed are told, not measured"));
+    assert!(page.contains("uniform (told)") && page.contains("mine"));
+    let listed = bench.run(&["list", "runs", "--json"]).ends(0).json();
+    assert_eq!(listed[0]["workload"], "mine");
+    // The order is the seed's: the same whatever the program.
+    let again = run(&bench, &[]).ends(0);
+    assert!(again.stderr.contains("1 of 1 cells were in the store"), "{}", again.stderr);
+    // Under `data`, other data are other cells.
+    let text = fs::read_to_string(bench.path("suite.yaml")).unwrap();
+    bench.write("suite.yaml", &text.replace("metric: score", "metric: score, data: second"));
+    run(&bench, &[]).ends(0);
+    assert_eq!(bench.cells().len(), 2);
+    let roots: std::collections::BTreeSet<_> =
+        bench.records().iter().map(|record| record.order.as_ref().unwrap().dataset_root).collect();
+    assert_eq!(roots.len(), 2);
+}
+
+#[test]
+fn no_method_of_ours_runs_on_data_of_a_programs_own() {
+    let bench = own_bench(&["honest"]);
+    let text = fs::read_to_string(bench.path("suite.yaml")).unwrap();
+    bench.write("suite.yaml", &format!("{text}  - {{ method: untrained }}\n"));
+    let refused = run(&bench, &[]).ends(2).stderr;
+    assert!(refused.contains("untrained cannot train on \"mine\""), "{refused}");
+    assert!(refused.contains("suite.yaml:7"), "{refused}");
+    let card = bench.run(&["explain", "external"]).ends(0).stdout;
+    assert!(card.contains("as many examples as `examples` says"), "{card}");
+    let fits = bench.run(&["explain", "untrained"]).ends(0).stdout;
+    assert!(!fits.contains("external"), "{fits}");
+}
+
+/// The example of the repository on data of its own, tuned, judged and gated.
+#[test]
+fn programs_with_data_of_their_own_are_tuned_compared_and_gated() {
+    let bench = Bench::new();
+    let examples = root().join("examples/external");
+    for file in ["own_data.py", "own-data.yaml"] {
+        bench.write(file, &fs::read_to_string(examples.join(file)).unwrap());
+    }
+    let with_package = |arguments: &[&str]| {
+        let mut command: Command = bench.command(arguments);
+        command.env("PYTHONPATH", root().join("python/src"));
+        output(command)
+    };
+    let ran = with_package(&["run", "own-data.yaml", "--device", "cpu", "--json"]).ends(0).json();
+    assert_eq!(ran["claims"][0]["id"], "momentum-helps");
+    assert_eq!(bench.cells().len(), 10);
+    for record in bench.records() {
+        assert!(record.last["test/accuracy"] > 0.6, "{:?}", record.last);
+        assert_eq!(record.facts.get("told"), None);
+    }
+    // Seeds are paired: both arms get one order.
+    let first = |seed: &str| {
+        let records = bench.records().into_iter().filter(|record| record.seed == seed);
+        let hashes = records.map(|record| record.order.unwrap().epochs[0].order_hash);
+        hashes.collect::<std::collections::BTreeSet<_>>().len()
+    };
+    assert_eq!((first("0"), first("1")), (1, 1));
+    bench.run(&["verify"]).ends(0);
+
+    let text = fs::read_to_string(bench.path("own-data.yaml")).unwrap();
+    let tuned = text
+        .replace("suite: own-data", "suite: tuned\ntuning: { trials: 2, seeds: [100] }")
+        .replace("as: plain, with: { lr: 0.5 }", "as: plain, tune: { lr: { log: [0.1, 1] } }");
+    assert!(tuned.contains("tune:"));
+    bench.write("tuned.yaml", &tuned);
+    with_package(&["tune", "tuned.yaml", "--device", "cpu"]).ends(0);
+    with_package(&["run", "tuned.yaml", "--device", "cpu", "--seeds", "1"]).ends(0);
+
+    let program = bench.command(&[]).get_program().to_owned();
+    let program = program.to_str().unwrap();
+    let gate = ["regress", "own-data.yaml", "--binary", program, "--allow-same", "--pairs", "2"];
+    let gated = with_package(&gate);
+    assert!([Some(0), Some(3)].contains(&gated.code), "{} {}", gated.stdout, gated.stderr);
 }

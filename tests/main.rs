@@ -15,5 +15,6 @@ mod lineage;
 mod messages;
 mod provenance_chain;
 mod provenance_engine;
+mod record;
 mod style;
 mod support;

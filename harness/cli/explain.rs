@@ -54,6 +54,9 @@ pub fn run(args: &Args, listing: &Listing) -> anyhow::Result<Exit> {
     }
     if let Some(workload) = listing.workload(&args.name) {
         let examples = match workload.split_sizes {
+            [0, ..] if workload.settings.iter().any(|setting| setting.name == "examples") => {
+                "as many examples as `examples` says".to_owned()
+            }
             [0, ..] => "as many examples as the file has".to_owned(),
             [train, validation, test] => {
                 format!("{train} train, {validation} validation, {test} test examples")

@@ -215,6 +215,7 @@ impl Run {
             Err(error) => return Self::damaged(cell, error.to_string()),
         };
         let arm = labels.get(&cell).cloned();
+        let workload = Some(record.workload_name());
         let own = library::cell_code(&record.method, &record.workload);
         Self {
             run: cell,
@@ -224,8 +225,8 @@ impl Run {
             time_to_target: record.time_to_target.and_then(|crossing| crossing.isotonic),
             this_build: Some(record.environment.code_digest == own),
             program: record.environment.program(),
+            workload,
             suite: Some(record.suite),
-            workload: Some(record.workload),
             method: Some(record.method),
             problem: None,
         }

@@ -146,7 +146,9 @@ fn against(
     if let Some(reason) = proof.disagreement(&store.record(run)?) {
         return Ok(Err(format!("in the record of run {run}, {reason}")));
     }
-    let told = if proof.told {
+    let told = if store.record(run)?.own_task().is_some() {
+        "told: a program of one's own says that it consumed this; the bench saw that it gave out this place, not what lies there\n"
+    } else if proof.told {
         "told: a program of one's own says that it consumed this; the bench saw that it gave it out\n"
     } else {
         ""

@@ -12,6 +12,7 @@ mod mend;
 mod plan;
 mod progress;
 mod provenance;
+mod record;
 mod reproduce;
 mod run;
 mod runner;
@@ -40,6 +41,7 @@ fn dispatch(verb: Verb) -> anyhow::Result<Exit> {
         Verb::Training(Training::Tune(args)) => tune::run(&args),
         Verb::Training(Training::Plan(args)) => plan::run(&args),
         Verb::Training(Training::Commit(args)) => commit::run(&args),
+        Verb::Training(Training::Record(args)) => record::run(&args),
         Verb::Training(Training::Reproduce(args)) => reproduce::run(&args),
         Verb::Training(Training::Doctor(args)) => doctor::run(&args),
         Verb::Training(Training::Catalogue) => catalogue::run(),

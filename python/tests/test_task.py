@@ -130,6 +130,33 @@ class Programs(unittest.TestCase):
         self.assertEqual(heard[-3]["facts"], {"kind": "flat"})
         self.assertTrue(saved)
 
+    def test_a_program_with_data_of_its_own_gets_ids_and_tells_its_metric(self):
+        def own(messages):
+            begin = {**BEGIN, "folder": messages[0]["begin"]["folder"], "own": True, "shape": [], "classes": 0}
+            look = {"metrics": {"split": "validation"}}
+            turned = [look if "evaluate" in message else message for message in messages[1:] if "data" not in message]
+            return [{"begin": begin}, *turned]
+
+        seen, values = [], iter([0.5, float("inf"), 1])
+
+        @palimpsest.method(lr=0.1)
+        def train(task, lr):
+            self.assertEqual((task.own, task.metric, task.shape, task.classes), (True, "m", (), 0))
+            with self.assertRaisesRegex(RuntimeError, "task.ids"):
+                next(task.batches(2))
+            with self.assertRaisesRegex(RuntimeError, "set task.evaluate"):
+                next(task.ids(2))
+            task.evaluate = lambda split: next(values)
+            for ids in task.ids(2):
+                seen.append(list(ids))
+
+        heard, status, printed, _ = run(train, own)
+        self.assertEqual(status, 0, printed)
+        self.assertEqual(seen, [[4, 2], [0, 1], [3], [1, 0]])
+        told = [message["metrics"] for message in heard if "metrics" in message]
+        self.assertEqual(told, [{"m": 0.5}, {"m": None}, {"m": 1.0}])
+        self.assertNotIn("loaded", [next(iter(message)) for message in heard])
+
     def test_a_loss_that_is_no_number_is_told_as_such(self):
         @palimpsest.method()
         def train(task):

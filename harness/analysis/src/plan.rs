@@ -26,8 +26,9 @@ use crate::suite::{
     key, locate, parse,
 };
 use crate::tuning::Tuned;
-use ledger::catalogue::{Catalogue, MetricInfo, hint};
+use ledger::catalogue::{Catalogue, MetricInfo, WorkloadInfo, hint};
 use ledger::digest::Digest;
+use ledger::external::own_task::OwnTask;
 use ledger::given::GivenOrder;
 use ledger::goal::{Budget, Direction, Goal, Target};
 use ledger::lineage::Parents;
@@ -42,6 +43,9 @@ const MOST_CELLS: usize = 1_000_000;
 /// Most pairs of a workload and an arm: each is checked against all arms, so that time grows with the
 /// square of a suite that lists more.
 const MOST_PAIRS: usize = 20_000;
+
+/// Most epochs that a budget may have.
+const MOST_EPOCHS: f64 = 1e6;
 
 /// One run to make: indices into the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -381,6 +385,9 @@ fn check_fit(
     }
     let Some(method) = catalogue.method(&arm.method) else { return Ok(()) };
     for workload in workloads.iter().filter(|workload| arm.runs_on(&workload.label)) {
+        if let Some(message) = external::no_method(&arm.method, workload) {
+            return Err(Problem(path("method"), message));
+        }
         let info = catalogue.workload(&workload.id);
         if let Some(lacking) = info.and_then(|info| info.lacks(method.needs)) {
             let message = format!(
@@ -435,11 +442,6 @@ fn check_name(name: &str) -> Result<(), Problem> {
     Err(Problem(vec![key("suite")], message))
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "epochs are checked to be positive and moderate"
-)]
 fn workload(
     index: usize,
     used: &WorkloadUse,
@@ -459,11 +461,11 @@ fn workload(
         );
         return Err(Problem(path("workload"), message));
     };
-    let settings = (info.resolve)(&used.with).map_err(|error| {
+    let given = external::named(used).map_err(|(field, message)| Problem(path(field), message))?;
+    let settings = (info.resolve)(&given).map_err(|error| {
         setting_problem(&error, &used.workload, [path("with"), Vec::new()].concat())
     })?;
-    let epochs = used.epochs.unwrap_or(info.budget_epochs);
-    let every = used.evaluate_every.unwrap_or(info.evaluate_every_epochs);
+    let own = OwnTask::of(info.id, &settings);
     let examples = match info.count {
         Some(count) => own_file::located(&settings, folder)
             .and_then(|settings| count(&settings))
@@ -472,19 +474,8 @@ fn workload(
         })?,
         None => info.epoch(&settings),
     };
-    for (field, value) in [("epochs", epochs), ("evaluate_every", every)] {
-        if !(value > 0.0 && value <= 1e6) {
-            return Err(Problem(
-                path(field),
-                format!("{field} is {value}, but must be above 0 and at most 1e6"),
-            ));
-        }
-    }
-    let samples = |epochs: f64| ((epochs * f64::from(examples)).round() as u64).max(1);
-    if every > epochs {
-        let message = format!("evaluate_every is {every} epochs, more than the budget of {epochs}");
-        return Err(Problem(path("evaluate_every"), message));
-    }
+    let budget =
+        budget(used, info, examples).map_err(|(field, message)| Problem(path(field), message))?;
     let (value, origin) = match &used.target {
         Some(target) => (target.value, target.origin.clone()),
         None => (info.target, info.target_origin.to_owned()),
@@ -498,21 +489,73 @@ fn workload(
     if let Some(message) = info.metric(info.metric).and_then(|row| possible::target(row, value)) {
         return Err(Problem([path("target"), vec![key("value")]].concat(), message));
     }
+    let metrics = match &own {
+        Some(task) => vec![task.row()],
+        None => info.metrics.iter().map(|metric| metric.owned()).collect(),
+    };
+    let (metric, direction) = match &own {
+        Some(task) => (task.metric.clone(), task.row().direction()),
+        None => (info.metric.to_owned(), Direction::of(info.higher_is_better())),
+    };
     Ok(PlannedWorkload {
         label: used.label.clone().unwrap_or_else(|| label(info.id, &used.with)),
         id: info.id.to_owned(),
         settings,
-        metrics: info.metrics.iter().map(|metric| metric.owned()).collect(),
-        goal: Goal {
-            target: Target {
-                metric: info.metric.to_owned(),
-                direction: Direction::of(info.higher_is_better()),
-                value,
-                origin,
-            },
-            budget: Budget { samples: samples(epochs), evaluate_every: samples(every) },
-        },
+        metrics,
+        goal: Goal { target: Target { metric, direction, value, origin }, budget },
     })
+}
+
+/// The budget and the grid of a workload in samples: given in epochs, or in samples.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "epochs and samples are checked to be positive and moderate"
+)]
+fn budget(
+    used: &WorkloadUse,
+    info: &WorkloadInfo,
+    examples: u32,
+) -> Result<Budget, (&'static str, String)> {
+    let in_samples = |epochs: f64| ((epochs * f64::from(examples)).round() as u64).max(1);
+    let Some(samples) = used.samples else {
+        let epochs = used.epochs.unwrap_or(info.budget_epochs);
+        let every = used.evaluate_every.unwrap_or(info.evaluate_every_epochs);
+        for (field, value) in [("epochs", epochs), ("evaluate_every", every)] {
+            if !(value > 0.0 && value <= MOST_EPOCHS) {
+                let message =
+                    format!("{field} is {value}, but must be above 0 and at most {MOST_EPOCHS:e}");
+                return Err((field, message));
+            }
+        }
+        if every > epochs {
+            let message =
+                format!("evaluate_every is {every} epochs, more than the budget of {epochs}");
+            return Err(("evaluate_every", message));
+        }
+        return Ok(Budget { samples: in_samples(epochs), evaluate_every: in_samples(every) });
+    };
+    if used.epochs.is_some() {
+        let message = "samples and epochs are both given; the budget is one of them";
+        return Err(("samples", message.to_owned()));
+    }
+    let epochs = samples as f64 / f64::from(examples.max(1));
+    if samples == 0 || epochs > MOST_EPOCHS {
+        let message = format!(
+            "samples is {samples}, but must be at least 1 and at most {MOST_EPOCHS:e} epochs of {examples}"
+        );
+        return Err(("samples", message));
+    }
+    let usual = || in_samples(info.evaluate_every_epochs).min(samples) as f64;
+    let every = used.evaluate_every.unwrap_or_else(usual);
+    if every.fract() != 0.0 || !(1.0..=samples as f64).contains(&every) {
+        let message = format!(
+            "evaluate_every is {every}, but must be a whole number of samples, at least 1 and at most the budget of {samples}"
+        );
+        return Err(("evaluate_every", message));
+    }
+    Ok(Budget { samples, evaluate_every: every as u64 })
 }
 
 fn arm(

@@ -128,7 +128,10 @@ pub struct WorkloadUse {
     pub label: Option<String>,
     /// Budget in epochs of the training split.
     pub epochs: Option<f64>,
-    /// Distance of evaluations in epochs.
+    /// Budget in samples, in the place of epochs. Not written where it is not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub samples: Option<u64>,
+    /// Distance of evaluations in epochs; in samples where the budget is.
     pub evaluate_every: Option<f64>,
     /// Target on the validation split.
     pub target: Option<TargetUse>,
@@ -437,9 +440,22 @@ struct WorkloadMap {
     #[serde(default)]
     epochs: Option<f64>,
     #[serde(default)]
+    samples: Option<u64>,
+    #[serde(default)]
     evaluate_every: Option<f64>,
     #[serde(default)]
     target: Option<TargetUse>,
+    // Those of `external`, settings that stand beside the others.
+    #[serde(default)]
+    metric: Option<serde_json::Value>,
+    #[serde(default)]
+    direction: Option<serde_json::Value>,
+    #[serde(default)]
+    examples: Option<serde_json::Value>,
+    #[serde(default)]
+    test: Option<serde_json::Value>,
+    #[serde(default)]
+    data: Option<serde_json::Value>,
 }
 
 /// The map form of [`ArmUse`].
@@ -491,8 +507,28 @@ impl FromName for WorkloadUse {
     }
 
     fn from_map(map: WorkloadMap) -> Result<Self, &'static str> {
-        let WorkloadMap { workload, with, label, epochs, evaluate_every, target } = map;
-        Ok(Self { workload, with, label, epochs, evaluate_every, target })
+        let WorkloadMap { workload, mut with, label, epochs, samples, evaluate_every, .. } = map;
+        let WorkloadMap { target, metric, direction, examples, test, data, .. } = map;
+        let own = [
+            ("metric", metric),
+            ("direction", direction),
+            ("examples", examples),
+            ("test", test),
+            ("data", data),
+        ];
+        let mut own =
+            own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).peekable();
+        if own.peek().is_some() && workload != external::own_task::WORKLOAD {
+            return Err(
+                "`metric`, `direction`, `examples`, `test` and `data` are those of `workload: external`; settings of another workload go under `with`",
+            );
+        }
+        for (name, value) in own {
+            if with.insert(name, value).is_some() {
+                return Err("a setting stands beside `with` and in it; leave one out");
+            }
+        }
+        Ok(Self { workload, with, label, epochs, samples, evaluate_every, target })
     }
 }
 

@@ -12,7 +12,10 @@ use ledger::external::External;
 use ledger::plain;
 
 /// Looks for the programs and files of all arms, from the suite's folder on.
-pub(super) fn find(folder: &Path, plan: &mut Plan) -> anyhow::Result<()> {
+///
+/// # Errors
+/// When one is not there or cannot be read.
+pub fn find(folder: &Path, plan: &mut Plan) -> anyhow::Result<()> {
     for arm in &mut plan.arms {
         if let Some(external) = &mut arm.external {
             found(folder, external).with_context(|| format!("arm \"{}\"", arm.label))?;

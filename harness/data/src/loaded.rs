@@ -27,6 +27,8 @@ pub enum Origin {
     Generated,
     /// A file of the user's, which no catalogue lists.
     Own,
+    /// A program's own, of which the bench is told how many there are.
+    Told,
 }
 
 /// A file of the user's in place of a listed data set.
@@ -45,6 +47,7 @@ impl std::fmt::Display for Origin {
             Self::Modified => "modified",
             Self::Generated => "generated",
             Self::Own => "own",
+            Self::Told => "told",
         })
     }
 }

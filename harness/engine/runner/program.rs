@@ -1,27 +1,68 @@
-//! One cell whose arm is a program of one's own: starts it, runs the protocol with it, records.
+//! One cell whose arm is a program of one's own: starts it, or meets the script that has started this
+//! process, runs the protocol with it, records.
 
 mod child;
+mod script;
 
 use std::path::Path;
 
 use analysis::plan::Cell;
 use anyhow::Context as _;
+use ledger::external::own_task::OwnTask;
+use ledger::external::protocol::Answer;
 use ledger::external::{External, Told};
 use ledger::lineage::Parents;
 use ledger::record::RunRecord;
 use ledger::record::store::CellLock;
 use palimpsest::cli::suite_options::programs::copy;
-use palimpsest::machine;
+use palimpsest::machine::{self, Ended};
 use training::cell::Commitment;
 use training::clock::{Monotonic, Time as _};
-use training::external::{ExternalError, ExternalSetup, Left, SAVED};
+use training::external::{ExternalError, ExternalSetup, Left, Program, SAVED};
 
 use super::cell::{Attempt, CellReport, Common, Frame};
 use super::{NamedSeed, Session};
 use child::{Child, Place};
+use script::Script;
 
 /// What a program printed last, in the run's folder.
 const OUTPUT: &str = "output.txt";
+
+/// Longest piece of a program's line that an error shows.
+const SHOWN: usize = 120;
+
+/// A program, with what becomes of its process.
+trait Hosted: Program {
+    /// Ends it, with a `reason` where it is at fault.
+    fn finish(self: Box<Self>, reason: Option<&str>) -> Over;
+}
+
+/// How a program's process came to its end.
+struct Over {
+    /// By the operating system; none where it is not ours to end.
+    ended: Option<Ended>,
+    /// The same in words, where it says more than that the bench ended it.
+    how: String,
+    /// What a reader should know although the run is whole.
+    remark: Option<String>,
+    /// The end of what it printed.
+    said: Vec<u8>,
+    /// Whether it went away by itself.
+    gone: bool,
+}
+
+fn fault<T>(reason: impl Into<String>) -> Result<T, ExternalError> {
+    Err(ExternalError::Program(reason.into()))
+}
+
+/// The message in a line.
+fn parse(line: &[u8]) -> Result<Answer, ExternalError> {
+    serde_json::from_slice(line).or_else(|error| {
+        let text = String::from_utf8_lossy(line);
+        let shown: String = text.chars().take(SHOWN).collect();
+        fault(format!("it said {shown:?}, which is no message of the protocol: {error}"))
+    })
+}
 
 /// The folder of a program's run, which goes with it.
 struct Folder(std::path::PathBuf);
@@ -47,9 +88,11 @@ impl Session {
         let arm = &self.plan.arms[cell.arm];
         let external = arm.external.as_ref().context("the arm is no program")?;
         let data = self.ready.get(&Self::data_key(&planned)?);
+        let own = OwnTask::of(&planned.id, &planned.settings);
         let setup = ExternalSetup {
             workload,
             ready: data.context("data are not loaded")?,
+            own: own.as_ref(),
             arm: external,
             settings: &arm.settings,
             seed: &seed.seed,
@@ -80,6 +123,46 @@ impl Session {
         id: &str,
         lock: &CellLock,
     ) -> anyhow::Result<CellReport> {
+        self.hosted(cell, seed, id, lock, |setup, external, folder| {
+            if external.found.as_os_str().is_empty() {
+                anyhow::bail!(
+                    "the record of run {id} names a program, but does not hold it; run its suite again, with --force where its record is there"
+                );
+            }
+            copy(external, folder)?;
+            let place = Place { folder, threads: setup.threads };
+            let started = external
+                .arguments(setup.settings)
+                .map_err(ExternalError::Program)
+                .and_then(|arguments| Child::start(external, &arguments, &place));
+            Ok(started.map(|child| Box::new(child) as Box<dyn Hosted>))
+        })
+    }
+
+    /// Runs the cell of a script that has started this process.
+    pub fn record_script(
+        &mut self,
+        cell: Cell,
+        seed: &NamedSeed,
+        id: &str,
+        lock: &CellLock,
+    ) -> anyhow::Result<CellReport> {
+        self.hosted(cell, seed, id, lock, |_, _, _| Ok(Ok(Box::new(Script::here()?))))
+    }
+
+    /// Runs a cell by the program that `start` gives, for which there is an empty folder.
+    fn hosted(
+        &mut self,
+        cell: Cell,
+        seed: &NamedSeed,
+        id: &str,
+        lock: &CellLock,
+        start: impl FnOnce(
+            &ExternalSetup<'_>,
+            &External,
+            &Path,
+        ) -> anyhow::Result<Result<Box<dyn Hosted>, ExternalError>>,
+    ) -> anyhow::Result<CellReport> {
         let writer = self.store.start(id, lock)?;
         let folder = Folder(std::path::absolute(self.store.program_folder(id))?);
         let (arrays, program) = (folder.0.join("arrays"), folder.0.join("program"));
@@ -88,14 +171,8 @@ impl Session {
                 .with_context(|| format!("cannot create {}", made.display()))?;
         }
         self.with_program(cell, seed, &arrays, |session, setup, external| {
-            if external.found.as_os_str().is_empty() {
-                anyhow::bail!(
-                    "the record of run {id} names a program, but does not hold it; run its suite again, with --force where its record is there"
-                );
-            }
-            copy(external, &program)?;
             let attempt = Attempt::new(session, cell, seed, id, writer, None);
-            make(attempt, setup, external, &program, &arrays)
+            make(attempt, setup, external, &arrays, |setup| start(setup, external, &program))
         })
     }
 
@@ -126,24 +203,20 @@ fn make(
     mut attempt: Attempt<'_>,
     setup: &ExternalSetup<'_>,
     external: &External,
-    program: &Path,
     arrays: &Path,
+    start: impl FnOnce(&ExternalSetup<'_>) -> anyhow::Result<Result<Box<dyn Hosted>, ExternalError>>,
 ) -> anyhow::Result<CellReport> {
     let frame = frame(setup);
     let mut record = attempt.blank(&frame);
     let mut told = Told::nothing_yet(external.clone());
     let (before, time) = (machine::usage(), Monotonic::start());
-    let place = Place { folder: program, threads: setup.threads };
-    let started = external
-        .arguments(setup.settings)
-        .map_err(ExternalError::Program)
-        .and_then(|arguments| Child::start(external, &arguments, &place));
+    let started = start(setup)?;
     let mut warnings = Vec::new();
     let (outcome, said) = match started {
         Err(error) => (Err(error), Vec::new()),
         Ok(mut child) => {
             let outcome = attempt.watched(|commit, observe| {
-                setup.run(&mut child, &mut told, Monotonic::start, commit, observe)
+                setup.run(child.as_mut(), &mut told, Monotonic::start, commit, observe)
             });
             let reason = outcome.as_ref().err().map(ToString::to_string);
             let over = child.finish(reason.as_deref());

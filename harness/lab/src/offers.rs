@@ -30,3 +30,5 @@ pub const CAPTIONS: &str = "images of several sizes with captions";
 pub const PERMUTATION: &str = "a permutation of bits";
 /// Clips to keep in one network, one after the other.
 pub const CLIPS: &str = "clips";
+/// Nothing but an order: data and evaluation are a program's own.
+pub const ORDER: &str = "an order";

@@ -2,9 +2,11 @@
 //! time and judges (`docs/external.md`).
 //!
 //! Here is what such an arm is: a command with places for settings, the files that are the program, and
-//! the digest of what runs them. [`protocol`] has the messages, [`npy`] the arrays beside them.
+//! the digest of what runs them. [`protocol`] has the messages, [`npy`] the arrays beside them,
+//! [`own_task`] the workloads whose data and evaluation are the program's, too.
 
 pub mod npy;
+pub mod own_task;
 pub mod protocol;
 
 use std::collections::{BTreeMap, BTreeSet};

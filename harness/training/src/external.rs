@@ -4,7 +4,8 @@
 //! The clocks are those of every run and are read here alone: the train clock runs from the moment a
 //! stretch of the order is given out until the program says that it is through, and stands still while
 //! the program gives outputs. No label of a held-out split leaves this process. What is not seen is what
-//! the program does with the ids it gets: that it trained on them is its word.
+//! the program does with the ids it gets: that it trained on them is its word. Where the data are its own
+//! (`workload: external`), so is what they were, and its metrics.
 
 mod arrays;
 
@@ -13,8 +14,9 @@ use std::path::Path;
 
 use ledger::commitment::{Drawn, Terms};
 use ledger::digest::Digest;
+use ledger::external::own_task::OwnTask;
 use ledger::external::protocol::{
-    Answer, Ask, Begin, Counts, Data, Evaluate, Hello, MOST_FACTS, Save, Train, VERSION,
+    Answer, Ask, Begin, Counts, Data, Evaluate, Hello, MOST_FACTS, Metrics, Save, Train, VERSION,
 };
 use ledger::external::{External, Told, leads_away};
 use ledger::goal::{self, Goal};
@@ -87,6 +89,8 @@ pub struct ExternalSetup<'a> {
     pub workload: &'static workload::Entry,
     /// Its data.
     pub ready: &'a Ready,
+    /// What the workload says, where data and evaluation are the program's own.
+    pub own: Option<&'a OwnTask>,
     /// The program.
     pub arm: &'a External,
     /// Its settings.
@@ -159,8 +163,11 @@ impl ExternalSetup<'_> {
         Commitment { terms }
     }
 
-    /// Number of classes, where outputs can be judged.
+    /// Number of classes, where outputs are judged.
     fn classes(&self) -> Result<u32, ExternalError> {
+        if self.own.is_some() {
+            return Ok(0);
+        }
         match (self.ready.side.loss, self.ready.side.classes) {
             (Some(DefaultLoss::Classes), Some(classes)) => Ok(classes),
             _ => Err(ExternalError::Lab(LabError::Unfit {
@@ -245,16 +252,23 @@ impl ExternalSetup<'_> {
 
     fn begin(&self, classes: u32, streams: &Streams) -> Result<Begin, ExternalError> {
         let splits = &self.ready.splits;
-        let (inputs, _) = splits.validation.rows(0, 1)?;
+        let (workload, shape) = match self.own {
+            Some(task) => (task.name.clone(), Vec::new()),
+            None => {
+                let (inputs, _) = splits.validation.rows(0, 1)?;
+                (self.workload.id.to_owned(), arrays::lengths(&inputs).split_off(1))
+            }
+        };
         let count = |split: &Split| u64::try_from(split.len()).unwrap_or(0);
         let seed = bounded(&mut streams.generator("external"), 1 << 32);
         Ok(Begin {
             protocol: VERSION,
-            workload: self.workload.id.to_owned(),
-            shape: arrays::lengths(&inputs).split_off(1),
+            workload,
+            own: self.own.is_some(),
+            shape,
             classes,
             examples: Counts {
-                train: count(&splits.train),
+                train: u64::from(self.examples()),
                 validation: count(&splits.validation),
                 test: count(&splits.test),
             },
@@ -311,16 +325,9 @@ impl<T: Time> Session<'_, T> {
         if self.evaluate(false, observe)? == Ending::Diverged {
             return Ok(Ending::Diverged);
         }
-        self.clock.enter(Phase::Io);
-        let train = &setup.ready.splits.train;
-        let names = ["train-inputs.npy", "train-labels.npy"].map(str::to_owned);
-        let [inputs, labels] = names.clone().map(|name| setup.folder.join(name));
-        arrays::write_inputs(train, &inputs)?;
-        arrays::write_labels(train, &labels)?;
-        let [inputs, labels] = names;
-        self.clock.enter(Phase::Train);
-        expect(self.program, &Ask::Data(Data { inputs, labels }), "loaded")?;
-
+        if setup.own.is_none() {
+            self.give_data()?;
+        }
         let mut ids = Vec::new();
         for (epoch, &to) in (0..).zip(&rounds) {
             self.clock.enter(Phase::Train);
@@ -373,7 +380,21 @@ impl<T: Time> Session<'_, T> {
         Ok(Ending::Completed)
     }
 
-    /// Has outputs made and judges them, with the train clock stopped.
+    /// Gives the training data out; that they are loaded is on the train clock.
+    fn give_data(&mut self) -> Result<(), ExternalError> {
+        self.clock.enter(Phase::Io);
+        let train = &self.setup.ready.splits.train;
+        let names = ["train-inputs.npy", "train-labels.npy"].map(str::to_owned);
+        let [inputs, labels] = names.clone().map(|name| self.setup.folder.join(name));
+        arrays::write_inputs(train, &inputs)?;
+        arrays::write_labels(train, &labels)?;
+        let [inputs, labels] = names;
+        self.clock.enter(Phase::Train);
+        expect(self.program, &Ask::Data(Data { inputs, labels }), "loaded")?;
+        Ok(())
+    }
+
+    /// Has outputs made and judges them, or has metrics told, with the train clock stopped.
     fn evaluate(&mut self, last: bool, observe: &mut Observe<'_>) -> Result<Ending, ExternalError> {
         let mut all = self.judged(Judged::Validation, last)?;
         let target = &self.setup.goal.target;
@@ -381,7 +402,8 @@ impl<T: Time> Session<'_, T> {
         let first = !self.target_met && target.is_met(value);
         self.target_met |= first;
         let finite = self.finite && all.values().all(|value| value.is_finite());
-        if finite && (first || last) {
+        let has_test = self.setup.own.is_none_or(|task| task.test);
+        if finite && has_test && (first || last) {
             all.extend(self.judged(Judged::Test, last)?);
         }
         self.clock.enter(Phase::Io);
@@ -400,7 +422,7 @@ impl<T: Time> Session<'_, T> {
         Ok(if finite { Ending::Completed } else { Ending::Diverged })
     }
 
-    /// Metrics of the outputs that the program gives for a split's inputs.
+    /// Metrics of a split: of the outputs that the program gives for its inputs, or as it tells them.
     fn judged(
         &mut self,
         judged: Judged,
@@ -408,6 +430,9 @@ impl<T: Time> Session<'_, T> {
     ) -> Result<BTreeMap<String, f64>, ExternalError> {
         let ready = self.setup.ready;
         let name = judged.pick(goal::VALIDATION, goal::TEST);
+        if let Some(task) = self.setup.own {
+            return self.told(task, name);
+        }
         let split = judged.pick(&ready.splits.validation, &ready.splits.test);
         self.clock.enter(Phase::Io);
         let inputs = format!("{name}-inputs.npy");
@@ -430,6 +455,29 @@ impl<T: Time> Session<'_, T> {
         let request = EvaluationRequest { model, split: &split, judged, last };
         let metrics = tch::no_grad(|| ready.judge.metrics(&request))?;
         Ok(metrics.into_iter().map(|(metric, value)| (goal::key(name, &metric), value)).collect())
+    }
+
+    /// The metric of a workload of the program's own, as it tells it; NaN where it is not finite.
+    fn told(
+        &mut self,
+        task: &OwnTask,
+        split: &str,
+    ) -> Result<BTreeMap<String, f64>, ExternalError> {
+        self.clock.enter(Phase::Eval);
+        let ask = Ask::Metrics(Metrics { split: split.to_owned() });
+        let Answer::Metrics(told) = expect(self.program, &ask, "metrics")? else {
+            return fault("it told no metrics");
+        };
+        let name = &task.metric;
+        if let Some(other) = told.keys().find(|other| *other != name) {
+            return fault(format!(
+                "it told the metric {other:?}, but the suite declares {name:?} for this workload and no other"
+            ));
+        }
+        let Some(value) = told.get(name) else {
+            return fault(format!("it told no metric, but {name:?} was due on {split}"));
+        };
+        Ok(BTreeMap::from([(goal::key(split, name), value.unwrap_or(f64::NAN))]))
     }
 
     /// The table of outputs in a file of the folder, which is then taken away: each is made anew.

@@ -11,7 +11,14 @@
 
     train()
 
-The bench has the order, the clock and the labels that it judges by: it asks for outputs when they are due.
+The bench has the order, the clock and the labels that it judges by: it asks for outputs when they are due. On a
+workload `external` data and evaluation are the program's own:
+
+    @palimpsest.method(lr=0.1, batch_size=32)
+    def train(task, lr, batch_size):
+        task.evaluate = lambda split: score(model)
+        for ids in task.ids(batch_size):
+            step(model, data[ids], lr)
 """
 
 from __future__ import annotations
@@ -54,11 +61,19 @@ class Plain:
 class Task:
     """What is to be learnt, and the way through it."""
 
+    #: The metric's value on a split ("validation", or "test" where the suite says `test: true`); must be set before
+    #: the first batch where the data are the program's own.
+    evaluate: Optional[Callable[[str], float]] = None
+
     def __init__(self, connection: Connection, begin: Dict[str, Any], arrays: Any) -> None:
         self._connection, self._arrays, self._folder = connection, arrays, begin["folder"]
-        #: The workload's id.
+        #: The workload's id; where data and evaluation are the program's own, the suite's name for it.
         self.workload: str = begin["workload"]
-        #: Shape of one input.
+        #: Whether data and evaluation are the program's own.
+        self.own: bool = begin.get("own", False)
+        #: The metric that the target is set on.
+        self.metric: str = begin["metric"]
+        #: Shape of one input; empty where the data are the program's own.
         self.shape: Tuple[int, ...] = tuple(begin["shape"])
         #: Number of classes: outputs have a column for each.
         self.classes: int = begin["classes"]
@@ -72,7 +87,7 @@ class Task:
         self.seed: int = begin["seed"]
         #: Threads to compute with.
         self.threads: int = begin["threads"]
-        #: Outputs for inputs, a row each; must be set before the first batch.
+        #: Outputs for inputs, a row each; must be set before the first batch where the bench has the data.
         self.predict: Optional[Callable[[Any], Any]] = None
         #: Writes the model to a path, where it is set and the suite keeps models.
         self.save: Optional[Callable[[str], Any]] = None
@@ -93,6 +108,13 @@ class Task:
         self.labels: Any = None
         self._pending: Optional[Tuple[str, Dict[str, Any]]] = None
         self._trained = False
+        # The stretch of the order that is trained on: its file, its ids, where it is, when it is over.
+        self._named, self._order = "", None
+        self._at = self._until = self._to = 0
+        self._told: List[List[int]] = []
+        self._open = 0
+        #: The split of an evaluation that was asked for and is still to be told.
+        self._asked = ""
 
     @property
     def progress(self) -> float:
@@ -106,59 +128,89 @@ class Task:
 
     def batches(self, batch_size: int) -> Iterator[Tuple[Any, Any, Any]]:
         """Ids, inputs and labels of each step, in the bench's order; evaluations happen in between."""
+        if self.own:
+            raise RuntimeError("the data are this program's own: loop over task.ids(batch_size)")
         for ids in self.ids(batch_size):
             yield ids, self._arrays.take(self.inputs, ids), self._arrays.take(self.labels, ids)
 
     def ids(self, batch_size: int) -> Iterator[Any]:
-        """The ids of each step, for programs that index `inputs` and `labels` themselves."""
+        """The ids of each step, for programs that index the data themselves."""
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, but a step has at least one example")
+        name = "evaluate" if self.own else "predict"
+        if getattr(self, name) is None:
+            raise RuntimeError(f"set task.{name} before the first batch: the bench looks before it trains")
+        yield from self._batches(batch_size)
+
+    def _batches(self, batch_size: int) -> Iterator[Any]:
         if self._trained:
             raise RuntimeError("the run has one pass through its batches; loop over them once")
-        if self.predict is None:
-            raise RuntimeError("set task.predict before the first batch: the bench looks before it trains")
         self._trained = True
+        self._start()
+        while self._listen() and not self._asked:
+            while self._at < self._until:
+                end = min(self._at + batch_size, self._to)
+                self._open = end - self._at
+                yield self._order[self._at : end]
+                self._book()
+
+    def _start(self) -> None:
         self._connection.say("ready", parameters=self.parameters)
-        order, named = None, None
-        while True:
+
+    def _listen(self) -> bool:
+        """Answers until there is something to train on; false when the run is over."""
+        while self._at >= self._until and self._pending is None and not self._asked:
             kind, content = self._connection.hear()
             if kind == "evaluate":
-                self._evaluate(content)
+                self._outputs(content)
+            elif kind == "metrics":
+                self._metrics(content["split"])
             elif kind == "data":
                 self.inputs, self.labels = self._load(content["inputs"]), self._load(content["labels"])
                 self._connection.say("loaded")
             elif kind == "train":
-                if named != content["order"]:
-                    named, order = content["order"], self._load(content["order"])
+                if self._named != content["order"]:
+                    self._named, self._order = content["order"], self._load(content["order"])
                 self.epoch = content["epoch"]
-                yield from self._stretch(order, content, batch_size)
+                self._at, self._until, self._to = content["from"], content["until"], content["to"]
             else:
                 self._pending = (kind, content)
-                return
+        return self._pending is None
 
     def _load(self, name: str) -> Any:
         return self._arrays.load(f"{self._folder}/{name}")
 
-    def _stretch(self, order: Any, content: Dict[str, Any], batch_size: int) -> Iterator[Any]:
-        at, until, to = content["from"], content["until"], content["to"]
-        steps: List[List[int]] = []
-        while at < until:
-            end = min(at + batch_size, to)
-            yield order[at:end]
-            size, at = end - at, end
-            self.samples += size
-            self.steps += 1
-            if steps and steps[-1][0] == size:
-                steps[-1][1] += 1
-            else:
-                steps.append([size, 1])
-        told: Dict[str, Any] = {"steps": steps}
+    def _book(self) -> None:
+        """Takes the batch that was given out as consumed, and tells the stretch that it ends."""
+        size, self._open = self._open, 0
+        if not size:
+            return
+        self._at += size
+        self.samples += size
+        self.steps += 1
+        if self._told and self._told[-1][0] == size:
+            self._told[-1][1] += 1
+        else:
+            self._told.append([size, 1])
+        if self._at < self._until:
+            return
+        told: Dict[str, Any] = {"steps": self._told}
         if self.loss is not None:
             loss = float(self.loss)
             told.update({"loss": loss} if math.isfinite(loss) else {"diverged": True})
+        self._told = []
         self._connection.say("consumed", **told)
 
-    def _evaluate(self, content: Dict[str, Any]) -> None:
+    def _metrics(self, split: str) -> None:
+        assert self.evaluate is not None
+        self._say_metric(self.evaluate(split))
+
+    def _say_metric(self, value: Any) -> None:
+        value = float(value)
+        told = {self.metric: value if math.isfinite(value) else None}
+        self._connection.say("metrics", **told)
+
+    def _outputs(self, content: Dict[str, Any]) -> None:
         inputs, rows = self._load(content["inputs"]), content["rows"]
         assert self.predict is not None
         parts = [self.predict(inputs[at : min(at + CHUNK, rows)]) for at in range(0, rows, CHUNK)]

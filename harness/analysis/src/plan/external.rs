@@ -1,8 +1,9 @@
 //! Arms that are programs: what a suite may say of them.
 
 use super::{Assignment, arm_values, labelled, path_of_arm};
-use crate::suite::{Problem, Step, Suite, key};
+use crate::suite::{Problem, Step, Suite, WorkloadUse, key};
 use ledger::catalogue::{Catalogue, WorkloadInfo};
+use ledger::external::own_task::WORKLOAD;
 use ledger::external::{External, METHOD, Misfit};
 use ledger::lineage::{CellName, Origin};
 use ledger::record::planned::{PlannedArm, PlannedWorkload};
@@ -10,6 +11,39 @@ use ledger::settings::Values;
 
 /// What a workload must offer: one class per example, so that outputs can be judged.
 const CLASSES: &str = "classes";
+
+/// The settings that a suite gives a workload: one of a program's own is known to programs by the name that
+/// the suite gives it, and has a target that the suite sets.
+pub(super) fn named(used: &WorkloadUse) -> Result<Values, (&'static str, String)> {
+    let mut given = used.with.clone();
+    if used.workload != WORKLOAD {
+        return Ok(given);
+    }
+    let refuse = |field, message: &str| Err((field, format!("{WORKLOAD}: {message}")));
+    let Some(name) = used.label.as_ref().filter(|name| !name.is_empty()) else {
+        return refuse(
+            "workload",
+            "give it a name, as in `as: my-task`: programs and records know it by that",
+        );
+    };
+    if used.target.is_none() {
+        return refuse("workload", "give it a `target: { value, origin }`; only you know one");
+    }
+    if given.insert("name".to_owned(), name.as_str().into()).is_some() {
+        return refuse("with", "its name is what `as` says; leave out `name`");
+    }
+    Ok(given)
+}
+
+/// Why no method of ours runs on a workload, where data and evaluation are a program's own.
+pub(super) fn no_method(method: &str, workload: &PlannedWorkload) -> Option<String> {
+    (workload.id == WORKLOAD).then(|| {
+        format!(
+            "{method} cannot train on \"{}\": its data and its evaluation are with the programs of the `command:` arms; say which workloads it runs on with `on: [...]`",
+            workload.label
+        )
+    })
+}
 
 /// The arm at `index`, which is this program.
 pub(super) fn planned(
@@ -96,7 +130,7 @@ pub(super) fn check_fit(
     workloads: &[PlannedWorkload],
     catalogue: &Catalogue,
 ) -> Result<(), Problem> {
-    let lacks = |info: &WorkloadInfo| !info.offers.contains(&CLASSES);
+    let lacks = |info: &WorkloadInfo| info.id != WORKLOAD && !info.offers.contains(&CLASSES);
     for workload in workloads.iter().filter(|workload| arm.runs_on(&workload.label)) {
         if catalogue.workload(&workload.id).is_some_and(lacks) {
             let message = format!(

@@ -136,11 +136,14 @@ impl Entry for ClaimUse {
         let named = |label: &String| claim.workloads.is_empty() || claim.workloads.contains(label);
         let judged = all.workloads.iter().filter(|workload| named(&workload.label));
         let mut comparisons: Vec<String> = RATIOS.iter().map(|ratio| (*ratio).to_owned()).collect();
-        for metric in judged.flat_map(|workload| &workload.metrics) {
-            let splits = [goal::VALIDATION, goal::TEST].map(|split| goal::key(split, &metric.name));
-            comparisons.extend(
-                splits.into_iter().filter(|name| !comparisons.contains(name)).collect::<Vec<_>>(),
-            );
+        for (workload, metric) in judged
+            .flat_map(|workload| workload.metrics.iter().map(move |metric| (workload, metric)))
+        {
+            let test = workload.has_test().then_some(goal::TEST);
+            let splits = std::iter::once(goal::VALIDATION).chain(test);
+            let names = splits.map(|split| goal::key(split, &metric.name));
+            comparisons
+                .extend(names.filter(|name| !comparisons.contains(name)).collect::<Vec<_>>());
         }
         let names: Vec<&str> = comparisons.iter().map(String::as_str).collect();
         let looked = |name: &str, field: &str| match is_comparison(name, &names) {

@@ -6,7 +6,7 @@ use super::CellRun;
 use super::WorkloadAnalysis;
 use super::clock::is_disturbed;
 use crate::suite_run::SuiteRun;
-use ledger::record::format::{DISTURBED, Environment, Status};
+use ledger::record::format::{DISTURBED, Environment, RunRecord, Status};
 
 /// What a reader needs to rerun; where cells differ, all values are named.
 pub(super) fn environment(suite: &SuiteRun, cells: &[CellRun]) -> Vec<(String, String)> {
@@ -193,13 +193,22 @@ pub(super) fn warnings(
     }
     let told = suite.arms.iter().enumerate().filter(|(index, _)| {
         let mut of_arm = cells.iter().filter(|run| run.cell.arm == *index);
-        of_arm.any(|run| run.left.as_ref().is_some_and(|left| left.record.external.is_some()))
+        let told = |record: &RunRecord| record.external.is_some() && record.own_task().is_none();
+        of_arm.any(|run| run.left.as_ref().is_some_and(|left| told(&left.record)))
     });
     let told: Vec<&str> = told.map(|(_, arm)| arm.label.as_str()).collect();
     if !told.is_empty() {
         warnings.push(format!(
             "{}: programs of one's own; times and metrics are the bench's, but what they consumed is told, not measured",
             told.join(", ")
+        ));
+    }
+    let tasks: BTreeSet<String> =
+        records.iter().filter_map(|record| Some(record.own_task()?.name)).collect();
+    if !tasks.is_empty() {
+        warnings.push(format!(
+            "{}: data and evaluation are the programs' own; times are the bench's, but metrics and what was consumed are told, not measured",
+            tasks.into_iter().collect::<Vec<_>>().join(", ")
         ));
     }
     let own: BTreeSet<&String> = records.iter().flat_map(|record| &record.warnings).collect();

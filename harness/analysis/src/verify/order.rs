@@ -86,6 +86,12 @@ pub(super) fn check(
                 .to_owned(),
         );
     }
+    if record.own_task().is_some() {
+        unchecked.push(
+            "data and metrics: a program of one's own has the data and told the metrics; sample ids are of places alone"
+                .to_owned(),
+        );
+    }
     if order.version == 1 {
         unchecked.push("law and unit: a commitment of version 1 does not hold them".to_owned());
     }

@@ -13,6 +13,8 @@ use ledger::external::protocol::{Answer, Ask, LONGEST, Reason, SOCKET};
 use palimpsest::machine::{self, Ended};
 use training::external::{ExternalError, Program};
 
+use super::{Hosted, Over, fault, parse};
+
 /// Between two looks at a process that has not connected or ended.
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -24,9 +26,6 @@ const LOOKS: u32 = 2_500;
 
 /// How much of what a program prints is kept, from its end.
 const KEPT: usize = 64 << 10;
-
-/// Longest piece of a program's line that an error shows.
-const SHOWN: usize = 120;
 
 /// Where a program runs.
 pub(super) struct Place<'a> {
@@ -69,24 +68,6 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-/// How a program's process came to its end.
-pub(super) struct Over {
-    /// By the operating system.
-    pub(super) ended: Option<Ended>,
-    /// The same in words, where it says more than that the bench ended it.
-    pub(super) how: String,
-    /// What a reader should know although the run is whole.
-    pub(super) remark: Option<String>,
-    /// The end of what it printed.
-    pub(super) said: Vec<u8>,
-    /// Whether it went away by itself.
-    pub(super) gone: bool,
-}
-
-fn fault<T>(reason: impl Into<String>) -> Result<T, ExternalError> {
-    Err(ExternalError::Program(reason.into()))
 }
 
 impl Child {
@@ -207,18 +188,36 @@ impl Child {
         }
     }
 
-    fn answer(&mut self) -> Result<Answer, ExternalError> {
-        let line = self.line()?;
-        serde_json::from_slice(&line).or_else(|error| {
-            let text = String::from_utf8_lossy(&line);
-            let shown: String = text.chars().take(SHOWN).collect();
-            fault(format!("it said {shown:?}, which is no message of the protocol: {error}"))
-        })
+    /// Whether the process is over after at most so many looks.
+    fn wait(&self, looks: u32) -> bool {
+        for _ in 0..looks {
+            if self.process.is_over() {
+                return true;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        false
+    }
+}
+
+impl Program for Child {
+    fn hear(&mut self) -> Result<Answer, ExternalError> {
+        parse(&self.line()?)
     }
 
+    fn ask(&mut self, ask: &Ask) -> Result<Answer, ExternalError> {
+        if matches!(ask, Ask::End {}) {
+            self.peak = self.process.0.and_then(machine::peak_of);
+        }
+        self.say(ask)?;
+        parse(&self.line()?)
+    }
+}
+
+impl Hosted for Child {
     /// Ends the program with all of its group: at once where there is a `reason`, which it is told, and
     /// otherwise once it has ended by itself or its time for that is over.
-    pub(super) fn finish(mut self, reason: Option<&str>) -> Over {
+    fn finish(mut self: Box<Self>, reason: Option<&str>) -> Over {
         let mut lingers = false;
         match reason {
             Some(reason) => {
@@ -249,31 +248,6 @@ impl Child {
         };
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Over { ended, how, remark, said, gone: self.gone }
-    }
-
-    /// Whether the process is over after at most so many looks.
-    fn wait(&self, looks: u32) -> bool {
-        for _ in 0..looks {
-            if self.process.is_over() {
-                return true;
-            }
-            std::thread::sleep(PAUSE);
-        }
-        false
-    }
-}
-
-impl Program for Child {
-    fn hear(&mut self) -> Result<Answer, ExternalError> {
-        self.answer()
-    }
-
-    fn ask(&mut self, ask: &Ask) -> Result<Answer, ExternalError> {
-        if matches!(ask, Ask::End {}) {
-            self.peak = self.process.0.and_then(machine::peak_of);
-        }
-        self.say(ask)?;
-        self.answer()
     }
 }
 

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Catalogue, MethodInfo, MetricInfo, Paper, PaperClaim, WorkloadInfo};
+use crate::external::own_task::WORKLOAD;
 use crate::settings::SettingInfo;
 
 /// Rows of all that a suite can name.
@@ -91,7 +92,9 @@ impl Listing {
     /// Ids of the workloads that offer all that `method` needs.
     pub fn fitting<'a>(&'a self, method: &'a MethodRow) -> impl Iterator<Item = &'a str> {
         let offers = |workload: &&WorkloadRow| {
-            method.needs.iter().all(|need| workload.offers.contains(need))
+            // On data of a program's own nothing but programs can train.
+            workload.id != WORKLOAD
+                && method.needs.iter().all(|need| workload.offers.contains(need))
         };
         self.workloads.iter().filter(offers).map(|workload| workload.id.as_str())
     }

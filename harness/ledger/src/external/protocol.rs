@@ -33,6 +33,8 @@ pub enum Ask {
     Train(Train),
     /// Give outputs for held-out inputs; answered by `outputs`. The train clock stands still.
     Evaluate(Evaluate),
+    /// Evaluate, where that is the program's own; answered by `metrics`. The train clock stands still.
+    Metrics(Metrics),
     /// Save the model to a file; answered by `saved`.
     Save(Save),
     /// Tell what a reader should know; answered by `facts`.
@@ -57,6 +59,8 @@ pub enum Answer {
     Consumed(Consumed),
     /// Outputs for held-out inputs.
     Outputs(Outputs),
+    /// Metrics by name; null for one that is not finite.
+    Metrics(BTreeMap<String, Option<f64>>),
     /// The model was saved, or there is nothing to save.
     Saved {},
     /// Facts by name.
@@ -77,6 +81,7 @@ impl Answer {
             Self::Loaded {} => "loaded",
             Self::Consumed(_) => "consumed",
             Self::Outputs(_) => "outputs",
+            Self::Metrics(_) => "metrics",
             Self::Saved {} => "saved",
             Self::Facts(_) => "facts",
             Self::Bye {} => "bye",
@@ -116,13 +121,15 @@ pub struct Hello {
 pub struct Begin {
     /// Version of the protocol.
     pub protocol: u32,
-    /// The workload's id.
+    /// The workload's id; of a workload of the program's own, its name.
     pub workload: String,
-    /// Shape of one input.
+    /// Whether data and evaluation are the program's own: it is asked for metrics, and told no data.
+    pub own: bool,
+    /// Shape of one input; empty where the data are the program's own.
     pub shape: Vec<u64>,
-    /// Number of classes: outputs have one column for each.
+    /// Number of classes: outputs have one column for each; 0 where the data are the program's own.
     pub classes: u32,
-    /// Number of examples of each split.
+    /// Number of examples of each split; of training alone where the data are the program's own.
     pub examples: Counts,
     /// Samples to train on at most.
     pub budget: u64,
@@ -224,6 +231,14 @@ pub struct Evaluate {
 pub struct Outputs {
     /// Their file: a row an input, a column a class, before any softmax.
     pub file: String,
+}
+
+/// What metrics are due.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// `validation` or `test`.
+    pub split: String,
 }
 
 /// Where a model goes.

@@ -9,6 +9,7 @@ use crate::commitment::{Drawn, Terms};
 use crate::crossing::{Crossing, EvalPoint};
 use crate::digest::{Digest, parse_hex32};
 use crate::external::Told;
+use crate::external::own_task::OwnTask;
 use crate::given::GivenOrder;
 use crate::goal::Goal;
 use crate::layout::Layout;
@@ -427,6 +428,19 @@ impl RunRecord {
             external: self.external.as_ref().map(|told| told.arm.clone()),
         };
         (workload, arm)
+    }
+
+    /// What its workload says, where data and metrics are a program's own: then the record has its word
+    /// for them.
+    #[must_use]
+    pub fn own_task(&self) -> Option<OwnTask> {
+        OwnTask::of(&self.workload, &self.workload_settings)
+    }
+
+    /// What its workload is called: by its id, or by its name where it is a program's own.
+    #[must_use]
+    pub fn workload_name(&self) -> String {
+        self.own_task().map_or_else(|| self.workload.clone(), |task| task.name)
     }
 
     /// Cell ids of the parents.

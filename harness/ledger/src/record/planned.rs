@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use crate::catalogue::MetricInfo;
 use crate::external::External;
+use crate::external::own_task::OwnTask;
 use crate::given::GivenOrder;
 use crate::goal::Goal;
 use crate::lineage::{Origin, Parents};
@@ -23,6 +24,14 @@ pub struct PlannedWorkload {
     pub metrics: Vec<MetricInfo<String>>,
     /// What its runs are to reach.
     pub goal: Goal,
+}
+
+impl PlannedWorkload {
+    /// Whether there is a test split: always, but where the data are a program's own and it has none.
+    #[must_use]
+    pub fn has_test(&self) -> bool {
+        OwnTask::of(&self.id, &self.settings).is_none_or(|task| task.test)
+    }
 }
 
 /// An arm with everything resolved.

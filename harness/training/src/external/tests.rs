@@ -75,6 +75,8 @@ struct Scripted {
     instead: fn(&Ask, usize) -> Option<Answer>,
     logits: [f32; 3],
     loss: Option<f64>,
+    /// Its metrics, where it evaluates itself.
+    metrics: BTreeMap<String, Option<f64>>,
 }
 
 impl Scripted {
@@ -131,6 +133,10 @@ impl Program for Scripted {
                 write(&mut file, Kind::F4, &[asked.rows, 3], &values).unwrap();
                 Answer::Outputs(Outputs { file: "o.npy".to_owned() })
             }
+            Ask::Metrics(_) => {
+                self.takes(10);
+                Answer::Metrics(self.metrics.clone())
+            }
             Ask::Save(_) => Answer::Saved {},
             Ask::Facts {} => Answer::Facts(BTreeMap::from([("depth".to_owned(), 2.into())])),
             Ask::End {} => Answer::Bye {},
@@ -148,6 +154,11 @@ struct Made {
 }
 
 fn made(change: impl FnOnce(&mut Scripted)) -> Made {
+    made_on(None, change)
+}
+
+/// The same on data of the program's own, where there is a task.
+fn made_on(own: Option<&OwnTask>, change: impl FnOnce(&mut Scripted)) -> Made {
     let ready = ready();
     let folder = tempfile::tempdir().unwrap();
     let time = Rc::new(Cell::new(100));
@@ -159,6 +170,7 @@ fn made(change: impl FnOnce(&mut Scripted)) -> Made {
         instead: |_, _| None,
         logits: [1.0, 0.0, 0.0],
         loss: Some(0.5),
+        metrics: BTreeMap::from([("accuracy".to_owned(), Some(0.95))]),
     };
     change(&mut program);
     let goal = Goal {
@@ -176,6 +188,7 @@ fn made(change: impl FnOnce(&mut Scripted)) -> Made {
     let setup = ExternalSetup {
         workload: &ENTRY,
         ready: &ready,
+        own,
         arm: &arm,
         settings: &settings,
         seed: &seed,
@@ -353,6 +366,7 @@ fn a_setting_that_nobody_reads_is_refused_before_anything_is_out() {
     let setup = ExternalSetup {
         workload: &ENTRY,
         ready: &ready,
+        own: None,
         arm: &arm,
         settings: &settings,
         seed: &seed,
@@ -375,4 +389,65 @@ fn a_setting_that_nobody_reads_is_refused_before_anything_is_out() {
     let refused = greet(hello(VERSION, &["lr"])).unwrap_err();
     assert!(refused.contains("setting \"depth\" would be read by nobody"), "{refused}");
     assert!(greet(hello(VERSION + 1, &["lr", "depth"])).unwrap_err().contains("speaks version 2"));
+}
+
+fn own_task(test: bool) -> OwnTask {
+    let name = "mine".to_owned();
+    OwnTask { name, metric: "accuracy".to_owned(), examples: TRAIN, test, ..OwnTask::default() }
+}
+
+#[test]
+fn a_program_with_data_of_its_own_is_given_an_order_and_asked_for_its_metric() {
+    let Made { left, looks, program, .. } = made_on(Some(&own_task(false)), |_| {});
+    let left = left.unwrap();
+    let Ask::Begin(begin) = &program.asked[0] else { panic!("{:?}", program.asked[0]) };
+    assert_eq!((begin.workload.as_str(), begin.own, begin.classes), ("mine", true, 0));
+    assert_eq!((begin.shape.len(), begin.examples.train), (0, u64::from(TRAIN)));
+    // No data, no inputs to judge by, and no test split that it does not have.
+    let given = |ask: &Ask| matches!(ask, Ask::Data(_) | Ask::Evaluate(_));
+    assert!(!program.asked.iter().any(given));
+    assert_eq!(program.files(), [] as [String; 0]);
+    let split = |ask: &Ask| match ask {
+        Ask::Metrics(asked) => Some(asked.split.clone()),
+        _ => None,
+    };
+    let splits: Vec<_> = program.asked.iter().filter_map(split).collect();
+    assert_eq!(splits, ["validation"; 4]);
+    let value = BTreeMap::from([("validation/accuracy".to_owned(), 0.95)]);
+    assert!(looks.iter().all(|look| look.metrics == value));
+    // The grid, the order and the clock are those of every run.
+    let grid: Vec<_> = looks.iter().map(|look| (look.samples, look.steps)).collect();
+    assert_eq!(grid, [(0, 0), (8, 2), (10, 3), (15, 5)]);
+    let effective = Seed::from_integer(3).effective(&ready().identity.train_root);
+    assert_eq!(left.order.ids[..10], uniform_order(&effective, 0, TRAIN));
+    assert_eq!((left.clocks.train, left.clocks.eval), (6.0, 40.0));
+}
+
+#[test]
+fn a_test_split_of_the_programs_own_is_asked_for_at_the_target_and_at_the_end() {
+    let Made { looks, program, left, .. } = made_on(Some(&own_task(true)), |_| {});
+    left.unwrap();
+    let asked = program.asked.iter().filter(|ask| matches!(ask, Ask::Metrics(_))).count();
+    assert_eq!(asked, 6);
+    let tested: Vec<bool> =
+        looks.iter().map(|look| look.metrics.contains_key("test/accuracy")).collect();
+    assert_eq!(tested, [true, false, false, true]);
+}
+
+#[test]
+fn metrics_are_those_declared_and_one_that_is_not_finite_is_a_divergence() {
+    let refused = |metrics: &[(&str, Option<f64>)]| {
+        let metrics = metrics.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+        let made = made_on(Some(&own_task(false)), |program| program.metrics = metrics);
+        (made.left, made.looks)
+    };
+    let (left, _) = refused(&[("accuracy", Some(0.5)), ("loss", Some(0.5))]);
+    assert!(
+        left.unwrap_err().contains("told the metric \"loss\", but the suite declares \"accuracy\"")
+    );
+    let (left, _) = refused(&[]);
+    assert!(left.unwrap_err().contains("no metric, but \"accuracy\" was due on validation"));
+    let (left, looks) = refused(&[("accuracy", None)]);
+    assert_eq!((left.unwrap().ending, looks.len()), (Ending::Diverged, 1));
+    assert!(looks[0].metrics.is_empty());
 }

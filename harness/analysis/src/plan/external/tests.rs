@@ -2,6 +2,7 @@ use super::*;
 use crate::plan::tests::catalogue;
 use crate::plan::{Overrides, Plan, plan};
 use crate::suite::SuiteError;
+use ledger::external::own_task::OwnTask;
 
 const TEXT: &str = "\
 suite: x
@@ -114,4 +115,88 @@ fn what_a_command_has_places_for_can_be_tuned() {
         (error.message, error.line)
     };
     assert!(message.contains("{lr} is no setting of the arm"), "{message}");
+}
+
+const OWN: &str = "\
+suite: x
+question: q
+workloads:
+  - { workload: external, as: mine, metric: auc, direction: higher, examples: 50, samples: 500, evaluate_every: 25, target: { value: 0.9, origin: o } }
+arms:
+  - { command: [python, a.py], files: [a.py], as: a }
+  - { command: [python, b.py], files: [b.py], as: b }
+claims:
+  - { id: c, statement: s, paper: { number: n, source: p }, arm: a, baseline: b, compare: validation/auc, at_least: 0.01 }
+";
+
+fn with_own(text: &str) -> Result<Plan, SuiteError> {
+    let mut catalogue = catalogue();
+    let mut own = catalogue.workloads[0].clone();
+    own.id = WORKLOAD;
+    own.offers = &["an order"];
+    own.settings = OwnTask::table();
+    own.resolve = OwnTask::declared;
+    catalogue.workloads.push(own);
+    plan("x.yaml", text, &catalogue, &Overrides::default())
+}
+
+#[test]
+fn a_workload_of_a_programs_own_has_the_metric_and_the_samples_that_the_suite_declares() {
+    let planned = with_own(OWN).unwrap();
+    let workload = &planned.workloads[0];
+    assert_eq!((workload.label.as_str(), workload.id.as_str()), ("mine", WORKLOAD));
+    assert_eq!((workload.goal.budget.samples, workload.goal.budget.evaluate_every), (500, 25));
+    assert_eq!((workload.goal.target.metric.as_str(), workload.metrics.len()), ("auc", 1));
+    assert!(workload.goal.target.direction.is_higher() && !workload.has_test());
+    assert_eq!(workload.settings["name"], "mine");
+    let lower = with_own(&OWN.replace("direction: higher", "direction: lower")).unwrap();
+    assert!(!lower.workloads[0].goal.target.direction.is_higher());
+    // In epochs, as of every workload; and settings may stand under `with`.
+    let epochs = OWN.replace("samples: 500, evaluate_every: 25", "epochs: 4, evaluate_every: 0.5");
+    let budget = with_own(&epochs).unwrap().workloads[0].goal.budget;
+    assert_eq!((budget.samples, budget.evaluate_every), (200, 25));
+    let with = OWN.replace("metric: auc", "with: { metric: auc }");
+    assert_eq!(with_own(&with).unwrap().workloads, planned.workloads);
+    // The name is a part of the cells' ids: programs know the workload by it.
+    let other = with_own(&OWN.replace("as: mine", "as: other")).unwrap();
+    assert_ne!(other.workloads[0].settings, workload.settings);
+}
+
+#[test]
+fn what_is_missing_or_wrong_in_a_workload_of_a_programs_own_is_told_with_the_remedy() {
+    for (from, to, told) in [
+        ("metric: auc, ", "", "it has no `metric`"),
+        ("direction: higher, ", "", "it has no `direction`"),
+        ("examples: 50, ", "", "it has no `examples`"),
+        ("as: mine, ", "", "give it a name, as in `as: my-task`"),
+        (", target: { value: 0.9, origin: o }", "", "give it a `target: { value, origin }`"),
+        ("direction: higher", "direction: up", "one of higher, lower"),
+        ("metric: auc", "metric: a/b", "letters, digits"),
+        ("examples: 50", "examples: 0", "a whole number at least 1"),
+        ("metric: auc", "metric: auc, with: { metric: auc }", "beside `with` and in it"),
+        ("metric: auc", "metric: auc, with: { name: n }", "its name is what `as` says"),
+        ("samples: 500", "samples: 500, epochs: 2", "both given"),
+        ("samples: 500", "samples: 0", "at least 1"),
+        ("samples: 500", "samples: 20", "at most the budget of 20"),
+        ("evaluate_every: 25", "evaluate_every: 2.5", "a whole number of samples"),
+        ("workload: external", "workload: digits-mlp", "those of `workload: external`"),
+        ("command: [python, a.py], files: [a.py]", "method: sgd", "sgd cannot train on \"mine\""),
+        ("validation/auc", "test/auc", "unknown comparison \"test/auc\""),
+        ("validation/auc", "validation/loss", "unknown comparison"),
+    ] {
+        let text = OWN.replacen(from, to, 1);
+        assert_ne!(text, OWN, "{from}");
+        let error = with_own(&text).unwrap_err();
+        assert!(error.message.contains(told) && error.line > 1, "{to}: {error}");
+    }
+    let tested =
+        OWN.replace("validation/auc", "test/auc").replace("samples:", "test: true, samples:");
+    assert!(with_own(&tested).unwrap().workloads[0].has_test());
+}
+
+#[test]
+fn a_budget_in_samples_is_for_every_workload() {
+    let text = TEXT.replace("[digits-mlp]", "[{ workload: digits-mlp, samples: 250 }]");
+    let budget = read(&text).unwrap().workloads[0].goal.budget;
+    assert_eq!((budget.samples, budget.evaluate_every), (250, 50));
 }
