@@ -7,8 +7,8 @@ nc -U "$PALIMPSEST_SOCKET" < answer > ask &
 exec 3> answer 4< ask
 
 say() { printf '%s\n' "$1" >&3; }
-text() { printf '%s' "$line" | sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }
-number() { printf '%s' "$line" | sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p"; }
+text() { printf '%s' "$line" | sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p"; }
+number() { printf '%s' "$line" | sed -n "s/.*\"$1\": *\([0-9]*\).*/\1/p"; }
 
 # The values of a .npy file of version 1.0, a row a line: values FILE TYPE ROW-BYTES.
 values() {
@@ -21,7 +21,7 @@ while read -r line <&4; do
     case $line in
     '{"begin"'*)
         folder=$(text folder) classes=$(number classes) size=$(number batch_size)
-        row=$(printf '%s' "$line" | sed 's/.*"shape":\[\([0-9,]*\)\].*/\1/; s/,/*/g')
+        row=$(printf '%s' "$line" | sed 's/.*"shape": *\[\([0-9, ]*\)\].*/\1/; s/,/*/g')
         row=$((4 * ($row)))
         say '{"ready":{}}'
         ;;
