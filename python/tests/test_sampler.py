@@ -50,12 +50,11 @@ class Samplers(unittest.TestCase):
             self.assertEqual((state["epoch"], state["position"]), (5, stop))
             second = Sampler(10, SEED)
             second.load_state_dict(state)
-            self.assertEqual(len(second), 10 - stop)
             self.assertEqual(begun + list(second), epoch(5, 10))
             self.assertEqual(list(second), epoch(6, 10))
-            # The one that was left goes on likewise.
-            self.assertEqual(begun + list(first.consuming(Ahead(first))), epoch(5, 10))
-            self.assertEqual((first.epoch, first.position), (6, 0))
+            # The one that was left goes on likewise, and behind its last id with the next epoch.
+            self.assertEqual(list(first.consuming(Ahead(first))), epoch(5, 10)[stop:] or epoch(6, 10))
+            self.assertEqual((first.epoch, first.position), (6 + stop // 10, 0))
 
     def test_what_nobody_counted_is_no_state(self):
         sampler = Sampler(10, SEED)
@@ -81,12 +80,28 @@ class Samplers(unittest.TestCase):
         sampler.set_epoch(7)
         self.assertEqual(list(sampler), epoch(7, 10))
 
-    def test_a_length_stays_during_a_pass(self):
+    def test_a_loop_that_knows_the_length_goes_on_to_the_next_epoch(self):
+        plain, counted = BatchSampler(10, SEED, 4), BatchSampler(10, SEED, 4)
+        for sampler, loader in ((plain, plain), (counted, counted.consuming(Ahead(counted, more=9)))):
+            for number in range(3):
+                passing = iter(loader)
+                self.assertEqual(sum((next(passing) for _ in range(len(sampler))), []), epoch(number, 10))
+        state = counted.state_dict()
+        self.assertEqual((state["epoch"], state["position"]), (2, 10))
+
+    def test_a_state_at_the_end_of_an_epoch_is_of_that_epoch(self):
+        sampler = BatchSampler(10, SEED, 4)
+        sampler.load_state_dict({**sampler.state_dict(), "epoch": 2, "position": 10})
+        sampler.set_epoch(2)
+        self.assertEqual(list(sampler.consuming(sampler)), [])
+        self.assertEqual(sampler.epoch, 3)
+
+    def test_a_length_is_that_of_a_whole_epoch(self):
         sampler = BatchSampler(10, SEED, 3)
         sampler.load_state_dict({**sampler.state_dict(), "position": 3})
-        lengths = [len(sampler) for _ in sampler.consuming(Ahead(sampler))]
-        self.assertEqual(lengths, [3, 3, 3])
-        self.assertEqual(len(sampler), 4)
+        lengths = {len(sampler) for _ in sampler.consuming(Ahead(sampler))}
+        self.assertEqual((lengths, len(sampler.consuming(sampler)), len(Sampler(10, SEED))), ({4}, 4, 10))
+        self.assertEqual(len(BatchSampler(10, SEED, 3, drop_last=True)), 3)
 
     def test_a_loader_over_another_sampler_is_found(self):
         sampler = BatchSampler(10, SEED, 5)
@@ -129,7 +144,7 @@ class Batches(unittest.TestCase):
         for rank in range(3):
             sampler = BatchSampler(8, SEED, 1, rank, 3)
             sampler.load_state_dict(state)
-            self.assertEqual((sampler.left_out, len(sampler)), (1, 1))
+            self.assertEqual(sampler.left_out, 1)
             self.assertEqual(list(sampler), [[epoch(0, 8)[4 + rank]]])
 
     def test_padding_repeats_the_first_ids_and_is_told(self):

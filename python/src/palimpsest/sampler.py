@@ -2,14 +2,15 @@
 
     sampler = BatchSampler(len(data), order.integer_seed(0), batch_size=32)
     loader = DataLoader(data, batch_sampler=sampler, num_workers=2, persistent_workers=True)
+    batches = sampler.consuming(loader)
     while sampler.epoch < epochs:
-        for inputs, labels in sampler.consuming(loader):
+        for inputs, labels in batches:
             ...                                             # a step
-            torch.save(sampler.state_dict(), "sampler.pt")  # at any step
+            torch.save(batches.state_dict(), "batches.pt")  # at any step
 
 A loader with workers asks for ids long before they are trained on, and a look at a first batch asks for them too.
 So handing ids out moves nothing: a pass begins where the training stands, which `consuming` counts, and `set_epoch`
-and `load_state_dict` say. Where nobody counts, every whole pass is the next epoch.
+and `load_state_dict` say. Where nobody counts, the next epoch begins when all ids of one were handed out.
 
 Samplers of PyTorch are iterables with a length, and these are: nothing is imported from it.
 """
@@ -43,14 +44,9 @@ class Sampler:
         """The place behind the last id of a pass that starts at this one."""
         return self.examples
 
-    @property
-    def _start(self) -> int:
-        """Where this pass began, or between two the next one will."""
-        return 0 if self._over else self._from
-
     def __len__(self) -> int:
-        """Of this pass; between two, of the next one."""
-        return self._end(self._start) - self._start
+        """Of a whole epoch, also where a pass begins inside of one: trainers count with that."""
+        return self._end(0)
 
     def ids(self) -> Any:
         """All ids of the epoch."""
@@ -73,21 +69,28 @@ class Sampler:
     def _pass(self, ids: Any, start: int) -> Iterator[Any]:
         counted = self._follower is not None
         self._untold |= not counted
-        yield from self._given(ids, start, self._end(start))
+        given = self._given(ids, start, self._end(start))
+        last = next(given, None)
+        for following in given:
+            yield last
+            last = following
+        # Over with the last one: a loop that knows the length does not ask for the end.
         self._over |= not counted
+        if last is not None:
+            yield last
 
     def _given(self, ids: Any, start: int, end: int) -> Iterator[Any]:
         for at in range(start, end, _AT_ONCE):
             yield from _plain(ids[at : min(at + _AT_ONCE, end)])
 
-    def consuming(self, loader: Iterable[Any]) -> Iterator[Any]:
-        """The batches of a loader over this sampler; each counts as trained on when it is given out."""
+    def consuming(self, loader: Any) -> "Consuming":
+        """A loader over this sampler, whose batches count as trained on when they are given out."""
         source = getattr(loader, "batch_sampler", None)
         size = 1 if source is None else source.batch_size
-        return self._consuming(loader, size, size if getattr(source, "drop_last", False) else 1)
+        return Consuming(self, loader, size, size if getattr(source, "drop_last", False) else 1)
 
-    def _consuming(self, loader: Iterable[Any], size: int, least: int) -> Iterator[Any]:
-        """Counts batches of `size` ids; the last one has at least `least`."""
+    def _counted(self, loader: Iterable[Any], size: int, least: int) -> Iterator[Any]:
+        """The batches, of `size` ids each; the last one has at least `least`."""
         if self._over:
             self._stand(self.epoch + 1, 0)
         self._from, self._untold = self.position, False
@@ -99,6 +102,7 @@ class Sampler:
                     raise RuntimeError(f"the loader goes on behind id {at} of {end}: is it over this sampler?")
                 at = min(at + size, end)
                 self._consume(at, end)
+                self._over = end - at < least
                 yield batch
             if end - at >= least:
                 raise RuntimeError(f"the loader ended at id {at} of {end}: is it over this sampler?")
@@ -134,6 +138,28 @@ class Sampler:
             if not _count(state.get(name), most):
                 raise ValueError(f"{name} is {state.get(name)!r} in the state, which is not in 0 to {most}")
         self._stand(state["epoch"], state["position"])
+
+
+class Consuming:
+    """A loader whose batches are counted: iterable again and again, and with a state that trainers can keep."""
+
+    def __init__(self, sampler: Sampler, loader: Any, size: int, least: int) -> None:
+        self.sampler, self.loader = sampler, loader
+        self._size, self._least = size, least
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.sampler._counted(self.loader, self._size, self._least)
+
+    def state_dict(self) -> Dict[str, Any]:
+        """As of the sampler."""
+        return self.sampler.state_dict()
+
+    def load_state_dict(self, state: Dict[str, Any]) -> None:
+        """As of the sampler."""
+        self.sampler.load_state_dict(state)
 
 
 class BatchSampler(Sampler):
@@ -177,12 +203,12 @@ class BatchSampler(Sampler):
     @property
     def left_out(self) -> int:
         """Ids at the end of this pass that no rank gets."""
-        return self.examples - self._end(self._start)
+        return self.examples - self._end(self._from)
 
     @property
     def padding(self) -> int:
         """Ids at the end of this pass that repeat the first ones of the epoch."""
-        return self._repeated(self._start)
+        return self._repeated(self._from)
 
     @property
     def step_ids(self) -> List[int]:
@@ -218,10 +244,15 @@ class BatchSampler(Sampler):
             batch = self._filled(ids, at, min(at + self._wide, end), start)
             yield order.of_rank(batch, self.rank, self.ranks, self.batch_size)[0]
 
-    def consuming(self, loader: Iterable[Any]) -> Iterator[Any]:
-        """The batches of a loader over this sampler. They count as trained on when the last one of a step is given
-        out; `step_ends`, `step_size` and `step_ids` tell of the step."""
-        return self._consuming(loader, self._wide, 1)
+    def consuming(self, loader: Any) -> Consuming:
+        """A loader over this sampler, whose batches count as trained on when the last one of a step is given out;
+        `step_ends`, `step_size` and `step_ids` tell of the step."""
+        return Consuming(self, loader, self._wide, 1)
+
+    @property
+    def sampler(self) -> "BatchSampler":
+        """Itself: where trainers look for what they announce epochs to."""
+        return self
 
     def _consume(self, at: int, end: int) -> None:
         start = self.position
