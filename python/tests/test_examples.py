@@ -5,15 +5,19 @@ import importlib.util
 import io
 import os
 import pathlib
+import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import unittest
 
+import palimpsest
 import test_task
 from palimpsest import npy
 
+SOURCES = pathlib.Path(palimpsest.__file__).resolve().parents[1]
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples" / "external"
 #: Steps of two of five examples, looked at from the third on, and at the end of an epoch and a rest.
 HEARD = ["hello", "ready", "outputs", "loaded", "consumed", "outputs", "consumed", "consumed", "outputs",
@@ -94,6 +98,23 @@ class Examples(unittest.TestCase):
     @installed("numpy", "jax")
     def test_jax_trains(self):
         heard = heard_by_a_bench(program("mlp_jax"), lambda _: None)
+        self.assertEqual([kind for kind, _ in heard], HEARD)
+
+    @installed("numpy", "torch")
+    def test_the_page_of_one_s_own_script_runs(self):
+        page = (EXAMPLES.parents[1] / "docs" / "your_own.md").read_text()
+        table, script = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+
+        def start(path):
+            with tempfile.TemporaryDirectory() as folder:
+                place = {**os.environ, "PALIMPSEST_SOCKET": path, "PYTHONPATH": str(SOURCES)}
+                for text in (table, script):
+                    run = [sys.executable, "-W", "ignore", "-c", text]
+                    subprocess.run(run, cwd=folder, env=place, check=True, timeout=300)
+                lines = pathlib.Path(folder, "trees.csv").read_text().splitlines()
+                self.assertEqual((len(lines), lines[0]), (1601, "height,girth,leaf,bark,plot,species"))
+
+        heard = heard_by_a_bench(start, lambda _: None)
         self.assertEqual([kind for kind, _ in heard], HEARD)
 
     @unittest.skipUnless(shutil.which("nc") and shutil.which("sh"), "nc is not installed")
