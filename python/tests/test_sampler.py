@@ -36,7 +36,12 @@ class Samplers(unittest.TestCase):
     def test_a_look_moves_nothing(self):
         sampler = Sampler(10, SEED)
         self.assertEqual(next(iter(sampler)), epoch(0, 10)[0])
-        self.assertEqual(list(sampler), epoch(0, 10))
+        counted = iter(sampler.consuming(sampler))
+        self.assertEqual([next(counted) for _ in range(3)], epoch(0, 10)[:3])
+        self.assertEqual(sampler.state_dict()["position"], 3)
+        counted.close()
+        # Nobody counts any more: whole passes are epochs again.
+        self.assertEqual([list(sampler), list(sampler)], [epoch(0, 10)[3:], epoch(1, 10)])
 
     def test_a_state_is_of_what_was_consumed_whatever_was_asked_for(self):
         for stop in (1, 4, 7, 9, 10):

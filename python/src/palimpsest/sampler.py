@@ -93,7 +93,7 @@ class Sampler:
         """The batches, of `size` ids each; the last one has at least `least`."""
         if self._over:
             self._stand(self.epoch + 1, 0)
-        self._from, self._untold = self.position, False
+        self._untold = False
         at, end = self.position, self._end(self.position)
         this = self._follower = object()
         try:
@@ -109,7 +109,7 @@ class Sampler:
             self._stand(self.epoch + 1, 0)
         finally:
             if self._follower is this:
-                self._follower, self._from = None, self.position
+                self._follower = None
 
     def _consume(self, at: int, end: int) -> None:
         """The ids before this place were trained on."""
