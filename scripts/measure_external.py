@@ -1,7 +1,10 @@
-"""What the protocol of docs/external.md costs a step: a NumPy program with a bench in another process, in turns
-with the same loop alone. Needs NumPy.
+"""What the package in python/ costs, in turns with the same work without it. Needs NumPy, and PyTorch where named.
 
-    python3 scripts/measure_external.py [ROUNDS]
+    python3 scripts/measure_external.py numpy [ROUNDS]    the protocol of docs/external.md: a NumPy program with a
+                                                          bench in another process, and the same loop alone
+    python3 scripts/measure_external.py torch [ROUNDS]    the same in PyTorch
+    python3 scripts/measure_external.py loader [ROUNDS]   a DataLoader over BatchSampler, counted, and one that shuffles
+    python3 scripts/measure_external.py order [ROUNDS]    an epoch of 10^7 ids, and its hash
 """
 
 import json
@@ -19,6 +22,7 @@ import numpy as np
 
 from palimpsest import order
 from palimpsest.numpy import method
+from palimpsest.sampler import BatchSampler
 
 EXAMPLES, WIDTH, CLASSES, BATCH, EPOCHS, STRETCH = 1197, 64, 10, 32, 40, 608
 
@@ -29,7 +33,7 @@ def now():
 
 
 class Softmax:
-    """One step of softmax regression."""
+    """Softmax regression, and how examples are taken without a bench."""
 
     def __init__(self):
         self.weights = np.zeros((WIDTH, CLASSES), np.float32)
@@ -40,6 +44,36 @@ class Softmax:
         shares /= shares.sum(1, keepdims=True)
         shares[np.arange(len(labels)), labels] -= 1
         self.weights -= 0.1 / len(labels) * (inputs.T @ shares)
+
+    def load(self, array):
+        return array
+
+    def take(self, values, ids):
+        return values.take(ids, axis=0)
+
+
+class TorchSoftmax:
+    """The same in PyTorch."""
+
+    def __init__(self):
+        import torch
+
+        torch.set_num_threads(1)
+        self.torch = torch
+        self.layer = torch.nn.Linear(WIDTH, CLASSES)
+        self.optimizer = torch.optim.SGD(self.layer.parameters(), lr=0.1)
+
+    def step(self, inputs, labels):
+        loss = self.torch.nn.functional.cross_entropy(self.layer(self.load(inputs)), self.load(labels))
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+
+    def load(self, array):
+        return self.torch.as_tensor(array)
+
+    def take(self, values, ids):
+        return values[ids]
 
 
 def bench(path, folder, orders):
@@ -75,13 +109,12 @@ def bench(path, folder, orders):
     os._exit(0)
 
 
-def by_protocol(folder, orders):
+def by_protocol(model, folder, orders):
     """Seconds of all steps as a program."""
     spent = []
 
     @method()
     def train(task):
-        model = Softmax()
         task.predict = lambda inputs: inputs
         start = now()
         for _, inputs, labels in task.batches(BATCH):
@@ -97,21 +130,20 @@ def by_protocol(folder, orders):
     return spent[0]
 
 
-def alone(folder, orders):
+def alone(model, folder, orders):
     """Seconds of the same steps in a loop of one's own."""
-    inputs, labels = np.load(f"{folder}/x.npy"), np.load(f"{folder}/y.npy")
-    model = Softmax()
+    inputs, labels = (model.load(np.load(f"{folder}/{name}.npy")) for name in "xy")
+    orders = [model.load(ids.astype(np.int64)) for ids in orders]
     start = now()
     for ids in orders:
         for at in range(0, EXAMPLES, BATCH):
             batch = ids[at : at + BATCH]
-            model.step(inputs.take(batch, axis=0), labels.take(batch, axis=0))
+            model.step(model.take(inputs, batch), model.take(labels, batch))
     return now() - start
 
 
-def main():
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 20
-    steps = EPOCHS * -(-EXAMPLES // BATCH)
+def protocol(model, rounds):
+    """Pairs of seconds, by the protocol and alone, of so many steps."""
     draws = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         np.save(f"{folder}/x.npy", draws.standard_normal((EXAMPLES, WIDTH)).astype(np.float32))
@@ -119,14 +151,63 @@ def main():
         orders = [order.epoch(order.integer_seed(0), epoch, EXAMPLES) for epoch in range(EPOCHS)]
         for epoch, ids in enumerate(orders):
             np.save(f"{folder}/order-{epoch}.npy", ids)
-        pairs = [(by_protocol(folder, orders), alone(folder, orders)) for _ in range(rounds)]
-    told, plain = (1e6 / steps * np.array([pair[which] for pair in pairs]) for which in (0, 1))
+        alone(model, folder, orders)
+        pairs = [(by_protocol(model, folder, orders), alone(model, folder, orders)) for _ in range(rounds)]
+    return pairs, EPOCHS * -(-EXAMPLES // BATCH)
+
+
+def loaders(rounds):
+    """Pairs of seconds of an epoch of a DataLoader, over our sampler and shuffled by itself, and its steps."""
+    import torch
+    from torch.utils.data import DataLoader, TensorDataset
+
+    torch.set_num_threads(1)
+    data = TensorDataset(torch.zeros(60_000, 8))
+    sampler = BatchSampler(len(data), order.integer_seed(0), BATCH)
+    ours, theirs = DataLoader(data, batch_sampler=sampler), DataLoader(data, batch_size=BATCH, shuffle=True)
+
+    def seconds(batches):
+        start = now()
+        for _ in batches:
+            pass
+        return now() - start
+
+    return [(seconds(sampler.consuming(ours)), seconds(theirs)) for _ in range(rounds)], len(ours)
+
+
+def orders(rounds):
+    """Prints seconds of an epoch of 10^7 ids, and of its hash."""
+    spent = []
+    for epoch in range(rounds):
+        start = now()
+        ids = order.epoch(order.integer_seed(0), epoch, 10**7)
+        made = now()
+        order.order_hash(ids)
+        spent.append((made - start, now() - made))
+    for what, name in enumerate(["10^7 ids", "their hash"]):
+        for clock, kind in enumerate(["wall", "processor"]):
+            seconds = [turn[what][clock] for turn in spent]
+            print(f"{name}, {kind}: {np.median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})")
+
+
+def main():
+    what = sys.argv[1] if len(sys.argv) > 1 else ""
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 20
+    if what == "order":
+        return orders(rounds)
+    if what == "loader":
+        pairs, steps = loaders(rounds)
+    elif what in ("numpy", "torch"):
+        pairs, steps = protocol({"numpy": Softmax, "torch": TorchSoftmax}[what](), rounds)
+    else:
+        sys.exit(__doc__)
+    ours, plain = (1e6 / steps * np.array([pair[which] for pair in pairs]) for which in (0, 1))
     print(f"{rounds} pairs of {steps} steps; microseconds a step: median, quartiles of what is more")
     for clock, name in enumerate(["wall", "processor"]):
-        more = told[:, clock] - plain[:, clock]
+        more = ours[:, clock] - plain[:, clock]
         low, middle, high = np.quantile(more, [0.25, 0.5, 0.75])
-        loop, by = np.median(plain[:, clock]), np.median(told[:, clock])
-        print(f"{name}: alone {loop:.1f}, by the protocol {by:.1f}, more by {middle:.1f} ({low:.1f} to {high:.1f})")
+        loop, by = np.median(plain[:, clock]), np.median(ours[:, clock])
+        print(f"{name}: without {loop:.1f}, with {by:.1f}, more by {middle:.1f} ({low:.1f} to {high:.1f})")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import hashlib
 import unittest
 
 from palimpsest import order
-from palimpsest.sampler import BatchSampler, Sampler
 
 try:
     import numpy
@@ -74,57 +73,6 @@ class Orders(unittest.TestCase):
         seed = order.integer_seed(0)
         self.assertEqual(order.effective_seed(seed), seed)
         self.assertNotEqual(order.effective_seed(seed, b"r" * 32, b"b"), seed)
-
-
-class Samplers(unittest.TestCase):
-    seed = order.integer_seed(3)
-
-    def test_each_pass_is_the_next_epoch(self):
-        sampler = Sampler(10, self.seed)
-        for number in range(3):
-            self.assertEqual(list(sampler), [int(k) for k in order.epoch(self.seed, number, 10)])
-
-    def test_it_goes_on_in_the_middle_of_an_epoch(self):
-        whole = list(Sampler(10, self.seed))
-        first = Sampler(10, self.seed)
-        passing = iter(first)
-        begun = [next(passing) for _ in range(4)]
-        second = Sampler(10, self.seed)
-        second.load_state_dict(first.state_dict())
-        self.assertEqual(len(second), 6)
-        self.assertEqual(begun + list(second), whole)
-        self.assertEqual(first.state_dict(consumed=2)["position"], 2)
-
-    def test_a_state_of_another_order_is_refused(self):
-        state = Sampler(10, self.seed).state_dict()
-        for other in (Sampler(11, self.seed), Sampler(10, order.integer_seed(4))):
-            with self.assertRaises(ValueError):
-                other.load_state_dict(state)
-        with self.assertRaises(ValueError):
-            Sampler(10, self.seed).load_state_dict({**state, "position": 11})
-
-    def test_ranks_share_every_step_of_one_order(self):
-        n, batch = 23, 3
-        alone = list(BatchSampler(n, self.seed, batch_size=6))
-        ranks = [list(BatchSampler(n, self.seed, batch, rank, 2)) for rank in range(2)]
-        self.assertEqual([a + b for a, b in zip(*ranks)], alone)
-        self.assertEqual(sum(alone, []), list(Sampler(n, self.seed)))
-        self.assertEqual({len(rank) for rank in ranks}, {4})
-
-    def test_what_no_rank_gets_is_told(self):
-        ranks = [BatchSampler(7, self.seed, 1, rank, 3) for rank in range(3)]
-        self.assertEqual([sampler.left_out for sampler in ranks], [1, 1, 1])
-        self.assertEqual([len(list(sampler)) for sampler in ranks], [2, 2, 2])
-        self.assertEqual(BatchSampler(7, self.seed, 2, drop_last=True).left_out, 1)
-
-    def test_batches_go_on_in_the_middle_of_an_epoch(self):
-        first = BatchSampler(10, self.seed, 4)
-        passing = iter(first)
-        begun = [next(passing)]
-        second = BatchSampler(10, self.seed, 4)
-        second.load_state_dict(first.state_dict())
-        self.assertEqual(begun + list(second), list(BatchSampler(10, self.seed, 4)))
-        self.assertEqual(second.epoch, 1)
 
 
 if __name__ == "__main__":
