@@ -23,6 +23,7 @@ pub mod reproduce;
 pub mod run;
 pub mod sign;
 pub mod suite_options;
+pub mod timestamps;
 pub mod tune;
 pub mod verify;
 pub mod verify_certificate;
