@@ -112,7 +112,7 @@ pub enum Reading {
     /// Sign a run, a certificate or any file
     Sign(sign::Args),
     /// Check a certificate against itself, its inputs, keys and a store; exit 1 on any mismatch
-    VerifyCertificate(verify_certificate::Args),
+    VerifyCertificate(Box<verify_certificate::Args>),
     /// Judge whether a change made a suite's runs worse or slower; exit 1 when it did
     Regress(Box<regress::Args>),
     /// Write runs in the form of another tool
