@@ -344,7 +344,7 @@ fn info(content: &[u8]) -> Option<Info> {
     digest.end()?;
     let _number = fields.take(Tag::Integer)?;
     let unix = seconds(fields.take(Tag::GeneralizedTime)?)?;
-    let _accuracy = fields.next_if(Tag::Sequence);
+    let _precision = fields.next_if(Tag::Sequence);
     let _ordered = fields.next_if(Tag::Boolean);
     let _nonce = fields.next_if(Tag::Integer);
     let _name = fields.next_if(explicit(0));
