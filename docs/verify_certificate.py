@@ -3,7 +3,7 @@
 
     python3 docs/verify_certificate.py CERTIFICATE.json [--order FILE | --positions FILE]
         [--scores FILE] [--reference FILE]... [--reference-order FILE]... [--ids FILE]
-        [--units FILE] [--blocks FILE] [--key KEY.pub.pem]... [--complete]
+        [--units FILE] [--blocks FILE] [--promised FILE] [--plan FILE] [--key KEY.pub.pem]... [--complete]
 
 prints one line for each thing checked: `ok`, `MISMATCH`, or `unchecked` with the reason.
 
@@ -22,9 +22,11 @@ prints one line for each thing checked: `ok`, `MISMATCH`, or `unchecked` with th
   signatures       Ed25519 (RFC 8032) over the text "palimpsest/signature/v1", line end, kind, line
                    end, digest in hexadecimal, line end
   files            size and SHA-256 of each file given
+  promise, plan    where the certificate names one: of these files and among those published; the
+                   file with this SHA-256, and the test is one of those it declares
   statistic, p     computed anew from the files, and with them the whole finding, warnings included
 
-Files are .npy, .csv, .tsv and, where pyarrow is installed, Parquet. A certificate about runs of a
+Files are .npy, .csv, .tsv and, where pyarrow is installed, Parquet; a plan is JSON or simple YAML. A certificate about runs of a
 store is checked as far as it goes without the store. Logarithms of probabilities are natural ones
 in here and have any depth; no p-value is ever a product of rounded smaller ones.
 """
@@ -2751,6 +2753,183 @@ def check_promise(certificate, published, report):
         report.skip("when the promise was made", "give what was published then with --promised")
 
 
+# Lists of a plan: whether it must have them, and what stands in them; None: any text.
+PLAN_LISTS = {
+    "suspects": (True, None), "references": (False, None), "metrics": (True, METRICS), "tails": (False, TAILS),
+    "adjusts": (False, ADJUSTS),
+}
+LARGEST_PLAN = 1 << 20
+
+
+def check_plan(certificate, path, report):
+    """The test is one of those that the plan declares, and the plan is the one that the certificate names."""
+    named = certificate["options"].get("plan")
+    if path is None:
+        if named is not None:
+            name = f"plan of {named['tests']} tests, sha256 {named['sha256'][:16]}"
+            report.skip(name, "give its file with --plan")
+        return
+    data = read_bytes(path)
+    if len(data) > LARGEST_PLAN:
+        raise Unreadable(f"{path} has {len(data)} bytes; a plan has at most {LARGEST_PLAN}")
+    name = f"plan {path}"
+    try:
+        place = place_in_plan(certificate, named, data)
+    except Refused as reason:
+        report.check(name, False, str(reason))
+    except Cannot as reason:
+        report.skip(name, f"this script does not read {reason}")
+    else:
+        report.check(f"{name}: test {place} of {named['tests']}", True)
+
+
+def place_in_plan(certificate, named, data):
+    """The number of the certificate's test among those that the plan declares, from 1."""
+    if named is None:
+        raise Refused("the certificate names no plan")
+    found = hashlib.sha256(data).hexdigest()
+    if found != named["sha256"]:
+        raise Refused(f"the certificate names a plan of sha256 {named['sha256']}, this one has {found}")
+    plan = read_plan(data)
+    if plan["tests"] != named["tests"]:
+        raise Refused(f"the certificate says {named['tests']} tests, the plan declares {plan['tests']}")
+    options = certificate["options"]
+    (suspect,), references = names_in_plan(certificate, "scores"), names_in_plan(certificate, "reference")
+    of_run = bool(certificate["tested"]["runs"])
+
+    def fits(declared, name):
+        """A file is named whole, a run by at least eight characters of its id."""
+        return declared == name or of_run and len(declared.encode()) >= 8 and name.startswith(declared)
+
+    for name in references:
+        if not any(fits(declared, name) for declared in plan["references"]):
+            raise Refused(f"reference {name} is not among its references")
+    for declared in plan["references"]:
+        if not any(fits(declared, name) for name in references):
+            raise Refused(f"its reference {declared} is not used: a test without it was not declared")
+    place = next((at for at, declared in enumerate(plan["suspects"]) if fits(declared, suspect)), None)
+    if place is None:
+        raise Refused(f"suspect {suspect} is not among its suspects")
+    for name in ("metric", "tail", "adjust"):
+        declared = plan[f"{name}s"]
+        if options[name] not in declared:
+            raise Refused(f"{options[name]} is not among its {name}s")
+        place = place * len(declared) + declared.index(options[name])
+    return place + 1
+
+
+def names_in_plan(certificate, role):
+    """Inputs of a role by the names that a plan has for them."""
+    tested = certificate["tested"]
+    files = [file for file in tested["files"] if file["role"] == role]
+    names = [file["name"] if file["column"] is None else f"{file['name']}:{file['column']}" for file in files]
+    return names + [run["run"] for run in tested["runs"] if run["role"] == role]
+
+
+def read_plan(data):
+    """The lists of a plan and the number of its tests, with what is left out."""
+    plan = plan_fields(data.decode("utf-8-sig"))
+    known = {**PLAN_LISTS, "tests": None}
+    for name in plan:
+        if name not in known:
+            raise Refused(f"the plan has an unknown field {name!r}")
+    for name, (needed, words) in PLAN_LISTS.items():
+        if name not in plan and not needed:
+            continue
+        values = plan.get(name)
+        if not is_texts(values) or (words and not set(values) <= set(words)):
+            raise Refused(f"{name} of the plan is no list of such names")
+        if len(set(values)) < len(values):
+            raise Refused(f"{name} of the plan names something twice")
+    plan.setdefault("references", [])
+    plan.setdefault("tails", ["two-sided"])
+    plan["adjusts"] = plan.get("adjusts") or ["difference" if plan["references"] else "none"]
+    tests = plan.get("tests")
+    if not is_count(tests) or not 0 < tests <= 1 << 53:
+        raise Refused("tests of the plan is no number of tests")
+    declared = math.prod(len(plan[name]) for name in ("suspects", "metrics", "tails", "adjusts"))
+    if not 0 < declared <= tests:
+        raise Refused(f"the plan names {declared} tests and declares {tests}")
+    return plan
+
+
+# Of YAML this script reads what a plan needs: a field to a line, lists in brackets or one entry to a line.
+QUOTED = r"\"(?:[^\"\\]|\\.)*\"|'(?:[^']|'')*'"
+ENTRY = rf"(?:{QUOTED}|[\w./+](?:[\w./+~=@%:-]*[\w./+~=@%-])?)"
+OTHERWISE = "a plan that is written otherwise than docs/provenance.md shows"
+
+
+def plan_fields(text):
+    """The fields of a plan in JSON, or in simple YAML: lists of text, and the whole number `tests`."""
+    if text.lstrip().startswith("{"):
+        try:
+            return json.loads(text, object_pairs_hook=once)
+        except ValueError:
+            raise Cannot(OTHERWISE) from None
+    lines = collections.deque(map(without_comment, re.split("\r\n|[\r\n]", text)))
+    fields, name, listed = {}, None, None
+    while lines:
+        line = lines.popleft()
+        field = re.fullmatch(r"(\w+):(?: +(.*))?", line)
+        entry = re.fullmatch(rf" *- +({ENTRY})", line)
+        if field:
+            name, value = field[1], field[2] or ""
+            if name in fields:
+                raise Refused(f"the plan has the field {name!r} twice")
+            parts = [value]
+            while value.startswith("[") and "]" not in parts[-1]:
+                if not lines:
+                    raise Refused(f"the list of {name} has no end")
+                parts.append(lines.popleft().strip())
+            fields[name] = plan_value(" ".join(parts))
+        elif entry and not fields:
+            raise Refused("the plan is a list, without fields")
+        elif entry and (fields[name] is None or listed is fields[name]):
+            listed = fields[name] = fields[name] or []
+            listed.append(unquoted(entry[1]))
+        elif line and not (line == "---" and not fields):
+            raise Cannot(OTHERWISE)
+    return fields
+
+
+def without_comment(line):
+    """A line without the spaces and the comment at its end."""
+    kept = [""]
+    for found in re.finditer(rf"{QUOTED}|[^\"'#]+|.", line):
+        part = found[0]
+        if part == "#" and (kept[-1][-1:] or " ").isspace():
+            break
+        if part in ('"', "'") or not part.replace("\t", " ").isprintable():
+            raise Cannot(OTHERWISE)
+        kept.append(part)
+    return "".join(kept).rstrip()
+
+
+def plan_value(text):
+    """A list in brackets, a whole number, or text; None where entries are to follow."""
+    if not text:
+        return None
+    if re.fullmatch("[+]?(0x[0-9A-Fa-f]+|0o[0-7]+|0b[01]+|0|[1-9][0-9]*)", text):
+        return int(text, 0) if len(text) < 99 else text
+    if re.fullmatch(ENTRY, text):
+        return unquoted(text)
+    if not re.fullmatch(rf"\[\s*(?:{ENTRY}\s*(?:,\s*{ENTRY}\s*)*,?\s*)?\]", text):
+        raise Cannot(OTHERWISE)
+    return [unquoted(entry) for entry in re.findall(ENTRY, text)]
+
+
+def unquoted(entry):
+    """The text of an entry."""
+    if entry.startswith("'"):
+        return entry[1:-1].replace("''", "'")
+    if not entry.startswith('"'):
+        return entry
+    try:
+        return json.loads(entry)
+    except ValueError:
+        raise Cannot(OTHERWISE) from None
+
+
 def check_files(certificate, given, report):
     """Columns by role as (path, bytes, column); None when one is missing or differs."""
     columns, whole = {}, True
@@ -2870,6 +3049,7 @@ def check_certificate(options):
     check_signatures(certificate, options.key, report)
     if sound:
         check_promise(certificate, options.promised, report)
+        check_plan(certificate, options.plan, report)
     check_inputs(certificate, options, sound, report)
     return conclude(certificate, options.complete, report)
 
@@ -2951,6 +3131,8 @@ def main(arguments=None):
     parser.add_argument("--key", type=pathlib.Path, action="append", default=[], help="key that must have signed")
     parser.add_argument("--promised", type=pathlib.Path, metavar="FILE",
                         help="commitments published before training; the order's must be one of them")
+    parser.add_argument("--plan", type=pathlib.Path, metavar="FILE",
+                        help="the plan that it names: the test must be one of those declared there")
     parser.add_argument("--complete", action="store_true", help="fail where something but keys is unchecked")
     options = parser.parse_args(arguments)
     try:

@@ -24,6 +24,7 @@ pub mod reproduce;
 pub mod run;
 pub mod sign;
 pub mod suite_options;
+pub mod timestamps;
 pub mod tune;
 pub mod verify;
 pub mod verify_certificate;
@@ -114,7 +115,7 @@ pub enum Reading {
     /// Sign a run, a certificate or any file
     Sign(sign::Args),
     /// Check a certificate against itself, its inputs, keys and a store; exit 1 on any mismatch
-    VerifyCertificate(verify_certificate::Args),
+    VerifyCertificate(Box<verify_certificate::Args>),
     /// Judge whether a change made a suite's runs worse or slower; exit 1 when it did
     Regress(Box<regress::Args>),
     /// Write runs in the form of another tool

@@ -212,6 +212,8 @@ def write_texts(folder, order, positions, scores):
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="")
+    for name, text in PLANS.items():
+        (folder / name).write_text(text, encoding="utf-8", newline="")
     for name in ("order", "scores"):
         (folder / f"{name.upper()}.NPY").write_bytes((folder / f"{name}.npy").read_bytes())
     with contextlib.suppress(ImportError):
@@ -220,6 +222,78 @@ def write_texts(folder, order, positions, scores):
 
         table = pyarrow.table({"id": order.astype(np.uint32), "loss": scores})
         parquet.write_table(table, folder / "table.parquet")
+
+
+PLANS = {
+    "plan.yaml": """
+# Declared before looking.
+suspects: [scores.npy, "coarse.npy"]
+metrics:
+  - spearman
+  - 'kendall'
+tails: [two-sided, less]
+tests: 9
+""",
+    "beside.json": """{"suspects": ["coarse.npy", "scores.npy"], "references": ["smooth.npy"], "metrics": ["pearson"],
+    "adjusts": ["difference", "residual"], "tests": 4}""",
+    "columns.yaml": "suspects: [table.csv:loss, 7]\nmetrics: [spearman]\nadjusts: []\ntests: 0x10\n",
+    "own.yaml": "suspects: [scores.npy]\nmetrics: [spearman]\ntests: 1\n",
+    # What no certificate below may pass with.
+    "pearson.yaml": "suspects: [scores.npy]\nmetrics: [pearson]\ntests: 9\n",
+    "stranger.yaml": "suspects: [stranger.npy]\nmetrics: [spearman]\ntests: 9\n",
+    "greater.yaml": "suspects: [scores.npy]\nmetrics: [spearman]\ntails: [greater]\ntests: 9\n",
+    "referred.yaml": "suspects: [scores.npy]\nreferences: [smooth.npy]\nmetrics: [spearman]\ntests: 9\n",
+    "few.yaml": "suspects: [scores.npy, coarse.npy]\nmetrics: [spearman, kendall]\ntests: 3\n",
+    "twice.yaml": "suspects: [scores.npy, scores.npy]\nmetrics: [spearman]\ntests: 9\n",
+    "unknown.yaml": "suspects: [scores.npy]\nmetrics: [spearman]\ntests: 9\njudge: yes\n",
+    "field.twice.yaml": "suspects: [scores.npy]\nmetrics: [spearman]\ntests: 9\ntests: 99\n",
+    "quoted.yaml": "suspects: [scores.npy]\nmetrics: [spearman]\ntests: '9'\n",
+    "text.yaml": "suspects: scores.npy\nmetrics: [spearman]\ntests: 9\n",
+    "none.yaml": "- scores.npy\n",
+    "broken.yaml": "suspects: [scores.npy\n",
+}
+
+
+def planned():
+    """Tests that a plan declares."""
+    for metric, tail in itertools.product(("spearman", "kendall"), ("two-sided", "less")):
+        choice = f"--metric {metric} --tail {tail}"
+        yield "--order order.npy --scores scores.npy --plan plan.yaml", choice
+        yield "--order orders.npy --scores coarse.npy --plan plan.yaml", f"{choice} --monte-carlo 49"
+    for adjust in ("difference", "residual"):
+        yield "--order order.npy --scores scores.npy --reference smooth.npy --plan beside.json", (
+            f"--metric pearson --adjust {adjust}"
+        )
+    yield "--order order.npy --scores table.csv:loss --plan columns.yaml", ""
+
+
+def planned_wrongly(folder, base, add):
+    """A plan that is not the one named, that does not declare this test, or that is none."""
+    files = words_of("--order order.npy --scores scores.npy")
+
+    def of_plan(kind, name, plan):
+        certificate = copy.deepcopy(base)
+        if plan is None:
+            certificate["options"].pop("plan")
+        else:
+            certificate["options"]["plan"] = plan
+        add(f"plan: {kind}", sealed(certificate), [*files, "--plan", name])
+
+    def of_file(name, tests=9):
+        return {"sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest(), "tests": tests}
+
+    of_plan("another file", "pearson.yaml", of_file("plan.yaml"))
+    of_plan("none in the certificate", "plan.yaml", None)
+    of_plan("fewer tests than it declares", "plan.yaml", of_file("plan.yaml", 1))
+    for kind, name in (
+        ("another metric", "pearson.yaml"), ("another suspect", "stranger.yaml"), ("another tail", "greater.yaml"),
+        ("a reference left out", "referred.yaml"), ("less declared than named", "few.yaml"),
+        ("a suspect twice", "twice.yaml"), ("an unknown field", "unknown.yaml"),
+        ("a field twice", "field.twice.yaml"), ("a number in quotes", "quoted.yaml"),
+        ("a text for a list", "text.yaml"), ("a list", "none.yaml"), ("no YAML", "broken.yaml"),
+    ):
+        of_plan(f"{kind}, with its digest", name, of_file(name, 3 if name == "few.yaml" else 9))
+    of_plan("one of one's own, made afterwards", "own.yaml", of_file("own.yaml", 1))
 
 
 # ---- Honest certificates ------------------------------------------------------------------------------------
@@ -257,6 +331,7 @@ def honest(folder):
     yield "--order order700.npy --scores middle700.npy", ""
     yield "--order order700.npy --scores strong.coarse700.npy", "--metric kendall"
     yield from layouts()
+    yield from planned()
 
 
 def depths(size, choice):
@@ -445,7 +520,7 @@ def make_honest(program, folder):
 def named(path, files):
     """The options for the files that a certificate names; it knows their columns itself."""
     tested = VERIFIER.json.loads(path.read_text(encoding="utf-8"))["tested"]["files"]
-    roles = {f"--{file['role']}" for file in tested}
+    roles = {"--plan", *(f"--{file['role']}" for file in tested)}
     pairs = [pair for pair in zip(files[::2], files[1::2]) if pair[0] in roles]
     return [part for role, file in pairs for part in (role, file.partition(":")[0])]
 
@@ -815,6 +890,9 @@ def make_forged(program, folder):
     for kind, data in formatted((folder / "base.json").read_bytes()):
         add(kind, data, files)
     add_other_files(folder, base, add)
+    told(program, folder, "provenance", "query", *words_of("--order order.npy --scores scores.npy --plan plan.yaml"),
+         "--certificate", "planned.json")
+    planned_wrongly(folder, VERIFIER.json.loads((folder / "planned.json").read_text(encoding="utf-8")), add)
     for kind, alter in RUN_ALTERATIONS + (RUN_ALTERATIONS_2 if base["version"] > 1 else []):
         certificate = of_runs(base)
         alter(certificate)

@@ -284,6 +284,22 @@ class Certificates(unittest.TestCase):
         shown = verify_certificate.printable("a\n\x1b[2J\u202eb\udcff é")
         self.assertEqual(shown, "a\\n\\x1b[2J\\u202eb\\udcff é")
 
+    def test_plans_are_read_in_json_and_in_simple_yaml(self):
+        for text, fields in (
+            ("---\nx: [a, 'it''s', \"b\\\"#\",\n  c.csv:d]  # e\ny:\n- a\n  - b # c\n\ntests: 0x10\n",
+             {"x": ["a", "it's", 'b"#', "c.csv:d"], "y": ["a", "b"], "tests": 16}),
+            ('{"x": ["a"], "tests": 2}', {"x": ["a"], "tests": 2}),
+            ("x: []\ny: a\nz: '1'", {"x": [], "y": "a", "z": "1"}),
+        ):
+            self.assertEqual(verify_certificate.plan_fields(text), fields)
+        for text in ("x: [a b]", "x: &a [b]", "x:\n- [a]", "x: {}", "x: ~", "x:a", " x: a", "x: 'a", "x: a\n- b",
+                     "x: \u2028a", "x: [[a]]", "{x: a}"):
+            with self.assertRaises(verify_certificate.Cannot, msg=text):
+                verify_certificate.plan_fields(text)
+        for text in ("x: a\nx: b", "- a", "x: [a"):
+            with self.assertRaises(verify_certificate.Refused, msg=text):
+                verify_certificate.plan_fields(text)
+
     def test_a_pipe_is_not_waited_for(self):
         said = io.StringIO()
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(said):

@@ -7,6 +7,7 @@ use std::path::Path;
 use analysis::evidence::certificate::{self, Given};
 use analysis::evidence::inclusion::Proof;
 use analysis::evidence::statement::Envelope;
+use analysis::evidence::timestamp::{self, Authorities};
 use analysis::evidence::{Promise, PublicKey, SecretKey, Signature};
 use analysis::history::chain::History;
 use analysis::history::{Entry, changes};
@@ -25,7 +26,7 @@ use ledger::settings::Range;
 pub type Reader = (&'static str, fn(&[u8]));
 
 /// Every reader.
-pub const READERS: [Reader; 18] = [
+pub const READERS: [Reader; 19] = [
     ("record", record),
     ("events", events),
     ("manifest", manifest),
@@ -39,6 +40,7 @@ pub const READERS: [Reader; 18] = [
     ("signature", signature),
     ("key", key),
     ("promise", promise),
+    ("timestamp", timestamp),
     ("history", history),
     ("register", register),
     ("tuned", tuned),
@@ -56,6 +58,9 @@ const FILES: [(&str, &[u8]); 5] = [
     ("/manifest.json", include_bytes!("../corpus/manifest/sample.json")),
     ("commitments.jsonl", include_bytes!("../corpus/commitments/sample.jsonl")),
 ];
+/// A timestamp, and who stands behind it.
+const STAMPED: &[u8] = include_bytes!("../corpus/timestamp/p256.tsr");
+const AUTHORITY: &[u8] = include_bytes!("../corpus/timestamp/ca.pem");
 const SUITE: &str = include_str!("../corpus/suite/sample.yaml");
 
 /// A store with the run.
@@ -210,6 +215,29 @@ pub fn promise(bytes: &[u8]) {
     with_file(bytes, |path| {
         if let Ok(promise) = Promise::read(path) {
             let _ = promise.seed(0, path);
+        }
+    });
+}
+
+/// A timestamp of an authority, one that is trusted or one that is not, and the certificates of authorities.
+pub fn timestamp(bytes: &[u8]) {
+    thread_local! {
+        static TRUSTED: Authorities = {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let path = folder.path().join("ca.pem");
+            fs::write(&path, AUTHORITY).expect("a temporary file");
+            Authorities::read(&path).expect("the authority of the sample")
+        };
+    }
+    let unknown = timestamp::check(bytes, &Authorities::default());
+    let trusted = TRUSTED.with(|trusted| timestamp::check(bytes, trusted));
+    // Who is trusted decides whether it holds, never what it states.
+    if let (Ok(unknown), Ok(trusted)) = (unknown, trusted) {
+        assert_eq!((unknown.imprint, unknown.unix), (trusted.imprint, trusted.unix));
+    }
+    with_file(bytes, |path| {
+        if let Ok(authorities) = Authorities::read(path) {
+            let _ = timestamp::check(STAMPED, &authorities);
         }
     });
 }

@@ -12,6 +12,7 @@ use ledger::digest::{Digest, of_reader};
 use super::Ask;
 use super::drawing::Drawing;
 use super::suite_options::Places;
+use super::timestamps::{Stamped, Timestamps, Told};
 use crate::exit::Exit;
 use crate::voice::{print_json, print_text, printable};
 
@@ -30,6 +31,8 @@ pub struct Args {
     /// must have kept them
     #[arg(long, value_name = "FILE")]
     promised: Option<PathBuf>,
+    #[command(flatten)]
+    timestamps: Timestamps,
     /// End with 3 where something could not be checked
     #[arg(long)]
     complete: bool,
@@ -65,18 +68,22 @@ pub fn run(args: &Args, ask: Ask<'_>) -> anyhow::Result<Exit> {
         .collect::<anyhow::Result<Vec<_>>>()?;
     let drawing = Drawing::of(ask, &args.places, &cells);
     let draw = |cell: &str| drawing.draw(cell);
+    let published = promised.as_ref().map(|promised| promised.stamped.clone());
+    let promised = promised.map(|promised| promised.commitments);
     let known = Known { head: args.head, promised, keys };
     let verifier = Verifier::knowing(&store, known).drawing(&draw);
     let indexed =
         store.root().join("commitments.jsonl").exists() || !store.merged_indices().is_empty();
     let index = of_the_store && indexed;
     let index = index.then(|| verifier.index());
-    if cells.is_empty() && files.is_empty() && index.is_none() {
+    let told = timestamps(args, published, &verifier)?;
+    let stamps: Vec<_> = told.iter().map(|told| (told.file.as_str(), told.verified())).collect();
+    if cells.is_empty() && files.is_empty() && index.is_none() && stamps.is_empty() {
         anyhow::bail!("there are no runs in {}", store.root().display());
     }
     let runs: Vec<_> = cells.iter().map(|cell| (cell.as_str(), verifier.verify(cell))).collect();
     let head = args.head.and_then(|head| verifier.contains_head(&head).err());
-    let all = runs.iter().chain(&files).all(|(_, verified)| verified.passed())
+    let all = runs.iter().chain(&files).chain(&stamps).all(|(_, verified)| verified.passed())
         && index.as_ref().is_none_or(Result::is_ok)
         && head.is_none();
     if args.json {
@@ -88,12 +95,15 @@ pub fn run(args: &Args, ask: Ask<'_>) -> anyhow::Result<Exit> {
         print_json(&serde_json::json!({
             "runs": runs.iter().map(|run| row("run", run)).collect::<Vec<_>>(),
             "files": files.iter().map(|file| row("file", file)).collect::<Vec<_>>(),
+            "timestamps": told.iter().map(Told::to_json).collect::<Vec<_>>(),
             "index": index.as_ref().and_then(|index| index.as_ref().ok()),
             "head": head,
         }))?;
     } else {
-        runs.iter().chain(&files).try_for_each(|(name, verified)| print_checks(name, verified))?;
+        let all = runs.iter().chain(&files).chain(&stamps);
+        all.clone().try_for_each(|(name, verified)| print_checks(name, verified))?;
         print_text(&unchecked_text(&runs))?;
+        print_text(&unchecked_text(&stamps))?;
         if let Some(problem) = &head {
             print_text(&format!("commitment index  MISMATCH published head: {problem}\n"))?;
         }
@@ -105,7 +115,7 @@ pub fn run(args: &Args, ask: Ask<'_>) -> anyhow::Result<Exit> {
             _ => {}
         }
     }
-    let left = runs.iter().any(|(_, verified)| !verified.unchecked.is_empty());
+    let left = runs.iter().chain(&stamps).any(|(_, verified)| !verified.unchecked.is_empty());
     Ok(match all {
         false => Exit::CheckFailed,
         true if args.complete && left => Exit::NotJudged,
@@ -171,11 +181,35 @@ fn index_text(index: &IndexSummary) -> String {
     text
 }
 
+/// Timestamps of what was published: the file of --promised, the head, or, without one, any line of the index.
+fn timestamps(
+    args: &Args,
+    published: Option<Stamped>,
+    verifier: &Verifier<'_>,
+) -> anyhow::Result<Vec<Told>> {
+    let head =
+        args.head.map(|head| Stamped { what: "the published head".to_owned(), digest: head });
+    let expected: Vec<Stamped> = published.into_iter().chain(head).collect();
+    let other = |digest: &Digest| match args.head {
+        Some(_) => Err("this is not the digest that was published".to_owned()),
+        None => verifier
+            .promised_until(digest)
+            .map(|until| format!("the index with its first {} promises", until.promises)),
+    };
+    args.timestamps.check(args.promised.as_deref(), &expected, &other)
+}
+
+/// Commitments that were published, and the file that told them.
+pub(super) struct Published {
+    pub commitments: Vec<Digest>,
+    pub stamped: Stamped,
+}
+
 /// Commitments out of what `palimpsest commit --json` printed.
 ///
 /// # Errors
 /// When the file cannot be read, or holds none.
-pub(super) fn read_promised(path: &Path) -> anyhow::Result<Vec<Digest>> {
+pub(super) fn read_promised(path: &Path) -> anyhow::Result<Published> {
     #[derive(serde::Deserialize)]
     struct Row {
         commitment: Option<Digest>,
@@ -192,7 +226,8 @@ pub(super) fn read_promised(path: &Path) -> anyhow::Result<Vec<Digest>> {
     if commitments.is_empty() {
         anyhow::bail!("{} holds no commitment", path.display());
     }
-    Ok(commitments)
+    let stamped = Stamped { what: path.display().to_string(), digest: Digest::of(&text) };
+    Ok(Published { commitments, stamped })
 }
 
 /// The signature beside a file, or inside it where it is an envelope.

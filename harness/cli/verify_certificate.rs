@@ -2,6 +2,7 @@
 
 mod anew;
 mod origin;
+mod plan;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use ledger::record::store::is_cell_id;
 use super::Ask;
 use super::drawing::Drawing;
 use super::suite_options::Places;
+use super::timestamps::{Stamped, Timestamps, Told};
 use super::verify::read_promised;
 use crate::exit::Exit;
 use crate::voice::{print_json, print_text, printable};
@@ -62,6 +64,11 @@ pub struct Args {
     /// the order's must be one of them
     #[arg(long, value_name = "FILE")]
     promised: Option<PathBuf>,
+    #[command(flatten)]
+    timestamps: Timestamps,
+    /// The plan that it names: the test must be one of those declared there
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
     /// Folder with the runs that it names
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
@@ -137,8 +144,12 @@ pub fn run(args: &Args, ask: Ask<'_>) -> anyhow::Result<Exit> {
     let draw = drawing.as_ref().map(|drawing| |cell: &str| drawing.draw(cell));
     let rescore = places.as_ref().filter(|_| args.rescore);
     let rescore = rescore.map(|places| |model: &str, on: &str| again(ask, places, model, on));
+    let published = args.promised.as_deref().map(read_promised).transpose()?;
+    let stamped = published.as_ref().map(|published| published.stamped.clone());
+    let told = timestamps(args, &certificate, stamped)?;
     let given = Given {
-        promised: args.promised.as_deref().map(read_promised).transpose()?,
+        promised: published.map(|published| published.commitments),
+        dated: told.iter().any(Told::is_trusted),
         draw: draw.as_ref().map(|draw| draw as &Draw<'_>),
         rescore: rescore.as_ref().map(|rescore| rescore as Rescore<'_>),
         files,
@@ -151,6 +162,16 @@ pub fn run(args: &Args, ask: Ask<'_>) -> anyhow::Result<Exit> {
         origin::check(&certificate, None, &mut outcome);
     }
     args.order.iter().for_each(|order| origin::check(&certificate, Some(order), &mut outcome));
+    plan::check(&certificate, args.plan.as_deref(), &mut outcome)?;
+    for told in &told {
+        let Check { name, passed, detail } = told.check();
+        let name = match passed {
+            true => format!("timestamp {}: {name}", told.file),
+            false => format!("timestamp {}", told.file),
+        };
+        outcome.checks.push(Check { name, passed, detail });
+        outcome.unchecked.extend(told.unchecked());
+    }
     if let Some(page) = &args.page {
         let same = read(page)? == reports::certificate::page(&certificate)?.as_bytes();
         let detail = if same {
@@ -180,6 +201,24 @@ pub fn run(args: &Args, ask: Ask<'_>) -> anyhow::Result<Exit> {
         true if !outcome.recomputed => Exit::NotJudged,
         true => Exit::Fine,
     })
+}
+
+/// Timestamps of what the order was promised by: the file of --promised, the promise itself, or the index with it.
+fn timestamps(
+    args: &Args,
+    certificate: &Certificate,
+    published: Option<Stamped>,
+) -> anyhow::Result<Vec<Told>> {
+    let stamped = |what: &str, digest| Stamped { what: what.to_owned(), digest };
+    let promise = certificate.tested.promise.iter();
+    let promise = promise.map(|promise| stamped("the promise", promise.commitment));
+    let of_run = certificate.origin.iter().flat_map(|origin| {
+        [stamped("the promise", origin.commitment), stamped("the index with it", origin.head)]
+    });
+    let expected: Vec<_> = published.into_iter().chain(promise).chain(of_run).collect();
+    let other =
+        |_: &_| Err("nothing that this certificate was promised by has this digest".to_owned());
+    args.timestamps.check(args.promised.as_deref(), &expected, &other)
 }
 
 /// Has the engine score a model anew and compare with the store.

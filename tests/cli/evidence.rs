@@ -355,6 +355,128 @@ fn an_order_of_files_is_promised_before_training_and_shown_afterwards() {
     assert!(forged.contains("MISMATCH   promise"), "{forged}");
 }
 
+/// A timestamp and what belongs to it, made by `harness/analysis/tests/timestamps/make.sh`.
+fn stamped(bench: &Bench, names: &[&str]) {
+    for name in names {
+        let from = root().join("harness/analysis/tests/timestamps").join(name);
+        fs::copy(from, bench.path(name)).unwrap();
+    }
+}
+
+#[test]
+fn a_timestamp_says_when_a_published_promise_was_there() {
+    let bench = Bench::new();
+    stamped(&bench, &["promised.json", "p256.tsr", "head.tsr", "ca.pem", "other.pem"]);
+    let verify = |line: &str| {
+        let words: Vec<&str> = std::iter::once("verify").chain(line.split(' ')).collect();
+        bench.run(&words)
+    };
+    let line = "--promised promised.json --timestamp p256.tsr";
+    let told = verify(&format!("{line} --timestamp-ca ca.pem")).ends(0).stdout;
+    let stated = "p256.tsr  verified: promised.json was there on TIME UTC, says CN=Stamp E, O=Example Time\n";
+    assert_eq!(undated(&told), stated);
+    let open = verify(line).ends(0).stdout;
+    let unchecked = "p256.tsr  unchecked chain of CN=Stamp E, O=Example Time, who signed p256.tsr: give the root \
+                     certificate of the authority that you trust with --timestamp-ca\n";
+    assert_eq!(undated(&open), format!("{stated}{unchecked}"));
+    verify(&format!("{line} --complete")).ends(3);
+    let other = verify(&format!("{line} --timestamp-ca other.pem")).ends(1).stdout;
+    assert!(other.contains("p256.tsr  MISMATCH timestamp: the certificate of"), "{other}");
+    let json = verify(&format!("{line} --json")).ends(0).json();
+    let stated = &json["timestamps"][0]["stated"];
+    assert_eq!(
+        stated["imprint"],
+        Digest::of(&fs::read(bench.path("promised.json")).unwrap()).to_string()
+    );
+    assert_eq!(
+        (&stated["chain"], &stated["authority"]),
+        (&json!(false), &json!("CN=Stamp E, O=Example Time"))
+    );
+
+    // Beside the file it is checked unasked, and a changed file is found.
+    fs::copy(bench.path("p256.tsr"), bench.path("promised.json.tsr")).unwrap();
+    let beside = verify("--promised promised.json --timestamp-ca ca.pem").ends(0).stdout;
+    assert!(
+        beside.starts_with("promised.json.tsr  verified: promised.json was there on "),
+        "{beside}"
+    );
+    let text = fs::read_to_string(bench.path("promised.json")).unwrap();
+    bench.write("promised.json", &text.replace("154c", "154d"));
+    let changed = verify("--promised promised.json").ends(1).stdout;
+    assert!(changed.contains("promised.json.tsr  MISMATCH timestamp: it is of "), "{changed}");
+
+    // Of an index, by its head.
+    fs::create_dir(bench.path("runs")).unwrap();
+    stamped(&bench, &["commitments.jsonl"]);
+    fs::rename(bench.path("commitments.jsonl"), bench.path("runs/commitments.jsonl")).unwrap();
+    let head = verify("--timestamp head.tsr --timestamp-ca ca.pem").ends(0).stdout;
+    assert!(
+        head.starts_with("head.tsr  verified: the index with its first 1 promises was there on "),
+        "{head}"
+    );
+    let index = verify("--json").ends(0).json();
+    let published = index["index"]["head"].as_str().unwrap().to_owned();
+    let named =
+        verify(&format!("--head {published} --timestamp head.tsr --timestamp-ca ca.pem")).ends(0);
+    assert!(named.stdout.contains("the published head was there on "), "{}", named.stdout);
+    let other = verify("--timestamp p256.tsr").ends(1).stdout;
+    assert!(other.contains("no line of the index has digest"), "{other}");
+
+    for (line, part) in [
+        ("--timestamp-ca ca.pem", "--timestamp-ca ca.pem would not be used"),
+        ("--timestamp head.tsr --timestamp-ca promised.json", "no certificate of an authority"),
+        ("--timestamp head.tsr --timestamp-ca none.pem", "cannot read none.pem"),
+    ] {
+        let refused = verify(line).ends(2);
+        assert!(refused.stderr.contains(part), "{line}: {}", refused.stderr);
+    }
+    let none = verify("--timestamp none.tsr").ends(1).stdout;
+    assert!(none.contains("none.tsr  MISMATCH timestamp: cannot read none.tsr"), "{none}");
+}
+
+/// The day and time of a timestamp, which are those of when it was made.
+fn undated(text: &str) -> String {
+    let words = text.split(' ').map(|word| match word.as_bytes() {
+        [b'2', b'0', _, _, b'-', ..] => "",
+        [_, _, b':', _, _, b':', _, _] => "TIME",
+        _ => word,
+    });
+    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ").replace("tsr ", "tsr  ")
+}
+
+#[test]
+fn a_timestamp_dates_the_promise_of_a_certificate() {
+    let bench = Bench::new();
+    certified(&bench);
+    stamped(&bench, &["promised.json", "p256.tsr", "promise.tsr", "head.tsr", "ca.pem"]);
+    let digest = Digest::of(&fs::read(bench.path("order.npy")).unwrap());
+    let (law, unit) = (ledger::order::OrderLaw::Uniform, ledger::order::Unit::Sample);
+    let promise = analysis::evidence::OrderPromise::of(Digest([7; 32]), law, unit, vec![digest]);
+    let published = fs::read_to_string(bench.path("promised.json")).unwrap();
+    assert!(published.contains(&promise.commitment.to_string()), "{}", promise.commitment);
+    bench.write("private.json", &serde_json::to_string(&promise).unwrap());
+    let made = ["--promise", "private.json", "--certificate", "c"];
+    bench.run(&[&["provenance", "query"], &INPUTS[..], &made].concat()).ends(0);
+    let verify = |line: &str| {
+        let words = line.split(' ').collect();
+        bench.run(&[vec!["verify-certificate", "c.json"], INPUTS.to_vec(), words].concat())
+    };
+    let whole = "--promised promised.json --timestamp p256.tsr --timestamp-ca ca.pem";
+    let told = verify(whole).ends(0).stdout;
+    assert!(told.contains("ok         timestamp p256.tsr: promised.json was there on "), "{told}");
+    // The promise may have been stamped itself; without the authority's root nobody stands behind it.
+    let told = verify("--timestamp promise.tsr --timestamp-ca ca.pem").ends(0).stdout;
+    assert!(told.contains("ok         timestamp promise.tsr: the promise was there on "), "{told}");
+    assert!(!told.contains("when the promise"), "{told}");
+    let told = verify("--timestamp promise.tsr").ends(0).stdout;
+    for open in ["unchecked  when the promise", "unchecked  chain of CN=Stamp E"] {
+        assert!(told.contains(open), "{told}");
+    }
+    let other = verify("--timestamp head.tsr --timestamp-ca ca.pem").ends(1).stdout;
+    let expected = "nothing that this certificate was promised by has this digest";
+    assert!(other.contains(expected), "{other}");
+}
+
 #[test]
 fn both_verifiers_come_to_the_same_verdict_on_honest_and_forged_certificates() {
     let bench = Bench::new();

@@ -575,7 +575,20 @@ fn a_test_of_a_plan_is_counted_and_others_are_refused() {
     query(&bench, &format!("{line} --scores s.npy --certificate c")).ends(0);
     let certificate = Certificate::read(&fs::read(bench.path("c.json")).unwrap()).unwrap();
     assert_eq!(certificate.options["plan"], json!({"sha256": digest, "tests": 4}));
-    verify(&bench, "--order o.npy --scores s.npy --reference r.npy").ends(0);
+    let files = "--order o.npy --scores s.npy --reference r.npy";
+    let open = verify(&bench, files).ends(0).stdout;
+    assert!(open.contains("unchecked  plan of 4 tests, sha256 "), "{open}");
+    let planned = verify(&bench, &format!("{files} --plan plan.yaml")).ends(0).stdout;
+    assert!(planned.contains("ok         plan plan.yaml: test 1 of 4\n"), "{planned}");
+    assert!(!planned.contains("unchecked  plan"), "{planned}");
+    bench.write(
+        "another.yaml",
+        "suspects: [s.npy]\nreferences: [r.npy]\nmetrics: [spearman]\ntests: 4\n",
+    );
+    let another = verify(&bench, &format!("{files} --plan another.yaml")).ends(1).stdout;
+    assert!(another.contains("MISMATCH   plan another.yaml: the certificate names"), "{another}");
+    let absent = verify(&bench, &format!("{files} --plan absent.yaml")).ends(2).stderr;
+    assert!(absent.contains("cannot read absent.yaml"), "{absent}");
     let both = answer(&bench, &format!("{line} --scores s.npy --scores other.npy"));
     assert_eq!((&both[0]["plan"]["test"], &both[1]["plan"]["test"]), (&json!(1), &json!(3)));
     bench.write("few.yaml", "suspects: [s.npy]\nmetrics: [spearman, pearson]\ntests: 1\n");

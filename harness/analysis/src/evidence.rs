@@ -1,5 +1,5 @@
 //! What a run or a test leaves for people who trust neither the machine nor the person that made it:
-//! signatures, in-toto statements and certificates (`docs/evidence.md`).
+//! signatures, timestamps, in-toto statements and certificates (`docs/evidence.md`).
 
 pub mod certificate;
 pub mod inclusion;
@@ -8,6 +8,7 @@ pub mod order_promise;
 pub mod promise;
 pub mod signature;
 pub mod statement;
+pub mod timestamp;
 
 pub use certificate::Certificate;
 pub use key::{KeyError, PublicKey, SecretKey};

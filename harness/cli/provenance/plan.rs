@@ -9,8 +9,6 @@ use ledger::digest::Digest;
 use serde::{Deserialize, Serialize};
 use stats::provenance::{Adjust, Metric, Tail};
 
-use super::question::Question;
-
 /// Largest plan that is read.
 const MOST_BYTES: u64 = 1 << 20;
 
@@ -49,6 +47,18 @@ pub struct Declared {
     pub tests: u64,
 }
 
+/// What a plan speaks of in a test.
+pub struct Test<'a> {
+    /// Suspects and references.
+    pub tested: &'a Tested,
+    /// The coefficient of the answer.
+    pub metric: Metric,
+    /// The alternative.
+    pub tail: Tail,
+    /// Use of references.
+    pub adjust: Adjust,
+}
+
 /// A plan that was read.
 #[derive(Debug)]
 pub struct Plan {
@@ -63,14 +73,16 @@ impl Plan {
     /// # Errors
     /// When it cannot be read, names something twice, or declares fewer tests than it names.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
+        Self::parse(path, &bytes(path)?)
+    }
+
+    /// A plan of what a file holds.
+    ///
+    /// # Errors
+    /// When it names something twice, or declares fewer tests than it names.
+    pub fn parse(path: &Path, bytes: &[u8]) -> anyhow::Result<Self> {
         let name = path.display().to_string();
-        let cannot = || format!("cannot read {name}");
-        let metadata = std::fs::metadata(path).with_context(cannot)?;
-        if !metadata.is_file() || metadata.len() > MOST_BYTES {
-            bail!("{name}: a plan is a file of at most {MOST_BYTES} bytes");
-        }
-        let bytes = std::fs::read(path).with_context(cannot)?;
-        let text = std::str::from_utf8(&bytes).with_context(|| name.clone())?;
+        let text = std::str::from_utf8(bytes).with_context(|| name.clone())?;
         let mut file: File = analysis::yaml::from_str(text).with_context(|| name.clone())?;
         if file.adjusts.is_empty() {
             file.adjusts =
@@ -106,7 +118,7 @@ impl Plan {
         if file.tests > 1 << 53 {
             bail!("{name}: `tests` is {}, which no certificate holds; at most 2^53", file.tests);
         }
-        let declared = Declared { sha256: Digest::of(&bytes), tests: file.tests };
+        let declared = Declared { sha256: Digest::of(bytes), tests: file.tests };
         Ok(Self { name, file, declared })
     }
 
@@ -118,16 +130,17 @@ impl Plan {
     /// The number of each suspect's test among those declared, from 1.
     ///
     /// # Errors
-    /// When the question is none of the plan's.
-    pub fn place(&self, question: &Question) -> anyhow::Result<Vec<u64>> {
+    /// When the test is none of the plan's.
+    pub fn place(&self, test: &Test<'_>) -> anyhow::Result<Vec<u64>> {
         let Self { name, file, .. } = self;
-        let is_run = !question.tested.runs.is_empty();
+        let Test { tested, metric, tail, adjust } = *test;
+        let is_run = !tested.runs.is_empty();
         let known =
             |names: &[String], found: &str| names.iter().position(|name| fits(name, found, is_run));
-        let metric = self.among("metrics", &file.metrics, question.metric_used())?;
-        let tail = self.among("tails", &file.tails, question.tail)?;
-        let adjust = self.among("adjusts", &file.adjusts, question.adjust)?;
-        let references = names(&question.tested, Role::Reference);
+        let metric = self.among("metrics", &file.metrics, metric)?;
+        let tail = self.among("tails", &file.tails, tail)?;
+        let adjust = self.among("adjusts", &file.adjusts, adjust)?;
+        let references = names(tested, Role::Reference);
         if let Some(other) =
             references.iter().find(|found| known(&file.references, found).is_none())
         {
@@ -145,7 +158,7 @@ impl Plan {
                 "{name}: its reference {left_out} is not used: a test without it was not declared"
             );
         }
-        let places = names(&question.tested, Role::Scores).into_iter().map(|suspect| {
+        let places = names(tested, Role::Scores).into_iter().map(|suspect| {
             let Some(at) = known(&file.suspects, &suspect) else {
                 bail!(
                     "{name}: suspect {suspect} is not among its `suspects` ({})",
@@ -171,6 +184,20 @@ impl Plan {
         };
         Ok(at)
     }
+}
+
+/// The bytes of a plan's file.
+///
+/// # Errors
+/// When it cannot be read, or is too large for a plan.
+pub fn bytes(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let name = path.display();
+    let cannot = || format!("cannot read {name}");
+    let metadata = std::fs::metadata(path).with_context(cannot)?;
+    if !metadata.is_file() || metadata.len() > MOST_BYTES {
+        bail!("{name}: a plan is a file of at most {MOST_BYTES} bytes");
+    }
+    std::fs::read(path).with_context(cannot)
 }
 
 impl File {

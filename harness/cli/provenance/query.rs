@@ -431,7 +431,8 @@ pub fn answer(args: &Args, ask: Ask<'_>) -> anyhow::Result<Outcome> {
         }
     };
     args.require_epochs(&question)?;
-    let places = plan.as_ref().map(|plan| plan.place(&question)).transpose()?.unwrap_or_default();
+    let places =
+        plan.as_ref().map(|plan| plan.place(&question.planned())).transpose()?.unwrap_or_default();
     question.plan = plan.map(|plan| plan.declared());
     let asked = question.ask()?;
     Ok(Outcome { question, asked, places, paths })

@@ -15,7 +15,7 @@ use stats::provenance::{Adjust, Draws, Finding, Kind, Metric, Refusal, Tail};
 use super::example_ids::Labels;
 use super::files::TokenScores;
 use super::order_table::Layout;
-use super::plan::Declared;
+use super::plan::{Declared, Test};
 
 /// How the test is made: fixed before looking, and the same for files and runs.
 #[derive(Debug, Clone, Copy)]
@@ -198,6 +198,12 @@ impl Question {
     /// The coefficient that the answer has: a template has one only.
     pub fn metric_used(&self) -> Metric {
         if self.template.is_some() { Metric::Pearson } else { self.metric }
+    }
+
+    /// What a plan speaks of.
+    pub fn planned(&self) -> Test<'_> {
+        let Self { tested, tail, adjust, .. } = self;
+        Test { tested, metric: self.metric_used(), tail: *tail, adjust: *adjust }
     }
 
     /// The choices that were made before looking, for the certificate.
