@@ -16,13 +16,10 @@ palimpsest := "cargo run --quiet --release --bin palimpsest --"
 @setup DEVICE="auto":
     python3 scripts/setup.py "$1"
 
-# run a suite and report on it; ARGS go to `palimpsest run`
+# run a suite and report on that run; ARGS go to `palimpsest run`, those of `palimpsest report` to that
 [no-exit-message]
 @bench SUITE *ARGS: _ready _build
-    suite=$1; shift; code=0; \
-    {{ palimpsest }} run "$suite" "$@" || code=$?; \
-    case $code in 0 | 4) {{ palimpsest }} report "$suite" --run last ;; esac; \
-    exit $code
+    python3 scripts/bench.py target/release/palimpsest "$@"
 
 # choose the settings that a suite leaves open and freeze them beside it; ARGS go to `palimpsest tune`
 [no-exit-message]
@@ -66,6 +63,7 @@ test *ARGS: _ready
     python3 scripts/test_new.py
     python3 scripts/test_install.py
     python3 scripts/test_dev.py
+    python3 scripts/test_bench.py
     python3 scripts/test_claims.py
     python3 scripts/test_python.py
     @if nextest=$(python3 scripts/setup.py nextest); then \

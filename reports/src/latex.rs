@@ -240,10 +240,14 @@ fn originals(analysis: &Analysis) -> String {
     comments.concat()
 }
 
-/// `text` as LaTeX text: nothing in it is read as a command, and what pdflatex cannot set is named.
+/// `text` as LaTeX text: nothing in it is read as a command, no two letters are set as one sign, and what pdflatex
+/// cannot set is named.
 fn escape(text: &str) -> String {
     let mut tex = String::new();
     for c in text::one_line(text).chars() {
+        if joins(tex.chars().next_back(), c) {
+            tex.push_str("{}");
+        }
         match c {
             '\\' => tex.push_str("\\textbackslash{}"),
             '{' | '}' | '$' | '&' | '#' | '_' | '%' => {
@@ -256,8 +260,7 @@ fn escape(text: &str) -> String {
             '>' => tex.push_str("\\textgreater{}"),
             '|' => tex.push_str("\\textbar{}"),
             // In brackets so that a row that begins with one is not read as an option of `\\`.
-            '[' => tex.push_str("{[}"),
-            ']' => tex.push_str("{]}"),
+            '[' | ']' | '*' => tex.push_str(&format!("{{{c}}}")),
             '×' => tex.push_str("$\\times$"),
             '±' => tex.push_str("$\\pm$"),
             '∞' => tex.push_str("$\\infty$"),
@@ -284,8 +287,19 @@ fn escape(text: &str) -> String {
     tex
 }
 
+/// Whether TeX's fonts have one sign for the two: dashes, quotation marks, Spanish ones.
+fn joins(before: Option<char>, c: char) -> bool {
+    match c {
+        '-' | '\'' | ',' => before == Some(c),
+        '`' => matches!(before, Some('`' | '?' | '!')),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
     use crate::sample;
 
@@ -316,6 +330,100 @@ mod tests {
             let set = tex.lines().filter(|line| !line.starts_with('%')).collect::<String>();
             assert!(set.chars().all(is_typeset) && !set.contains("U+"), "{set}");
         }
+    }
+
+    #[test]
+    fn letters_that_tex_joins_or_takes_for_an_option_stay_as_they_are() {
+        assert_eq!(escape("--set,, ``a'' ?`"), "-{}-set,{}, `{}`a'{}' ?{}`");
+        assert_eq!(escape("*[x]*"), "{*}{[}x{]}{*}");
+        assert_eq!(escape("2 – 3"), "2 -- 3");
+    }
+
+    /// Names as somebody could give them who means no good, or writes in another script.
+    const NAMES: [&str; 12] = [
+        "\\input{/etc/passwd}",
+        "\\end{document}",
+        "% _ & # $ ^ ~ { } \\ < > | \"",
+        "$x^2$ \\( y_1 \\)",
+        "*starred",
+        "[2ex] in brackets",
+        "--set a,, ``b'' ?` !` <<c>>",
+        "\u{1b}[2J \u{0} \u{7f} \u{9b}31m",
+        "\u{202e}back\u{2066} \u{200f} \u{feff} \u{2028}",
+        "مثال 中文 ελληνικά кириллица e\u{301} 🙂 \u{10ffff}",
+        "à ÿ ß Æ Ø Ð þ ÷ µ ° § € ½ ª «»",
+        "^^M^^41 \\par \\\\ \r\n\n\t",
+    ];
+
+    /// Every table that there is.
+    fn all() -> Analysis {
+        let (several, provenance) = (sample::several(), sample::provenance());
+        Analysis {
+            membership: provenance.membership,
+            order_estimates: provenance.order_estimates,
+            score: several.score,
+            ..sample::full()
+        }
+    }
+
+    fn hostile() -> Analysis {
+        let mut analysis = all();
+        let mut names = NAMES.iter().cycle();
+        let mut rename = |text: &mut String| *text = (*names.next().unwrap()).to_owned();
+        rename(&mut analysis.suite);
+        for workload in &mut analysis.workloads {
+            rename(&mut workload.workload);
+            rename(&mut workload.target.metric);
+            workload.arms.iter_mut().for_each(|arm| rename(&mut arm.label));
+        }
+        for claim in &mut analysis.claims {
+            rename(&mut claim.statement);
+            rename(&mut claim.paper_number);
+        }
+        for group in &mut analysis.score.groups {
+            group.workloads.iter_mut().for_each(&mut rename);
+        }
+        analysis.membership.iter_mut().for_each(|test| rename(&mut test.statement));
+        analysis.order_estimates.iter_mut().for_each(|entry| rename(&mut entry.name));
+        analysis
+    }
+
+    /// Columns of every row that is set, one after the other.
+    fn columns(tex: &str) -> Vec<usize> {
+        let rows = tex.lines().filter(|line| line.ends_with(" \\\\") && !line.starts_with('%'));
+        rows.map(|row| row.replace("\\&", "").matches('&').count()).collect()
+    }
+
+    #[test]
+    fn no_name_begins_an_option_opens_a_group_or_makes_a_column() {
+        let tex = tables(&hostile());
+        assert_eq!(columns(&tex), columns(&tables(&all())));
+        for line in tex.lines().filter(|line| !line.starts_with('%')) {
+            assert!(!line.starts_with(['*', '[']), "{line}");
+            let bare = line.replace("\\{", "").replace("\\}", "");
+            let count = |c: char| bare.matches(c).count();
+            assert_eq!(count('{'), count('}'), "{line}");
+            assert!(line.chars().all(|c| is_typeset(c) && !c.is_control()), "{line:?}");
+        }
+    }
+
+    /// Where there is a pdflatex; what it would refuse is held by the tests above, too.
+    #[test]
+    fn pdflatex_sets_the_tables_whatever_the_names_are() {
+        let Ok(version) = Command::new("pdflatex").arg("--version").output() else { return };
+        assert!(version.status.success());
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("tables.tex"), tables(&hostile())).unwrap();
+        let document = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n\\input{tables}\nThe end.\n\\end{document}\n";
+        std::fs::write(folder.path().join("paper.tex"), document).unwrap();
+        let set = Command::new("pdflatex")
+            .args(["-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "paper.tex"])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&set.stdout);
+        assert!(set.status.success(), "{said}");
+        assert!(!said.contains("Missing character"), "{said}");
     }
 
     #[test]

@@ -284,6 +284,25 @@ mod tests {
         assert!(svg(&figure).unwrap().contains("مثال"), "a browser has the letters");
     }
 
+    /// Rows of pixels of a PNG, and how many bytes each has.
+    fn pixels(figure: &Figure) -> (Vec<u8>, usize) {
+        let bytes = png(figure).unwrap();
+        let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        let row = reader.next_frame(&mut pixels).unwrap().line_size;
+        (pixels, row)
+    }
+
+    #[test]
+    fn a_bitmap_has_the_numbers_of_missing_letters_where_they_would_stand_and_says_what_they_are() {
+        let figure = |text: &str| Figure { height: 60.0, ..Figure::new("sgd".to_owned(), text) };
+        let (missing, row) = pixels(&figure("中文, a"));
+        let (numbers, _) = pixels(&figure("U+4E2D U+6587, a"));
+        let explained = (18 * PNG_SCALE) * row;
+        assert_eq!(missing.len(), numbers.len() + explained, "no line says what U+ means");
+        assert!(missing.starts_with(&numbers), "the numbers are not drawn");
+    }
+
     #[test]
     fn each_pixel_is_the_mean_of_its_square() {
         let mut fine = vec![0u8; 2 * SMOOTH * SMOOTH * 3];

@@ -15,11 +15,9 @@ pub(crate) fn one_line(label: &str) -> String {
     label
         .chars()
         .map(|c| match c {
-            '\n' | '\r' | '\t' => ' ',
-            '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{200E}' | '\u{200F}' => {
-                '\u{FFFD}'
-            }
-            '\u{FFFE}' | '\u{FFFF}' => '\u{FFFD}',
+            '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => ' ',
+            '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => '\u{FFFD}',
+            '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{FFFE}' | '\u{FFFF}' => '\u{FFFD}',
             c if c.is_control() => '\u{FFFD}',
             c => c,
         })
@@ -291,6 +289,10 @@ mod tests {
     #[test]
     fn hostile_labels_become_one_harmless_line() {
         assert_eq!(one_line("a\nb\u{0}c\u{202E}d"), "a b\u{FFFD}c\u{FFFD}d");
+        // What the terminal shows by its code, too.
+        let turning = "\u{61C}\u{200E}\u{200F}\u{202A}\u{2066}\u{2069}\u{9B}";
+        assert_eq!(one_line(turning), "\u{FFFD}".repeat(7));
+        assert_eq!(one_line("a\u{2028}b\u{2029}c"), "a b c");
         assert_eq!(slug("../../etc/Passwd"), "etc-passwd");
         assert_eq!(slug("…"), "workload");
     }

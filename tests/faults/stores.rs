@@ -383,7 +383,14 @@ fn what_killed_repetitions_of_builds_of_before_left_is_swept() {
 }
 
 #[test]
-fn just_bench_reports_the_run_that_it_has_made() {
+fn just_bench_reports_the_run_that_it_has_made_in_the_store_that_it_was_made_in() {
+    let bench = Bench::with_run(TINY);
+    let script = root().join("scripts/bench.py");
+    let made = [script.to_str().unwrap(), env!("CARGO_BIN_EXE_palimpsest"), "suite.yaml"];
+    let into = ["--store", "other", "--device", "cpu", "--methods", "sgd", "--format", "json"];
+    output(bench.prepared("python3", &[&made[..], &into[..]].concat())).ends(0);
+    assert_eq!(drawn(&bench, "other/reports/tiny").len(), 2);
+    assert!(!bench.path("runs/reports").exists(), "the other store was reported");
     let recipe = fs::read_to_string(root().join("justfile")).unwrap();
-    assert!(recipe.contains("report \"$suite\" --run last"));
+    assert!(recipe.contains("python3 scripts/bench.py target/release/palimpsest \"$@\""));
 }

@@ -22,6 +22,9 @@ pub(super) struct Index {
     /// Those of stores that were merged into this one; they do not grow any more.
     merged: Vec<CommitmentIndex>,
     runs: Vec<Run>,
+    /// For the own index and each merged one, the runs that began later than all that were promised before
+    /// them, line by line: what a later promise is held to is found without looking at every run.
+    latest: Vec<Vec<usize>>,
 }
 
 /// A run's own word on its promise and its time.
@@ -114,15 +117,16 @@ impl Index {
                     started: environment.started_unix as f64,
                 })
             });
-        let runs = runs.collect();
-        Self { index, merged, runs }
+        let runs: Vec<Run> = runs.collect();
+        let latest = index.iter().chain(&merged).map(|index| latest(index, &runs)).collect();
+        Self { index, merged, runs, latest }
     }
 
-    /// The index that holds a record's line; the store's own where none does.
-    fn holding(&self, place: &IndexPlace) -> Result<&CommitmentIndex, String> {
+    /// The index that holds a record's line, the store's own where none does; and its place among all.
+    fn holding(&self, place: &IndexPlace) -> Result<(usize, &CommitmentIndex), String> {
         let own = self.whole()?;
-        let all = || std::iter::once(own).chain(&self.merged);
-        Ok(all().find(|index| line_at(index, place).is_some()).unwrap_or(own))
+        let mut all = std::iter::once(own).chain(&self.merged).enumerate();
+        Ok(all.find(|(_, index)| line_at(index, place).is_some()).unwrap_or((0, own)))
     }
 
     fn whole(&self) -> Result<&CommitmentIndex, String> {
@@ -136,7 +140,7 @@ impl Index {
         order: &OrderSection,
     ) -> Result<(), String> {
         let place = order.index.ok_or("the record names no line of the index")?;
-        let index = self.holding(&place)?;
+        let (_, index) = self.holding(&place)?;
         let line = line_at(index, &place).ok_or_else(|| {
             format!(
                 "line {} with digest {} is not in the index; a run from another store needs that store's index \
@@ -157,12 +161,12 @@ impl Index {
     ) -> Result<(), String> {
         let place = order.index.ok_or("the record names no line of the index")?;
         let ended = record.environment.started_unix as f64 + record.clocks.total.max(0.0);
-        let index = self.holding(&place).ok();
-        let stands = |run: &&Run| index.is_some_and(|index| line_at(index, &run.place).is_some());
-        let later =
-            self.runs.iter().filter(stands).find(|run| {
-                run.place.sequence < place.sequence && run.started > ended + SLACK_SECONDS
-            });
+        // An index that cannot be read fails a check of its own.
+        let Ok((at, _)) = self.holding(&place) else { return Ok(()) };
+        let before = |&at: &usize| self.runs[at].place.sequence < place.sequence;
+        let latest = &self.latest[at];
+        let last = latest[..latest.partition_point(before)].last().map(|&at| &self.runs[at]);
+        let later = last.filter(|run| run.started > ended + SLACK_SECONDS);
         match later {
             None => Ok(()),
             Some(run) => Err(format!(
@@ -253,6 +257,20 @@ impl Index {
             merged: Vec::new(),
         }
     }
+}
+
+/// The runs of an index that began later than all that stand before them in it, by their lines.
+fn latest(index: &CommitmentIndex, runs: &[Run]) -> Vec<usize> {
+    let stands = |at: &usize| line_at(index, &runs[*at].place).is_some();
+    let mut standing: Vec<usize> = (0..runs.len()).filter(stands).collect();
+    standing.sort_by_key(|&at| runs[at].place.sequence);
+    let mut latest: Vec<usize> = Vec::new();
+    for at in standing {
+        if latest.last().is_none_or(|&last| runs[at].started > runs[last].started) {
+            latest.push(at);
+        }
+    }
+    latest
 }
 
 /// The line of an index that a record names, where it is the record's.

@@ -233,8 +233,9 @@ fn signatures_of_the_manifest_lie_beside_it_and_are_checked() {
 
 #[test]
 fn a_promise_made_after_the_training_is_told_by_the_runs_before_it() {
-    let (_folder, store, cells) = store(2);
-    // The first run, promised anew after the second had begun long after the first one's end.
+    let (_folder, store, cells) = store(3);
+    // The first run, promised anew after the second had begun long after the first one's end; that the third
+    // began in time changes nothing.
     let change = |cell: &str, change: &dyn Fn(&mut RunRecord)| {
         let mut record = store.record(cell).unwrap();
         change(&mut record);

@@ -1,13 +1,15 @@
 //! What workloads of a user's own data have in common: inputs on the device, standardised by what is trained on, and
 //! a network by its name.
 
+mod arrays;
+mod table;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use data::columns::LabelKind;
+use data::Origin;
 use data::own::{OwnData, OwnLabels, Shares};
-use data::{DataError, Origin};
 use lab::LabError;
 use lab::models::cnn::{Shape, cnn};
 use lab::models::mlp::mlp;
@@ -28,6 +30,9 @@ use training::splits::{DataIdentity, Splits};
 use training::workload::{Ready, Workload};
 
 use super::classification::Classifier;
+
+pub use arrays::ArraysSettings;
+pub use table::TableSettings;
 
 /// Channels of the convolutions of a [`cnn`], times the setting `width` over 64.
 const CNN_WIDTHS: [usize; 3] = [8, 16, 32];
@@ -347,29 +352,6 @@ pub fn shares(validation: f64, test: f64) -> Result<Shares, SettingError> {
 pub fn count(read: Result<OwnData, LabError>) -> Result<u32, String> {
     let data = read.map_err(|error| error.to_string())?;
     u32::try_from(data.split.train.len()).map_err(|_| "more rows than 32 bits count".to_owned())
-}
-
-/// Columns by their names, which commas part.
-#[must_use]
-pub fn columns(names: &str) -> Vec<String> {
-    names.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
-}
-
-/// Reads a table.
-///
-/// # Errors
-/// As [`OwnData::of_table`].
-pub fn table(
-    file: &str,
-    label: &str,
-    ignore: &str,
-    kind: LabelKind,
-    shares: Shares,
-) -> Result<OwnData, LabError> {
-    let ignored = columns(ignore);
-    let wanted = data::columns::Wanted { label, ignored: &ignored, kind };
-    let read: Result<OwnData, DataError> = OwnData::of_table(named("file", file)?, &wanted, shares);
-    Ok(read?)
 }
 
 #[cfg(test)]
