@@ -93,23 +93,25 @@ class Loaders(unittest.TestCase):
 def train(sampler, loaded, epochs, ranks=1, start=None, stop=None):
     """A model of one weight, the ids of each step as told, and what to go on with at step `stop`."""
     values = torch.sin(torch.arange(sampler.examples, dtype=torch.float64))
-    weight = torch.nn.Parameter(torch.tensor(0.1 if start is None else start[0], dtype=torch.float64))
-    optimizer, told = torch.optim.SGD([weight], lr=0.05), []
+    layer = torch.nn.Linear(1, 1, bias=False, dtype=torch.float64)
+    torch.nn.init.constant_(layer.weight, 0.1)
+    model = torch.nn.parallel.DistributedDataParallel(layer) if ranks > 1 else layer
+    optimizer, told = torch.optim.SGD(layer.parameters(), lr=0.05), []
     if start is not None:
+        layer.load_state_dict(start[0])
         sampler.load_state_dict(start[1])
     while sampler.epoch < epochs:
         for (batch,) in sampler.consuming(loaded):
-            loss = ((weight - values[batch]) ** 2).sum() / sampler.step_size
-            loss.backward()
+            wrong = model(torch.ones(len(batch), 1, dtype=torch.float64))[:, 0] - values[batch]
+            # The mean over ranks is taken of what each has summed.
+            (wrong.square().sum() * ranks / sampler.step_size).backward()
             if sampler.step_ends:
-                if ranks > 1:
-                    torch.distributed.all_reduce(weight.grad)
                 optimizer.step()
                 optimizer.zero_grad()
                 told.append(sampler.step_ids)
                 if len(told) == stop:
-                    return weight.item(), told, (weight.item(), sampler.state_dict())
-    return weight.item(), told, None
+                    return layer.weight.item(), told, (layer.state_dict(), sampler.state_dict())
+    return layer.weight.item(), told, None
 
 
 def one_rank(rank, ranks, folder, n):
