@@ -6,3 +6,4 @@ mod data;
 mod kills;
 mod limits;
 mod stores;
+mod users;

@@ -33,7 +33,7 @@ pub fn forecast<'a>(
     Ok(Forecast {
         plan,
         cost: cost::estimate(plan, store),
-        stock: Inventory::of(store).stock(plan)?,
+        stock: Inventory::of(store)?.stock(plan)?,
         accept_build,
         absent: lacking.collect(),
     })

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use analysis::plan::descent::Parent;
 use analysis::plan::{Cell, Plan};
+use ledger::record::format::RecordError;
 use ledger::record::identity::DataKey;
 use ledger::record::{Status, Store};
 use palimpsest::library::cell_code;
@@ -24,10 +25,13 @@ pub struct Inventory {
 
 impl Inventory {
     /// Reads every record of the store; a damaged one counts as not there.
-    pub fn of(store: &Store) -> Self {
+    ///
+    /// # Errors
+    /// When the store cannot be listed.
+    pub fn of(store: &Store) -> Result<Self, RecordError> {
         let mut found =
             Self { codes: BTreeMap::new(), data: BTreeMap::new(), results: BTreeSet::new() };
-        for cell in store.cells().unwrap_or_default() {
+        for cell in store.cells()? {
             let Ok(record) = store.record(&cell) else { continue };
             if record.status == Status::Failed {
                 continue;
@@ -40,7 +44,7 @@ impl Inventory {
             let codes = found.codes.entry((record.method, record.workload)).or_default();
             codes.insert(record.environment.code_digest);
         }
-        found
+        Ok(found)
     }
 
     /// The id that `id_under` gives a cell under the code of another build, where that is in store.

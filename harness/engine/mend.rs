@@ -52,6 +52,8 @@ fn id(store: &Store, given: &str) -> anyhow::Result<String> {
 }
 
 fn mend(store: &Store, id: &str, args: &Args) -> anyhow::Result<(Status, Option<String>)> {
+    // Before anything is trained.
+    store.prepare()?;
     let (suite, cell) = named(store, id)?;
     let command = command(&suite, args)?;
     let mut plan = command.options.plan(&catalogue())?;

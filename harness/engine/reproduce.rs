@@ -107,8 +107,8 @@ fn follow(store: &Store, record: &RunRecord, args: &Args) -> anyhow::Result<Exit
 fn repeat(record: &RunRecord, args: &Args) -> anyhow::Result<RunRecord> {
     let seed = NamedSeed::recorded(record)?;
     // Not below the run's store: reading must not need the right to write.
-    let folder =
-        tempfile::tempdir().context("cannot make a temporary folder for the repetition")?;
+    let folder = tempfile::tempdir()
+        .context("the repetition has no temporary folder; TMPDIR names another")?;
     let store = Store::at(folder.path());
     store.prepare()?;
     let device = &record.environment.device;

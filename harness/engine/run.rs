@@ -53,7 +53,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut session =
         Session::new(plan, store, args.options.places.sources(), &args.device, args.force)?;
     if args.accept_build {
-        session.accept_other_builds();
+        session.accept_other_builds()?;
     }
     if let Some(worker) = args.worker {
         pool::serve(&mut session, worker)?;

@@ -13,6 +13,7 @@ use ::data::Sources;
 use analysis::plan::Plan;
 use ledger::digest::Digest;
 use ledger::record::Store;
+use ledger::record::format::RecordError;
 use ledger::record::planned::PlannedWorkload;
 use ledger::seed::{Randomness, Seed};
 use palimpsest::machine;
@@ -141,8 +142,9 @@ impl Session {
     }
 
     /// Keeps records that other builds have left of the same cells.
-    pub fn accept_other_builds(&mut self) {
-        self.others = Some(Inventory::of(&self.store));
+    pub fn accept_other_builds(&mut self) -> Result<(), RecordError> {
+        self.others = Some(Inventory::of(&self.store)?);
+        Ok(())
     }
 
     /// The workload at `index` of the plan.

@@ -117,7 +117,7 @@ fn prepared<'s>(
         store.prepare()?;
         let mut new = Session::new(plan, store, args.places.sources(), &args.device, args.force)?;
         if args.accept_build {
-            new.accept_other_builds();
+            new.accept_other_builds()?;
         }
         *session = Some(new);
     }

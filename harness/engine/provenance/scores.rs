@@ -1,10 +1,11 @@
 //! `palimpsest provenance scores`: one number per training example of a run, from a kept model.
 
+use std::fs;
 use std::path::PathBuf;
 
 use ::data::columns::{ColumnSource, numbers, write_npy};
 use analysis::plan::{Cell, Plan};
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use inspect::probe::{self, Reading};
 use lab::side_info::SideInfo;
 use ledger::digest::Digest;
@@ -37,6 +38,19 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(Exit::Fine)
 }
 
+fn keep(files: &[(PathBuf, Vec<f64>)]) -> anyhow::Result<()> {
+    for (path, values) in files {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)
+                .with_context(|| format!("cannot create {}", folder.display()))?;
+        }
+        let mut bytes = Vec::new();
+        write_npy(&mut bytes, values)?;
+        write_atomic(path, &bytes)?;
+    }
+    Ok(())
+}
+
 impl Session {
     /// Scores the model of a run on every training example of another (or its own), in dataset
     /// order and evaluation mode; returns the files, which are written unless they are there.
@@ -52,14 +66,12 @@ impl Session {
             return Ok(files.into_iter().filter(|file| file.is_file()).collect());
         }
         let files = self.scored(&model, &on)?;
-        for (path, values) in &files {
-            if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder)?;
-            }
-            let mut bytes = Vec::new();
-            write_npy(&mut bytes, values)?;
-            write_atomic(path, &bytes)?;
-        }
+        keep(&files).with_context(|| {
+            let store = self.parents_in.root().display();
+            format!(
+                "scores are kept in the store of their model; `palimpsest merge {store} --store OTHER` copies {store} to where you may write"
+            )
+        })?;
         Ok(files.into_iter().rev().map(|(path, _)| path).collect())
     }
 

@@ -183,10 +183,15 @@ fn none(whose: &str) -> RecordError {
 }
 
 fn entries(folder: &Path) -> Result<Vec<std::path::PathBuf>, RecordError> {
-    if !folder.is_dir() {
-        return Ok(Vec::new());
-    }
-    let list = fs::read_dir(folder).map_err(RecordError::io("list", folder))?;
+    use std::io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
+    let list = match fs::read_dir(folder) {
+        Ok(list) => list,
+        // One that may not be read is not one without runs.
+        Err(error) => match error.kind() {
+            NotFound | NotADirectory | InvalidFilename | InvalidInput => return Ok(Vec::new()),
+            _ => return Err(RecordError::io("list", folder)(error)),
+        },
+    };
     let mut paths: Vec<_> = list.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.sort();
     Ok(paths)
