@@ -139,21 +139,31 @@ fn a_step_of_five_percent_in_noise_of_two_is_found_after_ten_commits() {
     assert!(rate >= 0.95, "{rate}");
 }
 
+/// Noise that is like that of the commit before, by how much.
+const CORRELATED: [&str; 2] = ["like the last by 0.3", "like the last by 0.6"];
+
 #[test]
 #[ignore = "minutes; prints the table of docs/history.md"]
 #[expect(clippy::print_stdout, reason = "the table is what it is run for")]
 fn print_the_table_of_rates() {
-    let correlated = ["like the last by 0.3", "like the last by 0.6"];
     for count in [50, 200, 1000] {
-        for shape in ["normal", "heavy", "skewed", "rounded", correlated[0], correlated[1]] {
+        for shape in ["normal", "heavy", "skewed", "rounded", CORRELATED[0], CORRELATED[1]] {
             let rate = false_alarms(shape, count, if count == 1000 { 400 } else { 1000 });
             println!("alarms {shape} {count}: {rate:.3}");
         }
     }
-    for shape in ["normal", correlated[0], correlated[1]] {
-        for after in [5, 10, 20, 30] {
-            let rate = power(shape, 60, after, 0.05, 500);
-            println!("power in 60 {shape} 0.05 {after}: {rate:.3}");
+}
+
+#[test]
+#[ignore = "minutes; prints the power of docs/history.md"]
+#[expect(clippy::print_stdout, reason = "the table is what it is run for")]
+fn print_the_table_of_power() {
+    for by in [0.05, 0.02] {
+        for shape in [CORRELATED[1], CORRELATED[0], "normal"] {
+            for after in [5, 10, 20, 30] {
+                let rate = power(shape, 60, after, by, 500);
+                println!("power in 60 {shape} {by} {after}: {rate:.3}");
+            }
         }
     }
     for shape in ["normal", "heavy", "skewed"] {
