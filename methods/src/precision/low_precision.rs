@@ -33,11 +33,9 @@
 //!   only PACT's first. Formulas of LSQ and PACT and α = 10 at the start are from memory: `assumed`.
 //! - Networks of a list of layers alone: the tap does not reach into a transformer.
 
-use std::sync::{Arc, Mutex};
-
 use lab::formats::places::{Formats, Places};
 use lab::formats::stored::Stored;
-use lab::formats::tap::Noise;
+use lab::formats::tap::Rounding;
 use lab::formats::{Format, Quantiser};
 use lab::method::Method;
 use lab::network::Body;
@@ -46,19 +44,9 @@ use lab::recipe::Recipe;
 use lab::seat::Parametrisation;
 use lab::{averaging::swa::Swa, offers};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
+use ledger::settings;
 use ledger::settings::{Range, SettingError, Values};
 use ledger::streams::Streams;
-use ledger::{choice, settings};
-
-choice! {
-    /// Which neighbour on the grid a value goes to.
-    pub enum Rounding {
-        /// The nearest; halves to even.
-        Nearest = "nearest",
-        /// The upper one with a probability of the distance to the lower one.
-        Stochastic = "stochastic",
-    }
-}
 
 settings! {
     /// Settings of `low-precision`.
@@ -123,17 +111,14 @@ pub static METHOD: Method = Method {
     build: |values, task| {
         let settings = Settings::read(values)?;
         if !matches!(task.network.body, Body::Layers(_)) {
-            return Err(
-                task.unfit("the network is no list of layers, which the formats sit between")
-            );
+            return Err(task.unfit("the network is no list of layers, which formats sit between"));
         }
         let mut rule = settings.formats(task.streams);
         let mut network = task.network.duplicate();
         rule.install(&mut network, task.streams)?;
         let optimizer = settings.base.build(&network)?;
-        let schedule = settings.schedule.clone();
-        let plain = Recipe::plain(settings.batch_size, schedule, optimizer, task)?;
-        let noise = rounding(settings.rounding, task.streams, "method/stored");
+        let plain = Recipe::plain(settings.batch_size, settings.schedule.clone(), optimizer, task)?;
+        let noise = settings.rounding.noise(task.streams, "method/stored");
         let [weights, state] = [settings.stored, settings.state].map(|f| settings.quantiser(f));
         Ok(Recipe {
             parametrisation: Some(Box::new(rule)),
@@ -145,56 +130,65 @@ pub static METHOD: Method = Method {
 };
 
 fn resolve(values: &Values) -> Result<Values, SettingError> {
-    let settings = Settings::read(&Settings::resolve(values)?)?;
-    let Settings { weights, activations, lsq_bits, pact_bits, .. } = settings;
+    let resolved = Settings::resolve(values)?;
+    let settings = Settings::read(&resolved)?;
     let Settings { word_bits, fraction_bits, .. } = settings;
     let refuse = |reason: String| Err(SettingError::Joint(reason));
-    let single = |format| format == Format::Single;
-    if lsq_bits == 1 {
-        return refuse(
-            "setting \"lsq_bits\" is 1: a sign alone has no step; give 0 or 2 to 8".into(),
-        );
+    if settings.lsq_bits == 1 {
+        return refuse("\"lsq_bits\" is 1: a sign alone has no step; give 0 or 2 to 8".into());
     }
-    if lsq_bits > 0 && !single(weights) {
-        return refuse("settings \"lsq_bits\" and \"weights\" both round: leave one out".into());
+    if settings.lsq_bits > 0 && settings.weights != Format::Single {
+        return refuse("\"lsq_bits\" and \"weights\" both round: leave one out".into());
     }
-    if pact_bits > 0 && !single(activations) {
-        return refuse(
-            "settings \"pact_bits\" and \"activations\" both round: leave one out".into(),
-        );
+    if settings.pact_bits > 0 && settings.activations != Format::Single {
+        return refuse("\"pact_bits\" and \"activations\" both round: leave one out".into());
     }
     if fraction_bits >= word_bits {
         return refuse(format!(
             "setting \"fraction_bits\" is {fraction_bits}, but a word has {word_bits} bits, its sign included (\"word_bits\")"
         ));
     }
-    Settings::resolve(values)
+    settings.unread().map_or(Ok(resolved), refuse)
 }
 
 impl Settings {
+    /// What to say of a setting that was changed although nothing reads it.
+    fn unread(&self) -> Option<String> {
+        let Self { weights, activations, gradients, stored, state, .. } = *self;
+        let all = [weights, activations, gradients, stored, state];
+        let (single, scaled) = (Format::Single, matches!(activations, Format::E4m3 | Format::E5m2));
+        let idle = [
+            ("rounding", [stored, state] == [single; 2], "\"stored\" or \"state\" below f32"),
+            ("gradient_rounding", gradients == single, "\"gradients\" below f32"),
+            ("word_bits", !all.contains(&Format::Fixed), "format \"fixed\""),
+            ("fraction_bits", !all.contains(&Format::Fixed), "format \"fixed\""),
+            ("block", !all.contains(&Format::Bfp8), "format \"bfp8\""),
+            ("amax_history", !scaled, "\"activations\" in fp8"),
+            ("pact_decay", self.pact_bits == 0, "\"pact_bits\""),
+        ];
+        let (given, default) = (self.values(), Self::default().values());
+        let (name, _, of) =
+            idle.into_iter().find(|(name, idle, _)| *idle && given[*name] != default[*name])?;
+        Some(format!("setting {name:?} is of {of} alone: leave it out"))
+    }
+
     fn quantiser(&self, format: Format) -> Quantiser {
         let Self { word_bits, fraction_bits, block, .. } = *self;
         Quantiser { format, word_bits, fraction_bits, block }
     }
 
     fn formats(&self, streams: &Streams) -> Formats {
-        let Self { lsq_bits, pact_bits, pact_decay, amax_history, .. } = *self;
-        let noise = rounding(self.gradient_rounding, streams, "method/gradient");
         Formats::new(Places {
             weights: self.quantiser(self.weights),
             activations: self.quantiser(self.activations),
             gradients: self.quantiser(self.gradients),
-            noise,
-            amax_history: amax_history as usize,
-            lsq_bits,
-            pact_bits,
-            pact_decay,
+            noise: self.gradient_rounding.noise(streams, "method/gradient"),
+            amax_history: self.amax_history as usize,
+            lsq_bits: self.lsq_bits,
+            pact_bits: self.pact_bits,
+            pact_decay: self.pact_decay,
         })
     }
-}
-
-fn rounding(rounding: Rounding, streams: &Streams, name: &str) -> Noise {
-    (rounding == Rounding::Stochastic).then(|| Arc::new(Mutex::new(streams.generator(name))))
 }
 
 #[cfg(test)]
@@ -292,6 +286,12 @@ mod tests {
             (json!({"word_bits": 8, "fraction_bits": 8}), "a word has 8 bits"),
             (json!({"weights": "fp16"}), "must be one of f32, bf16"),
             (json!({"word_bits": 40}), "word_bits"),
+            (json!({"rounding": "nearest"}), "\"rounding\" is of \"stored\" or"),
+            (json!({"gradient_rounding": "stochastic"}), "of \"gradients\" below f32 alone"),
+            (json!({"weights": "mxfp4", "fraction_bits": 6}), "of format \"fixed\" alone"),
+            (json!({"weights": "int8", "block": 16}), "of format \"bfp8\" alone"),
+            (json!({"weights": "fp8-e4m3", "amax_history": 16}), "\"activations\" in fp8"),
+            (json!({"pact_decay": 0.1}), "\"pact_decay\" is of \"pact_bits\" alone"),
         ] {
             let refused = resolve(&given(with)).unwrap_err().to_string();
             assert!(refused.contains(expected), "{refused}");

@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ledger::streams;
+use ledger::choice;
+use ledger::streams::{self, Streams};
 use rand_pcg::Pcg64;
 use tch::{TchError, Tensor};
 
@@ -38,6 +39,24 @@ pub fn noise_like(generator: &mut Pcg64, values: &Tensor) -> Result<Tensor, TchE
 
 /// Where noise comes from: nowhere for rounding to nearest.
 pub type Noise = Option<Arc<Mutex<Pcg64>>>;
+
+choice! {
+    /// Which neighbour on the grid a value goes to.
+    pub enum Rounding {
+        /// The nearest; halves to even.
+        Nearest = "nearest",
+        /// The upper one with a probability of the distance to the lower one.
+        Stochastic = "stochastic",
+    }
+}
+
+impl Rounding {
+    /// Where its noise comes from: the stream of that name.
+    #[must_use]
+    pub fn noise(self, streams: &Streams, name: &str) -> Noise {
+        (self == Self::Stochastic).then(|| Arc::new(Mutex::new(streams.generator(name))))
+    }
+}
 
 /// What a rounding of gradients needs at the moment of the backward pass.
 #[derive(Debug, Clone)]
