@@ -1,4 +1,4 @@
-//! Rates of error by simulation; the table of `docs/history.md` is printed by the ignored test.
+//! Rates of error by simulation; the tables of `docs/history.md` are printed by the ignored tests.
 
 use super::*;
 
