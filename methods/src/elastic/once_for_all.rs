@@ -43,7 +43,7 @@ use lab::seat::{Batch, Objective, Parametrisation, StepInfo};
 use lab::stages::{Stage, Stages};
 use lab::{LabError, offers};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
-use ledger::settings::{Range, SettingError};
+use ledger::settings::{Range, SettingError, SettingType};
 use ledger::streams::uniform;
 use ledger::{choice, settings};
 use rand_pcg::Pcg64;
@@ -107,18 +107,20 @@ pub static METHOD: Method = Method {
         Choice::named(&part).map_err(|valid| {
             SettingError::Joint(format!("setting \"part\" is {part:?}, but must be one of {valid}"))
         })?;
-        if mode != Mode::Independent && part != Settings::default().part {
-            return Err(SettingError::Joint(
-                "setting \"part\" is of mode \"independent\" alone: leave it out".to_owned(),
-            ));
+        let default = Settings::default().values();
+        let (alone, staged) = (Mode::Independent, Mode::Progressive);
+        for (name, of) in [("part", alone), ("kd_ratio", staged), ("shrink_lr", staged)] {
+            if mode != of && resolved[name] != default[name] {
+                let of = of.write();
+                let reason = format!("setting {name:?} is of mode {of} alone: leave it out");
+                return Err(SettingError::Joint(reason));
+            }
         }
         Ok(resolved)
     },
     build: |values, task| {
         let settings = Settings::read(values)?;
-        let Some(elastic) = task.side.elastic else {
-            return Err(task.unfit("its network has no parts"));
-        };
+        let elastic = task.side.elastic.ok_or_else(|| task.unfit("its network has no parts"))?;
         let alone =
             Choice::named(&settings.part).ok().filter(|_| settings.mode == Mode::Independent);
         let parts = Parts { elastic, alone, recalibrate: settings.recalibrate };
@@ -127,7 +129,9 @@ pub static METHOD: Method = Method {
         let optimizer = settings.base.build(&network)?;
         let (batch_size, stages) = (settings.batch_size, Some(stages(&settings)));
         let stream = task.streams.generator("method");
-        let objective = Box::new(OnceForAll::new(elastic, settings, stream));
+        let (reached, teacher, soft) = (0, None, None);
+        let objective = OnceForAll { elastic, settings, stream, reached, teacher, soft };
+        let objective = Box::new(objective);
         let plain =
             Recipe::of(batch_size, Schedule::Constant, Step::Gradient { objective, optimizer });
         let looks = Some(Box::new(parts) as _);
@@ -163,16 +167,9 @@ struct OnceForAll {
 }
 
 impl OnceForAll {
-    fn new(elastic: Elastic, settings: Settings, stream: Pcg64) -> Self {
-        Self { elastic, settings, stream, reached: 0, teacher: None, soft: None }
-    }
-
     /// A part, drawn uniformly among what is elastic.
     fn draw(&mut self) -> Choice {
-        let elastic = match self.settings.mode {
-            Mode::Joint => 3,
-            Mode::Progressive | Mode::Independent => self.reached,
-        };
+        let elastic = if self.settings.mode == Mode::Joint { 3 } else { self.reached };
         let mut coins =
             |on: bool| [(); UNITS].map(|()| on && uniform(&mut self.stream, 1, 0.0, 1.0)[0] < 0.5);
         let small_kernel = coins(elastic >= 1);
@@ -294,7 +291,10 @@ mod tests {
         };
         let unknown = refused(json!({"mode": "independent", "part": "d33-k3-w50"}));
         assert!(unknown.contains("d33-k3-w50") && unknown.contains("d22-k5-w100"), "{unknown}");
-        let unused = refused(json!({"part": "d22-k5-w100"}));
-        assert!(unused.contains("leave it out"), "{unused}");
+        for (mode, name) in [("joint", "kd_ratio"), ("independent", "shrink_lr")] {
+            let unused = refused(json!({"mode": mode, name: 0.5}));
+            assert!(unused.ends_with("of mode \"progressive\" alone: leave it out"), "{unused}");
+        }
+        assert!(refused(json!({"part": "d22-k5-w100"})).contains("\"independent\" alone"));
     }
 }
