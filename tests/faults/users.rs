@@ -37,7 +37,9 @@ impl<'a> Foreign<'a> {
         } else {
             format!("u={others}")
         };
-        done(bench, "chmod", &[&["-R", &rights][..], folders].concat());
+        // Below a folder that may not be read, its owner could not go on either.
+        let how: &[&str] = if others.is_empty() { &[] } else { &["-R"] };
+        done(bench, "chmod", &[how, &[&rights], folders].concat());
         Self { bench, folders: folders.to_vec() }
     }
 
