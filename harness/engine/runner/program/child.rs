@@ -246,6 +246,10 @@ impl Hosted for Child {
             Some(Ended { code: Some(0), .. }) | None => None,
             Some(ended) => Some(format!("the program's run is whole, but {}", in_words(ended))),
         };
+        if self.gone {
+            // Its last words may still be on their way.
+            std::thread::sleep(PATIENCE);
+        }
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Over { ended, how, remark, said, gone: self.gone }
     }

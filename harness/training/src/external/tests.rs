@@ -398,7 +398,7 @@ fn own_task(test: bool) -> OwnTask {
 
 #[test]
 fn a_program_with_data_of_its_own_is_given_an_order_and_asked_for_its_metric() {
-    let Made { left, looks, program, .. } = made_on(Some(&own_task(false)), |_| {});
+    let Made { left, looks, program, _folder, .. } = made_on(Some(&own_task(false)), |_| {});
     let left = left.unwrap();
     let Ask::Begin(begin) = &program.asked[0] else { panic!("{:?}", program.asked[0]) };
     assert_eq!((begin.workload.as_str(), begin.own, begin.classes), ("mine", true, 0));
