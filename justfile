@@ -19,7 +19,7 @@ palimpsest := "cargo run --quiet --release --bin palimpsest --"
 # run a suite and report on that run; ARGS go to `palimpsest run`, those of `palimpsest report` to that
 [no-exit-message]
 @bench SUITE *ARGS: _ready _build
-    python3 scripts/bench.py target/release/palimpsest "$@"
+    python3 scripts/bench.py "${CARGO_TARGET_DIR:-target}/release/palimpsest" "$@"
 
 # choose the settings that a suite leaves open and freeze them beside it; ARGS go to `palimpsest tune`
 [no-exit-message]

@@ -2828,7 +2828,11 @@ def names_in_plan(certificate, role):
 
 def read_plan(data):
     """The lists of a plan and the number of its tests, with what is left out."""
-    plan = plan_fields(data.decode("utf-8-sig"))
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Refused("the plan is no UTF-8") from None
+    plan = plan_fields(text)
     known = {**PLAN_LISTS, "tests": None}
     for name in plan:
         if name not in known:
@@ -2864,14 +2868,20 @@ def plan_fields(text):
     if text.lstrip().startswith("{"):
         try:
             return json.loads(text, object_pairs_hook=once)
+        except (Unreadable, RecursionError) as problem:
+            raise Refused(f"the plan is not read: {problem}") from None
         except ValueError:
+            # It may be YAML in braces, if all that it opens has an end.
+            bare = re.sub(QUOTED, "", text)
+            if "#" not in bare and any(bare.count(begin) > bare.count(end) for begin, end in ("{}", "[]")):
+                raise Refused("the plan has brackets without an end") from None
             raise Cannot(OTHERWISE) from None
     lines = collections.deque(map(without_comment, re.split("\r\n|[\r\n]", text)))
-    fields, name, listed = {}, None, None
+    fields, name, listed, deep = {}, None, None, ""
     while lines:
         line = lines.popleft()
         field = re.fullmatch(r"(\w+):(?: +(.*))?", line)
-        entry = re.fullmatch(rf" *- +({ENTRY})", line)
+        entry = re.fullmatch(rf"( *)- +({ENTRY})", line)
         if field:
             name, value = field[1], field[2] or ""
             if name in fields:
@@ -2885,8 +2895,14 @@ def plan_fields(text):
         elif entry and not fields:
             raise Refused("the plan is a list, without fields")
         elif entry and (fields[name] is None or listed is fields[name]):
-            listed = fields[name] = fields[name] or []
-            listed.append(unquoted(entry[1]))
+            if fields[name] is None:
+                listed, deep = [], entry[1]
+                fields[name] = listed
+            elif len(entry[1]) < len(deep):
+                raise Refused(f"the list of {name} has an entry that begins before the others")
+            elif entry[1] != deep:  # in YAML such a line goes on with the entry before it
+                raise Cannot(OTHERWISE)
+            listed.append(unquoted(entry[2]))
         elif line and not (line == "---" and not fields):
             raise Cannot(OTHERWISE)
     return fields
@@ -2913,7 +2929,7 @@ def plan_value(text):
         return int(text, 0) if len(text) < 99 else text
     if re.fullmatch(ENTRY, text):
         return unquoted(text)
-    if not re.fullmatch(rf"\[\s*(?:{ENTRY}\s*(?:,\s*{ENTRY}\s*)*,?\s*)?\]", text):
+    if not re.fullmatch(rf"\[\s*(?:{ENTRY}\s*(?:,\s*{ENTRY}\s*)*(?:,\s*)?)?\]", text):
         raise Cannot(OTHERWISE)
     return [unquoted(entry) for entry in re.findall(ENTRY, text)]
 

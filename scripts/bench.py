@@ -7,6 +7,7 @@ Arguments go to `palimpsest run`, but for those that only `palimpsest report` ta
 the same store. With --json the analysis stands alone on standard output, and the report's words beside it.
 """
 
+import signal
 import subprocess
 import sys
 
@@ -33,9 +34,11 @@ def parted(arguments):
 
 def main(program, suite, *arguments):
     run, report = parted(arguments)
+    # The program gets Ctrl-C, too, and says how to go on. A handler, since children would inherit what is ignored.
+    signal.signal(signal.SIGINT, lambda *_: None)
     ran = subprocess.run([program, "run", suite, *run]).returncode
     # What failed, some cells of it or a claim, is reported too; a dry run has made nothing.
-    if ran not in (0, 1, 3, 4) or "--dry-run" in run:
+    if ran not in (0, 1, 3, 4) or {"--dry-run", "--help", "-h"} & set(run):
         return ran
     aside = {"stdout": sys.stderr} if "--json" in run else {}
     reported = subprocess.run([program, "report", suite, "--run", "last", *report], **aside).returncode

@@ -213,7 +213,7 @@ def write_texts(folder, order, positions, scores):
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="")
     for name, text in PLANS.items():
-        (folder / name).write_text(text, encoding="utf-8", newline="")
+        (folder / name).write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
     for name in ("order", "scores"):
         (folder / f"{name.upper()}.NPY").write_bytes((folder / f"{name}.npy").read_bytes())
     with contextlib.suppress(ImportError):
@@ -238,6 +238,9 @@ tests: 9
     "adjusts": ["difference", "residual"], "tests": 4}""",
     "columns.yaml": "suspects: [table.csv:loss, 7]\nmetrics: [spearman]\nadjusts: []\ntests: 0x10\n",
     "own.yaml": "suspects: [scores.npy]\nmetrics: [spearman]\ntests: 1\n",
+    # In YAML the last line of the list goes on with the entry before it; and an entry may hold spaces, however many.
+    "deeper.yaml": "suspects:\n- scores.npy\n- coarse.npy\n - other.npy\nmetrics: [spearman]\ntests: 2\n",
+    "wide.yaml": f"suspects: [scores.npy, a{' ' * 200_000}b]\nmetrics: [spearman]\ntests: 2\n",
     # What no certificate below may pass with.
     "pearson.yaml": "suspects: [scores.npy]\nmetrics: [pearson]\ntests: 9\n",
     "stranger.yaml": "suspects: [stranger.npy]\nmetrics: [spearman]\ntests: 9\n",
@@ -251,6 +254,10 @@ tests: 9
     "text.yaml": "suspects: scores.npy\nmetrics: [spearman]\ntests: 9\n",
     "none.yaml": "- scores.npy\n",
     "broken.yaml": "suspects: [scores.npy\n",
+    "shallower.yaml": "suspects:\n  - scores.npy\n - coarse.npy\nmetrics: [spearman]\ntests: 9\n",
+    "latin.yaml": "# Caf\udce9\nsuspects: [scores.npy]\nmetrics: [spearman]\ntests: 9\n",
+    "key.twice.json": '{"suspects": ["scores.npy"], "metrics": ["spearman"], "tests": 9, "tests": 9}',
+    "broken.json": '{"suspects": ["scores.npy"], "metrics": ["spearman"], "tests": 9',
 }
 
 
@@ -265,6 +272,8 @@ def planned():
             f"--metric pearson --adjust {adjust}"
         )
     yield "--order order.npy --scores table.csv:loss --plan columns.yaml", ""
+    for plan in ("deeper.yaml", "wide.yaml"):
+        yield f"--order order.npy --scores scores.npy --plan {plan}", ""
 
 
 def planned_wrongly(folder, base, add):
@@ -291,6 +300,8 @@ def planned_wrongly(folder, base, add):
         ("a suspect twice", "twice.yaml"), ("an unknown field", "unknown.yaml"),
         ("a field twice", "field.twice.yaml"), ("a number in quotes", "quoted.yaml"),
         ("a text for a list", "text.yaml"), ("a list", "none.yaml"), ("no YAML", "broken.yaml"),
+        ("an entry before the others", "shallower.yaml"), ("no UTF-8", "latin.yaml"),
+        ("a key of JSON twice", "key.twice.json"), ("no JSON", "broken.json"),
     ):
         of_plan(f"{kind}, with its digest", name, of_file(name, 3 if name == "few.yaml" else 9))
     of_plan("one of one's own, made afterwards", "own.yaml", of_file("own.yaml", 1))

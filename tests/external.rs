@@ -149,14 +149,18 @@ fn an_honest_program_is_recorded_with_who_it_is_and_its_order_is_told() {
     bench.write("proof.json", &proof.stdout);
     let proved = bench.run(&["prove", "--check", "proof.json"]).ends(0).stdout;
     assert!(proved.contains("told: a program of one's own"), "{proved}");
+    let elsewhere = ["prove", "--check", "proof.json", "--store", "elsewhere"];
+    let proved = bench.run(&elsewhere).ends(0).stdout;
+    assert!(proved.contains("told: a program of one's own"), "{proved}");
     bench.write("proof.json", &proof.stdout.replace("\"told\": true", "\"told\": false"));
     bench.run(&["prove", "--check", "proof.json"]).ends(1);
 
     bench.run(&["report", "programs"]).ends(0);
     let page = fs::read_to_string(bench.path("runs/reports/programs/index.html")).unwrap();
     assert!(page.contains("uniform (told)") && page.contains("told, not measured"));
-    let statement = bench.run(&["export", id, "--to", "in-toto"]).ends(0).stdout;
-    assert!(statement.contains("\"external\""), "{statement}");
+    let statement = bench.run(&["export", id, "--to", "in-toto"]).ends(0).json();
+    assert!(statement["predicate"]["external"].is_object(), "{statement}");
+    assert_eq!(statement["predicate"]["told"], serde_json::json!({ "what": ["consumption"] }));
     // Nothing that rests on weights or on an order that was seen is said of it.
     let refused = bench.run(&["reproduce", id]).ends(2);
     assert!(refused.stderr.contains("names a program, but does not hold it"), "{}", refused.stderr);
@@ -327,6 +331,12 @@ fn a_run_on_data_of_its_own_is_told_in_record_page_and_proof() {
     bench.write("proof.json", &proof.stdout);
     let proved = bench.run(&["prove", "--check", "proof.json"]).ends(0).stdout;
     assert!(proved.contains("gave out this place, not what lies there"), "{proved}");
+    let statement = bench.run(&["export", id, "--to", "in-toto"]).ends(0).json();
+    let told = serde_json::json!({
+        "workload": "mine",
+        "what": ["consumption", "data", "metrics"],
+    });
+    assert_eq!(statement["predicate"]["told"], told);
     bench.run(&["report", "own"]).ends(0);
     let page = fs::read_to_string(bench.path("runs/reports/own/index.html")).unwrap();
     assert!(page.contains("metrics and what was consumed are told, not measured"));

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
+use analysis::suite_run::SuiteRun;
 use ledger::order::uniform_order;
 use ledger::record::{RunRecord, Status};
 use ledger::seed::Seed;
@@ -112,6 +113,21 @@ impl Script {
     }
 }
 
+/// Arm and seed of every cell of the suite run that stands for what scripts have recorded.
+fn standing(bench: &Bench) -> Vec<(String, String)> {
+    let run = SuiteRun::load(&bench.store(), "mine").unwrap();
+    let cell =
+        |cell: &analysis::suite_run::RunCell| (run.arms[cell.arm].label.clone(), cell.seed.clone());
+    run.cells.iter().map(cell).collect()
+}
+
+/// The same where all are of one arm.
+fn seeds(bench: &Bench) -> Vec<String> {
+    let cells = standing(bench);
+    assert!(cells.iter().all(|(arm, _)| *arm == cells[0].0), "{cells:?}");
+    cells.into_iter().map(|(_, seed)| seed).collect()
+}
+
 fn only(bench: &Bench) -> RunRecord {
     let mut records = bench.records();
     assert_eq!(records.len(), 1);
@@ -174,6 +190,10 @@ fn what_scripts_record_of_one_task_is_listed_compared_and_reported_together() {
     assert_eq!(arms, ["other", "train[lr=0.1]", "train[lr=0.1]"]);
     let compared = bench.run(&["compare", &cells[0], &cells[1]]).ends(0).stdout;
     assert!(compared.contains("settings.lr"), "{compared}");
+    let arms = bench.run(&["compare", "mine", "mine"]).ends(0).stdout;
+    assert!(arms.contains("metric A") && arms.contains("0.6000 (validation)"), "{arms}");
+    // What holds all of an earlier one takes its place.
+    assert_eq!(bench.files("runs/suites/mine").len(), 1);
     bench.run(&["report", "mine"]).ends(0);
     let page = fs::read_to_string(bench.path("runs/reports/mine/index.html")).unwrap();
     for text in ["other", "train[lr=0.1]", "3 cells", "are told, not measured"] {
@@ -190,6 +210,61 @@ fn what_scripts_record_of_one_task_is_listed_compared_and_reported_together() {
     assert_eq!(fs::read(bench.store().folder(&cells[0]).join("record.json")).unwrap(), before);
     Script::start(&bench, &["--seed", "1", "--again"]).honest().1.ends(0);
     assert_eq!(bench.cells(), cells);
+    assert_eq!(standing(&bench).len(), 3);
+}
+
+#[test]
+fn scripts_that_overlap_are_all_in_one_report() {
+    let bench = bench();
+    let first = Script::start(&bench, &["--seed", "0"]);
+    // Suite runs know whole seconds: the first has started in an earlier one, and ends last.
+    std::thread::sleep(Duration::from_millis(1_100));
+    Script::start(&bench, &["--seed", "1"]).honest().1.ends(0);
+    first.honest().1.ends(0);
+    assert_eq!(seeds(&bench), ["0", "1"]);
+    std::thread::scope(|scope| {
+        for seed in ["2", "3", "4", "5"] {
+            let bench = &bench;
+            scope.spawn(move || Script::start(bench, &["--seed", seed]).honest().1.ends(0));
+        }
+    });
+    assert_eq!(seeds(&bench), ["0", "1", "2", "3", "4", "5"]);
+    assert_eq!(bench.files("runs/suites/mine").len(), 1);
+}
+
+#[test]
+fn runs_on_other_data_grids_or_programs_are_nobodys_partners() {
+    let bench = bench();
+    let record = |more: &[&str]| {
+        Script::start(&bench, more).honest().1.ends(0);
+        seeds(&bench)
+    };
+    assert_eq!(record(&["--seed", "0"]), ["0"]);
+    assert_eq!(record(&["--seed", "1", "--data", "other"]), ["1"]);
+    assert_eq!(record(&["--seed", "2", "--evaluate-every", "30"]), ["2"]);
+    assert_eq!(record(&["--seed", "3"]), ["0", "3"]);
+    // Under one label, with the same settings.
+    bench.write("train.sh", "echo trains otherwise\n");
+    assert_eq!(record(&["--seed", "4"]), ["4"]);
+    assert_eq!(record(&["--seed", "5"]), ["4", "5"]);
+    bench.write("train.sh", "echo trains\n");
+    assert_eq!(record(&["--seed", "6"]), ["0", "3", "6"]);
+}
+
+#[test]
+fn a_run_that_a_newer_program_has_recorded_is_not_replaced() {
+    let bench = bench();
+    Script::start(&bench, &[]).honest().1.ends(0);
+    let path = bench.store().folder(&only(&bench).cell).join("record.json");
+    let mut newer: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    newer["version"] = 9_999.into();
+    fs::write(&path, newer.to_string()).unwrap();
+    let mut again = Script::start(&bench, &["--again"]);
+    let said = again.hello();
+    let reason = said["error"]["reason"].as_str().unwrap();
+    assert!(reason.contains("has record version 9999"), "{reason}");
+    again.ends().ends(2);
+    assert_eq!(fs::read_to_string(&path).unwrap(), newer.to_string());
 }
 
 #[test]
@@ -278,6 +353,9 @@ fn a_recorder_that_is_killed_leaves_no_half_a_run() {
     ended.ends(0);
     assert_eq!(bench.files("runs/.tmp"), [] as [String; 0]);
     // The promise of the run that was killed stands in the store's index.
+    let cell = only(&bench).cell;
+    let index = fs::read_to_string(bench.path("runs/commitments.jsonl")).unwrap();
+    assert_eq!(index.lines().filter(|line| line.contains(&cell)).count(), 2, "{index}");
     bench.run(&["verify"]).ends(0);
 }
 
@@ -287,7 +365,7 @@ fn a_script_that_is_gone_is_missed_though_what_it_started_holds_the_pipes() {
     let options: Vec<String> = options(&[]).iter().map(|option| format!("'{option}'")).collect();
     // A shell that starts the recorder and ends, while another process keeps its end of the pipe open.
     let text = format!(
-        "mkfifo in out\nexec 3<>in\nsleep 60 3>&3 &\n{} {} -- sh train.sh <in >out 2>err &\nexec 4<out\necho '{{\"hello\":{{\"protocol\":1,\"takes\":[\"lr\"]}}}}' >&3\nread line <&4\necho \"$!\" >pid\n",
+        "mkfifo in out\nexec 3<>in\nsleep 60 3>&3 &\necho \"$!\" >sleeper\n{} {} -- sh train.sh <in >out 2>err &\nexec 4<out\necho '{{\"hello\":{{\"protocol\":1,\"takes\":[\"lr\"]}}}}' >&3\nread line <&4\n",
         env!("CARGO_BIN_EXE_palimpsest"),
         options.join(" ")
     );
@@ -295,10 +373,12 @@ fn a_script_that_is_gone_is_missed_though_what_it_started_holds_the_pipes() {
     let mut command = bench.prepared("sh", &["starts.sh"]);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     assert!(command.status().unwrap().success());
-    let failed = (0..1_000).any(|_| {
+    let failed = (0..3_000).any(|_| {
         std::thread::sleep(Duration::from_millis(10));
         !bench.cells().is_empty()
     });
+    let sleeper = fs::read_to_string(bench.path("sleeper")).unwrap();
+    assert!(Command::new("kill").arg(sleeper.trim()).status().unwrap().success());
     assert!(failed, "{}", fs::read_to_string(bench.path("err")).unwrap());
     let error = only(&bench).error.unwrap();
     assert!(error.contains("the script ended"), "{error}");

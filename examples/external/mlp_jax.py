@@ -37,7 +37,9 @@ def train(task, lr, batch_size):
     ]
     task.parameters = sum(values.size for values in jax.tree.leaves(layers))
     # Compiled before there are data: in the loop it would be on the train clock.
-    for size in {batch_size, task.examples % batch_size or batch_size}:
+    # The last step of an epoch may be short, and so may that of a budget that ends within one.
+    lasts = [count % batch_size or batch_size for count in (task.examples, task.budget % task.examples)]
+    for size in {batch_size, *lasts}:
         jax.block_until_ready(step(layers, np.zeros((size, *task.shape), np.float32), np.zeros(size, np.int64), 0.0))
     task.predict = lambda inputs: np.asarray(outputs(layers, inputs))
     for ids, inputs, labels in task.batches(batch_size):

@@ -45,8 +45,10 @@ while read -r line <&4; do
             END { for (c in count) { printf "%d %d", c, count[c]; for (k = 3; k <= width; k++) printf " %.9g", sum[c, k]; print "" } }
         ' means ids examples > more
         mv more means
-        steps="[$size,$(((end - from) / size))]" rest=$(((end - from) % size))
-        [ $rest = 0 ] || steps="$steps,[$rest,1]"
+        # No step is one of 0 times: a stretch may be shorter than a batch.
+        whole=$(((end - from) / size)) rest=$(((end - from) % size)) steps=
+        [ $whole = 0 ] || steps="[$size,$whole]"
+        [ $rest = 0 ] || steps="${steps:+$steps,}[$rest,1]"
         say "{\"consumed\":{\"steps\":[$steps]}}"
         ;;
     '{"evaluate"'*)

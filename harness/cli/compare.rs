@@ -151,9 +151,20 @@ fn suites(a: &Analysis, b: &Analysis, args: &Args) -> anyhow::Result<()> {
                 let time = arm.time_to_target.geometric_mean.or(arm.time_to_target.median);
                 time.map_or_else(|| "not reached".to_owned(), |seconds| format!("{seconds:.3} s"))
             };
+            // Scripts that recorded themselves have no test split.
+            let test = workload.target.test_key();
+            let tested = |arm: &ArmAnalysis| arm.at_budget.contains_key(&test);
+            let (key, split) = if tested(arm) || matching.is_some_and(tested) {
+                (test.clone(), "")
+            } else {
+                (workload.target.validation_key(), " (validation)")
+            };
             let metric = |arm: &ArmAnalysis| {
-                let value = arm.at_budget.get(&workload.target.test_key());
-                value.map_or_else(|| "–".to_owned(), |estimate| format!("{:.4}", estimate.value))
+                let value = arm.at_budget.get(&key);
+                value.map_or_else(
+                    || "–".to_owned(),
+                    |estimate| format!("{:.4}{split}", estimate.value),
+                )
             };
             let absent = || "–".to_owned();
             rows.push([
@@ -173,13 +184,7 @@ fn suites(a: &Analysis, b: &Analysis, args: &Args) -> anyhow::Result<()> {
             .map(|row| keys.into_iter().zip(row).collect::<std::collections::BTreeMap<_, _>>());
         return print_json(&rows.collect::<Vec<_>>());
     }
-    let header = [
-        "workload",
-        "arm",
-        "time to target A",
-        "time to target B",
-        "test metric A",
-        "test metric B",
-    ];
+    let header =
+        ["workload", "arm", "time to target A", "time to target B", "metric A", "metric B"];
     print_table(header, rows.into_iter())
 }

@@ -132,8 +132,13 @@ fn against(
                 store.root().display()
             ),
         };
+        let told = if proof.told {
+            "told: a program of one's own says that it consumed this; the run's record says whether the bench had the data or their places alone\n"
+        } else {
+            ""
+        };
         return Ok(Ok(format!(
-            "proved: sample {sample_id} is example {position} of the {epoch_length} under {root} {order_root}\n{compare}\n"
+            "proved: sample {sample_id} is example {position} of the {epoch_length} under {root} {order_root}\n{compare}\n{told}"
         )));
     }
     let verified = Verifier::new(store).verify(run);

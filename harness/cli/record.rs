@@ -55,7 +55,7 @@ pub struct Args {
     /// Draw the seed from the operating system, so that p-values are evidence and not simulation
     #[arg(long, conflicts_with = "seed")]
     pub attested: bool,
-    /// Replace the record of the same run, where there is one
+    /// Replace the record of the same run, where there is one; a failed attempt replaces it, too
     #[arg(long)]
     pub again: bool,
     #[command(flatten)]

@@ -112,9 +112,10 @@ impl Told {
         })
     }
 
-    /// Whether it holds, by the word of an authority that the reader trusts.
-    pub fn is_trusted(&self) -> bool {
-        self.outcome.as_ref().is_ok_and(|(stated, _)| stated.chain)
+    /// What it states, where it holds by the word of an authority that the reader trusts.
+    pub fn trusted(&self) -> Option<&Timestamp> {
+        let (stated, _) = self.outcome.as_ref().ok()?;
+        Some(stated).filter(|stated| stated.chain)
     }
 
     /// What is open about who stamped.

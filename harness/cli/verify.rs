@@ -68,15 +68,14 @@ pub fn run(args: &Args, ask: Ask<'_>) -> anyhow::Result<Exit> {
         .collect::<anyhow::Result<Vec<_>>>()?;
     let drawing = Drawing::of(ask, &args.places, &cells);
     let draw = |cell: &str| drawing.draw(cell);
-    let published = promised.as_ref().map(|promised| promised.stamped.clone());
-    let promised = promised.map(|promised| promised.commitments);
-    let known = Known { head: args.head, promised, keys };
+    let commitments = promised.as_ref().map(|promised| promised.commitments.clone());
+    let known = Known { head: args.head, promised: commitments, keys };
     let verifier = Verifier::knowing(&store, known).drawing(&draw);
     let indexed =
         store.root().join("commitments.jsonl").exists() || !store.merged_indices().is_empty();
     let index = of_the_store && indexed;
     let index = index.then(|| verifier.index());
-    let told = timestamps(args, published, &verifier)?;
+    let told = timestamps(args, promised.as_ref(), &verifier)?;
     let stamps: Vec<_> = told.iter().map(|told| (told.file.as_str(), told.verified())).collect();
     if cells.is_empty() && files.is_empty() && index.is_none() && stamps.is_empty() {
         anyhow::bail!("there are no runs in {}", store.root().display());
@@ -181,20 +180,38 @@ fn index_text(index: &IndexSummary) -> String {
     text
 }
 
-/// Timestamps of what was published: the file of --promised, the head, or, without one, any line of the index.
+/// Timestamps of what was published: the file of --promised, a promise in it, the head, or, without one, any line of the
+/// index.
 fn timestamps(
     args: &Args,
-    published: Option<Stamped>,
+    promised: Option<&Published>,
     verifier: &Verifier<'_>,
 ) -> anyhow::Result<Vec<Told>> {
+    let published = promised.into_iter().flat_map(|Published { commitments, stamped }| {
+        let promises = commitments.iter().map(move |commitment| Stamped {
+            what: format!("promise {} of {}", commitment.short(16), stamped.what),
+            digest: *commitment,
+        });
+        std::iter::once(stamped.clone()).chain(promises)
+    });
     let head =
         args.head.map(|head| Stamped { what: "the published head".to_owned(), digest: head });
-    let expected: Vec<Stamped> = published.into_iter().chain(head).collect();
-    let other = |digest: &Digest| match args.head {
-        Some(_) => Err("this is not the digest that was published".to_owned()),
-        None => verifier
+    let expected: Vec<Stamped> = published.chain(head).collect();
+    let other = |digest: &Digest| {
+        let neither = |last: &str| {
+            format!(
+                "neither a file given with --promised, nor a promise in it, nor {last} has this digest"
+            )
+        };
+        if args.head.is_some() {
+            return Err(neither("the head given"));
+        }
+        // Of an index that is broken nothing is said but that.
+        verifier.index()?;
+        verifier
             .promised_until(digest)
-            .map(|until| format!("the index with its first {} promises", until.promises)),
+            .map(|until| format!("the index with its first {} promises", until.promises))
+            .map_err(|_| neither("a line of the index"))
     };
     args.timestamps.check(args.promised.as_deref(), &expected, &other)
 }

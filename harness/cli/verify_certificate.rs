@@ -147,9 +147,11 @@ pub fn run(args: &Args, ask: Ask<'_>) -> anyhow::Result<Exit> {
     let published = args.promised.as_deref().map(read_promised).transpose()?;
     let stamped = published.as_ref().map(|published| published.stamped.clone());
     let told = timestamps(args, &certificate, stamped)?;
+    let head = certificate.origin.as_ref().map(|origin| origin.head);
+    let unbound = head.filter(|_| store.is_none());
     let given = Given {
         promised: published.map(|published| published.commitments),
-        dated: told.iter().any(Told::is_trusted),
+        dated: told.iter().filter_map(Told::trusted).any(|stated| Some(stated.imprint) != unbound),
         draw: draw.as_ref().map(|draw| draw as &Draw<'_>),
         rescore: rescore.as_ref().map(|rescore| rescore as Rescore<'_>),
         files,
@@ -203,7 +205,8 @@ pub fn run(args: &Args, ask: Ask<'_>) -> anyhow::Result<Exit> {
     })
 }
 
-/// Timestamps of what the order was promised by: the file of --promised, the promise itself, or the index with it.
+/// Timestamps of what the order was promised by: the file of --promised, the promise itself, or the index with it, which
+/// only the store shows to be in it.
 fn timestamps(
     args: &Args,
     certificate: &Certificate,
@@ -212,8 +215,14 @@ fn timestamps(
     let stamped = |what: &str, digest| Stamped { what: what.to_owned(), digest };
     let promise = certificate.tested.promise.iter();
     let promise = promise.map(|promise| stamped("the promise", promise.commitment));
+    let index = match args.store {
+        Some(_) => "the index with it",
+        None => {
+            "the head that it names (without --store nothing says that the promise is under it)"
+        }
+    };
     let of_run = certificate.origin.iter().flat_map(|origin| {
-        [stamped("the promise", origin.commitment), stamped("the index with it", origin.head)]
+        [stamped("the promise", origin.commitment), stamped(index, origin.head)]
     });
     let expected: Vec<_> = published.into_iter().chain(promise).chain(of_run).collect();
     let other =

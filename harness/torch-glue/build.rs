@@ -45,6 +45,10 @@ fn build() -> Result<(), Box<dyn Error>> {
         // Renamed into its place, so that a build that is killed, or runs beside this one, leaves none half.
         let whole = kept.join(format!("{file}.{}", std::process::id()));
         fs::copy(out.join(&file), &whole)?;
+        // As old as what it is made of: one that is newer than this run would have cargo run it again, and build
+        // all that depends on it, the next time.
+        let made_of = fs::metadata(sources.join(SOURCES[0]))?.modified()?;
+        fs::File::options().write(true).open(&whole)?.set_modified(made_of)?;
         fs::rename(&whole, kept.join(&file))?;
     }
     // Built again where somebody removed it.

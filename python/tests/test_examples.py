@@ -22,6 +22,8 @@ EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples" / "external"
 #: Steps of two of five examples, looked at from the third on, and at the end of an epoch and a rest.
 HEARD = ["hello", "ready", "outputs", "loaded", "consumed", "outputs", "consumed", "consumed", "outputs",
          "facts", "saved", "bye"]
+#: What is told of these steps: the end of the epoch is one that is short.
+STEPS = [[[2, 2]], [[1, 1]], [[2, 1]]]
 
 
 def installed(*names):
@@ -42,10 +44,13 @@ class Noted(list):
 
     def __init__(self, note):
         super().__init__()
-        self.note = note
+        self.note, self.steps = note, []
 
     def append(self, message):
-        super().append((next(iter(message)), self.note()))
+        ((kind, content),) = message.items()
+        if kind == "consumed":
+            self.steps.append(content["steps"])
+        super().append((kind, self.note()))
 
 
 def heard_by_a_bench(start, note, shape=(2,)):
@@ -82,6 +87,7 @@ class Examples(unittest.TestCase):
             hook.remove()
         self.assertEqual([kind for kind, _ in heard], HEARD)
         self.assertEqual([steps for _, steps in heard], [0, 0, 0, 0, 2, 2, 3, 4, 4, 4, 4, 4])
+        self.assertEqual(heard.steps, STEPS)
 
     @installed("numpy", "torch")
     def test_the_bench_looks_between_steps_of_pytorch(self):
@@ -99,6 +105,7 @@ class Examples(unittest.TestCase):
     def test_jax_trains(self):
         heard = heard_by_a_bench(program("mlp_jax"), lambda _: None)
         self.assertEqual([kind for kind, _ in heard], HEARD)
+        self.assertEqual(heard.steps, STEPS)
 
     @installed("numpy", "torch")
     def test_the_page_of_one_s_own_script_runs(self):
@@ -130,6 +137,7 @@ class Examples(unittest.TestCase):
 
         heard = heard_by_a_bench(start, note)
         self.assertEqual([kind for kind, _ in heard], HEARD)
+        self.assertEqual(heard.steps, STEPS)
         told = [rows for kind, rows in heard if kind == "outputs"]
         # Means of examples 4, 2, 0 and 1 are (0, 1), (5, 6) and (4, 5); (1, 2) and (3, 4) are looked at.
         self.assertEqual(told[:2], [[[0, 0, 0], [0, 0, 0]], [[4, 0, 0], [0, 0, 4]]])

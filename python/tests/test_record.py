@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -159,6 +160,48 @@ class Records(unittest.TestCase):
                 for _ in run.batches():
                     break
 
+    def through(self, run):
+        run.evaluate(score=0)
+        for _ in run.batches():
+            if run.due():
+                run.evaluate(score=0)
+
+    def test_what_cannot_be_told_at_the_end_is_a_failed_run_though_a_child_holds_the_pipe(self):
+        with self.assertRaisesRegex(TypeError, "not JSON serializable"):
+            with self.record() as run:
+                pipe = run._recorder._process.stdin.fileno()
+                child = subprocess.Popen(["sleep", "60"], pass_fds=[pipe])
+                self.addCleanup(child.wait)
+                self.addCleanup(child.kill)
+                self.through(run)
+                run.facts["model"] = object()
+        self.assertEqual(run.status, "failed")
+        self.assertIn("TypeError: Object of type object", self.heard()["error"])
+
+    def test_a_script_that_is_interrupted_behind_its_run_knows_what_became_of_it(self):
+        def interrupted():
+            run._recorder.outcome = outcome
+            raise KeyboardInterrupt
+
+        with self.assertRaises(KeyboardInterrupt):
+            with self.record() as run:
+                self.through(run)
+                outcome, run._recorder.outcome = run._recorder.outcome, interrupted
+        self.assertEqual((run.id, run.status, self.heard()["error"]), ("0123", "censored", None))
+
+    def test_every_step_has_the_batch_size_that_is_recorded(self):
+        for wrong in (64, -1):
+            with self.assertRaisesRegex(ValueError, f"batch_size is {wrong} here, but 2 in what is recorded"):
+                with self.record() as run:
+                    run.batches(wrong)
+        with self.record(settings={"batch_size": 2}) as run:
+            run.evaluate(score=0)
+            for ids in run.ids(2):
+                self.assertLessEqual(len(ids), 2)
+                if run.due():
+                    run.evaluate(score=0)
+        self.assertEqual(run.status, "censored")
+
     def test_a_metric_that_is_not_finite_ends_the_run(self):
         with self.record() as run:
             run.evaluate(score=0)
@@ -195,6 +238,21 @@ class Records(unittest.TestCase):
             self.record(epochs=2)
         with self.assertRaisesRegex(ValueError, "batch_size is 0"):
             self.record(batch_size=0)
+        with self.assertRaisesRegex(ValueError, "settings say batch_size 64, but batch_size is 2"):
+            self.record(settings={"batch_size": 64})
+        with self.assertRaisesRegex(ValueError, "direction is 'up'"):
+            self.record(direction="up")
+        with self.assertRaisesRegex(TypeError, "leave out seed, or attested"):
+            self.record(seed=1, attested=True)
+        wrongs = [("examples", -1), ("examples", 1 << 32), ("samples", 0), ("evaluate_every", 0), ("seed", -1)]
+        for name, wrong in wrongs:
+            with self.assertRaisesRegex(ValueError, f"{name} is {wrong}; it lies from"):
+                self.record(**{name: wrong})
+        with self.assertRaisesRegex(TypeError, "examples is 5.5, which is no whole number"):
+            self.record(examples=5.5)
+        for name, wrong in (("target", float("nan")), ("epochs", -1)):
+            with self.assertRaisesRegex(ValueError, f"{name} is {wrong}"):
+                self.record(**{"samples": None if name == "epochs" else SAMPLES, name: wrong})
         self.assertFalse((self.folder / "heard").exists())
 
 

@@ -290,7 +290,9 @@ fn escape(text: &str) -> String {
 /// Whether TeX's fonts have one sign for the two: dashes, quotation marks, Spanish ones.
 fn joins(before: Option<char>, c: char) -> bool {
     match c {
-        '-' | '\'' | ',' => before == Some(c),
+        // A dash is written as two hyphens.
+        '-' | '–' | '—' => before == Some('-'),
+        '\'' | ',' => before == Some(c),
         '`' => matches!(before, Some('`' | '?' | '!')),
         _ => false,
     }
@@ -337,6 +339,7 @@ mod tests {
         assert_eq!(escape("--set,, ``a'' ?`"), "-{}-set,{}, `{}`a'{}' ?{}`");
         assert_eq!(escape("*[x]*"), "{*}{[}x{]}{*}");
         assert_eq!(escape("2 – 3"), "2 -- 3");
+        assert_eq!(escape("a-–b––c–-d"), "a-{}--b--{}--c--{}-d");
     }
 
     /// Names as somebody could give them who means no good, or writes in another script.

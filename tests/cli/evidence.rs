@@ -366,7 +366,10 @@ fn stamped(bench: &Bench, names: &[&str]) {
 #[test]
 fn a_timestamp_says_when_a_published_promise_was_there() {
     let bench = Bench::new();
-    stamped(&bench, &["promised.json", "p256.tsr", "head.tsr", "ca.pem", "other.pem"]);
+    stamped(
+        &bench,
+        &["promised.json", "p256.tsr", "promise.tsr", "head.tsr", "ca.pem", "other.pem"],
+    );
     let verify = |line: &str| {
         let words: Vec<&str> = std::iter::once("verify").chain(line.split(' ')).collect();
         bench.run(&words)
@@ -381,7 +384,11 @@ fn a_timestamp_says_when_a_published_promise_was_there() {
     assert_eq!(undated(&open), format!("{stated}{unchecked}"));
     verify(&format!("{line} --complete")).ends(3);
     let other = verify(&format!("{line} --timestamp-ca other.pem")).ends(1).stdout;
-    assert!(other.contains("p256.tsr  MISMATCH timestamp: the certificate of"), "{other}");
+    assert!(
+        other
+            .contains("p256.tsr  MISMATCH timestamp: no valid chain leads from the certificate of"),
+        "{other}"
+    );
     let json = verify(&format!("{line} --json")).ends(0).json();
     let stated = &json["timestamps"][0]["stated"];
     assert_eq!(
@@ -392,6 +399,12 @@ fn a_timestamp_says_when_a_published_promise_was_there() {
         (&stated["chain"], &stated["authority"]),
         (&json!(false), &json!("CN=Stamp E, O=Example Time"))
     );
+
+    // The promise may have been stamped by itself.
+    let alone = "--promised promised.json --timestamp promise.tsr --timestamp-ca ca.pem";
+    let told = verify(alone).ends(0).stdout;
+    let stated = "promise.tsr  verified: promise 154c2881c95b2a59 of promised.json was there on ";
+    assert!(told.starts_with(stated), "{told}");
 
     // Beside the file it is checked unasked, and a changed file is found.
     fs::copy(bench.path("p256.tsr"), bench.path("promised.json.tsr")).unwrap();
@@ -420,7 +433,8 @@ fn a_timestamp_says_when_a_published_promise_was_there() {
         verify(&format!("--head {published} --timestamp head.tsr --timestamp-ca ca.pem")).ends(0);
     assert!(named.stdout.contains("the published head was there on "), "{}", named.stdout);
     let other = verify("--timestamp p256.tsr").ends(1).stdout;
-    assert!(other.contains("no line of the index has digest"), "{other}");
+    let expected = "neither a file given with --promised, nor a promise in it, nor a line of the index has this digest";
+    assert!(other.contains(expected), "{other}");
 
     for (line, part) in [
         ("--timestamp-ca ca.pem", "--timestamp-ca ca.pem would not be used"),
@@ -475,6 +489,44 @@ fn a_timestamp_dates_the_promise_of_a_certificate() {
     let other = verify("--timestamp head.tsr --timestamp-ca ca.pem").ends(1).stdout;
     let expected = "nothing that this certificate was promised by has this digest";
     assert!(other.contains(expected), "{other}");
+}
+
+#[test]
+fn a_stamped_head_dates_no_promise_that_no_store_shows_under_it() {
+    let bench = Bench::new();
+    certified(&bench);
+    stamped(&bench, &["commitments.jsonl", "head.tsr", "ca.pem"]);
+    let index = bench.path("commitments.jsonl");
+    let index = ledger::commitment::CommitmentIndex::read_and_verify(&index).unwrap();
+    // Whoever makes a certificate may write any stamped digest there.
+    let text = fs::read_to_string(bench.path("cert.json")).unwrap();
+    let mut forged: Value = serde_json::from_str(&text).unwrap();
+    let digest = Digest::of(b"x");
+    forged["origin"] = json!({
+        "run": "0123456789abcdef", "run_digest": digest, "law": "uniform", "unit": "sample", "randomness": "fixed",
+        "examples": 200, "dataset_root": digest, "seed_commit": digest, "commitment": digest, "order_hashes": [digest],
+        "index": null, "promises": 1, "abandoned": 0, "head": index.head(),
+    });
+    bench.write("c.json", &forged.to_string());
+    let verify = |more: &[&str]| {
+        let line =
+            ["verify-certificate", "c.json", "--timestamp", "head.tsr", "--timestamp-ca", "ca.pem"];
+        bench.run(&[&line[..], more].concat()).ends(1).stdout
+    };
+    let told = verify(&[]);
+    for part in [
+        "ok         timestamp head.tsr: the head that it names (without --store nothing says that the promise is under it) \
+         was there on ",
+        "unchecked  when the promise ",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    // The store dates it, and says whether the promise is there.
+    let told = verify(&["--store", "runs"]);
+    for part in ["timestamp head.tsr: the index with it was there on ", "MISMATCH   index head: "] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(!told.contains("when the promise"), "{told}");
 }
 
 #[test]

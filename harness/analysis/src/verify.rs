@@ -243,6 +243,22 @@ impl<'a> Verifier<'a> {
         self.index.summary()
     }
 
+    /// What the index that holds a run's promise says about its promises: the store's own, or one that was merged in.
+    ///
+    /// # Errors
+    /// When the index cannot be read or is broken, or the order names no line of it.
+    pub fn index_of(&self, order: &OrderSection) -> Result<IndexSummary, String> {
+        self.index.summary_holding(order)
+    }
+
+    /// Whether an order was promised in the index of `head`, at its line or before it.
+    ///
+    /// # Errors
+    /// When it was not, or no line has this digest.
+    pub fn promised_by(&self, head: &Digest, order: &OrderSection) -> Result<(), String> {
+        self.index.check_promised_by(head, order)
+    }
+
     /// What the index said when `head` was its last line.
     ///
     /// # Errors

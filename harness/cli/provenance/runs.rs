@@ -262,11 +262,11 @@ impl Desk<'_> {
         Ok(Some(Template::learn(&shadows, &own_orders(&self.on), TEMPLATE_BINS)?))
     }
 
-    /// The commitment behind the order, with the state of the store's index.
+    /// The commitment behind the order, with the state of the index that holds it.
     fn origin(&self) -> anyhow::Result<Origin> {
         let order = self.on.order.as_ref().context("the run has no order")?;
         let (_, run_digest) = self.store.manifest(&self.on.cell)?;
-        let index = self.verifier.index().map_err(anyhow::Error::msg)?;
+        let index = self.verifier.index_of(order).map_err(anyhow::Error::msg)?;
         Ok(Origin {
             run: self.on.cell.clone(),
             run_digest,

@@ -139,15 +139,16 @@ impl Session {
         })
     }
 
-    /// Runs the cell of a script that has started this process.
+    /// Runs the cell of a script that has started this process, which is `parent`.
     pub fn record_script(
         &mut self,
         cell: Cell,
         seed: &NamedSeed,
         id: &str,
         lock: &CellLock,
+        parent: u32,
     ) -> anyhow::Result<CellReport> {
-        self.hosted(cell, seed, id, lock, |_, _, _| Ok(Ok(Box::new(Script::here()?))))
+        self.hosted(cell, seed, id, lock, |_, _, _| Ok(Ok(Box::new(Script::of(parent)?))))
     }
 
     /// Runs a cell by the program that `start` gives, for which there is an empty folder.

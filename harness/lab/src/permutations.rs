@@ -153,7 +153,7 @@ impl Finite<'_> {
     }
 }
 
-/// Steps of gradient descent, at most: with 16 bits the slowest error falls by a quarter with each.
+/// Steps of gradient descent, at most: with 16 bits the slowest error falls by an eighth or a quarter with each.
 const MOST_STEPS: u32 = 1_000;
 /// Largest error on what was trained on at which descent ends.
 const FITTED: f64 = 1e-6;

@@ -360,12 +360,15 @@ impl<T: Time> Session<'_, T> {
                 }
                 // A run tells its loss at every look or at none: one that is missing counts as not finite.
                 let diverged = told.diverged || told.loss.is_some_and(|loss| !loss.is_finite());
-                if !diverged && self.tells.is_some_and(|tells| tells != told.loss.is_some()) {
-                    return fault("it told a loss at times; tell it always or never");
+                if !diverged {
+                    if self.tells.is_some_and(|tells| tells != told.loss.is_some()) {
+                        return fault("it told a loss at times; tell it always or never");
+                    }
+                    self.tells = Some(told.loss.is_some());
                 }
-                self.tells = Some(told.loss.is_some());
                 self.loss = told.loss;
-                self.finite = !told.diverged && told.loss.is_none_or(f64::is_finite);
+                // Where no look is due, the next one ends the run.
+                self.finite &= !diverged;
                 let cell = self.samples / every;
                 from += count;
                 self.samples += u64::from(count);

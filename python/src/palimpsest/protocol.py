@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import subprocess
-from typing import Any, Dict, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 VERSION = 1
 SOCKET = "PALIMPSEST_SOCKET"
@@ -74,6 +74,8 @@ class Recorder(Connection):
 
     def __init__(self, command: Sequence[str]) -> None:
         self._begun, self._over, self._ours = b"", False, True
+        #: What became of the run, once it was heard.
+        self._recorded: Optional[Dict[str, Any]] = None
         try:
             # In a session of its own: Ctrl-C is for the script, which then says why it is over.
             self._process = subprocess.Popen(
@@ -84,25 +86,29 @@ class Recorder(Connection):
 
     def hear(self) -> Tuple[str, Dict[str, Any]]:
         """The next message; from then on it is this side's turn."""
-        heard = super().hear()
+        kind, content = super().hear()
         self._ours = True
-        return heard
+        if kind == "recorded":
+            self._recorded = content
+        return kind, content
 
     def give_up(self, reason: str) -> None:
         """Says why it is over, when this side may speak."""
         if not self._ours:
             self.hear()
-        self.say("error", reason=reason)
+        if self._recorded is None:
+            self.say("error", reason=reason)
 
     def outcome(self) -> Dict[str, Any]:
         """What became of the run."""
-        while True:
+        while self._recorded is None:
             try:
-                return self.expect("recorded")
+                self.hear()
             except Refused:
                 # It says once more why a run is over that failed.
                 if self._over:
                     raise
+        return self._recorded
 
     def _send(self, line: bytes) -> None:
         assert self._process.stdin is not None

@@ -13,7 +13,10 @@ the store (docs/external.md).
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
+import operator
 import os
 import platform
 import sys
@@ -38,8 +41,17 @@ class Record(Task):
         self.store: str = ""
 
     def batches(self, batch_size: int = 0) -> Iterator[Sequence[int]]:  # type: ignore[override]
-        """The ids of each step, in the order that was committed to."""
-        yield from self._batches(batch_size or self._batch_size)
+        """The ids of each step, in the order that was committed to, `batch_size` of the record at a time."""
+        if batch_size not in (0, self._batch_size):
+            raise ValueError(f"batch_size is {batch_size} here, but {self._batch_size} in what is recorded")
+        return self._steps()
+
+    def ids(self, batch_size: int = 0) -> Iterator[Sequence[int]]:
+        """The same."""
+        return self.batches(batch_size)
+
+    def _steps(self) -> Iterator[Sequence[int]]:
+        yield from self._batches(self._batch_size)
         if self._asked and self.samples < self.budget:
             raise RuntimeError(
                 f"an evaluation is due at {self.samples} samples: call run.evaluate({self.metric}=…) before the first "
@@ -81,11 +93,20 @@ class Record(Task):
     ) -> None:
         try:
             if kind is None:
-                self._conclude()
+                self._conclude_or_tell()
             else:
                 self._give_up(f"{kind.__name__}: {problem}")
         finally:
             self._recorder.close()
+
+    def _conclude_or_tell(self) -> None:
+        """Where nothing was told, the recorder would wait for as long as a child of this process holds the pipe."""
+        try:
+            self._conclude()
+        except BaseException as failed:
+            if not self.status:
+                self._give_up(f"{type(failed).__name__}: {failed}")
+            raise
 
     def _conclude(self) -> None:
         """Answers what is asked behind the last step, and hears what became of the run."""
@@ -101,11 +122,11 @@ class Record(Task):
         self._hear_outcome()
 
     def _give_up(self, reason: str) -> None:
-        try:
+        # The recorder is gone, or has said itself why the run is over and goes on to what became of it.
+        with contextlib.suppress(Refused, OSError):
             self._recorder.give_up(reason)
+        with contextlib.suppress(Refused, OSError):
             self._hear_outcome()
-        except (Refused, OSError):
-            pass
 
     def _hear_outcome(self) -> None:
         recorded = self._recorder.outcome()
@@ -119,6 +140,17 @@ def _script() -> str:
     if not os.path.isfile(path) or "ipykernel" in sys.modules:
         raise ValueError("there is no script whose file could be named; give files=[…], a path each")
     return path
+
+
+def _whole(name: str, value: Any, least: int, bits: int) -> int:
+    """An option that is a whole number, as the recorder reads it."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}, which is no whole number") from None
+    if not least <= number < 1 << bits:
+        raise ValueError(f"{name} is {number}; it lies from {least} to 2^{bits} - 1")
+    return number
 
 
 def record(
@@ -150,18 +182,34 @@ def record(
     `examples` are known by the numbers from 0 to below it. The budget is `samples` or `epochs`, evaluations are
     `evaluate_every` samples apart (an epoch by default). `seed` is an integer, or, with `attested`, drawn from the
     operating system. `files` are what the script consists of: its own file by default. `again` replaces the record
-    of the same script, settings and seed.
+    of the same script, settings and seed, by that of a failed attempt too. Every step has `batch_size` examples, but
+    for the last of an epoch; it is one of the settings.
     """
     if (samples is None) == (epochs is None):
         raise TypeError("give the budget as samples or as epochs")
+    if seed is not None and attested:
+        raise TypeError("an attested seed is drawn by the operating system: leave out seed, or attested")
+    if direction not in ("higher", "lower"):
+        raise ValueError(f"direction is {direction!r}; a metric improves as it gets \"higher\" or \"lower\"")
+    if not math.isfinite(target):
+        raise ValueError(f"target is {target}, which is no number to reach")
+    examples = _whole("examples", examples, 1, 32)
     if epochs is not None:
+        if not 0 < epochs < math.inf:
+            raise ValueError(f"epochs is {epochs}, but a budget is more than nothing and comes to an end")
         samples = max(1, round(epochs * examples))
+    samples = _whole("samples", samples, 1, 64)
+    evaluate_every = None if evaluate_every is None else _whole("evaluate_every", evaluate_every, 1, 64)
+    seed = None if seed is None else _whole("seed", seed, 0, 64)
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}, but a step has at least one example")
+    said = (settings or {}).get("batch_size", batch_size)
+    if said != batch_size:
+        raise ValueError(f"settings say batch_size {said}, but batch_size is {batch_size}; leave it out of settings")
     paths = [os.path.abspath(path) for path in (files or [_script()])]
     folder = os.path.commonpath([os.path.dirname(path) for path in paths])
     settings = {"batch_size": batch_size, **(settings or {})}
-    options: List[str] = ["--workload", workload, "--metric", metric, f"--target={target}"]
+    options: List[str] = [f"--workload={workload}", f"--metric={metric}", f"--target={target}"]
     options += ["--direction", direction, "--examples", str(examples), "--samples", str(samples)]
     options += ["--settings", json.dumps(settings, allow_nan=False), "--folder", folder]
     for path in paths:

@@ -109,6 +109,13 @@ pub fn statement(record: &RunRecord, manifest: &Manifest, run_digest: &Digest) -
     });
     if let Some(told) = &record.external {
         statement["predicate"]["external"] = json!(told);
+        // What nobody but the program saw.
+        statement["predicate"]["told"] = match record.own_task() {
+            Some(task) => {
+                json!({ "workload": task.name, "what": ["consumption", "data", "metrics"] })
+            }
+            None => json!({ "what": ["consumption"] }),
+        };
     }
     statement
 }

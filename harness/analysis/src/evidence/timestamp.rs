@@ -15,7 +15,7 @@ use der::asn1::ObjectIdentifier;
 use ring::digest::{Algorithm, SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA384, SHA512, digest};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
-use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, ring as by};
+use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, VerifiedPath, ring as by};
 
 use crate::calendar::moment;
 use certificate::Certificate;
@@ -25,6 +25,9 @@ use read::{CertificateId, Signed};
 
 /// Largest file that is read: a response with a chain of four certificates has some 7 kB, a bundle of authorities some 200.
 const MOST_BYTES: u64 = 1 << 20;
+
+/// Most certificates that may come along: of a chain there are two to four.
+const MOST_CERTIFICATES: usize = 16;
 
 /// 1.3.6.1.5.5.7.3.8, the use of certificates that sign timestamps, as `webpki` takes it.
 const TIME_STAMPING: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 8];
@@ -45,6 +48,9 @@ pub enum TimestampError {
         "it is no timestamp of RFC 3161 in DER, as `openssl ts` and authorities write it: {0} is malformed"
     )]
     NotOne(&'static str),
+    /// So many certificates that looking for a path through them would take long.
+    #[error("{0} certificates came along with it; at most {MOST_CERTIFICATES} are read")]
+    Certificates(usize),
     /// The authority refused.
     #[error("the authority refused: its response has status {0} and holds no timestamp; ask again")]
     Refused(u8),
@@ -79,8 +85,8 @@ pub enum TimestampError {
         /// What is wrong with it.
         fault: String,
     },
-    /// It descends from none of the authorities.
-    #[error("the certificate of {name} descends from none of the authorities given: {reason}")]
+    /// It descends from none of the authorities, or by a way that does not hold.
+    #[error("no valid chain leads from the certificate of {name} to an authority given: {reason}")]
     Chain {
         /// Whose.
         name: String,
@@ -207,25 +213,59 @@ pub fn check(bytes: &[u8], authorities: &Authorities) -> Result<Timestamp, Times
     let anchors = authorities.anchors();
     let chain = !anchors.is_empty();
     if chain {
-        let inside = signed.certificates.iter().map(|bytes| CertificateDer::from(*bytes));
-        let between: Vec<_> = inside.chain(authorities.certificates.iter().cloned()).collect();
+        // Those given stand at the end of a path, so that none of them is needed between.
+        let between: Vec<_> =
+            signed.certificates.iter().map(|bytes| CertificateDer::from(*bytes)).collect();
         let time = UnixTime::since_unix_epoch(std::time::Duration::from_secs(signed.info.unix));
         // Those between need not say what for.
         let purpose = KeyUsage::required_if_present(TIME_STAMPING);
         signer
-            .verify_for_usage(ALL_VERIFICATION_ALGS, &anchors, &between, time, purpose, None, None)
+            .verify_for_usage(
+                ALL_VERIFICATION_ALGS,
+                &anchors,
+                &between,
+                time,
+                purpose,
+                None,
+                Some(&check_issuers),
+            )
             .map_err(|error| TimestampError::Chain {
                 name: name.clone(),
-                reason: match error {
-                    webpki::Error::UnknownIssuer => {
-                        "no certificate in it or given leads to one of them".to_owned()
-                    }
-                    other => other.to_string(),
-                },
+                reason: chain_fault(&error),
             })?;
     }
     let Signed { info, .. } = signed;
     Ok(Timestamp { imprint: Digest(imprint), unix: info.unix, authority: name, chain })
+}
+
+/// Each certificate between may sign others, by its key's usage too (RFC 5280, 6.1.4 (n)), which `webpki` passes over.
+fn check_issuers(path: &VerifiedPath<'_>) -> Result<(), webpki::Error> {
+    let may = path.intermediate_certificates().all(|between| {
+        Certificate::of(&between.der()).is_some_and(|certificate| certificate.signs_others())
+    });
+    if may { Ok(()) } else { Err(webpki::Error::EndEntityUsedAsCa) }
+}
+
+/// Why no path leads to an authority.
+fn chain_fault(error: &webpki::Error) -> String {
+    use webpki::Error;
+    let reason = match error {
+        Error::UnknownIssuer => "no certificate in it or given leads there",
+        Error::CertExpired { .. } | Error::CertNotValidYet { .. } => {
+            "a certificate between was not valid at the time stated"
+        }
+        Error::EndEntityUsedAsCa => "a certificate between may not sign others",
+        Error::InvalidSignatureForPublicKey => {
+            "a certificate was signed by another than the one whose name it gives"
+        }
+        Error::MaximumPathBuildCallsExceeded
+        | Error::MaximumPathDepthExceeded
+        | Error::MaximumSignatureChecksExceeded => {
+            "the ways through its certificates are too many or too long"
+        }
+        other => return format!("by the rules of RFC 5280: {other}"),
+    };
+    reason.to_owned()
 }
 
 /// The certificate whose digest was signed: another one of the same name and number is not it.

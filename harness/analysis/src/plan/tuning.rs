@@ -115,7 +115,7 @@ impl PlannedTuning {
             _ => {
                 let labels: Vec<_> = open.iter().map(|arm| format!("\"{}\"", arm.arm)).collect();
                 format!(
-                    "settings of {} {} still to be chosen ({}); `palimpsest tune {suite}` does, on {} {}",
+                    "settings of {} {} still to be chosen ({}); `palimpsest tune` of suite {suite} does, on {} {}",
                     open.len(),
                     several(open.len(), "arm"),
                     labels.join(", "),

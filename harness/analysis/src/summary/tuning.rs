@@ -230,7 +230,7 @@ fn notes(tuned: &Tuned, arms: &[SweptArm]) -> Vec<String> {
     for arm in arms {
         if let Some(edges) = arm.edge_words() {
             notes.push(format!(
-                "the best settings of \"{}\" lie at the edge of what was tried: {edges}; `palimpsest tune {} --widen` tries more",
+                "the best settings of \"{}\" lie at the edge of what was tried: {edges}; `palimpsest tune` of suite {} with --widen tries more",
                 arm.arm, tuned.suite
             ));
         }

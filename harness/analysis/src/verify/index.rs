@@ -237,6 +237,13 @@ impl Index {
         Ok(all)
     }
 
+    /// What the promises of the index come to that holds an order's line.
+    pub(super) fn summary_holding(&self, order: &OrderSection) -> Result<IndexSummary, String> {
+        let place = order.index.ok_or("the record names no line of the index")?;
+        let (_, index) = self.holding(&place)?;
+        Ok(self.summary_of(index))
+    }
+
     fn summary_of(&self, index: &CommitmentIndex) -> IndexSummary {
         let kept: BTreeSet<Digest> = self.runs.iter().map(|run| run.place.digest).collect();
         let commitments: BTreeSet<Digest> = self.runs.iter().map(|run| run.commitment).collect();

@@ -23,6 +23,9 @@ cat > ts.cnf <<'CNF'
 basicConstraints = critical,CA:TRUE
 keyUsage = critical,keyCertSign,cRLSign
 subjectKeyIdentifier = hash
+[clerk]
+basicConstraints = critical,CA:TRUE
+keyUsage = critical,digitalSignature
 [tsa]
 basicConstraints = critical,CA:FALSE
 keyUsage = critical,digitalSignature
@@ -61,9 +64,9 @@ root() { # name, subject
   openssl req -new -x509 -key "$1.key" -subj "$2" -days "$days" -sha384 -extensions ca \
     -config <(cat ts.cnf; printf '[req]\ndistinguished_name=dn\n[dn]\n') -set_serial 1 -out "$1.pem"
 }
-leaf() { # name, authority, section, subject, serial
+leaf() { # name, authority, section, subject, serial, days
   openssl req -new -key "$1.key" -subj "$4" -config <(printf '[req]\ndistinguished_name=dn\n[dn]\n') -out "$1.csr"
-  openssl x509 -req -in "$1.csr" -CA "$2.pem" -CAkey "$2.key" -set_serial "$5" -days "$days" -sha256 \
+  openssl x509 -req -in "$1.csr" -CA "$2.pem" -CAkey "$2.key" -set_serial "$5" -days "${6:-$days}" -sha256 \
     -extfile ts.cnf -extensions "$3" -out "$1.pem" 2> /dev/null
 }
 stamp() { # result, signer, options of the reply; the query is query.tsq
@@ -87,6 +90,11 @@ key p256 EC $P256 && leaf p256 ca tsa '/O=Example Time/CN=Stamp E' 17
 key p384 EC $P384 && leaf p384 ca tsa '/O=Example Time/CN=Stamp F' 18
 key middle RSA rsa_keygen_bits:2048 && leaf middle ca ca '/O=Example Time/CN=Example Middle' 19
 key low EC $P256 && leaf low middle tsa '/O=Example Time/CN=Stamp G' 20
+# An authority by its own word, whose key may not sign certificates; and one that ends long before what it stamped.
+key clerk RSA rsa_keygen_bits:2048 && leaf clerk ca clerk '/O=Example Time/CN=Example Clerk' 26
+key under EC $P256 && leaf under clerk tsa '/O=Example Time/CN=Stamp H' 27
+key brief EC $P256 && leaf brief ca ca '/O=Example Time/CN=Example Brief' 28 18250
+key late EC $P256 && leaf late brief tsa '/O=Example Time/CN=Stamp I' 29
 key bare EC $P256 && leaf bare ca plain '/O=Example Time/CN=No Stamp' 21
 key uncritical EC $P256 && leaf uncritical ca uncritical '/O=Example Time/CN=Perhaps a Stamp' 22
 key both EC $P256 && leaf both ca both '/O=Example Time/CN=Stamp and Code' 23
@@ -100,6 +108,13 @@ stamp rsa.tsr rsa
 stamp p256.tsr p256
 stamp p384.tsr p384 -sha384
 stamp chain.tsr low -chain middle.pem
+stamp no-sign.tsr under -chain clerk.pem
+cp middle.pem many.pem
+for number in {2..16}; do
+  openssl req -new -x509 -key late.key -subj "/CN=$number" -days "$days" -set_serial "$number" -extensions ca \
+    -config <(cat ts.cnf; printf '[req]\ndistinguished_name=dn\n[dn]\n') >> many.pem
+done
+stamp many.tsr low -chain many.pem
 stamp twin.tsr double
 ESS=sha1 stamp sha512.tsr rsa -sha512
 stamp token.tst p256 -token_out
@@ -116,11 +131,15 @@ stamp refused.tsr p256 || true
 
 openssl cms -verify -noverify -inform DER -in token.tst -out content.der 2> /dev/null
 year=$(LC_ALL=C grep -aobE '20[0-9]{12}Z' content.der | head -1 | cut -d: -f1)
-for age in 1999 2199; do
+for age in 1999 2099 2199; do
   cp content.der "$age.der"
   printf %s "$age" | dd of="$age.der" bs=1 seek="$year" conv=notrunc status=none
+done
+for age in 1999 2199; do
   sign "year$age.tst" p256 "$age.der" -cades
 done
+sign year2099.tst late 2099.der -cades -certfile brief.pem
+sign pss.tst rsa content.der -cades -keyopt rsa_padding_mode:pss
 sign no-ess.tst p256 content.der
 sign no-eku.tst bare content.der -cades
 sign uncritical.tst uncritical content.der -cades

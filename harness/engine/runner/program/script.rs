@@ -26,11 +26,11 @@ pub(super) struct Script {
 }
 
 impl Script {
-    /// The script that has started this process.
-    pub(super) fn here() -> std::io::Result<Self> {
+    /// The script that has started this process: `parent`, as it was when this process began.
+    pub(super) fn of(parent: u32) -> std::io::Result<Self> {
         let input = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
         let output = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
-        Ok(Self { input: BufReader::new(input), output, parent: parent_id(), gone: false })
+        Ok(Self { input: BufReader::new(input), output, parent, gone: false })
     }
 
     fn lost<T>(&mut self) -> Result<T, ExternalError> {

@@ -159,6 +159,15 @@ fn made(change: impl FnOnce(&mut Scripted)) -> Made {
 
 /// The same on data of the program's own, where there is a task.
 fn made_on(own: Option<&OwnTask>, change: impl FnOnce(&mut Scripted)) -> Made {
+    made_every(5, own, change)
+}
+
+/// The same with looks so many samples apart.
+fn made_every(
+    evaluate_every: u64,
+    own: Option<&OwnTask>,
+    change: impl FnOnce(&mut Scripted),
+) -> Made {
     let ready = ready();
     let folder = tempfile::tempdir().unwrap();
     let time = Rc::new(Cell::new(100));
@@ -180,7 +189,7 @@ fn made_on(own: Option<&OwnTask>, change: impl FnOnce(&mut Scripted)) -> Made {
             value: 0.9,
             origin: "assumed".to_owned(),
         },
-        budget: Budget { samples: 15, evaluate_every: 5 },
+        budget: Budget { samples: 15, evaluate_every },
     };
     let arm = External::unread(vec!["p".to_owned()], vec!["p.py".to_owned()]);
     let seed = Seed::from_integer(3);
@@ -292,6 +301,22 @@ fn outputs_or_losses_that_are_no_numbers_are_a_divergence() {
     });
     assert_eq!((left.unwrap().ending, looks.len()), (Ending::Diverged, 2));
     assert_eq!(looks[1].train_loss, None);
+}
+
+#[test]
+fn a_divergence_where_no_look_is_due_ends_the_run_at_the_next() {
+    // The epoch of 10 ends between the looks at 8 and 12.
+    let Made { left, looks, .. } = made_every(4, None, |program| {
+        program.instead = |ask, _| {
+            let Ask::Train(train) = ask else { return None };
+            let diverged = train.epoch == 0 && train.until == train.to;
+            let (steps, loss) = (vec![(train.until - train.from, 1)], (!diverged).then_some(0.5));
+            Some(Answer::Consumed(Consumed { steps, loss, diverged, ..Consumed::default() }))
+        };
+    });
+    assert_eq!(left.map(|left| left.ending), Ok(Ending::Diverged));
+    let found: Vec<_> = looks.iter().map(|look| (look.samples, look.train_loss)).collect();
+    assert_eq!(found, [(0, None), (4, Some(0.5)), (8, Some(0.5)), (12, None)]);
 }
 
 #[test]

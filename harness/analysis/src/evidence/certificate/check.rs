@@ -18,6 +18,7 @@ use crate::summary::membership::ScoreKind;
 use crate::verify::{Check, Draw, Verifier};
 use ledger::digest::Digest;
 use ledger::plain;
+use ledger::record::format::OrderSection;
 use ledger::record::store::is_cell_id;
 use ledger::record::{RunRecord, Store};
 
@@ -42,7 +43,8 @@ pub struct Given<'a> {
     pub recompute: Option<Recompute<'a>>,
     /// Commitments that were published before training; the order's must be one of them.
     pub promised: Option<Vec<Digest>>,
-    /// Whether an authority that the reader trusts says when the promise was there.
+    /// Whether an authority that the reader trusts says when the promise was there, by itself or under a head that the
+    /// store shows it under.
     pub dated: bool,
     /// The way to draw orders of runs again.
     pub draw: Option<&'a Draw<'a>>,
@@ -284,7 +286,10 @@ fn check_runs(certificate: &Certificate, given: &Given<'_>, outcome: &mut Verifi
     check_scores(certificate, store, given.rescore, outcome);
     if let Some(origin) = origin {
         outcome.checks.push(Check::of("commitment", same_order(store, origin)));
-        outcome.checks.push(Check::of("index head", verifier.contains_head(&origin.head)));
+        // Somebody's old head says nothing of a promise that stands behind it, or in another index.
+        let held = recorded_order(store, &origin.run)
+            .and_then(|order| verifier.promised_by(&origin.head, &order));
+        outcome.checks.push(Check::of("index head", held));
         outcome.checks.push(Check::of("promises", same_promises(&verifier, origin)));
         if origin.follows_from_seed == Some(true) && !follows {
             outcome.unchecked.push(format!(
@@ -408,13 +413,18 @@ fn same_run(store: &Store, run: &str, recorded: &Digest) -> Result<(), String> {
     agree("the certificate", &recorded.to_string(), &digest.to_string())
 }
 
+/// The order in the record of a run.
+fn recorded_order(store: &Store, run: &str) -> Result<OrderSection, String> {
+    if !is_cell_id(run) {
+        return Err(format!("{run:?} is not the id of a run"));
+    }
+    let record = store.record(run).map_err(|error| error.to_string())?;
+    record.order.ok_or_else(|| format!("run {run} has no order"))
+}
+
 /// What the certificate says about the order is what the run's record says.
 fn same_order(store: &Store, origin: &Origin) -> Result<(), String> {
-    if !is_cell_id(&origin.run) {
-        return Err(format!("{:?} is not the id of a run", origin.run));
-    }
-    let record = store.record(&origin.run).map_err(|error| error.to_string())?;
-    let order = record.order.ok_or_else(|| format!("run {} has no order", origin.run))?;
+    let order = recorded_order(store, &origin.run)?;
     let hashes: Vec<_> = order.epochs.iter().map(|epoch| epoch.order_hash).collect();
     let facts = [
         ("law", order.law == origin.law),

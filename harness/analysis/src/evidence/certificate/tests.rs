@@ -336,6 +336,69 @@ fn a_simulation_a_floor_and_an_abandoned_run_are_told() {
 }
 
 #[test]
+fn a_late_promise_is_not_under_the_old_head_of_a_merged_store() {
+    use crate::verify::Verifier;
+    use crate::verify::tests::sample;
+    let folders = [(), ()].map(|()| tempfile::tempdir().unwrap());
+    let [own, other] = folders.each_ref().map(|folder| ledger::record::Store::at(folder.path()));
+    let shape = |seed| sample::Shape { examples: 50, epochs: 2, batch: 16, seed };
+    sample::write(&own, shape(0)).unwrap();
+    let old = Verifier::new(&own).index().unwrap();
+    let cells = [1, 2].map(|seed| sample::write(&other, shape(seed)).unwrap());
+    let merged = own.root().join("commitments-other.jsonl");
+    std::fs::copy(other.root().join("commitments.jsonl"), merged).unwrap();
+    for cell in &cells {
+        own.bring(&other, cell).unwrap();
+    }
+    let verifier = Verifier::new(&own);
+    let cell = &cells[0];
+    let order = own.record(cell).unwrap().order.unwrap();
+    let held = verifier.index_of(&order).unwrap();
+    assert_eq!((held.promises, held.head), (2, Verifier::new(&other).index().unwrap().head));
+
+    let (_, run_digest) = own.manifest(cell).unwrap();
+    let mut draft = draft();
+    draft.tested = Tested {
+        files: Vec::new(),
+        runs: vec![InputRun { role: Role::Order, run: cell.clone(), run_digest, scores: None }],
+        promise: None,
+    };
+    draft.origin = Some(Origin {
+        run: cell.clone(),
+        run_digest,
+        law: order.law,
+        unit: order.unit,
+        randomness: order.unpredictable_by(),
+        examples: order.examples,
+        dataset_root: order.dataset_root,
+        seed_commit: order.seed_commit,
+        commitment: order.commitment,
+        order_hashes: order.epochs.iter().map(|epoch| epoch.order_hash).collect(),
+        index: order.index,
+        promises: held.promises,
+        abandoned: 0,
+        head: held.head,
+        order_version: Some(order.version),
+        follows_from_seed: Some(true),
+        beacon_source: order.beacon_source.clone(),
+    });
+    let given = Given { store: Some(&own), ..Given::default() };
+    let told = |draft: Draft| {
+        let mut told = failed(&draft.seal().unwrap().to_bytes().unwrap(), &given);
+        told.retain(|line| {
+            ["commitment", "index head", "promises"].iter().any(|name| line.starts_with(name))
+        });
+        told
+    };
+    assert_eq!(told(draft.clone()), [] as [String; 0]);
+    // The head of the own index is honest and old, and the counts are those of it: but it is of another index.
+    let origin = draft.origin.as_mut().unwrap();
+    (origin.head, origin.promises) = (old.head, old.promises);
+    let expected = "index head: promised at line 0, after the published head (line 0)";
+    assert_eq!(told(draft), [expected]);
+}
+
+#[test]
 fn a_signature_of_a_run_with_the_same_digest_is_none_of_a_certificate() {
     let mut certificate = draft().seal().unwrap();
     let key = SecretKey::from_seed(&[1; 32]);

@@ -86,6 +86,15 @@ impl<'a> Certificate<'a> {
         }
     }
 
+    /// Whether its key may sign certificates: it says so, or nothing of its key's use.
+    pub(super) fn signs_others(&self) -> bool {
+        match self.extension(&KEY_USAGE) {
+            Some(Some(usage)) => usage.key_usage().is_some_and(|bits| bits & 0x04 != 0),
+            Some(None) => true,
+            None => false,
+        }
+    }
+
     /// It may sign timestamps, and nothing else, and was valid then.
     pub(super) fn check_use(&self, unix: u64, shown: fn(u64) -> String) -> Result<(), String> {
         let malformed = || "cannot be read".to_owned();
@@ -105,9 +114,8 @@ impl<'a> Certificate<'a> {
             return Err("does not say as critical that it is for timestamps".to_owned());
         }
         if let Some(usage) = self.extension(&KEY_USAGE).ok_or_else(malformed)? {
-            let bits = only(usage.value).and_then(|value| value.is(Tag::BitString));
-            // Behind the number of bits unused: signatures, and such as cannot be denied.
-            if bits.and_then(|bits| bits.get(1)).is_none_or(|bits| bits & 0xc0 == 0) {
+            // Signatures, and such as cannot be denied.
+            if usage.key_usage().is_none_or(|bits| bits & 0xc0 == 0) {
                 return Err("is of a key that signs no documents".to_owned());
             }
         }
@@ -136,6 +144,11 @@ impl<'a> Extension<'a> {
         let value = fields.take(Tag::OctetString)?;
         fields.end()?;
         Some(Self { name, critical, value })
+    }
+
+    /// The first uses of a key, which stand behind the number of bits unused.
+    fn key_usage(&self) -> Option<u8> {
+        only(self.value)?.is(Tag::BitString)?.get(1).copied()
     }
 }
 

@@ -3,7 +3,7 @@
 use der::asn1::{AnyRef, ObjectIdentifier};
 use der::{DateTime, Decode as _, Reader as _, SliceReader, Tag, TagNumber, Tagged as _};
 
-use super::TimestampError;
+use super::{MOST_CERTIFICATES, TimestampError};
 
 const SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
 const STATEMENT: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.1.4");
@@ -128,11 +128,11 @@ impl<'a> Fields<'a> {
         self.next()?.name()
     }
 
-    /// An algorithm's identifier; parameters of those that are read are none or null.
+    /// An algorithm's identifier; those that are read have no parameters, or null, and what others have is passed over.
     fn algorithm(&mut self) -> Option<ObjectIdentifier> {
         let mut fields = self.next()?.inside(Tag::Sequence)?;
         let name = fields.name()?;
-        fields.next_if(Tag::Null);
+        fields.next();
         fields.end()?;
         Some(name)
     }
@@ -173,6 +173,10 @@ pub(super) fn signed(bytes: &[u8]) -> Result<Signed<'_>, TimestampError> {
         }
     };
     let parts = signed_data(content).ok_or(not("the signed content"))?;
+    let along = parts.certificates.len();
+    if along > MOST_CERTIFICATES {
+        return Err(TimestampError::Certificates(along));
+    }
     Ok(Signed {
         content: parts.content,
         info: info(parts.content).ok_or(not("what it states"))?,

@@ -58,7 +58,7 @@ fn unequal_effort_edges_and_targets_that_none_reached_are_told() {
     let few = [trial(0.1, 9.0, false), trial(0.2, 9.0, false)];
     let analysis = TuningAnalysis::of(&tuned(&[("a", &many), ("b", &few)]), &[]);
     insta::assert_snapshot!(analysis.notes.join("\n"), @r#""b" had 2 trials where others had 3: compare it at equal effort, by the expected best of 2
-the best settings of "b" lie at the edge of what was tried: lr (lower end); `palimpsest tune x --widen` tries more
+the best settings of "b" lie at the edge of what was tried: lr (lower end); `palimpsest tune` of suite x with --widen tries more
 no trial of "b" reached the target: the better metric at the end chose"#);
     insta::assert_snapshot!(analysis.effort(), @"2 to 3 trials for each of 2 arms, not the same number for all, on seeds 100, by samples-to-target on validation, 2026-11-28");
 }

@@ -10,7 +10,7 @@ use super::{npy, npy_of};
 use crate::columns::*;
 
 /// Mutations of each seed file in every test run; `PALIMPSEST_FUZZ` asks for another number.
-const MUTATIONS: u64 = 7000;
+const MUTATIONS: u64 = 1500;
 
 fn mutations() -> u64 {
     let asked = std::env::var("PALIMPSEST_FUZZ").ok();
