@@ -75,7 +75,10 @@ fn orders_are_estimated_alike_twice_and_from_every_source() {
     bench.write("orders.txt", "0 1 2 3 4 5\n5 4 3 2 1 0\n");
     let (file, reverse) = (orders("orders.txt"), orders("reverse"));
     assert_eq!(file["rows"][1]["hash"], reverse["rows"][0]["hash"]);
-    assert_eq!(file["rows"][1]["held_out"], reverse["rows"][0]["held_out"]);
+    // Alone or beside another order, products of matrices may round otherwise (on Intel they do).
+    let [beside, alone] =
+        [&file["rows"][1], &reverse["rows"][0]].map(|row| row["held_out"].as_f64().unwrap());
+    assert!((beside - alone).abs() < 1e-6 * alone.abs(), "{beside} {alone}");
     bench.write("wrong.txt", "0 1 2 3 4 4\n");
     let arguments = [&["estimate", &record.cell], &FIT[..], &["--orders", "wrong.txt"]].concat();
     assert!(bench.run(&arguments).ends(2).stderr.contains("wrong.txt"));

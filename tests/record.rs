@@ -188,7 +188,12 @@ fn what_scripts_record_of_one_task_is_listed_compared_and_reported_together() {
         listed.as_array().unwrap().iter().map(|run| run["arm"].as_str().unwrap()).collect();
     arms.sort_unstable();
     assert_eq!(arms, ["other", "train[lr=0.1]", "train[lr=0.1]"]);
-    let compared = bench.run(&["compare", &cells[0], &cells[1]]).ends(0).stdout;
+    let with_rate = |rate: f64| {
+        let record = |cell: &String| bench.store().record(cell).unwrap();
+        let mut each = cells.iter().map(record);
+        each.find(|run| run.seed == "1" && run.settings["lr"] == rate).unwrap().cell
+    };
+    let compared = bench.run(&["compare", &with_rate(0.1), &with_rate(0.2)]).ends(0).stdout;
     assert!(compared.contains("settings.lr"), "{compared}");
     let arms = bench.run(&["compare", "mine", "mine"]).ends(0).stdout;
     assert!(arms.contains("metric A") && arms.contains("0.6000 (validation)"), "{arms}");

@@ -392,5 +392,8 @@ fn just_bench_reports_the_run_that_it_has_made_in_the_store_that_it_was_made_in(
     assert_eq!(drawn(&bench, "other/reports/tiny").len(), 2);
     assert!(!bench.path("runs/reports").exists(), "the other store was reported");
     let recipe = fs::read_to_string(root().join("justfile")).unwrap();
-    assert!(recipe.contains("python3 scripts/bench.py target/release/palimpsest \"$@\""));
+    assert!(
+        recipe
+            .contains("scripts/bench.py \"${CARGO_TARGET_DIR:-target}/release/palimpsest\" \"$@\"")
+    );
 }
