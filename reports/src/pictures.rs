@@ -62,6 +62,8 @@ pub(crate) fn address(png: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{html, sample};
+    use analysis::summary::ArmPictures;
 
     #[test]
     fn every_picture_is_on_the_sheet_in_its_place() {
@@ -84,6 +86,22 @@ mod tests {
             assert_eq!(line(y), expected, "line {y}");
         }
         assert!(address(&bytes).unwrap().starts_with("data:image/png;base64,iVBOR"));
+    }
+
+    #[test]
+    fn the_page_shows_the_pictures_of_an_arm_and_nothing_that_only_claims_to_be_some() {
+        let page = |png: Vec<u8>| {
+            let mut analysis = sample::single_seed();
+            let (cell, seed) = ("00112233445566aa".to_owned(), "7".to_owned());
+            analysis.workloads[0].arms[0].pictures = Some(ArmPictures { cell, seed, png });
+            html::page(&analysis, [&[], &[]], [&[], &[], &[]], &[]).unwrap()
+        };
+        let pictures = Pictures { columns: 1, height: 1, width: 1, pixels: vec![9] };
+        let shown = page(sheet(&pictures).unwrap());
+        assert!(shown.contains("<img src=\"data:image/png;base64,iVBOR"));
+        assert!(shown.contains("seed 7") && shown.contains("00112233445566aa"));
+        let hidden = page(b"<svg onload=alert(1)>".to_vec());
+        assert!(!hidden.contains("<img") && !hidden.contains("Pictures at the end"));
     }
 
     #[test]
