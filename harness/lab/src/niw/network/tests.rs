@@ -17,6 +17,9 @@ fn peak() -> f64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
+/// The network's weights, KiB.
+const WEIGHTS: f64 = ((2 * 700 + 701 * 700 + 701) * 4) as f64 / 1024.0;
+
 /// One step of a method on half a million weights, gradients and all.
 fn step(maml: bool, steps: u32) {
     let mut network = mlp(&[1, 700, 700, 1], &trial::streams(), Device::Cpu).unwrap();
@@ -76,9 +79,11 @@ fn memory_does_not_grow_with_inner_steps_and_that_of_maml_does() {
         line.unwrap_or_else(|| panic!("{told}")).parse().unwrap()
     };
     let peaks = ["niw-meta", "maml"].map(|method| [measured(method, 5), measured(method, 50)]);
-    let [own, maml] = peaks.map(|[few, many]| many / few);
-    assert!((own - 1.0).abs() < 0.05, "KiB at 5 and 50 inner steps: {peaks:?}");
-    assert!(maml > 1.5, "KiB at 5 and 50 inner steps: {peaks:?}");
+    // Counted in weights: what else a process holds depends on the machine and its libraries.
+    let [own, maml] = peaks.map(|[few, many]| (many - few) / WEIGHTS);
+    assert!(own.abs() < 4.0, "KiB at 5 and 50 inner steps: {peaks:?}");
+    // The graph keeps the weights of each of the 45 further steps.
+    assert!(maml > 40.0, "KiB at 5 and 50 inner steps: {peaks:?}");
 }
 
 #[test]
