@@ -10,6 +10,7 @@ pub mod drawing;
 pub mod estimate;
 pub mod explain;
 pub mod export;
+pub mod import;
 pub mod keygen;
 pub mod list;
 pub mod mend;
@@ -22,6 +23,7 @@ pub mod regress;
 pub mod report;
 pub mod reproduce;
 pub mod run;
+pub mod sample;
 pub mod sign;
 pub mod suite_options;
 pub mod timestamps;
@@ -82,6 +84,8 @@ pub enum Training {
     Record(record::Args),
     /// Run a cell again and compare digests and metrics; exit 1 on any mismatch
     Reproduce(reproduce::Args),
+    /// Write text with the model that a run of text kept
+    Sample(sample::Args),
     /// Say what this machine can run and what is missing
     Doctor(doctor::Args),
     /// Print the rows of all methods and workloads as JSON
@@ -120,6 +124,8 @@ pub enum Reading {
     Regress(Box<regress::Args>),
     /// Write runs in the form of another tool
     Export(export::Args),
+    /// Turn logs of other tools into runs, marked as imported
+    Import(Box<import::Args>),
     /// Copy the runs of other stores into this one, with the promises that they keep
     Merge(merge::Args),
     /// List, fetch or verify data sets
@@ -154,6 +160,7 @@ impl Reading {
             Self::VerifyCertificate(args) => verify_certificate::run(args, ask),
             Self::Regress(args) => regress::run(args),
             Self::Export(args) => export::run(args, ask),
+            Self::Import(args) => import::run(args),
             Self::Merge(args) => merge::run(args),
             Self::Data(args) => data::run(args),
             Self::Completions(args) => completions::run(args, rows),

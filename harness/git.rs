@@ -131,6 +131,19 @@ pub struct Beside<'a> {
     pub content: &'a [u8],
 }
 
+/// The commit that a checkout is at: of the repository that has `file`, a path below `folder`, among its
+/// tracked files; with a plus where tracked files have changed since. None where there is no such repository.
+#[must_use]
+pub fn commit_of(folder: &Path, file: &Path) -> Option<String> {
+    let repository = HistoryBranch::open(folder, HISTORY_BRANCH).ok()?;
+    let tracked =
+        [OsStr::new("ls-files"), OsStr::new("--error-unmatch"), OsStr::new("--"), file.as_os_str()];
+    repository.git(tracked, &[]).ok()?;
+    let commit = repository.commit("HEAD").ok()?;
+    let changed = repository.git(["status", "--porcelain", "--untracked-files=no"], &[]).ok()?;
+    Some(if changed.is_empty() { commit } else { format!("{commit}+") })
+}
+
 impl HistoryBranch {
     /// The branch `branch` of the repository that `repository` is a folder of; it need not exist.
     ///

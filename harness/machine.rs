@@ -230,6 +230,33 @@ pub fn peak_of(process: u32) -> Option<u64> {
     line.strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
+/// Processor seconds of a running process so far, and of those that it waited for.
+#[must_use]
+pub fn processor_seconds_of(process: u32) -> Option<f64> {
+    let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    seconds_of(&text, ticks_per_second()?)
+}
+
+/// Processor seconds of a line as `/proc/PID/stat` has it.
+fn seconds_of(stat: &str, ticks_per_second: f64) -> Option<f64> {
+    // The name before the last bracket is the program's to choose, spaces and brackets too.
+    let after = stat.rsplit_once(')')?.1;
+    let mut fields = after.split_whitespace().skip(11);
+    // utime, stime, cutime, cstime: fields 14 to 17, where the name is the second.
+    let mut ticks = 0.0;
+    for _ in 0..4 {
+        ticks += fields.next()?.parse::<f64>().ok()?;
+    }
+    Some(ticks / ticks_per_second)
+}
+
+#[expect(unsafe_code, reason = "sysconf takes and gives a number")]
+fn ticks_per_second() -> Option<f64> {
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    let ticks = i32::try_from(ticks).ok()?;
+    (ticks > 0).then(|| f64::from(ticks))
+}
+
 /// Kills a child that leads a process group, with all of the group, and collects it.
 #[expect(unsafe_code, reason = "kill takes numbers; wait4 fills a plain struct on this stack")]
 pub fn end_group(child: u32) -> Option<Ended> {
@@ -264,4 +291,17 @@ pub fn end_now(code: i32) -> ! {
 pub fn os_random(buffer: &mut [u8]) -> std::io::Result<()> {
     use std::io::Read as _;
     fs::File::open("/dev/urandom")?.read_exact(buffer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_read_behind_a_name_with_brackets_and_of_children_too() {
+        let line = "7 (a) 9 (b) S 1 7 7 0 -1 4194560 9 0 0 0 150 50 20 30 20 0 1 0 88";
+        assert_eq!(seconds_of(line, 100.0), Some(2.5));
+        assert_eq!(seconds_of("7 (short) S 1 x", 100.0), None);
+        assert_eq!(seconds_of("no name", 100.0), None);
+    }
 }

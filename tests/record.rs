@@ -158,6 +158,10 @@ fn a_script_leaves_a_run_that_holds_and_is_told() {
     let told = record.external.as_ref().unwrap();
     assert_eq!(told.arm.command, ["sh", "train.sh", "{{x}}"]);
     assert_eq!(told.arm.files[0].name, "train.sh");
+    // The process that has started the recorder: this one.
+    assert!(told.cpu_seconds.unwrap() >= 0.0);
+    assert!(told.peak_memory_bytes.unwrap() > 1 << 20);
+    assert_eq!(record.environment.cpu_share, None);
     assert_eq!(record.settings["lr"], 0.1);
     let order = record.order.as_ref().unwrap();
     let effective = Seed::from_integer(0).effective(&order.dataset_root);
@@ -342,6 +346,26 @@ fn a_script_that_dies_gives_up_or_lies_is_a_failed_run_that_says_so() {
     // A failed run is tried again, unasked.
     Script::start(&bench, &["--seed", "0"]).honest().1.ends(0);
     assert_eq!(bench.record("external", 0).status, Status::Reached);
+}
+
+#[test]
+fn a_good_run_stays_where_another_attempt_fails() {
+    let bench = bench();
+    Script::start(&bench, &[]).honest().1.ends(0);
+    let good = only(&bench);
+    let mut again = Script::start(&bench, &["--again"]);
+    again.hello();
+    again.say(&json!({ "ready": {} }));
+    again.hear();
+    again.say(&json!({ "error": { "reason": "KeyboardInterrupt" } }));
+    let told = std::iter::from_fn(|| again.hear()).last().unwrap();
+    assert_eq!(told["recorded"]["status"], "failed");
+    let error = told["recorded"]["error"].as_str().unwrap();
+    assert!(error.contains("KeyboardInterrupt; the run that was here is kept"), "{error}");
+    again.ends().ends(4);
+    assert_eq!(only(&bench), good);
+    assert_eq!(bench.files("runs/.tmp"), [] as [String; 0]);
+    bench.run(&["verify"]).ends(0);
 }
 
 #[test]

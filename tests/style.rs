@@ -69,6 +69,7 @@ const WINGS: &[(&str, &str, &[&str])] = &[
     ("workloads", "harness/workloads", &["data", "lab", "ledger", "training"]),
     ("methods", "methods", &["lab", "ledger"]),
     // What reads runs.
+    ("logs", "harness/logs", &["ledger"]),
     ("stats", "harness/stats", &["ledger"]),
     ("analysis", "harness/analysis", &["ledger", "stats"]),
     ("inspect", "harness/inspect", &["analysis", "data", "lab", "ledger", "stats", "training"]),
@@ -98,7 +99,7 @@ fn dependencies_point_one_way() {
 
 #[test]
 fn what_needs_no_tensor_never_links_libtorch() {
-    for wing in ["ledger", "data", "stats", "analysis", "reports"] {
+    for wing in ["ledger", "data", "logs", "stats", "analysis", "reports"] {
         let (_, folder, _) = WINGS.iter().find(|(name, ..)| *name == wing).unwrap();
         let names = dependencies(&format!("{folder}/Cargo.toml"));
         assert!(

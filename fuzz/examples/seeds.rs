@@ -41,7 +41,35 @@ fn main() -> Outcome {
     }
     columns()?;
     evidence()?;
-    texts()
+    texts()?;
+    logs()
+}
+
+/// What the tools themselves have written.
+fn logs() -> Outcome {
+    let fixtures = Path::new("harness/logs/tests/fixtures");
+    for (from, corpus, to) in [
+        ("csv/long.csv", "log", "long.csv"),
+        ("lightning/adam-0/version_0/metrics.csv", "log", "lightning.csv"),
+        ("wandb/chart.csv", "log", "chart.csv"),
+        ("wandb/history.jsonl", "log", "history.jsonl"),
+        (
+            "tensorboard/adam/seed0/events.out.tfevents.1700000000.machine",
+            "log",
+            "tensors.tfevents",
+        ),
+        (
+            "tensorboardX/adam/seed0/events.out.tfevents.1700000000.machine",
+            "log",
+            "values.tfevents",
+        ),
+        ("results/bmf.json", "results", "bmf.json"),
+        ("results/asv.json", "results", "asv.json"),
+        ("results/pytest-benchmark.json", "results", "pytest-benchmark.json"),
+    ] {
+        put(corpus, to, fs::read(fixtures.join(from))?)?;
+    }
+    Ok(())
 }
 
 /// A file of a corpus, whose folder is made.
@@ -75,7 +103,24 @@ fn columns() -> Outcome {
         put("parquet", &format!("{name}.parquet"), table(compression)?)?;
     }
     // A column of lists, as pyarrow writes it.
-    put("parquet", "lists.parquet", fs::read("tests/cli/tokens.parquet")?)
+    put("parquet", "lists.parquet", fs::read("tests/cli/tokens.parquet")?)?;
+    own()
+}
+
+/// Images and texts.
+fn own() -> Outcome {
+    for name in ["cmyk", "colour", "full", "grey", "progressive", "turned"] {
+        let name = format!("{name}.jpg");
+        let image = fs::read(Path::new("harness/data/tests/images").join(&name))?;
+        put("image", &name, image)?;
+    }
+    put("image", "grey.png", fs::read("harness/data/tests/images/grey.png")?)?;
+    let word = |n: u32| format!("{:x} ", n.wrapping_mul(2_654_435_761));
+    put("tokens", "code.txt", (0..40).map(|n| format!("\t{}\r\n", word(n))).collect::<String>())?;
+    let line = |n: u32| format!("{{\"n\": {n}, \"text\": \"{}\"}}\n", word(n));
+    put("tokens", "notes.jsonl", (0..9).map(line).collect::<String>())?;
+    let numbers = (0..60_u16).flat_map(|n| (n * n % 97).to_le_bytes());
+    put("tokens", "train.bin", numbers.collect::<Vec<_>>())
 }
 
 /// A column of numbers and one of names.

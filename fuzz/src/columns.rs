@@ -1,21 +1,27 @@
-//! Files of numbers and names: `.npy`, CSV, Parquet, lists of ids.
+//! Files of numbers and names (`.npy`, CSV, Parquet, lists of ids), images, and texts.
 
 use std::fs;
 use std::path::Path;
 
 use data::columns::{Array, ColumnSource, Ids, Values, ids, lists, numbers, order_ids};
+use data::images::{Colours, Fit, decode};
+use data::own::Shares;
+use data::text::spelling::Unit;
+use data::tokens::{self, Format, Wanted};
 use data::weights::Weights;
 
 /// A reader, by the name of its corpus.
 pub type Reader = (&'static str, fn(&[u8]));
 
 /// Every reader.
-pub const READERS: [Reader; 5] = [
+pub const READERS: [Reader; 7] = [
     ("npy", npy),
     ("csv", csv),
     ("parquet", parquet),
     ("ids", list_of_ids),
     ("safetensors", weights),
+    ("image", image),
+    ("tokens", text_or_tokens),
 ];
 
 thread_local! {
@@ -96,4 +102,32 @@ pub fn weights(bytes: &[u8]) {
         }
         let _ = weights.checked(&["fc1.weigth".to_owned()]);
     }
+}
+
+/// A PNG or a JPEG, brought to one size.
+pub fn image(bytes: &[u8]) {
+    if let Ok(picture) = decode(bytes) {
+        assert_eq!(picture.pixels.len(), picture.width * picture.height * picture.channels);
+        for colours in [Colours::Grey, Colours::Rgb] {
+            let fitted = Fit { size: 5, colours }.of(&picture);
+            assert_eq!(fitted.len(), 25 * colours.channels());
+        }
+    }
+}
+
+/// A text, JSON lines and 16-bit numbers.
+pub fn text_or_tokens(bytes: &[u8]) {
+    with_file("a.tokens", bytes, |path| {
+        for format in [Format::Text, Format::Lines, Format::Numbers] {
+            for unit in [Unit::Character, Unit::Byte] {
+                let wanted = Wanted { format, unit, field: "text", vocabulary: None, context: 3 };
+                let shares = Shares { validation: 0.2, test: 0.2 };
+                let Ok(data) = tokens::load(path, &wanted, shares) else { continue };
+                let all = [&data.train, &data.validation, &data.test];
+                let tokens = all.into_iter().flat_map(|part| &part.examples);
+                let mut tokens = tokens.flat_map(|example| &example.tokens);
+                assert!(tokens.all(|token| usize::from(*token) < data.spelling.vocabulary()));
+            }
+        }
+    });
 }

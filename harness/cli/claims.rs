@@ -203,7 +203,7 @@ struct Written {
 fn read(found: SuiteText) -> anyhow::Result<Written> {
     let suite = analysis::suite::parse(&found.file, &found.text)?;
     let (file, frozen) = library::tuned(&found)?;
-    let tuned = frozen.map(|text| Tuned::parse(&file, &suite.suite, &text)).transpose()?;
+    let tuned = frozen.map(|text| Tuned::parse(&file, &found.file, &text)).transpose()?;
     Ok(Written { suite, text: found.text, tuned })
 }
 

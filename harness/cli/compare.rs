@@ -149,7 +149,11 @@ fn suites(a: &Analysis, b: &Analysis, args: &Args) -> anyhow::Result<()> {
             let matching = other.arms.iter().find(|other| other.label == arm.label);
             let time = |arm: &ArmAnalysis| {
                 let time = arm.time_to_target.geometric_mean.or(arm.time_to_target.median);
-                time.map_or_else(|| "not reached".to_owned(), |seconds| format!("{seconds:.3} s"))
+                match time {
+                    Some(seconds) => format!("{seconds:.3} s"),
+                    None if reports::without_clock(arm) => "no clock".to_owned(),
+                    None => "not reached".to_owned(),
+                }
             };
             // Scripts that recorded themselves have no test split.
             let test = workload.target.test_key();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use analysis::evidence::SecretKey;
 use analysis::evidence::statement::{Envelope, statement};
+use analysis::imported::refusal;
 use analysis::verify::Verifier;
 use anyhow::Context as _;
 use ledger::record::Store;
@@ -86,6 +87,11 @@ fn document(
             failed.name,
             failed.detail
         );
+    }
+    if let Some(refusal) =
+        refusal(&store.record(cell)?, "it has no order that a statement could be about")
+    {
+        anyhow::bail!(refusal);
     }
     let (manifest, digest) = store.manifest(cell)?;
     let statement = statement(&store.record(cell)?, &manifest, &digest);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use analysis::calendar::moment;
+use analysis::imported::{METHOD, is_imported};
 use analysis::suite_run::{Shelf, Shelved, SuiteRun};
 use clap::ValueEnum;
 use ledger::catalogue::listing::Listing;
@@ -217,13 +218,15 @@ impl Run {
         let arm = labels.get(&cell).cloned();
         let workload = Some(record.workload_name());
         let own = library::cell_code(&record.method, &record.workload);
+        // Nothing of any build decided what a log says.
+        let this_build = (!is_imported(&record)).then(|| record.environment.code_digest == own);
         Self {
             run: cell,
             arm,
             seed: Some(record.seed.parse::<u64>().map_or_else(|_| record.seed.into(), Value::from)),
             status: record.status.name(),
             time_to_target: record.time_to_target.and_then(|crossing| crossing.isotonic),
-            this_build: Some(record.environment.code_digest == own),
+            this_build,
             program: record.environment.program(),
             workload,
             suite: Some(record.suite),
@@ -251,6 +254,7 @@ impl Run {
     /// For people.
     fn row(self) -> [String; 9] {
         let shown = |text: Option<String>| text.unwrap_or_default();
+        let is_imported = self.method.as_deref() == Some(METHOD);
         let seed = self.seed.map(|seed| seed.as_str().map_or(seed.to_string(), str::to_owned));
         let time = self.time_to_target.map_or("–".to_owned(), |time| format!("{time:.3} s"));
         let program = self.program.as_deref().map_or_else(|| "no commit".to_owned(), short_program);
@@ -265,6 +269,7 @@ impl Run {
             self.status.to_owned(),
             self.problem.unwrap_or(time),
             match self.this_build {
+                None if is_imported => "none, imported".to_owned(),
                 None => String::new(),
                 Some(true) => "this".to_owned(),
                 Some(false) => format!("another, {program}"),

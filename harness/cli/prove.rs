@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use analysis::evidence::inclusion::{PROOF_VERSION, Proof, locate};
+use analysis::imported::refusal;
 use analysis::verify::Verifier;
 use anyhow::{Context as _, bail};
 use ledger::digest::Digest;
@@ -56,6 +57,10 @@ fn prove(args: &Args, run: &str, step: u64, slot: u64) -> anyhow::Result<Proof> 
     let store = args.places.store();
     let cell = store.find(run)?;
     let record = store.record(&cell)?;
+    if let Some(refusal) = refusal(&record, "it has no order, so that nothing can be proved of one")
+    {
+        bail!(refusal);
+    }
     let order = record.order.as_ref().with_context(|| format!("{cell} has no order"))?;
     let read = |name: &str| {
         let path = store.folder(&cell).join(name);

@@ -6,14 +6,21 @@ pub mod aa;
 pub mod accept;
 pub mod bisect;
 pub mod build;
+pub mod checks;
+pub mod conclude;
 pub mod floors;
+mod foreign;
 pub mod gate;
 pub mod history;
+pub mod judge;
+pub mod measuring;
 pub mod place;
 pub mod record;
 pub mod reference;
 pub mod scratch;
+pub mod trees;
 pub mod turns;
+pub mod words;
 
 use clap::Subcommand;
 
@@ -36,7 +43,9 @@ pub struct Args {
 pub enum Regress {
     /// Compare a build with itself: how much times differ on this machine when nothing changed
     Aa(Box<aa::Args>),
-    /// Keep what a suite's last run measured, for its commit, in the history or in a reference file
+    /// Judge two files of results alone: nothing is run
+    Judge(Box<judge::Args>),
+    /// Keep what a suite's last run, or another tool, measured for a commit, in the history or in a reference file
     Record(Box<record::Args>),
     /// Show where the metrics of a history changed; exit 1 while one got worse and nobody accepted it
     History(Box<history::Args>),
@@ -53,6 +62,7 @@ pub enum Regress {
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     match (&args.verb, &args.gate) {
         (Some(Regress::Aa(args)), _) => aa::run(args),
+        (Some(Regress::Judge(args)), _) => judge::run(args),
         (Some(Regress::Record(args)), _) => record::run(args),
         (Some(Regress::History(args)), _) => history::run(args),
         (Some(Regress::Accept(args)), _) => accept::run(args),

@@ -9,6 +9,7 @@ use ledger::digest::Digest;
 use ledger::record::Store;
 use reports::Format;
 
+use super::import::SOURCE;
 use super::suite_options::Places;
 use crate::evidence::StoreEvidence;
 use crate::exit::Exit;
@@ -109,11 +110,14 @@ fn hold_to_source(store: &Store, run: &SuiteRun, folder: &Path) -> anyhow::Resul
     let SuiteRun { suite, source, .. } = run;
     let of_it = |other: &&Shelved| other.run.suite_digest == drawn.suite_digest;
     match Shelf::of(store, suite)?.runs.iter().find(of_it) {
-        Some(other) if !is_same_suite(&other.run.source, source) => bail!(
-            "{} holds the report of {}, which calls itself \"{suite}\" as {source} does: name another folder with --out, or rename one of the two",
-            folder.display(),
-            other.run.source
-        ),
+        // A suite takes the place of the options that its runs were first imported by.
+        Some(other) if other.run.source != SOURCE && !is_same_suite(&other.run.source, source) => {
+            bail!(
+                "{} holds the report of {}, which calls itself \"{suite}\" as {source} does: name another folder with --out, or rename one of the two",
+                folder.display(),
+                other.run.source
+            )
+        }
         _ => Ok(()),
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use analysis::evidence::certificate::{Given, verify};
 use analysis::evidence::{Certificate, Kind, SecretKey, Signature, signature};
+use analysis::imported::refusal;
 use analysis::verify::Verifier;
 use anyhow::{Context as _, bail};
 use ledger::digest::of_reader;
@@ -88,6 +89,10 @@ fn sign_file(file: &Path, key: &SecretKey) -> anyhow::Result<(Kind, PathBuf)> {
 fn sign_run(args: &Args, ask: Ask<'_>, key: &SecretKey) -> anyhow::Result<PathBuf> {
     let store = args.places.store();
     let cell = store.find(&args.what)?;
+    let what = "its signature would vouch for what nobody here has seen; sign the logs themselves";
+    if let Some(refusal) = refusal(&store.record(&cell)?, what) {
+        bail!(refusal);
+    }
     let drawing = Drawing::of(ask, &args.places, std::slice::from_ref(&cell));
     let draw = |cell: &str| drawing.draw(cell);
     let verified = Verifier::new(&store).drawing(&draw).verify(&cell);

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use ::data::Sources;
 use ::data::columns::order_ids;
+use analysis::imported::METHOD;
 use analysis::plan::{Assignment, Overrides, Plan, plan};
 use analysis::suite::Seeds;
 use analysis::tuning::Tuned;
@@ -152,6 +153,14 @@ impl SuiteOptions {
             tuned,
         };
         let mut plan = plan(&suite.file, &suite.text, catalogue, &overrides)?;
+        if let Some(arm) = plan.arms.iter().find(|arm| arm.method == METHOD) {
+            bail!(
+                "arm \"{}\" of {} is imported, so that nothing trains it: `palimpsest import LOGS --suite {}` brings its runs",
+                arm.label,
+                suite.file,
+                quoted(&suite.file)
+            );
+        }
         plan.find_files(folder).map_err(anyhow::Error::msg)?;
         self.read_orders(folder, &mut plan)?;
         programs::find(folder, &mut plan)?;

@@ -231,7 +231,8 @@ pub(super) fn read_promised(path: &Path) -> anyhow::Result<Published> {
     struct Row {
         commitment: Option<Digest>,
     }
-    let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        bytes_of_promises(path).with_context(|| format!("cannot read {}", path.display()))?;
     let rows: Vec<Row> = serde_json::from_slice(&text).with_context(|| {
         format!(
             "{} is not a list of commitments, as `palimpsest commit --json` prints it",
@@ -245,6 +246,20 @@ pub(super) fn read_promised(path: &Path) -> anyhow::Result<Published> {
     }
     let stamped = Stamped { what: path.display().to_string(), digest: Digest::of(&text) };
     Ok(Published { commitments, stamped })
+}
+
+/// Largest file of commitments that is read: those of some 10⁵ cells.
+const MOST_PROMISED_BYTES: u64 = 64 << 20;
+
+fn bytes_of_promises(path: &Path) -> std::io::Result<Vec<u8>> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(MOST_PROMISED_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_PROMISED_BYTES {
+        let most = format!("it has more than {MOST_PROMISED_BYTES} bytes");
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, most));
+    }
+    Ok(bytes)
 }
 
 /// The signature beside a file, or inside it where it is an envelope.

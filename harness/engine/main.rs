@@ -16,6 +16,7 @@ mod record;
 mod reproduce;
 mod run;
 mod runner;
+mod sample;
 mod stopping;
 mod suite_run;
 mod tune;
@@ -43,6 +44,7 @@ fn dispatch(verb: Verb) -> anyhow::Result<Exit> {
         Verb::Training(Training::Commit(args)) => commit::run(&args),
         Verb::Training(Training::Record(args)) => record::run(&args),
         Verb::Training(Training::Reproduce(args)) => reproduce::run(&args),
+        Verb::Training(Training::Sample(args)) => sample::run(&args),
         Verb::Training(Training::Doctor(args)) => doctor::run(&args),
         Verb::Training(Training::Catalogue) => catalogue::run(),
         Verb::Training(Training::Worker) => runner::company::serve(),

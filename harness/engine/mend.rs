@@ -55,6 +55,11 @@ fn mend(store: &Store, id: &str, args: &Args) -> anyhow::Result<(Status, Option<
     // Before anything is trained.
     store.prepare()?;
     let (suite, cell) = named(store, id)?;
+    if suite.is_imported() {
+        bail!(
+            "it was imported from logs, and nothing here can train it: the same `palimpsest import` writes it again"
+        );
+    }
     let command = command(&suite, args)?;
     let mut plan = command.options.plan(&catalogue())?;
     if !command.cells.is_empty() {

@@ -1,12 +1,13 @@
 //! `palimpsest reproduce`
 
+use analysis::imported::refusal;
 use anyhow::Context as _;
 use inspect::replay::Replay;
 use ledger::digest::Digest;
 use ledger::plain;
 use ledger::record::format::{MESSAGES, MESSAGES_SHA256};
 use ledger::record::stages::{self, STAGES, StageEntry};
-use ledger::record::{RunRecord, Store};
+use ledger::record::{RunRecord, Status, Store};
 use palimpsest::cli::compare::machines;
 use palimpsest::cli::reproduce::Args;
 use palimpsest::exit::Exit;
@@ -19,6 +20,10 @@ use crate::runner::{NamedSeed, Session};
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let store = args.places.store();
     let record = store.record(&store.find(&args.run)?)?;
+    let what = "what trained it is not here, so that it cannot be repeated";
+    if let Some(refusal) = refusal(&record, what) {
+        anyhow::bail!(refusal);
+    }
     if args.messages {
         return follow(&store, &record, args);
     }
@@ -116,7 +121,14 @@ fn repeat(record: &RunRecord, args: &Args) -> anyhow::Result<RunRecord> {
     session.parents_in = args.places.store();
     let cell = session.plan.cells[0];
     let report = session.run_cell(cell, &seed)?;
-    Ok(store.record(&report.cell)?)
+    let again = store.record(&report.cell)?;
+    match &again.error {
+        // Nothing was left that could be compared.
+        Some(error) if again.status == Status::Failed => {
+            anyhow::bail!("the repetition failed: {error}")
+        }
+        _ => Ok(again),
+    }
 }
 
 /// What the stages of a run left, where there are any: those made before it too.

@@ -25,6 +25,8 @@ use workloads::find;
 
 use crate::inventory::Inventory;
 
+pub use again::without_order;
+
 /// What all cells of a run share.
 pub struct Session {
     /// What will run.

@@ -25,7 +25,8 @@ fn main() {
 fn kernels(libtorch: &Path) {
     let out = std::env::var_os("OUT_DIR").map(PathBuf::from).unwrap_or_default();
     let whole = out.join("all_kernels.cpp");
-    let text = "#include \"kernels.cpp\"\n#include \"kernels/gpt.cpp\"\n";
+    let text =
+        "#include \"kernels.cpp\"\n#include \"kernels/gpt.cpp\"\n#include \"kernels/script.cpp\"\n";
     if let Err(error) = std::fs::write(&whole, text) {
         println!("cargo::error={}: {error}", whole.display());
         return;

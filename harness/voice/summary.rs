@@ -128,7 +128,7 @@ fn row(workload: &WorkloadAnalysis, arm: &ArmAnalysis) -> [String; 7] {
         format!("  {}", arm.label),
         match shown {
             Some(time) => seconds(time),
-            None if arm.idle => dash(),
+            None if arm.idle || reports::without_clock(arm) => dash(),
             None if time.at_start > 0 => "met at the start".to_owned(),
             None => "not reached".to_owned(),
         },

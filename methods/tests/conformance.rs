@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+#[path = "conformance/networks.rs"]
+mod networks;
 #[path = "conformance/templates.rs"]
 mod templates;
 
@@ -39,6 +41,7 @@ const IMAGES: Trial = Trial { examples: 96, epochs: 3, seed: 5 };
 /// them so.
 const STAGES: &[(&str, &str)] = &[
     ("bit-permutations", r#"{"bits": 4}"#),
+    ("linear-mdp", "{}"),
     ("hurdle-car", "{}"),
     ("ring8", "{}"),
     ("quad", "{}"),

@@ -151,12 +151,16 @@ pub(crate) fn all(analysis: &Analysis) -> Vec<Vec<Figure>> {
             }
             taken.push(stem.clone());
             let series = Series::of(workload);
-            let mut figures = vec![
-                curve::over_time(workload, &series),
-                curve::over_samples(workload, &series),
-                time_to_target::figure(workload, &series),
-                at_budget::figure(workload, &series),
-            ];
+            // Of logs without a clock there is nothing to draw over time.
+            let mut arms = workload.arms.iter();
+            let timed =
+                !arms.clone().any(text::without_clock) || !arms.all(|arm| arm.by_time.is_empty());
+            let mut figures = vec![curve::over_samples(workload, &series)];
+            if timed {
+                figures.insert(0, curve::over_time(workload, &series));
+                figures.push(time_to_target::figure(workload, &series));
+            }
+            figures.push(at_budget::figure(workload, &series));
             figures.extend(looks::figure(workload, &series));
             figures.extend(kept::figure(workload, &series));
             figures.extend(by_number::figures(workload, &series));

@@ -253,7 +253,10 @@ impl<'a> Workload<'a> {
             anchor: format!("workload-{}", index + 1),
             target: text::given(raw.target.value),
             budget: text::fixed(raw.budget_samples as f64, 0),
-            examples: text::fixed(raw.train_examples as f64, 0),
+            examples: match raw.train_examples {
+                0 => "not known".to_owned(),
+                examples => text::fixed(examples as f64, 0),
+            },
             root: text::short_hash(&raw.dataset_root),
             figures: drawn,
             caption: caption(analysis, raw),

@@ -83,7 +83,7 @@ fn arm_cells(workload: &WorkloadAnalysis, arm: &ArmAnalysis) -> [String; 6] {
     let outcomes = &arm.outcomes;
     let ran = outcomes.reached + outcomes.censored + outcomes.diverged;
     let time = match text::centre(&arm.time_to_target) {
-        None if arm.idle => text::ABSENT.to_owned(),
+        None if arm.idle || text::without_clock(arm) => text::ABSENT.to_owned(),
         None => text::at_start(&arm.time_to_target).unwrap_or_else(|| "not reached".to_owned()),
         Some((value, _)) => {
             let (_, unit) = text::time_unit(value);

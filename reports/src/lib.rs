@@ -45,7 +45,7 @@ use analysis::summary::{ANALYSIS_VERSION, Analysis};
 
 pub use error::ReportError;
 pub use format::{Format, UnknownFormat};
-pub use text::given;
+pub use text::{given, without_clock};
 
 /// Renders `analysis` into the folder `out` and returns the paths written, `index.html` first.
 ///

@@ -1,7 +1,7 @@
 //! How numbers and labels read: units, sensible digits, and labels that can't break a line.
 
 use analysis::suite::CompareBy;
-use analysis::summary::{ClaimOutcome, CurvePoint, Estimate, ToTarget};
+use analysis::summary::{ArmAnalysis, ClaimOutcome, CurvePoint, Estimate, ToTarget};
 use stats::interval::Interval;
 
 /// Shown where a value does not exist.
@@ -137,6 +137,15 @@ pub(crate) fn centre(to_target: &ToTarget) -> Option<(f64, &'static str)> {
         .map(|value| (value, "geometric mean"))
         .or_else(|| to_target.median.map(|value| (value, "median")))
         .filter(|(value, _)| value.is_finite())
+}
+
+/// Whether an arm has runs and none of them has a time: they were imported from logs without a clock.
+#[must_use]
+pub fn without_clock(arm: &ArmAnalysis) -> bool {
+    let outcomes = &arm.outcomes;
+    let ran = outcomes.reached + outcomes.censored + outcomes.diverged > 0;
+    let time = &arm.time_to_target;
+    ran && !arm.idle && time.values.is_empty() && time.at_start == 0
 }
 
 /// That cells met the target before their first step, where some did: they have no time.

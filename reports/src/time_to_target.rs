@@ -123,6 +123,9 @@ fn words(arm: &ArmAnalysis) -> String {
         if let Some(words) = text::at_start(time) {
             return words;
         }
+        if text::without_clock(arm) {
+            return "no clock".to_owned();
+        }
         return match (ran(&arm.outcomes), arm.outcomes.diverged) {
             (0, _) => "no run".to_owned(),
             (_, 0) => "not reached".to_owned(),

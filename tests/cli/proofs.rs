@@ -47,6 +47,9 @@ fn attested_seeds_and_a_beacon_to_come_are_promised_and_then_kept() {
     assert!(without.contains("promises the public randomness of drand quicknet"), "{without}");
     bench.run(&[&run[..], &["--beacon", "00ff"]].concat()).ends(0);
     bench.run(&["verify", "--promised", "promised.json"]).ends(0);
+    fs::File::create(bench.path("huge.json")).unwrap().set_len(1 << 40).unwrap();
+    let refused = bench.run(&["verify", "--promised", "huge.json"]).ends(2).stderr;
+    assert!(refused.contains("more than 67108864 bytes"), "{refused}");
     let records = bench.records();
     assert_eq!(records.len(), 4);
     for record in records {

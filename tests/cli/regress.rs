@@ -3,15 +3,19 @@
 //! The builds are this one, by way of a script that gives its records simulated clocks and, for the
 //! head, the fault that a test is about.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
 
 use analysis::regress::floor::{FLOOR_VERSION, MetricFloor, NoiseFloor};
 use analysis::regress::metric::{Class, MetricName};
 use analysis::regress::{Report, Snapshot, Verdict};
+use ledger::digest::Digest;
 
-use crate::support::{Bench, Output};
+use crate::support::{Bench, Output, output};
 
 pub(super) const SUITE: &str = "\
 suite: gated
@@ -29,13 +33,43 @@ regress:
 ";
 
 /// Runs the real program, then gives every record of the store a simulated clock and the fault. NAME is
-/// filled in inside of f-strings, so that it may be an expression.
-const SCRIPT: &str = r#"#!/usr/bin/env python3
-import glob, hashlib, json, subprocess, sys
+/// filled in inside of f-strings, so that it may be an expression. What the real program once left for the
+/// same suite and options is kept and taken again: a gate makes dozens of runs of the same few cells, and
+/// only what the script does to them differs.
+const SCRIPT: &str = r#"#!PYTHON -S
+import glob, hashlib, json, os, shutil, subprocess, sys, time
 arguments = sys.argv[1:]
-code = subprocess.run([PROGRAM, *arguments]).returncode
+
+def real(arguments, **more):
+    return subprocess.run([PROGRAM, *arguments], **more)
+
+if arguments[0] not in ("plan", "run"):
+    sys.exit(real(arguments).returncode)
+at = arguments.index("--store") + 1
+store = arguments[at]
+is_suite = arguments[1].endswith(".yaml") and os.path.isfile(arguments[1])
+suite = open(arguments[1]).read() if is_suite else arguments[1]
+# Programs that are arms lie beside it.
+beside = os.path.join(os.path.dirname(arguments[1]) or ".", "*.py") if is_suite else ""
+programs = [open(path).read() for path in sorted(glob.glob(beside))]
+asked = json.dumps([arguments[0], suite, programs, arguments[2:at], arguments[at + 1:]])
+kept = os.path.join(KEPT, hashlib.sha256(asked.encode()).hexdigest())
+if not os.path.isdir(kept):
+    made = f"{kept}-{os.getpid()}"
+    os.makedirs(made + "/store")
+    arguments[at] = made + "/store"
+    ended = real(arguments, stdout=subprocess.PIPE)
+    # 4: a cell failed, which its record tells.
+    if ended.returncode not in (0, 4):
+        sys.exit(ended.returncode)
+    with open(made + "/answer.json", "w") as file:
+        json.dump([ended.returncode, ended.stdout.decode()], file)
+    os.rename(made, kept)
+with open(kept + "/answer.json") as file:
+    code, said = json.load(file)
+sys.stdout.write(said)
 if arguments[0] == "run":
-    store = arguments[arguments.index("--store") + 1]
+    shutil.copytree(kept + "/store", store, dirs_exist_ok=True)
     for path in glob.glob(store + "/*/record.json"):
         with open(path) as file:
             record = json.load(file)
@@ -43,8 +77,9 @@ if arguments[0] == "run":
         jitter = int(hashlib.sha256(which.encode()).hexdigest()[:8], 16) / 2**32 - 0.5
         record["clocks"]["train"] = 0.1 * (1 + 0.004 * jitter)
         record["environment"]["load_at_start"] = 0.0
+        record["environment"]["started_unix"] = int(time.time())
         record["environment"]["code_digest"] = f"NAME"
-        if record["method"] == "adamw":
+        if record["method"] in ("adamw", "external"):
             FAULT
         with open(path, "w") as file:
             json.dump(record, file)
@@ -59,15 +94,29 @@ const BETTER: &str = "record['clocks']['train'] *= 0.95";
 const CRASH: &str = "record.update(status='failed', error='it \\x1b[31mburned')";
 
 /// The text of a build with a fault; its jitter is drawn by its name.
-pub(super) fn script(name: &str, fault: &str) -> String {
+pub(super) fn script(bench: &Bench, name: &str, fault: &str) -> String {
+    script_around(env!("CARGO_BIN_EXE_palimpsest"), bench, name, fault)
+}
+
+/// The same around any program that plans and runs suites.
+pub(super) fn script_around(program: &str, bench: &Bench, name: &str, fault: &str) -> String {
+    static PYTHON: OnceLock<String> = OnceLock::new();
+    // By its own path: what stands for it on PATH may be a script that takes longer than ours.
+    let python = PYTHON.get_or_init(|| {
+        let mut command = Command::new("python3");
+        command.args(["-c", "import sys; print(sys.executable, end='')"]);
+        output(command).ends(0).stdout
+    });
     SCRIPT
-        .replace("PROGRAM", &format!("{:?}", env!("CARGO_BIN_EXE_palimpsest")))
+        .replace("PYTHON", python)
+        .replace("PROGRAM", &format!("{program:?}"))
+        .replace("KEPT", &format!("{:?}", bench.path("kept").display().to_string()))
         .replace("NAME", name)
         .replace("FAULT", fault)
 }
 
 fn program(bench: &Bench, name: &str, fault: &str) -> PathBuf {
-    let path = bench.write(name, &script(name, fault));
+    let path = bench.write(name, &script(bench, name, fault));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     path
 }
@@ -86,11 +135,11 @@ fn judged(bench: &Bench, more: &[&str]) -> Output {
     bench.run(&[&gate, more].concat())
 }
 
-fn snapshot(bench: &Bench, name: &str) -> Snapshot {
+pub(super) fn snapshot(bench: &Bench, name: &str) -> Snapshot {
     Snapshot::parse(&fs::read_to_string(bench.path(name)).unwrap(), name).unwrap()
 }
 
-fn report(bench: &Bench) -> Report {
+pub(super) fn report(bench: &Bench) -> Report {
     serde_json::from_str(&fs::read_to_string(bench.path("out/report.json")).unwrap()).unwrap()
 }
 
@@ -101,29 +150,26 @@ fn verdicts(bench: &Bench, metric: &str) -> Vec<(String, Verdict)> {
 }
 
 /// A floor of 0.5 % for this machine, as it is in a snapshot that was measured here.
-fn write_floor(bench: &Bench, measured: &Snapshot) {
-    let config = |arm: &str| measured.cells.iter().find(|cell| cell.arm == arm).unwrap().config;
-    let floor = |arm: &str| MetricFloor {
-        config: config(arm),
-        name: MetricName {
-            workload: "digits-mlp".to_owned(),
-            arm: arm.to_owned(),
-            metric: "train-seconds".to_owned(),
-        },
-        median: 0.002,
-        p99: 0.005,
-        pairs: 4,
-    };
-    let now = training::clock::unix_seconds();
+pub(super) fn write_floor(bench: &Bench, measured: &Snapshot) {
+    let names: BTreeMap<MetricName, Digest> = measured
+        .cells
+        .iter()
+        .map(|cell| {
+            let metric = "train-seconds".to_owned();
+            let (workload, arm) = (cell.workload.clone(), cell.arm.clone());
+            (MetricName { workload, arm, metric }, cell.config)
+        })
+        .collect();
+    let floor = |(name, config)| MetricFloor { config, name, median: 0.002, p99: 0.005, pairs: 4 };
     let floor = NoiseFloor {
         version: FLOOR_VERSION,
-        suite: "gated".to_owned(),
+        suite: measured.suite.clone(),
         machine: measured.machine.clone(),
-        measured_unix: now - 60,
+        measured_unix: training::clock::unix_seconds() - 60,
         rounds: 8,
         comparisons: 16,
         alarms: 0,
-        metrics: vec![floor("adamw"), floor("sgd")],
+        metrics: names.into_iter().map(floor).collect(),
     };
     bench.write("floor.json", &serde_json::to_string(&floor).unwrap());
 }

@@ -12,6 +12,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::regress::{OTHER_ORDER, SLOW, SUITE, script};
+use super::regress_trees::{self, TRAIN, changed, pinned, project};
 use crate::support::{Bench, output, root};
 
 /// Leaves the checkout's script as both programs, where a build with cargo would leave its own.
@@ -48,11 +49,22 @@ struct Forge {
 impl Forge {
     fn new() -> Self {
         let forge = Self { bench: Bench::new() };
-        for (name, text) in [("gated.yaml", SUITE), ("build.sh", BUILD)] {
+        forge.program("pass");
+        forge.begun(&[("gated.yaml", SUITE), ("build.sh", BUILD)])
+    }
+
+    /// A repository whose training is its own.
+    fn of_project() -> Self {
+        let forge = Self { bench: Bench::new() };
+        forge.begun(&[("bench.yaml", regress_trees::SUITE), ("train.py", TRAIN)])
+    }
+
+    fn begun(self, files: &[(&str, &str)]) -> Self {
+        let forge = self;
+        for (name, text) in files {
             forge.bench.write(&format!("repository/{name}"), text);
         }
         forge.bench.write("repository/.gitignore", "/target\n/regress-out\n");
-        forge.program("pass");
         forge.git(&["init", "--quiet", "--initial-branch=main"]);
         forge.commit();
         let gh = forge.bench.write("tools/gh", GH);
@@ -63,7 +75,8 @@ impl Forge {
 
     /// A program with this fault in the work tree.
     fn program(&self, fault: &str) {
-        let path = self.bench.write("repository/program", &script("{sys.argv[0]}", fault));
+        let path =
+            self.bench.write("repository/program", &script(&self.bench, "{sys.argv[0]}", fault));
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
@@ -72,6 +85,13 @@ impl Forge {
         let mut git = Command::new("git");
         git.current_dir(self.bench.path("repository")).args(identity).args(arguments);
         output(git).ends(0);
+    }
+
+    /// The commit of a revision.
+    fn at(&self, revision: &str) -> String {
+        let mut git = Command::new("git");
+        git.current_dir(self.bench.path("repository")).args(["rev-parse", revision]);
+        output(git).ends(0).stdout.trim().to_owned()
     }
 
     fn commit(&self) {
@@ -127,7 +147,7 @@ impl Forge {
                 "text of a stranger would become a script: {commands}"
             );
             let shell = ["--noprofile", "--norc", "-eo", "pipefail", "-c", commands];
-            let mut bash = self.bench.prepared("bash", &shell);
+            let mut bash = project(&self.bench, "bash", &shell);
             bash.current_dir(self.bench.path("repository"))
                 .env("PATH", &path)
                 .env("GH_STATE", self.bench.path("state"))
@@ -327,9 +347,7 @@ fn a_bisection_finds_the_commit_that_changed_an_order_past_one_that_does_not_bui
         forge.program(fault);
         forge.bench.write("repository/name", name);
         forge.commit();
-        let mut git = Command::new("git");
-        git.current_dir(forge.bench.path("repository")).args(["rev-parse", "HEAD"]);
-        output(git).ends(0).stdout.trim().to_owned()
+        forge.at("HEAD")
     };
     forge.git(&["checkout", "--quiet", "-b", "long", "main"]);
     commit("good", "pass  # 1");
@@ -361,6 +379,61 @@ fn a_bisection_finds_the_commit_that_changed_an_order_past_one_that_does_not_bui
     assert!(found.stderr.contains("passed over"), "{}", found.stderr);
     assert!(found.stdout.contains("one of") && found.stdout.contains(&bad), "{}", found.stdout);
     assert!(found.stdout.lines().count() == 3, "{}", found.stdout);
+}
+
+#[test]
+fn a_project_whose_training_is_its_own_is_gated_and_bisected_by_a_pinned_palimpsest() {
+    let forge = Forge::of_project();
+    let judge = pinned(&forge.bench).display().to_string();
+    let usual = [("suite", "bench.yaml"), ("trees", "true"), ("judge", judge.as_str())];
+    let exact = [("options", "--classes exact,ulp,quality")];
+    let gate = |more: &[(&str, &str)]| forge.act(&[&usual[..], &exact, more].concat());
+    let branch = |name: &str, file: &str, text: &str| {
+        forge.git(&["checkout", "--quiet", "-b", name]);
+        forge.bench.write(&format!("repository/{file}"), text);
+        forge.commit();
+    };
+    branch("page", "README.md", "A project.\n");
+    let job = gate(&[]);
+    assert_eq!(job.code, 0, "{}", job.log);
+    assert!(job.summary.contains("the same in both checkouts"), "{}", job.summary);
+    assert_eq!(forge.comment(), None);
+
+    branch("order", "train.py", &changed(regress_trees::OTHER_ORDER));
+    let job = gate(&[]);
+    assert_eq!(job.code, 1, "{}", job.log);
+    assert!(job.summary.contains("told/consumed |"), "{}", job.summary);
+    assert_eq!(forge.comment().as_deref(), Some(job.summary.as_str()));
+    // The commits are the project's own, whatever palimpsest was built from.
+    let measured = fs::read_to_string(forge.bench.path("repository/regress-out/report/head.json"));
+    assert!(measured.unwrap().contains(&format!("\"commit\": \"{}\"", forge.at("HEAD"))));
+    assert_eq!(gate(&[("build", "test ! -f README.md || exit 1")]).code, 4);
+    assert_eq!(gate(&[("build", "test -f README.md")]).code, 3);
+    assert_eq!(gate(&[("judge", "/nothing/palimpsest")]).code, 3);
+    let strange = gate(&[("suite", "nothing.yaml"), ("fail-on", "")]);
+    assert_eq!(strange.code, 2, "{}", strange.log);
+    assert!(strange.log.contains("is no file of this repository"), "{}", strange.log);
+    let strange = gate(&[("trees", "yes"), ("fail-on", "")]);
+    assert_eq!(strange.code, 2, "{}", strange.log);
+
+    let bad = forge.at("HEAD");
+    branch("later", "README.md", "The same project.\n");
+    let bisect = ["regress", "bisect", "bench.yaml", "main", "HEAD", "--trees"];
+    let options = ["--pairs", "4", "--store", "regress-out/store"];
+    let mut bisect = project(&forge.bench, &judge, &[&bisect[..], &options].concat());
+    bisect.current_dir(forge.bench.path("repository"));
+    let found = output(bisect).ends(0);
+    assert_eq!(found.stdout, format!("the first bad commit is {bad}\n"), "{}", found.stderr);
+    let mut trees = Command::new("git");
+    trees.current_dir(forge.bench.path("repository")).args(["worktree", "list"]);
+    assert_eq!(output(trees).ends(0).stdout.lines().count(), 1, "no checkout is left");
+
+    forge.git(&["checkout", "--quiet", "order"]);
+    let trailer = "two\n\nRegress-Accept: told/consumed=blocks are drawn now";
+    forge.git(&["commit", "--quiet", "--allow-empty", "-m", trailer]);
+    let job = gate(&[]);
+    assert_eq!(job.code, 0, "{}", job.log);
+    assert!(job.summary.contains("blocks are drawn now |"), "{}", job.summary);
 }
 
 #[test]

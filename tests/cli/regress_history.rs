@@ -222,3 +222,13 @@ fn histories_that_are_not_there_are_told_with_the_way_to_begin_one() {
     let hostile = bench.run(&["regress", "history", "gated", "--branch=--all"]).ends(2);
     assert!(hostile.stderr.contains("is not a name"), "{}", hostile.stderr);
 }
+
+#[test]
+fn a_bisection_that_fails_leaves_no_checkout_that_the_repository_knows_of() {
+    let bench = Bench::new();
+    commits(&bench, 2);
+    let bisect = ["regress", "bisect", "bench.yaml", "HEAD~1", "HEAD", "--trees"];
+    let failed = bench.run(&bisect).ends(2);
+    assert!(failed.stderr.contains("does not build"), "{}", failed.stderr);
+    assert_eq!(git(&bench, &["worktree", "list"]).lines().count(), 1);
+}

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use analysis::history::chain::History;
 use analysis::history::changes::{Options, analyse};
-use analysis::history::divisive::Search;
 use analysis::history::{Better, Entry, Measured, Metric};
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use ledger::digest::Digest;
 use ledger::streams::{Streams, normal_f64};
+use stats::divisive::Search;
 
 const COMMITS: usize = 10_000;
 const METRICS: usize = 100;

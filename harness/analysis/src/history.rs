@@ -5,14 +5,13 @@
 //! removed or moved is found, with its number. Nothing is ever rewritten; an accepted change is one
 //! more line, with its reason.
 //!
-//! [`changes`] finds where a metric changed: E-divisive over windows ([`divisive`]), judged by a
+//! [`changes`] finds where a metric changed: E-divisive over windows ([`stats::divisive`]), judged by a
 //! t-test whose threshold comes from seeded permutations of the metric's own noise ([`calibrate`]).
 //! `docs/history.md` has the error rates, measured.
 
 pub mod calibrate;
 pub mod chain;
 pub mod changes;
-pub mod divisive;
 mod entry;
 mod error;
 pub mod file;

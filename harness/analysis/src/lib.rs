@@ -7,6 +7,7 @@
 pub mod calendar;
 pub mod evidence;
 pub mod history;
+pub mod imported;
 pub mod plan;
 pub mod register;
 pub mod regress;

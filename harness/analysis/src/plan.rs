@@ -4,6 +4,7 @@ mod assigned;
 pub mod descent;
 mod external;
 mod grid;
+mod imported;
 pub mod own_file;
 mod possible;
 mod sections;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::imported::METHOD;
 pub use crate::plan::assigned::Assignment;
 use crate::plan::descent::Parent;
 use crate::plan::sections::{Named, known, unique};
@@ -179,6 +181,7 @@ fn resolve(
             ),
         ));
     }
+    imported::check(&mut suite)?;
     assigned::assign(&mut suite, &overrides.set)?;
     let workloads = suite.workloads.iter().enumerate();
     let workloads =
@@ -568,6 +571,9 @@ fn arm(
     let path = |field: &str| path_of_arm(index, field);
     if let Some(external) = &used.external {
         return external::planned(index, suite, external, chosen);
+    }
+    if used.method == METHOD {
+        return Ok(imported::planned(used));
     }
     let Some(info) = catalogue.method(&used.method) else {
         let ids: Vec<_> = catalogue.method_ids().collect();

@@ -20,6 +20,7 @@ pub mod plan;
 pub mod report;
 pub mod rule;
 pub mod snapshot;
+pub mod unpaired;
 
 pub use decide::{Decision, confirm, decide};
 pub use error::RegressError;

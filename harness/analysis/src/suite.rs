@@ -18,6 +18,7 @@ use std::fmt;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use crate::imported;
 use crate::plan::{Assignment, RATIOS};
 pub use estimates::EstimateUse;
 use ledger::catalogue::nearest;
@@ -297,6 +298,8 @@ pub enum May {
     Grid,
     /// Settings that were tried before these were chosen.
     Trials,
+    /// Clocks of imported logs: the suite's word is taken for one machine, and that it was quiet.
+    Clock,
 }
 
 impl ClaimUse {
@@ -465,6 +468,8 @@ struct ArmMap {
     #[serde(default)]
     method: Option<String>,
     #[serde(default)]
+    imported: Option<String>,
+    #[serde(default)]
     command: Option<Vec<String>>,
     #[serde(default)]
     files: Option<Vec<String>>,
@@ -540,8 +545,22 @@ impl FromName for ArmUse {
     }
 
     fn from_map(map: ArmMap) -> Result<Self, &'static str> {
-        let ArmMap { method, command, files, label, with, grid, tune, trials, .. } = map;
+        let ArmMap {
+            method, imported, command, files, mut label, with, grid, tune, trials, ..
+        } = map;
         let ArmMap { on, budget, from, teacher, order, .. } = map;
+        let method = match imported {
+            None => method,
+            Some(_) if method.is_some() || command.is_some() || label.is_some() => {
+                return Err(
+                    "`imported` is an arm's name, whose runs are read off logs: it has no `method`, `command` or `as`",
+                );
+            }
+            Some(name) => {
+                label = Some(name);
+                Some(imported::METHOD.to_owned())
+            }
+        };
         let (method, external) = match (method, command) {
             (Some(method), None) if files.is_none() => (method, None),
             (Some(_), None) => return Err("`files` are those of a `command`; a method has none"),
@@ -550,7 +569,11 @@ impl FromName for ArmUse {
                 (external::METHOD.to_owned(), Some(external))
             }
             (Some(_), Some(_)) => return Err("an arm is a `method` or a `command`, not both"),
-            (None, None) => return Err("missing field `method`, or `command` for a program"),
+            (None, None) => {
+                return Err(
+                    "missing field `method`, or `command` for a program, or `imported` for logs",
+                );
+            }
         };
         let (parents, assigned) = (Parents { from, teacher }, Vec::new());
         Ok(Self {

@@ -4,6 +4,7 @@ mod shelf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::imported::METHOD;
 use crate::plan::unjudged::Unjudged;
 use crate::suite::Sections;
 use crate::tuning::Tuned;
@@ -169,6 +170,12 @@ impl SuiteRun {
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.made.options.is_empty()
+    }
+
+    /// Whether its runs are read off logs.
+    #[must_use]
+    pub fn is_imported(&self) -> bool {
+        self.arms.iter().any(|arm| arm.method == METHOD)
     }
 
     /// Digest of what is run: the suite's text, what options made of it, and the cells. A run that

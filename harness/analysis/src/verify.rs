@@ -9,6 +9,7 @@ mod signatures;
 mod weights;
 
 use crate::evidence::PublicKey;
+use crate::imported;
 use crate::plan::own_file;
 use index::Index;
 use ledger::digest::Digest;
@@ -149,6 +150,12 @@ impl<'a> Verifier<'a> {
                     checks.push(Check::of("lineage", self.check_lineage(lineage)));
                 }
                 match &record.order {
+                    // Whatever it says of an order: nobody can have committed to one.
+                    _ if imported::is_imported(&record) => {
+                        let verified = self.check_imported(&record);
+                        checks.extend(verified.checks);
+                        unchecked.extend(verified.unchecked);
+                    }
                     Some(order) => {
                         let verified = self.check_order(&record, order);
                         checks.extend(verified.checks);
@@ -193,6 +200,20 @@ impl<'a> Verifier<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What can be recomputed of an imported run: what its looks decide, and what every such record says.
+    fn check_imported(&self, record: &RunRecord) -> Verified {
+        let mut checks = vec![Check::of("numbers", imported::check(self.store, record))];
+        if self.known.head.is_some() || self.known.promised.is_some() {
+            let none = Err("an imported run was promised by nobody");
+            checks.push(Check::of::<(), _>("published promise", none));
+        }
+        let unchecked = vec![
+            "order: the run was imported from logs, which have none".to_owned(),
+            "data, metrics and times: the logs that were imported told them".to_owned(),
+        ];
+        Verified { checks, unchecked }
     }
 
     fn check_order(&self, record: &RunRecord, order: &OrderSection) -> Verified {

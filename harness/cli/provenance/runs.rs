@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use analysis::evidence::certificate::{InputRun, Origin, Role, Tested, score_file};
+use analysis::imported::refusal;
 use analysis::suite::membership::{Access, Documents};
 use analysis::summary::membership::{
     Evidence, Recorded, ScoreKind, TEMPLATE_BINS, independent, order_of, own_orders,
@@ -72,6 +73,10 @@ pub fn question(
         bail!("no suspect: name the run whose model is suspected with --model RUN");
     }
     let on = store.record(&store.find(runs.run)?)?;
+    if let Some(refusal) = refusal(&on, "it has no order, which is what a model is tested against")
+    {
+        bail!(refusal);
+    }
     if on.external.is_some() {
         bail!(
             "a program of one's own trained run {}: that it consumed its order is its word, which no test is built on; ask about its order by files, with --order",

@@ -6,7 +6,7 @@ use analysis::regress::{NoiseFloor, Snapshot};
 
 use super::build::Build;
 use super::floors;
-use super::gate::{Measuring, program};
+use super::measuring::{Measuring, program};
 use super::scratch::Scratch;
 use super::turns::{Builds, Selection, rounds_for, session};
 use crate::exit::Exit;

@@ -1,7 +1,8 @@
 //! `palimpsest regress bisect`: which commit made it worse?
 //!
 //! Like `git bisect run`, along first parents: each commit is checked out beside the work tree, built
-//! by a command and compared with the good one; a commit that does not build is passed over.
+//! by a command and compared with the good one; a commit that does not build is passed over. Commits are
+//! of Palimpsest, of which each is a build, or with `--trees` of a project whose `command:` arms they hold.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,10 +13,13 @@ use analysis::regress::{Report, Verdict};
 use anyhow::{Context as _, bail};
 use reports::regress::RegressFormat;
 
-use super::gate::{self, Measuring};
+use super::conclude::Shown;
+use super::gate;
+use super::measuring::{Measuring, class};
 use super::place::Place;
 use super::record::short;
 use super::scratch::Scratch;
+use super::trees::Tree;
 use crate::exit::Exit;
 use crate::git::{HISTORY_BRANCH, HistoryBranch};
 use crate::voice::{note, print_text};
@@ -31,13 +35,17 @@ pub struct Args {
     /// A commit with the change
     pub bad: String,
     /// Command that builds a checkout, run by `sh` in it
-    #[arg(long, value_name = "COMMAND")]
-    pub build: String,
-    /// Folder of a checkout with the programs that it builds
-    #[arg(long, value_name = "DIR", default_value = "target/release")]
-    pub programs: PathBuf,
+    #[arg(long, value_name = "COMMAND", required_unless_present = "trees")]
+    pub build: Option<String>,
+    /// Folder of a checkout with the programs that it builds; target/release by default
+    #[arg(long, value_name = "DIR", conflicts_with = "trees")]
+    pub programs: Option<PathBuf>,
+    /// The commits are of a project whose training is its own: this program trains the `command:` arms of
+    /// SUITE, a path in every commit
+    #[arg(long)]
+    pub trees: bool,
     /// Judge these classes only; without it, exact metrics first, which one round decides, then all
-    #[arg(long, value_delimiter = ',', value_name = "CLASS", value_parser = gate::class)]
+    #[arg(long, value_delimiter = ',', value_name = "CLASS", value_parser = class)]
     pub classes: Vec<Class>,
     /// Git repository of the code that is measured
     #[arg(long, value_name = "DIR", default_value = ".")]
@@ -49,7 +57,7 @@ struct Search<'a> {
     args: &'a Args,
     repository: HistoryBranch,
     scratch: Scratch,
-    /// The good commit's program.
+    /// What the good commit's build left: its program, or its checkout.
     good: PathBuf,
 }
 
@@ -67,15 +75,31 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     // The gate has a scratch folder of this process of its own.
     let scratch = Scratch::below(&args.measuring.places.store.join("bisect"))?;
     let mut search = Search { args, repository, scratch, good: PathBuf::new() };
+    let ended = searched(&mut search, &good, &bad, &commits, last);
+    // Also where it failed: the repository knows of every checkout.
+    let forgotten = search.forget();
+    let exit = ended?;
+    forgotten?;
+    Ok(exit)
+}
+
+/// Halves `commits`, of which that at `last` is the bad one, and says which was the first.
+fn searched(
+    search: &mut Search<'_>,
+    good: &str,
+    bad: &str,
+    commits: &[String],
+    last: usize,
+) -> anyhow::Result<Exit> {
     let unbuilt = |commit: &str| format!("{} does not build: name another commit", short(commit));
-    search.good = search.built(&good)?.with_context(|| unbuilt(&good))?;
-    let program = search.built(&bad)?.with_context(|| unbuilt(&bad))?;
+    search.good = search.built(good)?.with_context(|| unbuilt(good))?;
+    let program = search.built(bad)?.with_context(|| unbuilt(bad))?;
     let Some((classes, worse)) = search.what_is_worse(&program)? else {
-        print_text(&format!("nothing is worse at {} than at {}\n", short(&bad), short(&good)))?;
+        print_text(&format!("nothing is worse at {} than at {}\n", short(bad), short(good)))?;
         return Ok(Exit::NotJudged);
     };
     let names = worse.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    note(&format!("worse at {}: {names}; {} commits to search", short(&bad), commits.len()));
+    note(&format!("worse at {}: {names}; {} commits to search", short(bad), commits.len()));
 
     let (mut from, mut to) = (None, last);
     let mut passed_over: BTreeSet<usize> = BTreeSet::new();
@@ -116,15 +140,18 @@ fn middle(from: Option<usize>, to: usize, passed_over: &BTreeSet<usize>) -> Opti
 }
 
 impl Search<'_> {
-    /// The program of a commit, kept; `None` where it does not build.
+    /// The program or checkout of a commit, kept; `None` where it does not build.
     fn built(&self, commit: &str) -> anyhow::Result<Option<PathBuf>> {
+        if self.args.trees {
+            return self.checked_out(commit);
+        }
         let kept = self.scratch.path(commit);
         let checkout = self.scratch.path("checkout");
         let target = self.scratch.path("target");
         self.repository.check_out(commit, &checkout)?;
         note(&format!("building {}", short(commit)));
         let status = Command::new("sh")
-            .args(["-euc", &self.args.build])
+            .args(["-euc", self.args.build.as_deref().unwrap_or_default()])
             .current_dir(&checkout)
             // What two commits share is built once.
             .env("CARGO_TARGET_DIR", &target)
@@ -132,9 +159,10 @@ impl Search<'_> {
             .stdout(Stdio::null())
             .status()
             .context("cannot start sh")?;
-        let programs = match self.args.programs.strip_prefix("target") {
+        let programs = self.args.programs.as_deref().unwrap_or(Path::new("target/release"));
+        let programs = match programs.strip_prefix("target") {
             Ok(below) if target.is_dir() => target.join(below),
-            _ => checkout.join(&self.args.programs),
+            _ => checkout.join(programs),
         };
         let program = programs.join("palimpsest");
         let built = status.success() && program.is_file();
@@ -150,6 +178,27 @@ impl Search<'_> {
         }
         self.repository.remove_checkout(&checkout)?;
         Ok(built.then(|| kept.join("palimpsest")))
+    }
+
+    /// Takes the checkouts away, also from what the repository knows of.
+    fn forget(self) -> anyhow::Result<()> {
+        let Self { repository, scratch, .. } = self;
+        let folder = scratch.path("checkout");
+        drop(scratch);
+        Ok(repository.remove_checkout(&folder)?)
+    }
+
+    /// The checkout of a commit, prepared; `None` where it has no such suite or does not build.
+    fn checked_out(&self, commit: &str) -> anyhow::Result<Option<PathBuf>> {
+        let folder = self.scratch.path(commit);
+        if !folder.is_dir() {
+            self.repository.check_out(commit, &folder)?;
+        }
+        let Ok(tree) = Tree::at("head", &folder, &self.args.measuring.suite) else {
+            return Ok(None);
+        };
+        let built = self.args.build.as_deref().is_none_or(|command| tree.build(command).is_ok());
+        Ok(built.then_some(folder))
     }
 
     /// The classes that show what the bad commit has made worse, and the metrics.
@@ -195,19 +244,26 @@ impl Search<'_> {
             branch: HISTORY_BRANCH.to_owned(),
             remote: None,
         };
+        let (good, head) = (Some(self.good.clone()), Some(head.to_owned()));
+        let ((binary, head), (base_tree, head_tree)) = match self.args.trees {
+            false => ((good, head), (None, None)),
+            true => ((None, None), (good, head)),
+        };
         let args = gate::Args {
             measuring: measuring.clone(),
             against: None,
-            binary: Some(self.good.clone()),
-            head: Some(head.to_owned()),
+            binary,
+            head,
+            base_tree,
+            head_tree,
+            build: None,
             base_suite: None,
             head_suite: None,
             accepted: Vec::new(),
-            allow_same: true,
+            allow_same: !self.args.trees,
             classes: classes.to_vec(),
             place,
-            format: RegressFormat::Text,
-            out: None,
+            shown: Shown { format: RegressFormat::Text, out: None },
         };
         gate::judge(&args).map(|(report, _)| report)
     }

@@ -85,6 +85,9 @@ pub struct PlannedCell {
     pub arm: String,
     /// The seed.
     pub seed: u64,
+    /// Id of the method; that of all programs of one's own is `external`.
+    #[serde(default)]
+    pub method: String,
 }
 
 impl PlannedCell {

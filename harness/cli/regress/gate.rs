@@ -1,65 +1,34 @@
-//! `palimpsest regress SUITE --against REF` and `--binary BUILD`.
+//! `palimpsest regress SUITE --against REF`, `--binary BUILD` and `--base-tree DIR`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use analysis::regress::Report;
 use analysis::regress::decide::{Decision, FloorAt, Suspect, confirm, decide};
-use analysis::regress::excuse::{Acceptance, Quarantine, excuse};
-use analysis::regress::extract::{Context, OWN_METRICS};
+use analysis::regress::excuse::{Acceptance, excuse};
+use analysis::regress::extract::Context;
 use analysis::regress::metric::{CellName, Class};
 use analysis::regress::report::Failure;
-use analysis::regress::{NoiseFloor, RegressError, Report, Rule, Snapshot, Verdict};
-use analysis::suite::{RegressUse, Seeds};
+use analysis::suite::Seeds;
 use anyhow::Context as _;
-use reports::regress::{RegressFormat, render};
 
 use super::build::{Build, BuildError};
+use super::checks::{check_exceptions, check_treatments, keep_classes};
+use super::conclude::{Shown, Sides, conclude, unfit};
+use super::measuring::{Measuring, Plan, class, list, program};
 use super::place::Place;
 use super::scratch::Scratch;
+use super::trees::{Tree, Trees};
 use super::turns::{Builds, Measured, Selection, Wanted, rounds_for, session, told};
+use super::words::noted;
 use super::{floors, reference};
 use crate::cli::report::suite_name;
-use crate::cli::suite_options::Places;
 use crate::exit::Exit;
-use crate::voice::{note, print_text, quoted, warn};
-use crate::{library, limit};
-
-/// What is measured: shared by the gate and `regress aa`.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Measuring {
-    /// Name of a suite, or a YAML file
-    pub suite: String,
-    /// Only these methods (ids or arm labels)
-    #[arg(long, value_delimiter = ',')]
-    pub methods: Vec<String>,
-    /// Only these workloads (ids or labels)
-    #[arg(long, value_delimiter = ',')]
-    pub workloads: Vec<String>,
-    /// Other seeds: a count, a range a..b, or a list a,b,c
-    #[arg(long)]
-    pub seeds: Option<Seeds>,
-    /// Pairs of times of each arm, over all seeds; 8 unless the suite says otherwise
-    #[arg(long, value_parser = clap::value_parser!(u32).range(3..=1000))]
-    pub pairs: Option<u32>,
-    /// Where to train: auto, cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu")]
-    pub device: String,
-    /// How long one cell may take, in seconds or as 90s, 10m, 2h; a run that takes longer is stopped
-    /// and counts as crashed
-    #[arg(long, default_value = "1h", value_name = "TIME", value_parser = limit::parse)]
-    pub timeout: Duration,
-    /// File with the noise floor; by default one per suite and machine in the store
-    #[arg(long, value_name = "FILE")]
-    pub floor: Option<PathBuf>,
-    #[command(flatten)]
-    /// Where data and runs are.
-    pub places: Places,
-}
+use crate::voice::{note, warn};
 
 /// Options of `palimpsest regress SUITE`.
 #[derive(Debug, Clone, clap::Args)]
-#[group(id = "gate", args = ["against", "binary"], required = true, multiple = false)]
+#[group(id = "gate", args = ["against", "binary", "base_tree"], required = true, multiple = false)]
 pub struct Args {
     #[command(flatten)]
     /// What is measured.
@@ -70,11 +39,21 @@ pub struct Args {
     /// A build of the base, which takes turns with the head
     #[arg(long, value_name = "PROGRAM")]
     pub binary: Option<PathBuf>,
+    /// A checkout of the base of a project whose training is its own: this program trains the `command:`
+    /// arms of SUITE in both checkouts, in turns; SUITE is a path in them
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["head", "head_suite"])]
+    pub base_tree: Option<PathBuf>,
+    /// The checkout that is judged; the working folder by default
+    #[arg(long, value_name = "DIR", requires = "base_tree", conflicts_with_all = ["against", "binary"])]
+    pub head_tree: Option<PathBuf>,
+    /// Command that prepares a checkout, run by `sh` in each of the two first
+    #[arg(long, value_name = "COMMAND", requires = "base_tree", conflicts_with_all = ["against", "binary"])]
+    pub build: Option<String>,
     /// The build that is judged; this program by default
     #[arg(long, value_name = "PROGRAM")]
     pub head: Option<PathBuf>,
     /// The suite as the base knows it, where it cannot read the head's
-    #[arg(long, value_name = "SUITE", requires = "binary")]
+    #[arg(long, value_name = "SUITE", requires = "binary", conflicts_with_all = ["against", "base_tree"])]
     pub base_suite: Option<String>,
     /// The suite as the head knows it, where the suite is the base's: margins, tolerances and quarantines
     /// are then not the head's to choose
@@ -84,7 +63,7 @@ pub struct Args {
     #[arg(long = "accept", value_name = "METRIC[@ARM]=REASON")]
     pub accepted: Vec<Acceptance>,
     /// Compare even where both are one program, or have the same training code
-    #[arg(long, requires = "binary")]
+    #[arg(long, requires = "binary", conflicts_with_all = ["against", "base_tree"])]
     pub allow_same: bool,
     /// Judge these classes only: exact, ulp, quality, time
     #[arg(long, value_delimiter = ',', value_name = "CLASS", value_parser = class)]
@@ -92,105 +71,9 @@ pub struct Args {
     #[command(flatten)]
     /// Where the history is, for a commit.
     pub place: Place,
-    /// What to print: text, json, markdown, junit, github or bmf
-    #[arg(long, default_value = "text", value_parser = format)]
-    pub format: RegressFormat,
-    /// Folder for the report in every format, and what both sides measured
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-}
-
-pub(super) fn class(text: &str) -> Result<Class, String> {
-    let classes = [Class::Exact, Class::Ulp, Class::Quality, Class::Time];
-    let names = classes.map(Class::name);
-    let found = classes.into_iter().find(|class| class.name() == text);
-    found.ok_or_else(|| format!("there is no class \"{text}\": {} are", names.join(", ")))
-}
-
-fn format(text: &str) -> Result<RegressFormat, String> {
-    let names: Vec<&str> = RegressFormat::ALL.iter().map(|(name, _)| *name).collect();
-    let found = RegressFormat::ALL.into_iter().find(|(name, _)| *name == text);
-    found
-        .map(|(_, format)| format)
-        .ok_or_else(|| format!("there is no format \"{text}\": {} are", names.join(", ")))
-}
-
-/// The suite's own part in what is measured and how it is judged.
-pub(super) struct Plan {
-    /// The suite as builds are told it.
-    pub told: String,
-    /// How it is judged.
-    pub rule: Rule,
-    /// Pairs of each arm.
-    pub pairs: u32,
-    /// How metrics are compared.
-    pub context: Context,
-    /// What does not count for a while.
-    pub quarantines: Vec<Quarantine>,
-}
-
-impl Measuring {
-    /// Reads the suite's wishes.
-    ///
-    /// # Errors
-    /// When there is no such suite, or its `regress` part cannot be.
-    pub(super) fn plan(&self) -> anyhow::Result<Plan> {
-        let found = library::suite(&self.suite)?;
-        let parsed = analysis::suite::parse(&found.file, &found.text)?;
-        let wishes: RegressUse = parsed.regress;
-        let metrics = wishes.metrics.iter();
-        let treatments = metrics.map(|(name, used)| (name.clone(), used.treatment())).collect();
-        Ok(Plan {
-            told: told(&found.file, &self.suite)?,
-            rule: wishes.rule(),
-            pairs: self.pairs.or(wishes.pairs).unwrap_or(analysis::suite::regress::PAIRS),
-            context: Context { treatments, exceptions: wishes.exceptions(), ..Context::default() },
-            quarantines: wishes.quarantines(),
-        })
-    }
-
-    /// Options of a build: what the user chose, with whole paths.
-    pub(super) fn options(&self) -> anyhow::Result<Vec<String>> {
-        let mut options = Vec::new();
-        for (option, values) in [("--methods", &self.methods), ("--workloads", &self.workloads)] {
-            if !values.is_empty() {
-                options.extend([option.to_owned(), values.join(",")]);
-            }
-        }
-        if let Some(folder) = &self.places.data_dir {
-            let folder = std::path::absolute(folder)?;
-            options.extend(["--data-dir".to_owned(), folder.display().to_string()]);
-        }
-        Ok(options)
-    }
-
-    /// The seeds as builds are told them; none for the suite's own.
-    pub(super) fn told_seeds(&self) -> Option<String> {
-        self.seeds.as_ref().map(list)
-    }
-
-    /// The floor's file on the machine of `measured`.
-    pub(super) fn floor_file(&self, measured: &Snapshot) -> PathBuf {
-        self.floor
-            .clone()
-            .unwrap_or_else(|| floors::file(&self.places.store, &measured.suite, &measured.machine))
-    }
-}
-
-fn list(seeds: &Seeds) -> String {
-    // A bare number is a count.
-    match seeds.0.as_slice() {
-        [one] => format!("{one}..{}", one.saturating_add(1)),
-        seeds => seeds.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
-    }
-}
-
-/// This program, unless another is named.
-pub(super) fn program(named: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
-    match named {
-        Some(path) => Ok(path.clone()),
-        None => std::env::current_exe().context("cannot find the file of this program"),
-    }
+    #[command(flatten)]
+    /// Where the report goes.
+    pub shown: Shown,
 }
 
 /// Runs the verb.
@@ -199,36 +82,40 @@ pub(super) fn program(named: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
 /// With what was wrong and the way out.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     // A suite that is none is a mistake, whatever is to be compared.
-    args.measuring.plan()?;
+    Plan::of(&judging_suite(args)?, args.measuring.pairs)?;
+    let show = |report: &Report| conclude(&args.shown, report, Sides::default());
     if let Some(reason) = same_program(args)? {
         let suite = suite_name(&args.measuring.suite);
-        let report = Report { uncompared: Some(reason), ..Report::blank(suite) };
-        return conclude(args, &report, None);
+        return show(&Report { uncompared: Some(reason), ..Report::blank(suite) });
     }
     let outcome = judge(args);
     let error = match outcome {
-        Ok((report, measured)) => return conclude(args, &report, Some(&measured)),
+        Ok((report, measured)) => {
+            let base = measured.as_ref().and_then(|measured| measured.base.as_ref());
+            let head = measured.as_ref().map(|measured| &measured.head);
+            return conclude(&args.shown, &report, Sides { base, head });
+        }
         Err(error) => error,
     };
     // A build that does not run, or sides that do not fit, are no mistake of the user's.
     let failed = error.downcast_ref::<BuildError>();
     if let Some(crash) = failed.filter(|error| error.build == "head" && !error.refused) {
-        return conclude(args, &crashed(args, crash), None);
+        return show(&crashed(args, crash)?);
     }
     let build = failed.map(|error| error.build);
-    let unfit = matches!(
-        error.downcast_ref::<RegressError>(),
-        Some(
-            RegressError::OtherSuite { .. }
-                | RegressError::Mixed { .. }
-                | RegressError::TwoMachines { .. }
-                | RegressError::Stats { .. }
-        )
-    );
     match build {
         Some("base") => Ok(could_not_judge(&error)),
-        _ if unfit => Ok(could_not_judge(&error)),
+        _ if unfit(&error) => Ok(could_not_judge(&error)),
         _ => Err(error),
+    }
+}
+
+/// The suite by which both sides are judged: the base's own, where there are two checkouts.
+fn judging_suite(args: &Args) -> anyhow::Result<String> {
+    let suite = &args.measuring.suite;
+    match &args.base_tree {
+        Some(folder) => Ok(Tree::at("base", folder, suite)?.suite.display().to_string()),
+        None => Ok(suite.clone()),
     }
 }
 
@@ -260,13 +147,13 @@ fn same_program(args: &Args) -> anyhow::Result<Option<String>> {
 }
 
 /// The report of a head that left no record at all.
-fn crashed(args: &Args, crash: &BuildError) -> Report {
+fn crashed(args: &Args, crash: &BuildError) -> anyhow::Result<Report> {
     let any = || "any".to_owned();
     let cell = crash.cell.as_deref().cloned();
     let cell = cell.unwrap_or_else(|| CellName { workload: any(), arm: any(), seed: any() });
     let message = format!("it could not {}: {}", crash.what, crash.said);
     let failures = vec![Failure { cell, message, excused: None }];
-    Report { failures, ..Report::blank(suite_name(&args.measuring.suite)) }
+    Ok(Report { failures, ..Report::blank(suite_name(&judging_suite(args)?)) })
 }
 
 fn could_not_judge(error: &anyhow::Error) -> Exit {
@@ -274,29 +161,37 @@ fn could_not_judge(error: &anyhow::Error) -> Exit {
     Exit::NotJudged
 }
 
-/// Measures, judges, and measures the suspects again.
+/// Measures, judges, and measures the suspects again. Nothing was measured where no arm is compared.
 ///
 /// # Errors
 /// When the call is wrong, a build fails, or the sides do not fit.
-pub(super) fn judge(args: &Args) -> anyhow::Result<(Report, Measured)> {
+pub(super) fn judge(args: &Args) -> anyhow::Result<(Report, Option<Measured>)> {
     let Args { measuring, .. } = args;
-    let plan = measuring.plan()?;
+    let plan = Plan::of(&judging_suite(args)?, measuring.pairs)?;
     let options = measuring.options()?;
     let kept = match &args.against {
         Some(reference) => Some(reference::Kept::find(reference, &args.place)?),
         None => None,
     };
+    let trees = trees(args)?;
     let scratch = Scratch::below(&measuring.places.store)?;
-    let told = match &args.head_suite {
-        Some(suite) => told(suite, suite)?,
-        None => plan.told.clone(),
+    let told = match (&args.head_suite, &trees) {
+        (Some(suite), _) => told(suite, suite)?,
+        (None, Some(trees)) => trees.head.suite.display().to_string(),
+        (None, None) => plan.told.clone(),
     };
     let head = Build::new("head", &program(args.head.as_ref())?, &told, &options)?;
     let head = head.on_device(&measuring.device).within(measuring.timeout);
-    let (builds, selection) = match &args.binary {
+    let base = match (&args.binary, &trees) {
+        (Some(binary), _) => Some(binary.clone()),
+        // One program trains the arms of both checkouts.
+        (None, Some(_)) => Some(program(None)?),
+        (None, None) => None,
+    };
+    let (builds, selection) = match base {
         Some(binary) => {
             let suite = args.base_suite.as_deref().unwrap_or(&plan.told);
-            let base = Build::new("base", binary, suite, &options)?.on_device(&measuring.device);
+            let base = Build::new("base", &binary, suite, &options)?.on_device(&measuring.device);
             both(base.within(measuring.timeout), head, args, &scratch)?
         }
         None => {
@@ -310,9 +205,23 @@ pub(super) fn judge(args: &Args) -> anyhow::Result<(Report, Measured)> {
         Some(_) => 1,
         None => rounds_for(plan.pairs, selection.seeds().len()),
     };
-    let mut first = session(&builds, &selection.cells(), rounds, &plan.context, &scratch)?;
+    let (cells, ours) = compared(&selection, trees.is_some());
+    if cells.is_empty() && trees.is_some() {
+        let reason = "no arm of the suite is a program of the two checkouts (`command:`): its methods are this \
+                      palimpsest's on both sides";
+        let report = Report::blank(selection.suite().to_owned());
+        return Ok((Report { uncompared: Some(reason.to_owned()), ..report }, None));
+    }
+    let mut first = session(&builds, &cells, rounds, &plan.context, &scratch)?;
     if let Some(kept) = kept {
         first.base = Some(kept.snapshot(&first.head)?);
+    }
+    if let Some(Trees { base, head }) = &trees {
+        // Records know the palimpsest that made them, which is no part of the change.
+        first.head.commit.clone_from(&head.commit);
+        if let Some(measured) = &mut first.base {
+            measured.commit.clone_from(&base.commit);
+        }
     }
     check_treatments(&plan.context, &first)?;
     if measuring.methods.is_empty() && measuring.workloads.is_empty() {
@@ -337,12 +246,41 @@ pub(super) fn judge(args: &Args) -> anyhow::Result<(Report, Measured)> {
         }
     };
     let mut report = noted(report, args, floor.as_ref());
+    if trees.is_some() && report.uncompared.take().is_some() {
+        report.notes.push(SAME_PROGRAMS.to_owned());
+    }
     if args.allow_same {
         report.notes.extend(report.uncompared.take());
     }
+    if !ours.is_empty() {
+        let ours: Vec<String> = ours.into_iter().collect();
+        report.notes.push(format!(
+            "not compared: {}: methods of palimpsest, which is one program on both sides",
+            ours.join(", ")
+        ));
+    }
     // The base's clock: a head on trial could tell any date.
     excuse(&mut report, &args.accepted, &plan.quarantines, first.base_unix);
-    Ok((report, first))
+    Ok((report, Some(first)))
+}
+
+/// Of two checkouts where the change is in none of the files that the suite names. That is what most
+/// changes of pages are, and no fault; but a suite that names too few files looks like it for ever.
+const SAME_PROGRAMS: &str = "commands, files and interpreters of all arms are the same in both checkouts: what else \
+                             changed can only have reached them by way of what they import from elsewhere";
+
+/// The two checkouts, where there are such.
+fn trees(args: &Args) -> anyhow::Result<Option<Trees>> {
+    let Some(base) = &args.base_tree else { return Ok(None) };
+    let head = args.head_tree.as_deref().unwrap_or(Path::new("."));
+    Trees::ready(base, head, &args.measuring.suite, args.build.as_deref()).map(Some)
+}
+
+/// The cells that are compared, and the arms that are not: of two checkouts only programs are.
+fn compared(selection: &Selection, programs: bool) -> (Vec<Wanted<'_>>, BTreeSet<String>) {
+    let (cells, ours): (Vec<_>, Vec<_>) =
+        selection.cells().into_iter().partition(|wanted| !programs || wanted.is_program());
+    (cells, ours.into_iter().map(|wanted| wanted.name.arm).collect())
 }
 
 /// Both builds and their plans. A base that cannot read the head's suite runs the one of that name
@@ -357,7 +295,11 @@ fn both(
     let mut builds = Builds { base: Some(base.clone()), head };
     let refused = match Selection::new(&builds, seeds.as_deref(), scratch) {
         Ok(selection) => return Ok((builds, selection)),
-        Err(error) if error.build == "base" && args.base_suite.is_none() => error,
+        Err(error)
+            if error.build == "base" && args.base_suite.is_none() && args.base_tree.is_none() =>
+        {
+            error
+        }
         Err(error) => return Err(error.into()),
     };
     let elsewhere = scratch.path("base");
@@ -408,158 +350,5 @@ impl Again<'_> {
         let more = other.iter().flat_map(Selection::cells);
         cells.extend(more.filter(|wanted| suspected(wanted, true)));
         session(self.builds, &cells, self.rounds, context, scratch)
-    }
-}
-
-/// A metric that the suite names and nothing measures is a slip that would go unnoticed.
-fn check_treatments(context: &Context, measured: &Measured) -> anyhow::Result<()> {
-    let sides = measured.base.iter().chain([&measured.head]);
-    let metrics = sides.flat_map(|side| &side.cells).flat_map(|cell| &cell.metrics);
-    let measured: BTreeSet<&str> = metrics.map(|metric| metric.name.as_str()).collect();
-    // Without a single run that ended well there is nothing to hold names to.
-    if measured.is_empty() {
-        return Ok(());
-    }
-    let known: BTreeSet<&str> = measured.into_iter().chain(OWN_METRICS).collect();
-    let exceptions = context.exceptions.iter().map(|exception| &exception.metric);
-    let mut names = context.treatments.keys().chain(exceptions);
-    if let Some(wanted) = names.find(|name| !known.contains(name.as_str())) {
-        let hint = ledger::catalogue::hint(wanted, known);
-        anyhow::bail!(
-            "regress of the suite names the metric \"{wanted}\", which no run measures{hint}"
-        );
-    }
-    Ok(())
-}
-
-/// So is an exception of an arm or a workload that no side has.
-fn check_exceptions(plan: &Plan, selection: &Selection) -> anyhow::Result<()> {
-    let cells = selection.cells();
-    let arms: BTreeSet<&str> = cells.iter().map(|cell| cell.name.arm.as_str()).collect();
-    let workloads: BTreeSet<&str> = cells.iter().map(|cell| cell.name.workload.as_str()).collect();
-    let exceptions = plan.context.exceptions.iter().map(|one| (&one.arm, &one.workload));
-    let quarantines = plan.quarantines.iter().map(|one| (&one.arm, &one.workload));
-    for (arm, workload) in exceptions.chain(quarantines) {
-        for (what, label, known) in [("arm", arm, &arms), ("workload", workload, &workloads)] {
-            let unknown = label.as_ref().filter(|label| !known.contains(label.as_str()));
-            if let Some(label) = unknown {
-                let hint = ledger::catalogue::hint(label, known.clone());
-                anyhow::bail!(
-                    "regress.exceptions of the suite names the {what} \"{label}\", which it does not have{hint}"
-                );
-            }
-        }
-    }
-    Ok(())
-}
-
-fn keep_classes(measured: &mut Measured, classes: &[Class]) {
-    if classes.is_empty() {
-        return;
-    }
-    for side in measured.base.iter_mut().chain([&mut measured.head]) {
-        for cell in &mut side.cells {
-            cell.metrics.retain(|m| m.class == Class::Info || classes.contains(&m.class));
-        }
-    }
-}
-
-/// Adds what a reader must know of how it was judged.
-fn noted(mut report: Report, args: &Args, floor: Option<&NoiseFloor>) -> Report {
-    if !args.classes.is_empty() {
-        let names: Vec<&str> = args.classes.iter().map(|class| class.name()).collect();
-        report.notes.push(format!("only judged: {}", names.join(", ")));
-    }
-    let regressed = report.rows.iter().filter(|row| row.verdict == Verdict::Regressed);
-    let arms: BTreeSet<&str> = regressed.map(|row| row.name.arm.as_str()).collect();
-    if !arms.is_empty() {
-        let arms: Vec<&str> = arms.into_iter().collect();
-        let arms = quoted(&arms.join(","));
-        report.notes.push(format!("these alone: {} --methods {arms}", command(args)));
-    }
-    let times = args.classes.is_empty() || args.classes.contains(&Class::Time);
-    if times && args.against.is_some() {
-        let way =
-            "--binary lets both builds take turns, --classes exact,ulp,quality leaves times out";
-        report.notes.push(format!("times are not compared with a kept reference: {way}"));
-    } else if times && floor.is_none() {
-        let suite = &args.measuring.suite;
-        report.notes.push(format!(
-            "times are not judged without a noise floor of this machine: `palimpsest regress aa {}` measures one",
-            quoted(suite)
-        ));
-    }
-    report
-}
-
-/// The command of this gate, to be copied.
-fn command(args: &Args) -> String {
-    let Args { measuring: Measuring { suite, .. }, against, binary, .. } = args;
-    let reference = match (against, binary) {
-        (Some(reference), _) => format!("--against {}", quoted(reference)),
-        (None, Some(program)) => format!("--binary {}", quoted(&program.display().to_string())),
-        (None, None) => String::new(),
-    };
-    format!("palimpsest regress {} {reference}", quoted(suite))
-}
-
-fn conclude(args: &Args, report: &Report, measured: Option<&Measured>) -> anyhow::Result<Exit> {
-    if let Some(folder) = &args.out {
-        write_all(folder, report, measured)?;
-    }
-    print_text(&render(report, args.format)?)?;
-    Ok(match report.exit_code() {
-        0 => Exit::Fine,
-        1 => Exit::CheckFailed,
-        4 => Exit::CellsFailed,
-        _ => Exit::NotJudged,
-    })
-}
-
-/// The report in every format, and both sides as reference files.
-fn write_all(folder: &Path, report: &Report, measured: Option<&Measured>) -> anyhow::Result<()> {
-    std::fs::create_dir_all(folder)
-        .with_context(|| format!("cannot create {}", folder.display()))?;
-    let write = |name: &str, text: String| {
-        let path = folder.join(name);
-        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
-    };
-    for (name, format) in RegressFormat::ALL {
-        let file = match format {
-            RegressFormat::Text => "report.txt",
-            RegressFormat::Json => "report.json",
-            RegressFormat::Markdown => "report.md",
-            RegressFormat::Junit => "junit.xml",
-            RegressFormat::Github => "annotations.txt",
-            RegressFormat::Bmf => "bmf.json",
-        };
-        write(file, render(report, format).with_context(|| format!("cannot draw {name}"))?)?;
-    }
-    let Some(measured) = measured else { return Ok(()) };
-    if let Some(base) = &measured.base {
-        write("base.json", base.to_json()?)?;
-    }
-    write("head.json", measured.head.to_json()?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_label_in_a_command_to_copy_is_one_word_of_the_shell_and_runs_nothing() {
-        for word in ["x|y $(touch pwned)", "it's", "", "a b;c", "`x`", "sgd,adamw"] {
-            let script = format!("printf %s {}", quoted(word));
-            let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
-            assert_eq!(String::from_utf8(output.stdout).unwrap(), word);
-        }
-        assert_eq!(quoted("sgd,adamw"), "sgd,adamw");
-    }
-
-    #[test]
-    fn a_list_of_one_seed_is_not_told_as_a_count() {
-        let told = list(&Seeds(vec![7]));
-        assert_eq!(told.parse::<Seeds>().map(|seeds| seeds.0), Ok(vec![7]), "{told}");
-        assert_eq!(list(&Seeds(vec![7, 9])), "7,9");
     }
 }

@@ -1,11 +1,13 @@
 //! `palimpsest regress record`: what a suite's last run measured, into the history or a file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use analysis::history::chain::History;
 use analysis::history::{Entry, HistoryError, Kept, measured};
+use analysis::imported::is_imported;
 use analysis::regress::Snapshot;
 use analysis::regress::extract::{Context, Run, snapshot};
 use analysis::suite_run::SuiteRun;
@@ -13,7 +15,9 @@ use anyhow::{Context as _, bail};
 use ledger::digest::Digest;
 use ledger::record::writer::write_atomic;
 use ledger::record::{RunRecord, Store};
+use logs::measurements::MOST_BYTES;
 
+use super::foreign;
 use super::place::Place;
 use crate::cli::report::suite_name;
 use crate::cli::suite_options::Places;
@@ -28,7 +32,7 @@ const NAMED: usize = 5;
 /// Options of `palimpsest regress record`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Name of a suite that was run, or its YAML file
+    /// Name of a suite that was run, or its YAML file; of another tool's results, what their history is called
     pub suite: String,
     #[command(flatten)]
     /// Where the history is.
@@ -36,9 +40,15 @@ pub struct Args {
     /// Write a reference file instead of the history
     #[arg(long, value_name = "FILE", conflicts_with = "commit")]
     pub reference: Option<PathBuf>,
-    /// What the gate measured of the head, as it left it in its folder: head.json
+    /// What was measured: the gate's head.json, or results in Bencher Metric Format, of pytest-benchmark or asv
     #[arg(long, value_name = "FILE", conflicts_with = "reference")]
     pub from: Option<PathBuf>,
+    /// Measure of another tool's results of which less is better, where they do not say; may be given again
+    #[arg(long, value_name = "NAME", requires = "from")]
+    pub lower: Vec<String>,
+    /// The same, of which more is better
+    #[arg(long, value_name = "NAME", requires = "from")]
+    pub higher: Vec<String>,
     /// The commit that was measured, when the build does not know its own
     #[arg(long, value_name = "REV")]
     pub commit: Option<String>,
@@ -75,10 +85,27 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     keep(&snapshot, digest, &branch, args)
 }
 
+/// A file as a text, with one byte more than may be read where it has more.
+fn read(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    fs::File::open(path)?.take(MOST_BYTES + 1).read_to_string(&mut text)?;
+    Ok(text)
+}
+
 /// Keeps what the gate measured.
 fn from_gate(args: &Args, path: &Path) -> anyhow::Result<Exit> {
     let shown = path.display().to_string();
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+    let text = read(path).with_context(|| format!("cannot read {shown}"))?;
+    if text.len() as u64 > MOST_BYTES {
+        let most = MOST_BYTES >> 20;
+        bail!(
+            "{shown} has more than {most} MiB, which no results have: give the file that was measured into"
+        );
+    }
+    if let Some(form) = foreign::recognised(&shown, &text) {
+        return foreign::record(args, &shown, &text, form);
+    }
+    foreign::hold(args)?;
     let mut snapshot = Snapshot::parse(&text, &shown)?;
     let suite = library::suite(&args.suite)?;
     let named = analysis::suite::parse(&suite.file, &suite.text)?.suite;
@@ -156,7 +183,9 @@ fn records(store: &Store, suite: &SuiteRun) -> anyhow::Result<Vec<RunRecord>> {
 /// A measurement belongs to the machine that made it, and a snapshot says which one this is.
 fn check_machine(records: &[RunRecord]) -> anyhow::Result<()> {
     let here = machine::cpu_model();
-    for RunRecord { cell, environment, .. } in records {
+    // Those that were imported are of no machine here, and their times are left out.
+    for RunRecord { cell, environment, .. } in records.iter().filter(|record| !is_imported(record))
+    {
         let there = &environment.cpu;
         if *there != here {
             bail!(
@@ -177,8 +206,9 @@ fn taken(suite: &SuiteRun, records: &[RunRecord], named: &str) -> anyhow::Result
     let exceptions = wishes.exceptions();
     let treatments =
         wishes.metrics.iter().map(|(name, used)| (name.clone(), used.treatment())).collect();
-    let context =
-        Context { session: None, treatments, exceptions, machine: machine::speed_parts() };
+    let imported = records.iter().all(is_imported);
+    let parts = if imported { BTreeMap::new() } else { machine::speed_parts() };
+    let context = Context { session: None, treatments, exceptions, machine: parts };
     let runs = suite.cells.iter().zip(records).map(|(cell, record)| Run { cell, round: 0, record });
     Ok(snapshot(suite, &runs.collect::<Vec<_>>(), &context)?)
 }
@@ -228,7 +258,11 @@ fn commit(args: &Args, records: &[RunRecord], branch: &HistoryBranch) -> anyhow:
 
 /// The commit that is named and the one that the build knows, where they are one and the repository
 /// has it.
-fn agreed(args: &Args, built: Option<&str>, branch: &HistoryBranch) -> anyhow::Result<String> {
+pub(super) fn agreed(
+    args: &Args,
+    built: Option<&str>,
+    branch: &HistoryBranch,
+) -> anyhow::Result<String> {
     let named = args.commit.as_deref().map(|revision| branch.commit(revision)).transpose()?;
     match (named, built) {
         (None, None) => bail!(

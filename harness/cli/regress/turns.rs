@@ -11,6 +11,7 @@ use analysis::regress::snapshot::Cell;
 use analysis::regress::{RegressError, Snapshot};
 use anyhow::bail;
 use ledger::digest::Digest;
+use ledger::external::METHOD;
 
 use super::build::{Build, BuildError, Planned};
 use super::scratch::Scratch;
@@ -106,6 +107,16 @@ impl Selection {
 }
 
 impl Wanted<'_> {
+    /// Whether its arm is a program of one's own, on a side that has it.
+    #[must_use]
+    pub fn is_program(&self) -> bool {
+        let is = |side| {
+            let cell = self.on(side).and_then(|(planned, place)| planned.cells.get(place));
+            cell.is_some_and(|cell| cell.method == METHOD)
+        };
+        is(Side::Base) || is(Side::Head)
+    }
+
     fn on(&self, side: Side) -> Option<(&Planned, usize)> {
         match side {
             Side::Base => Some((self.selection.base.as_ref()?, self.base?)),

@@ -31,10 +31,10 @@ pub use texts::{Ids, Texts, ids};
 /// First and last bytes of every Parquet file.
 const PARQUET_MAGIC: &[u8] = b"PAR1";
 
-/// Name of the thread that parses a Parquet file. The parser panics on some damaged files, such as
-/// a page that needs a dictionary which is not there; a panic on this thread is told as an error of
+/// Name of threads that parse a Parquet file or decode images. Such parsers may panic on damaged files, as that of
+/// Parquet does on a page that needs a dictionary which is not there; a panic on such a thread is told as an error of
 /// the file, and a panic hook need not report it.
-pub const PARSER_THREAD: &str = "parquet parser";
+pub const PARSER_THREAD: &str = "parser of a file";
 
 /// Endings of files that hold columns and are not read.
 const UNREAD: [&str; 16] = [

@@ -215,6 +215,12 @@ pub enum DataError {
     /// A file of the user's that holds no column or array that can be read.
     #[error(transparent)]
     Columns(#[from] crate::columns::ColumnError),
+    /// A folder of the user's that holds no images that can be read.
+    #[error(transparent)]
+    Images(#[from] crate::images::ImageError),
+    /// A file of the user's that holds no text or tokens that can be read.
+    #[error(transparent)]
+    Tokens(#[from] crate::tokens::TokenError),
     /// Labels of a file of the user's that nothing can be learnt from.
     #[error("{}: {problem}; {remedy}", .path.display())]
     Labels {

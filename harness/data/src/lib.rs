@@ -18,6 +18,8 @@ pub mod error;
 pub mod fetch;
 mod files;
 pub mod idx;
+pub mod images;
+pub mod linear_mdp;
 pub mod load;
 pub mod loaded;
 pub mod markov;
@@ -34,6 +36,7 @@ pub mod split;
 pub mod status;
 pub mod templates;
 pub mod text;
+pub mod tokens;
 pub mod weights;
 
 pub use error::DataError;

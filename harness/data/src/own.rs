@@ -1,7 +1,9 @@
-//! Data of a user's own: numbers with a label per example, from a table or from two arrays.
+//! Data of a user's own: numbers with a label per example, from a table, from two arrays or from a folder of images.
 //!
 //! The splits are chosen by the examples' own ids, as everywhere: the same rows are held out whatever their order
 //! in the file, and rows that are alike stay together.
+
+mod images;
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -215,14 +217,7 @@ impl Labelled<'_> {
             }
             _ => {}
         }
-        let mut order: Vec<usize> = (0..names.len()).collect();
-        let numbers: Option<Vec<f64>> = names.iter().map(|name| name.parse().ok()).collect();
-        order.sort_by(|&a, &b| match &numbers {
-            Some(numbers) => {
-                numbers[a].total_cmp(&numbers[b]).then_with(|| names[a].cmp(&names[b]))
-            }
-            None => names[a].cmp(&names[b]),
-        });
+        let order = ordered(&names);
         let mut place = vec![0_u32; names.len()];
         for (new, &old) in (0..).zip(&order) {
             place[old] = new;
@@ -231,6 +226,17 @@ impl Labelled<'_> {
         let of = codes.iter().map(|&code| place[code as usize]).collect();
         Ok(OwnLabels::Classes { names, of })
     }
+}
+
+/// Places of names in the order that classes are numbered in: numbers by size where all are, else by letters.
+fn ordered(names: &[String]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..names.len()).collect();
+    let numbers: Option<Vec<f64>> = names.iter().map(|name| name.parse().ok()).collect();
+    order.sort_by(|&a, &b| match &numbers {
+        Some(numbers) => numbers[a].total_cmp(&numbers[b]).then_with(|| names[a].cmp(&names[b])),
+        None => names[a].cmp(&names[b]),
+    });
+    order
 }
 
 /// Names of classes and the name of each example.

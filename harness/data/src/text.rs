@@ -1,5 +1,6 @@
 //! Data sets of text: Tiny Shakespeare (characters) and GSM8K (JSON Lines of worked questions).
 
+pub mod spelling;
 pub mod windows;
 
 use std::path::Path;

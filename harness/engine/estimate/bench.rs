@@ -26,7 +26,7 @@ use training::artefacts::{Artefacts, Unkept};
 
 use super::estimator::{Estimator, Predicted};
 use crate::provenance::recorded;
-use crate::runner::{NamedSeed, Session};
+use crate::runner::{NamedSeed, Session, without_order};
 
 /// Most directions that are taken without being asked for.
 const MOST_DIRECTIONS: usize = 128;
@@ -131,7 +131,7 @@ pub fn with_bench<'a, T>(
 /// Refuses runs whose order cannot be changed.
 fn check(record: &RunRecord) -> anyhow::Result<()> {
     let Some(order) = &record.order else {
-        bail!("run {} failed before it had an order", record.cell);
+        bail!(without_order(record));
     };
     if order.law == OrderLaw::Adaptive {
         bail!(

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use analysis::plan::own_file;
 use analysis::verify::Drawn;
 use anyhow::bail;
 use lab::seat::OrderSource;
@@ -57,8 +58,7 @@ fn require_modest(store: &Store, record: &RunRecord) -> anyhow::Result<()> {
     };
     (method.resolve)(&record.settings)?;
     (workload.resolve)(&record.workload_settings)?;
-    let file = record.workload_settings.get("file").and_then(serde_json::Value::as_str);
-    if file.is_some_and(|file| !file.is_empty()) {
+    if own_file::named(&record.workload_settings).is_some() {
         bail!("its data are a file of a user's, which only `palimpsest reproduce` reads");
     }
     let consumed =

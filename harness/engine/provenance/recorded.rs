@@ -9,11 +9,12 @@ use ledger::record::{RunRecord, Store};
 use ledger::transcript::replay::read_ids;
 use palimpsest::library::cell_code;
 
+use crate::runner::without_order;
+
 /// The ids that a run consumed, epoch by epoch.
 pub fn order(store: &Store, record: &RunRecord) -> anyhow::Result<Replayed> {
     let section = record.order.as_ref();
-    let section =
-        section.with_context(|| format!("{} failed before it had an order", record.cell))?;
+    let section = section.with_context(|| without_order(record))?;
     let path = store.folder(&record.cell).join("order.bin");
     let bytes = plain::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let ids = read_ids(&bytes).with_context(|| format!("cannot read {}", path.display()))?;

@@ -1,6 +1,7 @@
 //! A recorded run, built again from what its record says.
 
 use ::data::Sources;
+use analysis::imported::refusal;
 use analysis::plan::{Cell, Plan};
 use analysis::suite::Sections;
 use anyhow::Context as _;
@@ -17,13 +18,17 @@ use super::{NamedSeed, Session, known};
 impl NamedSeed {
     /// The seed of a recorded run.
     pub fn recorded(record: &RunRecord) -> anyhow::Result<Self> {
-        let order = record
-            .order
-            .as_ref()
-            .with_context(|| format!("{} failed before it had an order", record.cell))?;
+        let order = record.order.as_ref().with_context(|| without_order(record))?;
         let seed = order.seed().map_err(anyhow::Error::msg)?;
         Ok(Self { name: record.seed.clone(), seed })
     }
+}
+
+/// Why a run has no order.
+pub fn without_order(record: &RunRecord) -> String {
+    let what = "it has no order, and nothing here can train it";
+    let failed = || format!("run {} failed before it had an order", record.cell);
+    refusal(record, what).unwrap_or_else(failed)
 }
 
 impl Session {

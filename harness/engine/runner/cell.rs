@@ -317,6 +317,15 @@ impl Session {
     }
 }
 
+/// What a failed run does to a good one of the same cell.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failed {
+    /// Takes its place, so that the suite runs it again.
+    Replaces,
+    /// Leaves it as it is: nobody would run it again.
+    Spares,
+}
+
 /// One attempt at a cell: what it gathers on the way to its record.
 pub(super) struct Attempt<'a> {
     pub(super) session: &'a Session,
@@ -327,6 +336,7 @@ pub(super) struct Attempt<'a> {
     lineage: Option<Lineage>,
     evaluations: Vec<Evaluation>,
     index: Option<IndexPlace>,
+    pub(super) failed: Failed,
 }
 
 /// What a cell's record says whoever trains.
@@ -366,7 +376,8 @@ impl<'a> Attempt<'a> {
         writer: RunWriter,
         lineage: Option<Lineage>,
     ) -> Self {
-        Self { session, cell, seed, id, writer, lineage, evaluations: Vec::new(), index: None }
+        let (evaluations, index, failed) = (Vec::new(), None, Failed::Replaces);
+        Self { session, cell, seed, id, writer, lineage, evaluations, index, failed }
     }
 
     fn make(mut self, setup: &CellSetup<'_>) -> anyhow::Result<CellReport> {
@@ -394,9 +405,22 @@ impl<'a> Attempt<'a> {
     /// Puts the record in place.
     pub(super) fn end(mut self, record: &RunRecord) -> anyhow::Result<CellReport> {
         self.writer.event(&Event::Ended { status: record.status })?;
-        let (status, error) = (record.status, record.error.clone());
+        let (status, mut error) = (record.status, record.error.clone());
+        let cell = self.id.to_owned();
+        if status == Status::Failed && self.failed == Failed::Spares && self.has_good_run() {
+            let reason = error.get_or_insert_default();
+            reason.push_str("; the run that was here is kept");
+            // Where it stays, the next attempt sweeps it.
+            let _ = std::fs::remove_dir_all(self.session.store.root().join(".tmp").join(&cell));
+            return Ok(CellReport { cell, status, kept: true, error });
+        }
         self.writer.finish(record, &self.session.plan.suite_text)?;
-        Ok(CellReport { cell: self.id.to_owned(), status, kept: false, error })
+        Ok(CellReport { cell, status, kept: false, error })
+    }
+
+    fn has_good_run(&self) -> bool {
+        let there = self.session.store.has(self.id).then(|| self.session.store.record(self.id));
+        there.is_some_and(|found| found.is_ok_and(|record| record.status != Status::Failed))
     }
 
     /// The record of a run that somebody stopped.

@@ -15,12 +15,12 @@ use ledger::lineage::Parents;
 use ledger::record::RunRecord;
 use ledger::record::store::CellLock;
 use palimpsest::cli::suite_options::programs::copy;
-use palimpsest::machine::{self, Ended};
+use palimpsest::machine;
 use training::cell::Commitment;
 use training::clock::{Monotonic, Time as _};
 use training::external::{ExternalError, ExternalSetup, Left, Program, SAVED};
 
-use super::cell::{Attempt, CellReport, Common, Frame};
+use super::cell::{Attempt, CellReport, Common, Failed, Frame};
 use super::{NamedSeed, Session};
 use child::{Child, Place};
 use script::Script;
@@ -39,8 +39,10 @@ trait Hosted: Program {
 
 /// How a program's process came to its end.
 struct Over {
-    /// By the operating system; none where it is not ours to end.
-    ended: Option<Ended>,
+    /// What it cost, by the operating system.
+    cost: Option<Cost>,
+    /// Whether the bench started it, with so many threads, and ended it.
+    ours: bool,
     /// The same in words, where it says more than that the bench ended it.
     how: String,
     /// What a reader should know although the run is whole.
@@ -49,6 +51,13 @@ struct Over {
     said: Vec<u8>,
     /// Whether it went away by itself.
     gone: bool,
+}
+
+/// What a program's process cost.
+#[derive(Clone, Copy)]
+struct Cost {
+    cpu_seconds: f64,
+    peak_memory_bytes: u64,
 }
 
 fn fault<T>(reason: impl Into<String>) -> Result<T, ExternalError> {
@@ -123,7 +132,7 @@ impl Session {
         id: &str,
         lock: &CellLock,
     ) -> anyhow::Result<CellReport> {
-        self.hosted(cell, seed, id, lock, |setup, external, folder| {
+        self.hosted(cell, seed, id, lock, Failed::Replaces, |setup, external, folder| {
             if external.found.as_os_str().is_empty() {
                 anyhow::bail!(
                     "the record of run {id} names a program, but does not hold it; run its suite again, with --force where its record is there"
@@ -148,7 +157,9 @@ impl Session {
         lock: &CellLock,
         parent: u32,
     ) -> anyhow::Result<CellReport> {
-        self.hosted(cell, seed, id, lock, |_, _, _| Ok(Ok(Box::new(Script::of(parent)?))))
+        self.hosted(cell, seed, id, lock, Failed::Spares, |_, _, _| {
+            Ok(Ok(Box::new(Script::of(parent)?)))
+        })
     }
 
     /// Runs a cell by the program that `start` gives, for which there is an empty folder.
@@ -158,6 +169,7 @@ impl Session {
         seed: &NamedSeed,
         id: &str,
         lock: &CellLock,
+        failed: Failed,
         start: impl FnOnce(
             &ExternalSetup<'_>,
             &External,
@@ -172,7 +184,8 @@ impl Session {
                 .with_context(|| format!("cannot create {}", made.display()))?;
         }
         self.with_program(cell, seed, &arrays, |session, setup, external| {
-            let attempt = Attempt::new(session, cell, seed, id, writer, None);
+            let mut attempt = Attempt::new(session, cell, seed, id, writer, None);
+            attempt.failed = failed;
             make(attempt, setup, external, &arrays, |setup| start(setup, external, &program))
         })
     }
@@ -222,19 +235,22 @@ fn make(
             let reason = outcome.as_ref().err().map(ToString::to_string);
             let over = child.finish(reason.as_deref());
             let wall = time.now().as_secs_f64();
-            if let Some(ended) = over.ended {
-                told.cpu_seconds = Some(ended.cpu_seconds);
-                told.peak_memory_bytes = Some(ended.peak_memory_bytes);
-                record.environment.peak_memory_bytes = Some(ended.peak_memory_bytes);
-                if let (Some((start, _)), Some((end, _))) = (before, machine::usage()) {
-                    let used = end - start + ended.cpu_seconds;
+            if let Some(Cost { cpu_seconds, peak_memory_bytes }) = over.cost {
+                told.cpu_seconds = Some(cpu_seconds);
+                told.peak_memory_bytes = Some(peak_memory_bytes);
+                record.environment.peak_memory_bytes = Some(peak_memory_bytes);
+                // A script that runs by itself has as many threads as it likes: its share says nothing.
+                if let (true, Some((start, _)), Some((end, _))) =
+                    (over.ours, before, machine::usage())
+                {
+                    let used = end - start + cpu_seconds;
                     record.environment.cpu_share = (wall > 0.0).then(|| used / wall);
                 }
                 let allowed = f64::from(setup.threads) * wall;
-                if ended.cpu_seconds > 1.2 * allowed {
+                if over.ours && cpu_seconds > 1.2 * allowed {
                     warnings.push(format!(
-                        "the program used {:.1} s of processor time in {wall:.1} s, more than its {} threads can",
-                        ended.cpu_seconds, setup.threads
+                        "the program used {cpu_seconds:.1} s of processor time in {wall:.1} s, more than its {} threads can",
+                        setup.threads
                     ));
                 }
             }

@@ -19,6 +19,7 @@ const BESIDE: &[&str] = &[
     "half",
     "libc",
     "parquet",
+    "png",
     "serde",
     "serde_json",
     "serde_json_canonicalizer",
@@ -26,6 +27,7 @@ const BESIDE: &[&str] = &[
     "tar",
     "thiserror",
     "ureq",
+    "zune-jpeg",
 ];
 
 fn root() -> PathBuf {

@@ -7,3 +7,4 @@ pub mod probe;
 pub mod replay;
 pub mod sample;
 pub mod stacked;
+pub mod writing;

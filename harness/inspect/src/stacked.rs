@@ -23,7 +23,7 @@ use tch::{Kind, TchError, Tensor};
 use grade::Grade;
 use lab::LabError;
 use lab::models::gpt::Gpt;
-use lab::network::{Body, Layer, Network, Role};
+use lab::network::{Body, Network, Role};
 use lab::objectives::DefaultLoss;
 use layers::Trail;
 pub use secants::{curvatures, secant_steps, secants};
@@ -50,9 +50,7 @@ pub struct Examples<'a> {
 #[must_use]
 pub fn fits(network: &Network) -> bool {
     match &network.body {
-        Body::Layers(list) => layers::all(list, &|layer| {
-            !matches!(layer, Layer::BatchNorm { .. } | Layer::Gru { .. })
-        }),
+        Body::Layers(list) => layers::all(list, &|layer| !layers::single(layer)),
         Body::Own(_) => Gpt::of(network).is_ok(),
         Body::Denoiser(_) | Body::Table => false,
     }

@@ -21,6 +21,19 @@ pub fn kaiming_uniform(
     Tensor::f_from_slice(&values)?.f_reshape(shape)
 }
 
+/// N(0, 2/fan_in): He et al. 2015 (arXiv:1502.01852), equation 10, for layers before a ReLU.
+///
+/// # Errors
+/// When libtorch cannot allocate.
+pub fn he_normal(stream: &mut Pcg64, shape: &[i64]) -> Result<Tensor, TchError> {
+    let fan_in: i64 = shape.iter().skip(1).product();
+    #[expect(clippy::cast_precision_loss, reason = "fan-in is far below 2^52")]
+    let deviation = (2.0 / fan_in as f64).sqrt();
+    let count = shape.iter().product::<i64>();
+    let values = streams::normal(stream, usize::try_from(count).unwrap_or(0));
+    Tensor::f_from_slice(&values)?.f_mul_scalar(deviation)?.f_reshape(shape)
+}
+
 /// N(0, 2/((1 + 0.01²)·fan_in·`share`)): PyTorch's Kaiming normal for a leaky ReLU of slope 0.01,
 /// of a layer that keeps that share of its inputs.
 ///

@@ -1,7 +1,9 @@
 //! What `tch` does not wrap of libtorch: fused optimiser updates over lists of tensors, hooks on gradients and
-//! values with the gradient of others; and the loops of a small GPT.
+//! values with the gradient of others, and modules of TorchScript as functions of their tensors; and the loops of a
+//! small GPT.
 
 pub mod gpt;
+pub mod script;
 
 use std::ffi::{CStr, c_char, c_void};
 

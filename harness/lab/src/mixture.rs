@@ -11,6 +11,8 @@ use ledger::choice;
 use ledger::streams::{normal_f64, unit_f64};
 use rand_pcg::Pcg64;
 
+use crate::linear::{cholesky, dot};
+
 mod kmeans;
 
 /// Added to every variance, so that no component can shrink to a point.
@@ -265,28 +267,6 @@ pub fn proportional(weights: &[f64], random: &mut Pcg64) -> usize {
     }
     // Rounding may leave the last sum below 1.
     weights.iter().rposition(|weight| *weight > 0.0).unwrap_or(weights.len() - 1)
-}
-
-/// Lower factor L of a symmetric positive definite matrix LLᵀ.
-fn cholesky(matrix: &[f64], dimensions: usize) -> Vec<f64> {
-    let mut factor = vec![0.0; matrix.len()];
-    for i in 0..dimensions {
-        for j in 0..=i {
-            let known = dot(&factor[i * dimensions..][..j], &factor[j * dimensions..][..j]);
-            let rest = matrix[i * dimensions + j] - known;
-            factor[i * dimensions + j] = if i == j {
-                // Regularised variances are at least 1e-6; rounding takes far less.
-                rest.max(f64::MIN_POSITIVE).sqrt()
-            } else {
-                rest / factor[j * dimensions + j]
-            };
-        }
-    }
-    factor
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 #[cfg(test)]

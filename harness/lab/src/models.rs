@@ -8,7 +8,10 @@ pub mod gru;
 pub mod mlp;
 pub mod mlp2d;
 pub mod ngram;
+pub mod plain_vit;
+pub mod resnet;
 pub mod resnet9;
+pub mod script;
 pub mod unet_s;
 pub mod vit;
 
@@ -206,6 +209,14 @@ impl Builder {
         Ok(self.push(layer, part, role, tensor))
     }
 
+    /// Values of the same size, N(0, `deviation`²).
+    fn normal(&mut self, shape: &[usize], deviation: f64) -> Result<Tensor, TchError> {
+        let values = streams::normal(&mut self.stream, shape.iter().product());
+        let shape: Vec<i64> = shape.iter().map(|&size| i64::try_from(size).unwrap_or(0)).collect();
+        let values = Tensor::f_from_slice(&values)?.f_mul_scalar(deviation)?;
+        values.f_reshape(&shape)?.f_to_device(self.device)
+    }
+
     fn push(&mut self, layer: &str, part: &str, role: Role, tensor: Tensor) -> usize {
         let tensor = tensor.set_requires_grad(true);
         self.parameters.push(Parameter {
@@ -217,3 +228,6 @@ impl Builder {
         self.parameters.len() - 1
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,6 +61,11 @@ pub enum Layer {
         /// Index of the bias, when there is no normalisation behind.
         bias: Option<usize>,
     },
+    /// 2-D convolution without bias that halves height and width, rounded up: stride 2, padding k/2.
+    HalvingConv {
+        /// Index of the filters, out × in × k × k.
+        weight: usize,
+    },
     /// Batch normalisation over N, H, W; momentum 0.1, ε 1e-5.
     BatchNorm {
         /// Index of the scale.
@@ -80,8 +85,21 @@ pub enum Layer {
     MaxPool,
     /// Maximum over H and W, then flattened.
     GlobalMaxPool,
+    /// Mean over H and W, then flattened.
+    GlobalMeanPool,
     /// x + inner(x).
     Residual(Vec<Layer>),
+    /// inner(x) plus every second row and column of x, with channels of 0 behind its own.
+    HalvedResidual {
+        /// Channels of 0 behind those of x.
+        more: i64,
+        /// What halves height and width, too.
+        inner: Vec<Layer>,
+    },
+    /// N × C × H × W → N × H × (C·W): the rows of images as steps of a sequence.
+    Rows,
+    /// N × T × d → N × d: the last step.
+    Last,
     /// x times a constant.
     Scale(f64),
     /// Tokens B × T (i64) → vectors B × T × (`length`·d): at each position those of the last
@@ -105,9 +123,10 @@ impl Layer {
     /// Index of the weight that inputs are multiplied with, of a linear layer or a convolution.
     fn product(&self) -> Option<usize> {
         match self {
-            Self::Linear { weight, .. } | Self::Product { weight } | Self::Conv { weight, .. } => {
-                Some(*weight)
-            }
+            Self::Linear { weight, .. }
+            | Self::Product { weight }
+            | Self::Conv { weight, .. }
+            | Self::HalvingConv { weight } => Some(*weight),
             _ => None,
         }
     }
@@ -260,7 +279,10 @@ impl Network {
             }
             free = matches!(
                 layer,
-                Layer::Linear { .. } | Layer::Conv { .. } | Layer::BatchNorm { .. }
+                Layer::Linear { .. }
+                    | Layer::Conv { .. }
+                    | Layer::HalvingConv { .. }
+                    | Layer::BatchNorm { .. }
             );
             let x = hidden.as_ref().unwrap_or(inputs);
             if let Some((tap, weight)) = self.tap.as_ref().zip(layer.product()) {
@@ -271,9 +293,10 @@ impl Network {
             }
             hidden = Some(match layer {
                 Layer::Flatten => x.f_flatten(1, -1)?,
-                Layer::Product { .. } | Layer::Linear { .. } | Layer::Conv { .. } => {
-                    self.multiply(layer, x)?
-                }
+                Layer::Product { .. }
+                | Layer::Linear { .. }
+                | Layer::Conv { .. }
+                | Layer::HalvingConv { .. } => self.multiply(layer, x)?,
                 Layer::BatchNorm { scale, shift, running } => x.f_batch_norm(
                     Some(self.at(*scale)),
                     Some(self.at(*shift)),
@@ -289,7 +312,13 @@ impl Network {
                 Layer::Gelu => x.f_gelu("none")?,
                 Layer::MaxPool => x.f_max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)?,
                 Layer::GlobalMaxPool => x.f_amax([2, 3], false)?,
+                Layer::GlobalMeanPool => x.f_mean_dim([2, 3].as_slice(), false, x.kind())?,
                 Layer::Residual(inner) => x.f_add(&self.run(inner, x, train)?)?,
+                Layer::HalvedResidual { more, inner } => {
+                    halved(x, *more)?.f_add(&self.run(inner, x, train)?)?
+                }
+                Layer::Rows => x.f_permute([0, 2, 1, 3])?.f_flatten(2, 3)?,
+                Layer::Last => x.f_select(1, -1)?,
                 Layer::Scale(factor) => x.f_mul_scalar(*factor)?,
                 Layer::Context { table, length } => context(self.at(*table), *length, x)?,
                 Layer::Gru { first } => {
@@ -315,6 +344,11 @@ impl Network {
                 let bias = bias.map(|bias| self.at(bias));
                 x.f_conv2d(weight, bias, [1, 1], [padding, padding], [1, 1], 1)
             }
+            Layer::HalvingConv { weight } => {
+                let weight = self.at(*weight);
+                let padding = weight.size().last().map_or(0, |width| width / 2);
+                x.f_conv2d::<Tensor>(weight, None, [2, 2], [padding, padding], [1, 1], 1)
+            }
             _ => Ok(x.shallow_clone()),
         }
     }
@@ -324,7 +358,8 @@ impl Network {
         &self.parameters[index].tensor
     }
 
-    /// SHA-256 over the values of parameters, then buffers, as f32 little-endian in logical order.
+    /// SHA-256 over the values of parameters, then buffers, as f32 little-endian in logical order. Values of other
+    /// kinds, in buffers, are rounded to f32 first: whole numbers beyond 2^24, and doubles, may differ and digest alike.
     ///
     /// # Errors
     /// When values cannot be copied to the host.
@@ -374,6 +409,12 @@ impl Network {
             Ok(())
         })
     }
+}
+
+/// Every second row and column of images N × C × H × W, with `more` channels of 0 behind theirs.
+fn halved(x: &Tensor, more: i64) -> Result<Tensor, TchError> {
+    let half = x.f_slice(2, None, None, 2)?.f_slice(3, None, None, 2)?;
+    half.f_constant_pad_nd([0, 0, 0, 0, 0, more])
 }
 
 /// Vectors of the last `length` tokens at each position, side by side.

@@ -28,6 +28,8 @@ pub const EPISODES: &str = "episodes";
 pub const CAPTIONS: &str = "images of several sizes with captions";
 /// A permutation of bits, to be carried out on inputs that were not shown.
 pub const PERMUTATION: &str = "a permutation of bits";
+/// A world to act in, and answers which of two episodes in it is better.
+pub const PREFERENCES: &str = "a world and preferences between its episodes";
 /// Clips to keep in one network, one after the other.
 pub const CLIPS: &str = "clips";
 /// Nothing but an order: data and evaluation are a program's own.

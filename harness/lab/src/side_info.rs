@@ -9,6 +9,7 @@ use crate::LabError;
 use crate::models::clips::Clips;
 use crate::models::elastic::Elastic;
 use crate::objectives::DefaultLoss;
+use crate::preferences::World;
 use crate::recipe::Step;
 use crate::seat::{Outcome, TaskInfo};
 
@@ -43,6 +44,8 @@ pub struct SideInfo {
     pub student: Option<Student>,
     /// The shape of a network that smaller ones can be cut from.
     pub elastic: Option<Elastic>,
+    /// What is acted in, one training example a round, where somebody prefers one episode to another.
+    pub world: Option<Arc<dyn World>>,
     /// Clips that training examples are the frames of.
     pub clips: Option<Clips>,
     /// What the examples of a task are there for, where training examples lie task by task.

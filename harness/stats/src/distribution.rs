@@ -23,15 +23,25 @@ pub fn normal_quantile(p: f64) -> f64 {
 /// The quantile of Student's t with `freedom` degrees of freedom that bounds a two-sided interval of
 /// confidence `level`.
 pub fn student_t_bound(level: f64, freedom: usize) -> Result<f64, StatsError> {
+    broken_t_bound(level, freedom as f64)
+}
+
+/// The same for degrees of freedom that are no whole number, as [`crate::welch`] has them.
+pub fn broken_t_bound(level: f64, freedom: f64) -> Result<f64, StatsError> {
     check_level(level)?;
-    let few = StatsError::TooFew { statistic: "Student's t", needed: 2, found: freedom + 1 };
-    let distribution = StudentsT::new(0.0, 1.0, freedom as f64).map_err(|_| few)?;
+    let found = freedom.max(0.0) as usize + 1;
+    let few = StatsError::TooFew { statistic: "Student's t", needed: 2, found };
+    let distribution = StudentsT::new(0.0, 1.0, freedom).map_err(|_| few)?;
     Ok(distribution.inverse_cdf(0.5 + level / 2.0))
 }
 
 /// P(T > t) of Student's t with `freedom` degrees of freedom, at least 1; `t` may be infinite.
 pub fn student_t_tail(t: f64, freedom: usize) -> f64 {
-    let freedom = freedom as f64;
+    broken_t_tail(t, freedom as f64)
+}
+
+/// The same for degrees of freedom that are no whole number.
+pub fn broken_t_tail(t: f64, freedom: f64) -> f64 {
     let share = freedom / (freedom + t * t);
     let beyond = if share > 0.0 { 0.5 * beta_reg(freedom / 2.0, 0.5, share) } else { 0.0 };
     if t >= 0.0 { beyond } else { 1.0 - beyond }

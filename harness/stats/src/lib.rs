@@ -9,8 +9,8 @@
 //! effect becomes a [`verdict`], and several workloads become one number ([`across`]).
 //!
 //! Before the runs: how many pairs an effect needs ([`power`]). During them: when to stop
-//! ([`sequential`]). For many comparisons at once: [`t_test`], [`equivalence`] and [`multiple`]. For
-//! unequal tuning: [`best_of`]; which settings to try: [`sobol`]. `docs/statistics.md` has the measured coverage of every interval.
+//! ([`sequential`]). For many comparisons at once: [`t_test`], [`equivalence`] and [`multiple`]; of
+//! samples that are no pairs: [`welch`]. Where a series changed: [`divisive`]. For unequal tuning: [`best_of`]; which settings to try: [`sobol`]. `docs/statistics.md` has the measured coverage of every interval.
 //!
 //! Everything here is a pure function of its arguments: the only randomness is drawn from a seed
 //! that the caller states and the result repeats. Nothing reads records or knows what a run is.
@@ -20,6 +20,7 @@ pub mod best_of;
 pub mod betting;
 pub mod bootstrap;
 pub mod distribution;
+pub mod divisive;
 pub mod draws;
 pub mod equivalence;
 mod error;
@@ -39,6 +40,7 @@ pub mod stratified;
 pub mod survival;
 pub mod t_test;
 pub mod verdict;
+pub mod welch;
 pub mod wilcoxon;
 
 pub use error::StatsError;

@@ -67,21 +67,22 @@ impl Weights {
     /// When they are those of another network.
     pub fn put_into(&self, network: &mut Network) -> Result<(), LabError> {
         let refuse = |reason: String| LabError::Weights { file: self.file.clone(), reason };
-        let wanted: Vec<(String, Vec<i64>)> =
-            named(network).map(|(name, tensor)| (name, tensor.size())).collect();
+        let wanted: Vec<(String, Vec<i64>, Kind)> =
+            named(network).map(|(name, tensor)| (name, tensor.size(), tensor.kind())).collect();
         if let Some((extra, _)) =
-            self.tensors.iter().find(|(name, _)| !wanted.iter().any(|(other, _)| other == name))
+            self.tensors.iter().find(|(name, _)| !wanted.iter().any(|(other, ..)| other == name))
         {
             return Err(refuse(format!("it has a tensor {extra}, which the network has not")));
         }
         let mut found = Vec::with_capacity(wanted.len());
-        for (name, shape) in &wanted {
+        for (name, shape, kind) in &wanted {
             let tensor =
                 self.tensors.iter().find(|(other, _)| other == name).map(|(_, tensor)| tensor);
             let tensor = tensor.ok_or_else(|| refuse(format!("it lacks the tensor {name}")))?;
-            if tensor.size() != *shape
-                || !matches!(tensor.kind(), Kind::Float | Kind::Double | Kind::Int64)
-            {
+            // Masks of a user's own module, say, are of other kinds than weights.
+            let fits = matches!(tensor.kind(), Kind::Float | Kind::Double | Kind::Int64)
+                || tensor.kind() == *kind;
+            if tensor.size() != *shape || !fits {
                 return Err(refuse(format!(
                     "{name} is {:?} of shape {:?}, but the network's has shape {shape:?}",
                     tensor.kind(),

@@ -67,7 +67,10 @@ impl<'a> Arm<'a> {
             baseline: workload.baseline.as_ref() == Some(&raw.label),
             reached: reached(raw),
             mishaps: (!mishaps.is_empty()).then(|| mishaps.join(", ")),
-            time: timed(raw, || to_target(&raw.time_to_target, text::time_unit)),
+            time: match text::without_clock(raw) {
+                true => absent(),
+                false => timed(raw, || to_target(&raw.time_to_target, text::time_unit)),
+            },
             samples: timed(raw, || to_target(&raw.samples_to_target, |_| ("", 1.0))),
             speed_up: speed_up(raw),
             p: raw.speed_up.as_ref().and_then(|s| s.p).map(text::p_value).unwrap_or_default(),

@@ -173,6 +173,8 @@ pub(super) fn about(row: &Row) -> String {
             out.push_str(&format!(", {letter} = {}", significant(p, 2)));
         }
     }
-    out.push_str(&format!(", {} pairs; {}", row.pairs, reason(row)));
+    // Two files that did not take turns have values, not pairs: the reason counts them.
+    let pairs = if row.pairs == 0 { String::new() } else { format!(", {} pairs", row.pairs) };
+    out.push_str(&format!("{pairs}; {}", reason(row)));
     out
 }

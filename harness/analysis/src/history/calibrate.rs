@@ -6,7 +6,7 @@
 //! one as small. Noise that is like that of the commit before has runs that look like levels: what is
 //! drawn then is an autoregression of the first order with the series' own correlation and shocks.
 
-use super::divisive::{Search, t_test};
+use stats::divisive::{Search, t_test};
 use stats::draws::Draws;
 
 /// Values below which a correlation is a guess.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use stats::divisive::mean;
 
 use super::chain::History;
-use super::divisive::mean;
 use super::entry::{Accepted, Better, Entry, Measured};
 use super::error::HistoryError;
 use super::segments::{self, Found};

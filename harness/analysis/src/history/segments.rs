@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use stats::divisive::{Search, mean, t_test};
+
 use super::calibrate::{Noise, Null, correlation};
 use super::changes::Options;
-use super::divisive::{Search, mean, t_test};
 
 /// p-value above which a split is not even a candidate.
 const WEAK: f64 = 0.05;

@@ -121,6 +121,14 @@ pub enum RegressError {
         /// Fingerprint of another.
         other: String,
     },
+    /// A drift between the sessions of one machine, stated of two.
+    #[error(
+        "a drift is of two sessions of one machine, and the sides come from two ({differences}): leave it out"
+    )]
+    DriftOfTwo {
+        /// What tells them apart.
+        differences: String,
+    },
     /// The second round is not a fresh one.
     #[error("the confirmation is not fresh: {reason}")]
     NotFresh {

@@ -8,6 +8,7 @@ use super::RegressError;
 use super::machine::Machine;
 use super::metric::{CellName, Class, Metric, Tolerance, Value};
 use super::snapshot::{Cell, Snapshot};
+use crate::imported::is_imported;
 use crate::suite_run::{RunCell, SuiteRun};
 use ledger::digest::Digest;
 use ledger::goal::{Direction, Goal, Target};
@@ -96,7 +97,7 @@ pub struct Context {
 /// | ulp | `reached`, `diverged` (0 or 1) |
 /// | quality | what the workload's metrics list, at the end; `samples-to-target` |
 /// | time | `time-to-target`, `train-seconds` |
-/// | info | metrics without a known direction, other clocks, memory |
+/// | info | metrics without a known direction, other clocks, memory; `told/NAME`, the facts that a program told |
 ///
 /// A value that is not finite is left out: `diverged` says so, and a metric that then lacks a value
 /// is not judged.
@@ -116,7 +117,10 @@ pub fn snapshot(
     let mut machine = Machine::of(&first.record.environment, &context.machine);
     let mut cells = Vec::with_capacity(runs.len());
     for run in runs {
-        let here = Machine::of(&run.record.environment, &context.machine);
+        let mut here = Machine::of(&run.record.environment, &context.machine);
+        for (name, version) in run.record.external.iter().flat_map(|told| &told.versions) {
+            here.software.entry(name.clone()).or_insert_with(|| version.clone());
+        }
         if !here.is(&machine) {
             let (one, other) = (machine.fingerprint, here.fingerprint);
             return Err(RegressError::TwoMachines { one, other });
@@ -145,16 +149,16 @@ pub fn snapshot(
             .then(|| record.error.clone().unwrap_or_else(|| "no message".to_owned()));
         let metrics = if failed.is_some() { Vec::new() } else { metrics(record, &scores) };
         let treated = metrics.into_iter().map(|metric| treated(metric, &name, context)).collect();
-        let code = &record.environment.code_digest;
         cells.push(Cell {
             config: config(record, &name)?,
-            code: Some(code.clone()).filter(|code| !code.is_empty()),
+            code: code(record, &name)?,
             workload: name.workload,
             arm: name.arm,
             seed: name.seed,
             round: run.round,
             failed,
-            disturbed: record.disturbed(),
+            // Times of other machines are none of this one's.
+            disturbed: record.disturbed() || is_imported(record),
             metrics: treated,
         });
     }
@@ -181,6 +185,22 @@ fn config(record: &RunRecord, name: &CellName) -> Result<Digest, RegressError> {
         what: "cell with settings that can be written",
         reason: error.to_string(),
     })
+}
+
+/// Digest of the code that decides a cell: ours, and where the arm is a program, that as well: its
+/// command, its files and what runs them. None where the record does not tell.
+fn code(record: &RunRecord, name: &CellName) -> Result<Option<String>, RegressError> {
+    let own = &record.environment.code_digest;
+    let Some(told) = &record.external else {
+        return Ok(Some(own.clone()).filter(|own| !own.is_empty()));
+    };
+    let of_json = Digest::of_json(&json!({ "harness": own, "program": told.arm }));
+    let digest = of_json.map_err(|error| RegressError::Form {
+        origin: name.to_string(),
+        what: "cell with a program that can be written",
+        reason: error.to_string(),
+    })?;
+    Ok(Some(digest.to_string()))
 }
 
 fn treated(metric: Metric, name: &CellName, context: &Context) -> Metric {
@@ -257,10 +277,33 @@ fn metrics(record: &RunRecord, scores: &BTreeMap<&str, Score>) -> Vec<Metric> {
     }
     let memory = environment.peak_memory_bytes.map(Value::Count);
     put("peak-memory", Class::Info, "bytes", Some(LowerIsBetter), memory);
+    for (name, fact) in told_facts(record) {
+        put(&format!("told/{name}"), Class::Info, "fact", None, fact_value(fact));
+    }
     for metric in all.iter_mut().filter(|metric| metric.class == Class::Quality) {
         metric.best = score(&metric.name).and_then(|(_, best)| best);
     }
     all
+}
+
+/// What a program that is an arm told of its run, by name.
+fn told_facts(record: &RunRecord) -> impl Iterator<Item = (&String, &serde_json::Value)> {
+    let told = record.external.as_ref().and_then(|_| record.facts.get("told"));
+    told.and_then(serde_json::Value::as_object).into_iter().flatten()
+}
+
+/// A fact as a value: a number or a text; lists and tables are none.
+fn fact_value(fact: &serde_json::Value) -> Option<Value> {
+    use serde_json::Value as Json;
+    match fact {
+        Json::Number(number) => match number.as_u64() {
+            Some(count) => Some(Value::Count(count)),
+            None => number.as_f64().filter(|number| number.is_finite()).map(Value::Number),
+        },
+        Json::String(text) => Some(Value::Text(text.clone())),
+        Json::Bool(yes) => Some(Value::Text(yes.to_string())),
+        Json::Null | Json::Array(_) | Json::Object(_) => None,
+    }
 }
 
 /// One digest over the order hashes of all epochs.

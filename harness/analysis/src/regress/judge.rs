@@ -3,6 +3,8 @@
 mod compared;
 mod tested;
 
+pub(super) use tested::scale_of_score;
+
 use super::align::Aligned;
 use super::floor::NoiseFloor;
 use super::metric::Class;

@@ -53,6 +53,8 @@ impl Machine {
             ("dependencies", environment.cargo_lock_digest.get(..12).map(str::to_owned)),
         ];
         let software = software.into_iter().filter_map(|(name, it)| Some((name.to_owned(), it?)));
+        // Behind a log of another tool nothing of it is known.
+        let software = software.filter(|(_, version)| !version.is_empty());
         Self { software: software.collect(), ..Self::new(parts) }
     }
 

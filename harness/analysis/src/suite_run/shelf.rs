@@ -115,10 +115,11 @@ impl Shelf {
         if let Some(file) = only_text.filter(|_| !of_text(best)) {
             return Err(RecordError::NotFound(format!(
                 "{file} has not run as it is now: what the store holds of suite \"{}\" is of another text \
-                 (ran from {}, {}); `palimpsest run {file}` runs it, and `--run {}` means the other",
+                 (ran from {}, {}); {}, and `--run {}` means the other",
                 best.run.suite,
                 best.run.source,
                 moment(best.run.made.started_unix),
+                again(&best.run, file),
                 best.id
             )));
         }
@@ -131,8 +132,8 @@ impl Shelf {
         }
         if !of_text(best) {
             notes.push(format!(
-                "the suite's text has changed since it ran; `palimpsest run {}` runs it as it is now",
-                best.run.source
+                "the suite's text has changed since it ran; {} as it is now",
+                again(&best.run, &best.run.source)
             ));
         }
         notes.extend(damaged.iter().map(|error| format!("left out: {error}")));
@@ -175,6 +176,14 @@ impl Shelf {
             format!("a part or a change of the suite: {}", shelved.run.made.options.join(" "))
         });
         Ok(Found { shelved, stands, notes: notes.into_iter().collect() })
+    }
+}
+
+/// What runs a suite.
+fn again(run: &SuiteRun, source: &str) -> String {
+    match run.is_imported() {
+        false => format!("`palimpsest run {source}` runs it"),
+        true => format!("`palimpsest import LOGS --suite {source}` imports it"),
     }
 }
 

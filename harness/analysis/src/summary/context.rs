@@ -5,12 +5,17 @@ use std::collections::BTreeSet;
 use super::CellRun;
 use super::WorkloadAnalysis;
 use super::clock::is_disturbed;
+use crate::imported::is_imported;
 use crate::suite_run::SuiteRun;
 use ledger::record::format::{DISTURBED, Environment, RunRecord, Status};
 
 /// What a reader needs to rerun; where cells differ, all values are named.
 pub(super) fn environment(suite: &SuiteRun, cells: &[CellRun]) -> Vec<(String, String)> {
     let records = || cells.iter().filter_map(|run| run.left.as_ref()).map(|left| &left.record);
+    let version = |record: &RunRecord| record.environment.palimpsest.clone();
+    let versions: BTreeSet<String> = records().map(version).collect();
+    // Of the machine behind a log nothing is known.
+    let records = || records().filter(|record| !is_imported(record));
     let all = |value: &dyn Fn(&Environment) -> Option<String>| {
         let values: BTreeSet<String> =
             records().filter_map(|record| value(&record.environment)).collect();
@@ -29,7 +34,7 @@ pub(super) fn environment(suite: &SuiteRun, cells: &[CellRun]) -> Vec<(String, S
                 Some(format!("{}{changed}", e.program()?))
             }),
         ),
-        ("palimpsest", all(&|e| Some(e.palimpsest.clone()))),
+        ("palimpsest", versions.into_iter().collect::<Vec<_>>().join("; ")),
         ("code digest", all(&|e| Some(e.code_digest.clone()))),
         ("Cargo.lock digest", all(&|e| Some(e.cargo_lock_digest.clone()))),
         ("libtorch", all(&|e| Some(e.libtorch.clone()))),
@@ -85,11 +90,14 @@ pub(super) fn warnings(
             .into_iter()
             .chain(suite.made.options.iter().map(String::as_str))
             .collect();
-        warnings.push(format!(
-            "{missing} of {} cells have not run{how}; `{}` continues",
-            cells.len(),
-            command.join(" ")
-        ));
+        let (command, all) = (command.join(" "), cells.len());
+        warnings.push(match suite.is_imported() {
+            false => format!("{missing} of {all} cells have not run{how}; `{command}` continues"),
+            true => format!(
+                "{missing} of {all} cells have no log here; `palimpsest import FILES --suite {}` brings more",
+                suite.source
+            ),
+        });
     }
     let count = |status| records.iter().filter(|record| record.status == status).count();
     for (status, remedy) in [
@@ -203,12 +211,21 @@ pub(super) fn warnings(
             told.join(", ")
         ));
     }
-    let tasks: BTreeSet<String> =
-        records.iter().filter_map(|record| Some(record.own_task()?.name)).collect();
+    let tasks: BTreeSet<String> = {
+        let own = records.iter().filter(|record| !is_imported(record));
+        own.filter_map(|record| Some(record.own_task()?.name)).collect()
+    };
     if !tasks.is_empty() {
         warnings.push(format!(
             "{}: data and evaluation are the programs' own; times are the bench's, but metrics and what was consumed are told, not measured",
             tasks.into_iter().collect::<Vec<_>>().join(", ")
+        ));
+    }
+    let imported = records.iter().filter(|record| is_imported(record)).count();
+    if imported > 0 {
+        warnings.push(format!(
+            "{imported} of {} runs are imported from logs: what they consumed, their metrics and their times are what the logs say, evaluations included in the times; nothing of them is attested, and timed verdicts are withheld unless a claim takes the logs' clocks (unequal: [clock])",
+            cells.len()
         ));
     }
     let own: BTreeSet<&String> = records.iter().flat_map(|record| &record.warnings).collect();

@@ -12,6 +12,7 @@ use super::{
     ANALYSIS_VERSION, Analysis, ArmAnalysis, CellLeft, CellRun, Outcomes, RunRow, SpeedUp,
     WorkloadAnalysis, claims, order_estimates, read_cells, score, stopping,
 };
+use crate::imported::{has_clock, is_imported};
 use crate::suite_run::{RunWorkload, SuiteRun};
 use ledger::goal::VALIDATION;
 use ledger::record::format::{RunRecord, Status};
@@ -50,6 +51,12 @@ impl<'a> ArmRuns<'a> {
         number: impl Fn(&RunRecord) -> Option<f64>,
     ) -> BTreeMap<&'a str, f64> {
         self.runs.iter().filter_map(|(seed, left)| Some((*seed, number(&left.record)?))).collect()
+    }
+
+    /// Those that have times.
+    fn clocked(&self) -> Self {
+        let clocked = self.runs.iter().filter(|(_, left)| has_clock(&left.record));
+        Self { runs: clocked.copied().collect() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -144,12 +151,11 @@ fn workload(suite: &SuiteRun, cells: &[CellRun], index: usize) -> WorkloadAnalys
         .as_ref()
         .and_then(|label| suite.arms.iter().position(|arm| arm.label == *label));
     let baseline_runs = baseline.map(|arm| ArmRuns::of(cells, index, arm));
-    let horizon = |number: fn(&RunRecord) -> Option<f64>, end: fn(&RunRecord) -> f64| {
-        common_horizon(
-            (0..suite.arms.len()).map(|arm| outcomes(&ArmRuns::of(cells, index, arm), number, end)),
-        )
-    };
-    let horizons = [horizon(seconds, end_seconds), horizon(samples, end_samples)];
+    let of_arms = || (0..suite.arms.len()).map(|arm| ArmRuns::of(cells, index, arm));
+    let horizons = [
+        common_horizon(of_arms().map(|runs| outcomes(&runs.clocked(), seconds, end_seconds))),
+        common_horizon(of_arms().map(|runs| outcomes(&runs, samples, end_samples))),
+    ];
     let dataset_root = cells
         .iter()
         .filter(|run| run.cell.workload == index)
@@ -247,7 +253,7 @@ fn arm_analysis(
     #[expect(clippy::cast_precision_loss, reason = "step counts stay far below 2^52")]
     let steps = runs
         .records()
-        .filter(|record| record.steps > 0)
+        .filter(|record| record.steps > 0 && has_clock(record))
         .map(|r| 1e3 * r.clocks.train / r.steps as f64);
     let steps: Vec<f64> = steps.collect();
     let curves: Vec<Vec<Point>> =
@@ -262,7 +268,11 @@ fn arm_analysis(
         idle: runs.len() > 0 && runs.records().all(idle),
         outcomes: counted,
         reach_rate: reach_rate(counted),
-        time_to_target: to_target(&outcomes(&runs, seconds, end_seconds), at_start, time_horizon),
+        time_to_target: to_target(
+            &outcomes(&runs.clocked(), seconds, end_seconds),
+            at_start,
+            time_horizon,
+        ),
         samples_to_target: to_target(
             &outcomes(&runs, samples, end_samples),
             at_start,
@@ -281,7 +291,7 @@ fn arm_analysis(
         ),
         order_law: laws.into_iter().collect::<Vec<_>>().join(", "),
         order_paired: baseline
-            .filter(|_| !runs.records().all(idle))
+            .filter(|_| !runs.records().all(|record| idle(record) || is_imported(record)))
             .map(|baseline| same_first_order(baseline, &runs)),
     }
 }
@@ -292,6 +302,9 @@ pub(super) fn idle(record: &RunRecord) -> bool {
 }
 
 fn law_name(record: &RunRecord) -> Option<String> {
+    if is_imported(record) {
+        return Some("none (imported)".to_owned());
+    }
     let law = record.order.as_ref()?.law.name();
     // What a program of one's own consumed is its word.
     Some(if record.external.is_some() { format!("{law} (told)") } else { law.to_owned() })
@@ -305,6 +318,10 @@ fn arm_speed_up(baseline: &ArmRuns<'_>, arm: &ArmRuns<'_>) -> Option<SpeedUp> {
         return None;
     }
     if arm.disturbed() + baseline.disturbed() > 0 {
+        return None;
+    }
+    // Whose machine it was, and how busy, no log says.
+    if arm.records().chain(baseline.records()).any(is_imported) {
         return None;
     }
     let other: BTreeMap<_, _> = baseline.runs.iter().copied().collect();
@@ -356,7 +373,7 @@ fn row(suite: &SuiteRun, run: &CellRun) -> RunRow {
         status: record.map(|record| record.status),
         time_to_target: record.and_then(seconds),
         at_budget: record.and_then(|record| record.last.get(&metric).copied()),
-        train_seconds: record.map(|record| record.clocks.train),
+        train_seconds: record.filter(|record| has_clock(record)).map(|record| record.clocks.train),
         first_order_hash: record.and_then(first_order),
         chain: order.and_then(|order| order.chain.last()).map(|point| point.chain.to_string()),
         parameters: record

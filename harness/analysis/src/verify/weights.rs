@@ -43,7 +43,7 @@ pub(super) fn check(store: &Store, record: &RunRecord) -> Weights {
 }
 
 /// SHA-256 of the tensors' values as 32-bit floats, little-endian, in the order of `names`, which are
-/// all that the file holds.
+/// all that the file holds. Other kinds are rounded to these, as where the record's digest was made.
 fn digest(bytes: &[u8], names: &[String]) -> Result<Digest, String> {
     let file = SafeTensors::deserialize(bytes)
         .map_err(|error| format!("{FINAL} is no safetensors file: {error:?}"))?;
@@ -79,6 +79,15 @@ fn feed(hasher: &mut Sha256, view: &TensorView<'_>) -> Option<()> {
             .0
             .iter()
             .for_each(|bytes| hasher.update((i64::from_le_bytes(*bytes) as f32).to_le_bytes())),
+        Dtype::I32 => view
+            .data()
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .for_each(|bytes| hasher.update((i32::from_le_bytes(*bytes) as f32).to_le_bytes())),
+        Dtype::U8 | Dtype::BOOL => {
+            view.data().iter().for_each(|byte| hasher.update(f32::from(*byte).to_le_bytes()));
+        }
         _ => return None,
     }
     Some(())

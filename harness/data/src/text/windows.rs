@@ -5,19 +5,23 @@
 //! starts are spread evenly over it, so that no two splits share a stretch of text. The numbers of
 //! windows are thus the same for every text: of 1.1 million tokens all are used once, a longer text
 //! is sampled evenly, windows of a shorter one overlap within their block.
+//!
+//! Any text will do: prose, source code, logs, with tabs, line ends of any kind and control characters. What it says
+//! more than once stays in one split: a held-out window that is also trained on is left out.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ledger::digest::Digest;
 
 use crate::catalogue;
 use crate::error::DataError;
-use crate::files::{self, FILE_CAP};
 use crate::loaded::{Origin, OwnFile};
 use crate::sequences::{Part, Sequence};
 use crate::sources::Sources;
 use crate::split::{Split, sample_id};
+use crate::text::spelling::Spelling;
+pub use crate::text::spelling::Unit;
+use crate::tokens::{TokenError, leave_out_repeats, read_text, utf8};
 
 /// Blocks of a text.
 const BLOCKS: usize = 256;
@@ -31,15 +35,6 @@ pub const WINDOW: usize = 65;
 /// Windows of each split: training, validation, test.
 pub const SIZES: [u32; 3] = [240 * 64, 8 * 64, 8 * 64];
 
-/// What a token is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
-    /// A byte: 256 tokens.
-    Byte,
-    /// A character; the alphabet is what occurs in the text, in code point order.
-    Character,
-}
-
 /// A text as windows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Windows {
@@ -49,8 +44,10 @@ pub struct Windows {
     pub validation: Part<Sequence>,
     /// Windows to test on.
     pub test: Part<Sequence>,
-    /// The alphabet: text of each token.
-    pub alphabet: Vec<Vec<u8>>,
+    /// What tokens stand for.
+    pub spelling: Spelling,
+    /// Held-out windows that were left out because they are trained on, too.
+    pub left_out: usize,
     /// Whether these are the published bytes of a data set.
     pub origin: Origin,
     /// The file, where they are not of a data set.
@@ -61,14 +58,14 @@ pub struct Windows {
 /// Tiny Shakespeare is that, wherever it lies.
 ///
 /// # Errors
-/// When the file is missing, not UTF-8 (for characters), too short, or holds the same window in
-/// two splits.
+/// When the file is missing, not UTF-8 or of too many characters (for characters), too short, or so repetitive that
+/// nothing is held out.
 pub fn load(file: Option<&Path>, unit: Unit, sources: &Sources) -> Result<Windows, DataError> {
     let Some(path) = file else {
         let text = super::tinyshakespeare(sources)?;
         return windows(Path::new("tinyshakespeare"), text.text.as_bytes(), unit, text.origin);
     };
-    let bytes = files::read(path, FILE_CAP)?;
+    let bytes = read_text(path)?;
     let listed = catalogue::find("tinyshakespeare")?.files;
     if listed.iter().any(|published| published.pin.matches(path, &bytes)) {
         return windows(path, &bytes, unit, Origin::Official);
@@ -79,13 +76,13 @@ pub fn load(file: Option<&Path>, unit: Unit, sources: &Sources) -> Result<Window
 }
 
 fn windows(path: &Path, text: &[u8], unit: Unit, origin: Origin) -> Result<Windows, DataError> {
-    let (tokens, alphabet) = tokens(path, text, unit)?;
+    let (tokens, spelling) = tokens(path, text, unit)?;
     let length = tokens.len() / BLOCKS;
     if length <= WINDOW {
         return Err(DataError::Setting {
             setting: "length of the text in tokens",
             found: format!("{} ({})", tokens.len(), path.display()),
-            expected: "at least 16,896, so that each of 256 blocks holds windows of 65",
+            expected: "at least 16,896, so that each of 256 blocks holds windows of 65; the workload tokens takes less",
         });
     }
     let blocks: Vec<&[u16]> = tokens.chunks_exact(length).take(BLOCKS).collect();
@@ -98,16 +95,13 @@ fn windows(path: &Path, text: &[u8], unit: Unit, origin: Origin) -> Result<Windo
         let ids = examples.iter().map(Sequence::id).collect();
         Part { examples, ids }
     };
-    let all = Windows {
-        train: part(&split.train),
-        validation: part(&split.validation),
-        test: part(&split.test),
-        alphabet,
-        origin,
-        own: None,
-    };
-    all.refuse_repeats(path)?;
-    Ok(all)
+    let [train, mut validation, mut test] =
+        [&split.train, &split.validation, &split.test].map(|positions| part(positions));
+    let left_out = leave_out_repeats(&train, &mut validation, &mut test);
+    if validation.ids.is_empty() || test.ids.is_empty() {
+        return Err(TokenError::Repeats { path: path.to_path_buf(), left_out }.into());
+    }
+    Ok(Windows { train, validation, test, spelling, left_out, origin, own: None })
 }
 
 /// Windows at evenly spread starts.
@@ -121,61 +115,30 @@ fn cut(block: &[u16]) -> impl Iterator<Item = Sequence> + '_ {
 }
 
 /// Tokens of the text and what each stands for.
-fn tokens(path: &Path, text: &[u8], unit: Unit) -> Result<(Vec<u16>, Vec<Vec<u8>>), DataError> {
+fn tokens(path: &Path, text: &[u8], unit: Unit) -> Result<(Vec<u16>, Spelling), DataError> {
     match unit {
-        Unit::Byte => {
-            let alphabet = (0..=u8::MAX).map(|byte| vec![byte]).collect();
-            Ok((text.iter().map(|&byte| u16::from(byte)).collect(), alphabet))
-        }
+        Unit::Byte => Ok((text.iter().map(|&byte| u16::from(byte)).collect(), Spelling::Byte {})),
         Unit::Character => {
-            let text = std::str::from_utf8(text).map_err(|error| DataError::Encoding {
-                path: PathBuf::from(path),
-                offset: error.valid_up_to(),
-            })?;
-            let alphabet: BTreeSet<char> = text.chars().collect();
-            let alphabet: Vec<char> = alphabet.into_iter().collect();
-            let token = |character: char| {
-                let place = alphabet.binary_search(&character).unwrap_or(0);
-                u16::try_from(place).map_err(|_| DataError::Setting {
-                    setting: "number of different characters",
-                    found: alphabet.len().to_string(),
-                    expected: "at most 65,536",
-                })
-            };
-            let tokens = text.chars().map(token).collect::<Result<_, _>>()?;
-            Ok((tokens, alphabet.iter().map(|c| c.to_string().into_bytes()).collect()))
+            let text = utf8(path, text)?;
+            let many = |found| TokenError::Alphabet { path: path.to_path_buf(), found };
+            let (spelling, tokens) = Spelling::of(unit, &[text]).map_err(many)?;
+            Ok((tokens.concat(), spelling))
         }
     }
 }
 
-impl Windows {
-    /// Blocks do not overlap, but a text may say the same twice.
-    fn refuse_repeats(&self, path: &Path) -> Result<(), DataError> {
-        let [train, validation, test] = [&self.train, &self.validation, &self.test]
-            .map(|part| part.ids.iter().collect::<BTreeSet<_>>());
-        let shared = train.intersection(&validation).count()
-            + train.intersection(&test).count()
-            + validation.intersection(&test).count();
-        if shared == 0 {
-            return Ok(());
-        }
-        Err(DataError::Setting {
-            setting: "number of windows that stand in two splits",
-            found: format!("{shared} ({})", path.display()),
-            expected: "0: take a text that repeats itself less",
-        })
-    }
-
-    /// Bytes of the text that the tokens after the first of these windows stand for.
-    #[must_use]
-    pub fn bytes(&self, windows: &[Sequence]) -> u64 {
-        let length = |token: &u16| self.alphabet.get(usize::from(*token)).map_or(0, Vec::len);
-        windows.iter().flat_map(Sequence::response).map(|token| length(token) as u64).sum()
-    }
+/// Bytes of text that the tokens after the first of these windows stand for; none where that is not known.
+#[must_use]
+pub fn bytes(spelling: &Spelling, windows: &[Sequence]) -> Option<u64> {
+    let lengths = spelling.lengths()?;
+    let length = |token: &u16| lengths.get(usize::from(*token)).copied().unwrap_or(0);
+    Some(windows.iter().flat_map(Sequence::response).map(|token| length(token) as u64).sum())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     /// Numbers written out: a text that does not repeat itself.
@@ -216,10 +179,7 @@ mod tests {
     fn a_window_is_a_stretch_of_the_text_and_splits_share_no_stretch() {
         let text = text(4_000);
         let windows = of(&text, Unit::Character);
-        let spell = |window: &Sequence| {
-            let bytes = window.tokens.iter().flat_map(|&t| &windows.alphabet[usize::from(t)]);
-            String::from_utf8(bytes.copied().collect()).unwrap()
-        };
+        let spell = |window: &Sequence| windows.spelling.decode(&window.tokens);
         let mut ends = Vec::new();
         for (part, name) in [(&windows.train, 0), (&windows.validation, 1), (&windows.test, 2)] {
             for window in &part.examples {
@@ -237,13 +197,50 @@ mod tests {
     fn the_bytes_of_windows_count_long_characters_as_they_are_written() {
         let windows = of(&text(20_000), Unit::Character);
         let window = &windows.test.examples[..1];
-        let written: usize = window[0].tokens[1..]
-            .iter()
-            .map(|&token| windows.alphabet[usize::from(token)].len())
-            .sum();
-        assert_eq!(windows.bytes(window), written as u64);
+        let written = windows.spelling.decode(&window[0].tokens[1..]).len();
+        assert_eq!(bytes(&windows.spelling, window), Some(written as u64));
         assert!(written > 64);
-        assert_eq!(of(&text(20_000), Unit::Byte).bytes(window), 64);
+        assert_eq!(bytes(&of(&text(20_000), Unit::Byte).spelling, window), Some(64));
+    }
+
+    #[test]
+    fn source_code_and_logs_are_texts_with_any_line_end_and_what_they_repeat_stays_in_one_split() {
+        // A licence before every file, Windows line ends, tabs, colours of a terminal, and a null.
+        let licence =
+            "// Permission is granted to whoever asks for it, without a warranty of any kind.\r\n";
+        let file = |n: u32| {
+            let number = n.wrapping_mul(2_654_435_761);
+            format!(
+                "{licence}{licence}fn f{n}() {{\r\n\treturn {number};\r\n}}\r\n\u{1b}[1mλ{number}\u{1b}[0m\0\n"
+            )
+        };
+        let code: String = (0..600).map(file).collect();
+        for unit in [Unit::Character, Unit::Byte] {
+            let windows = of(&code, unit);
+            assert!(windows.left_out > 0 && windows.train.ids.len() == SIZES[0] as usize);
+            let all: Vec<Digest> = [&windows.validation, &windows.test]
+                .into_iter()
+                .flat_map(|part| part.ids.clone())
+                .collect();
+            assert_eq!(all.len() + windows.left_out, 2 * SIZES[1] as usize);
+            assert!(all.iter().all(|id| !windows.train.ids.contains(id)));
+            assert!(windows.test.ids.iter().all(|id| !windows.validation.ids.contains(id)));
+        }
+        let Spelling::Character { alphabet } = of(&code, Unit::Character).spelling else {
+            panic!()
+        };
+        assert!(['\0', '\t', '\n', '\r', '\u{1b}', 'λ'].iter().all(|&c| alphabet.contains(c)));
+    }
+
+    #[test]
+    fn a_text_that_is_not_utf8_is_told_line_offset_and_byte_and_is_bytes_all_the_same() {
+        let bytes = [text(3_000).as_bytes(), b"\nab\xff\n"].concat();
+        let told = windows(Path::new("t"), &bytes, Unit::Character, Origin::Own);
+        let told = told.unwrap_err().to_string();
+        let offset = bytes.len() - 2;
+        assert!(told.contains(&format!("line 2: byte 0xff at offset {offset}")), "{told}");
+        assert!(told.contains("text-byte"), "{told}");
+        assert!(windows(Path::new("t"), &bytes, Unit::Byte, Origin::Own).is_ok());
     }
 
     #[test]
@@ -255,6 +252,6 @@ mod tests {
         };
         assert!(refused("short").contains("at least 16,896"));
         let repeated = refused(&"abc".repeat(20_000));
-        assert!(repeated.contains("stand in two splits"), "{repeated}");
+        assert!(repeated.contains("again and again"), "{repeated}");
     }
 }

@@ -13,7 +13,7 @@ use ledger::external::protocol::{Answer, Ask, LONGEST, Reason, SOCKET};
 use palimpsest::machine::{self, Ended};
 use training::external::{ExternalError, Program};
 
-use super::{Hosted, Over, fault, parse};
+use super::{Cost, Hosted, Over, fault, parse};
 
 /// Between two looks at a process that has not connected or ended.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -234,10 +234,11 @@ impl Hosted for Child {
         }
         // What a program does that was told of its fault says nothing more.
         let by_itself = self.gone && self.process.is_over();
-        let mut ended = self.process.end();
-        if let (Some(ended), Some(peak)) = (&mut ended, self.peak) {
-            ended.peak_memory_bytes = peak;
-        }
+        let ended = self.process.end();
+        let cost = ended.map(|Ended { cpu_seconds, peak_memory_bytes, .. }| Cost {
+            cpu_seconds,
+            peak_memory_bytes: self.peak.unwrap_or(peak_memory_bytes),
+        });
         let how = ended.filter(|_| by_itself).map_or_else(String::new, in_words);
         let remark = match ended {
             _ if lingers => {
@@ -251,7 +252,7 @@ impl Hosted for Child {
             std::thread::sleep(PATIENCE);
         }
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Over { ended, how, remark, said, gone: self.gone }
+        Over { cost, ours: true, how, remark, said, gone: self.gone }
     }
 }
 

@@ -11,7 +11,7 @@ use ledger::external::protocol::{Answer, Ask, LONGEST, Reason};
 use palimpsest::machine;
 use training::external::{ExternalError, Program};
 
-use super::{Hosted, Over, fault, parse};
+use super::{Cost, Hosted, Over, fault, parse};
 
 /// Between two looks at whether the script still runs: what it started may hold its end of the pipe open.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -22,6 +22,8 @@ pub(super) struct Script {
     output: File,
     /// Who has started this process.
     parent: u32,
+    /// Processor seconds of `parent` before the run.
+    before: Option<f64>,
     gone: bool,
 }
 
@@ -30,7 +32,19 @@ impl Script {
     pub(super) fn of(parent: u32) -> std::io::Result<Self> {
         let input = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
         let output = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
-        Ok(Self { input: BufReader::new(input), output, parent, gone: false })
+        let before = machine::processor_seconds_of(parent);
+        Ok(Self { input: BufReader::new(input), output, parent, before, gone: false })
+    }
+
+    /// What the script's process has cost since the run began; its memory since it began itself.
+    fn cost(&self) -> Option<Cost> {
+        if self.gone {
+            return None;
+        }
+        Some(Cost {
+            cpu_seconds: machine::processor_seconds_of(self.parent)? - self.before?,
+            peak_memory_bytes: machine::peak_of(self.parent)?,
+        })
     }
 
     fn lost<T>(&mut self) -> Result<T, ExternalError> {
@@ -107,6 +121,13 @@ impl Hosted for Script {
                 let _ = self.output.write_all(&line);
             }
         }
-        Over { ended: None, how: String::new(), remark: None, said: Vec::new(), gone: self.gone }
+        Over {
+            cost: self.cost(),
+            ours: false,
+            how: String::new(),
+            remark: None,
+            said: Vec::new(),
+            gone: self.gone,
+        }
     }
 }

@@ -16,21 +16,30 @@ pub(super) struct Trail {
 pub(super) fn all(layers: &[Layer], such: &dyn Fn(&Layer) -> bool) -> bool {
     layers.iter().all(|layer| match layer {
         Layer::Residual(inner) => all(inner, such),
+        Layer::HalvedResidual { inner, .. } => such(layer) && all(inner, such),
         layer => such(layer),
     })
 }
 
+/// Whether there is no stacked form of this layer.
+pub(super) fn single(layer: &Layer) -> bool {
+    matches!(
+        layer,
+        Layer::BatchNorm { .. }
+            | Layer::Gru { .. }
+            | Layer::HalvingConv { .. }
+            | Layer::GlobalMeanPool
+            | Layer::HalvedResidual { .. }
+            | Layer::Rows
+            | Layer::Last
+    )
+}
+
 /// Whether derivatives of this layer are written out here.
 pub(super) fn explicit(layer: &Layer) -> bool {
-    !matches!(
-        layer,
-        Layer::Conv { .. }
-            | Layer::Gelu
-            | Layer::MaxPool
-            | Layer::GlobalMaxPool
-            | Layer::BatchNorm { .. }
-            | Layer::Gru { .. }
-    )
+    let none =
+        matches!(layer, Layer::Conv { .. } | Layer::Gelu | Layer::MaxPool | Layer::GlobalMaxPool);
+    !none && !single(layer)
 }
 
 /// Outputs E × B × … of inputs E × B × … or 1 × B × …, writing a trail if there is one.
@@ -64,7 +73,13 @@ pub(super) fn forward(
             }
             Layer::Scale(factor) => x.f_mul_scalar(*factor)?,
             Layer::Context { table, length } => context(&weights[*table], *length, &x)?,
-            Layer::BatchNorm { .. } | Layer::Gru { .. } => {
+            Layer::BatchNorm { .. }
+            | Layer::Gru { .. }
+            | Layer::HalvingConv { .. }
+            | Layer::GlobalMeanPool
+            | Layer::HalvedResidual { .. }
+            | Layer::Rows
+            | Layer::Last => {
                 return Err(TchError::Kind(format!("{layer:?} has no stacked form")));
             }
         };
@@ -131,7 +146,12 @@ pub(super) fn reverse(
             | Layer::MaxPool
             | Layer::GlobalMaxPool
             | Layer::BatchNorm { .. }
-            | Layer::Gru { .. } => {
+            | Layer::Gru { .. }
+            | Layer::HalvingConv { .. }
+            | Layer::GlobalMeanPool
+            | Layer::HalvedResidual { .. }
+            | Layer::Rows
+            | Layer::Last => {
                 return Err(TchError::Kind(format!("{layer:?} has no written-out derivative")));
             }
         };

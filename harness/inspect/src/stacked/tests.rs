@@ -5,6 +5,7 @@ use lab::models::gpt::{Shape, bidirectional, gpt};
 use lab::models::mlp::mlp;
 use lab::models::ngram::{self, ngram};
 use lab::models::{Builder, resnet9};
+use lab::network::Layer;
 use lab::objectives::IGNORED;
 use lab::seat::{Batch, Objective as _};
 use lab::trial;

@@ -1,4 +1,4 @@
-//! A language model of gated recurrent units (Cho et al. 2014).
+//! Networks of gated recurrent units (Cho et al. 2014): a language model, and one that reads sequences to their end.
 
 use ledger::streams::Streams;
 use tch::{Device, TchError};
@@ -26,6 +26,58 @@ pub fn gru(
         builder.linear("head", width, vocabulary)?,
     ];
     Ok(builder.finish(layers))
+}
+
+/// Layers of units on top of each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Units {
+    /// Units of a layer.
+    pub width: usize,
+    /// Number of layers.
+    pub depth: usize,
+}
+
+/// Logits B × T × V of tokens B × T: vectors as wide as the layers of units, a linear head.
+///
+/// # Errors
+/// When libtorch cannot allocate.
+pub fn of_tokens(
+    vocabulary: usize,
+    units: Units,
+    streams: &Streams,
+    device: Device,
+) -> Result<Network, TchError> {
+    let mut builder = Builder::new(streams, device);
+    let table = builder.table("tokens", vocabulary, units.width)?;
+    let mut layers = vec![Layer::Context { table, length: 1 }];
+    layers.extend(stacked(&mut builder, units.width, units)?);
+    layers.push(builder.linear("head", units.width, vocabulary)?);
+    Ok(builder.finish(layers))
+}
+
+/// Outputs N × `outputs` of images N × C × H × W, whose rows are read one after the other, `features` = C·W numbers
+/// each: a linear head on the state behind the last.
+///
+/// # Errors
+/// When libtorch cannot allocate.
+pub fn of_rows(
+    features: usize,
+    units: Units,
+    outputs: usize,
+    streams: &Streams,
+    device: Device,
+) -> Result<Network, TchError> {
+    let mut builder = Builder::new(streams, device);
+    let mut layers = vec![Layer::Rows];
+    layers.extend(stacked(&mut builder, features, units)?);
+    layers.extend([Layer::Last, builder.linear("head", units.width, outputs)?]);
+    Ok(builder.finish(layers))
+}
+
+fn stacked(builder: &mut Builder, inputs: usize, units: Units) -> Result<Vec<Layer>, TchError> {
+    let Units { width, depth } = units;
+    let entering = |layer| if layer == 0 { inputs } else { width };
+    (0..depth).map(|at| builder.gru(&format!("gru{}", at + 1), entering(at), width)).collect()
 }
 
 #[cfg(test)]

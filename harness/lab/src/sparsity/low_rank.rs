@@ -267,7 +267,9 @@ impl Made {
             [outputs, inputs, height, width] => {
                 weight.f_view([outputs, height, width, inputs])?.f_permute([0, 3, 1, 2])
             }
-            _ => Ok(weight),
+            [_, _] => Ok(weight),
+            // Filters over one axis or three, of a user's own module.
+            _ => weight.f_view(self.size.as_slice()),
         }
     }
 }

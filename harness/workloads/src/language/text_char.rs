@@ -1,13 +1,16 @@
 //! # text-char
 //!
-//! A text of the user's, or Tiny Shakespeare, as windows of 64 tokens, and a small transformer that
-//! predicts the next character. The text is cut into 256 blocks
-//! that are ranked by a hash of their content: 240 train, 8 validate, 8 test, so that no two splits
-//! share a stretch of text. Every block gives 64 windows, spread evenly: 15,360 to train on, 512 to
-//! validate, 512 to test, for every text.
+//! A text of the user's (prose, source code, logs), or Tiny Shakespeare, as windows of 64 tokens, and a small
+//! transformer that predicts the next character. The text is cut into 256 blocks that are ranked by a hash of their
+//! content: 240 train, 8 validate, 8 test, so that no two splits share a stretch of text. Every block gives 64 windows,
+//! spread evenly: 15,360 to train on, 512 to validate, 512 to test, for every text. Held-out windows that are trained
+//! on, too, for the text repeats itself, are left out; the record says how many.
 //!
 //! `bits_per_byte` compares characters with bytes: the loss over the bytes that the predicted
 //! tokens are written with.
+//!
+//! An alphabet has at most 16,384 characters; any that occurs is one of them, tabs, line ends and control characters,
+//! too. `palimpsest sample RUN --prompt TEXT` writes with what was kept.
 
 use data::text::windows::Unit;
 

@@ -9,8 +9,19 @@
 //! ```
 //!
 //! The examples are split as those of `table` are. Numbers are standardised by what trains: by column, or by channel of
-//! images. `network: mlp` has `depth` hidden layers of `width`; `cnn` three convolutions with batch normalisation
-//! (8, 16 and 32 channels at `width: 64`), two poolings and a linear head, for squares with a side that 4 divides.
+//! images.
+//!
+//! | `network` | is | sizes |
+//! | --- | --- | --- |
+//! | `mlp` | hidden layers with ReLU over all numbers | `width: 64`, `depth: 2`, beside `network` or within |
+//! | `cnn` | three convolutions with batch normalisation, two poolings, a linear head; squares whose side 4 divides | `width: 64` for 8, 16 and 32 channels |
+//! | `resnet` | residual blocks, batch-normalised (He et al. 2016, ResNet-20 by default); images of any size | `{ resnet: { widths: [16, 32, 64], depth: 3 } }` |
+//! | `vit` | a transformer over patches, class token, learned positions (DeiT-Ti by default); images that `patch` divides | `{ vit: { patch: 4, width: 192, depth: 12, heads: 3 } }` |
+//! | `gru` | gated units over the rows of images, from the top (N × H × W: H steps of W numbers), a head on the last state | `{ gru: { width: 128, depth: 1 } }` |
+//! | `{ torchscript: net.pt }` | a module that `torch.jit.script(model).save("net.pt")` wrote | its own, and its own initial weights |
+//!
+//! A module is given N × F or N × C × H × W and has to make N × classes of it (N × 1 of numbers as labels). It is a program:
+//! load what you would run (docs/your_own.md).
 
 use data::columns::LabelKind;
 
@@ -19,8 +30,8 @@ use training::workload::Workload;
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
-    title: "arrays of your own in classes, MLP or CNN",
-    count: Some(|values| own::count(ArraysSettings::data(values, LabelKind::Names))),
+    title: "arrays of your own in classes, a network by name or a module of yours",
+    count: Some(|values| ArraysSettings::count(values, LabelKind::Names)),
     settings: ArraysSettings::table,
     resolve: ArraysSettings::checked,
     load: |values, _, device| ArraysSettings::ready(values, LabelKind::Names, device),

@@ -14,8 +14,8 @@ use training::workload::Workload;
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
-    title: "arrays of your own with numbers as labels, MLP or CNN",
-    count: Some(|values| own::count(ArraysSettings::data(values, LabelKind::Numbers))),
+    title: "arrays of your own with numbers as labels, a network by name or a module of yours",
+    count: Some(|values| ArraysSettings::count(values, LabelKind::Numbers)),
     settings: ArraysSettings::table,
     resolve: ArraysSettings::checked,
     load: |values, _, device| ArraysSettings::ready(values, LabelKind::Numbers, device),

@@ -11,7 +11,9 @@
 //! tested on (`test`), the others train, whatever their order in the file; rows that are alike stay together. Columns
 //! are standardised by mean and deviation of the rows that train. Classes are numbered by their names.
 //!
-//! An MLP with ReLU (`depth` hidden layers of `width`; with depth 0 a linear model). Metrics are those of `digits-mlp`.
+//! `network: mlp`, with ReLU (`depth` hidden layers of `width`; with depth 0 a linear model), or a module scripted in PyTorch,
+//! `network: { torchscript: net.pt }`: it is given N × columns and has to make N × classes of them. It is a program: load
+//! what you would run (docs/your_own.md). Metrics are those of `digits-mlp`.
 
 use data::columns::LabelKind;
 
@@ -20,8 +22,8 @@ use training::workload::Workload;
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
-    title: "table of your own in classes, MLP",
-    count: Some(|values| own::count(TableSettings::data(values, LabelKind::Names))),
+    title: "table of your own in classes, MLP or a module of yours",
+    count: Some(|values| TableSettings::count(values, LabelKind::Names)),
     settings: TableSettings::table,
     resolve: TableSettings::checked,
     load: |values, _, device| {

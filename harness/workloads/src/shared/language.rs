@@ -98,6 +98,16 @@ pub struct Scores {
 
 /// Rows that go through the network at once when it is judged.
 const AT_ONCE: i64 = 256;
+/// Logits, or other values of a position, that are in memory at once then: 256 MiB of them.
+const MOST_VALUES: i64 = 1 << 26;
+
+/// Rows of so many positions that are judged at once: fewer where the alphabet is large.
+fn at_once(network: &Network, positions: i64) -> i64 {
+    // The head has a row for each token.
+    let rows = network.parameters.iter().filter_map(|p| p.tensor.size().first().copied());
+    let widest = rows.max().unwrap_or(1).max(1);
+    (MOST_VALUES / widest / positions.max(1)).clamp(1, AT_ONCE)
+}
 
 impl Scores {
     /// Scores the examples of a split, teacher-forced.
@@ -107,8 +117,9 @@ impl Scores {
     pub fn of(network: &Network, split: &Split) -> Result<Self, LabError> {
         let mut rows = Vec::with_capacity(split.groups.len());
         let mut start = 0;
+        let at_once = at_once(network, split.stored.size().get(1).copied().unwrap_or(1));
         while start < split.len() {
-            let length = AT_ONCE.min(split.len() - start);
+            let length = at_once.min(split.len() - start);
             let (inputs, labels) = split.rows(start, length)?;
             let logits = network.forward(&inputs, false)?;
             let right = logits.f_argmax(-1, false)?.f_eq_tensor(&labels)?;
@@ -247,6 +258,17 @@ mod tests {
         assert!((tight.nll() - by_hand).abs() < 1e-12);
         assert_eq!(tight.group(&[0, 1], 1).rows, tight.rows[1..]);
         assert!(Scores { rows: Vec::new() }.nll().is_nan());
+    }
+
+    #[test]
+    fn fewer_rows_are_judged_at_once_where_an_alphabet_is_large() {
+        let network = |vocabulary| {
+            let shape = Shape { vocabulary, context: 4, width: 2, depth: 1, heads: 1, hidden: 8 };
+            gpt(shape, &trial::streams(), Device::Cpu).unwrap()
+        };
+        assert_eq!(at_once(&network(65), 64), AT_ONCE);
+        assert_eq!(at_once(&network(50_257), 64), 20);
+        assert_eq!(at_once(&network(50_257), 4_096), 1);
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! What workloads of a user's own data have in common: inputs on the device, standardised by what is trained on, and
-//! a network by its name.
+//! a network.
 
 mod arrays;
+mod images;
+pub mod network;
 mod table;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,18 +14,16 @@ use std::sync::Arc;
 use data::Origin;
 use data::own::{OwnData, OwnLabels, Shares};
 use lab::LabError;
-use lab::models::cnn::{Shape, cnn};
-use lab::models::mlp::mlp;
-use lab::network::Network;
 use lab::objectives::DefaultLoss;
 use lab::offers;
+use lab::seat::Facts;
 use lab::side_info::SideInfo;
 use lab::split::Split;
 use ledger::catalogue::{DataName, MetricInfo};
 use ledger::choice;
 use ledger::digest::Digest;
 use ledger::settings::SettingError;
-use ledger::streams::Streams;
+use serde_json::{Value, json};
 use tch::{Device, TchError, Tensor};
 use training::judge::{EvaluationRequest, Judge};
 use training::metrics::regression::{Scale, evaluate};
@@ -32,10 +33,14 @@ use training::workload::{Ready, Workload};
 use super::classification::Classifier;
 
 pub use arrays::ArraysSettings;
+pub use images::ImagesSettings;
 pub use table::TableSettings;
+pub use tokens::TokensSettings;
 
-/// Channels of the convolutions of a [`cnn`], times the setting `width` over 64.
-const CNN_WIDTHS: [usize; 3] = [8, 16, 32];
+use network::NetworkSize;
+
+/// Most means and deviations that a record lists.
+const MOST_LISTED: usize = 1_024;
 
 choice! {
     /// Where the channels of images stand.
@@ -45,27 +50,6 @@ choice! {
         /// N × H × W × C.
         Last = "last",
     }
-}
-
-choice! {
-    /// A network by its name.
-    pub enum NetworkName {
-        /// Hidden layers of one width with ReLU; without any, a linear map.
-        Mlp = "mlp",
-        /// Three convolutions and a linear head.
-        Cnn = "cnn",
-    }
-}
-
-/// A network by its name and size.
-#[derive(Debug, Clone, Copy)]
-pub struct NetworkSize {
-    /// Its name.
-    pub name: NetworkName,
-    /// Width of hidden layers; of a `cnn` 64 stands for 8, 16 and 32 channels.
-    pub width: u32,
-    /// Hidden layers of an `mlp`.
-    pub depth: u32,
 }
 
 /// What every workload of a user's own classes declares alike.
@@ -127,10 +111,7 @@ pub fn ready(data: &OwnData, channels: Channels, device: Device) -> Result<Ready
         validation: place(&data.split.validation)?,
         test: place(&data.split.test)?,
     };
-    let shape = match image {
-        Some(Image { channels, height, width }) => vec![channels, height, width],
-        None => data.shape.clone(),
-    };
+    let side = side(data, channels)?;
     let ids = |positions: &[u32]| -> Vec<Digest> {
         positions.iter().map(|&at| Digest(data.ids[at as usize])).collect()
     };
@@ -139,22 +120,63 @@ pub fn ready(data: &OwnData, channels: Channels, device: Device) -> Result<Ready
     let mut identity = DataIdentity::new(train, &validation, &test, Origin::Own);
     identity.own = Some(data.file.clone());
     let identity = Arc::new(identity);
+    let mut facts = Facts::from([("standardised".to_owned(), told(&standard, image.is_some()))]);
     Ok(match &data.labels {
         OwnLabels::Classes { names, .. } => {
-            let classes = u32::try_from(names.len()).ok();
-            let side = SideInfo {
-                loss: Some(DefaultLoss::Classes),
-                classes,
-                shape,
-                ..SideInfo::default()
-            };
-            Ready { splits, identity, side, judge: Box::new(Classifier) }
+            facts.insert("classes".to_owned(), json!(names));
+            let judge = Told { judge: Classifier, facts };
+            Ready { splits, identity, side, judge: Box::new(judge) }
         }
         OwnLabels::Numbers(_) => {
-            let side = SideInfo { loss: Some(DefaultLoss::Squares), shape, ..SideInfo::default() };
-            Ready { splits, identity, side, judge: Box::new(Regressor { scale }) }
+            let label = json!({ "mean": scale.mean, "deviation": scale.deviation });
+            facts.insert("label".to_owned(), label);
+            let judge = Told { judge: Regressor { scale }, facts };
+            Ready { splits, identity, side, judge: Box::new(judge) }
         }
     })
+}
+
+/// What methods and networks may know of the data.
+///
+/// # Errors
+/// When the shape is not one that networks take.
+pub fn side(data: &OwnData, channels: Channels) -> Result<SideInfo, LabError> {
+    let shape = match image(&data.shape, channels)? {
+        Some(Image { channels, height, width }) => vec![channels, height, width],
+        None => data.shape.clone(),
+    };
+    let (loss, classes) = match &data.labels {
+        OwnLabels::Classes { names, .. } => (DefaultLoss::Classes, u32::try_from(names.len()).ok()),
+        OwnLabels::Numbers(_) => (DefaultLoss::Squares, None),
+    };
+    Ok(SideInfo { loss: Some(loss), classes, shape, ..SideInfo::default() })
+}
+
+/// How inputs were standardised, as a record says it: mean and deviation of every column, or channel.
+fn told(standard: &[(f64, f64)], of_images: bool) -> Value {
+    let by = if of_images { "channel" } else { "column" };
+    if standard.len() > MOST_LISTED {
+        return json!({ "by": by, "of": standard.len() });
+    }
+    let (mean, deviation): (Vec<f64>, Vec<f64>) = standard.iter().copied().unzip();
+    json!({ "by": by, "mean": mean, "deviation": deviation })
+}
+
+/// A judge whose record says what the data were made into.
+#[derive(Debug)]
+struct Told<J> {
+    judge: J,
+    facts: Facts,
+}
+
+impl<J: Judge> Judge for Told<J> {
+    fn metrics(&self, request: &EvaluationRequest<'_>) -> Result<BTreeMap<String, f64>, LabError> {
+        self.judge.metrics(request)
+    }
+
+    fn facts(&self) -> Facts {
+        self.facts.clone()
+    }
 }
 
 /// Judges by what is explained of the labels' variance, and by errors in their own units.
@@ -168,47 +190,6 @@ impl Judge for Regressor {
     fn metrics(&self, request: &EvaluationRequest<'_>) -> Result<BTreeMap<String, f64>, LabError> {
         evaluate(request.model.network, request.split, self.scale)
     }
-}
-
-/// The network of that name for examples of this shape.
-///
-/// # Errors
-/// When the examples are no images that a `cnn` takes, or libtorch cannot allocate.
-pub fn network(
-    size: NetworkSize,
-    side: &SideInfo,
-    streams: &Streams,
-    device: Device,
-) -> Result<Network, LabError> {
-    let outputs = side.classes.unwrap_or(1) as usize;
-    let NetworkSize { name, width, depth } = size;
-    match name {
-        NetworkName::Mlp => {
-            let mut widths = vec![side.shape.iter().product()];
-            widths.extend((0..depth).map(|_| width as usize));
-            widths.push(outputs);
-            Ok(mlp(&widths, streams, device)?)
-        }
-        NetworkName::Cnn => {
-            let [channels, height, wide] = side.shape[..] else {
-                return Err(unfit(&side.shape, "has no height and width"));
-            };
-            if height != wide || height % 4 != 0 {
-                return Err(unfit(&side.shape, "is no square with a side that is a multiple of 4"));
-            }
-            let widths = CNN_WIDTHS.map(|base| (base * width as usize).div_ceil(64));
-            let shape = Shape { channels, side: height, widths, classes: outputs, norm: true };
-            Ok(cnn(shape, streams, device)?)
-        }
-    }
-}
-
-fn unfit(shape: &[usize], why: &str) -> LabError {
-    let shape = data::columns::shape_text(shape);
-    let message = format!(
-        "network \"cnn\" takes images, and an example of shape {shape} {why}; take \"mlp\""
-    );
-    SettingError::Joint(message).into()
 }
 
 /// Examples that are images.
@@ -327,7 +308,8 @@ fn place(
 /// When it is empty.
 pub fn named<'a>(setting: &str, file: &'a str) -> Result<&'a Path, SettingError> {
     if file.is_empty() {
-        return Err(SettingError::Joint(format!("setting \"{setting}\" has to name a file")));
+        let what = if setting.ends_with("folder") { "folder" } else { "file" };
+        return Err(SettingError::Joint(format!("setting \"{setting}\" has to name a {what}")));
     }
     Ok(Path::new(file))
 }
@@ -345,12 +327,13 @@ pub fn shares(validation: f64, test: f64) -> Result<Shares, SettingError> {
     Ok(Shares { validation, test })
 }
 
-/// The number of training examples of data that were read.
+/// The number of training examples of data that were read, once the network is known to be one for them.
 ///
 /// # Errors
-/// With what is wrong with the file.
-pub fn count(read: Result<OwnData, LabError>) -> Result<u32, String> {
-    let data = read.map_err(|error| error.to_string())?;
+/// With what is wrong with the file or the network.
+pub fn count(data: &OwnData, channels: Channels, size: &NetworkSize) -> Result<u32, String> {
+    network::fits(size, &side(data, channels).map_err(|error| error.to_string())?)
+        .map_err(|error| error.to_string())?;
     u32::try_from(data.split.train.len()).map_err(|_| "more rows than 32 bits count".to_owned())
 }
 

@@ -1,14 +1,19 @@
-//! What `text-char` and `text-byte` have in common: windows of a text and a small transformer.
+//! What `text-char` and `text-byte` have in common: windows of a text and a small transformer; and with `tokens`, how
+//! a model of text is judged and what a run says of its tokens.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use data::Sources;
+use data::sequences::{Part, Sequence};
+use data::text::spelling::{Spelling, SpellingError};
 use data::text::windows::{self, SIZES, Unit, WINDOW};
 use ledger::catalogue::{DataName, MetricInfo};
 use ledger::settings;
 use ledger::settings::Values;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tch::Device;
 
 use super::language::{Scores, Size, split};
@@ -16,6 +21,7 @@ use lab::LabError;
 use lab::models::gpt::gpt;
 use lab::objectives::DefaultLoss;
 use lab::offers;
+use lab::seat::Facts;
 use lab::side_info::{SideInfo, Tokens};
 use training::judge::{EvaluationRequest, Judge};
 use training::splits::{DataIdentity, Splits};
@@ -70,7 +76,7 @@ pub fn load(
     let Settings { file, .. } = Settings::read(values)?;
     let file = (!file.is_empty()).then(|| Path::new(&file));
     let windows = windows::load(file, unit, sources)?;
-    let place = |examples: &[data::sequences::Sequence]| split(examples.iter(), WINDOW, device);
+    let place = |examples: &[Sequence]| split(examples.iter(), WINDOW, device);
     let [train, validation, test] = [&windows.train, &windows.validation, &windows.test];
     let splits = Splits {
         train: place(&train.examples)?,
@@ -78,47 +84,113 @@ pub fn load(
         validation: place(&validation.examples)?,
         test: place(&test.examples)?,
     };
+    let reads = WINDOW as u32 - 1;
+    // The network has a place more than windows fill.
+    let writing = Writing { spelling: windows.spelling.clone(), context: reads + 1, reads };
     let side = SideInfo {
         loss: Some(DefaultLoss::Tokens),
-        tokens: Some(Tokens {
-            vocabulary: windows.alphabet.len() as i64,
-            context: WINDOW as i64,
-            end: None,
-            mask: None,
-            first_ordinary: 0,
-        }),
+        tokens: Some(writing.tokens()),
         ..SideInfo::default()
     };
+    let judge = Compression::new(writing, windows.left_out, validation, test);
     let [validation_ids, test_ids] = [&validation.ids, &test.ids];
     let identity = DataIdentity {
         own: windows.own.clone(),
         ..DataIdentity::new(train.ids.clone(), validation_ids, test_ids, windows.origin)
     };
-    let per_byte = |examples: &[data::sequences::Sequence]| {
-        let tokens: usize = examples.iter().map(|example| example.response().len()).sum();
-        tokens as f64 / windows.bytes(examples) as f64 / std::f64::consts::LN_2
-    };
-    let judge =
-        Compression { validation: per_byte(&validation.examples), test: per_byte(&test.examples) };
     Ok(Ready { splits, identity: Arc::new(identity), side, judge: Box::new(judge) })
 }
 
-/// Bits per byte of one nat per token, on each split.
+/// The fact that says what the tokens of a run stand for.
+pub const WRITING: &str = "writing";
+
+/// What it takes to write with a model of text: a fact of its run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Writing {
+    /// What tokens stand for.
+    pub spelling: Spelling,
+    /// Positions that the network is built for.
+    pub context: u32,
+    /// Positions that it has learnt to read at once.
+    pub reads: u32,
+}
+
+impl Writing {
+    /// Refuses what a stranger's record may say and no run has.
+    ///
+    /// # Errors
+    /// When the alphabet is none, or the network would read nothing, or more than it is built for.
+    pub fn checked(self) -> Result<Self, SpellingError> {
+        let Self { spelling, context, reads } = self;
+        if reads == 0 || reads > context || context > MOST_CONTEXT {
+            return Err(SpellingError::Malformed("its model would read no tokens, or too many"));
+        }
+        Ok(Self { spelling: spelling.checked()?, context, reads })
+    }
+
+    /// Alphabet and length of sequences, as a network is built for them.
+    #[must_use]
+    pub fn tokens(&self) -> Tokens {
+        Tokens {
+            vocabulary: self.spelling.vocabulary() as i64,
+            context: i64::from(self.context),
+            end: None,
+            mask: None,
+            first_ordinary: 0,
+        }
+    }
+}
+
+/// Most positions of a network that writes.
+const MOST_CONTEXT: u32 = 1 << 13;
+
+/// Judges the loss of a token, and over the bytes of text that it stands for.
 #[derive(Debug)]
-struct Compression {
-    validation: f64,
-    test: f64,
+pub struct Compression {
+    /// Bits per byte of one nat per token, on each split; none where tokens have no text.
+    validation: Option<f64>,
+    test: Option<f64>,
+    facts: Facts,
+}
+
+impl Compression {
+    /// Of these held-out windows, of which so many were left out.
+    #[must_use]
+    pub fn new(
+        writing: Writing,
+        left_out: usize,
+        validation: &Part<Sequence>,
+        test: &Part<Sequence>,
+    ) -> Self {
+        let per_byte = |part: &Part<Sequence>| {
+            let tokens: usize = part.examples.iter().map(|window| window.response().len()).sum();
+            let bytes = windows::bytes(&writing.spelling, &part.examples)?;
+            Some(tokens as f64 / bytes as f64 / std::f64::consts::LN_2)
+        };
+        let (validation, test) = (per_byte(validation), per_byte(test));
+        let facts = Facts::from([
+            (WRITING.to_owned(), json!(writing)),
+            ("windows_left_out".to_owned(), json!(left_out)),
+        ]);
+        Self { validation, test, facts }
+    }
 }
 
 impl Judge for Compression {
     fn metrics(&self, request: &EvaluationRequest<'_>) -> Result<BTreeMap<String, f64>, LabError> {
         let scores = Scores::of(request.model.network, request.split)?;
-        let per_byte = request.judged.pick(self.validation, self.test);
-        Ok(BTreeMap::from([
+        let mut metrics = BTreeMap::from([
             ("nll".to_owned(), scores.nll()),
-            ("bits_per_byte".to_owned(), scores.nll() * per_byte),
             ("accuracy".to_owned(), scores.accuracy()),
-        ]))
+        ]);
+        if let Some(per_byte) = request.judged.pick(self.validation, self.test) {
+            metrics.insert("bits_per_byte".to_owned(), scores.nll() * per_byte);
+        }
+        Ok(metrics)
+    }
+
+    fn facts(&self) -> Facts {
+        self.facts.clone()
     }
 }
 

@@ -103,9 +103,16 @@ fn standing(aligned: &Aligned, base: &Value, head: &Value) -> Standing {
     }
 }
 
+/// Whether two values are one. A program may write 1 or 1.0: a count is the number that it counts.
 fn same_bits(base: &Value, head: &Value) -> bool {
+    /// Up to here every count is a number of its own.
+    const MOST_EXACT: u64 = 1 << 53;
     match (base, head) {
         (Value::Number(a), Value::Number(b)) => a.to_bits() == b.to_bits(),
+        (Value::Count(count), Value::Number(number))
+        | (Value::Number(number), Value::Count(count)) => {
+            *count < MOST_EXACT && (*count as f64).to_bits() == number.to_bits()
+        }
         _ => base == head,
     }
 }

@@ -101,7 +101,7 @@ pub(super) fn measure(
 /// What a score's margin is a share of: how far the base is from the best value there is, so that
 /// 0.970 and 0.955 of 1 are as far apart as they are to who counts errors; the base's own size where
 /// no value is best.
-fn scale_of_score(best: Option<f64>, base: f64, head: f64) -> f64 {
+pub(in crate::regress) fn scale_of_score(best: Option<f64>, base: f64, head: f64) -> f64 {
     match best {
         None => base.abs(),
         // A base that has it leaves the head's distance.

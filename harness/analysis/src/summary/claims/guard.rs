@@ -11,6 +11,7 @@ use super::super::CellRun;
 use super::super::clock::{self, is_disturbed};
 use super::super::summarise::{idle, met_at_start};
 use super::effects::mean;
+use crate::imported::{has_clock, is_imported};
 use crate::plan::RATIOS;
 use crate::suite::{ClaimUse, May, When};
 use crate::suite_run::SuiteRun;
@@ -111,6 +112,16 @@ pub(super) fn timing(sides: &Sides<'_>) -> Vec<String> {
     if sides.claim.compare != "time-to-target" {
         return reasons;
     }
+    for arm in sides.arms {
+        let all = sides.records(arm).count();
+        let without = sides.records(arm).filter(|record| !has_clock(record)).count();
+        if without > 0 {
+            reasons.push(format!(
+                "{without} of {all} runs of {} are of logs without a clock; compare samples-to-target",
+                sides.label(arm)
+            ));
+        }
+    }
     let both = || sides.arms.into_iter().flat_map(|arm| sides.records(arm));
     let disturbed = both().filter(|record| is_disturbed(record)).count();
     if disturbed > 0 {
@@ -156,6 +167,7 @@ pub(super) fn unlike(sides: &Sides<'_>) -> Unlike {
         (May::Budget, budgets(sides).filter(|_| !sides.is_timed())),
         (May::Grid, grids(sides).filter(|_| read_along_the_run)),
         (May::Trials, trials(sides)),
+        (May::Clock, clocks(sides).filter(|_| sides.claim.compare == RATIOS[0])),
     ];
     for (may, words) in found {
         let Some(words) = words else { continue };
@@ -173,7 +185,8 @@ pub(super) fn unlike(sides: &Sides<'_>) -> Unlike {
 fn step(sides: &Sides<'_>) -> f64 {
     let of = |record: &RunRecord| record.samples as f64 / record.steps.max(1) as f64;
     let all = sides.arms.into_iter().flat_map(|arm| sides.records(arm));
-    all.map(of).fold(0.0, f64::max)
+    // A log that counts no steps says nothing of their size.
+    all.filter(|record| record.steps > 0 || !is_imported(record)).map(of).fold(0.0, f64::max)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "sample counts stay far below 2^52")]
@@ -210,6 +223,19 @@ fn grids(sides: &Sides<'_>) -> Option<String> {
     ((ours - theirs).abs() > room).then(|| {
         format!(
             "evaluation grids differ: every {ours:.0} samples of {arm}, {theirs:.0} of {baseline}"
+        )
+    })
+}
+
+/// Clocks that nobody here has read.
+fn clocks(sides: &Sides<'_>) -> Option<String> {
+    let told = |arm: &usize| sides.records(*arm).any(is_imported);
+    let told: Vec<&str> =
+        sides.arms.iter().filter(|arm| told(arm)).map(|arm| sides.label(*arm)).collect();
+    (!told.is_empty()).then(|| {
+        format!(
+            "times of {} are told by imported logs: on which machine, and how busy it was, is not known",
+            told.join(" and ")
         )
     })
 }

@@ -11,7 +11,8 @@ use ledger::streams::Streams;
 use tch::Device;
 use training::workload::Ready;
 
-use super::{Channels, NetworkName, NetworkSize, named, network, ready, shares};
+use super::network::{self, NetworkChoice, NetworkSize};
+use super::{Channels, count, named, ready, shares};
 
 settings! {
     /// Settings of arrays of one's own.
@@ -26,8 +27,8 @@ settings! {
         validation: f64 = 0.15, range Range::above_up_to(0.0, 0.8), from "assumed";
         /// Share of the examples that is only reported.
         test: f64 = 0.15, range Range::above_up_to(0.0, 0.8), from "assumed";
-        /// The network.
-        network: NetworkName = NetworkName::Mlp, from "assumed";
+        /// The network: a name, a name with sizes, or a module scripted in PyTorch.
+        network: NetworkChoice = NetworkChoice::Mlp, from "assumed";
         /// Width of hidden layers; of a `cnn` 64 stands for 8, 16 and 32 channels.
         width: u32 = 64, range Range::of(1.0..=16_384.0), from "assumed";
         /// Number of hidden layers of an `mlp`.
@@ -41,7 +42,7 @@ impl ArraysSettings {
     /// # Errors
     /// When a setting is unknown or not valid.
     pub fn checked(values: &Values) -> Result<Values, SettingError> {
-        let resolved = Self::resolve(values)?;
+        let resolved = network::resolved(values, Self::resolve)?;
         let Self { inputs_file, labels_file, validation, test, .. } = Self::read(&resolved)?;
         named("inputs_file", &inputs_file)?;
         named("labels_file", &labels_file)?;
@@ -60,6 +61,21 @@ impl ArraysSettings {
         Ok(OwnData::of_arrays(inputs, labels, kind, shares(validation, test)?)?)
     }
 
+    /// The number of training examples, where the network is one for them.
+    ///
+    /// # Errors
+    /// With what is wrong with a file or the network.
+    pub fn count(values: &Values, kind: LabelKind) -> Result<u32, String> {
+        let told = |error: LabError| error.to_string();
+        let settings = Self::read(values).map_err(|error| error.to_string())?;
+        let channels = settings.channels;
+        count(&Self::data(values, kind).map_err(told)?, channels, &settings.size())
+    }
+
+    fn size(self) -> NetworkSize {
+        NetworkSize { choice: self.network, width: self.width, depth: self.depth }
+    }
+
     /// The arrays on a device.
     ///
     /// # Errors
@@ -72,14 +88,13 @@ impl ArraysSettings {
     /// The network.
     ///
     /// # Errors
-    /// As [`network`].
+    /// As [`network::network`].
     pub fn network(
         values: &Values,
         side: &SideInfo,
         streams: &Streams,
         device: Device,
     ) -> Result<Network, LabError> {
-        let Self { network: name, width, depth, .. } = Self::read(values)?;
-        network(NetworkSize { name, width, depth }, side, streams, device)
+        network::network(&Self::read(values)?.size(), side, streams, device)
     }
 }

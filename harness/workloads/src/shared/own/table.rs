@@ -10,7 +10,8 @@ use ledger::settings::{Range, SettingError, Values};
 use ledger::streams::Streams;
 use tch::Device;
 
-use super::{NetworkName, NetworkSize, named, network, shares};
+use super::network::{self, NetworkChoice, NetworkSize};
+use super::{Channels, count, named, shares};
 
 settings! {
     /// Settings of a table of one's own.
@@ -25,6 +26,8 @@ settings! {
         validation: f64 = 0.15, range Range::above_up_to(0.0, 0.8), from "assumed";
         /// Share of the rows that is only reported.
         test: f64 = 0.15, range Range::above_up_to(0.0, 0.8), from "assumed";
+        /// The network: `mlp`, or a module scripted in PyTorch.
+        network: NetworkChoice = NetworkChoice::Mlp, from "assumed";
         /// Width of hidden layers.
         width: u32 = 64, range Range::of(1.0..=16_384.0), from "assumed";
         /// Number of hidden layers.
@@ -38,7 +41,7 @@ impl TableSettings {
     /// # Errors
     /// When a setting is unknown or not valid.
     pub fn checked(values: &Values) -> Result<Values, SettingError> {
-        let resolved = Self::resolve(values)?;
+        let resolved = network::resolved(values, Self::resolve)?;
         let Self { file, validation, test, .. } = Self::read(&resolved)?;
         named("file", &file)?;
         shares(validation, test)?;
@@ -57,17 +60,30 @@ impl TableSettings {
         Ok(OwnData::of_table(named("file", &file)?, &wanted, shares(validation, test)?)?)
     }
 
+    /// The number of rows that train, where the network is one for them.
+    ///
+    /// # Errors
+    /// With what is wrong with a file or the network.
+    pub fn count(values: &Values, kind: LabelKind) -> Result<u32, String> {
+        let told = |error: LabError| error.to_string();
+        let settings = Self::read(values).map_err(|error| error.to_string())?;
+        count(&Self::data(values, kind).map_err(told)?, Channels::First, &settings.size())
+    }
+
+    fn size(self) -> NetworkSize {
+        NetworkSize { choice: self.network, width: self.width, depth: self.depth }
+    }
+
     /// The network.
     ///
     /// # Errors
-    /// When libtorch cannot allocate.
+    /// As [`network::network`].
     pub fn network(
         values: &Values,
         side: &SideInfo,
         streams: &Streams,
         device: Device,
     ) -> Result<Network, LabError> {
-        let Self { width, depth, .. } = Self::read(values)?;
-        network(NetworkSize { name: NetworkName::Mlp, width, depth }, side, streams, device)
+        network::network(&Self::read(values)?.size(), side, streams, device)
     }
 }

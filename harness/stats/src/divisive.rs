@@ -85,7 +85,7 @@ pub fn mean(values: &[f64]) -> f64 {
 }
 
 /// Sum of squared distances from `centre`.
-pub(crate) fn squares(values: &[f64], centre: f64) -> f64 {
+fn squares(values: &[f64], centre: f64) -> f64 {
     values.iter().map(|value| (value - centre).powi(2)).sum()
 }
 
