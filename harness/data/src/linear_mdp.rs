@@ -7,7 +7,7 @@
 use ledger::digest::Digest;
 use ledger::order::bounded;
 use ledger::sample::sample_id;
-use rand_distr::{Distribution as _, Gamma};
+use ledger::streams::normal_f64;
 use rand_pcg::Pcg64;
 
 /// States.
@@ -204,8 +204,8 @@ fn index(probabilities: &[f64; STATES], chance: f32) -> usize {
 
 /// Dirichlet(½), in whole units; what rounding leaves falls to the most probable.
 fn dirichlet(random: &mut Pcg64) -> [f64; STATES] {
-    let gamma = Gamma::new(0.5, 1.0).expect("both parameters are positive");
-    let draws: [f64; STATES] = [(); STATES].map(|()| gamma.sample(random));
+    // The square of a normal number is twice one of Gamma(½).
+    let draws: [f64; STATES] = [(); STATES].map(|()| normal_f64(random).powi(2));
     let sum: f64 = draws.iter().sum();
     let mut rounded = draws.map(|draw| (draw / sum * UNITS as f64).floor() / UNITS as f64);
     let most = (0..STATES).fold(0, |a, b| if rounded[b] > rounded[a] { b } else { a });
