@@ -1,5 +1,7 @@
 //! Files of strangers: whatever is in one, reading it ends with runs or with a message that names it.
 
+#![expect(clippy::unwrap_used, reason = "a file that a test writes")]
+
 use std::fs;
 use std::path::PathBuf;
 

@@ -1,6 +1,8 @@
 //! Files that the tools themselves have written (`scripts/log_fixtures.py`), read back: their curves are a
 //! formula, so that every value is known.
 
+#![expect(clippy::unwrap_used, reason = "a fixture that cannot be read must fail the test")]
+
 use std::path::{Path, PathBuf};
 
 use ledger::goal::Direction::{HigherIsBetter, LowerIsBetter};

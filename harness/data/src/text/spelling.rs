@@ -289,7 +289,7 @@ mod tests {
             for unit in [Unit::Character, Unit::Byte] {
                 let (spelling, all) = Spelling::of(unit, &[&text]).unwrap();
                 let tokens = spelling.encode(&text).unwrap();
-                prop_assert_eq!(&all, &[tokens.clone()]);
+                prop_assert_eq!(&all[..], std::slice::from_ref(&tokens));
                 prop_assert!(tokens.iter().all(|token| usize::from(*token) < spelling.vocabulary()));
                 prop_assert_eq!(spelling.decode(&tokens), text.clone());
             }

@@ -93,7 +93,10 @@ fn scores_need_no_machine_and_a_loss_of_a_tenth_is_regressed() {
     assert!((shown.value + 0.09).abs() < 1e-12 && shown.interval.high < 0.0, "{shown:?}");
     assert_eq!(judged(&[scores(0.0)], &[scores(0.0)], None).exit_code(), 0);
     let equal = sample("accuracy", Class::Quality, &[0.5; 4]);
-    assert_eq!(judged(&[equal.clone()], &[equal], None).rows[0].verdict, Verdict::Same);
+    assert_eq!(
+        judged(std::slice::from_ref(&equal), std::slice::from_ref(&equal), None).rows[0].verdict,
+        Verdict::Same
+    );
 }
 
 #[test]

@@ -123,7 +123,8 @@ fn checked(size: &NetworkSize, side: &SideInfo) -> Result<(), LabError> {
 
 /// The patches that images of this size have a whole number of, for people.
 fn whole_patches(height: usize, width: usize) -> String {
-    let sides = (1..=height.min(width)).filter(|side| height % side == 0 && width % side == 0);
+    let sides = (1..=height.min(width))
+        .filter(|side| height.is_multiple_of(*side) && width.is_multiple_of(*side));
     sides.map(|side| side.to_string()).collect::<Vec<_>>().join(", ")
 }
 
