@@ -27,6 +27,20 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Reads a plain file of at most `most` bytes, and no more of one that grows meanwhile.
+///
+/// # Errors
+/// As [`read`], or when it has more.
+pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        let message = format!("it has more than {most} bytes");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    Ok(bytes)
+}
+
 /// Reads a plain file of text.
 ///
 /// # Errors
@@ -60,6 +74,9 @@ mod tests {
         fs::write(path("file"), "text").unwrap();
         std::os::unix::fs::symlink(path("file"), path("link")).unwrap();
         assert_eq!(read_to_string(&path("file")).unwrap(), "text");
+        assert_eq!(read_at_most(&path("file"), 4).unwrap(), b"text");
+        let longer = read_at_most(&path("file"), 3).unwrap_err().to_string();
+        assert_eq!(longer, "it has more than 3 bytes");
         let refused = |name: &str| read(&path(name)).unwrap_err().to_string();
         assert_eq!(refused("link"), "it is a link, where a plain file should be");
         assert_eq!(refused("."), "it is a folder, where a plain file should be");

@@ -3,7 +3,7 @@
 //! beside its name.
 
 use std::fs;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -105,14 +105,7 @@ pub fn located(settings: &Values, folder: &Path) -> Result<Values, String> {
 
 /// The bytes of a module.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let file = plain::open(&fs::canonicalize(path)?)?;
-    if file.metadata()?.len() > MOST_BYTES {
-        let message = format!("it has more than {MOST_BYTES} bytes");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-    }
-    let mut bytes = Vec::new();
-    file.take(MOST_BYTES).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    plain::read_at_most(&fs::canonicalize(path)?, MOST_BYTES)
 }
 
 fn found(given: &str, folder: &Path, is_folder: bool) -> Result<String, String> {

@@ -4,7 +4,7 @@
 mod sizes;
 
 use std::fs;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
 use data::columns::shape_text;
@@ -210,14 +210,7 @@ pub fn least_parameters(choice: &NetworkChoice, vocabulary: u64) -> u64 {
 
 /// The bytes of a module; its path may be out of a stranger's record.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let file = plain::open(&fs::canonicalize(path)?)?;
-    if file.metadata()?.len() > MOST_BYTES {
-        let message = format!("it has more than {MOST_BYTES} bytes");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-    }
-    let mut bytes = Vec::new();
-    file.take(MOST_BYTES).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    plain::read_at_most(&fs::canonicalize(path)?, MOST_BYTES)
 }
 
 /// The module of a file, tried on a batch of zeros and on one of other values.
