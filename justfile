@@ -65,6 +65,7 @@ test *ARGS: _ready
     python3 scripts/test_dev.py
     python3 scripts/test_bench.py
     python3 scripts/test_claims.py
+    python3 scripts/test_measure_takes.py
     python3 scripts/test_python.py
     @if nextest=$(python3 scripts/setup.py nextest); then \
         set -x; "$nextest" nextest run --workspace --features parquet "$@"; \

@@ -122,7 +122,7 @@ pub enum Reading {
     VerifyCertificate(Box<verify_certificate::Args>),
     /// Judge whether a change made a suite's runs worse or slower; exit 1 when it did
     Regress(Box<regress::Args>),
-    /// Write runs in the form of another tool
+    /// Write runs, or those of a suite, in the form of another tool
     Export(export::Args),
     /// Turn logs of other tools into runs, marked as imported
     Import(Box<import::Args>),
@@ -159,7 +159,7 @@ impl Reading {
             Self::Sign(args) => sign::run(args, ask),
             Self::VerifyCertificate(args) => verify_certificate::run(args, ask),
             Self::Regress(args) => regress::run(args),
-            Self::Export(args) => export::run(args, ask),
+            Self::Export(args) => export::run(args, rows, ask),
             Self::Import(args) => import::run(args),
             Self::Merge(args) => merge::run(args),
             Self::Data(args) => data::run(args),

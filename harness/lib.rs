@@ -6,6 +6,7 @@
 
 pub mod cli;
 pub mod evidence;
+pub mod executor;
 pub mod exit;
 pub mod git;
 pub mod library;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use ledger::digest::Digest;
+use ledger::record::format::Scheduler;
 
 /// Logical CPUs this process may use.
 #[must_use]
@@ -42,6 +43,28 @@ pub fn instructions() -> Option<String> {
         _ if avx2 => "avx2".to_owned(),
         _ => "default".to_owned(),
     })
+}
+
+/// The job of a scheduler that this process runs in, by the variables that Slurm and Kubernetes set.
+#[must_use]
+pub fn scheduler() -> Option<Scheduler> {
+    scheduler_by(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+}
+
+fn scheduler_by(variable: &dyn Fn(&str) -> Option<String>) -> Option<Scheduler> {
+    let count = |name: &str| variable(name).and_then(|text| text.parse().ok()).unwrap_or(0_u32);
+    if let Some(job) = variable("SLURM_JOB_ID") {
+        let array = variable("SLURM_ARRAY_JOB_ID").zip(variable("SLURM_ARRAY_TASK_ID"));
+        let job = array.map_or(job, |(array, task)| format!("{array}_{task}"));
+        let node = variable("SLURMD_NODENAME");
+        let restarts = count("SLURM_RESTART_COUNT");
+        return Some(Scheduler { kind: "slurm".to_owned(), job, node, restarts });
+    }
+    let index = variable("JOB_COMPLETION_INDEX")?;
+    let job = variable("PALIMPSEST_JOB").unwrap_or_else(|| "job".to_owned());
+    let (kind, node) = ("kubernetes".to_owned(), variable("PALIMPSEST_NODE"));
+    // Kubernetes starts another pod under the same index and does not say how often it has.
+    Some(Scheduler { kind, job: format!("{job}_{index}"), node, restarts: 0 })
 }
 
 /// Operating system and kernel release.

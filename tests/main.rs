@@ -6,6 +6,7 @@
 mod budget;
 mod builds;
 mod cli;
+mod cluster;
 mod determinism;
 mod estimates;
 mod external;

@@ -73,6 +73,7 @@ const WINGS: &[(&str, &str, &[&str])] = &[
     ("stats", "harness/stats", &["ledger"]),
     ("analysis", "harness/analysis", &["ledger", "stats"]),
     ("inspect", "harness/inspect", &["analysis", "data", "lab", "ledger", "stats", "training"]),
+    ("exports", "harness/exports", &["analysis", "ledger"]),
     ("reports", "reports", &["analysis", "ledger", "stats"]),
 ];
 
@@ -99,7 +100,7 @@ fn dependencies_point_one_way() {
 
 #[test]
 fn what_needs_no_tensor_never_links_libtorch() {
-    for wing in ["ledger", "data", "logs", "stats", "analysis", "reports"] {
+    for wing in ["ledger", "data", "logs", "stats", "analysis", "exports", "reports"] {
         let (_, folder, _) = WINGS.iter().find(|(name, ..)| *name == wing).unwrap();
         let names = dependencies(&format!("{folder}/Cargo.toml"));
         assert!(

@@ -193,6 +193,18 @@ fn page(out: &Path) -> anyhow::Result<Exit> {
     Ok(Exit::Fine)
 }
 
+/// The registers at or below `suites/` of the working folder that hold claims and can be read; none where there is no
+/// such folder.
+pub(super) fn registers() -> Vec<Register> {
+    let read = |file: PathBuf| {
+        let shown = file.display().to_string();
+        let suite = analysis::suite::parse(&shown, &fs::read_to_string(&file).ok()?).ok()?;
+        Register::read(&Register::beside(&file), &suite.suite).ok()
+    };
+    let files = suite_files().unwrap_or_default().into_iter();
+    files.filter_map(read).filter(|register| !register.claims.is_empty()).collect()
+}
+
 /// A suite as it is written, with the settings that trials chose for it where it has been tuned.
 struct Written {
     suite: Suite,

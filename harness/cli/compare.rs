@@ -1,7 +1,7 @@
 //! `palimpsest compare`
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use analysis::suite_run::{Shelf, SuiteRun};
 use analysis::summary::{Analysis, ArmAnalysis};
@@ -27,6 +27,9 @@ pub struct Args {
     /// Print as JSON
     #[arg(long)]
     json: bool,
+    /// Also write both side by side as a page, what changed first (suite runs and analyses)
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 enum Side {
@@ -41,6 +44,13 @@ enum Side {
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let store = args.places.store();
     match (side(&store, &args.a)?, side(&store, &args.b)?) {
+        (Side::Run(_), Side::Run(_)) if args.html.is_some() => {
+            anyhow::bail!(
+                "--html takes two suite runs or analyses; {} and {} are runs",
+                args.a,
+                args.b
+            )
+        }
         (Side::Run(a), Side::Run(b)) => runs(&a, &b, args.json),
         (Side::Suite(a), Side::Suite(b)) => suites(&a, &b, args),
         _ => anyhow::bail!(
@@ -139,6 +149,11 @@ fn differences(path: &str, a: &Value, b: &Value, rows: &mut Vec<[String; 3]>) {
 
 /// Arms of two suite runs side by side, matched by workload and label.
 fn suites(a: &Analysis, b: &Analysis, args: &Args) -> anyhow::Result<()> {
+    if let Some(path) = &args.html {
+        let page = reports::side_by_side([a, b], [&args.a, &args.b])?;
+        reports::write_page(path, &page)?;
+        note(&format!("page: {}", path.display()));
+    }
     let mut rows = Vec::new();
     for workload in &a.workloads {
         let Some(other) = b.workloads.iter().find(|other| other.workload == workload.workload)

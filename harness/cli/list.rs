@@ -279,7 +279,7 @@ impl Run {
 }
 
 /// The label of the arm that each run was last run as.
-fn labels(store: &Store) -> anyhow::Result<BTreeMap<String, String>> {
+pub(super) fn labels(store: &Store) -> anyhow::Result<BTreeMap<String, String>> {
     let mut labels = BTreeMap::new();
     for Shelved { run, .. } in Shelf::all(store)?.runs {
         for cell in run.cells {

@@ -29,16 +29,16 @@ pub struct Args {
 
 /// What came of a store.
 #[derive(Debug, Default, Serialize)]
-struct Merged {
+pub struct Merged {
     from: String,
     /// Runs that were copied.
-    copied: Vec<String>,
+    pub copied: Vec<String>,
     /// Runs that were there already, byte for byte.
-    same: Vec<String>,
+    pub same: Vec<String>,
     /// Runs of the same cell that differ; what was there stays.
-    different: Vec<String>,
+    pub different: Vec<String>,
     /// Runs whose files are not those of their manifests; left out.
-    damaged: Vec<String>,
+    pub damaged: Vec<String>,
     suite_runs: usize,
 }
 
@@ -82,7 +82,11 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(if clean { Exit::Fine } else { Exit::CheckFailed })
 }
 
-fn merge(from: &Path, into: &Store) -> anyhow::Result<Merged> {
+/// Copies the runs of a store into another, with the promises that they keep.
+///
+/// # Errors
+/// When there is no such store, it is the same, or one of them cannot be read or written.
+pub fn merge(from: &Path, into: &Store) -> anyhow::Result<Merged> {
     if !from.is_dir() {
         bail!("there is no store at {}", from.display());
     }

@@ -3,12 +3,25 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use analysis::plan::shards::Shard;
 use ledger::seed::{parse_beacon, parse_beacon_source};
 
 use super::suite_options::SuiteOptions;
+use crate::voice::quoted;
 
 /// Bytes of a beacon; an alias so that clap does not read a list of numbers.
 pub type Beacon = Vec<u8>;
+
+/// Who runs the cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Executor {
+    /// This machine.
+    Local,
+    /// Slurm, as an array job.
+    Slurm,
+    /// Kubernetes, as an Indexed Job that the user applies.
+    Kubernetes,
+}
 
 /// Options of `palimpsest run`.
 #[derive(Debug, clap::Args)]
@@ -26,9 +39,21 @@ pub struct Args {
     /// recorded as failed, and the others go on
     #[arg(long, value_name = "TIME", value_parser = crate::limit::parse)]
     pub timeout: Option<Duration>,
-    /// Where cells run; only this machine for now
-    #[arg(long, default_value = "local", value_parser = ["local"])]
-    pub executor: String,
+    /// Who runs the cells: this machine, or a scheduler, part by part (docs/cluster.md)
+    #[arg(long, default_value = "local", value_enum)]
+    pub executor: Executor,
+    /// What cells ask of the scheduler, in YAML: before what the suite says under `executor`
+    #[arg(long, value_name = "FILE")]
+    pub executor_options: Option<PathBuf>,
+    /// Parts that go to the scheduler; by default one for each workload and seed, at most 32
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub parts: Option<u32>,
+    /// Watch a job again that was handed to a scheduler, by its name or the scheduler's id
+    #[arg(long, value_name = "JOB", conflicts_with_all = ["executor_options", "parts", "dry_run", "force"])]
+    pub attach: Option<String>,
+    /// Run one part of the suite alone: the first of eight is 1/8; `merge` brings stores together
+    #[arg(long, value_name = "I/N", conflicts_with_all = ["attested", "strict", "attach"])]
+    pub shard: Option<Shard>,
     /// Show what would run, and stop
     #[arg(long)]
     pub dry_run: bool,
@@ -64,4 +89,45 @@ pub struct Args {
     /// Serve as worker K (used by --jobs)
     #[arg(long, hide = true, value_name = "K")]
     pub worker: Option<usize>,
+}
+
+impl Args {
+    /// The command of one part of the suite but for the part and its store, each word as a shell takes
+    /// it; `cells_at_once` run beside one another.
+    ///
+    /// # Errors
+    /// Where an option cannot be given to parts that know nothing of one another.
+    pub fn of_a_part(&self, cells_at_once: u32) -> Result<Vec<String>, String> {
+        if self.force {
+            return Err(
+                "--force would train again whatever a part has done when the scheduler starts it anew; take another --store"
+                    .to_owned(),
+            );
+        }
+        if self.attested {
+            return Err(
+                "--attested draws seeds for one process, and parts would draw their own: promise them beforehand (`palimpsest commit SUITE --attested --promise FILE`), then give --promise FILE"
+                    .to_owned(),
+            );
+        }
+        let mut words = vec!["run".to_owned(), quoted(&self.options.suite)];
+        words.extend(self.options.changes());
+        words.push(format!("--device {}", quoted(&self.device)));
+        words.push(format!("--jobs {cells_at_once}"));
+        let path = |option: &str, path: &Option<PathBuf>| {
+            path.as_ref().map(|path| format!("{option} {}", quoted(&path.to_string_lossy())))
+        };
+        words.extend(path("--data-dir", &self.options.places.data_dir));
+        words.extend(path("--promise", &self.promise));
+        words.extend(self.timeout.map(|limit| format!("--timeout {}", limit.as_secs())));
+        words.extend(
+            self.beacon_source.as_ref().map(|text| format!("--beacon-source {}", quoted(text))),
+        );
+        let hexadecimal = |bytes: &Beacon| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        words.extend(
+            self.beacon.as_ref().map(hexadecimal).map(|hex: String| format!("--beacon {hex}")),
+        );
+        words.extend(self.accept_build.then(|| "--accept-build".to_owned()));
+        Ok(words)
+    }
 }

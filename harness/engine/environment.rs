@@ -28,5 +28,6 @@ pub fn environment(code: &str, device: &str, threads: u32, argv: &[String]) -> E
         started_unix: clock::unix_seconds(),
         argv: argv.to_vec(),
         peak_memory_bytes: None,
+        scheduler: machine::scheduler(),
     }
 }

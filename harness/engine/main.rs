@@ -18,6 +18,7 @@ mod run;
 mod runner;
 mod sample;
 mod stopping;
+mod submit;
 mod suite_run;
 mod tune;
 

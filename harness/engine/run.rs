@@ -9,12 +9,12 @@ use analysis::summary::claims::{Standing, standing};
 use anyhow::bail;
 use ledger::record::format::Status;
 use ledger::seed::Seed;
-use palimpsest::cli::run::Args;
+use palimpsest::cli::run::{Args, Executor};
 use palimpsest::evidence::StoreEvidence;
 use palimpsest::exit::Exit;
 use palimpsest::library::is_same_suite;
 use palimpsest::machine;
-use palimpsest::voice::{print_analysis, print_json, strict, warn, warn_unjudged};
+use palimpsest::voice::{note, print_analysis, print_json, quoted, strict, warn, warn_unjudged};
 
 use crate::catalogue::catalogue;
 use crate::estimate;
@@ -24,6 +24,7 @@ use crate::progress::Progress;
 use crate::runner::cell::{CellReport, ids};
 use crate::runner::{NamedSeed, Session, pool};
 use crate::stopping;
+use crate::submit;
 use crate::suite_run::suite_run;
 use training::clock::unix_seconds;
 
@@ -32,17 +33,30 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     if !args.cells.is_empty() {
         plan = plan.only(&args.cells).map_err(anyhow::Error::msg)?;
     }
-    if args.jobs == 0 || args.jobs > machine::cpus() {
+    if let Some(shard) = args.shard {
+        plan = plan.shard(shard).map_err(anyhow::Error::msg)?;
+    }
+    let handed_in = args.executor != Executor::Local || args.attach.is_some();
+    if args.jobs == 0 || (!handed_in && args.jobs > machine::cpus()) {
         bail!(
             "--jobs is {}, but this machine has {} CPUs; more would disturb every clock",
             args.jobs,
             machine::cpus()
         );
     }
-    let store = args.options.places.store();
-    if args.worker.is_none() {
+    if args.worker.is_none() && args.shard.is_none() {
         warn_unjudged(&plan.unjudged);
     }
+    if handed_in {
+        args.options.hold_to_tuning(&plan)?;
+        return submit::run(args, plan);
+    }
+    if args.executor_options.is_some() || args.parts.is_some() {
+        bail!(
+            "--executor-options and --parts say how a scheduler gets the cells; name it with --executor slurm, or leave them out"
+        );
+    }
+    let store = args.options.places.store();
     if args.dry_run {
         forecast(&plan, &store, &args.options.places.sources(), args.accept_build)?
             .print(args.json)?;
@@ -62,20 +76,32 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let seeds = seeds(&session, args)?;
     let cells = session.cell_ids(&seeds)?;
     hold_to_device(&session, &cells)?;
-    let made = begin(&session, &seeds, &cells, args)?;
+    train(&mut session, &seeds, &cells, args)
+}
+
+/// Runs the cells that are not there, and judges all.
+pub fn train(
+    session: &mut Session,
+    seeds: &[NamedSeed],
+    cells: &[String],
+    args: &Args,
+) -> anyhow::Result<Exit> {
+    let made = begin(session, seeds, cells, args)?;
     let over = Over::default();
-    interrupt::last_words(&over, cells.len(), how_to_go_on(args, &made))?;
+    if !session.collected {
+        interrupt::last_words(&over, cells.len(), how_to_go_on(args, &made))?;
+    }
     let mut progress = Progress::start(&forecast(
         &session.plan,
         &session.store,
         &session.sources,
         args.accept_build,
     )?);
-    let batches = batches(&session);
+    let batches = batches(session);
     let jobs = args.jobs as usize;
     // Only a process of its own can be stopped whatever it is doing.
-    let mut pool = if jobs > 1 || args.timeout.is_some() {
-        Some(pool::Pool::new(&session, jobs, args.timeout)?)
+    let mut pool = if (jobs > 1 || args.timeout.is_some()) && !session.collected {
+        Some(pool::Pool::new(session, jobs, args.timeout)?)
     } else {
         None
     };
@@ -83,7 +109,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     for (done, batch) in (1..).zip(batches) {
         if let Some(pool) = &mut pool {
             let batch: Vec<usize> = batch.collect();
-            reports.extend(pool.run(&mut session, &seeds, &batch, &mut |index, report| {
+            reports.extend(pool.run(session, seeds, &batch, &mut |index, report| {
                 over.one_more();
                 progress.end(index, report);
             })?);
@@ -96,7 +122,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
                 reports.push(report);
             }
         }
-        if stopping::over(&session, &args.options.suite, &seeds, &reports, done)? {
+        if stopping::over(session, &args.options.suite, seeds, &reports, done)? {
             break;
         }
     }
@@ -104,9 +130,16 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         pool.finish();
     }
     progress.finish();
-    stopping::keep_what_ran(&mut session, &reports);
-    score(&mut session, &reports);
-    conclude(&session, &seeds, &reports, made, args)
+    stopping::keep_what_ran(session, &reports);
+    score(session, &reports);
+    let exit = conclude(session, seeds, &reports, made, args)?;
+    if let Some(shard) = args.shard {
+        let store = quoted(&session.store.root().to_string_lossy());
+        note(&format!(
+            "this is part {shard}: with all of them there, `palimpsest merge {store} … --store ALL` brings their stores together, and the same command without --shard, with --store ALL, judges"
+        ));
+    }
+    Ok(exit)
 }
 
 /// What an interrupted run tells of the rest.
@@ -152,6 +185,7 @@ fn begin(
         options.push(format!("--cells {}", places.join(",")));
     }
     let mut planned = suite_run(session, source, seeds, cells, Vec::new());
+    options.extend(args.shard.map(|shard| format!("--shard {shard}")));
     planned.made = Made { started_unix: unix_seconds(), options, ..Made::default() };
     let earlier = Shelf::of(&session.store, &planned.suite)?;
     let digest = &planned.suite_digest;

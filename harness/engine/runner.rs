@@ -47,6 +47,8 @@ pub struct Session {
     pub argv: Vec<String>,
     /// Run cells again that are there already.
     pub force: bool,
+    /// Records come from other machines: what is there stays, whatever its device, and nothing trains here.
+    pub collected: bool,
     /// What other builds left in the store, where their records are kept.
     others: Option<Inventory>,
     /// The recorded run that the plan repeats, whose folder holds an order that it was given.
@@ -137,6 +139,7 @@ impl Session {
                 .map(|argument| argument.to_string_lossy().into_owned())
                 .collect(),
             force,
+            collected: false,
             others: None,
             recorded: None,
             ready: BTreeMap::new(),

@@ -1,5 +1,5 @@
 //! Compiles the C++ files that reach the libtorch kernels `tch` does not wrap, and the loops of the
-//! small GPT, once per instruction set.
+//! small GPT and over weights, once per instruction set.
 
 use std::path::{Path, PathBuf};
 
@@ -25,8 +25,8 @@ fn main() {
 fn kernels(libtorch: &Path) {
     let out = std::env::var_os("OUT_DIR").map(PathBuf::from).unwrap_or_default();
     let whole = out.join("all_kernels.cpp");
-    let text =
-        "#include \"kernels.cpp\"\n#include \"kernels/gpt.cpp\"\n#include \"kernels/script.cpp\"\n";
+    let files = ["kernels.cpp", "kernels/gpt.cpp", "kernels/script.cpp", "kernels/weights.cpp"];
+    let text: String = files.map(|file| format!("#include \"{file}\"\n")).concat();
     if let Err(error) = std::fs::write(&whole, text) {
         println!("cargo::error={}: {error}", whole.display());
         return;
@@ -45,19 +45,22 @@ fn kernels(libtorch: &Path) {
 
 /// The loops for one instruction set, optimised in every profile: tests run them too.
 fn loops(name: &str, flags: &[&str]) {
-    let mut build = cc::Build::new();
-    for flag in flags {
-        build.flag(flag);
+    // Products of the GPT are fused multiply-adds where there are any, in every position of a tile; loops over weights
+    // round as libtorch's operations do, one after the other.
+    for (what, contract) in [("gpt", "-ffp-contract=fast"), ("weights", "-ffp-contract=off")] {
+        let mut build = cc::Build::new();
+        for flag in flags {
+            build.flag(flag);
+        }
+        build
+            .cpp(true)
+            .std("c++17")
+            .opt_level(3)
+            .flag_if_supported(contract)
+            .flag_if_supported("-fno-math-errno")
+            .flag_if_supported("-Wno-psabi")
+            .define(&format!("{}_LOOPS", what.to_uppercase()), name)
+            .file(format!("src/kernels/{what}_loops.cpp"))
+            .compile(&format!("palimpsest_{what}_{name}"));
     }
-    build
-        .cpp(true)
-        .std("c++17")
-        .opt_level(3)
-        // Products are fused multiply-adds where there are any, in every position of a tile.
-        .flag_if_supported("-ffp-contract=fast")
-        .flag_if_supported("-fno-math-errno")
-        .flag_if_supported("-Wno-psabi")
-        .define("GPT_LOOPS", name)
-        .file("src/kernels/gpt_loops.cpp")
-        .compile(&format!("palimpsest_gpt_{name}"));
 }

@@ -47,6 +47,8 @@ const STAGES: &[(&str, &str)] = &[
     ("quad", "{}"),
     ("slp-resolve", "{}"),
     ("chain-sum", r#"{"start_accuracy": 0.15}"#),
+    ("two-route", r#"{"start_accuracy": 0.3}"#),
+    ("sum-routes", r#"{"start_accuracy": 0}"#),
     ("slp-trace", "{}"),
     ("blobs-elastic", r#"{"width": 0.5}"#),
     ("clips", "{}"),

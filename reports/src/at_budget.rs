@@ -1,10 +1,12 @@
 //! Metric when the budget is spent: one row per arm, one panel per split.
 
 use analysis::summary::{Estimate, WorkloadAnalysis};
+use ledger::goal;
 
 use crate::axis::{Axis, Scale, zoom};
-use crate::curve::x_axis;
-use crate::figure::{Align, Figure, INK, MUTED, WIDTH};
+use crate::curve::{LEAST_SEEDS, x_axis};
+use crate::figure::{Align, Figure, INK, MUTED};
+use crate::possible::Possible;
 use crate::series::{Dash, Series};
 use crate::text;
 use crate::time_to_target::{ROW, grid, interval_bar, label_column};
@@ -13,40 +15,56 @@ const TOP: f64 = 78.0;
 const GAP: f64 = 34.0;
 
 /// The figure.
-pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series]) -> Figure {
-    let mut explanation = "mean and 95 % interval; small dots are seeds".to_owned();
+pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series], width: f64) -> Figure {
+    of_metric(workload, series, width, &workload.target.metric)
+}
+
+/// The same of another metric.
+pub(crate) fn of_metric(
+    workload: &WorkloadAnalysis,
+    series: &[Series],
+    width: f64,
+    metric: &str,
+) -> Figure {
+    let ours = metric == workload.target.metric;
+    let mut explanation = "mean and 95 % interval from 3 seeds on; small dots are seeds".to_owned();
     if let Some(left_out) = Series::left_out(workload) {
         explanation.push_str(&format!("; {left_out}"));
     }
-    let title = format!("{}: {} at the budget", workload.workload, workload.target.metric);
-    let mut figure = Figure::new(title, &explanation);
-    figure.name = "at-budget".to_owned();
+    let title = format!("{}: {metric} at the budget", workload.workload);
+    let mut figure = Figure::wide(width, title, &explanation);
+    figure.name =
+        if ours { "at-budget".to_owned() } else { format!("at-budget-{}", text::slug(metric)) };
     let bottom = TOP + ROW * series.len().max(1) as f64 + 4.0;
     figure.height = (bottom + 48.0).ceil();
 
     let left = label_column(&mut figure, series, TOP);
-    let splits = splits(workload);
-    let right = WIDTH - 20.0;
+    let mut splits = splits(workload, metric);
+    if figure.narrow() {
+        splits.truncate(1);
+    }
+    let right = figure.width - 20.0;
     if splits.is_empty() {
         let middle = ((left + right) / 2.0, (TOP + bottom) / 2.0 + 4.0);
         figure.label(middle, "no metric recorded at the budget", Align::Centre, MUTED);
         return figure;
     }
     let panel = (right - left - GAP * (splits.len() - 1) as f64) / splits.len() as f64;
-    let range = range(workload, &splits);
+    let possible = if ours { Possible::of(workload) } else { Possible::ANY };
+    let range = possible.axis(range(workload, &splits, metric));
     for (i, split) in splits.iter().enumerate() {
         let from = left + i as f64 * (panel + GAP);
         let x = Axis::new(range, Scale::Linear, from, from + panel);
         grid(&mut figure, &x, TOP, bottom);
-        let name = format!("{split} {}", workload.target.metric);
+        let name = format!("{split} {metric}");
         x_axis(&mut figure, &x, (from, from + panel, bottom), &text::one_line(&name));
-        if *split == workload.split {
+        if ours && *split == workload.split {
             target_line(&mut figure, workload.target.value, &x, bottom);
         }
         for (j, (arm, series)) in workload.arms.iter().zip(series).enumerate() {
             let y = TOP + ROW * (j as f64 + 0.5);
-            if let Some(estimate) = arm.at_budget.get(&workload.target.key(split)) {
-                dot(&mut figure, estimate, series, &x, y, 7.0);
+            if let Some(estimate) = arm.at_budget.get(&goal::key(split, metric)) {
+                dot(&mut figure, estimate, series, &x, y, (7.0, possible));
             }
         }
     }
@@ -54,12 +72,12 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series]) -> Figure {
 }
 
 /// Splits on which some arm has the metric, the target's first.
-fn splits(workload: &WorkloadAnalysis) -> Vec<String> {
+fn splits(workload: &WorkloadAnalysis, wanted: &str) -> Vec<String> {
     let mut splits: Vec<String> = Vec::new();
     for arm in &workload.arms {
         for name in arm.at_budget.keys() {
             if let Some((split, metric)) = name.split_once('/')
-                && metric == workload.target.metric
+                && metric == wanted
                 && !splits.iter().any(|known| known == split)
             {
                 splits.push(split.to_owned());
@@ -73,18 +91,20 @@ fn splits(workload: &WorkloadAnalysis) -> Vec<String> {
 }
 
 /// One range for all panels, so that they compare.
-fn range(workload: &WorkloadAnalysis, splits: &[String]) -> (f64, f64) {
+fn range(workload: &WorkloadAnalysis, splits: &[String], metric: &str) -> (f64, f64) {
     let estimates = splits.iter().flat_map(|split| {
-        let name = workload.target.key(split);
+        let name = goal::key(split, metric);
         workload.arms.iter().filter_map(move |arm| arm.at_budget.get(&name))
     });
     let values: Vec<f64> = estimates
         .flat_map(|estimate| {
-            let ends = estimate.interval.map_or([estimate.value; 2], |i| [i.low, i.high]);
+            let interval = estimate.interval.filter(|_| estimate.n >= LEAST_SEEDS);
+            let ends = interval.map_or([estimate.value; 2], |i| [i.low, i.high]);
             [estimate.value, ends[0], ends[1]]
         })
         .collect();
-    zoom(&values, &[workload.target.value])
+    let target = (metric == workload.target.metric).then_some(workload.target.value);
+    zoom(&values, target.as_slice())
 }
 
 fn target_line(figure: &mut Figure, target: f64, x: &Axis, bottom: f64) {
@@ -97,23 +117,34 @@ fn target_line(figure: &mut Figure, target: f64, x: &Axis, bottom: f64) {
     figure.label((at, TOP - 6.0), &label, align, INK);
 }
 
-/// An estimate with its interval, and its seeds `below` it.
+/// An estimate with its interval, within what is possible, and its seeds `below` it; seeds alone where they are too few
+/// for an interval.
 pub(crate) fn dot(
     figure: &mut Figure,
     estimate: &Estimate,
     series: &Series,
     x: &Axis,
     y: f64,
-    below: f64,
+    (below, possible): (f64, Possible),
 ) {
+    let few = estimate.n < LEAST_SEEDS && !estimate.values.is_empty();
+    if few && estimate.values.iter().any(|value| x.shows(*value)) {
+        for value in estimate.values.iter().filter(|value| x.shows(**value)) {
+            figure.marker((x.at(*value), y), 4.0, series, false);
+        }
+        return;
+    }
     for value in estimate.values.iter().filter(|value| x.shows(**value)) {
         figure.disc((x.at(*value), y + below), 2.2, series.colour, 0.45);
     }
     if x.shows(estimate.value) {
         if let Some(interval) = estimate.interval {
-            interval_bar(figure, (x.at(interval.low), x.at(interval.high)), x, y, series);
+            let [low, high] = [interval.low, interval.high].map(|end| x.at(possible.within(end)));
+            interval_bar(figure, (low, high), x, y, series);
         }
         figure.marker((x.at(estimate.value), y), 5.0, series, false);
+        let (value, spread) = text::estimate(estimate);
+        figure.spot((x.at(estimate.value), y), &format!("{}: {value} {spread}", series.label));
         return;
     }
     // Off the scale: an arrow at the edge with the value, so that the arm is not missed.

@@ -6,14 +6,15 @@ use analysis::summary::{ArmAnalysis, CurvePoint, WorkloadAnalysis};
 use ledger::goal;
 
 use crate::axis::Scale;
-use crate::curve::{Axes, Curve};
+use crate::curve::{Axes, Curve, held};
 use crate::figure::Figure;
+use crate::possible::Possible;
 use crate::series::Series;
 use crate::text;
 
 /// One figure for each metric that some arm has at two numbers or more, on the split that is only
 /// reported, else on the target's.
-pub(crate) fn figures(workload: &WorkloadAnalysis, series: &[Series]) -> Vec<Figure> {
+pub(crate) fn figures(workload: &WorkloadAnalysis, series: &[Series], width: f64) -> Vec<Figure> {
     let mut names: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for name in workload.arms.iter().flat_map(|arm| arm.at_budget.keys()) {
         if let Some((stem, number)) = numbered(name) {
@@ -29,7 +30,7 @@ pub(crate) fn figures(workload: &WorkloadAnalysis, series: &[Series]) -> Vec<Fig
         let metric = stem.split_once('/').map_or("", |(_, metric)| metric);
         goal::is_test(stem) || !reported.contains(&goal::key(goal::TEST, metric))
     });
-    shown.map(|stem| figure(workload, series, stem)).collect()
+    shown.map(|stem| figure(workload, series, width, stem)).collect()
 }
 
 /// `split/metric@number` as its stem and its number, above 0.
@@ -45,7 +46,7 @@ fn numbered(name: &str) -> Option<(&str, f64)> {
 /// Ratio of the largest to the smallest value from which values are drawn on a log axis.
 const LOG_FROM: f64 = 5.0;
 
-fn figure(workload: &WorkloadAnalysis, series: &[Series], stem: &str) -> Figure {
+fn figure(workload: &WorkloadAnalysis, series: &[Series], width: f64, stem: &str) -> Figure {
     let (split, metric) = stem.split_once('/').unwrap_or(("", stem));
     let mut explanation = format!(
         "{split} {metric}@n of the same trained models for each n; mean over seeds, shaded: 95 % interval"
@@ -57,7 +58,7 @@ fn figure(workload: &WorkloadAnalysis, series: &[Series], stem: &str) -> Figure 
         .arms
         .iter()
         .zip(series)
-        .map(|(arm, series)| Curve { series, points: points(arm, stem) })
+        .map(|(arm, series)| Curve { series, points: points(arm, stem), level: None })
         .collect();
     let all = || curves.iter().flat_map(|curve| curve.points.iter());
     let ends = |values: &mut dyn Iterator<Item = f64>| {
@@ -70,16 +71,20 @@ fn figure(workload: &WorkloadAnalysis, series: &[Series], stem: &str) -> Figure 
     } else {
         explanation.push_str("; n on a log axis");
     }
-    let mut figure = Figure::new(format!("{}: {metric}@n over n", workload.workload), &explanation);
+    let title = format!("{}: {metric}@n over n", workload.workload);
+    let mut figure = Figure::wide(width, title, &explanation);
     figure.name = format!("{}-by-number", text::slug(metric));
     let margin = if height == Scale::Log { (low / 1.3, high * 1.3) } else { (low, high) };
     let axes = Axes {
         x: ends(&mut all().map(|point| point.x)),
         scale: Scale::Log,
-        unit: "n",
+        unit: format!("n, in {split} {metric}@n"),
+        measured: all().map(|point| point.x).collect(),
         y: margin,
         height,
         target: None,
+        cut: (false, false),
+        line: None,
     };
     axes.plot(&mut figure, &curves);
     figure
@@ -93,6 +98,10 @@ fn points(arm: &ArmAnalysis, stem: &str) -> Vec<CurvePoint> {
             let (own, x) = numbered(name)?;
             let [low, high] = estimate.interval.map_or([estimate.value; 2], |i| [i.low, i.high]);
             let point = CurvePoint { x, mean: estimate.value, low, high, n: estimate.n };
+            // Errors and counts: an interval of them that goes below 0 where no seed did says nothing there.
+            let low =
+                if estimate.values.iter().all(|v| *v >= 0.0) { 0.0 } else { f64::NEG_INFINITY };
+            let point = held(point, Possible { low, ..Possible::ANY });
             (own == stem && text::drawable(&point)).then_some(point)
         })
         .collect();

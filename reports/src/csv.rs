@@ -57,7 +57,8 @@ const ARM_COLUMNS: [&str; 38] = [
     "order_paired",
 ];
 
-/// One row per workload and arm; times in seconds; then each metric at the budget, by its name.
+/// One row per workload and arm; times in seconds; then each metric at the budget, by its name, and the settings as
+/// JSON.
 pub(crate) fn arms(analysis: &Analysis) -> String {
     let arms = || analysis.workloads.iter().flat_map(|workload| &workload.arms);
     let metrics: BTreeSet<&String> = arms().flat_map(|arm| arm.at_budget.keys()).collect();
@@ -93,9 +94,8 @@ pub(crate) fn arms(analysis: &Analysis) -> String {
             for metric in &metrics {
                 table.estimate(arm.at_budget.get(*metric));
             }
-            let settings: Vec<String> =
-                arm.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            table.text(&settings.join("; "));
+            // Never fails: names are texts, values are JSON.
+            table.text(&serde_json::to_string(&arm.settings).unwrap_or_default());
             table.end_row();
         }
     }
@@ -198,23 +198,23 @@ pub(crate) fn scores(analysis: &Analysis) -> String {
     table.finished
 }
 
-/// One row per cell; times in seconds, digests in full.
+/// One row per cell; times in seconds, digests in full; then where its curve ends, every metric there, those at the
+/// crossing, and every setting of its arm.
 pub(crate) fn runs(analysis: &Analysis) -> String {
-    let mut table = Table::new(&[
-        "workload",
-        "arm",
-        "seed",
-        "status",
-        "cell",
-        "time_to_target",
-        "at_budget",
-        "train_seconds",
-        "first_order_hash",
-        "chain",
-        "parameters",
-        "run_digest",
-    ]);
-    for run in &analysis.runs {
+    let rows = || analysis.runs.iter();
+    let metrics: BTreeSet<&String> = rows().flat_map(|run| run.metrics.keys()).collect();
+    let crossed: BTreeSet<&String> = rows().flat_map(|run| run.at_target.keys()).collect();
+    let arms = || {
+        let workloads = analysis.workloads.iter();
+        workloads.flat_map(|workload| workload.arms.iter().map(move |arm| (workload, arm)))
+    };
+    let settings: BTreeSet<&String> = arms().flat_map(|(_, arm)| arm.settings.keys()).collect();
+    let mut columns = RUN_COLUMNS.map(str::to_owned).to_vec();
+    columns.extend(metrics.iter().map(|name| field(name)));
+    columns.extend(crossed.iter().map(|name| field(&format!("at_target:{name}"))));
+    columns.extend(settings.iter().map(|name| field(&format!("setting:{name}"))));
+    let mut table = Table::new(&columns);
+    for run in rows() {
         for field in [&run.workload, &run.arm, &run.seed, run.status_name(), &run.cell] {
             table.text(field);
         }
@@ -224,7 +224,69 @@ pub(crate) fn runs(analysis: &Analysis) -> String {
         for digest in [&run.first_order_hash, &run.chain, &run.parameters, &run.run_digest] {
             table.text(digest.as_deref().unwrap_or(""));
         }
+        table.count(run.samples);
+        table.count(run.steps);
+        table.number(run.total_seconds);
+        table.number(run.train_loss);
+        metrics.iter().for_each(|name| table.number(run.metrics.get(*name).copied()));
+        crossed.iter().for_each(|name| table.number(run.at_target.get(*name).copied()));
+        let arm = arms()
+            .find(|(workload, arm)| workload.workload == run.workload && arm.label == run.arm);
+        for name in &settings {
+            let value = arm.and_then(|(_, arm)| arm.settings.get(*name));
+            let text = value.map(|value| value.as_str().map_or(value.to_string(), str::to_owned));
+            match value.and_then(serde_json::Value::as_f64) {
+                // As it was written: a number of any size, with no apostrophe before a sign.
+                Some(_) => table.raw(text),
+                None => table.text(&text.unwrap_or_default()),
+            }
+        }
         table.end_row();
+    }
+    table.finished
+}
+
+/// Columns of `runs.csv` before those of metrics and settings.
+const RUN_COLUMNS: [&str; 16] = [
+    "workload",
+    "arm",
+    "seed",
+    "status",
+    "cell",
+    "time_to_target",
+    "at_budget",
+    "train_seconds",
+    "first_order_hash",
+    "chain",
+    "parameters",
+    "run_digest",
+    "samples",
+    "steps",
+    "total_seconds",
+    "train_loss",
+];
+
+/// One row per point of the curves that the figures draw: the target's metric over seeds, by samples and by train
+/// seconds.
+pub(crate) fn curves(analysis: &Analysis) -> String {
+    let header = ["workload", "arm", "axis", "metric", "x", "mean", "low", "high", "seeds"];
+    let mut table = Table::new(&header);
+    for workload in &analysis.workloads {
+        let metric = workload.target.key(&workload.split);
+        for arm in &workload.arms {
+            for (axis, points) in [("samples", &arm.by_samples), ("train_seconds", &arm.by_time)] {
+                for point in points {
+                    for text in [&workload.workload, &arm.label, axis, &metric] {
+                        table.text(text);
+                    }
+                    for number in [point.x, point.mean, point.low, point.high] {
+                        table.number(Some(number));
+                    }
+                    table.count(Some(u64::from(point.n)));
+                    table.end_row();
+                }
+            }
+        }
     }
     table.finished
 }
@@ -261,7 +323,7 @@ fn estimator(name: &str) -> &str {
 }
 
 /// Columns of numbers of an order estimate.
-const MEASURED: [&str; 14] = [
+pub(crate) const MEASURED: [&str; 14] = [
     "held_out",
     "held_out_low",
     "held_out_high",
@@ -280,16 +342,16 @@ const MEASURED: [&str; 14] = [
 
 /// What an estimator came to.
 #[derive(Default)]
-struct Measured {
+pub(crate) struct Measured {
     /// Whether orders make a difference that could be estimated; empty where nobody asked.
     signal: &'static str,
     /// Under [`MEASURED`].
-    numbers: [Option<f64>; 14],
+    pub(crate) numbers: [Option<f64>; 14],
 }
 
 impl Measured {
     /// Of the estimator at `place`.
-    fn of(found: &EstimateFound, place: usize) -> Self {
+    pub(crate) fn of(found: &EstimateFound, place: usize) -> Self {
         let mut signal = "";
         let mut numbers = [None; 14];
         let source = match &found.numbers {
@@ -459,6 +521,11 @@ impl Table {
             _ => v.to_string(),
         });
         self.row.push(shown.unwrap_or_default());
+    }
+
+    /// What is a number already.
+    fn raw(&mut self, text: Option<String>) {
+        self.row.push(text.unwrap_or_default());
     }
 
     fn count(&mut self, value: Option<u64>) {

@@ -3,12 +3,13 @@
 use analysis::summary::{ArmAnalysis, CurvePoint, WorkloadAnalysis};
 
 use crate::axis::{Axis, Scale, zoom};
-use crate::figure::{Align, BODY, Figure, GRID, INK, MUTED, Point, WIDTH};
-use crate::font::text_width;
+use crate::figure::{Align, BODY, Figure, GRID, INK, MUTED, Point};
+use crate::font::{shorten, text_width};
+use crate::possible::Possible;
 use crate::series::{Dash, Series};
 use crate::text;
 pub(crate) use legend::legend_column;
-use legend::target_label;
+use legend::{legend_below, target_label};
 pub(crate) use line::Curve;
 
 mod legend;
@@ -21,11 +22,20 @@ pub(crate) const LEGEND_ROW: f64 = 17.5;
 pub(crate) const SWATCH: f64 = 28.0;
 pub(crate) const LEADER: f64 = 20.0;
 
-/// Ratio of the longest to the shortest run from which times are drawn on a log axis.
-pub(crate) const LOG_FROM: f64 = 20.0;
+/// Ratio of the longest to the shortest run from which times are drawn on a log axis: beyond it, most arms would share
+/// the first tenth of the width.
+pub(crate) const LOG_FROM: f64 = 8.0;
+/// Curves whose intervals can still be told apart when they lie on one another; of more, each has its own panel.
+pub(crate) const MOST_BANDS: usize = 6;
+/// Seeds below which nothing is an interval.
+pub(crate) const LEAST_SEEDS: u32 = 3;
+/// Points of a curve that stay: two a unit of the width, with every extreme.
+const MOST_POINTS: usize = 1600;
+/// Height of a plot in one column of a paper.
+const COLUMN_PLOT_HEIGHT: f64 = 210.0;
 
 /// Metric over train seconds.
-pub(crate) fn over_time(workload: &WorkloadAnalysis, series: &[Series]) -> Figure {
+pub(crate) fn over_time(workload: &WorkloadAnalysis, series: &[Series], width: f64) -> Figure {
     let ends: Vec<f64> = workload.arms.iter().filter_map(|arm| last_x(&arm.by_time)).collect();
     let longest = ends.iter().copied().fold(0.0, f64::max);
     let shortest = ends.iter().copied().fold(f64::INFINITY, f64::min);
@@ -39,26 +49,30 @@ pub(crate) fn over_time(workload: &WorkloadAnalysis, series: &[Series]) -> Figur
         scale,
         points: |arm| &arm.by_time,
     };
-    kind.figure(workload, series)
+    kind.figure(workload, series, width)
 }
 
 /// Metric over samples seen.
-pub(crate) fn over_samples(workload: &WorkloadAnalysis, series: &[Series]) -> Figure {
+pub(crate) fn over_samples(workload: &WorkloadAnalysis, series: &[Series], width: f64) -> Figure {
+    samples(workload).figure(workload, series, width)
+}
+
+/// How a metric stands over the samples seen.
+fn samples(workload: &WorkloadAnalysis) -> Kind {
     let most = workload.arms.iter().filter_map(|arm| last_x(&arm.by_samples)).fold(0.0, f64::max);
     let (unit, length) = match most {
         m if m >= 2e6 => ("samples seen (millions)", 1e6),
         m if m >= 2e3 => ("samples seen (thousands)", 1e3),
         _ => ("samples seen", 1.0),
     };
-    let kind = Kind {
+    Kind {
         name: "metric-by-samples",
         over: "samples seen",
         unit: unit.to_owned(),
         length,
         scale: Scale::Linear,
         points: |arm| &arm.by_samples,
-    };
-    kind.figure(workload, series)
+    }
 }
 
 fn last_x(points: &[CurvePoint]) -> Option<f64> {
@@ -84,70 +98,127 @@ struct Kind {
     points: fn(&ArmAnalysis) -> &[CurvePoint],
 }
 
+/// Everything that a figure of curves is drawn from.
+pub(crate) struct Curves<'a> {
+    pub(crate) all: Vec<Curve<'a>>,
+    pub(crate) axes: Axes<'a>,
+    /// Seeds of the points, the most.
+    pub(crate) seeds: u32,
+    /// Whether some curve goes beyond the axis, below and above.
+    pub(crate) cut: (bool, bool),
+}
+
+/// The curves over samples seen.
+pub(crate) fn curves_over_samples<'a>(
+    workload: &'a WorkloadAnalysis,
+    series: &'a [Series],
+) -> Curves<'a> {
+    samples(workload).curves(workload, series)
+}
+
 impl Kind {
-    fn figure(&self, workload: &WorkloadAnalysis, series: &[Series]) -> Figure {
+    fn figure(&self, workload: &WorkloadAnalysis, series: &[Series], width: f64) -> Figure {
         let metric = format!("{} {}", workload.split, workload.target.metric);
-        let lone = workload.arms.iter().all(|arm| (self.points)(arm).iter().all(|p| p.n < 2));
-        let seeds =
-            if lone { "one seed, no interval" } else { "mean over seeds; shaded: 95 % interval" };
+        let mut found = self.curves(workload, series);
+        let banded = found.all.iter().filter(|curve| curve.has_band()).count();
+        let seeds = match found.seeds {
+            0 | 1 => "one seed, no interval",
+            2 => "mean of two seeds, no interval",
+            _ if banded > MOST_BANDS => "mean over seeds; their 95 % intervals are in the panels",
+            _ => "mean over seeds; shaded: 95 % interval",
+        };
         let mut explanation = format!("{metric}, {seeds}");
         if self.scale == Scale::Log {
             explanation.push_str("; log time axis");
         }
+        match found.cut {
+            (true, true) => explanation.push_str("; curves go beyond both ends of the axis"),
+            (true, false) => {
+                explanation.push_str("; the axis is cut below: curves come from there")
+            }
+            (false, true) => {
+                explanation.push_str("; the axis is cut above: curves come from there")
+            }
+            (false, false) => {}
+        }
+        if workload.arms.iter().any(|arm| arm.idle) {
+            explanation.push_str("; level: an arm that trains nothing");
+        }
         if let Some(left_out) = Series::left_out(workload) {
             explanation.push_str(&format!("; {left_out}"));
         }
+        if banded > MOST_BANDS {
+            found.all.iter_mut().for_each(Curve::without_band);
+        }
         let title = format!("{}: {metric} over {}", workload.workload, self.over);
-        let mut figure = Figure::new(title, &explanation);
+        let mut figure = Figure::wide(width, title, &explanation);
         figure.name = self.name.to_owned();
-
-        let trained = |arm: &&ArmAnalysis| !arm.idle;
-        let moving: Vec<Vec<CurvePoint>> =
-            workload.arms.iter().filter(trained).map(|arm| self.prepared(arm)).collect();
-        let shown = visible_metric(workload, &moving);
-        let ends = self.range(&moving);
-        let curve = |(arm, series)| Curve { series, points: self.drawn(arm, shown, ends) };
-        let curves: Vec<Curve> = workload.arms.iter().zip(series).map(curve).collect();
-        let axes = Axes {
-            x: ends,
-            scale: self.scale,
-            unit: &self.unit,
-            y: shown,
-            height: Scale::Linear,
-            target: Some(workload.target.value),
-        };
-        axes.plot(&mut figure, &curves);
+        found.axes.plot(&mut figure, &found.all);
         figure
     }
 
-    /// The points of an arm; a level from end to end for one that trains nothing, where it is
-    /// within what the axis shows.
-    fn drawn(
-        &self,
-        arm: &ArmAnalysis,
-        (low, high): (f64, f64),
-        ends: (f64, f64),
-    ) -> Vec<CurvePoint> {
-        match (arm.idle, arm.by_samples.first()) {
-            (false, _) => self.prepared(arm),
-            (true, Some(level)) if text::drawable(level) && (low..=high).contains(&level.mean) => {
-                [ends.0, ends.1].map(|x| CurvePoint { x, ..*level }).to_vec()
-            }
-            (true, _) => Vec::new(),
+    fn curves<'a>(&self, workload: &'a WorkloadAnalysis, series: &'a [Series]) -> Curves<'a> {
+        let possible = Possible::of(workload);
+        let trained = |arm: &&ArmAnalysis| !arm.idle;
+        let moving: Vec<Vec<CurvePoint>> =
+            workload.arms.iter().filter(trained).map(|arm| self.prepared(arm, possible)).collect();
+        let shown = visible_metric(workload, &moving);
+        let ends = self.range(&moving);
+        let curve = |(arm, series): (&ArmAnalysis, &'a Series)| {
+            let (points, level) = self.drawn(arm, possible, shown, ends);
+            Curve { series, points, level }
+        };
+        let all: Vec<Curve<'a>> = workload.arms.iter().zip(series).map(curve).collect();
+        let means = || all.iter().flat_map(|curve| curve.points.iter().map(|point| point.mean));
+        let cut = (means().any(|mean| mean < shown.0), means().any(|mean| mean > shown.1));
+        let seeds = workload.arms.iter().flat_map(|arm| (self.points)(arm)).map(|p| p.n).max();
+        Curves {
+            axes: Axes {
+                x: ends,
+                scale: self.scale,
+                unit: self.unit.clone(),
+                measured: Vec::new(),
+                y: shown,
+                height: Scale::Linear,
+                target: Some(workload.target.value),
+                cut,
+                line: None,
+            },
+            all,
+            seeds: seeds.unwrap_or(0),
+            cut,
         }
     }
 
-    fn prepared(&self, arm: &ArmAnalysis) -> Vec<CurvePoint> {
+    /// The points of an arm; a level from end to end for one that trains nothing, where it is within what the axis
+    /// shows, and the level itself in any case.
+    fn drawn(
+        &self,
+        arm: &ArmAnalysis,
+        possible: Possible,
+        (low, high): (f64, f64),
+        ends: (f64, f64),
+    ) -> (Vec<CurvePoint>, Option<f64>) {
+        match (arm.idle, arm.by_samples.first()) {
+            (false, _) => (self.prepared(arm, possible), None),
+            (true, Some(level)) if text::drawable(level) => {
+                let inside = (low..=high).contains(&level.mean);
+                let level = held(*level, possible);
+                let points = ends_of(ends).map(|x| CurvePoint { x, ..level }).to_vec();
+                (if inside { points } else { Vec::new() }, Some(level.mean))
+            }
+            (true, _) => (Vec::new(), None),
+        }
+    }
+
+    fn prepared(&self, arm: &ArmAnalysis, possible: Possible) -> Vec<CurvePoint> {
         let mut points: Vec<CurvePoint> = (self.points)(arm)
             .iter()
             .filter(|p| text::drawable(p) && (self.scale == Scale::Linear || p.x > 0.0))
-            .map(|p| {
-                let end = |v: f64| if v.is_finite() { v } else { p.mean };
-                CurvePoint { x: p.x / self.length, low: end(p.low), high: end(p.high), ..*p }
-            })
+            .map(|p| CurvePoint { x: p.x / self.length, ..held(*p, possible) })
             .collect();
         points.sort_by(|a, b| a.x.total_cmp(&b.x));
-        points
+        thinned(points, MOST_POINTS)
     }
 
     fn range(&self, curves: &[Vec<CurvePoint>]) -> (f64, f64) {
@@ -164,6 +235,49 @@ impl Kind {
     }
 }
 
+fn ends_of((from, to): (f64, f64)) -> [f64; 2] {
+    [from, to]
+}
+
+/// A point with ends that are numbers, within what is possible, and none at all below [`LEAST_SEEDS`].
+pub(crate) fn held(point: CurvePoint, possible: Possible) -> CurvePoint {
+    let mean = possible.within(point.mean);
+    let end = |end: f64| {
+        if end.is_finite() && point.n >= LEAST_SEEDS { possible.within(end) } else { mean }
+    };
+    CurvePoint { mean, low: end(point.low), high: end(point.high), ..point }
+}
+
+/// At most `most` points, or few more: of each stretch of the curve the first, the last, and those with the least and
+/// the largest mean and ends, so that nothing that sticks out is lost.
+fn thinned(points: Vec<CurvePoint>, most: usize) -> Vec<CurvePoint> {
+    if points.len() <= most {
+        return points;
+    }
+    // Six of each stretch at most.
+    let each = points.len().div_ceil((most / 6).max(1));
+    let mut kept = Vec::new();
+    for (stretch, points) in points.chunks(each).enumerate() {
+        let mut places = vec![0, points.len() - 1];
+        let least = |value: fn(&CurvePoint) -> f64| {
+            let values = points.iter().map(value).enumerate();
+            values.min_by(|one, other| one.1.total_cmp(&other.1)).map(|(place, _)| place)
+        };
+        // The largest value is the least of the negated ones.
+        let ends = [
+            least(|point| point.mean),
+            least(|point| -point.mean),
+            least(|point| point.low),
+            least(|point| -point.high),
+        ];
+        places.extend(ends.into_iter().flatten());
+        places.sort_unstable();
+        places.dedup();
+        kept.extend(places.into_iter().map(|place| stretch * each + place));
+    }
+    kept.into_iter().filter_map(|place| points.get(place).copied()).collect()
+}
+
 /// What the axes of a plot of curves show.
 pub(crate) struct Axes<'a> {
     /// Ends of the horizontal axis.
@@ -171,35 +285,59 @@ pub(crate) struct Axes<'a> {
     /// How the horizontal axis is divided.
     pub(crate) scale: Scale,
     /// Name of the horizontal axis.
-    pub(crate) unit: &'a str,
+    pub(crate) unit: String,
+    /// Values of the horizontal axis to label, where only they were measured; round ones where there are none.
+    pub(crate) measured: Vec<f64>,
     /// Ends of the vertical axis.
     pub(crate) y: (f64, f64),
     /// How the vertical axis is divided.
     pub(crate) height: Scale,
     /// A dashed line across, with its value.
     pub(crate) target: Option<f64>,
+    /// Whether curves go beyond the vertical axis, below and above.
+    pub(crate) cut: (bool, bool),
+    /// A name beside the target's line instead of `target`.
+    pub(crate) line: Option<&'a str>,
 }
 
 impl Axes<'_> {
-    /// Draws the curves with grid, axes and legend, and makes the figure as high as they need.
-    pub(crate) fn plot(&self, figure: &mut Figure, curves: &[Curve<'_>]) {
-        let plot_height = LEAST_PLOT_HEIGHT.max(curves.len() as f64 * LEGEND_ROW);
+    /// Draws the curves with grid, axes and legend, and makes the figure as high as they need; returns where the
+    /// values stand.
+    pub(crate) fn plot(&self, figure: &mut Figure, curves: &[Curve<'_>]) -> (Axis, Axis) {
+        let narrow = figure.narrow();
+        let plot_height = if narrow {
+            COLUMN_PLOT_HEIGHT
+        } else {
+            LEAST_PLOT_HEIGHT.max(curves.len() as f64 * LEGEND_ROW)
+        };
         let bottom = TOP + plot_height;
         figure.height = (bottom + BOTTOM_MARGIN).ceil();
         let y = Axis::new(self.y, self.height, bottom, TOP);
         let ticks = y.ticks(6);
         let widest = ticks.iter().map(|t| text_width(&t.label, BODY, false)).fold(0.0, f64::max);
         let left = 12.0 + widest.min(110.0) + 8.0;
-        let labels = curves.iter().map(|c| text_width(&c.series.label, BODY, c.series.baseline));
-        let legend = labels.fold(60.0, f64::max) + SWATCH + LEADER + 18.0;
-        let right = WIDTH - legend;
+        let right = if narrow {
+            figure.width - 12.0
+        } else {
+            let labels = curves.iter().map(|c| text_width(&c.label(), BODY, c.series.baseline));
+            figure.width - labels.fold(60.0, f64::max) - SWATCH - LEADER - 18.0
+        };
         let x = Axis::new(self.x, self.scale, left, right);
 
         for tick in &ticks {
             figure.line(vec![(left, tick.at), (right, tick.at)], GRID, 1.0);
             figure.label((left - 8.0, tick.at + 4.3), &tick.label, Align::Right, MUTED);
         }
-        x_axis(figure, &x, (left, right, bottom), self.unit);
+        if self.measured.is_empty() {
+            x_axis(figure, &x, (left, right, bottom), &self.unit);
+        } else {
+            measured_axis(figure, &x, (left, right, bottom), &self.unit, &self.measured);
+        }
+        for (cut, at) in [(self.cut.0, bottom), (self.cut.1, TOP)] {
+            if cut {
+                cut_mark(figure, (left, at));
+            }
+        }
         for curve in curves {
             curve.shade(figure, &x, &y);
         }
@@ -210,15 +348,31 @@ impl Axes<'_> {
         for (i, curve) in curves.iter().enumerate() {
             curve.trace(figure, &x, &y, i);
         }
-        if let Some(target) = self.target {
+        let nothing = curves.iter().all(|curve| curve.points.is_empty() && curve.level.is_none());
+        if let Some(target) = self.target.filter(|_| !nothing) {
             let paths: Vec<Vec<Point>> = curves.iter().map(|curve| curve.path(&x, &y)).collect();
-            target_label(figure, target, y.at(target), &paths, (left, right));
+            let name = self.line.unwrap_or("target");
+            let label = format!("{name} {}", text::given(target));
+            target_label(figure, &label, y.at(target), &paths, (left, right, bottom));
         }
-        if curves.iter().all(|curve| curve.points.is_empty()) {
+        if nothing {
             let middle = ((left + right) / 2.0, TOP + plot_height / 2.0);
             figure.label(middle, "no evaluations recorded", Align::Centre, MUTED);
         }
-        legend_column(figure, curves, &x, &y, right);
+        if narrow {
+            legend_below(figure, curves, &y, left);
+        } else {
+            legend_column(figure, curves, &x, &y, right);
+        }
+        (x, y)
+    }
+}
+
+/// Two strokes across the end of an axis that does not show everything.
+pub(crate) fn cut_mark(figure: &mut Figure, (x, y): Point) {
+    for shift in [-2.5, 2.5] {
+        let (from, to) = ((x - 5.0, y + shift + 2.5), (x + 5.0, y + shift - 2.5));
+        figure.line(vec![from, to], INK, 1.2);
     }
 }
 
@@ -229,13 +383,7 @@ fn visible_metric(workload: &WorkloadAnalysis, curves: &[Vec<CurvePoint>]) -> (f
         points.iter().filter(move |p| p.x >= from)
     });
     let values: Vec<f64> = settled.flat_map(|p| [p.mean, p.low, p.high]).collect();
-    let (low, high) = zoom(&values, &[workload.target.value]);
-    // A Student-t interval knows no best value; the axis does.
-    match workload.best {
-        Some(best) if workload.target.direction.is_higher() => (low, high.min(best)),
-        Some(best) => (low.max(best), high),
-        None => (low, high),
-    }
+    Possible::of(workload).axis(zoom(&values, &[workload.target.value]))
 }
 
 /// Ticks, their labels and the axis's name under the plot.
@@ -250,10 +398,88 @@ pub(crate) fn x_axis(
     for tick in x.ticks(((right - left) / 60.0) as usize) {
         figure.line(vec![(tick.at, bottom), (tick.at, bottom + 5.0)], MUTED, 1.0);
         let half = text_width(&tick.label, BODY, false) / 2.0;
-        if tick.at - half > free_from {
-            figure.label((tick.at, bottom + 19.0), &tick.label, Align::Centre, MUTED);
-            free_from = tick.at + half + 6.0;
+        // The last of them may stand at the figure's edge.
+        let at = tick.at.min(figure.width - half - 1.0);
+        if at - half > free_from {
+            figure.label((at, bottom + 19.0), &tick.label, Align::Centre, MUTED);
+            free_from = at + half + 6.0;
         }
     }
-    figure.label(((left + right) / 2.0, bottom + 38.0), name, Align::Centre, INK);
+    axis_name(figure, (left, right, bottom), name);
+}
+
+/// The axis's name, no wider than the figure.
+fn axis_name(figure: &mut Figure, (left, right, bottom): (f64, f64, f64), name: &str) {
+    let name = shorten(name, figure.width - 16.0, BODY, false);
+    let half = text_width(&name, BODY, false) / 2.0;
+    let middle = ((left + right) / 2.0).clamp(half + 4.0, figure.width - half - 4.0);
+    figure.label((middle, bottom + 38.0), &name, Align::Centre, INK);
+}
+
+/// The same with the values that were measured, as far as there is room, in the place of round ones.
+pub(crate) fn measured_axis(
+    figure: &mut Figure,
+    x: &Axis,
+    (left, right, bottom): (f64, f64, f64),
+    name: &str,
+    measured: &[f64],
+) {
+    figure.line(vec![(left, bottom), (right, bottom)], MUTED, 1.0);
+    let mut values = measured.to_vec();
+    values.sort_by(f64::total_cmp);
+    values.dedup();
+    let mut free_from = f64::NEG_INFINITY;
+    for value in values {
+        let at = x.at(value);
+        figure.line(vec![(at, bottom), (at, bottom + 5.0)], MUTED, 1.0);
+        let label = text::measured(value);
+        let half = text_width(&label, BODY, false) / 2.0;
+        if at - half > free_from {
+            figure.label((at, bottom + 19.0), &label, Align::Centre, MUTED);
+            free_from = at + half + 6.0;
+        }
+    }
+    axis_name(figure, (left, right, bottom), name);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn point(x: f64, mean: f64, half: f64, n: u32) -> CurvePoint {
+        CurvePoint { x, mean, low: mean - half, high: mean + half, n }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn thinning_keeps_every_extreme_both_ends_and_the_order(
+            values in prop::collection::vec((-1e3f64..1e3, 0.0f64..10.0), 1..4000), most in 12usize..300,
+        ) {
+            let points: Vec<CurvePoint> = values.iter().zip(0u32..)
+                .map(|((mean, half), x)| point(f64::from(x), *mean, *half, 5)).collect();
+            let thin = thinned(points.clone(), most);
+            prop_assert!(thin.len() <= most.max(6) + 6 && thin.windows(2).all(|two| two[0].x < two[1].x));
+            let least = |of: &[CurvePoint], value: fn(&CurvePoint) -> f64| of.iter().map(value).fold(f64::INFINITY, f64::min);
+            prop_assert_eq!(least(&points, |p| p.mean), least(&thin, |p| p.mean));
+            prop_assert_eq!(least(&points, |p| -p.mean), least(&thin, |p| -p.mean));
+            prop_assert_eq!(least(&points, |p| p.low), least(&thin, |p| p.low));
+            prop_assert_eq!(least(&points, |p| -p.high), least(&thin, |p| -p.high));
+            prop_assert_eq!(points[0], thin[0]);
+            prop_assert_eq!(points[points.len() - 1], thin[thin.len() - 1]);
+        }
+    }
+
+    #[test]
+    fn no_interval_of_an_accuracy_goes_below_zero_or_above_one_and_two_seeds_have_none() {
+        let share = Possible { low: 0.0, high: 1.0 };
+        let wide = held(point(1.0, 0.5, 0.9, 5), share);
+        assert_eq!((wide.low, wide.mean, wide.high), (0.0, 0.5, 1.0));
+        let two = held(point(1.0, 0.5, 0.4, 2), share);
+        assert_eq!((two.low, two.high), (0.5, 0.5));
+        let broken = held(CurvePoint { low: f64::NAN, ..point(1.0, 0.5, 0.1, 5) }, share);
+        assert_eq!((broken.low, broken.high), (0.5, 0.6));
+    }
 }

@@ -22,6 +22,16 @@ pub enum ReportError {
         /// What the drawing backend said.
         reason: String,
     },
+    /// Something was chosen that the report does not have.
+    #[error("{what} {name:?} is not in the report; it has {}", known.join(", "))]
+    Chosen {
+        /// Kind of thing: arm, metric or figure.
+        what: &'static str,
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
     /// The page could not be filled in.
     #[error("page could not be filled in: {0}")]
     Page(#[from] askama::Error),

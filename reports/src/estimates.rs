@@ -87,7 +87,7 @@ fn rectangle(figure: &mut Figure, [left, top, right, bottom]: [f64; 4], colour: 
 }
 
 /// From one colour (0) to another (1).
-fn mix(from: Colour, to: Colour, share: f64) -> Colour {
+pub(crate) fn mix(from: Colour, to: Colour, share: f64) -> Colour {
     let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
     let byte = |from: u8, to: u8| {
         let mixed = f64::from(from) + (f64::from(to) - f64::from(from)) * share;

@@ -21,14 +21,22 @@ pub(crate) fn fonts() -> Result<(), &'static str> {
     *REGISTERED
 }
 
+/// The embedded font, read: normal or bold. None where it can't be, which [`fonts`] says.
+pub(crate) fn face(bold: bool) -> Option<&'static ttf_parser::Face<'static>> {
+    type Parsed = Option<ttf_parser::Face<'static>>;
+    static FACES: LazyLock<[Parsed; 2]> =
+        LazyLock::new(|| [false, true].map(|bold| ttf_parser::Face::parse(bytes(bold), 0).ok()));
+    FACES[usize::from(bold)].as_ref()
+}
+
+/// The file of the embedded font.
+pub(crate) fn bytes(bold: bool) -> &'static [u8] {
+    if bold { notosans::BOLD_TTF } else { notosans::REGULAR_TTF }
+}
+
 /// Whether the embedded font has a picture of the character.
 fn has(c: char, bold: bool) -> bool {
-    type Parsed = Option<ttf_parser::Face<'static>>;
-    static FACES: LazyLock<[Parsed; 2]> = LazyLock::new(|| {
-        [notosans::REGULAR_TTF, notosans::BOLD_TTF]
-            .map(|font| ttf_parser::Face::parse(font, 0).ok())
-    });
-    FACES[usize::from(bold)].as_ref().is_none_or(|face| face.glyph_index(c).is_some())
+    face(bold).is_none_or(|face| face.glyph_index(c).is_some())
 }
 
 /// `text` as a bitmap has it: characters that the embedded font lacks by their numbers, `U+4E2D`, where
@@ -90,9 +98,45 @@ pub(crate) fn shorten(text: &str, width: f64, size: f64, bold: bool) -> String {
     "…".to_owned()
 }
 
+/// `text` on lines no wider than `width`, broken at spaces; what does not fit on `most` lines is elided in the last.
+pub(crate) fn wrap(text: &str, width: f64, size: f64, most: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut words = text.split(' ').peekable();
+    while words.peek().is_some() {
+        if lines.len() + 1 == most {
+            let rest = words.collect::<Vec<_>>().join(" ");
+            lines.push(shorten(&rest, width, size, false));
+            break;
+        }
+        let mut line = String::new();
+        while let Some(word) = words.peek() {
+            let longer =
+                if line.is_empty() { (*word).to_owned() } else { format!("{line} {word}") };
+            if !line.is_empty() && text_width(&longer, size, false) > width {
+                break;
+            }
+            line = longer;
+            words.next();
+        }
+        lines.push(shorten(&line, width, size, false));
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn wrapped_text_keeps_every_word_and_no_line_is_too_wide() {
+        let text = "share of workloads and seeds on which an arm needs at most so many times what the best needs";
+        let lines = wrap(text, 200.0, 12.0, 9);
+        assert!(lines.len() > 2, "{lines:?}");
+        assert_eq!(lines.join(" "), text);
+        assert!(lines.iter().all(|line| text_width(line, 12.0, false) <= 200.0), "{lines:?}");
+        let cut = wrap(text, 200.0, 12.0, 2);
+        assert!(cut.len() == 2 && cut[1].contains('…'), "{cut:?}");
+    }
 
     #[test]
     fn embedded_font_measures_text() {

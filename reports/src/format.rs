@@ -12,8 +12,12 @@ pub enum Format {
     Png,
     /// Figures as vectors, text kept as text.
     Svg,
-    /// Tables for a paper.
+    /// Figures as vectors with the letters of their text embedded.
+    Pdf,
+    /// Tables and numbers for a paper.
     Tex,
+    /// The same tables as Markdown.
+    Md,
     /// One table of arms, of runs, of claims, of scores over workloads, of membership tests.
     Csv,
     /// The analysis itself.
@@ -21,8 +25,9 @@ pub enum Format {
 }
 
 impl Format {
-    /// Every format, in the order of the default report.
-    pub const ALL: [Self; 6] = [Self::Html, Self::Png, Self::Svg, Self::Tex, Self::Csv, Self::Json];
+    /// Every format; a report has all but PDF where nobody asks for others.
+    pub const ALL: [Self; 8] =
+        [Self::Html, Self::Png, Self::Svg, Self::Pdf, Self::Tex, Self::Md, Self::Csv, Self::Json];
 
     /// The name used on the command line, which is also the file extension.
     #[must_use]
@@ -31,7 +36,9 @@ impl Format {
             Self::Html => "html",
             Self::Png => "png",
             Self::Svg => "svg",
+            Self::Pdf => "pdf",
             Self::Tex => "tex",
+            Self::Md => "md",
             Self::Csv => "csv",
             Self::Json => "json",
         }
@@ -47,7 +54,7 @@ impl fmt::Display for Format {
 /// A format name that is none of [`Format::ALL`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown format {name:?}; did you mean \"{nearest}\"? (one of html, png, svg, tex, csv, json)"
+    "unknown format {name:?}; did you mean \"{nearest}\"? (one of html, png, svg, pdf, tex, md, csv, json)"
 )]
 pub struct UnknownFormat {
     /// What was written.

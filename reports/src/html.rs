@@ -1,15 +1,17 @@
-//! The page: everything a reader needs, in one file without scripts or anything to load.
+//! The page: everything a reader needs, in one file that loads nothing. It is read without its script, which sorts,
+//! filters and draws again what is there.
 //!
 //! askama rather than a run-time engine: the compiler checks the template, so a page can't fail on
 //! a misspelt field, and its HTML escaper is on for every value but the figures drawn here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use analysis::plan::unjudged;
 use analysis::summary::{
     Analysis, ArmPictures, ClaimOutcome, Outcomes, RunRow, SequencePoint, WorkloadAnalysis,
 };
 use askama::Template;
+use ledger::digest::Digest;
 use stats::verdict::Verdict;
 
 use crate::figure::Figure;
@@ -21,9 +23,14 @@ use crate::html::tuning::Tuning;
 use crate::{Format, ReportError, looks, paint, pictures, text};
 
 mod arm;
+mod canonical;
+pub(crate) mod compare;
 mod estimates;
+pub(crate) mod index;
+mod key;
 mod provenance;
 mod score;
+pub(crate) mod script;
 mod tuning;
 
 /// The page for `analysis` with the figures of each workload and of each group of arms, its power curves,
@@ -33,19 +40,23 @@ pub(crate) fn page(
     [figures, profiles]: [&[Vec<Figure>]; 2],
     [power, estimated, sweeps]: [&[Figure]; 3],
     formats: &[Format],
+    place: &Place,
 ) -> Result<String, ReportError> {
     let mut workloads = Vec::new();
+    let anchors = anchors(analysis);
     for (i, workload) in analysis.workloads.iter().enumerate() {
         let figures = figures.get(i).map_or(&[][..], Vec::as_slice);
-        workloads.push(Workload::new(analysis, workload, figures, formats, i)?);
+        let anchor = anchors.get(i).cloned().unwrap_or_default();
+        workloads.push(Workload::new(analysis, workload, figures, formats, (i, anchor), place)?);
     }
+    let json = canonical::canonical(&serde_json::to_value(analysis)?);
     let page = Page {
         suite: text::one_line(&analysis.suite),
         question: text::one_line(&analysis.question),
         digest: text::short_hash(&analysis.suite_digest),
         full_digest: &analysis.suite_digest,
         tally: tally(analysis),
-        claims: analysis.claims.iter().map(Claim::new).collect(),
+        claims: analysis.claims.iter().map(|claim| Claim::new(analysis, &anchors, claim)).collect(),
         scores: Scored::all(analysis, profiles, formats)?,
         not_scored: analysis.score.reason.as_deref().filter(|_| analysis.workloads.len() > 1),
         stopped: analysis.stopping.as_ref().map(|stopping| stopping.summary.as_str()),
@@ -61,6 +72,15 @@ pub(crate) fn page(
         estimates: Estimates::new(analysis, estimated, formats)?,
         tuning: Tuning::new(analysis, sweeps, formats)?,
         workloads,
+        policy: script::policy(),
+        style: script::STYLE,
+        script: script::SCRIPT,
+        data: script::embedded(&json),
+        data_bytes: text::fixed(json.len() as f64, 0),
+        data_digest: Digest::of(json.as_bytes()).to_string(),
+        runs: analysis.runs.len(),
+        with_digest: analysis.runs.iter().filter(|run| run.run_digest.is_some()).count(),
+        index: place.index.as_deref(),
     };
     Ok(page.render()?)
 }
@@ -86,6 +106,42 @@ struct Page<'a> {
     estimates: Option<Estimates<'a>>,
     tuning: Option<Tuning<'a>>,
     workloads: Vec<Workload<'a>>,
+    policy: &'static str,
+    style: &'static str,
+    script: &'static str,
+    /// Canonical JSON of the analysis.
+    data: String,
+    data_bytes: String,
+    data_digest: String,
+    runs: usize,
+    with_digest: usize,
+    /// The page of all suites, where there is one.
+    index: Option<&'a str>,
+}
+
+/// What stands around a page, for its links; by default nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    /// Address of the page of all suites.
+    pub index: Option<String>,
+    /// Address of the folder with a folder for each run.
+    pub records: Option<String>,
+}
+
+/// The ids of the workloads' sections: their names, so that links hold when a workload is added.
+fn anchors(analysis: &Analysis) -> Vec<String> {
+    let mut anchors: Vec<String> = Vec::new();
+    for workload in &analysis.workloads {
+        let stem = format!("on-{}", text::slug(&workload.workload));
+        let mut anchor = stem.clone();
+        let mut copy = 2;
+        while anchors.contains(&anchor) {
+            anchor = format!("{stem}-{copy}");
+            copy += 1;
+        }
+        anchors.push(anchor);
+    }
+    anchors
 }
 
 /// How a verdict looks: never by colour alone.
@@ -125,10 +181,20 @@ struct Claim<'a> {
     why: String,
     expected: Option<Verdict>,
     sequence: Vec<String>,
+    /// The runs behind it.
+    cells: Option<Cells>,
+}
+
+/// A link to the runs of some arms.
+struct Cells {
+    anchor: String,
+    /// Places of the arms, the first whose rows the link goes to.
+    arms: String,
+    label: String,
 }
 
 impl<'a> Claim<'a> {
-    fn new(raw: &'a ClaimOutcome) -> Self {
+    fn new(analysis: &Analysis, anchors: &[String], raw: &'a ClaimOutcome) -> Self {
         let Look { class, symbol, .. } = Look::of(raw.verdict);
         Self {
             raw,
@@ -142,7 +208,23 @@ impl<'a> Claim<'a> {
             why: raw.why(),
             expected: (raw.expected != Verdict::Reproduced).then_some(raw.expected),
             sequence: raw.sequence.iter().map(|point| point_line(raw, point)).collect(),
+            cells: Self::cells(analysis, anchors, raw),
         }
+    }
+
+    fn cells(analysis: &Analysis, anchors: &[String], raw: &ClaimOutcome) -> Option<Cells> {
+        let named = |one: &WorkloadAnalysis| one.workload == raw.workload;
+        let at = analysis.workloads.iter().position(named)?;
+        let workload = analysis.workloads.get(at)?;
+        let place = |label: &str| workload.arms.iter().position(|arm| arm.label == label);
+        let (arm, baseline) = (place(&raw.arm)?, place(&raw.baseline)?);
+        let mut runs = analysis.runs.iter();
+        runs.find(|run| run.workload == raw.workload && run.arm == raw.arm)?;
+        Some(Cells {
+            anchor: format!("{}-cells-{arm}", anchors.get(at)?),
+            arms: format!("{arm} {baseline}"),
+            label: format!("{} and {}", raw.arm, raw.baseline),
+        })
     }
 }
 
@@ -159,11 +241,16 @@ fn point_line(claim: &ClaimOutcome, point: &SequencePoint) -> String {
 /// One workload's section.
 struct Workload<'a> {
     raw: &'a WorkloadAnalysis,
+    place: usize,
     anchor: String,
     target: String,
     budget: String,
     examples: String,
     root: String,
+    /// What the figure that answers to its reader shows too.
+    main: Vec<Drawn>,
+    /// Whether its curves are left to the live figure and to the files, for size.
+    large: bool,
     figures: Vec<Drawn>,
     caption: String,
     arms: Vec<Arm<'a>>,
@@ -236,21 +323,38 @@ impl<'a> Workload<'a> {
         raw: &'a WorkloadAnalysis,
         figures: &[Figure],
         formats: &[Format],
-        index: usize,
+        (place, anchor): (usize, String),
+        around: &Place,
     ) -> Result<Self, ReportError> {
-        let drawn = figures.iter().map(|figure| Drawn::new(figure, formats));
-        let drawn = drawn.collect::<Result<Vec<_>, _>>()?;
-        let runs: Vec<Run> =
-            analysis.runs.iter().filter(|run| run.workload == raw.workload).map(Run::new).collect();
+        let draw = |figures: Vec<&Figure>| -> Result<Vec<Drawn>, ReportError> {
+            figures.into_iter().map(|figure| Drawn::new(figure, formats)).collect()
+        };
+        // The answer first.
+        let named = |end: &str| figures.iter().find(|figure| figure.name.ends_with(end));
+        let main: Vec<&Figure> = MAIN.iter().filter_map(|end| named(end)).collect();
+        let others = figures.iter().filter(|figure| main.iter().all(|one| one.name != figure.name));
+        let large = analysis.runs.len() > MOST_CELLS;
+        // The answer alone: what is left out lies in files.
+        let inline = |figure: &&Figure| !large || figure.name.ends_with(MAIN[0]);
+        let (figures, answer) = (
+            draw(others.filter(inline).collect())?,
+            draw(main.iter().copied().filter(inline).collect())?,
+        );
+        let runs = Run::all(analysis, raw, around);
         let mut metrics: Vec<String> =
             raw.arms.iter().flat_map(|arm| arm.at_budget.keys().cloned()).collect();
         metrics.sort();
         metrics.dedup();
         let main = format!("/{}", raw.target.metric);
         metrics.retain(|name| !name.ends_with(&main) && !looks::is_look(name));
+        let mut arms = Arm::all(analysis, raw, &metrics);
+        for arm in &mut arms {
+            arm.has_cells = runs.iter().any(|run| run.arm == Some(arm.place));
+        }
         Ok(Self {
             raw,
-            anchor: format!("workload-{}", index + 1),
+            place,
+            anchor,
             target: text::given(raw.target.value),
             budget: text::fixed(raw.budget_samples as f64, 0),
             examples: match raw.train_examples {
@@ -258,9 +362,11 @@ impl<'a> Workload<'a> {
                 examples => text::fixed(examples as f64, 0),
             },
             root: text::short_hash(&raw.dataset_root),
-            figures: drawn,
+            main: answer,
+            figures,
             caption: caption(analysis, raw),
-            arms: Arm::all(raw, &metrics),
+            arms,
+            large,
             runs,
             metrics,
             looks: Looks::new(raw),
@@ -268,6 +374,12 @@ impl<'a> Workload<'a> {
         })
     }
 }
+
+/// Cells of an analysis from which on the page would pass 5 MB with every curve in it twice.
+const MOST_CELLS: usize = 400;
+
+/// Ends of the names of a workload's main figures, in the order of the page.
+const MAIN: [&str; 4] = ["-time-to-target", "-metric-by-time", "-metric-by-samples", "-at-budget"];
 
 /// What stands under every figure: suite, n, seeds, and the commit where it is known.
 fn caption(analysis: &Analysis, workload: &WorkloadAnalysis) -> String {
@@ -305,32 +417,70 @@ fn cells(outcomes: &Outcomes) -> u32 {
 /// One row of the table of cells.
 struct Run<'a> {
     raw: &'a RunRow,
+    /// Its place among all runs of the analysis.
+    number: usize,
+    /// The place of its arm, where the workload has it.
+    arm: Option<usize>,
+    /// Whether links to the arm's runs go here.
+    first: bool,
+    record: Option<String>,
     time: String,
     at_budget: String,
     train: String,
-    digests: Vec<Option<Digest<'a>>>,
+    digests: [RunDigest<'a>; 4],
 }
 
-/// A digest, short for the eye and whole for a pointer.
-struct Digest<'a> {
+/// A digest of a run, short in the row and whole in the fold.
+struct RunDigest<'a> {
+    what: &'static str,
+    key: &'static str,
     short: String,
-    full: &'a str,
+    full: Option<&'a str>,
 }
 
 impl<'a> Run<'a> {
-    fn new(raw: &'a RunRow) -> Self {
+    /// The runs on a workload, in the order of the analysis.
+    fn all(analysis: &'a Analysis, workload: &WorkloadAnalysis, around: &Place) -> Vec<Self> {
+        let place: BTreeMap<&str, usize> =
+            workload.arms.iter().enumerate().map(|(i, arm)| (arm.label.as_str(), i)).collect();
+        let mut seen = BTreeSet::new();
+        let rows = analysis.runs.iter().enumerate();
+        let mine = rows.filter(|(_, run)| run.workload == workload.workload);
+        mine.map(|(number, raw)| {
+            let arm = place.get(raw.arm.as_str()).copied();
+            let first = arm.is_some_and(|arm| seen.insert(arm));
+            Self::new(raw, number, (arm, first), around)
+        })
+        .collect()
+    }
+
+    fn new(
+        raw: &'a RunRow,
+        number: usize,
+        (arm, first): (Option<usize>, bool),
+        around: &Place,
+    ) -> Self {
         let or_absent = |shown: Option<String>| shown.unwrap_or(text::ABSENT.to_owned());
-        let digests = [&raw.first_order_hash, &raw.chain, &raw.parameters, &raw.run_digest];
+        let digest = |what, key, full: &'a Option<String>| {
+            let full = full.as_deref();
+            RunDigest { what, key, short: or_absent(full.map(text::short_hash)), full }
+        };
+        let records = around.records.as_ref().filter(|_| raw.run_digest.is_some());
         Self {
             raw,
+            number,
+            arm,
+            first,
+            record: records.map(|folder| format!("{folder}/{}/record.json", raw.cell)),
             time: or_absent(raw.time_to_target.map(text::time)),
             at_budget: or_absent(raw.at_budget.map(|value| text::significant(value, 4))),
             train: or_absent(raw.train_seconds.map(text::time)),
-            digests: digests
-                .into_iter()
-                .map(|digest| digest.as_deref())
-                .map(|digest| digest.map(|full| Digest { short: text::short_hash(full), full }))
-                .collect(),
+            digests: [
+                digest("Order, epoch 1", "first_order_hash", &raw.first_order_hash),
+                digest("Chain of steps", "chain", &raw.chain),
+                digest("Parameters", "parameters", &raw.parameters),
+                digest("Run (its manifest)", "run_digest", &raw.run_digest),
+            ],
         }
     }
 }
@@ -364,12 +514,15 @@ fn files(analysis: &Analysis, formats: &[Format]) -> Vec<(&'static str, &'static
     [
         (Format::Csv, "arms.csv", "arms"),
         (Format::Csv, "runs.csv", "runs"),
+        (Format::Csv, "curves.csv", "curves"),
         (Format::Csv, "claims.csv", "claims"),
         (Format::Csv, "scores.csv", "scores over workloads"),
         (Format::Csv, "provenance.csv", "membership tests"),
         (Format::Csv, "estimates.csv", "order estimates"),
         (Format::Csv, "trials.csv", "trials of settings"),
         (Format::Tex, "tables.tex", "LaTeX tables"),
+        (Format::Tex, "numbers.tex", "LaTeX numbers"),
+        (Format::Md, "tables.md", "Markdown tables"),
         (Format::Json, "analysis.json", "the analysis"),
     ]
     .into_iter()

@@ -114,6 +114,7 @@ mod tests {
     use crate::figure::Shape;
     use crate::figure::tests::{check_shapes, check_texts};
     use crate::sample;
+    use crate::series::Looks;
 
     fn learnt_in_turn() -> WorkloadAnalysis {
         let mut workload = sample::full().workloads.remove(0);
@@ -132,7 +133,7 @@ mod tests {
     #[test]
     fn each_arm_has_a_number_for_every_evaluation_of_every_look_and_no_other() {
         let workload = learnt_in_turn();
-        let figure = figure(&workload, &Series::of(&workload)).unwrap();
+        let figure = figure(&workload, &Series::of(&Looks::default(), &workload)).unwrap();
         let texts: Vec<&str> = figure
             .shapes
             .iter()
@@ -149,6 +150,6 @@ mod tests {
     #[test]
     fn without_looks_along_the_run_there_is_no_figure() {
         let workload = sample::loss().workloads.remove(0);
-        assert!(figure(&workload, &Series::of(&workload)).is_none());
+        assert!(figure(&workload, &Series::of(&Looks::default(), &workload)).is_none());
     }
 }

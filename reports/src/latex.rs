@@ -1,20 +1,25 @@
 //! Tables for a paper: one of arms per workload, of claims, of scores over workloads, of membership tests; needs the `booktabs` package.
+//!
+//! Each fits one column of a page of two (240 points), or both (500 points), at 8 points; what fits neither is several
+//! tables. Numbers of a column have one precision; every digit is in the CSV files, and in [`crate::numbers`] for
+//! sentences.
 
-use analysis::summary::score::GroupScore;
-use analysis::summary::tuning::TuningAnalysis;
-use analysis::summary::{Analysis, ArmAnalysis, ClaimOutcome, WorkloadAnalysis};
-use ledger::goal;
+pub(crate) mod escape;
+mod fit;
 
-use crate::membership::Test;
-use crate::order_estimates::Row as Estimated;
-use crate::score;
-use crate::text::{self, capital};
-use crate::tuning::{COLUMNS, Row};
+use analysis::summary::Analysis;
+use escape::escape;
+use fit::{GAP, Layout, SIZE, breakable, layouts};
+
+use crate::paper::{self, Kind, PaperTable};
+use crate::text;
 
 /// Every table, ready for `\input{tables}`.
 pub(crate) fn tables(analysis: &Analysis) -> String {
     let mut tex = format!(
-        "% Suite {}, digest {}. Needs \\usepackage{{booktabs}}.\n",
+        "% Suite {}, digest {}. Needs \\usepackage{{booktabs}}.\n\
+         % Tables of one column are at most 240 points wide, those of both (table*) at most 500.\n\
+         \\providecommand{{\\ragged}}{{\\rightskip=0pt plus 1fil\\relax}}\n",
         text::one_line(&analysis.suite),
         text::one_line(&analysis.suite_digest)
     );
@@ -22,203 +27,50 @@ pub(crate) fn tables(analysis: &Analysis) -> String {
     if analysis.workloads.is_empty() {
         tex.push_str("% No workload has been run: nothing to show.\n");
     }
-    for workload in &analysis.workloads {
-        arms(&mut tex, workload);
-    }
-    if let Some(tuning) = &analysis.tuning {
-        sweeps(&mut tex, tuning);
-    }
-    if !analysis.claims.is_empty() {
-        claims(&mut tex, &analysis.claims);
-    }
-    for group in &analysis.score.groups {
-        scores(&mut tex, group);
-    }
-    if !analysis.membership.is_empty() {
-        membership(&mut tex, &Test::all(analysis));
-    }
-    if !analysis.order_estimates.is_empty() {
-        estimates(&mut tex, &Estimated::all(analysis));
+    for table in paper::tables(analysis) {
+        for (place, part) in layouts(&table).iter().enumerate() {
+            draw(&mut tex, &table, part, place);
+        }
     }
     tex
 }
 
-/// The sweep behind each arm.
-fn sweeps(tex: &mut String, tuning: &TuningAnalysis) {
-    tex.push_str("\n\\begin{table}\n\\centering\n");
-    tex.push_str(&format!("\\caption{{Settings: {}.}}\n", escape(&tuning.effort())));
-    tex.push_str("\\begin{tabular}{llrrrrrr}\n\\toprule\n");
-    tex.push_str(&COLUMNS.map(escape).join(" & "));
-    tex.push_str(" \\\\\n\\midrule\n");
-    for row in Row::all(tuning) {
-        tex.push_str(&row.cells.map(|cell| escape(&cell)).join(" & "));
-        tex.push_str(" \\\\\n");
-    }
-    tex.push_str("\\bottomrule\n\\end{tabular}\n\\end{table}\n");
-}
-
-fn arms(tex: &mut String, workload: &WorkloadAnalysis) {
-    let seeds = workload.arms.iter().map(|arm| arm.reach_rate.n).max().unwrap_or(0);
-    let caption = format!(
-        "{}: train time to {} {} {} and {} at the budget, up to {seeds} seeds; 95 % intervals.",
-        workload.workload,
-        workload.split,
-        workload.target.metric,
-        text::given(workload.target.value),
-        workload.target.metric,
-    );
-    tex.push_str("\n\\begin{table}\n\\centering\n");
-    tex.push_str(&format!("\\caption{{{}}}\n", escape(&caption)));
-    tex.push_str("\\begin{tabular}{lrrrrr}\n\\toprule\n");
-    tex.push_str("Arm & Reached & Time to target & Speed-up & Validation & Test \\\\\n\\midrule\n");
-    for arm in &workload.arms {
-        let cells: Vec<String> = arm_cells(workload, arm).iter().map(|c| escape(c)).collect();
-        tex.push_str(&cells.join(" & "));
-        tex.push_str(" \\\\\n");
-    }
-    tex.push_str("\\bottomrule\n\\end{tabular}\n\\end{table}\n");
-}
-
-fn arm_cells(workload: &WorkloadAnalysis, arm: &ArmAnalysis) -> [String; 6] {
-    let outcomes = &arm.outcomes;
-    let ran = outcomes.reached + outcomes.censored + outcomes.diverged;
-    let time = match text::centre(&arm.time_to_target) {
-        None if arm.idle || text::without_clock(arm) => text::ABSENT.to_owned(),
-        None => text::at_start(&arm.time_to_target).unwrap_or_else(|| "not reached".to_owned()),
-        Some((value, _)) => {
-            let (_, unit) = text::time_unit(value);
-            let interval = arm.time_to_target.interval.map(|i| text::interval(&i, unit));
-            format!("{} {}", text::time(value), interval.unwrap_or_default())
+/// One part of a table; the first has its label.
+fn draw(tex: &mut String, table: &PaperTable, part: &Layout, place: usize) {
+    let float = if part.double { "table*" } else { "table" };
+    let columns = part.columns.iter().zip(&part.widths).map(|(column, wide)| match wide {
+        Some(wide) => format!("p{{{wide:.1}pt}}"),
+        None if table.columns[*column].1 == Kind::Numbers => "r".to_owned(),
+        None => "l".to_owned(),
+    });
+    tex.push_str(&format!(
+        "\n\\begin{{{float}}}\n\\centering\n\\fontsize{{{SIZE}}}{{{:.1}}}\\selectfont\n\\setlength{{\\tabcolsep}}{{{GAP}pt}}\\emergencystretch=3em\n",
+        SIZE * 1.2
+    ));
+    let (caption, label) = match place {
+        0 => (breakable(&table.caption), format!("tab:{}", table.label)),
+        _ => {
+            let again = format!("tab:{}-{}", table.label, place + 1);
+            (format!("Continues Table~\\ref{{tab:{}}}.", table.label), again)
         }
     };
-    let speed = arm.speed_up.as_ref().map(|speed| {
-        let interval = speed.interval.map(|i| text::interval(&i, 1.0));
-        format!("{} {}", text::ratio(speed.ratio), interval.unwrap_or_default())
+    tex.push_str(&format!("\\caption{{{caption}}}\n\\label{{{label}}}\n"));
+    tex.push_str(&format!("\\begin{{tabular}}{{{}}}\n\\toprule\n", columns.collect::<String>()));
+    row(tex, part, table.columns.iter().map(|(name, _)| name.as_str()).collect());
+    tex.push_str("\\midrule\n");
+    for cells in &table.rows[part.rows.0..part.rows.1] {
+        row(tex, part, cells.iter().map(String::as_str).collect());
+    }
+    tex.push_str(&format!("\\bottomrule\n\\end{{tabular}}\n\\end{{{float}}}\n"));
+}
+
+fn row(tex: &mut String, part: &Layout, cells: Vec<&str>) {
+    let cells = part.columns.iter().zip(&part.widths).map(|(column, wide)| match wide {
+        Some(_) => format!("\\ragged\\hspace{{0pt}}{}", breakable(cells[*column])),
+        None => escape(cells[*column]),
     });
-    let is_baseline = workload.baseline.as_ref() == Some(&arm.label);
-    let speed = speed.unwrap_or(if is_baseline { "baseline" } else { text::ABSENT }.to_owned());
-    let metric = |split: &str| {
-        arm.at_budget.get(&workload.target.key(split)).map_or(text::ABSENT.to_owned(), |estimate| {
-            let (value, spread) = text::estimate(estimate);
-            format!("{value} {spread}")
-        })
-    };
-    [
-        arm.label.clone(),
-        format!("{}/{ran}", outcomes.reached),
-        time.trim_end().to_owned(),
-        speed.trim_end().to_owned(),
-        metric(goal::VALIDATION),
-        metric(goal::TEST),
-    ]
-}
-
-fn claims(tex: &mut String, claims: &[ClaimOutcome]) {
-    tex.push_str("\n\\begin{table}\n\\centering\n\\caption{Claims and verdicts.}\n");
-    tex.push_str("\\begin{tabular}{p{0.42\\linewidth}lrrl}\n\\toprule\n");
-    tex.push_str("Claim & Paper & Here & $n$ & Verdict \\\\\n\\midrule\n");
-    for claim in claims {
-        let cells = [
-            claim.statement.clone(),
-            claim.paper_number.clone(),
-            text::effect(claim),
-            claim.n.to_string(),
-            claim.verdict_words(),
-        ];
-        let cells: Vec<String> = cells.iter().map(|cell| escape(cell)).collect();
-        tex.push_str(&cells.join(" & "));
-        tex.push_str(" \\\\\n");
-    }
-    tex.push_str("\\bottomrule\n\\end{tabular}\n\\end{table}\n");
-}
-
-/// What the arms of a group come to over its workloads.
-fn scores(tex: &mut String, group: &GroupScore) {
-    tex.push_str("\n\\begin{table}\n\\centering\n");
-    let reasons = score::reasons(group).into_iter().map(|reason| format!(" {}.", capital(&reason)));
-    let caption = format!(
-        "Over {}: {} seeds each; 95 \\% intervals by resampled seeds.{}",
-        escape(&group.workloads.join(", ")),
-        group.seeds,
-        escape(&reasons.collect::<String>())
-    );
-    tex.push_str(&format!("\\caption{{{caption}}}\n"));
-    tex.push_str("\\begin{tabular}{lrrrrrr}\n\\toprule\n");
-    tex.push_str(&score::COLUMNS.map(|column| escape(&capital(column))).join(" & "));
-    tex.push_str(" \\\\\n\\midrule\n");
-    for cells in score::rows(group) {
-        tex.push_str(&cells.map(|cell| escape(&cell)).join(" & "));
-        tex.push_str(" \\\\\n");
-    }
-    tex.push_str("\\bottomrule\n\\end{tabular}\n\\end{table}\n");
-}
-
-fn estimates(tex: &mut String, rows: &[Estimated<'_>]) {
-    tex.push_str("\n\\begin{table}\n\\centering\n");
-    tex.push_str("\\caption{Estimates of orders against true retraining.}\n");
-    tex.push_str("\\begin{tabular}{lllllrrrrrrr}\n\\toprule\n");
-    tex.push_str(
-        "Estimate & Seed & Estimator & Validity & $\\rho$ & Per item & Rel. error & MAE/sd & Null & \
-         Faster & Set-up & Even after \\\\\n\\midrule\n",
-    );
-    for row in rows {
-        let cells = [
-            row.entry.name.as_str(),
-            &row.seed.seed,
-            &row.estimator,
-            &row.validity,
-            &row.held_out,
-            &row.per_item,
-            &row.relative_error,
-            &row.mae_over_sd,
-            &row.null,
-            &row.speed_up,
-            &row.set_up,
-            &row.break_even,
-        ];
-        let cells: Vec<String> = cells.iter().map(|cell| escape(cell)).collect();
-        tex.push_str(&cells.join(" & "));
-        tex.push_str(" \\\\\n");
-    }
-    tex.push_str("\\bottomrule\n\\end{tabular}\n\\end{table}\n");
-}
-
-fn membership(tex: &mut String, tests: &[Test<'_>]) {
-    let simulated = if tests.iter().any(|test| test.simulation) {
-        " Orders of public seeds: simulations, which show power and prove nothing."
-    } else {
-        ""
-    };
-    tex.push_str("\n\\begin{table}\n\\centering\n");
-    tex.push_str(&format!(
-        "\\caption{{Membership tests; smallest to largest of the seeds.{simulated}}}\n"
-    ));
-    tex.push_str("\\begin{tabular}{p{0.36\\linewidth}lrrrll}\n\\toprule\n");
-    tex.push_str(
-        "Test & Access & $n$ & Statistic & $\\log_{10} p$ & Expected & Outcome \\\\\n\\midrule\n",
-    );
-    for test in tests {
-        let cells = [
-            test.raw.statement.as_str(),
-            test.access,
-            &test.examples,
-            &test.statistic,
-            &test.log10_p,
-            &test.raw.expected,
-            &test.outcome(),
-        ];
-        let cells: Vec<String> = cells.iter().map(|cell| escape(cell)).collect();
-        tex.push_str(&cells.join(" & "));
-        tex.push_str(" \\\\\n");
-    }
-    tex.push_str("\\bottomrule\n\\end{tabular}\n\\end{table}\n");
-}
-
-/// Whether pdflatex sets the character in its usual fonts, without a package: ASCII, and the accented
-/// Latin letters.
-fn is_typeset(c: char) -> bool {
-    let bare = matches!(c, '×' | '÷' | 'Ð' | 'ð' | 'Þ' | 'þ');
-    c.is_ascii() || (('À'..='ÿ').contains(&c) && !bare)
+    tex.push_str(&cells.collect::<Vec<_>>().join(" & "));
+    tex.push_str(" \\\\\n");
 }
 
 /// A comment for every name with letters that stand in the tables by their Unicode numbers.
@@ -240,77 +92,13 @@ fn originals(analysis: &Analysis) -> String {
     comments.concat()
 }
 
-/// `text` as LaTeX text: nothing in it is read as a command, no two letters are set as one sign, and what pdflatex
-/// cannot set is named.
-fn escape(text: &str) -> String {
-    let mut tex = String::new();
-    for c in text::one_line(text).chars() {
-        if joins(tex.chars().next_back(), c) {
-            tex.push_str("{}");
-        }
-        match c {
-            '\\' => tex.push_str("\\textbackslash{}"),
-            '{' | '}' | '$' | '&' | '#' | '_' | '%' => {
-                tex.push('\\');
-                tex.push(c);
-            }
-            '^' => tex.push_str("\\textasciicircum{}"),
-            '~' => tex.push_str("\\textasciitilde{}"),
-            '<' => tex.push_str("\\textless{}"),
-            '>' => tex.push_str("\\textgreater{}"),
-            '|' => tex.push_str("\\textbar{}"),
-            // In brackets so that a row that begins with one is not read as an option of `\\`.
-            '[' | ']' | '*' => tex.push_str(&format!("{{{c}}}")),
-            '×' => tex.push_str("$\\times$"),
-            '±' => tex.push_str("$\\pm$"),
-            '∞' => tex.push_str("$\\infty$"),
-            '−' => tex.push_str("$-$"),
-            '≥' => tex.push_str("$\\ge$"),
-            '≤' => tex.push_str("$\\le$"),
-            '→' => tex.push_str("$\\to$"),
-            '–' => tex.push_str("--"),
-            '…' => tex.push_str("\\ldots{}"),
-            '✓' => tex.push_str("$\\surd$"),
-            '✗' => tex.push_str("$\\times$"),
-            '·' => tex.push_str("$\\cdot$"),
-            '²' => tex.push_str("$^2$"),
-            '³' => tex.push_str("$^3$"),
-            'ρ' => tex.push_str("$\\rho$"),
-            'τ' => tex.push_str("$\\tau$"),
-            'σ' => tex.push_str("$\\sigma$"),
-            'Δ' => tex.push_str("$\\Delta$"),
-            '\u{FFFD}' => tex.push('?'),
-            c if is_typeset(c) => tex.push(c),
-            c => tex.push_str(&format!("U+{:04X}{{}}", c as u32)),
-        }
-    }
-    tex
-}
-
-/// Whether TeX's fonts have one sign for the two: dashes, quotation marks, Spanish ones.
-fn joins(before: Option<char>, c: char) -> bool {
-    match c {
-        // A dash is written as two hyphens.
-        '-' | '–' | '—' => before == Some('-'),
-        '\'' | ',' => before == Some(c),
-        '`' => matches!(before, Some('`' | '?' | '!')),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::process::Command;
 
+    use super::escape::is_typeset;
     use super::*;
-    use crate::sample;
-
-    #[test]
-    fn commands_in_labels_become_text() {
-        assert_eq!(escape("\\input{/etc/passwd}"), "\\textbackslash{}input\\{/etc/passwd\\}");
-        assert_eq!(escape("50 % & a_b"), "50 \\% \\& a\\_b");
-        assert_eq!(escape("<b>\n%"), "\\textless{}b\\textgreater{} \\%");
-    }
+    use crate::{numbers, sample};
 
     #[test]
     fn letters_that_pdflatex_lacks_stand_by_their_numbers_and_the_name_in_a_comment() {
@@ -332,14 +120,6 @@ mod tests {
             let set = tex.lines().filter(|line| !line.starts_with('%')).collect::<String>();
             assert!(set.chars().all(is_typeset) && !set.contains("U+"), "{set}");
         }
-    }
-
-    #[test]
-    fn letters_that_tex_joins_or_takes_for_an_option_stay_as_they_are() {
-        assert_eq!(escape("--set,, ``a'' ?`"), "-{}-set,{}, `{}`a'{}' ?{}`");
-        assert_eq!(escape("*[x]*"), "{*}{[}x{]}{*}");
-        assert_eq!(escape("2 – 3"), "2 -- 3");
-        assert_eq!(escape("a-–b––c–-d"), "a-{}--b--{}--c--{}-d");
     }
 
     /// Names as somebody could give them who means no good, or writes in another script.
@@ -391,46 +171,108 @@ mod tests {
         analysis
     }
 
-    /// Columns of every row that is set, one after the other.
-    fn columns(tex: &str) -> Vec<usize> {
-        let rows = tex.lines().filter(|line| line.ends_with(" \\\\") && !line.starts_with('%'));
-        rows.map(|row| row.replace("\\&", "").matches('&').count()).collect()
-    }
-
-    #[test]
-    fn no_name_begins_an_option_opens_a_group_or_makes_a_column() {
-        let tex = tables(&hostile());
-        assert_eq!(columns(&tex), columns(&tables(&all())));
+    /// What LaTeX would stumble over: groups and environments that do not close, rows with more or fewer cells than
+    /// their table has columns, letters that it does not set.
+    fn check(tex: &str) {
+        let mut open: Vec<&str> = Vec::new();
+        let mut columns = 0;
         for line in tex.lines().filter(|line| !line.starts_with('%')) {
-            assert!(!line.starts_with(['*', '[']), "{line}");
             let bare = line.replace("\\{", "").replace("\\}", "");
             let count = |c: char| bare.matches(c).count();
             assert_eq!(count('{'), count('}'), "{line}");
+            assert!(!line.starts_with(['*', '[']), "{line}");
             assert!(line.chars().all(|c| is_typeset(c) && !c.is_control()), "{line:?}");
+            let inner = |start: &str| {
+                let rest = line.strip_prefix(start)?;
+                rest.split_once('}')
+            };
+            if let Some((name, rest)) = inner("\\begin{") {
+                open.push(name);
+                if name == "tabular" {
+                    columns = rest.replace("pt}", "").matches(['l', 'r', 'p']).count();
+                    assert!(columns > 0, "{line}");
+                }
+            } else if let Some((name, _)) = inner("\\end{") {
+                assert_eq!(open.pop(), Some(name), "{line}");
+            } else if let Some(row) = line.strip_suffix(" \\\\") {
+                assert_eq!(row.replace("\\&", "").matches('&').count() + 1, columns, "{line}");
+                assert_eq!(open.last(), Some(&"tabular"), "{line}");
+            }
+        }
+        assert!(open.is_empty(), "{open:?}");
+    }
+
+    /// Names that nothing in them could break.
+    fn long() -> Analysis {
+        let mut analysis = all();
+        let name = "W".repeat(60);
+        for workload in &mut analysis.workloads {
+            workload.workload = format!("{name}{}", workload.workload);
+            workload.arms.iter_mut().for_each(|arm| arm.label = format!("{name}{}", arm.label));
+        }
+        analysis.claims.iter_mut().for_each(|claim| claim.paper_number.push_str(&name));
+        analysis
+    }
+
+    #[test]
+    fn groups_and_environments_close_and_rows_have_their_tables_columns_whatever_the_names_are() {
+        for analysis in
+            [all(), hostile(), long(), sample::sixteen(), sample::extreme(), sample::empty()]
+        {
+            check(&tables(&analysis));
+            check(&numbers::macros(&analysis));
         }
     }
 
-    /// Where there is a pdflatex; what it would refuse is held by the tests above, too.
+    /// Where there is a pdflatex with booktabs; what it would refuse is held by the tests above, too.
     #[test]
-    fn pdflatex_sets_the_tables_whatever_the_names_are() {
-        let Ok(version) = Command::new("pdflatex").arg("--version").output() else { return };
-        assert!(version.status.success());
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("tables.tex"), tables(&hostile())).unwrap();
-        let document = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n\\input{tables}\nThe end.\n\\end{document}\n";
-        std::fs::write(folder.path().join("paper.tex"), document).unwrap();
-        let set = Command::new("pdflatex")
-            .args(["-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "paper.tex"])
-            .current_dir(folder.path())
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&set.stdout);
-        assert!(set.status.success(), "{said}");
-        assert!(!said.contains("Missing character"), "{said}");
-    }
-
-    #[test]
-    fn signs_become_mathematics() {
-        assert_eq!(escape("1.21× [1.08, ∞]"), "1.21$\\times$ {[}1.08, $\\infty${]}");
+    fn pdflatex_sets_tables_and_numbers_within_their_columns_whatever_the_names_are() {
+        let has = |program: &str, argument: &str| {
+            let found = Command::new(program).arg(argument).output();
+            found.is_ok_and(|found| found.status.success() && !found.stdout.is_empty())
+        };
+        if !has("pdflatex", "--version") || !has("kpsewhich", "booktabs.sty") {
+            return;
+        }
+        for analysis in [all(), hostile(), long(), sample::sixteen()] {
+            let folder = tempfile::tempdir().unwrap();
+            let write =
+                |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+            write("tables.tex", &tables(&analysis));
+            write("numbers.tex", &numbers::macros(&analysis));
+            let all_numbers: String = numbers::keys(&analysis)
+                .iter()
+                .map(|key| {
+                    let parts = ["", "[exact]", "[interval]", "[n]"];
+                    let used = parts.map(|part| format!("\\palimpsest{part}{{{key}}}"));
+                    let runs = format!("\\setbox0=\\hbox{{\\palimpsest[runs]{{{key}}}}}");
+                    format!("{} $\\palimpsest{{{key}}}${runs}\n\n", used.join(" "))
+                })
+                .collect();
+            write(
+                "paper.tex",
+                &format!(
+                    "\\documentclass[twocolumn]{{article}}\n\\usepackage{{booktabs}}\n\
+                     \\setlength{{\\textwidth}}{{500pt}}\\setlength{{\\columnsep}}{{20pt}}\n\
+                     \\input{{numbers}}\\extrafloats{{200}}\n\\begin{{document}}\n\\input{{tables}}\n\\clearpage\n\
+                     {{\\sloppy\\tiny {all_numbers}}}\nThe end.\n\\end{{document}}\n"
+                ),
+            );
+            let set = Command::new("pdflatex")
+                .args([
+                    "-interaction=nonstopmode",
+                    "-halt-on-error",
+                    "-no-shell-escape",
+                    "paper.tex",
+                ])
+                .current_dir(folder.path())
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&set.stdout);
+            assert!(set.status.success(), "{said}");
+            assert!(!said.contains("Missing character"), "{said}");
+            assert!(!said.contains("Overfull"), "{said}");
+            assert!(!said.contains("Float too large"), "{said}");
+        }
     }
 }

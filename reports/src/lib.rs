@@ -7,6 +7,8 @@ mod at_budget;
 mod axis;
 mod by_number;
 pub mod certificate;
+mod claims;
+mod cost;
 mod csv;
 mod curve;
 mod error;
@@ -14,23 +16,35 @@ pub mod estimates;
 mod figure;
 mod font;
 mod format;
+mod grid;
 pub mod history;
 mod html;
 mod kept;
 mod latex;
 mod looks;
+mod markdown;
 pub mod membership;
+mod numbers;
 pub mod order_estimates;
+mod orders;
 mod output;
 mod paint;
+mod pairs;
+mod panels;
+mod paper;
 pub mod pictures;
+mod possible;
+mod precision;
+pub mod preset;
 mod profiles;
 pub mod provenance;
 pub mod register;
 pub mod regress;
 pub mod score;
 mod series;
+mod stamp;
 mod text;
+mod themed;
 mod time_to_target;
 pub mod tuning;
 
@@ -43,18 +57,25 @@ use std::path::{Path, PathBuf};
 use analysis::summary::power::curves;
 use analysis::summary::{ANALYSIS_VERSION, Analysis};
 
+use crate::figure::{Figure, WIDTH};
+use crate::series::Looks;
+
 pub use error::ReportError;
 pub use format::{Format, UnknownFormat};
+pub use html::Place;
+pub use html::compare::page as side_by_side;
+pub use html::index::{LastReport, page as index};
 pub use text::{given, without_clock};
 
 /// Renders `analysis` into the folder `out` and returns the paths written, `index.html` first.
 ///
 /// | format | files |
 /// | --- | --- |
-/// | html | `index.html`, self-contained: no script, nothing loaded |
-/// | svg, png | `figures/<workload>-<figure>.svg` and `.png` (2 pixels per unit), `figures/profile-<of what>`, `figures/power-<axis>`, `figures/tuning` |
-/// | tex | `tables.tex` (needs the `booktabs` package) |
-/// | csv | `arms.csv`, `runs.csv`; `claims.csv` where there are claims, `scores.csv` where arms share several workloads, `provenance.csv` where there are membership tests, `estimates.csv` where there are order estimates, `trials.csv` where settings were tuned |
+/// | html | `index.html`, self-contained: nothing loaded, read without its script |
+/// | svg, png, pdf | `figures/<workload>-<figure>.svg`, `.png` (2 pixels per unit) and `.pdf` (fonts embedded), `figures/claims`, `figures/arms-by-workloads`, `figures/profile-<of what>`, `figures/power-<axis>`, `figures/tuning`; each says in its metadata which runs it shows |
+/// | tex | `tables.tex` (needs the `booktabs` package), `numbers.tex` |
+/// | md | `tables.md` |
+/// | csv | `arms.csv`, `runs.csv`, `curves.csv`; `claims.csv` where there are claims, `scores.csv` where arms share several workloads, `provenance.csv` where there are membership tests, `estimates.csv` where there are order estimates, `trials.csv` where settings were tuned |
 /// | json | `analysis.json` |
 ///
 /// Everything is rendered before the first byte is written, and each file replaces an older one
@@ -69,6 +90,19 @@ pub fn render(
     formats: &[Format],
     out: &Path,
 ) -> Result<Vec<PathBuf>, ReportError> {
+    render_at(analysis, formats, out, &Place::default())
+}
+
+/// As [`render`], with a page that links to what stands around it.
+///
+/// # Errors
+/// As [`render`].
+pub fn render_at(
+    analysis: &Analysis,
+    formats: &[Format],
+    out: &Path,
+    place: &Place,
+) -> Result<Vec<PathBuf>, ReportError> {
     if analysis.version > ANALYSIS_VERSION {
         return Err(ReportError::NewerAnalysis {
             found: analysis.version,
@@ -77,25 +111,19 @@ pub fn render(
     }
     let mut files = Vec::new();
     let wanted = |format| formats.contains(&format);
-    let (figures, profiles, power, estimates, sweeps) =
-        if [Format::Html, Format::Svg, Format::Png].into_iter().any(wanted) {
-            (
-                figure::all(analysis),
-                profiles::figures(analysis),
-                provenance::power::figures(&curves(&analysis.membership)),
-                order_estimates::figures(analysis),
-                analysis.tuning.as_ref().map(tuning::figures).unwrap_or_default(),
-            )
+    let Figures { figures, over_all, profiles, power, estimates, sweeps } =
+        if [Format::Html, Format::Svg, Format::Png, Format::Pdf].into_iter().any(wanted) {
+            Figures::of(analysis)
         } else {
-            (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new())
+            Figures::default()
         };
     let all = || {
-        let of_runs = figures.iter().chain(&profiles).flatten();
+        let of_runs = figures.iter().chain(&profiles).flatten().chain(&over_all);
         of_runs.chain(&power).chain(&estimates).chain(&sweeps)
     };
     if wanted(Format::Html) {
-        let page =
-            html::page(analysis, [&figures, &profiles], [&power, &estimates, &sweeps], formats)?;
+        let sections = [&power[..], &estimates, &sweeps];
+        let page = html::page(analysis, [&figures, &profiles], sections, formats, place)?;
         files.push((PathBuf::from("index.html"), page.into()));
     }
     if wanted(Format::Svg) {
@@ -108,12 +136,22 @@ pub fn render(
             files.push((figure.file("png"), paint::png(figure)?));
         }
     }
+    if wanted(Format::Pdf) {
+        for figure in all() {
+            files.push((figure.file("pdf"), paint::pdf::pdf(figure)?));
+        }
+    }
     if wanted(Format::Tex) {
         files.push((PathBuf::from("tables.tex"), latex::tables(analysis).into()));
+        files.push((PathBuf::from("numbers.tex"), numbers::macros(analysis).into()));
+    }
+    if wanted(Format::Md) {
+        files.push((PathBuf::from("tables.md"), markdown::tables(analysis).into()));
     }
     if wanted(Format::Csv) {
         files.push((PathBuf::from("arms.csv"), csv::arms(analysis).into()));
         files.push((PathBuf::from("runs.csv"), csv::runs(analysis).into()));
+        files.push((PathBuf::from("curves.csv"), csv::curves(analysis).into()));
         if !analysis.claims.is_empty() {
             files.push((PathBuf::from("claims.csv"), csv::claims(analysis).into()));
         }
@@ -136,4 +174,50 @@ pub fn render(
         files.push((PathBuf::from("analysis.json"), json));
     }
     files.into_iter().map(|(name, bytes)| output::write(&out.join(name), &bytes)).collect()
+}
+
+/// Every figure of a report, by the section that it belongs to.
+#[derive(Default)]
+struct Figures {
+    figures: Vec<Vec<Figure>>,
+    over_all: Vec<Figure>,
+    profiles: Vec<Vec<Figure>>,
+    power: Vec<Figure>,
+    estimates: Vec<Figure>,
+    sweeps: Vec<Figure>,
+}
+
+impl Figures {
+    fn of(analysis: &Analysis) -> Self {
+        Self::at(analysis, &Looks::of(analysis), WIDTH)
+    }
+
+    /// At some width, each arm with its looks, each figure with its stamp.
+    fn at(analysis: &Analysis, looks: &Looks, width: f64) -> Self {
+        let mut all = Self {
+            figures: figure::drawn(analysis, looks, width),
+            over_all: figure::over_all(analysis, width),
+            profiles: profiles::drawn(analysis, looks, width),
+            power: provenance::power::figures(&curves(&analysis.membership)),
+            estimates: order_estimates::figures(analysis),
+            sweeps: analysis.tuning.as_ref().map(tuning::figures).unwrap_or_default(),
+        };
+        for (workload, figures) in analysis.workloads.iter().zip(&mut all.figures) {
+            for figure in figures {
+                stamp::stamp(figure, analysis, Some(&workload.workload));
+            }
+        }
+        let others = all.profiles.iter_mut().flatten().chain(&mut all.over_all);
+        let others = others.chain(&mut all.power).chain(&mut all.estimates).chain(&mut all.sweeps);
+        others.for_each(|figure| stamp::stamp(figure, analysis, None));
+        all
+    }
+}
+
+/// Puts a page at `path`, whole or not at all.
+///
+/// # Errors
+/// [`ReportError::Write`] with the path when the disk refuses.
+pub fn write_page(path: &Path, page: &str) -> Result<PathBuf, ReportError> {
+    output::write(path, page.as_bytes())
 }

@@ -10,6 +10,7 @@ use crate::axis::{Axis, Scale, zoom};
 use crate::curve::x_axis;
 use crate::figure::{Align, BODY, Figure, INK, WIDTH};
 use crate::font::text_width;
+use crate::possible::Possible;
 use crate::series::Series;
 use crate::text;
 use crate::time_to_target::grid;
@@ -104,7 +105,8 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series]) -> Option<F
             [estimate.value, ends[0], ends[1]]
         })
         .collect();
-    let x = Axis::new(zoom(&values, &[]), Scale::Linear, left, right);
+    let possible = Possible::of(workload);
+    let x = Axis::new(possible.axis(zoom(&values, &[])), Scale::Linear, left, right);
     grid(&mut figure, &x, TOP, bottom);
     x_axis(&mut figure, &x, (left, right, bottom), &text::one_line(&format!("{split} {metric}")));
     let mut top = TOP;
@@ -116,7 +118,7 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series]) -> Option<F
             look.arms.iter().filter_map(|(place, e)| Some((series.get(*place)?, e))).enumerate()
         {
             let y = top + GAP / 2.0 + ARM * (j as f64 + 0.5);
-            dot(&mut figure, estimate, series, &x, y, 0.0);
+            dot(&mut figure, estimate, series, &x, y, (0.0, possible));
         }
         top += height;
     }
@@ -134,6 +136,7 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series]) -> Option<F
 mod tests {
     use super::*;
     use crate::sample;
+    use crate::series::Looks;
 
     #[test]
     fn looks_are_those_of_the_targets_metric_in_the_order_of_their_means() {
@@ -142,7 +145,13 @@ mod tests {
         assert_eq!(split, goal::TEST);
         assert_eq!(looks.iter().map(|look| look.name).collect::<Vec<_>>(), ["whole", "half"]);
         assert_eq!(looks[0].arms.keys().copied().collect::<Vec<_>>(), [0, 1]);
-        assert!(figure(&analysis.workloads[0], &Series::of(&analysis.workloads[0])).is_some());
+        assert!(
+            figure(
+                &analysis.workloads[0],
+                &Series::of(&Looks::of(&analysis), &analysis.workloads[0])
+            )
+            .is_some()
+        );
     }
 
     #[test]
@@ -156,6 +165,6 @@ mod tests {
         let analysis = sample::full();
         let workload = &analysis.workloads[0];
         assert!(all(workload).1.is_empty());
-        assert!(figure(workload, &Series::of(workload)).is_none());
+        assert!(figure(workload, &Series::of(&Looks::of(&analysis), workload)).is_none());
     }
 }

@@ -247,6 +247,11 @@ pub(crate) fn figures(analysis: &Analysis) -> Vec<Figure> {
                 Numbers::Search(found) => crate::estimates::strip::figure(found),
                 Numbers::Position(found) => crate::estimates::curves::figure(found),
             };
+            // The question first: what its figure names of its own is the run.
+            let (of, what) = figure.title.split_once(": ").unwrap_or(("", &figure.title));
+            let estimator = of.split_once(", ").map_or("", |(_, estimator)| estimator);
+            let title = format!("{}, seed {}, {estimator}: {what}", entry.name, seed.seed);
+            figure.retitle(&title);
             figure.name = format!("estimate-{}-{}", number + 1, crate::text::slug(&seed.seed));
             figures.push(figure);
         }

@@ -15,7 +15,9 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<PathBuf, ReportError> {
 
 /// Temporary file in the same folder, fsync, rename, fsync of the folder.
 fn replace(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    // A bare name has a folder without a name: the one we are in.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".report-").suffix(".tmp");

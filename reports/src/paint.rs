@@ -1,4 +1,4 @@
-//! Paints a figure as SVG or PNG with plotters' two backends.
+//! Paints a figure as SVG or PNG with plotters' two backends; `pdf` writes it as PDF.
 
 use std::borrow::Cow;
 
@@ -7,13 +7,20 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontDesc, FontFamily, FontStyle, RGBAColor, RGBColor, ShapeStyle};
 
 use crate::ReportError;
-use crate::figure::{Align, Colour, Figure, MUTED, PAPER, Point, Shape, WIDTH};
-use crate::font::{FAMILY, LINE_PER_EM, drawn, fonts};
+use crate::figure::{Align, Colour, Figure, MUTED, PAPER, Point, SMALL, Shape};
+use crate::font::{FAMILY, LINE_PER_EM, drawn, fonts, shorten};
+use crate::themed::themed;
+
+pub(crate) mod pdf;
 
 /// SVG units per figure unit: plotters places shapes on whole units, too coarse at 1.
 const SVG_SCALE: f64 = 10.0;
-/// PNG pixels per figure unit.
-const PNG_SCALE: usize = 2;
+/// Dots per inch of a PNG where nobody asks for others: two pixels per unit on a screen.
+pub(crate) const DPI: f64 = 192.0;
+/// Points of an inch.
+const INCH: f64 = 72.0;
+/// Most pixels of a PNG.
+const MOST_PIXELS: f64 = 6e7;
 /// Each PNG pixel is the mean of this many painted pixels squared: plotters does not smooth edges
 /// of areas.
 const SMOOTH: usize = 3;
@@ -46,58 +53,126 @@ const SVG: Surface = Surface {
 };
 /// plotters' bitmap takes the size for ascent plus descent and puts the baseline at half of it.
 const PNG: Surface = Surface {
-    scale: (PNG_SCALE * SMOOTH) as f64,
+    scale: 1.0,
     size_per_em: LINE_PER_EM,
     baseline: LINE_PER_EM / 2.0,
     piecewise: true,
     own_font: true,
 };
 
-/// The figure as an SVG document.
+/// The figure as an SVG document, with its stamp as JSON in `<metadata>`.
 pub(crate) fn svg(figure: &Figure) -> Result<String, ReportError> {
     Ok(format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{}", element(figure, true)?))
 }
 
-/// The figure as an `<svg>` element for an HTML page, which needs no namespace.
+/// The stamp as one JSON object in an element, or nothing.
+fn metadata(figure: &Figure) -> Result<String, ReportError> {
+    if figure.stamp.is_empty() {
+        return Ok(String::new());
+    }
+    let pairs: serde_json::Map<String, serde_json::Value> =
+        figure.stamp.iter().map(|(key, value)| (key.clone(), value.as_str().into())).collect();
+    Ok(format!("<metadata>{}</metadata>\n", escaped(&serde_json::to_string(&pairs)?)))
+}
+
+/// The figure as an `<svg>` element for an HTML page, which needs no namespace and has values to point at.
 pub(crate) fn inline_svg(figure: &Figure) -> Result<String, ReportError> {
-    element(figure, false)
+    let mut svg = themed(&element(figure, false)?);
+    if let Some(end) = svg.rfind("</svg>") {
+        svg.insert_str(end, &spots(figure));
+    }
+    Ok(svg)
+}
+
+/// Unseen discs over the values of a figure, each with its words as a title.
+fn spots(figure: &Figure) -> String {
+    let disc = |((x, y), words): &(Point, String)| {
+        let place = |at: f64| (at * SVG_SCALE).round();
+        let words = escaped(words);
+        format!(
+            "<circle cx=\"{}\" cy=\"{}\"><title>{words}</title></circle>\n",
+            place(*x),
+            place(*y)
+        )
+    };
+    let discs: String = figure.spots.iter().map(disc).collect();
+    if discs.is_empty() { discs } else { format!("<g class=\"spots\">\n{discs}</g>\n") }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 fn element(figure: &Figure, namespace: bool) -> Result<String, ReportError> {
+    let figure = &*figure.laid();
     let mut drawn = String::new();
-    let size = ((WIDTH * SVG_SCALE) as u32, (figure.height * SVG_SCALE) as u32);
+    let size = ((figure.width * SVG_SCALE) as u32, (figure.height * SVG_SCALE) as u32);
     paint(figure, SVGBackend::with_string(&mut drawn, size), &SVG)?;
     // The backend's opening tag has no room for a size in figure units and a description.
     let body = drawn.split_once('\n').map_or("", |(_, body)| body);
-    let namespace = if namespace { " xmlns=\"http://www.w3.org/2000/svg\"" } else { "" };
-    let title = figure.title.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let (declared, stamp) = if namespace {
+        (" xmlns=\"http://www.w3.org/2000/svg\"", metadata(figure)?)
+    } else {
+        ("", String::new())
+    };
+    let title = escaped(&figure.title);
+    let (width, height) = if figure.bare {
+        let points = |units: f64| format!("{:.1}pt", units * figure.unit());
+        (points(figure.width), points(figure.height))
+    } else {
+        (figure.width.to_string(), figure.height.to_string())
+    };
     Ok(format!(
-        "<svg{namespace} width=\"{WIDTH}\" height=\"{}\" viewBox=\"0 0 {} {}\" role=\"img\">\n<title>{title}</title>\n{body}",
-        figure.height, size.0, size.1,
+        "<svg{declared} width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {} {}\" role=\"img\">\n<title>{title}</title>\n{stamp}{body}",
+        size.0, size.1,
     ))
 }
 
 /// The figure as a PNG file.
 pub(crate) fn png(figure: &Figure) -> Result<Vec<u8>, ReportError> {
-    let explained = explained(figure);
-    let figure = explained.as_ref().unwrap_or(figure);
+    png_at(figure, DPI)
+}
+
+/// The same with so many dots per inch; its stamp is in text chunks.
+pub(crate) fn png_at(figure: &Figure, dpi: f64) -> Result<Vec<u8>, ReportError> {
+    let laid = figure.laid();
+    let explained = explained(&laid);
+    let figure = explained.as_ref().unwrap_or(&laid);
     let refuse = |reason: String| ReportError::Figure { figure: figure.name.clone(), reason };
-    let (width, height) = (WIDTH as usize * PNG_SCALE, figure.height as usize * PNG_SCALE);
+    let scale = figure.unit() * dpi / INCH;
+    let pixels = |units: f64| (units * scale).round().max(1.0);
+    let many = pixels(figure.width) * pixels(figure.height);
+    if many > MOST_PIXELS || many.is_nan() {
+        return Err(refuse(format!(
+            "{many:.0} pixels at {dpi} dots per inch are more than {MOST_PIXELS:.0}; ask for fewer dots, or for SVG or PDF"
+        )));
+    }
+    let (width, height) = (pixels(figure.width) as usize, pixels(figure.height) as usize);
     let (fine_width, fine_height) = (width * SMOOTH, height * SMOOTH);
     let mut fine = vec![0; fine_width * fine_height * 3];
     let size = (fine_width as u32, fine_height as u32);
-    paint(figure, BitMapBackend::with_buffer(&mut fine, size), &PNG)?;
+    let surface = Surface { scale: scale * SMOOTH as f64, ..PNG };
+    paint(figure, BitMapBackend::with_buffer(&mut fine, size), &surface)?;
     let pixels = shrink(&fine, width, height);
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width as u32, height as u32);
     encoder.set_color(png::ColorType::Rgb);
-    // Two pixels per 1/96 inch, so that a paper includes the figure at its designed size.
-    let per_metre = (96.0 * PNG_SCALE as f64 / 0.0254).round() as u32;
+    // So that a paper includes the figure at its designed size.
+    let per_metre = (dpi / 0.0254).round() as u32;
     encoder.set_pixel_dims(Some(png::PixelDimensions {
         xppu: per_metre,
         yppu: per_metre,
         unit: png::Unit::Meter,
     }));
+    for (key, value) in &figure.stamp {
+        // The plain chunk knows only Latin letters.
+        let added = if value.is_ascii() {
+            encoder.add_text_chunk(key.clone(), value.clone())
+        } else {
+            encoder.add_itxt_chunk(key.clone(), value.clone())
+        };
+        added.map_err(|error| refuse(error.to_string()))?;
+    }
     encoder
         .write_header()
         .and_then(|mut writer| writer.write_image_data(&pixels))
@@ -106,7 +181,7 @@ pub(crate) fn png(figure: &Figure) -> Result<Vec<u8>, ReportError> {
 }
 
 /// The figure with a line that says what U+… stands for, where the embedded font lacks letters of it.
-fn explained(figure: &Figure) -> Option<Figure> {
+pub(super) fn explained(figure: &Figure) -> Option<Figure> {
     let lacks = |shape: &Shape| match shape {
         Shape::Text { text, bold, .. } => matches!(drawn(text, *bold), Cow::Owned(_)),
         _ => false,
@@ -115,7 +190,8 @@ fn explained(figure: &Figure) -> Option<Figure> {
         let mut explained = figure.clone();
         explained.height += 18.0;
         let at = (12.0, explained.height - 7.0);
-        explained.label(at, NUMBERED, Align::Left, MUTED);
+        let shown = shorten(NUMBERED, figure.width - 16.0, SMALL, false);
+        explained.write(at, &shown, SMALL, false, Align::Left, MUTED);
         explained
     })
 }
@@ -160,7 +236,7 @@ fn paint<B: DrawingBackend>(
 ) -> Result<(), ReportError> {
     let refuse = |reason: String| ReportError::Figure { figure: figure.name.clone(), reason };
     fonts().map_err(|reason| refuse(reason.to_owned()))?;
-    let corner = surface.place((WIDTH, figure.height));
+    let corner = surface.place((figure.width, figure.height));
     backend
         .draw_rect((0, 0), corner, &style(PAPER, 1.0, 1), true)
         .map_err(|error| refuse(error.to_string()))?;
@@ -263,10 +339,12 @@ mod tests {
             let mut figure = Figure::new(label.clone(), &label);
             figure.height = 60.0;
             let svg = svg(&figure).unwrap();
-            prop_assert_eq!(svg.matches("<text ").count(), 2);
+            // The title on a line, the explanation on as many as it takes.
+            let texts = svg.matches("<text ").count();
+            prop_assert!(texts >= 2);
             prop_assert_eq!(svg.matches('<').count(), svg.matches('>').count());
-            // One declaration; svg, title and two texts, each opened and closed; one rectangle.
-            prop_assert_eq!(svg.matches('<').count(), 1 + 2 * 4 + 1);
+            // One declaration; svg, title and texts, each opened and closed; one rectangle.
+            prop_assert_eq!(svg.matches('<').count(), 1 + 2 * (2 + texts) + 1);
             let allowed = |c: char| matches!(c, '\n' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..);
             prop_assert!(svg.chars().all(allowed), "XML 1.0 forbids a character in {svg:?}");
         }
@@ -298,9 +376,55 @@ mod tests {
         let figure = |text: &str| Figure { height: 60.0, ..Figure::new("sgd".to_owned(), text) };
         let (missing, row) = pixels(&figure("中文, a"));
         let (numbers, _) = pixels(&figure("U+4E2D U+6587, a"));
-        let explained = (18 * PNG_SCALE) * row;
+        let explained = (18 * 2) * row;
         assert_eq!(missing.len(), numbers.len() + explained, "no line says what U+ means");
         assert!(missing.starts_with(&numbers), "the numbers are not drawn");
+    }
+
+    #[test]
+    fn files_say_where_a_figure_comes_from() {
+        let mut figure = Figure { height: 60.0, ..Figure::new("a < b".to_owned(), "") };
+        figure.stamp =
+            vec![("Runs".to_owned(), "ab12".to_owned()), ("Title".to_owned(), "a < ∞".to_owned())];
+        let svg = svg(&figure).unwrap();
+        assert!(
+            svg.contains("<metadata>{\"Runs\":\"ab12\",\"Title\":\"a &lt; ∞\"}</metadata>"),
+            "{svg}"
+        );
+        assert!(!inline_svg(&figure).unwrap().contains("<metadata>"), "a page says it once");
+        let bytes = png(&figure).unwrap();
+        let reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
+        let info = reader.info();
+        let plain = &info.uncompressed_latin1_text[0];
+        assert_eq!((plain.keyword.as_str(), plain.text.as_str()), ("Runs", "ab12"));
+        assert_eq!(info.utf8_text[0].get_text().unwrap(), "a < ∞");
+    }
+
+    #[test]
+    fn dots_per_inch_decide_the_pixels_and_not_the_size_on_paper() {
+        let figure = Figure { height: 100.0, ..Figure::new("a".to_owned(), "b") }.bare();
+        for dpi in [150.0, 300.0] {
+            let bytes = png_at(&figure, dpi).unwrap();
+            let reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
+            let info = reader.info();
+            assert_eq!(info.width, (7.0 * dpi) as u32);
+            assert_eq!(info.pixel_dims.unwrap().xppu, (dpi / 0.0254).round() as u32);
+        }
+        let error = png_at(&figure, 1e6).unwrap_err().to_string();
+        assert!(error.contains("fewer dots"), "{error}");
+    }
+
+    #[test]
+    fn an_explanation_too_long_for_a_line_is_drawn_whole_on_several() {
+        let long = "word ".repeat(60) + "end";
+        let mut figure = Figure::new("a".to_owned(), &long);
+        figure.height = 100.0;
+        figure.disc((10.0, 90.0), 2.0, MUTED, 1.0);
+        let laid = figure.laid();
+        let svg = svg(&figure).unwrap();
+        assert!(svg.contains("word end") && !svg.contains('…'), "{svg}");
+        assert!(laid.height > figure.height);
+        assert!(matches!(laid.shapes[1], Shape::Disc { centre: (_, y), .. } if y > 100.0));
     }
 
     #[test]

@@ -7,20 +7,21 @@ use stats::profile::{ArmProfile, Profile};
 use crate::axis::Scale;
 use crate::curve::{Axes, Curve};
 use crate::figure::Figure;
-use crate::series::Series;
+use crate::series::{Looks, Series};
 use crate::text::capital;
 
 /// The least factor that the axis goes up to.
 const LEAST_END: f64 = 1.25;
 
-/// The figures of each group of arms: of samples and of time, where they are not withheld.
-pub(crate) fn figures(analysis: &Analysis) -> Vec<Vec<Figure>> {
+/// The figures of each group of arms at some width, each arm with its looks: of samples and of time, where they are
+/// not withheld.
+pub(crate) fn drawn(analysis: &Analysis, looks: &Looks, width: f64) -> Vec<Vec<Figure>> {
     let groups = analysis.score.groups.iter().zip(1..);
     let of_group = |(group, number): (&GroupScore, usize)| {
         let parts =
             [("samples", &group.samples_profile), ("train time", &group.time_profile)].into_iter();
         let drawn = parts.filter_map(|(what, part)| {
-            let mut figure = figure(analysis, group, what, part)?;
+            let mut figure = figure(analysis, (looks, width), group, what, part)?;
             let stem = format!("profile-{}", what.rsplit(' ').next().unwrap_or(what));
             figure.name = if number == 1 { stem } else { format!("{stem}-{number}") };
             Some(figure)
@@ -32,6 +33,7 @@ pub(crate) fn figures(analysis: &Analysis) -> Vec<Vec<Figure>> {
 
 fn figure(
     analysis: &Analysis,
+    (looks_of, width): (&Looks, f64),
     group: &GroupScore,
     what: &str,
     part: &Part<Profile>,
@@ -39,7 +41,7 @@ fn figure(
     let profile = part.found()?;
     let first = group.workloads.first()?;
     let workload = analysis.workloads.iter().find(|workload| workload.workload == *first)?;
-    let series = Series::of(workload);
+    let series = Series::of(looks_of, workload);
     // An arm looks as it does in the figures of its workload.
     let looks = |label: &str| {
         let place = workload.arms.iter().position(|arm| arm.label == label)?;
@@ -49,7 +51,7 @@ fn figure(
     let end = (1.05 * largest.fold(1.0, f64::max)).clamp(LEAST_END, profile.tau_max);
     let curve = |label: &str| {
         let arm = profile.arms.iter().find(|arm| arm.arm == label)?;
-        Some(Curve { series: looks(label)?, points: points(arm, end) })
+        Some(Curve { series: looks(label)?, points: points(arm, end), level: None })
     };
     let curves: Vec<Curve<'_>> = group.arms.iter().filter_map(|arm| curve(&arm.arm)).collect();
     let mut explanation =
@@ -60,15 +62,18 @@ fn figure(
     }
     let title =
         format!("{what} to the target, performance profile over {}", group.workloads.join(", "));
-    let mut figure = Figure::new(capital(&title), &explanation);
+    let mut figure = Figure::wide(width, capital(&title), &explanation);
     let unit = format!("times the best arm's {what} to the target");
     let axes = Axes {
         x: (1.0, end),
         scale: Scale::Log,
-        unit: &unit,
+        unit,
+        measured: Vec::new(),
         y: (0.0, 1.03),
         height: Scale::Linear,
         target: None,
+        cut: (false, false),
+        line: None,
     };
     axes.plot(&mut figure, &curves);
     Some(figure)

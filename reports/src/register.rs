@@ -68,7 +68,7 @@ fn rows(page: &mut String, entry: &Entry) {
 }
 
 /// The last verdict on each workload, in the order in which workloads first came.
-fn last_verdicts(version: &Version) -> Vec<&Judged> {
+pub(crate) fn last_verdicts(version: &Version) -> Vec<&Judged> {
     let mut last: Vec<&Judged> = Vec::new();
     for judged in &version.verdicts {
         match last.iter_mut().find(|one| one.workload == judged.workload) {
@@ -80,7 +80,7 @@ fn last_verdicts(version: &Version) -> Vec<&Judged> {
 }
 
 /// `1.09× (0.92 to 1.30)` or `+0.007 (−0.002 to 0.017)`.
-fn effect(judged: &Judged) -> String {
+pub(crate) fn effect(judged: &Judged) -> String {
     let Some(effect) = judged.effect else { return ABSENT.to_owned() };
     let (sign, unit) = match judged.scale.as_str() {
         "ratio" => ("", "×"),
@@ -152,7 +152,7 @@ fn shortened(what: &[String]) -> String {
     format!("{}{rest}", first.join("; "))
 }
 
-fn text_at<'v>(value: &'v Value, path: &str) -> &'v str {
+pub(crate) fn text_at<'v>(value: &'v Value, path: &str) -> &'v str {
     value.pointer(path).and_then(Value::as_str).unwrap_or(ABSENT)
 }
 

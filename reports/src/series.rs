@@ -1,14 +1,17 @@
-//! How each arm looks: the same colour, dash and marker in every figure and table of a workload.
+//! How each arm looks: the same colour, dash and marker in every figure and table of a suite, and of other suites.
 
-use analysis::summary::WorkloadAnalysis;
+use std::collections::BTreeMap;
+
+use analysis::summary::{Analysis, WorkloadAnalysis};
 
 use crate::figure::{BODY, Colour, MOST_ARMS, Point};
 use crate::font::shorten;
 use crate::text;
 
-/// Okabe and Ito's colour-blind-safe palette (Color Universal Design, 2008) without its yellow,
-/// which is too light for a thin line on white, and without black, which is the baseline's.
-const PALETTE: [Colour; 6] = [
+/// Black, and Okabe and Ito's colour-blind-safe palette (Color Universal Design, 2008) without its yellow, which is
+/// too light for a thin line on white.
+pub(crate) const PALETTE: [Colour; 7] = [
+    (0, 0, 0),
     (0x00, 0x72, 0xb2),
     (0xd5, 0x5e, 0x00),
     (0x00, 0x9e, 0x73),
@@ -16,7 +19,42 @@ const PALETTE: [Colour; 6] = [
     (0xe6, 0x9f, 0x00),
     (0x56, 0xb4, 0xe9),
 ];
-const BLACK: Colour = (0, 0, 0);
+const BLACK: usize = 0;
+
+/// Arms that several suites have, by label, each with its place in [`PALETTE`] and in [`Marker::ALL`]: the same looks
+/// wherever they appear. Arms that meet in a suite differ in colour as far as there are colours. An entry is never
+/// changed, or figures made before would no longer compare with those made after; new ones go to the end.
+static KNOWN: [(&str, usize, usize); 28] = [
+    ("sgd", 0, 0),
+    ("adamw", 1, 0),
+    ("muon", 2, 1),
+    ("drop-muon", 3, 2),
+    ("label-smoothing", 4, 3),
+    ("ps-kd", 5, 4),
+    ("rs2", 6, 1),
+    ("static-subset", 1, 3),
+    ("granet", 2, 0),
+    ("pruned-erk", 3, 0),
+    ("pruned-uniform", 4, 0),
+    ("pruned-snip", 5, 0),
+    ("gradual-magnitude", 6, 4),
+    ("static-erk", 1, 2),
+    ("grpo", 0, 1),
+    ("dr-grpo", 1, 4),
+    ("ppo", 2, 2),
+    ("dpo", 3, 3),
+    ("dump", 4, 1),
+    ("uniform", 6, 0),
+    ("untrained", 0, 6),
+    ("random-tasks", 5, 1),
+    ("alp-gmm", 2, 3),
+    ("covar-gmm", 3, 1),
+    ("riac", 4, 2),
+    ("trained", 1, 1),
+    ("real-data", 0, 5),
+    ("cosine", 1, 5),
+];
+
 /// Widest label in a figure.
 const LABEL_WIDTH: f64 = 210.0;
 
@@ -36,6 +74,22 @@ pub(crate) enum Marker {
     Square,
     Triangle,
     Diamond,
+    Down,
+    Plus,
+    Cross,
+}
+
+impl Marker {
+    /// Every marker, in the order in which arms get them.
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Disc,
+        Self::Square,
+        Self::Triangle,
+        Self::Diamond,
+        Self::Down,
+        Self::Plus,
+        Self::Cross,
+    ];
 }
 
 /// An arm's looks.
@@ -49,11 +103,89 @@ pub(crate) struct Series {
     pub(crate) baseline: bool,
 }
 
+/// How the arms of a suite look in all its figures, by label: a place in [`PALETTE`] and one in [`Marker::ALL`].
+///
+/// An arm of [`KNOWN`] looks the same in every suite. A baseline that is not known is black. Any other arm takes the
+/// colour and the marker that its label says, unless another arm of the suite has that colour: then the next that the
+/// fewest have. So the order of a suite's arms decides nothing, and an arm keeps its looks when others come and go,
+/// except where they would be told apart less well.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Looks(BTreeMap<String, (usize, usize)>);
+
+impl Looks {
+    /// Those of the arms of all workloads.
+    pub(crate) fn of(analysis: &Analysis) -> Self {
+        let arms = analysis.workloads.iter().flat_map(|workload| &workload.arms);
+        let labels = arms.map(|arm| arm.label.as_str()).collect();
+        let baselines = analysis.workloads.iter().filter_map(|w| w.baseline.as_deref());
+        Self::among(labels, &baselines.collect::<Vec<_>>())
+    }
+
+    fn among(mut labels: Vec<&str>, baselines: &[&str]) -> Self {
+        labels.sort_unstable();
+        labels.dedup();
+        let mut all = Self::default();
+        let known = |label: &str| KNOWN.iter().find(|(known, ..)| *known == label);
+        for label in &labels {
+            if let Some((_, colour, marker)) = known(label) {
+                all.0.insert((*label).to_owned(), (*colour, *marker));
+            }
+        }
+        labels.retain(|label| known(label).is_none());
+        labels.sort_by_key(|label| (!baselines.contains(label), scatter(label), *label));
+        for label in labels {
+            let (colours, markers) = (PALETTE.len(), Marker::ALL.len());
+            let mixed = scatter(label);
+            let (first, marker) = if baselines.contains(&label) {
+                (BLACK, 0)
+            } else {
+                // Black last: it reads as the arm that others are held against.
+                (1 + (mixed % (colours as u64 - 1)) as usize, (mixed / 6 % markers as u64) as usize)
+            };
+            let turned = (0..colours).map(|step| (first + step) % colours);
+            let used = |colour: usize| all.0.values().filter(|look| look.0 == colour).count();
+            let colour = turned
+                .min_by_key(|colour| {
+                    used(*colour) + usize::from(*colour == BLACK && first != BLACK)
+                })
+                .unwrap_or(first);
+            let free = (0..markers)
+                .map(|step| (colour, (marker + step) % markers))
+                .find(|look| !all.0.values().any(|other| other == look));
+            all.0.insert(label.to_owned(), free.unwrap_or((colour, marker)));
+        }
+        all
+    }
+
+    fn get(&self, label: &str) -> (Colour, Dash, Marker) {
+        let (colour, marker) = self.0.get(label).copied().unwrap_or((BLACK, 0));
+        dressed(colour, marker)
+    }
+}
+
+/// A number that stands for a label: FNV-1a of 64 bits, since it must never change.
+fn scatter(label: &str) -> u64 {
+    label.bytes().fold(0xcbf2_9ce4_8422_2325, |mixed, byte| {
+        (mixed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// The looks at a place of the palette and one of the markers; lines are broken by the marker.
+fn dressed(colour: usize, marker: usize) -> (Colour, Dash, Marker) {
+    let dash = match marker % 4 {
+        0 => Dash::Solid,
+        1 => Dash::Dashed,
+        2 => Dash::Dotted,
+        _ => Dash::Chained,
+    };
+    let colour = PALETTE.get(colour).copied().unwrap_or((0, 0, 0));
+    (colour, dash, Marker::ALL.get(marker).copied().unwrap_or(Marker::Disc))
+}
+
 impl Series {
     /// One series per arm of `workload` (at most [`MOST_ARMS`]), in the suite's order.
-    pub(crate) fn of(workload: &WorkloadAnalysis) -> Vec<Self> {
+    pub(crate) fn of(looks: &Looks, workload: &WorkloadAnalysis) -> Vec<Self> {
         let mut all: Vec<Self> = Vec::new();
-        let mut coloured = 0;
         for (i, arm) in workload.arms.iter().take(MOST_ARMS).enumerate() {
             let baseline = workload.baseline.as_deref() == Some(arm.label.as_str());
             let line = text::one_line(&arm.label);
@@ -61,15 +193,24 @@ impl Series {
             if all.iter().any(|other| other.label == label) {
                 label = shorten(&format!("#{} {line}", i + 1), LABEL_WIDTH, BODY, false);
             }
-            let mut series =
-                Self { label, colour: BLACK, dash: Dash::Solid, marker: Marker::Disc, baseline };
-            if !baseline {
-                (series.colour, series.dash, series.marker) = looks(coloured);
-                coloured += 1;
-            }
-            all.push(series);
+            let (colour, dash, marker) = looks.get(&arm.label);
+            all.push(Self { label, colour, dash, marker, baseline });
         }
         all
+    }
+
+    /// The same with labels no wider than `width`, still unique.
+    pub(crate) fn within(all: &[Self], width: f64) -> Vec<Self> {
+        let mut short: Vec<Self> = Vec::new();
+        for (i, series) in all.iter().enumerate() {
+            let mut label = shorten(&series.label, width, BODY, series.baseline);
+            if short.iter().any(|other| other.label == label) {
+                let numbered = format!("#{} {}", i + 1, series.label);
+                label = shorten(&numbered, width, BODY, series.baseline);
+            }
+            short.push(Self { label, ..series.clone() });
+        }
+        short
     }
 
     /// One series per label (at most [`MOST_ARMS`]), none of them a baseline.
@@ -97,19 +238,29 @@ impl Series {
 
 /// Colours first, then dashes and markers.
 fn looks(number: usize) -> (Colour, Dash, Marker) {
-    let (round, turn) = (number / PALETTE.len(), number % PALETTE.len());
-    let (dash, marker) = match round % 4 {
-        0 => (Dash::Solid, Marker::Disc),
-        1 => (Dash::Dashed, Marker::Square),
-        2 => (Dash::Dotted, Marker::Triangle),
-        _ => (Dash::Chained, Marker::Diamond),
-    };
-    (PALETTE.get(turn).copied().unwrap_or(BLACK), dash, marker)
+    let colours = PALETTE.len() - 1;
+    dressed(1 + number % colours, number / colours % Marker::ALL.len())
 }
+
+/// Corners of a plus.
+const PLUS: [Point; 12] = [
+    (-0.42, -1.25),
+    (0.42, -1.25),
+    (0.42, -0.42),
+    (1.25, -0.42),
+    (1.25, 0.42),
+    (0.42, 0.42),
+    (0.42, 1.25),
+    (-0.42, 1.25),
+    (-0.42, 0.42),
+    (-1.25, 0.42),
+    (-1.25, -0.42),
+    (-0.42, -0.42),
+];
 
 impl Dash {
     /// Lengths drawn and skipped, alternately.
-    fn pattern(self) -> &'static [f64] {
+    pub(crate) fn pattern(self) -> &'static [f64] {
         match self {
             Self::Solid => &[],
             Self::Dashed => &[7.0, 3.5],
@@ -167,6 +318,9 @@ impl Marker {
             Self::Square => at(&[(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)]),
             Self::Triangle => at(&[(0.0, -1.2), (1.15, 0.8), (-1.15, 0.8)]),
             Self::Diamond => at(&[(0.0, -1.3), (1.3, 0.0), (0.0, 1.3), (-1.3, 0.0)]),
+            Self::Down => at(&[(0.0, 1.2), (-1.15, -0.8), (1.15, -0.8)]),
+            Self::Plus => at(&PLUS),
+            Self::Cross => at(&PLUS.map(|(x, y)| (0.707 * (x - y), 0.707 * (x + y)))),
         }
     }
 }
@@ -177,7 +331,50 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_known_arm_looks_the_same_beside_any_others_and_in_any_role() {
+        let alone = Looks::among(vec!["rs2"], &[]);
+        let many: Vec<&str> = KNOWN.iter().map(|known| known.0).chain(["a", "b"]).collect();
+        for (others, baselines) in [(many.clone(), vec!["sgd"]), (many, vec!["rs2"])] {
+            assert_eq!(Looks::among(others, &baselines).get("rs2"), alone.get("rs2"));
+        }
+    }
+
+    #[test]
+    fn no_two_known_arms_look_alike() {
+        for (place, (label, colour, marker)) in KNOWN.iter().enumerate() {
+            let twin = KNOWN.iter().skip(place + 1).find(|(_, c, m)| (c, m) == (colour, marker));
+            assert_eq!(twin, None, "{label}");
+        }
+    }
+
+    #[test]
+    fn six_arms_of_ones_own_have_six_colours_and_the_baseline_is_black() {
+        let labels = vec!["plain", "mine", "mine-2", "theirs", "other", "last"];
+        let looks = Looks::among(labels.clone(), &["plain"]);
+        let mut colours: Vec<Colour> = labels.iter().map(|label| looks.get(label).0).collect();
+        assert_eq!(colours[0], PALETTE[BLACK]);
+        colours.sort_unstable();
+        colours.dedup();
+        assert_eq!(colours.len(), 6);
+    }
+
     proptest! {
+        #[test]
+        fn looks_are_decided_by_who_is_there_and_not_by_the_order(
+            labels in prop::collection::vec("[a-z]{1,6}", 1..40), turn in 0usize..40,
+        ) {
+            let sorted: Vec<&str> = labels.iter().map(String::as_str).collect();
+            let mut turned = sorted.clone();
+            turned.rotate_left(turn % sorted.len());
+            let looks = Looks::among(sorted.clone(), &[]);
+            prop_assert_eq!(&looks, &Looks::among(turned, &[]));
+            let mut seen: Vec<&(usize, usize)> = looks.0.values().collect();
+            seen.sort_unstable();
+            seen.dedup();
+            prop_assert_eq!(seen.len(), looks.0.len(), "two arms look alike");
+        }
+
         #[test]
         fn dashes_and_gaps_add_up_to_the_path(length in 1.0f64..500.0) {
             let path = [(0.0, 0.0), (length * 0.6, 0.0), (length * 0.6, length * 0.4)];

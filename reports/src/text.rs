@@ -87,6 +87,18 @@ pub(crate) fn fixed(value: f64, decimals: usize) -> String {
     }
 }
 
+/// A value that was measured at, as it was given where that is short.
+pub(crate) fn measured(value: f64) -> String {
+    let given = value.to_string().replace('-', "−");
+    if value.fract() == 0.0 && value.abs() < 1e9 {
+        fixed(value, 0)
+    } else if given.chars().count() <= 7 {
+        given
+    } else {
+        significant(value, 3)
+    }
+}
+
 fn non_finite(value: f64) -> String {
     if value.is_nan() {
         ABSENT.to_owned()
@@ -98,7 +110,7 @@ fn non_finite(value: f64) -> String {
 }
 
 /// Digits after the point that show `half_width` with one digit, or two when it starts with a 1.
-fn decimals_for(half_width: f64) -> usize {
+pub(crate) fn decimals_for(half_width: f64) -> usize {
     if !half_width.is_finite() || half_width <= 0.0 {
         return 3;
     }
@@ -175,6 +187,13 @@ pub(crate) fn estimate(estimate: &Estimate) -> (String, String) {
     } else {
         (value, format!("[{}, {}]", fixed(interval.low, decimals), fixed(interval.high, decimals)))
     }
+}
+
+/// `sgd: 0.953 [0.949, 0.957] at 12.4`, a point of a curve in the figure's units.
+pub(crate) fn point(label: &str, point: &CurvePoint) -> String {
+    let ends = Interval { low: point.low, high: point.high, level: 0.95 };
+    let ends = if point.n > 1 { format!(" {}", interval(&ends, 1.0)) } else { String::new() };
+    format!("{label}: {}{ends} at {}", significant(point.mean, 4), significant(point.x, 4))
 }
 
 /// `p = 0.0625`, or `p < 0.001`.

@@ -1,10 +1,10 @@
 //! Train time to the target: one row per arm, with the arms that never reached it in plain sight.
 
-use analysis::summary::{ArmAnalysis, Outcomes, WorkloadAnalysis};
+use analysis::summary::{ArmAnalysis, Outcomes, SpeedUp, WorkloadAnalysis};
 
 use crate::axis::{Axis, Scale};
-use crate::curve::{LOG_FROM, axis_unit, x_axis};
-use crate::figure::{Align, BODY, Figure, GRID, INK, MUTED, WIDTH};
+use crate::curve::{LEAST_SEEDS, LOG_FROM, axis_unit, cut_mark, x_axis};
+use crate::figure::{Align, BODY, Figure, GRID, INK, MUTED, TWO_COLUMNS_FROM};
 use crate::font::text_width;
 use crate::series::{Dash, Series};
 use crate::text;
@@ -12,9 +12,15 @@ use crate::text;
 const TOP: f64 = 78.0;
 /// Height of an arm's row.
 pub(crate) const ROW: f64 = 27.0;
+/// Widest arm name where the figure is one column wide.
+const NARROW_LABEL: f64 = 118.0;
+/// Width of the panel of speed-ups, before it, and the least of the panel of times.
+const RATIOS: f64 = 150.0;
+const BEFORE_RATIOS: f64 = 30.0;
+const LEAST_PANEL: f64 = 120.0;
 
 /// The figure.
-pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series]) -> Figure {
+pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series], width: f64) -> Figure {
     let goal = format!(
         "{} {} {}",
         workload.split,
@@ -22,7 +28,8 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series]) -> Figure {
         text::given(workload.target.value)
     );
     let mut explanation =
-        "geometric mean (or median) and 95 % interval; small dots are seeds".to_owned();
+        "geometric mean (or median) and 95 % interval from 3 seeds on; small dots are seeds"
+            .to_owned();
     let rows: Vec<(&ArmAnalysis, &Series)> = workload.arms.iter().zip(series).collect();
     if rows.iter().any(|(arm, _)| !arm.idle && arm.outcomes.reached < ran(&arm.outcomes)) {
         explanation.push_str("; open marker with arrow: not reached by then");
@@ -35,21 +42,43 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series]) -> Figure {
     if scale == Scale::Log {
         explanation.push_str("; log axis");
     }
+    let narrow = width < TWO_COLUMNS_FROM;
+    // One column of a paper has room for the marks alone: the numbers are in the tables.
+    let words: Vec<String> =
+        rows.iter().map(|(arm, _)| if narrow { String::new() } else { words(arm) }).collect();
+    let widest = words.iter().map(|words| text_width(words, BODY, false)).fold(75.0, f64::max);
+    let tallies = rows.iter().map(|(arm, _)| text_width(&reached(arm), BODY, false));
+    let tallies = tallies.fold(40.0, f64::max) + 16.0;
+    let column = width - 12.0 - if narrow { 0.0 } else { widest + tallies };
+    let names = label_width(series, narrow) + 28.0;
+    // Long names and numbers can leave no room for a second panel.
+    let ratios = if narrow || column - names - RATIOS - BEFORE_RATIOS - 24.0 >= LEAST_PANEL {
+        Ratios::of(&rows)
+    } else {
+        Ratios::None
+    };
+    explanation.push_str(ratios.words());
+    if rows.iter().any(|(arm, _)| ratios.shows(arm).is_some() && arm.noise_floor.is_some()) {
+        explanation.push_str("; grey: what this machine shows between a program and itself (A/A)");
+    }
     if let Some(left_out) = Series::left_out(workload) {
         explanation.push_str(&format!("; {left_out}"));
     }
-    let mut figure =
-        Figure::new(format!("{}: train time to {goal}", workload.workload), &explanation);
+    let title = format!("{}: train time to {goal}", workload.workload);
+    let mut figure = Figure::wide(width, title, &explanation);
     figure.name = "time-to-target".to_owned();
     let bottom = TOP + ROW * rows.len().max(1) as f64 + 4.0;
     figure.height = (bottom + 48.0).ceil();
 
     let left = label_column(&mut figure, series, TOP);
-    let words: Vec<String> = rows.iter().map(|(arm, _)| words(arm)).collect();
-    let times = words.iter().map(|words| text_width(words, BODY, false)).fold(75.0, f64::max);
-    let tallies = rows.iter().map(|(arm, _)| text_width(&reached(arm), BODY, false));
-    let column = WIDTH - 12.0 - tallies.fold(40.0, f64::max) - 16.0 - times;
-    let right = column - 24.0;
+    let beside = if ratios == Ratios::None {
+        0.0
+    } else if narrow {
+        0.4 * (column - left)
+    } else {
+        RATIOS + BEFORE_RATIOS
+    };
+    let right = column - 24.0 - beside;
     let (unit, length) = axis_unit(most, scale);
     let least = if least.is_finite() { least } else { 0.0 };
     let range = match scale {
@@ -60,27 +89,131 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series]) -> Figure {
     };
     let x = Axis::new(range, scale, left, right);
     grid(&mut figure, &x, TOP, bottom);
-    x_axis(&mut figure, &x, (left, right, bottom), &format!("train time to target ({unit})"));
-    figure.label((column, TOP - 9.0), "time [95 %]", Align::Left, MUTED);
-    figure.label((WIDTH - 12.0, TOP - 9.0), "seeds", Align::Right, MUTED);
+    let name = match (narrow, ratios) {
+        (true, _) => "time",
+        (false, Ratios::None) => "train time to target",
+        (false, _) => "time to target",
+    };
+    x_axis(&mut figure, &x, (left, right, bottom), &format!("{name} ({unit})"));
+    if scale == Scale::Linear && range.0 > 0.0 {
+        cut_mark(&mut figure, (left + 1.0, bottom));
+    }
+    if !narrow {
+        figure.label((column, TOP - 9.0), "time [95 %]", Align::Left, MUTED);
+        figure.label((figure.width - 12.0, TOP - 9.0), "seeds", Align::Right, MUTED);
+    }
 
     let baseline = rows.iter().find(|(_, series)| series.baseline);
     if let Some((value, _)) = baseline.and_then(|(arm, _)| text::centre(&arm.time_to_target)) {
         let at = x.at(value / length);
         figure.dashed(&[(at, TOP), (at, bottom)], Dash::Dotted, MUTED, 1.0);
     }
+    if ratios != Ratios::None {
+        let from = right + if narrow { 22.0 } else { BEFORE_RATIOS };
+        ratios.draw(&mut figure, &rows, (from, right + beside), bottom);
+    }
     for (i, ((arm, series), words)) in rows.iter().zip(&words).enumerate() {
         let y = TOP + ROW * (i as f64 + 0.5);
         row(&mut figure, arm, series, &x, length, y);
+        if let Some((value, _)) = text::centre(&arm.time_to_target) {
+            figure.spot((x.at(value / length), y), &format!("{}: {words}", series.label));
+        }
         let ink = if text::centre(&arm.time_to_target).is_some() { INK } else { MUTED };
-        figure.label((column, y + 4.3), words, Align::Left, ink);
-        figure.label((WIDTH - 12.0, y + 4.3), &reached(arm), Align::Right, INK);
+        if !narrow {
+            figure.label((column, y + 4.3), words, Align::Left, ink);
+            figure.label((figure.width - 12.0, y + 4.3), &reached(arm), Align::Right, INK);
+        }
     }
     if values.is_empty() {
         let middle = ((left + right) / 2.0, (TOP + bottom) / 2.0 + 4.0);
         figure.label(middle, "no arm has run", Align::Centre, MUTED);
     }
     figure
+}
+
+/// The ratios to the baseline that stand beside the times: of times where some arm has one, else of samples, which no
+/// clock withholds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ratios {
+    Times,
+    Samples,
+    None,
+}
+
+impl Ratios {
+    fn of(rows: &[(&ArmAnalysis, &Series)]) -> Self {
+        let any = |ratios: Self| rows.iter().any(|(arm, _)| ratios.shows(arm).is_some());
+        [Self::Times, Self::Samples].into_iter().find(|ratios| any(*ratios)).unwrap_or(Self::None)
+    }
+
+    fn shows(self, arm: &ArmAnalysis) -> Option<&SpeedUp> {
+        let found = match self {
+            Self::Times => arm.speed_up.as_ref(),
+            Self::Samples => arm.fewer_samples.as_ref(),
+            Self::None => None,
+        };
+        found.filter(|found| found.ratio.is_finite() && found.ratio > 0.0)
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Times => "; right: baseline's time over the arm's, by seed",
+            Self::Samples => {
+                "; right: baseline's samples over the arm's, by seed (times are withheld)"
+            }
+            Self::None => "",
+        }
+    }
+
+    fn draw(
+        self,
+        figure: &mut Figure,
+        rows: &[(&ArmAnalysis, &Series)],
+        (from, to): (f64, f64),
+        bottom: f64,
+    ) {
+        let shown = rows.iter().filter_map(|(arm, _)| self.shows(arm));
+        let ends = shown.flat_map(|found| {
+            let interval = found.interval.filter(|_| found.n >= LEAST_SEEDS);
+            // An interval that is wider than the rest of the panel is cut.
+            let [low, high] = interval.map_or([found.ratio; 2], |i| {
+                [i.low.max(found.ratio / 2.0), i.high.min(found.ratio * 2.0)]
+            });
+            [found.ratio, low, high]
+        });
+        let (low, high) = ends.fold((1.0_f64, 1.0_f64), |(l, h), v| (l.min(v), h.max(v)));
+        let x = Axis::new((low / 1.08, high * 1.08), Scale::Log, from, to);
+        for (i, (arm, _)) in rows.iter().enumerate() {
+            let y = TOP + ROW * i as f64;
+            if let Some(floor) = arm.noise_floor.filter(|_| self == Self::Times) {
+                let [low, high] = [-floor, floor].map(|log| x.at(log.exp()).clamp(from, to));
+                let corners = vec![(low, y), (high, y), (high, y + ROW), (low, y + ROW)];
+                figure.area(corners, MUTED, 0.22);
+            }
+        }
+        grid(figure, &x, TOP, bottom);
+        let narrow = figure.narrow();
+        let name = match (self, narrow) {
+            (Self::Times, false) => "times faster",
+            (Self::Times, true) => "× faster",
+            (_, false) => "times fewer samples",
+            (_, true) => "× fewer samples",
+        };
+        x_axis(figure, &x, (from, to, bottom), name);
+        let one = x.at(1.0);
+        figure.dashed(&[(one, TOP), (one, bottom)], Dash::Dotted, MUTED, 1.0);
+        for (i, (arm, series)) in rows.iter().enumerate() {
+            let y = TOP + ROW * (i as f64 + 0.5);
+            if let Some(found) = self.shows(arm) {
+                if let Some(interval) = found.interval.filter(|_| found.n >= LEAST_SEEDS) {
+                    interval_bar(figure, (x.at(interval.low), x.at(interval.high)), &x, y, series);
+                }
+                figure.marker((x.at(found.ratio), y), 5.0, series, false);
+            } else if !series.baseline && !arm.idle {
+                figure.label(((from + to) / 2.0, y + 4.3), text::ABSENT, Align::Centre, MUTED);
+            }
+        }
+    }
 }
 
 /// Cells that count: crashed ones don't.
@@ -99,13 +232,18 @@ fn shown_values(rows: &[(&ArmAnalysis, &Series)]) -> Vec<f64> {
         }
         if let Some((centre, _)) = text::centre(time) {
             values.push(centre);
-            if let Some(interval) = time.interval {
+            if let Some(interval) = time.interval.filter(|_| has_interval(arm)) {
                 values.extend([interval.low.max(centre / 3.0), interval.high.min(centre * 3.0)]);
             }
         }
     }
     values.retain(|v| v.is_finite() && *v >= 0.0);
     values
+}
+
+/// Whether there are seeds enough for an interval.
+fn has_interval(arm: &ArmAnalysis) -> bool {
+    arm.time_to_target.values.len() >= LEAST_SEEDS as usize
 }
 
 /// `4/5 reached`.
@@ -133,12 +271,15 @@ fn words(arm: &ArmAnalysis) -> String {
         };
     };
     let mut words = text::time(centre);
-    if let Some(interval) = time.interval {
+    if let Some(interval) = time.interval.filter(|_| has_interval(arm)) {
         let (_, unit) = text::time_unit(centre);
         words.push_str(&format!(" {}", text::interval(&interval, unit)));
     }
     if name == "median" {
         words.push_str(" median");
+    }
+    if time.values.len() == 2 {
+        words.push_str(", 2 seeds");
     }
     words
 }
@@ -147,7 +288,7 @@ fn words(arm: &ArmAnalysis) -> String {
 fn row(figure: &mut Figure, arm: &ArmAnalysis, series: &Series, x: &Axis, length: f64, y: f64) {
     let time = &arm.time_to_target;
     let at = |seconds: f64| x.at(seconds / length);
-    for value in time.values.iter().flatten() {
+    for value in time.values.iter().flatten().filter(|value| x.shows(**value / length)) {
         figure.disc((at(*value), y + 7.0), 2.2, series.colour, 0.45);
     }
     if !arm.idle && arm.outcomes.reached < ran(&arm.outcomes) {
@@ -160,14 +301,14 @@ fn row(figure: &mut Figure, arm: &ArmAnalysis, series: &Series, x: &Axis, length
         figure.marker((horizon, y), 4.6, series, true);
     }
     if let Some((centre, _)) = text::centre(time) {
-        if let Some(interval) = time.interval {
+        if let Some(interval) = time.interval.filter(|_| has_interval(arm)) {
             interval_bar(figure, (at(interval.low), at(interval.high)), x, y, series);
         }
         figure.marker((at(centre), y), 5.0, series, false);
     }
 }
 
-/// A bar between two positions with caps, cut at the ends of the axis (without a cap there).
+/// A bar between two positions with caps, cut at the ends of the axis: with an arrow there.
 pub(crate) fn interval_bar(
     figure: &mut Figure,
     (low, high): (f64, f64),
@@ -178,18 +319,30 @@ pub(crate) fn interval_bar(
     let (start, end) = x.ends();
     let (from, to) = (low.clamp(start, end), high.clamp(start, end));
     figure.line(vec![(from, y), (to, y)], series.colour, 2.0);
-    for (position, cut) in [(from, low < start), (to, high > end)] {
-        if !cut {
+    // Axes may be laid over either direction; positions are compared with a hair's breadth.
+    for (position, cut, inwards) in [(from, low < start - 0.01, 6.0), (to, high > end + 0.01, -6.0)]
+    {
+        if cut {
+            let base = position + inwards;
+            figure.area(vec![(position, y), (base, y - 4.0), (base, y + 4.0)], series.colour, 1.0);
+        } else {
             figure.line(vec![(position, y - 4.0), (position, y + 4.0)], series.colour, 1.5);
         }
     }
 }
 
+/// Width of the widest arm name.
+fn label_width(series: &[Series], narrow: bool) -> f64 {
+    let most = if narrow { NARROW_LABEL } else { f64::INFINITY };
+    let widths = series.iter().map(|s| text_width(&s.label, BODY, s.baseline).min(most));
+    widths.fold(40.0, f64::max)
+}
+
 /// Arm names at the left; returns where the plot may begin.
 pub(crate) fn label_column(figure: &mut Figure, series: &[Series], top: f64) -> f64 {
-    let widths = series.iter().map(|s| text_width(&s.label, BODY, s.baseline));
-    let edge = 12.0 + widths.fold(40.0, f64::max);
-    for (i, series) in series.iter().enumerate() {
+    let edge = 12.0 + label_width(series, figure.narrow());
+    let short = Series::within(series, if figure.narrow() { NARROW_LABEL } else { f64::INFINITY });
+    for (i, series) in short.iter().enumerate() {
         let y = top + ROW * (i as f64 + 0.5);
         let at = (edge, y + 4.3);
         figure.write(at, &series.label, BODY, series.baseline, Align::Right, INK);

@@ -113,7 +113,7 @@ fn a_statement_names_files_and_order_and_its_envelope_opens_for_its_key() {
     let other = bench.run(&["verify", &path, "--key", "b.pub.pem"]).ends(1);
     assert!(other.stdout.contains("did not sign this envelope"), "{}", other.stdout);
     assert!(bench.run(&["verify", &path]).ends(2).stderr.contains("--key"));
-    let form = bench.run(&["export", &record.cell, "--to", "mlflow"]).ends(2);
+    let form = bench.run(&["export", &record.cell, "--to", "wandb"]).ends(2);
     assert!(form.stderr.contains("in-toto"), "{}", form.stderr);
 }
 

@@ -277,6 +277,8 @@ fn logs_of_every_tool_are_imported_with_a_small_mapping() {
             let files = bench.files("runs/reports/task/figures").join(" ");
             assert!(files.contains("by-samples") && !files.contains("by-time"), "{files}");
             let page = fs::read_to_string(bench.path("runs/reports/task/index.html")).unwrap();
+            // Its script knows the words, for others.
+            let page = page.split("<script").next().unwrap();
             assert!(!page.contains("not reached"), "a log without a clock says nothing of times");
             assert!(bench.run(&["compare", "task", "task"]).ends(0).stdout.contains("no clock"));
         }

@@ -8,6 +8,7 @@ mod imported;
 pub mod own_file;
 mod possible;
 mod sections;
+pub mod shards;
 pub mod tuning;
 pub mod unjudged;
 
@@ -24,8 +25,8 @@ use crate::plan::sections::{Named, known, unique};
 use crate::plan::tuning::PlannedTuning;
 use crate::plan::unjudged::Unjudged;
 use crate::suite::{
-    ArmUse, ClaimUse, Problem, Sections, Seeds, Step, StoppingUse, Suite, SuiteError, WorkloadUse,
-    key, locate, parse,
+    ArmUse, ClaimUse, ExecutorUse, Problem, Sections, Seeds, Step, StoppingUse, Suite, SuiteError,
+    WorkloadUse, key, locate, parse,
 };
 use crate::tuning::Tuned;
 use ledger::catalogue::{Catalogue, MetricInfo, WorkloadInfo, hint};
@@ -91,6 +92,8 @@ pub struct Plan {
     pub stopping: Option<Stopping>,
     /// Settings that are chosen by trials; none where the suite fixes all of them.
     pub tuning: Option<PlannedTuning>,
+    /// What cells ask of a scheduler; nothing where the suite does not say.
+    pub executor: ExecutorUse,
     /// Keep the final weights of every run.
     pub keep_models: bool,
 }
@@ -221,6 +224,9 @@ fn resolve(
     if let Some(problem) = suite.regress.problem() {
         return Err(problem.below([key("regress")]));
     }
+    if let Some((wrong, message)) = suite.executor.as_ref().and_then(ExecutorUse::problem) {
+        return Err(Problem(vec![key("executor"), key(wrong)], message));
+    }
     check_filters(whole, overrides)?;
 
     let Chosen { workloads, arms, pairs } = chosen(whole, overrides)?;
@@ -270,6 +276,7 @@ fn resolve(
         unjudged,
         stopping,
         tuning,
+        executor: suite.executor.unwrap_or_default(),
         keep_models: suite.keep_models || overrides.keep_models,
     })
 }

@@ -4,6 +4,7 @@
 //! asks [`locate`] where in the text an offending value stands.
 
 pub mod estimates;
+pub mod executor;
 mod locate;
 pub mod membership;
 pub mod regress;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::imported;
 use crate::plan::{Assignment, RATIOS};
 pub use estimates::EstimateUse;
+pub use executor::ExecutorUse;
 use ledger::catalogue::nearest;
 use ledger::external::{self, External};
 use ledger::lineage::{Origin, Parents};
@@ -74,6 +76,9 @@ pub struct Suite {
     /// How the regression gate judges this suite.
     #[serde(default)]
     pub regress: RegressUse,
+    /// What its cells ask of a scheduler, where one runs them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executor: Option<ExecutorUse>,
     /// Keep the final weights of every run; those of parents are kept anyway.
     #[serde(default)]
     pub keep_models: bool,

@@ -9,6 +9,8 @@ pub mod clock;
 mod context;
 mod curves;
 mod estimates;
+mod floors;
+pub mod front;
 pub mod membership;
 pub mod order_estimates;
 mod pictures;
@@ -186,6 +188,21 @@ pub struct ArmAnalysis {
     /// Baseline time over this arm's time (above 1: this arm is faster), paired by seed; absent
     /// for the baseline itself, for censored pairs and where timing is withheld.
     pub speed_up: Option<SpeedUp>,
+    /// Baseline samples to the target over this arm's (above 1: this arm needs fewer), paired by seed; absent for the
+    /// baseline itself and where a pair did not reach it. No clock can disturb it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fewer_samples: Option<SpeedUp>,
+    /// What times to the target differ by where nothing differs: the 99th percentile of |log ratio| between a program
+    /// and itself on this machine (`regress aa`); absent where nobody measured it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise_floor: Option<f64>,
+    /// Train seconds of a run in all, over cells with a clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_seconds: Option<Estimate>,
+    /// Whether no other arm is at once no dearer and no worse (train seconds in all, the target's metric at the end),
+    /// and better in one of both; absent where one of the two is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undominated: Option<bool>,
     /// Metric over samples seen.
     pub by_samples: Vec<CurvePoint>,
     /// Metric over train seconds.
@@ -411,6 +428,24 @@ pub struct RunRow {
     pub parameters: Option<String>,
     /// Digest of the run's manifest.
     pub run_digest: Option<String>,
+    /// Samples seen when it ended.
+    #[serde(default)]
+    pub samples: Option<u64>,
+    /// Steps taken when it ended.
+    #[serde(default)]
+    pub steps: Option<u64>,
+    /// Wall seconds in all.
+    #[serde(default)]
+    pub total_seconds: Option<f64>,
+    /// Loss of the last training batch, where a look at the end has one.
+    #[serde(default)]
+    pub train_loss: Option<f64>,
+    /// Every metric at the end, by its name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, f64>,
+    /// Test metrics at the first look at the target, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub at_target: BTreeMap<String, f64>,
 }
 
 const MISSING: &str = "missing";

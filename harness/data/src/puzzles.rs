@@ -7,10 +7,13 @@
 //!
 //! Tokens are small numbers: [`PAD`], [`END`], [`ASK`], then each kind's own alphabet.
 
+pub mod blocks;
 pub mod chain_sum;
 pub mod countdown;
 pub mod knights;
 pub mod mixed;
+pub mod sum_routes;
+pub mod two_route;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -83,6 +86,11 @@ pub trait Kind: Debug + Send + Sync {
     /// What makes two puzzles the same one; the prompt, unless several prompts ask the same.
     fn content(&self, prompt: &[u8]) -> Vec<u8> {
         prompt.to_vec()
+    }
+
+    /// Tokens before [`END`] that `prompt` asks for, where it says so.
+    fn budget(&self, _prompt: &[u8]) -> Option<usize> {
+        None
     }
 
     /// Whether `response` (up to and without [`END`]) answers `prompt`.
@@ -197,8 +205,13 @@ mod tests {
             (Box::new(sums), vec![4, 5, 6, 7, 8, 10]),
             (Box::new(strict), vec![4, 5, 6, 7, 8, 10]),
             (Box::new(mixed::Mixed { sums: strict }), vec![4, 10, 104, 110, 204, 210]),
+            (
+                Box::new(sum_routes::SumRoutes { sums: strict, largest: 12, short: 50 }),
+                vec![6, 7, 8, 10],
+            ),
             (Box::new(countdown::Countdown { numbers: 4, largest: 25 }), vec![2, 3, 4]),
             (Box::new(knights::Knights { people: 6 }), vec![3, 4, 5, 6]),
+            (Box::new(two_route::TwoRoute { places: 4 }), vec![2, 4]),
         ]
     }
 

@@ -3,7 +3,7 @@
 use ::data::Sources;
 use analysis::imported::refusal;
 use analysis::plan::{Cell, Plan};
-use analysis::suite::Sections;
+use analysis::suite::{ExecutorUse, Sections};
 use anyhow::Context as _;
 use lab::network::Network;
 use ledger::given::GivenOrder;
@@ -54,6 +54,7 @@ impl Session {
             unjudged: Vec::new(),
             stopping: None,
             tuning: None,
+            executor: ExecutorUse::default(),
             keep_models: false,
         };
         let session = Self::new(plan, store, sources, device, true)?;

@@ -310,6 +310,9 @@ impl Session {
                 return report(Status::Failed, Some(remedy));
             }
         };
+        if self.collected {
+            return report(record.status, record.error);
+        }
         let stays = record.status != Status::Failed
             && record.environment.device == self.device_name
             && (!model || self.store.folder(id).join(FINAL).is_file());

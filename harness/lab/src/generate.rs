@@ -383,7 +383,7 @@ impl Weighed {
     }
 }
 
-fn likeliest(logits: &[f32], allowed: &[bool]) -> (usize, f32) {
+pub(crate) fn likeliest(logits: &[f32], allowed: &[bool]) -> (usize, f32) {
     let weighed = Weighed::new(logits, allowed, 1.0);
     let mut best = 0;
     for (token, &exponent) in weighed.exponents.iter().enumerate() {
@@ -395,7 +395,12 @@ fn likeliest(logits: &[f32], allowed: &[bool]) -> (usize, f32) {
 }
 
 /// The first token whose distribution function exceeds `uniform`, in [0, 1).
-fn sample(logits: &[f32], allowed: &[bool], temperature: f64, uniform: f64) -> (usize, f32) {
+pub(crate) fn sample(
+    logits: &[f32],
+    allowed: &[bool],
+    temperature: f64,
+    uniform: f64,
+) -> (usize, f32) {
     let weighed = Weighed::new(logits, allowed, temperature);
     let (mut sum, mut last) = (0.0, 0);
     for (token, &weight) in weighed.weights.iter().enumerate() {

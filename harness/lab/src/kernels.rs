@@ -1,9 +1,10 @@
 //! What `tch` does not wrap of libtorch: fused optimiser updates over lists of tensors, hooks on gradients and
 //! values with the gradient of others, and modules of TorchScript as functions of their tensors; and the loops of a
-//! small GPT.
+//! small GPT, and over weights.
 
 pub mod gpt;
 pub mod script;
+pub mod weights;
 
 use std::ffi::{CStr, c_char, c_void};
 

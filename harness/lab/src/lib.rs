@@ -6,6 +6,8 @@
 
 pub mod advantage;
 pub mod averaging;
+pub mod branches;
+pub mod budgets;
 pub mod critic;
 pub mod cutoffs;
 pub mod device;
@@ -14,6 +16,7 @@ pub mod episodes;
 pub mod error;
 pub mod formats;
 pub mod generate;
+pub mod hybrid;
 pub mod init;
 pub mod kernels;
 pub mod linear;

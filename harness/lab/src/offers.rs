@@ -16,6 +16,8 @@ pub const SCORES: &str = "scores";
 pub const VERIFIER: &str = "a verifier";
 /// Prompts of one length, so that a batch of them can be completed together.
 pub const PROMPTS: &str = "prompts of one length";
+/// Tags of blocks of parallel paths that a response may hold.
+pub const BRANCHES: &str = "blocks of parallel paths";
 /// A network that takes a noise level, and metrics of samples.
 pub const DENOISING: &str = "denoising";
 /// Tasks as points of a space, and a student of its own.
@@ -24,6 +26,8 @@ pub const TASKS: &str = "a task space";
 pub const PARTS: &str = "an elastic network";
 /// Examples in episodes of support and query, and a judge that lets a model adapt to support sets.
 pub const EPISODES: &str = "episodes";
+/// Prompts that state a budget of tokens for the response.
+pub const BUDGETS: &str = "budgets in prompts";
 /// Images of several sizes, each with a caption.
 pub const CAPTIONS: &str = "images of several sizes with captions";
 /// A permutation of bits, to be carried out on inputs that were not shown.

@@ -6,9 +6,9 @@ use ledger::settings::Range;
 use tch::Tensor;
 
 use crate::LabError;
-use crate::advantage::{AdvantageSettings, Divergence, surrogate};
+use crate::advantage::{AdvantageSettings, Aggregate, Divergence, surrogate};
 use crate::network::Network;
-use crate::rollout::{Roller, RolloutSettings, Rollouts, column};
+use crate::rollout::{Reward, Roller, RolloutSettings, Rollouts, column};
 use crate::seat::{Batch, Facts, Objective, StepInfo, TaskInfo};
 use crate::split::Split;
 
@@ -27,6 +27,8 @@ settings! {
         divergence: Divergence = Divergence::K3, from "arXiv:2402.03300, eq. 4; trl and verl";
         /// Updates on each batch of roll-outs.
         passes: u32 = 1, range Range::of(1.0..=64.0), from "trl num_iterations";
+        /// Updates of a pass, each on as many of the batch's prompts as the others.
+        minibatches: u32 = 1, range Range::of(1.0..=64.0), from "trl; verl in DUMP: 128 prompts, 32 at a time";
         use advantage: AdvantageSettings;
         use rollouts: RolloutSettings;
     }
@@ -42,8 +44,31 @@ struct Prepared {
     weights: Tensor,
     /// Log-probabilities under the policy at the start, N × R.
     reference: Option<Tensor>,
-    /// Log-probabilities under the policy that sampled, N × R: those of the first pass.
+    /// Log-probabilities under the policy that sampled, N × R: where a pass is one update, those of
+    /// the first.
     old: Option<Tensor>,
+}
+
+impl Prepared {
+    /// The responses at `places` alone, weighed as a batch of their own.
+    fn select(
+        &self,
+        places: &[usize],
+        aggregate: Aggregate,
+        longest: usize,
+    ) -> Result<Self, LabError> {
+        let rows: Vec<i64> = places.iter().map(|place| *place as i64).collect();
+        let rows = Tensor::f_from_slice(&rows)?.f_to_device(self.advantages.device())?;
+        let pick = |table: &Tensor| table.f_index_select(0, &rows);
+        let rollouts = self.rollouts.select(places)?;
+        Ok(Self {
+            advantages: pick(&self.advantages)?,
+            weights: aggregate.weights(&rollouts.mask, longest)?,
+            reference: self.reference.as_ref().map(pick).transpose()?,
+            old: self.old.as_ref().map(pick).transpose()?,
+            rollouts,
+        })
+    }
 }
 
 /// Policy gradient with advantages relative to a prompt's group of responses.
@@ -75,6 +100,41 @@ impl PolicyGradient {
             silent: [0; 2],
         })
     }
+
+    /// The same, with rewards of a method's own in place of 1 for a right response.
+    #[must_use]
+    pub fn rewarded(mut self, reward: Box<dyn Reward>) -> Self {
+        self.roller = self.roller.rewarded(reward);
+        self
+    }
+
+    /// What the last step has sampled, or what was kept of it.
+    #[must_use]
+    pub fn rollouts(&self) -> Option<&Rollouts> {
+        self.prepared.as_ref().map(|prepared| &prepared.rollouts)
+    }
+
+    /// Leaves the roll-outs of all prompts of the step but those at `prompts` (ascending) out of its losses,
+    /// which are then of these prompts alone, as if no other had been asked.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    pub fn keep(&mut self, prompts: &[usize]) -> Result<(), LabError> {
+        let responses = self.roller.responses();
+        let Some(prepared) = self.prepared.take() else { return Ok(()) };
+        if prompts.len() * responses == prepared.rollouts.lengths.len() {
+            self.prepared = Some(prepared);
+        } else if !prompts.is_empty() {
+            let places = prompts.iter().flat_map(|prompt| {
+                let first = prompt * responses;
+                first..first + responses
+            });
+            let places: Vec<usize> = places.collect();
+            let aggregate = self.settings.advantage.aggregate;
+            self.prepared = Some(prepared.select(&places, aggregate, self.roller.longest())?);
+        }
+        Ok(())
+    }
 }
 
 impl Objective for PolicyGradient {
@@ -89,6 +149,12 @@ impl Objective for PolicyGradient {
         batch: &Batch,
         now: &StepInfo,
     ) -> Result<(), LabError> {
+        let (prompts, parts) = (batch.ids.len(), self.settings.minibatches);
+        if prompts < parts as usize {
+            let reason =
+                format!("{parts} mini-batches of {prompts} prompts: set fewer, or a larger batch");
+            return Err(LabError::Method(reason));
+        }
         let step = u32::try_from(now.step).unwrap_or(u32::MAX);
         let rollouts = self.roller.sample(network, batch, step)?;
         let rewards = self.roller.rewards(&rollouts, now);
@@ -103,25 +169,39 @@ impl Objective for PolicyGradient {
             Some(reference) => Some(rollouts.log_probabilities(reference)?),
             None => None,
         };
+        // Later mini-batches are of a policy that earlier ones have moved.
+        let old = (parts > 1).then(|| rollouts.log_probabilities(network)).transpose()?;
         let aggregate = self.settings.advantage.aggregate;
         self.prepared = Some(Prepared {
             advantages: column(&groups.concat(), &rollouts.mask)?,
             weights: aggregate.weights(&rollouts.mask, self.roller.longest())?,
             reference,
-            old: None,
+            old,
             rollouts,
         });
         Ok(())
     }
 
     fn passes(&self) -> u32 {
-        self.settings.passes
+        self.settings.passes * self.settings.minibatches
     }
 
-    fn losses(&mut self, network: &Network, _: &Batch, _: &StepInfo) -> Result<Tensor, LabError> {
+    fn losses(&mut self, network: &Network, _: &Batch, now: &StepInfo) -> Result<Tensor, LabError> {
+        let (responses, longest) = (self.roller.responses(), self.roller.longest());
         let Some(prepared) = &mut self.prepared else {
             return Err(LabError::Method("no roll-outs were made for this step".to_owned()));
         };
+        let parts = self.settings.minibatches as usize;
+        let mut part = if parts > 1 {
+            let (prompts, at) =
+                (prepared.rollouts.lengths.len() / responses, now.pass as usize % parts);
+            let [from, to] = [at, at + 1].map(|part| part * prompts / parts * responses);
+            let places: Vec<usize> = (from..to).collect();
+            Some(prepared.select(&places, self.settings.advantage.aggregate, longest)?)
+        } else {
+            None
+        };
+        let prepared = part.as_mut().unwrap_or(prepared);
         let own = prepared.rollouts.log_probabilities(network)?;
         let old = prepared.old.get_or_insert_with(|| own.detach());
         let PolicySettings { clip, clip_low, clip_high, beta, divergence, .. } = self.settings;
@@ -130,11 +210,10 @@ impl Objective for PolicyGradient {
         if let Some(reference) = &prepared.reference {
             losses = losses.f_add(&divergence.of(&own, reference)?.f_mul_scalar(beta)?)?;
         }
-        let responses = self.roller.responses() as i64;
         Ok(losses
             .f_mul(&prepared.weights)?
             .f_sum_dim_intlist(1, false, losses.kind())?
-            .f_view([-1, responses])?
+            .f_view([-1, responses as i64])?
             .f_mean_dim(1, false, losses.kind())?)
     }
 
@@ -216,6 +295,96 @@ mod tests {
             let signs = values(&advantages.sign()).unwrap();
             assert_eq!(signs, expected.collect::<Vec<f32>>());
         }
+    }
+
+    #[test]
+    fn what_is_kept_of_a_step_has_the_losses_that_it_had_among_all() {
+        let bandit = trial::bandit().unwrap();
+        let mut objective = objective(&bandit, 0.0, 8);
+        objective.settings.advantage.aggregate = Aggregate::SequenceMean;
+        let (batch, now) = sampled(&bandit, &mut objective, 0);
+        let all = values(&objective.losses(&bandit.network, &batch, &now).unwrap()).unwrap();
+        let lengths = objective.rollouts().unwrap().lengths.clone();
+        objective.keep(&[0, 1, 2]).unwrap();
+        assert_eq!(values(&objective.losses(&bandit.network, &batch, &now).unwrap()).unwrap(), all);
+        objective.keep(&[0, 2]).unwrap();
+        let kept = values(&objective.losses(&bandit.network, &batch, &now).unwrap()).unwrap();
+        assert_eq!(objective.rollouts().unwrap().lengths, [&lengths[..8], &lengths[16..]].concat());
+        for (found, expected) in kept.iter().zip([all[0], all[2]]) {
+            assert!((found - expected).abs() < 1e-6, "{found} instead of {expected}");
+        }
+        objective.keep(&[]).unwrap();
+        assert!(objective.losses(&bandit.network, &batch, &now).is_err());
+    }
+
+    #[test]
+    fn a_reward_of_its_own_takes_the_place_of_the_verifiers_word() {
+        /// Every token counts.
+        struct Long;
+
+        impl Reward for Long {
+            fn score(&self, _: &StepInfo, _: crate::seat::Outcome, tokens: usize) -> f64 {
+                tokens as f64
+            }
+        }
+
+        let bandit = trial::bandit().unwrap();
+        let mut objective = objective(&bandit, 0.0, 8).rewarded(Box::new(Long));
+        sampled(&bandit, &mut objective, 0);
+        let Prepared { rollouts, advantages, .. } = objective.prepared.as_ref().unwrap();
+        let signs = values(&advantages.sign()).unwrap();
+        for (group, signs) in rollouts.lengths.chunks(8).zip(signs.chunks(8)) {
+            let mean = group.iter().sum::<usize>() as f64 / 8.0;
+            for (length, sign) in group.iter().zip(signs) {
+                let above = *length as f64 - mean;
+                assert_eq!(f64::from(*sign), if above == 0.0 { 0.0 } else { above.signum() });
+            }
+        }
+    }
+
+    #[test]
+    fn mini_batches_are_the_prompts_of_a_batch_in_parts_against_the_policy_that_sampled() {
+        let bandit = trial::bandit().unwrap();
+        let with = |minibatches| {
+            // So many that hardly a group is all right or all wrong.
+            let rollouts = RolloutSettings { responses: 16, ..RolloutSettings::default() };
+            // Weights that depend on no other prompt of the batch.
+            let advantage = AdvantageSettings {
+                aggregate: Aggregate::Constant,
+                ..AdvantageSettings::default()
+            };
+            let settings =
+                PolicySettings { minibatches, rollouts, advantage, ..PolicySettings::default() };
+            PolicyGradient::new(PolicySettings { clip: false, ..settings }, &bandit.task()).unwrap()
+        };
+        let (mut whole, mut parts) = (with(1), with(3));
+        let (batch, now) = sampled(&bandit, &mut whole, 0);
+        sampled(&bandit, &mut parts, 0);
+        assert_eq!((whole.passes(), parts.passes()), (1, 3));
+        let losses = |objective: &mut PolicyGradient, pass| {
+            let now = StepInfo { pass, ..now };
+            values(&objective.losses(&bandit.network, &batch, &now).unwrap()).unwrap()
+        };
+        let all = losses(&mut whole, 0);
+        assert!(all.iter().any(|loss| loss.abs() > 1e-3), "{all:?}");
+        let joined =
+            |parts: &mut PolicyGradient| [0, 1, 2].map(|pass| losses(parts, pass)).concat();
+        let far = |one: &[f32], other: &[f32]| {
+            one.iter().zip(other).any(|(one, other)| (one - other).abs() > 1e-5)
+        };
+        assert!(!far(&all, &joined(&mut parts)));
+        // Tokens weigh as in a batch of the part's responses: on average one per response.
+        let prepared = whole.prepared.as_ref().unwrap();
+        let part = prepared.select(&(16..48).collect::<Vec<_>>(), Aggregate::TokenMean, 4).unwrap();
+        assert!((part.weights.sum(tch::Kind::Float).double_value(&[]) - 32.0).abs() < 1e-3);
+        // An update between them moves the ratio of what was sampled before it.
+        let [_, bias] = crate::models::gpt::Gpt::of(&bandit.network).unwrap().head();
+        let pushed = Tensor::from_slice(&[0.0_f32, 0.0, 1.0, 0.0, 0.0]);
+        let _ = tch::no_grad(|| bandit.network.at(bias).shallow_clone().f_add_(&pushed)).unwrap();
+        assert!(far(&all, &joined(&mut parts)));
+        let batch = bandit.prompts.batch(&[1, 3]).unwrap();
+        let refused = parts.before_step(&bandit.network, &batch, &now).unwrap_err().to_string();
+        assert!(refused.contains("3 mini-batches of 2 prompts"), "{refused}");
     }
 
     #[test]

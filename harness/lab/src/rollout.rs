@@ -24,6 +24,8 @@ choice! {
         /// For nothing: the rewards of a batch are dealt out at random. What a method gains with
         /// them it does not gain by learning from reward.
         Shuffled = "shuffled",
+        /// For nothing at all: every reward is 0, so that only a divergence or decay moves the policy.
+        Nothing = "nothing",
     }
 }
 
@@ -171,17 +173,24 @@ impl Roller {
     /// For the task's verifier and the run's `rollout` stream.
     ///
     /// # Errors
-    /// When the workload verifies nothing.
+    /// When the workload verifies nothing, or prompt and response exceed the network's context.
     pub fn new(settings: &RolloutSettings, task: &TaskInfo<'_>) -> Result<Self, LabError> {
         let RolloutSettings { responses, reward, form_reward } = *settings;
         let side = task.side;
-        let (Some(verifier), Some(Tokens { end: Some(end), .. })) = (&side.verifier, side.tokens)
+        let (Some(verifier), Some(Tokens { end: Some(end), context, .. })) =
+            (&side.verifier, side.tokens)
         else {
             return Err(task.unfit("there is no verifier of responses"));
         };
         let Some(prompt) = verifier.prompt_length() else {
             return Err(task.unfit("prompts are of different lengths"));
         };
+        let longest = verifier.longest_response();
+        if (prompt + longest) as i64 > context {
+            return Err(task.unfit(format!(
+                "prompts of {prompt} tokens and responses of up to {longest} exceed the context of {context}"
+            )));
+        }
         Ok(Self {
             verifier: verifier.clone(),
             prompt,
@@ -194,6 +203,13 @@ impl Roller {
             count: 0,
             tokens: 0,
         })
+    }
+
+    /// The same, with rewards of a method's own in place of [`Correctness`].
+    #[must_use]
+    pub fn rewarded(mut self, reward: Box<dyn Reward>) -> Self {
+        self.reward = reward;
+        self
     }
 
     /// G.
@@ -261,11 +277,15 @@ impl Roller {
         let each = rollouts.outcomes.iter().zip(&rollouts.lengths);
         let mut rewards: Vec<f64> =
             each.map(|(outcome, length)| self.reward.score(now, *outcome, *length)).collect();
-        if self.rewarded == Rewarded::Shuffled {
-            let step = u32::try_from(now.step).unwrap_or(u32::MAX);
-            let mut places: Vec<u32> = (0..).take(rewards.len()).collect();
-            ledger::order::shuffle(&mut self.streams.keyed("control", step, 0), &mut places);
-            rewards = places.into_iter().map(|place| rewards[place as usize]).collect();
+        match self.rewarded {
+            Rewarded::Correct => {}
+            Rewarded::Shuffled => {
+                let step = u32::try_from(now.step).unwrap_or(u32::MAX);
+                let mut places: Vec<u32> = (0..).take(rewards.len()).collect();
+                ledger::order::shuffle(&mut self.streams.keyed("control", step, 0), &mut places);
+                rewards = places.into_iter().map(|place| rewards[place as usize]).collect();
+            }
+            Rewarded::Nothing => rewards.fill(0.0),
         }
         rewards
     }
@@ -380,6 +400,18 @@ mod tests {
     }
 
     #[test]
+    fn prompts_and_responses_beyond_the_context_are_refused() {
+        let mut bandit = trial::bandit().unwrap();
+        let tokens = bandit.side.tokens.unwrap();
+        // A prompt of one token and a response of four.
+        assert_eq!(tokens.context, 5);
+        bandit.side.tokens = Some(Tokens { context: 4, ..tokens });
+        let refused = Roller::new(&RolloutSettings::default(), &bandit.task()).unwrap_err();
+        let message = refused.to_string();
+        assert!(message.ends_with("responses of up to 4 exceed the context of 4"), "{message}");
+    }
+
+    #[test]
     fn a_right_response_is_worth_one_and_form_what_it_is_set_to() {
         let bandit = trial::bandit().unwrap();
         let settings = RolloutSettings { form_reward: 0.25, ..RolloutSettings::default() };
@@ -401,5 +433,8 @@ mod tests {
             rewards
         };
         assert_eq!(sorted(dealt), sorted(expected));
+        let nothing = RolloutSettings { reward: Rewarded::Nothing, ..settings };
+        let nothing = Roller::new(&nothing, &bandit.task()).unwrap().rewards(&rollouts, &now);
+        assert_eq!(nothing, [0.0; 24]);
     }
 }

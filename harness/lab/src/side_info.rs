@@ -6,6 +6,7 @@ use ledger::layout::Layout;
 use tch::Tensor;
 
 use crate::LabError;
+use crate::branches::Branching;
 use crate::models::clips::Clips;
 use crate::models::elastic::Elastic;
 use crate::objectives::DefaultLoss;
@@ -34,6 +35,8 @@ pub struct SideInfo {
     pub documents: u32,
     /// Checks responses to training prompts.
     pub verifier: Option<Arc<dyn Verifier>>,
+    /// How responses may branch.
+    pub branches: Option<Branching>,
     /// Shape and scale of what is to be generated.
     pub generation: Option<Generation>,
     /// The tasks that training examples are.
@@ -52,6 +55,8 @@ pub struct SideInfo {
     pub episodes: Option<Layout>,
     /// What captions are, where images of several sizes (the groups) have some.
     pub captions: Option<Captions>,
+    /// Where prompts state how long a response is to be, if they do.
+    pub budgets: Option<Budgets>,
 }
 
 /// Builds a workload's own learner.
@@ -99,6 +104,19 @@ pub trait Verifier: std::fmt::Debug + Send + Sync {
 
     /// Longest response, in tokens, the end included.
     fn longest_response(&self) -> usize;
+}
+
+/// Budgets of responses, as prompts state them: one token each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budgets {
+    /// Place of that token in a prompt.
+    pub place: usize,
+    /// The token of a budget of 1; those of larger ones follow it.
+    pub first: i64,
+    /// Largest budget that has a token.
+    pub largest: u32,
+    /// Tokens of the shortest right response to any prompt, without its end.
+    pub shortest: u32,
 }
 
 /// Captions of images.

@@ -7,6 +7,7 @@ use ledger::streams::{self, Streams};
 use tch::{TchError, Tensor};
 
 use crate::LabError;
+use crate::kernels::weights::{displace, lay_out, subtract};
 use crate::network::{Network, channels_last};
 use crate::seat::LossAt;
 
@@ -98,6 +99,9 @@ pub fn direction(
     let mut rng = streams.keyed("direction", worker, u32::try_from(step).unwrap_or(u32::MAX));
     let sizes = network.parameters.iter().map(|parameter| parameter.tensor.numel());
     let all = streams::normal(&mut rng, sizes.sum());
+    if let Some(parts) = lay_out(&all, &values(network))? {
+        return Ok(parts);
+    }
     let all = Tensor::f_from_slice(&all)?.f_to_device(network.device())?;
     let mut from = 0;
     let parts = network.parameters.iter().map(|parameter| {
@@ -120,22 +124,31 @@ pub fn slope(
     epsilon: f64,
     loss: &mut LossAt<'_>,
 ) -> Result<f32, LabError> {
-    let steps = direction.iter().map(|z| z.f_mul_scalar(epsilon));
-    let steps: Vec<Tensor> = steps.collect::<Result<_, _>>()?;
-    let there = displaced(network, &steps, Tensor::f_add, loss)?;
-    let back = displaced(network, &steps, Tensor::f_sub, loss)?;
+    let along: Vec<_> = direction.iter().collect();
+    let [there, back] = displace(&values(network), &along, epsilon)?;
+    let there = displaced(network, there, loss)?;
+    let back = displaced(network, back, loss)?;
     Ok(((there - back) / (2.0 * epsilon)) as f32)
 }
 
-/// The loss where every parameter is moved by its step.
+/// θ − `rate`·z, in place.
+///
+/// # Errors
+/// When libtorch refuses an operation.
+pub fn follow(network: &mut Network, direction: &[Tensor], rate: f64) -> Result<(), TchError> {
+    subtract(&values(network), &direction.iter().collect::<Vec<_>>(), rate)
+}
+
+fn values(network: &Network) -> Vec<&Tensor> {
+    network.parameters.iter().map(|parameter| &parameter.tensor).collect()
+}
+
+/// The loss with these values in the place of the parameters'.
 fn displaced(
     network: &mut Network,
-    steps: &[Tensor],
-    by: fn(&Tensor, &Tensor) -> Result<Tensor, TchError>,
+    mut held: Vec<Tensor>,
     loss: &mut LossAt<'_>,
 ) -> Result<f64, LabError> {
-    let moved = network.parameters.iter().zip(steps).map(|(own, step)| by(&own.tensor, step));
-    let mut held: Vec<Tensor> = moved.collect::<Result<_, _>>()?;
     let mut swap = |network: &mut Network| {
         for (parameter, held) in network.parameters.iter_mut().zip(&mut held) {
             std::mem::swap(&mut parameter.tensor, held);
@@ -264,6 +277,42 @@ mod tests {
         }
         for (sum, gradient) in sums.iter().zip(gradient) {
             assert!((sum / f64::from(draws) - f64::from(gradient)).abs() < 0.02, "{sums:?}");
+        }
+    }
+
+    /// What a step comes to by libtorch's operations alone, one parameter after the other.
+    #[test]
+    fn direction_slope_and_move_are_those_by_the_operations_bit_for_bit() {
+        let shape = Shape { channels: 2, side: 8, widths: [3, 5, 7], classes: 4, norm: false };
+        let mut network = cnn(shape, &trial::streams(), Device::Cpu).unwrap();
+        let _guard = tch::no_grad_guard();
+        let (worn, batch) = (network.duplicate(), trial::batch(&[8, 8, 2]).unwrap());
+        let loss = |at: &Network| {
+            let logits = at.forward(&batch.inputs, true).unwrap();
+            logits.cross_entropy_for_logits(&batch.labels).double_value(&[])
+        };
+        for step in 0..4 {
+            let z = direction(&network, &trial::streams(), 1, step).unwrap();
+            let mut rng = trial::streams().keyed("direction", 1, u32::try_from(step).unwrap());
+            let mut looks = [1e-3, -1e-3].map(|epsilon: f64| (epsilon, worn.duplicate()));
+            for (index, z) in z.iter().enumerate() {
+                let own = worn.at(index);
+                let drawn = streams::normal(&mut rng, own.numel());
+                let drawn = Tensor::from_slice(&drawn).view(own.size().as_slice());
+                let drawn = channels_last(&drawn).unwrap();
+                assert_eq!((&drawn, drawn.stride()), (z, z.stride()), "{index}");
+                for (epsilon, moved) in &mut looks {
+                    let step = &drawn * epsilon.abs();
+                    moved.parameters[index].tensor =
+                        if *epsilon > 0.0 { own + step } else { own - step };
+                }
+                let _ = own.shallow_clone().g_sub_(&(&drawn * 0.05));
+            }
+            let [there, back] = looks.map(|(_, moved)| loss(&moved));
+            let found = slope(&mut network, &z, 1e-3, &mut |at| Ok(loss(at))).unwrap();
+            assert_eq!(found.to_bits(), (((there - back) / 2e-3) as f32).to_bits());
+            follow(&mut network, &z, 0.05).unwrap();
+            assert_eq!(network.digest().unwrap(), worn.digest().unwrap(), "{step}");
         }
     }
 

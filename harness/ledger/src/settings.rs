@@ -260,6 +260,25 @@ pub fn read<T: SettingType>(
     }
 }
 
+/// Refuses a setting that was changed although nothing reads it. Of each in `idle`: its name, whether it is
+/// idle, and what would read it.
+///
+/// # Errors
+/// Names the first of them, and what it is of.
+pub fn refuse_idle(
+    given: &Values,
+    default: &Values,
+    idle: &[(&str, bool, &str)],
+) -> Result<(), SettingError> {
+    let changed = |name: &str| given.get(name) != default.get(name);
+    match idle.iter().find(|(name, idle, _)| *idle && changed(name)) {
+        Some((name, _, of)) => {
+            Err(SettingError::Joint(format!("setting {name:?} is of {of} alone: leave it out")))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Declares an enum of names that a setting can take.
 ///
 /// ```
@@ -298,16 +317,18 @@ macro_rules! choice {
 pub use serde_json::Value as Json;
 
 /// Declares a settings struct: fields with doc, type, default, range and source, then groups of
-/// settings shared with others (`use field: Type;`), whose keys lie flat beside its own.
+/// settings shared with others (`use field: Type;`), whose keys lie flat beside its own, then a
+/// function that refuses what does not hold together (`refuse Self::name;`), wherever the group is used.
 ///
 /// A struct named `S` gets `S::default()`, `S::table()`, `S::resolve(&Values)` (refuses unknown
-/// keys) and `S::values()`.
+/// keys, and what does not hold together) and `S::values()`.
 #[macro_export]
 macro_rules! settings {
     (
         $(#[$meta:meta])* $vis:vis struct $name:ident {
             $($(#[doc = $doc:literal])+ $field:ident: $type:ty = $default:expr $(, range $range:expr)?, from $source:literal;)*
             $(use $group:ident: $group_type:ty;)*
+            $(refuse $refuse:path;)?
         }
     ) => {
         $(#[$meta])*
@@ -351,10 +372,22 @@ macro_rules! settings {
             /// All values, defaults filled in; refuses keys it does not know.
             ///
             /// # Errors
-            /// When a key is unknown or a value not valid.
+            /// When a key is unknown, a value not valid, or values do not hold together.
             pub fn resolve(values: &$crate::settings::Values) -> Result<$crate::settings::Values, $crate::settings::SettingError> {
                 $crate::settings::refuse_unknown(values, &Self::table())?;
-                Ok(Self::read(values)?.values())
+                let read = Self::read(values)?;
+                read.together()?;
+                Ok(read.values())
+            }
+
+            /// Refuses what does not hold together.
+            ///
+            /// # Errors
+            /// Names the setting at fault and the remedy.
+            pub fn together(&self) -> Result<(), $crate::settings::SettingError> {
+                $($refuse(self)?;)?
+                $(self.$group.together()?;)*
+                Ok(())
             }
 
             /// The values by name.
@@ -392,6 +425,16 @@ mod tests {
         pub struct Shared {
             /// Step size.
             lr: f64 = 0.1, range Range::above(0.0), from "main.py";
+            /// Factor on it, of small steps alone.
+            patience: f64 = 1.0, from "assumed";
+            refuse Self::idle;
+        }
+    }
+
+    impl Shared {
+        fn idle(&self) -> Result<(), SettingError> {
+            let idle = [("patience", self.lr > 0.5, "an \"lr\" up to 0.5")];
+            refuse_idle(&self.values(), &Self::default().values(), &idle)
         }
     }
 
@@ -419,7 +462,7 @@ mod tests {
         let resolved =
             Example::resolve(&values(r#"{"alpha": 0, "which": "second", "lr": 1}"#)).unwrap();
         assert_eq!(resolved["alpha"], 0.0);
-        assert_eq!(resolved.len(), 5);
+        assert_eq!(resolved.len(), 6);
         assert_eq!(Example::resolve(&resolved).unwrap(), resolved);
         assert_eq!(Example::read(&resolved).unwrap().which, Which::Second);
     }
@@ -446,6 +489,21 @@ mod tests {
         );
         let unsorted = message(r#"{"schedule": {"step": {"at": [0.9, 0.1], "factor": 0.1}}}"#);
         assert!(unsorted.contains("must be constant"), "{unsorted}");
+    }
+
+    #[test]
+    fn a_setting_that_nothing_reads_is_refused_through_the_group_it_is_in_unless_it_is_the_default()
+    {
+        for of in [Example::resolve, Shared::resolve] {
+            let refused = of(&values(r#"{"lr": 1, "patience": 2}"#)).unwrap_err();
+            assert_eq!(
+                refused.to_string(),
+                "setting \"patience\" is of an \"lr\" up to 0.5 alone: leave it out"
+            );
+            assert!(of(&values(r#"{"lr": 0.5, "patience": 2}"#)).is_ok());
+            let resolved = of(&values(r#"{"lr": 1}"#)).unwrap();
+            assert_eq!(of(&resolved).unwrap(), resolved, "defaults that are written out");
+        }
     }
 
     #[test]

@@ -164,7 +164,7 @@ impl Ready {
         let SideInfo { loss, classes, tokens, groups, scores, verifier, generation, .. } =
             &self.side;
         let SideInfo { points, student, elastic, permutation, clips, episodes, .. } = &self.side;
-        let SideInfo { captions, world, .. } = &self.side;
+        let SideInfo { captions, world, branches, budgets, .. } = &self.side;
         let prompts = verifier.as_ref().and_then(|verifier| verifier.prompt_length());
         let words = [
             (loss.is_some(), offers::LOSS),
@@ -175,10 +175,12 @@ impl Ready {
             (!scores.is_empty(), offers::SCORES),
             (verifier.is_some(), offers::VERIFIER),
             (prompts.is_some(), offers::PROMPTS),
+            (branches.is_some(), offers::BRANCHES),
             (generation.is_some(), offers::DENOISING),
             (points.is_some() && student.is_some(), offers::TASKS),
             (elastic.is_some(), offers::PARTS),
             (captions.is_some(), offers::CAPTIONS),
+            (budgets.is_some(), offers::BUDGETS),
             (!permutation.is_empty(), offers::PERMUTATION),
             (world.is_some(), offers::PREFERENCES),
             (clips.is_some(), offers::CLIPS),

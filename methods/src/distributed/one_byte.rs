@@ -39,7 +39,7 @@ use lab::network::Network;
 use lab::offers;
 use lab::recipe::{Recipe, Step};
 use lab::seat::{LossAt, Search, StepInfo};
-use lab::spsa::{Codec, direction, slope};
+use lab::spsa::{self, Codec, direction, slope};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::Range;
 use ledger::streams::Streams;
@@ -168,9 +168,7 @@ impl Search for OneByte {
         for (worker, message) in (0..workers).zip(said.chunks(codec.width())) {
             let z = self.take(network, worker, now.step)?;
             let rate = lr * now.lr_factor / shared * f64::from(codec.decode(message)?);
-            for (parameter, z) in network.parameters.iter_mut().zip(&z) {
-                let _ = parameter.tensor.f_sub_(&z.f_mul_scalar(rate)?)?;
-            }
+            spsa::follow(network, &z, rate)?;
         }
         Ok(())
     }

@@ -43,7 +43,7 @@ use lab::seat::{Batch, Objective, Parametrisation, StepInfo};
 use lab::stages::{Stage, Stages};
 use lab::{LabError, offers};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
-use ledger::settings::{Range, SettingError, SettingType};
+use ledger::settings::{Range, SettingError, refuse_idle};
 use ledger::streams::uniform;
 use ledger::{choice, settings};
 use rand_pcg::Pcg64;
@@ -107,15 +107,10 @@ pub static METHOD: Method = Method {
         Choice::named(&part).map_err(|valid| {
             SettingError::Joint(format!("setting \"part\" is {part:?}, but must be one of {valid}"))
         })?;
-        let default = Settings::default().values();
-        let (alone, staged) = (Mode::Independent, Mode::Progressive);
-        for (name, of) in [("part", alone), ("kd_ratio", staged), ("shrink_lr", staged)] {
-            if mode != of && resolved[name] != default[name] {
-                let of = of.write();
-                let reason = format!("setting {name:?} is of mode {of} alone: leave it out");
-                return Err(SettingError::Joint(reason));
-            }
-        }
+        let (staged, of) = (mode == Mode::Progressive, "mode \"progressive\"");
+        let alone = ("part", mode != Mode::Independent, "mode \"independent\"");
+        let idle = [alone, ("kd_ratio", !staged, of), ("shrink_lr", !staged, of)];
+        refuse_idle(&resolved, &Settings::default().values(), &idle)?;
         Ok(resolved)
     },
     build: |values, task| {
@@ -296,5 +291,6 @@ mod tests {
             assert!(unused.ends_with("of mode \"progressive\" alone: leave it out"), "{unused}");
         }
         assert!(refused(json!({"part": "d22-k5-w100"})).contains("\"independent\" alone"));
+        assert!(refused(json!({"beta1": 0.5})).contains("\"optimizer\": \"adamw\" alone"));
     }
 }

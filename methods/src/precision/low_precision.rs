@@ -25,8 +25,8 @@
 //! arXiv:1902.08153; PACT, arXiv:1805.06085.
 //!
 //! ## Differences
-//! - Emulated in f32: values lie on the format's grid, products are summed in f32, and nothing is faster or smaller. No
-//!   kernel of a GPU for fp8 is used.
+//! - Emulated in f32, also on a GPU: values lie on the format's grid, products are summed in f32, and nothing is faster or
+//!   smaller. A GPU's own products of fp8 (`internal_scaled_mm`) are not called, and were not tried.
 //! - Gradients take one rounding for both products of the backward pass; microxcaling rounds once along each reduced
 //!   dimension. SWALP rounds inputs stochastically too and averages once an epoch; here after each update.
 //! - LSQ's paper starts from a trained network and leaves first and last layers at 8 bits, PACT's leaves both alone; here
@@ -45,7 +45,7 @@ use lab::seat::Parametrisation;
 use lab::{averaging::swa::Swa, offers};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
-use ledger::settings::{Range, SettingError, Values};
+use ledger::settings::{Range, SettingError, Values, refuse_idle};
 use ledger::streams::Streams;
 
 settings! {
@@ -148,12 +148,12 @@ fn resolve(values: &Values) -> Result<Values, SettingError> {
             "setting \"fraction_bits\" is {fraction_bits}, but a word has {word_bits} bits, its sign included (\"word_bits\")"
         ));
     }
-    settings.unread().map_or(Ok(resolved), refuse)
+    settings.idle().map(|()| resolved)
 }
 
 impl Settings {
-    /// What to say of a setting that was changed although nothing reads it.
-    fn unread(&self) -> Option<String> {
+    /// Refuses what was changed although nothing reads it.
+    fn idle(&self) -> Result<(), SettingError> {
         let Self { weights, activations, gradients, stored, state, .. } = *self;
         let all = [weights, activations, gradients, stored, state];
         let (single, scaled) = (Format::Single, matches!(activations, Format::E4m3 | Format::E5m2));
@@ -165,11 +165,9 @@ impl Settings {
             ("block", !all.contains(&Format::Bfp8), "format \"bfp8\""),
             ("amax_history", !scaled, "\"activations\" in fp8"),
             ("pact_decay", self.pact_bits == 0, "\"pact_bits\""),
+            ("state", self.base.keeps_no_momentum(), "a \"momentum\" above 0"),
         ];
-        let (given, default) = (self.values(), Self::default().values());
-        let (name, _, of) =
-            idle.into_iter().find(|(name, idle, _)| *idle && given[*name] != default[*name])?;
-        Some(format!("setting {name:?} is of {of} alone: leave it out"))
+        refuse_idle(&self.values(), &Self::default().values(), &idle)
     }
 
     fn quantiser(&self, format: Format) -> Quantiser {
@@ -291,7 +289,9 @@ mod tests {
             (json!({"weights": "mxfp4", "fraction_bits": 6}), "of format \"fixed\" alone"),
             (json!({"weights": "int8", "block": 16}), "of format \"bfp8\" alone"),
             (json!({"weights": "fp8-e4m3", "amax_history": 16}), "\"activations\" in fp8"),
-            (json!({"pact_decay": 0.1}), "\"pact_decay\" is of \"pact_bits\" alone"),
+            (json!({"pact_decay": 0.1}), "of \"pact_bits\" alone"),
+            (json!({"state": "bf16", "momentum": 0}), "\"state\" is of a \"momentum\" above 0"),
+            (json!({"beta1": 0.5}), "\"beta1\" is of \"optimizer\": \"adamw\" alone"),
         ] {
             let refused = resolve(&given(with)).unwrap_err().to_string();
             assert!(refused.contains(expected), "{refused}");

@@ -28,8 +28,8 @@
 //!   `draws: replacement`, which is this method at infinite τ, and with shuffles.
 //! - The code's source order depends on hashes (`list(set(…))`); here it is that of the data.
 //! - Its success counters are never read there, and are left out.
-//! - GRPO is that of `grpo`, with its defaults; the code's has β 0.001, 16 responses and 128 prompts a step in
-//!   mini-batches of 32, so four updates on each batch.
+//! - GRPO is that of `grpo`, with its defaults; the code's has `beta: 0.001`, `responses: 16` and `batch_size: 128`
+//!   in mini-batches of 32, so four updates on each batch (`minibatches: 4`).
 
 use std::collections::VecDeque;
 

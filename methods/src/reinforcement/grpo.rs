@@ -7,8 +7,8 @@
 //! `ρ = π_θ/π_old` and `u = log π_ref − log π_θ`; π_old sampled the responses, π_ref is the start.
 //! A group that is all right or all wrong has no gradient. Presets by settings:
 //! - `trl` (its default, DAPO's aggregate): `std_eps: 1e-4`;
-//! - `verl`, as DUMP uses it: `beta: 0.001`, `responses: 16` (its ε and aggregate are the defaults here,
-//!   its divergence and group size are not);
+//! - `verl`, as DUMP uses it: `beta: 0.001`, `responses: 16`, `batch_size: 128`, `minibatches: 4` (its ε and
+//!   aggregate are the defaults here, its divergence, group and batches are not);
 //! - paper: `aggregate: sequence-mean`, `beta: 0.04`, `responses: 64`;
 //! - Dr. GRPO: `norm: mean`, `aggregate: constant`: neither a response's length nor a prompt's
 //!   difficulty scales its gradient (in trl `scale_rewards: none` beside `loss_type: dr_grpo`).
@@ -27,7 +27,8 @@
 //!
 //! ## Differences
 //! - With one pass ρ is exactly 1, as in trl: π_old is the first pass's own log-probability, not the
-//!   sampler's, which differs by rounding. More `passes` reuse the whole batch, not mini-batches.
+//!   sampler's, which differs by rounding. More `passes` reuse the whole batch; `minibatches` cut each pass into
+//!   updates on consecutive prompts, as verl does, with the sampler's π_old (trl shuffles).
 //! - `std` of the paper is not said to divide by n or n − 1; both codes divide by n − 1.
 //! - Assumed, for a policy of 10⁵ parameters: AdamW at 1e-3 (codes: 1e-6), 16 prompts of 8
 //!   responses, a constant rate. Temperature 1. No entropy bonus, no over-long filtering.

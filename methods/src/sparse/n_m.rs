@@ -42,7 +42,7 @@ use lab::sparsity::n_m::{Pattern, inputs};
 use lab::sparsity::weights;
 use lab::{LabError, offers};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
-use ledger::settings::{Range, SettingError, Values};
+use ledger::settings::{Range, SettingError, Values, refuse_idle};
 use ledger::{choice, settings};
 
 choice! {
@@ -109,7 +109,13 @@ pub static METHOD: Method = Method {
 fn resolve(values: &Values) -> Result<Values, SettingError> {
     let resolved = Settings::resolve(values)?;
     let settings = Settings::read(values)?;
-    let Settings { n, m, dense_head, tail, .. } = settings;
+    let Settings { mode, n, m, dense_head, tail, .. } = settings;
+    let fades = matches!(mode, Mode::MdgfExp | Mode::MdgfLinear);
+    let idle = [
+        ("eta", !fades, "modes \"mdgf-exp\" and \"mdgf-linear\""),
+        ("lambda", mode != Mode::SrSte, "mode \"sr-ste\""),
+    ];
+    refuse_idle(&resolved, &Settings::default().values(), &idle)?;
     let joint = |what: String| Err(SettingError::Joint(what));
     if n > m {
         return joint(format!(
@@ -236,7 +242,7 @@ mod tests {
         assert_eq!(digest(&trained("n-m", json!({"mode": "dense"}))), digest(&plain));
         // What is kept is N:M even so: the mask of the very same weights.
         let pattern = Pattern { kept: 2, group: 4 };
-        let masked = see(&plain, &[2], Some(Sight { pattern, factor: 0.0 })).unwrap().0;
+        let masked = see(&plain, &[2], Some(Sight { pattern, factor: 0.0 })).unwrap();
         for settings in [
             json!({"mode": "mdgf-linear", "eta": 0, "tail": 0}),
             json!({"mode": "mdgf-exp", "eta": 0, "tail": 0}),
@@ -257,6 +263,13 @@ mod tests {
         assert!(joint([("tail", 0.5.into()), ("dense_head", 0.75.into())]).starts_with(range));
         let refused = resolve(&with([("mode", "sdgf-stepwise".into()), ("n", 3.into())]));
         assert!(refused.unwrap_err().to_string().starts_with("setting \"n\" is 3, but must be 4"));
+        for (mode, name, of) in [
+            ("sr-ste", "eta", "modes \"mdgf-exp\" and \"mdgf-linear\""),
+            ("mdgf-linear", "lambda", "mode \"sr-ste\""),
+        ] {
+            let unused = joint([("mode", mode.into()), (name, 0.5.into())]);
+            assert_eq!(unused, format!("setting {name:?} is of {of} alone: leave it out"));
+        }
         let refused =
             |pairs| train(&METHOD, &with(pairs), network(), &[16], 1).unwrap_err().to_string();
         let range = "setting \"m\" is 5, but must be at least 1 and at most 32, and 1·m must divide the 32 inputs of fc2.weight";

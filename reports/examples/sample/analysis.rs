@@ -200,6 +200,19 @@ fn arm(index: usize, shape: &Shape, seeds: usize, target: f64) -> ArmAnalysis {
             p: Some(0.0312),
             n: seeds as u32,
         }),
+        fewer_samples: (index != 0 && reached == seeds).then(|| SpeedUp {
+            ratio: 7.0 / shape.pace,
+            interval: (seeds > 1).then_some(Interval {
+                low: 6.4 / shape.pace,
+                high: 7.7 / shape.pace,
+                level: 0.95,
+            }),
+            p: Some(0.0312),
+            n: seeds as u32,
+        }),
+        noise_floor: (index != 0).then_some(0.06),
+        train_seconds: Some(estimate((0..seeds).map(|seed| seconds(seed, budget)).collect())),
+        undominated: Some(matches!(index, 2 | 8 | 9)),
         by_samples: curve(&|x| x * 1000.0),
         by_time: curve(&|x| seconds(0, x)),
         looks_by_samples: BTreeMap::new(),
@@ -257,6 +270,16 @@ fn runs(workload: &WorkloadAnalysis) -> Vec<RunRow> {
                 chain: digest(2),
                 parameters: digest(3),
                 run_digest: digest(4),
+                samples: Some(12_800),
+                steps: Some(400),
+                total_seconds: Some(arm.time_to_target.horizon * 1.25),
+                train_loss: Some(0.125),
+                metrics: arm
+                    .at_budget
+                    .iter()
+                    .filter_map(|(name, all)| Some((name.clone(), *all.values.get(seed)?)))
+                    .collect(),
+                at_target: BTreeMap::new(),
             });
         }
     }
@@ -500,7 +523,159 @@ pub fn provenance() -> Analysis {
     analysis
 }
 
+/// One arm under one seed, which never reached the target.
+pub fn lone() -> Analysis {
+    analysis(vec![workload("alone", &SHAPES[10..11], 1)], Vec::new())
+}
+
+/// Forty arms, none of which reached the target.
+pub fn forty() -> Analysis {
+    let mut workload = workload("forty-arms", &SHAPES, 3);
+    for copy in 0..28 {
+        let mut arm = workload.arms[copy % 9].clone();
+        arm.label = format!("{} number {}", arm.label, copy + 13);
+        workload.arms.push(arm);
+    }
+    for arm in &mut workload.arms {
+        arm.outcomes = Outcomes { censored: 3, ..Outcomes::default() };
+        arm.time_to_target = to_target(vec![None; 3], 12.0);
+        arm.speed_up = None;
+    }
+    analysis(vec![workload], Vec::new())
+}
+
+/// Names in markup, in 60 characters, from right to left and in Chinese; values that are none.
+pub fn strange() -> Analysis {
+    let mut workload = workload("<b>strange</b> & \"quoted\"", &SHAPES[..6], 5);
+    let names = [
+        "sgd",
+        "</script><img src=x onerror=alert(1)>",
+        "a name of sixty characters that goes on until it is that long",
+        "שיטה מימין לשמאל",
+        "動量與自適應學習率之比較",
+        "\u{202E}turned & 'quoted' \u{0}",
+    ];
+    for (arm, name) in workload.arms.iter_mut().zip(names) {
+        arm.label = name.to_owned();
+    }
+    let arm = &mut workload.arms[2];
+    for point in arm.by_time.iter_mut().chain(&mut arm.by_samples).skip(3) {
+        (point.mean, point.low, point.high) = (f64::NAN, f64::NAN, f64::NAN);
+    }
+    for estimate in arm.at_budget.values_mut() {
+        (estimate.value, estimate.interval) = (f64::NAN, None);
+        estimate.values.fill(f64::NAN);
+    }
+    let mut analysis = analysis(vec![workload], Vec::new());
+    analysis.suite = "strange".to_owned();
+    analysis.question = "Does <i>any</i> name break the page?".to_owned();
+    analysis
+}
+
+/// A thousand cells: five workloads, forty arms, five seeds.
+pub fn thousand() -> Analysis {
+    let mut shapes: Vec<Shape> = Vec::new();
+    for place in 0..40 {
+        let Shape { label, ceiling, pace, cost, law } = SHAPES[place % 9];
+        shapes.push(Shape { label, ceiling, pace: pace * (1.0 + 0.01 * place as f64), cost, law });
+    }
+    let mut workloads: Vec<WorkloadAnalysis> =
+        ["one", "two", "three", "four", "five"].map(|name| workload(name, &shapes, 5)).into();
+    for arm in workloads.iter_mut().flat_map(|workload| workload.arms.iter_mut().enumerate()) {
+        arm.1.label = format!("{}-{}", arm.1.label, arm.0);
+    }
+    for workload in &mut workloads {
+        workload.baseline = Some(workload.arms[0].label.clone());
+    }
+    analysis(workloads, Vec::new())
+}
+
 /// Nothing has been run.
 pub fn empty() -> Analysis {
     analysis(Vec::new(), Vec::new())
+}
+
+/// What real suites are not, until one is: each with a name.
+pub fn hostile() -> Vec<(&'static str, Analysis)> {
+    let mut forty = workload("forty-arms", &SHAPES, 5);
+    for copy in 0..28 {
+        if let Some(mut arm) = forty.arms.get(copy % 10).cloned() {
+            arm.label = match copy {
+                0 => "تجربة-الطريقة".to_owned(),
+                1 => "中文方法-二阶优化".to_owned(),
+                2 => "<b>&amp;\"'</b>".to_owned(),
+                3 => "\u{202E}reversed".to_owned(),
+                _ => format!(
+                    "{}-a-name-of-sixty-characters-that-never-seems-to-end-{copy}",
+                    arm.method
+                ),
+            };
+            forty.arms.push(arm);
+        }
+    }
+    let mut censored = workload("all-censored", &SHAPES[..5], 5);
+    for arm in &mut censored.arms {
+        for to_target in [&mut arm.time_to_target, &mut arm.samples_to_target] {
+            to_target.values.fill(None);
+            (to_target.geometric_mean, to_target.median) = (None, None);
+            (to_target.interval, to_target.censored_at) = (None, Some(to_target.horizon));
+        }
+        arm.outcomes = Outcomes { censored: 5, ..Outcomes::default() };
+        (arm.speed_up, arm.fewer_samples) = (None, None);
+    }
+    let mut nothing = workload("not-a-number", &SHAPES[..4], 5);
+    for (place, arm) in nothing.arms.iter_mut().enumerate() {
+        let worst = if place == 0 { f64::NAN } else { f64::INFINITY };
+        for point in arm.by_samples.iter_mut().chain(&mut arm.by_time) {
+            (point.mean, point.low, point.high) = (worst, f64::NEG_INFINITY, f64::NAN);
+        }
+        for estimate in arm.at_budget.values_mut() {
+            (estimate.value, estimate.interval) = (worst, interval(f64::NAN, worst));
+            estimate.values.fill(worst);
+        }
+        arm.time_to_target.values.fill(Some(worst));
+        arm.time_to_target.interval = interval(f64::NAN, f64::NAN);
+        arm.speed_up = arm.speed_up.take().map(|found| SpeedUp { ratio: f64::NAN, ..found });
+    }
+    let mut zeros = workload("zeros", &SHAPES[..4], 5);
+    for arm in &mut zeros.arms {
+        for point in arm.by_samples.iter_mut().chain(&mut arm.by_time) {
+            (point.mean, point.low, point.high) = (0.0, 0.0, 0.0);
+        }
+        arm.by_time.iter_mut().for_each(|point| point.x = 0.0);
+        for estimate in arm.at_budget.values_mut() {
+            (estimate.value, estimate.interval) = (0.0, interval(0.0, 0.0));
+            estimate.values.fill(0.0);
+        }
+        arm.time_to_target.values.fill(Some(0.0));
+        (arm.time_to_target.geometric_mean, arm.time_to_target.horizon) = (Some(0.0), 0.0);
+        arm.time_to_target.interval = interval(0.0, 0.0);
+        arm.train_seconds = Some(estimate(vec![0.0; 5]));
+        for found in [&mut arm.speed_up, &mut arm.fewer_samples].into_iter().flatten() {
+            found.ratio = 0.0;
+        }
+    }
+    let mut many = workload("many-points", &SHAPES[..3], 5);
+    for (place, arm) in many.arms.iter_mut().enumerate() {
+        arm.by_samples = (0..100_000_usize)
+            .map(|step| {
+                let spike = if step == 44_444 + place { -0.6 } else { 0.0 };
+                let mean = 0.8 + 0.05 * wobble(step, place) + spike;
+                CurvePoint { x: step as f64, mean, low: mean - 0.4, high: mean + 0.4, n: 5 }
+            })
+            .collect();
+    }
+    let two = workload("two-seeds", &SHAPES[..4], 2);
+    let mut one = workload("one-arm", &SHAPES[1..2], 5);
+    one.baseline = None;
+    let named = [
+        ("forty", forty),
+        ("censored", censored),
+        ("not-a-number", nothing),
+        ("zeros", zeros),
+        ("many-points", many),
+        ("two-seeds", two),
+        ("one-arm", one),
+    ];
+    named.into_iter().map(|(name, workload)| (name, analysis(vec![workload], Vec::new()))).collect()
 }

@@ -1,7 +1,8 @@
-//! Draws a report of invented numbers, to look at: `cargo run -p reports --example sample -- DIR`.
+//! Draws a report of invented numbers, to look at: `cargo run -p reports --example sample -- DIR`, for a screen and for a paper.
 
 use std::path::PathBuf;
 
+use reports::preset::{self, Paper};
 use reports::{Format, ReportError, render};
 
 mod analysis;
@@ -9,7 +10,7 @@ mod analysis;
 fn main() -> Result<(), ReportError> {
     let out =
         std::env::args_os().nth(1).map_or_else(|| PathBuf::from("target/sample"), PathBuf::from);
-    for (name, analysis) in [
+    let ordinary = [
         ("full", analysis::full()),
         ("sixteen", analysis::sixteen()),
         ("loss", analysis::loss()),
@@ -17,9 +18,15 @@ fn main() -> Result<(), ReportError> {
         ("extreme", analysis::extreme()),
         ("several", analysis::several()),
         ("provenance", analysis::provenance()),
+        ("lone", analysis::lone()),
+        ("forty", analysis::forty()),
+        ("strange", analysis::strange()),
         ("empty", analysis::empty()),
-    ] {
+    ];
+    for (name, analysis) in ordinary.into_iter().chain(analysis::hostile()) {
         render(&analysis, &Format::ALL, &out.join(name))?;
+        preset::render(&analysis, &Paper::default(), &out.join(name))?;
     }
+    render(&analysis::thousand(), &[Format::Html], &out.join("thousand"))?;
     Ok(())
 }

@@ -1,23 +1,20 @@
 //! The words of a curve figure: arm labels beside the plot and the target's name in it.
 
 use super::line::Curve;
-use super::{BOTTOM_MARGIN, LEADER, LEGEND_ROW, SWATCH, TOP};
+use super::{LEADER, LEGEND_ROW, SWATCH, TOP};
 use crate::axis::Axis;
 use crate::figure::{Align, BODY, Figure, INK, PAPER, Point};
-use crate::font::text_width;
-use crate::text;
+use crate::font::{shorten, text_width};
 
 /// Names the target just above or below its line, where the fewest curves pass.
 pub(super) fn target_label(
     figure: &mut Figure,
-    target: f64,
+    label: &str,
     at: f64,
     paths: &[Vec<Point>],
-    (left, right): (f64, f64),
+    (left, right, bottom): (f64, f64, f64),
 ) {
-    let label = format!("target {}", text::given(target));
-    let width = text_width(&label, BODY, false) + 8.0;
-    let bottom = figure.height - BOTTOM_MARGIN;
+    let width = text_width(label, BODY, false) + 8.0;
     // The ends first: among equals the first wins.
     let spots = [0.0, 1.0, 0.5, 0.25, 0.75, 0.125, 0.375, 0.625, 0.875]
         .into_iter()
@@ -31,7 +28,7 @@ pub(super) fn target_label(
     // A ground under the label keeps both readable where every spot is taken.
     let (end, foot) = (start + width, top + 16.0);
     figure.area(vec![(start, top), (end, top), (end, foot), (start, foot)], PAPER, 0.6);
-    figure.label((start + 4.0, top + 12.5), &label, Align::Left, INK);
+    figure.label((start + 4.0, top + 12.5), label, Align::Left, INK);
 }
 
 /// True when the path enters the box, looked at every few units.
@@ -48,11 +45,11 @@ fn passes(path: &[Point], (left, top): Point, (right, bottom): Point) -> bool {
 
 /// Labels to the right of the plot, each near the height where its line ends, none overlapping.
 pub(crate) fn legend_column(figure: &mut Figure, curves: &[Curve], x: &Axis, y: &Axis, right: f64) {
-    let bottom = figure.height - BOTTOM_MARGIN;
+    let (bottom, _) = y.ends();
     let mut rows: Vec<(f64, &Curve)> = curves
         .iter()
         .map(|curve| {
-            let end = curve.points.last().map_or(bottom, |p| y.at(p.mean));
+            let end = curve.end().map_or(bottom, |end| y.at(end));
             (end.clamp(TOP, bottom), curve)
         })
         .collect();
@@ -66,22 +63,47 @@ pub(crate) fn legend_column(figure: &mut Figure, curves: &[Curve], x: &Axis, y: 
         if shown && last.is_some_and(|p| right - x.at(p.x) < 6.0) {
             figure.leader(vec![(right + 5.0, end), (swatch - 3.0, *at)], curve.series.colour);
         }
-        let path = [(swatch, *at), (swatch + SWATCH - 6.0, *at)];
-        figure.dashed(&path, curve.series.dash, curve.series.colour, 2.0);
-        let middle = (swatch + (SWATCH - 6.0) / 2.0, *at);
-        figure.marker(middle, 3.6, curve.series, false);
-        let weight = curve.series.baseline;
-        let start = (swatch + SWATCH, at + 4.3);
-        figure.write(start, &curve.series.label, BODY, weight, Align::Left, INK);
-        if let Some(p) = last.filter(|_| !shown) {
-            // An arm that ends off the plot must not look as if it were missing.
-            let up = y.at(p.mean) < TOP;
-            let tip = if up { at - 5.0 } else { at + 5.0 };
-            let base = if up { at + 3.0 } else { at - 3.0 };
-            let x = swatch - 9.0;
-            figure.area(vec![(x, tip), (x + 4.5, base), (x - 4.5, base)], curve.series.colour, 1.0);
-        }
+        entry(figure, curve, (swatch, *at), f64::INFINITY);
+        off_scale(figure, curve, y, (swatch - 9.0, *at));
     }
+}
+
+/// Labels under the plot, side by side as far as the width goes, in the order of the suite.
+pub(super) fn legend_below(figure: &mut Figure, curves: &[Curve], y: &Axis, left: f64) {
+    const MARK: f64 = 12.0;
+    let room = figure.width - 8.0 - left;
+    let widths = curves.iter().map(|curve| {
+        MARK + SWATCH + text_width(&curve.label(), BODY, curve.series.baseline) + 10.0
+    });
+    let widest = widths.fold(60.0, f64::max).min(room);
+    let across = ((room / widest) as usize).clamp(1, 4);
+    let (cell, first) = (room / across as f64, figure.height + 6.0);
+    for (place, curve) in curves.iter().enumerate() {
+        let (row, column) = (place / across, place % across);
+        let at = (left + cell * column as f64, first + LEGEND_ROW * row as f64);
+        entry(figure, curve, (at.0 + MARK, at.1), cell - MARK - SWATCH - 6.0);
+        off_scale(figure, curve, y, (at.0 + 5.0, at.1));
+    }
+    figure.height = (first + LEGEND_ROW * curves.len().div_ceil(across) as f64).ceil();
+}
+
+/// Line, marker and name of an arm, no wider than `room`.
+fn entry(figure: &mut Figure, curve: &Curve, (x, y): Point, room: f64) {
+    figure.dashed(&[(x, y), (x + SWATCH - 6.0, y)], curve.series.dash, curve.series.colour, 2.0);
+    figure.marker((x + (SWATCH - 6.0) / 2.0, y), 3.6, curve.series, false);
+    let (label, bold) = (curve.label(), curve.series.baseline);
+    let label = if room.is_finite() { shorten(&label, room, BODY, bold) } else { label };
+    figure.write((x + SWATCH, y + 4.3), &label, BODY, bold, Align::Left, INK);
+}
+
+/// A triangle that says on which side of the plot an arm ends, where it is not in it: it must not look as if it were
+/// missing.
+fn off_scale(figure: &mut Figure, curve: &Curve, y: &Axis, (x, at): Point) {
+    let Some(end) = curve.end().filter(|end| !y.shows(*end)) else { return };
+    let up = y.at(end) < TOP;
+    let tip = if up { at - 5.0 } else { at + 5.0 };
+    let base = if up { at + 3.0 } else { at - 3.0 };
+    figure.area(vec![(x, tip), (x + 4.5, base), (x - 4.5, base)], curve.series.colour, 1.0);
 }
 
 /// Moves sorted positions apart to at least `gap`, within `low..high`, as little as it takes in the

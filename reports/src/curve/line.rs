@@ -2,18 +2,52 @@
 
 use analysis::summary::CurvePoint;
 
-use super::{BOTTOM_MARGIN, TOP};
 use crate::axis::Axis;
-use crate::figure::{Figure, Point};
+use crate::figure::{Colour, Figure, Point};
 use crate::series::Series;
+use crate::text;
+
+/// Grey that still shows on white paper.
+const FAINT: Colour = (0xa3, 0xab, 0xb5);
+
+/// Whether a height is within the plot.
+fn inside(y: &Axis, at: f64) -> bool {
+    let (bottom, top) = y.ends();
+    (top - 0.01..=bottom + 0.01).contains(&at)
+}
 
 /// One arm's points, in figure values: x over the unit, ends ordered and finite.
 pub(crate) struct Curve<'a> {
     pub(crate) series: &'a Series,
     pub(crate) points: Vec<CurvePoint>,
+    /// The level of an arm that trains nothing, also where the axis does not show it.
+    pub(crate) level: Option<f64>,
 }
 
 impl Curve<'_> {
+    /// The arm's name, with what it does not do.
+    pub(super) fn label(&self) -> String {
+        let idle = if self.level.is_some() { " (idle)" } else { "" };
+        format!("{}{idle}", self.series.label)
+    }
+
+    /// Where it ends, or stays all the time.
+    pub(super) fn end(&self) -> Option<f64> {
+        self.points.last().map(|point| point.mean).or(self.level)
+    }
+
+    /// Whether some interval is wider than nothing.
+    pub(crate) fn has_band(&self) -> bool {
+        self.points.iter().any(|point| point.low < point.high)
+    }
+
+    /// Leaves the line of means.
+    pub(super) fn without_band(&mut self) {
+        for point in &mut self.points {
+            (point.low, point.high) = (point.mean, point.mean);
+        }
+    }
+
     /// The line of means on the figure.
     pub(super) fn path(&self, x: &Axis, y: &Axis) -> Vec<Point> {
         self.points.iter().map(|p| (x.at(p.x), y.at(p.mean))).collect()
@@ -47,8 +81,11 @@ impl Curve<'_> {
         placed
     }
 
-    pub(super) fn shade(&self, figure: &mut Figure, x: &Axis, y: &Axis) {
-        let (top, bottom) = (TOP, figure.height - BOTTOM_MARGIN);
+    pub(crate) fn shade(&self, figure: &mut Figure, x: &Axis, y: &Axis) {
+        if !self.has_band() {
+            return;
+        }
+        let (bottom, top) = y.ends();
         let placed = self.placed(x, y, top, bottom.floor());
         let side = |i: usize| {
             placed.iter().map(move |p| (p[0], if i == 2 { p[2] } else { p[3] }.clamp(top, bottom)))
@@ -57,25 +94,43 @@ impl Curve<'_> {
         figure.area(outline, self.series.colour, 0.13);
     }
 
-    pub(super) fn trace(&self, figure: &mut Figure, x: &Axis, y: &Axis, index: usize) {
-        let (top, bottom) = (TOP, figure.height - BOTTOM_MARGIN);
-        let inside = |v: f64| (top - 0.01..=bottom + 0.01).contains(&v);
-        let width = if self.series.baseline { 2.4 } else { 2.0 };
-        let mut run: Vec<Point> = Vec::new();
+    /// The pieces of the line of means that lie within the plot.
+    fn runs(&self, x: &Axis, y: &Axis) -> Vec<Vec<Point>> {
+        let (bottom, top) = y.ends();
+        let mut runs: Vec<Vec<Point>> = vec![Vec::new()];
         for [x, mean, ..] in self.placed(x, y, top, bottom.floor()) {
-            if inside(mean) {
-                run.push((x, mean));
+            if inside(y, mean) {
+                if let Some(run) = runs.last_mut() {
+                    run.push((x, mean));
+                }
             } else {
-                figure.dashed(
-                    &std::mem::take(&mut run),
-                    self.series.dash,
-                    self.series.colour,
-                    width,
-                );
+                runs.push(Vec::new());
             }
         }
-        figure.dashed(&run, self.series.dash, self.series.colour, width);
+        runs
+    }
+
+    /// The line alone, in grey: something to hold another curve against.
+    pub(crate) fn faint(&self, figure: &mut Figure, x: &Axis, y: &Axis) {
+        for run in self.runs(x, y) {
+            figure.line(run, FAINT, 1.2);
+        }
+    }
+
+    pub(crate) fn trace(&self, figure: &mut Figure, x: &Axis, y: &Axis, index: usize) {
+        let width = if self.series.baseline { 2.4 } else { 2.0 };
+        let inside = |at: f64| inside(y, at);
+        for run in self.runs(x, y) {
+            figure.dashed(&run, self.series.dash, self.series.colour, width);
+        }
         // A few markers per line, at different points for neighbouring arms, and always the last.
+        if let [only] = self.points.as_slice()
+            && inside(y.at(only.low))
+            && inside(y.at(only.high))
+        {
+            let ends = vec![(x.at(only.x), y.at(only.low)), (x.at(only.x), y.at(only.high))];
+            figure.line(ends, self.series.colour, 1.5);
+        }
         let stride = self.points.len().div_ceil(5).max(1);
         for (i, p) in self.points.iter().enumerate() {
             let last = i + 1 == self.points.len();
@@ -83,6 +138,7 @@ impl Curve<'_> {
                 i % stride == index % stride && i + stride.div_ceil(2) < self.points.len();
             if (last || regular) && inside(y.at(p.mean)) {
                 figure.marker((x.at(p.x), y.at(p.mean)), 3.6, self.series, false);
+                figure.spot((x.at(p.x), y.at(p.mean)), &text::point(&self.series.label, p));
             }
         }
     }

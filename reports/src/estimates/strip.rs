@@ -7,7 +7,7 @@ use stats::estimates::search::Scored;
 
 use super::{mix, rectangle};
 use crate::ReportError;
-use crate::figure::{Align, BODY, Colour, Figure, INK, MUTED, PAPER, WIDTH};
+use crate::figure::{Align, BODY, Colour, Figure, INK, MUTED, PAPER, SMALL, WIDTH};
 use crate::text::fixed;
 
 const TOP: f64 = 96.0;
@@ -15,7 +15,7 @@ const LEFT: f64 = 96.0;
 const RIGHT: f64 = 660.0;
 const ROW: f64 = 22.0;
 /// Most steps whose cells have room for the item's number.
-const NUMBERED: usize = 32;
+const NUMBERED: usize = 24;
 /// Items from the first of the reference order to the last.
 const FIRST: Colour = (0xf2, 0xe6, 0xb8);
 const LAST: Colour = (0x1f, 0x4e, 0x8c);
@@ -92,7 +92,7 @@ pub(crate) fn figure(found: &SearchResult) -> Figure {
                 if consumed.len() == 1 && steps <= NUMBERED {
                     let ink = if share > 0.5 { PAPER } else { INK };
                     let at = (left + wide / 2.0, top + 15.0);
-                    figure.write(at, &item.to_string(), 10.0, false, Align::Centre, ink);
+                    figure.write(at, &item.to_string(), SMALL, false, Align::Centre, ink);
                 }
             }
         }

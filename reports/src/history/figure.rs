@@ -4,14 +4,14 @@ use analysis::history::changes::{Change, Direction, HistoryAnalysis, SeriesChang
 
 use super::{open, percent, short};
 use crate::axis::{Axis, Scale};
-use crate::figure::{Align, Colour, Figure, GRID, INK, MUTED, PAPER, WIDTH};
+use crate::figure::{Align, Colour, Figure, GRID, INK, MUTED, PAPER, SMALL, WIDTH};
 use crate::font::{shorten, text_width};
 
 const TOP: f64 = 92.0;
 const BOTTOM: f64 = 330.0;
 const LEFT: f64 = 84.0;
 const RIGHT: f64 = WIDTH - 22.0;
-const LABEL: f64 = 11.0;
+const LABEL: f64 = SMALL;
 const DOT: Colour = (0x8a, 0x93, 0x9e);
 const LEVEL: Colour = (0x1f, 0x5f, 0xa8);
 const WORSE: Colour = (0xc0, 0x44, 0x2b);

@@ -1,8 +1,9 @@
 //! One row of the table of arms.
 
-use analysis::summary::{ArmAnalysis, Estimate, ToTarget, WorkloadAnalysis};
+use analysis::summary::{Analysis, ArmAnalysis, Estimate, ToTarget, WorkloadAnalysis};
 
-use crate::series::Series;
+use super::key::key;
+use crate::series::{Looks, Series};
 use crate::text;
 
 /// A value on the first line of a cell and its spread on the second.
@@ -12,13 +13,19 @@ pub(super) struct Cell {
     pub(super) spread: String,
     /// What the pointer shows: how the interval was made.
     pub(super) hint: String,
+    /// The value itself, which tables are sorted by.
+    pub(super) raw: Option<f64>,
 }
 
 /// An arm as the page shows it.
 pub(super) struct Arm<'a> {
     pub(super) raw: &'a ArmAnalysis,
-    /// Hexadecimal colour of the arm in the figures; absent where the figures leave it out.
-    pub(super) colour: Option<String>,
+    /// Its place in the suite.
+    pub(super) place: usize,
+    /// Whether the page has runs of it to lead to.
+    pub(super) has_cells: bool,
+    /// Line and marker of the arm in the figures; absent where the figures leave it out.
+    pub(super) key: Option<String>,
     pub(super) baseline: bool,
     pub(super) reached: Cell,
     /// Diverged and failed cells, in words, when there are any.
@@ -39,15 +46,19 @@ pub(super) struct Arm<'a> {
 
 impl<'a> Arm<'a> {
     /// Every arm of `workload`; `metrics` names the other metrics to show.
-    pub(super) fn all(workload: &'a WorkloadAnalysis, metrics: &[String]) -> Vec<Self> {
-        let series = Series::of(workload);
+    pub(super) fn all(
+        analysis: &Analysis,
+        workload: &'a WorkloadAnalysis,
+        metrics: &[String],
+    ) -> Vec<Self> {
+        let series = Series::of(&Looks::of(analysis), workload);
         let arms = workload.arms.iter().enumerate();
-        arms.map(|(i, arm)| Self::new(workload, arm, series.get(i), metrics)).collect()
+        arms.map(|(i, arm)| Self::new(workload, (i, arm), series.get(i), metrics)).collect()
     }
 
     fn new(
         workload: &WorkloadAnalysis,
-        raw: &'a ArmAnalysis,
+        (place, raw): (usize, &'a ArmAnalysis),
         series: Option<&Series>,
         metrics: &[String],
     ) -> Self {
@@ -60,10 +71,9 @@ impl<'a> Arm<'a> {
             .collect();
         Self {
             raw,
-            colour: series.map(|s| {
-                let (red, green, blue) = s.colour;
-                format!("#{red:02x}{green:02x}{blue:02x}")
-            }),
+            place,
+            has_cells: false,
+            key: series.map(key),
             baseline: workload.baseline.as_ref() == Some(&raw.label),
             reached: reached(raw),
             mishaps: (!mishaps.is_empty()).then(|| mishaps.join(", ")),
@@ -105,7 +115,12 @@ fn timed(arm: &ArmAnalysis, cell: impl FnOnce() -> Cell) -> Cell {
 pub(super) fn estimate(estimate: Option<&Estimate>) -> Cell {
     estimate.map_or_else(absent, |estimate| {
         let (value, spread) = text::estimate(estimate);
-        Cell { value, spread, hint: format!("{}, n = {}", estimate.method, estimate.n) }
+        Cell {
+            value,
+            spread,
+            hint: format!("{}, n = {}", estimate.method, estimate.n),
+            raw: Some(estimate.value),
+        }
     })
 }
 
@@ -119,6 +134,7 @@ fn reached(arm: &ArmAnalysis) -> Cell {
         value: format!("{}/{ran}", outcomes.reached),
         spread: spread.unwrap_or_default(),
         hint: arm.reach_rate.method.clone(),
+        raw: Some(arm.reach_rate.value),
     }
 }
 
@@ -134,7 +150,7 @@ fn to_target(value: &ToTarget, unit: impl Fn(f64) -> (&'static str, f64)) -> Cel
         });
         let spread = bound.unwrap_or_default().trim_end().to_owned();
         let hint = "restricted mean up to the horizon".to_owned();
-        return Cell { value: "∞ not reached".to_owned(), spread, hint };
+        return Cell { value: "∞ not reached".to_owned(), spread, hint, raw: None };
     };
     let (unit, length) = unit(centre);
     let interval = value.interval.map(|interval| text::interval(&interval, length));
@@ -143,6 +159,7 @@ fn to_target(value: &ToTarget, unit: impl Fn(f64) -> (&'static str, f64)) -> Cel
         value: format!("{} {unit}", text::significant(centre / length, 3)).trim_end().to_owned(),
         spread: format!("{median}{}", interval.unwrap_or_default()).trim_end().to_owned(),
         hint: format!("{name}; interval: {}", value.interval_method),
+        raw: Some(centre),
     }
 }
 
@@ -156,6 +173,7 @@ fn speed_up(arm: &ArmAnalysis) -> Cell {
                 Some(p) => format!("paired by seed, n = {}, {}", speed.n, text::p_value(p)),
                 None => format!("paired by seed, n = {}", speed.n),
             },
+            raw: Some(speed.ratio),
         }
     })
 }

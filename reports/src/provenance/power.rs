@@ -106,7 +106,11 @@ fn figure(power: &PowerCurve) -> Figure {
         .lines
         .iter()
         .zip(&series)
-        .map(|(line, series)| Curve { series, points: line.points.iter().map(ending).collect() })
+        .map(|(line, series)| Curve {
+            series,
+            points: line.points.iter().map(ending).collect(),
+            level: None,
+        })
         .collect();
     legend_column(&mut figure, &curves, &x, &y, right);
     figure
@@ -144,24 +148,12 @@ fn values(figure: &mut Figure, measured: impl Iterator<Item = f64>, x: &Axis, bo
     for value in values {
         let at = x.at(value);
         figure.line(vec![(at, bottom), (at, bottom + 5.0)], MUTED, 1.0);
-        let label = place(value);
+        let label = text::measured(value);
         let half = text_width(&label, BODY, false) / 2.0;
         if at - half > free_from {
             figure.label((at, bottom + 19.0), &label, Align::Centre, MUTED);
             free_from = at + half + 6.0;
         }
-    }
-}
-
-/// As it was given, where that is short.
-fn place(value: f64) -> String {
-    let given = value.to_string().replace('-', "−");
-    if value.fract() == 0.0 && value.abs() < 1e9 {
-        text::fixed(value, 0)
-    } else if given.chars().count() <= 7 {
-        given
-    } else {
-        text::significant(value, 3)
     }
 }
 

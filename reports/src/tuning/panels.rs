@@ -6,7 +6,7 @@ use analysis::tuning::Trial;
 
 use crate::axis::{Axis, Scale, zoom};
 use crate::curve::LOG_FROM;
-use crate::figure::{Align, Colour, Figure, GRID, INK, MUTED, PAPER, Point, WIDTH};
+use crate::figure::{Align, Colour, Figure, GRID, INK, MUTED, PAPER, Point, SMALL, WIDTH};
 use crate::font::{shorten, text_width};
 use crate::text;
 
@@ -21,7 +21,6 @@ const RIGHT: f64 = 14.0;
 const TITLE: f64 = 16.0;
 const HEIGHT: f64 = 104.0;
 const ROW: f64 = TITLE + HEIGHT + 42.0;
-const SMALL: f64 = 10.5;
 const TRIAL: Colour = (0x00, 0x72, 0xb2);
 const CHOSEN: Colour = (0xd5, 0x5e, 0x00);
 

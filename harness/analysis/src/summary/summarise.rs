@@ -10,12 +10,12 @@ use super::membership::{self, Evidence, by_cell};
 use super::tuning::TuningAnalysis;
 use super::{
     ANALYSIS_VERSION, Analysis, ArmAnalysis, CellLeft, CellRun, Outcomes, RunRow, SpeedUp,
-    WorkloadAnalysis, claims, order_estimates, read_cells, score, stopping,
+    WorkloadAnalysis, claims, front, order_estimates, read_cells, score, stopping,
 };
 use crate::imported::{has_clock, is_imported};
 use crate::suite_run::{RunWorkload, SuiteRun};
 use ledger::goal::VALIDATION;
-use ledger::record::format::{RunRecord, Status};
+use ledger::record::format::{Event, RunRecord, Status};
 use ledger::record::store::Store;
 use stats::paired::{Pair, speed_up};
 use stats::survival::Outcome;
@@ -113,6 +113,7 @@ impl Analysis {
             ..summarise(suite, &cells)
         };
         analysis.take_pictures(store);
+        analysis.take_noise_floors(store, &cells);
         analysis
     }
 }
@@ -166,6 +167,8 @@ fn workload(suite: &SuiteRun, cells: &[CellRun], index: usize) -> WorkloadAnalys
         let against = baseline_runs.as_ref().filter(|_| baseline != Some(arm));
         arm_analysis(suite, cells, index, arm, against, horizons)
     });
+    let mut arms: Vec<ArmAnalysis> = arms.collect();
+    front::mark(&mut arms, &target);
     WorkloadAnalysis {
         workload: label,
         title,
@@ -176,7 +179,7 @@ fn workload(suite: &SuiteRun, cells: &[CellRun], index: usize) -> WorkloadAnalys
         train_examples,
         dataset_root: dataset_root.unwrap_or_default(),
         baseline: suite.baseline.clone(),
-        arms: arms.collect(),
+        arms,
     }
 }
 
@@ -256,6 +259,11 @@ fn arm_analysis(
         .filter(|record| record.steps > 0 && has_clock(record))
         .map(|r| 1e3 * r.clocks.train / r.steps as f64);
     let steps: Vec<f64> = steps.collect();
+    let trained: Vec<f64> = runs
+        .records()
+        .filter(|record| !idle(record) && has_clock(record) && record.status != Status::Diverged)
+        .map(end_seconds)
+        .collect();
     let curves: Vec<Vec<Point>> =
         runs.runs.iter().map(|(_, left)| curve(&left.events, target)).collect();
     let laws: BTreeSet<String> = runs.records().filter_map(law_name).collect();
@@ -282,6 +290,10 @@ fn arm_analysis(
         test_at_crossing: (!at_target.is_empty()).then(|| estimate(at_target)),
         step_milliseconds: (!steps.is_empty()).then(|| estimate(steps)),
         speed_up: baseline.and_then(|baseline| arm_speed_up(baseline, &runs)),
+        fewer_samples: baseline.and_then(|baseline| ratio(baseline, &runs, samples)),
+        noise_floor: None,
+        train_seconds: (!trained.is_empty()).then(|| estimate(trained)),
+        undominated: None,
         by_samples: by_samples(&curves),
         by_time: by_time(&curves),
         pictures: None,
@@ -312,11 +324,6 @@ fn law_name(record: &RunRecord) -> Option<String> {
 
 /// Speed-up where every pair reached the target and no clock was disturbed.
 fn arm_speed_up(baseline: &ArmRuns<'_>, arm: &ArmRuns<'_>) -> Option<SpeedUp> {
-    let (ours, theirs) = (arm.by_seed(seconds), baseline.by_seed(seconds));
-    let pairs = pairs(&theirs, &ours);
-    if pairs.is_empty() || pairs.len() != arm.len() || pairs.len() != baseline.len() {
-        return None;
-    }
     if arm.disturbed() + baseline.disturbed() > 0 {
         return None;
     }
@@ -330,6 +337,20 @@ fn arm_speed_up(baseline: &ArmRuns<'_>, arm: &ArmRuns<'_>) -> Option<SpeedUp> {
         differs(&left.record.environment, there)
     };
     if arm.runs.iter().any(|run| elsewhere(run).is_some()) {
+        return None;
+    }
+    ratio(baseline, arm, seconds)
+}
+
+/// The baseline's number over the arm's, paired by seed, where every pair has both.
+fn ratio(
+    baseline: &ArmRuns<'_>,
+    arm: &ArmRuns<'_>,
+    number: fn(&RunRecord) -> Option<f64>,
+) -> Option<SpeedUp> {
+    let (ours, theirs) = (arm.by_seed(number), baseline.by_seed(number));
+    let pairs = pairs(&theirs, &ours);
+    if pairs.is_empty() || pairs.len() != arm.len() || pairs.len() != baseline.len() {
         return None;
     }
     let effects = stats::paired::log_ratios(&pairs).ok()?;
@@ -380,5 +401,17 @@ fn row(suite: &SuiteRun, run: &CellRun) -> RunRow {
             .and_then(|record| record.parameters_sha256)
             .map(|digest| digest.to_string()),
         run_digest: left.map(|left| left.run_digest.clone()),
+        samples: record.map(|record| record.samples),
+        steps: record.map(|record| record.steps),
+        total_seconds: record.filter(|record| has_clock(record)).map(|record| record.clocks.total),
+        train_loss: left.and_then(|left| {
+            let mut looks = left.events.iter().rev().filter_map(|event| match event {
+                Event::Evaluated(evaluation) => Some(evaluation),
+                _ => None,
+            });
+            looks.next()?.train_loss
+        }),
+        metrics: record.map(|record| record.last.clone()).unwrap_or_default(),
+        at_target: record.map(|record| record.at_target.clone()).unwrap_or_default(),
     }
 }

@@ -210,6 +210,29 @@ fn a_method_twice_as_fast_has_a_paired_speed_up_of_two() {
 }
 
 #[test]
+fn fewer_samples_are_told_where_a_busy_machine_withholds_the_times() {
+    let mut made = Made::on_one(&times(&[4.0, 6.0, 5.0]), &times(&[2.0, 3.0, 2.5]), Vec::new());
+    made.change = |record| record.environment.cpu_share = Some(0.6);
+    let analysis = made.analysis();
+    let new = arm(&analysis, "new");
+    assert!(new.speed_up.is_none());
+    let fewer = new.fewer_samples.as_ref().unwrap();
+    assert!((fewer.ratio - 2.0).abs() < 1e-12 && fewer.n == 3, "{fewer:?}");
+    assert!(arm(&analysis, "old").fewer_samples.is_none());
+}
+
+#[test]
+fn an_arm_that_costs_the_same_and_ends_worse_is_dominated() {
+    let better: Vec<Ending> = times(&[4.0, 6.0]).iter().map(|end| (end.0, 0.97, end.2)).collect();
+    let analysis = Made::on_one(&times(&[4.0, 6.0]), &better, Vec::new()).analysis();
+    let [old, new] = ["old", "new"].map(|label| arm(&analysis, label));
+    assert_eq!((old.undominated, new.undominated), (Some(false), Some(true)));
+    assert_eq!(new.train_seconds.as_ref().unwrap().value, 10.0);
+    let alike = Made::on_one(&times(&[4.0, 6.0]), &times(&[4.0, 6.0]), Vec::new()).analysis();
+    assert!(alike.workloads[0].arms.iter().all(|arm| arm.undominated == Some(true)));
+}
+
+#[test]
 fn a_slower_method_does_not_reproduce_the_claim_of_speed() {
     let made = Made::on_one(
         &times(&[4.0, 6.0, 5.0]),

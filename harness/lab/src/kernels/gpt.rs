@@ -5,6 +5,7 @@
 //! a fixed order, so that results repeat bit for bit and do not depend on what else is in a batch.
 
 use std::ffi::{CStr, c_char};
+use std::ops::Range;
 
 use tch::{Device, Kind, TchError, Tensor};
 use torch_sys::C_tensor;
@@ -247,27 +248,47 @@ impl<'a> Decoder<'a> {
         position: usize,
         wanted: bool,
     ) -> Result<Vec<f32>, TchError> {
-        let vocabulary = self.gpt.shape.vocabulary;
+        self.step_at(rows, tokens, [position; 2], wanted)
+    }
+
+    /// [`Decoder::step`] of tokens that are kept in a slot behind all that their rows hold, and stand at a position
+    /// no further than that: nearer where some of what they see stands side by side.
+    ///
+    /// # Errors
+    /// When a row, a token, the slot or the position is out of range, or the lengths differ.
+    pub fn step_at(
+        &mut self,
+        rows: &[usize],
+        tokens: &[i64],
+        [slot, position]: [usize; 2],
+        wanted: bool,
+    ) -> Result<Vec<f32>, TchError> {
+        let Shape { vocabulary, width, .. } = self.gpt.shape;
         check_tokens(tokens, vocabulary)?;
         let valid = rows.iter().all(|&row| row < self.rows) && rows.len() <= self.rows;
-        if !valid || rows.len() != tokens.len() || position >= self.capacity {
+        let within = position <= slot && slot < self.capacity;
+        if !valid || rows.len() != tokens.len() || !within {
             let (count, size, capacity) = (tokens.len(), self.rows, self.capacity);
             return Err(TchError::Shape(format!(
-                "{count} tokens at position {position} for rows {rows:?} of {size} × {capacity}"
+                "{count} tokens at position {position} in slot {slot} for rows {rows:?} of {size} × {capacity}"
             )));
         }
         let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
         let mut logits = vec![0.0; if wanted { rows.len() * vocabulary } else { 0 }];
         let output = if wanted { logits.as_mut_ptr() } else { std::ptr::null_mut() };
+        // The loops look the position up by the slot: the table is moved by what is between them.
+        let mut weights = self.weights.clone();
+        weights[Gpt::POSITIONS] = weights[Gpt::POSITIONS].wrapping_sub((slot - position) * width);
         #[expect(
             unsafe_code,
             reason = "all indices were checked above, the buffers have the sizes that the loops \
-                      asked for, and the weights are borrowed for the life of the decoder"
+                      asked for, the weights are borrowed for the life of the decoder, and what is \
+                      read of the moved table is its row of the position"
         )]
         unsafe {
             (self.loops.0.step)(
                 &raw const self.shape,
-                self.weights.as_ptr(),
+                weights.as_ptr(),
                 self.packed.as_ptr(),
                 self.cache.as_mut_ptr(),
                 self.rows as i64,
@@ -275,12 +296,48 @@ impl<'a> Decoder<'a> {
                 rows.as_ptr(),
                 tokens.as_ptr(),
                 rows.len() as i64,
-                position as i64,
+                slot as i64,
                 self.scratch.as_mut_ptr(),
                 output,
             );
         }
         Ok(logits)
+    }
+
+    /// Puts what row `from` holds in `slots` into row `to`, from its slot `at` on.
+    ///
+    /// # Errors
+    /// When a row or a slot is out of range.
+    pub fn append(
+        &mut self,
+        from: usize,
+        slots: Range<usize>,
+        to: usize,
+        at: usize,
+    ) -> Result<(), TchError> {
+        let fits = slots.end <= self.capacity && at + slots.len() <= self.capacity;
+        if from >= self.rows || to >= self.rows || !fits {
+            let (size, capacity) = (self.rows, self.capacity);
+            return Err(TchError::Shape(format!(
+                "slots {slots:?} of row {from} do not fit row {to} at {at}, of {size} × {capacity}"
+            )));
+        }
+        // Of each head keys, head width × padded capacity, then values, the other way round.
+        let Shape { width, heads, depth, .. } = self.gpt.shape;
+        let (wide, padded) = (width / heads, self.capacity.next_multiple_of(LANES));
+        for part in (0..depth).flat_map(|layer| (0..heads).map(move |head| (layer, head))) {
+            let start =
+                |row: usize| ((part.0 * self.rows + row) * heads + part.1) * 2 * wide * padded;
+            let (source, target) = (start(from), start(to));
+            for channel in (0..wide).map(|channel| channel * padded) {
+                let keys = source + channel + slots.start..source + channel + slots.end;
+                self.cache.copy_within(keys, target + channel + at);
+            }
+            let values = wide * padded;
+            let [first, last] = [slots.start, slots.end].map(|slot| source + values + slot * wide);
+            self.cache.copy_within(first..last, target + values + at * wide);
+        }
+        Ok(())
     }
 
     /// Makes row `to` a copy of row `from`.
@@ -449,5 +506,8 @@ mod tests {
         assert!(decoder.step(&[2], &[0], 0, true).is_err(), "a row outside");
         assert!(decoder.step(&[1], &[0], 8, true).is_err(), "a position outside");
         assert!(decoder.step(&[1], &[21], 0, true).is_err(), "a token outside");
+        assert!(decoder.step_at(&[1], &[0], [2, 3], true).is_err(), "a position beyond its slot");
+        assert!(decoder.append(0, 0..9, 1, 0).is_err() && decoder.append(0, 0..2, 1, 7).is_err());
+        assert!(decoder.append(0, 0..2, 2, 0).is_err(), "a row outside");
     }
 }

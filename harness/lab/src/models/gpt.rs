@@ -72,10 +72,12 @@ impl Shape {
 
 /// How attention and normalisations are computed.
 #[derive(Debug, Clone, Copy)]
-enum Operations {
+enum Operations<'a> {
     /// By libtorch's kernels. On the CPU attention has no second derivative; the third of a
     /// normalisation is wrong, for the second takes its mean and deviation for constants.
     Kernel,
+    /// The same, where a token sees what this says, B × 1 × T × T.
+    Masked(&'a Tensor),
     /// By products and means, whose derivatives of every order are right.
     Products,
 }
@@ -264,6 +266,29 @@ impl Gpt {
         joined(self.of_parts(weights, &self.parts(tokens)?, Operations::Products)?, tokens)
     }
 
+    /// Hidden states B × T × d of tokens B × T (i64) that stand at `positions`, B × T (i64), and see what `seen` says, B × T
+    /// × T (boolean; each at least itself): [`Gpt::plain`] is that of positions in turn, each of which sees itself and
+    /// those before.
+    ///
+    /// # Errors
+    /// When a position exceeds the context or a token the vocabulary.
+    pub fn arranged(
+        &self,
+        weights: &[&Tensor],
+        tokens: &Tensor,
+        positions: &Tensor,
+        seen: &Tensor,
+    ) -> Result<Tensor, TchError> {
+        let rows =
+            |table: usize, of: &Tensor| Tensor::f_embedding(weights[table], of, -1, false, false);
+        let mut x = rows(Self::TOKENS, tokens)?.f_add(&rows(Self::POSITIONS, positions)?)?;
+        let seen = seen.f_unsqueeze(1)?;
+        for index in 0..self.shape.depth {
+            x = self.apply_block(self.block(index), weights, &x, Operations::Masked(&seen))?;
+        }
+        self.normalise(self.norm(), weights, &x, Operations::Masked(&seen))
+    }
+
     /// Rows of several contexts' length as rows of one; others as they are.
     fn parts(&self, tokens: &Tensor) -> Result<Tensor, TchError> {
         let context = size(self.shape.context).max(1);
@@ -280,7 +305,7 @@ impl Gpt {
         &self,
         weights: &[&Tensor],
         tokens: &Tensor,
-        operations: Operations,
+        operations: Operations<'_>,
     ) -> Result<Tensor, TchError> {
         let length = tokens.size().last().copied().unwrap_or(0);
         let mut x = Tensor::f_embedding(weights[Self::TOKENS], tokens, -1, false, false)?
@@ -305,11 +330,11 @@ impl Gpt {
         [scale, shift]: [usize; 2],
         weights: &[&Tensor],
         x: &Tensor,
-        operations: Operations,
+        operations: Operations<'_>,
     ) -> Result<Tensor, TchError> {
         let (scale, shift) = (weights[scale], weights[shift]);
         match operations {
-            Operations::Kernel => {
+            Operations::Kernel | Operations::Masked(_) => {
                 let width = [size(self.shape.width)];
                 x.f_layer_norm(width, Some(scale), Some(shift), EPSILON, false)
             }
@@ -329,7 +354,7 @@ impl Gpt {
         block: Block,
         weights: &[&Tensor],
         x: &Tensor,
-        operations: Operations,
+        operations: Operations<'_>,
     ) -> Result<Tensor, TchError> {
         let linear = |x: &Tensor, [w, b]: [usize; 2]| x.f_linear(weights[w], Some(weights[b]));
         let qkv =
@@ -340,7 +365,7 @@ impl Gpt {
     }
 
     /// B × T × 3d → B × T × d.
-    fn attend(&self, qkv: &Tensor, operations: Operations) -> Result<Tensor, TchError> {
+    fn attend(&self, qkv: &Tensor, operations: Operations<'_>) -> Result<Tensor, TchError> {
         let (batch, length, _) = qkv.size3()?;
         let (heads, width) = (size(self.shape.heads), size(self.shape.width));
         let parts =
@@ -351,6 +376,10 @@ impl Gpt {
         let heads = match operations {
             Operations::Kernel => {
                 Tensor::f_scaled_dot_product_attention(&q, &k, &v, none, 0.0, causal, None, false)?
+            }
+            Operations::Masked(seen) => {
+                let seen = Some(seen);
+                Tensor::f_scaled_dot_product_attention(&q, &k, &v, seen, 0.0, false, None, false)?
             }
             Operations::Products => {
                 let (none, mask) = (None::<Tensor>, None::<Tensor>);

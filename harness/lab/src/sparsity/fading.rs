@@ -8,8 +8,9 @@ use ledger::streams::Streams;
 use serde_json::json;
 use tch::Tensor;
 
-use super::n_m::{Pattern, shortfall};
+use super::n_m::{Pattern, faded};
 use crate::LabError;
+use crate::kernels::weights::subtract;
 use crate::network::{Network, Parameter};
 use crate::seat::{Facts, Gradients, Look, Looks, Parametrisation, StepInfo};
 
@@ -92,28 +93,34 @@ impl Fading {
     }
 }
 
-/// `trained` as it is seen, its weights at `sparse` through `sight`, and what was added to each of these:
-/// 0 where a weight stays, (β − 1)·w elsewhere. Gradients by what is seen are those by what is trained.
+/// `trained` as it is seen, its weights at `sparse` through `sight`. Gradients by what is seen are those by what is
+/// trained.
 ///
 /// # Errors
 /// When M does not divide the inputs of one of them.
-pub fn see(
+pub fn see(trained: &Network, sparse: &[usize], sight: Option<Sight>) -> Result<Network, LabError> {
+    Ok(look(trained, sparse, sight, false)?.0)
+}
+
+/// [`see`], and where it is asked for (`aside`) what was added to each weight of `sparse` that is not seen as it is:
+/// 0 where it stays, (β − 1)·w elsewhere.
+fn look(
     trained: &Network,
     sparse: &[usize],
     sight: Option<Sight>,
+    aside: bool,
 ) -> Result<(Network, Vec<Tensor>), LabError> {
     let plain = trained.parameters.iter().map(|parameter| {
         let tensor = parameter.tensor.shallow_clone();
         Parameter { name: parameter.name.clone(), tensor, ..*parameter }
     });
     let mut seen: Vec<_> = plain.collect();
-    let mut short = Vec::with_capacity(sparse.len());
+    let mut short = Vec::new();
     if let Some(Sight { pattern, factor }) = sight.filter(|sight| sight.factor < 1.0) {
         for &index in sparse {
-            let weight = trained.at(index);
-            let less = shortfall(weight, pattern, factor)?;
-            seen[index].tensor = weight.f_add(&less)?;
-            short.push(less);
+            let (tensor, added) = faded(trained.at(index), pattern, factor, aside)?;
+            seen[index].tensor = tensor;
+            short.extend(added);
         }
     }
     Ok((trained.over(seen), short))
@@ -129,7 +136,7 @@ pub struct Masked {
     names: Vec<String>,
     /// What the last step saw.
     last: Rc<Cell<Option<Sight>>>,
-    /// What it added to each of these weights, (β − 1)(1 − m) ⊙ w.
+    /// What it added to each of these weights, (β − 1)(1 − m) ⊙ w; of `sr-ste` alone, which decays by it.
     short: RefCell<Vec<Tensor>>,
 }
 
@@ -158,10 +165,11 @@ impl Parametrisation for Masked {
         let Some(now) = now else {
             let hard = Sight { pattern: self.fading.pattern, factor: 0.0 };
             let hard = (self.fading.mode != Mode::Dense).then_some(hard);
-            return Ok(see(trained, &self.sparse, hard)?.0);
+            return see(trained, &self.sparse, hard);
         };
         let sight = self.fading.at(now.step, now.total_steps);
-        let (network, short) = see(trained, &self.sparse, sight)?;
+        let decays = self.fading.mode == Mode::SrSte;
+        let (network, short) = look(trained, &self.sparse, sight, decays)?;
         self.last.set(sight);
         self.short.replace(short);
         Ok(network)
@@ -176,12 +184,14 @@ impl Parametrisation for Masked {
         if self.fading.mode != Mode::SrSte {
             return Ok(());
         }
+        let (mut moved, mut along) = (Vec::new(), Vec::new());
         for (index, short) in self.sparse.iter().zip(self.short.get_mut()) {
             if let Ok(place) = gradients.active.binary_search(index) {
-                let _ = gradients.tensors[place].f_sub_(&short.f_mul_scalar(self.lambda)?)?;
+                moved.push(&gradients.tensors[place]);
+                along.push(&*short);
             }
         }
-        Ok(())
+        Ok(subtract(&moved, &along, self.lambda)?)
     }
 
     fn facts(&self) -> Facts {
@@ -207,7 +217,7 @@ pub struct Soft {
 
 impl Looks for Soft {
     fn looks(&self, trained: &Network, _: &Network) -> Result<Vec<Look>, LabError> {
-        let (network, _) = see(trained, &self.sparse, self.last.get())?;
+        let network = see(trained, &self.sparse, self.last.get())?;
         Ok(vec![Look { name: "soft".to_owned(), network, recalibrate: None }])
     }
 }
@@ -215,12 +225,15 @@ impl Looks for Soft {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::cnn::{Shape, cnn};
     use crate::models::mlp::mlp;
     use crate::network::values;
     use crate::objectives::DefaultLoss;
     use crate::seat::Objective as _;
-    use crate::sparsity::n_m::mask;
+    use crate::sparsity::n_m::{inputs, mask, shortfall};
     use crate::trial;
+    use ledger::digest::Digest;
+    use std::collections::BTreeSet;
     use tch::Device;
 
     fn fading(mode: Mode, eta: f64) -> Fading {
@@ -275,8 +288,7 @@ mod tests {
         let trained = mlp(&[16, 32, 4], &trial::streams(), Device::Cpu).unwrap();
         let pattern = Pattern { kept: 1, group: 8 };
         for factor in [0.0, 0.25, 0.9] {
-            let (seen, short) = see(&trained, &[0, 2], Some(Sight { pattern, factor })).unwrap();
-            assert_eq!(short.len(), 2);
+            let seen = see(&trained, &[0, 2], Some(Sight { pattern, factor })).unwrap();
             let mask = mask(trained.at(2), pattern).unwrap();
             let expected = trained.at(2) * (&mask + factor * (1.0 - &mask));
             let error: Tensor = seen.at(2) - expected;
@@ -292,9 +304,8 @@ mod tests {
         }
         let whole = [None, Some(Sight { pattern, factor: 1.0 })];
         for sight in whole {
-            let (seen, short) = see(&trained, &[0, 2], sight).unwrap();
+            let seen = see(&trained, &[0, 2], sight).unwrap();
             assert_eq!(seen.digest().unwrap(), trained.digest().unwrap());
-            assert!(short.is_empty());
         }
     }
 
@@ -311,6 +322,79 @@ mod tests {
         let mut gradients = Gradients { active: (0..4).collect(), tensors };
         rule.amend(network, &mut gradients, &now).unwrap();
         gradients.tensors
+    }
+
+    /// The weights after some steps along gradients through the mask, by loops or by libtorch's operations alone.
+    fn after_steps(mode: Mode, network: &Network, shape: &[i64], by_operations: bool) -> Digest {
+        let sparse: Vec<_> = super::super::weights(&network.parameters)
+            .filter(|(_, p)| inputs(&p.tensor).is_multiple_of(32))
+            .map(|(index, parameter)| (index, parameter.name.clone()))
+            .collect();
+        assert!(sparse.len() > 1);
+        let pattern = Pattern { kept: 1, group: 4 };
+        let fading = Fading { mode, pattern, eta: 0.2, dense_head: 0.1, tail: 0.2 };
+        let (trained, batch, lambda) = (network.duplicate(), trial::batch(shape).unwrap(), 0.3);
+        let mut rule = Masked::new(fading.clone(), lambda, sparse.clone());
+        let mut shortfalls = Vec::new();
+        for step in 0..20 {
+            let now = trial::step_info(step, 20);
+            let seen = if by_operations {
+                let mut seen = see(&trained, &[], None).unwrap();
+                shortfalls.clear();
+                let sight = fading.at(step, 20).filter(|sight| sight.factor < 1.0);
+                for ((index, _), Sight { pattern, factor }) in
+                    sparse.iter().zip(sight.iter().cycle())
+                {
+                    let short = shortfall(trained.at(*index), *pattern, *factor).unwrap();
+                    seen.parameters[*index].tensor = trained.at(*index) + &short;
+                    shortfalls.push((*index, short));
+                }
+                seen
+            } else {
+                rule.seen(&trained, Some(&now)).unwrap()
+            };
+            let loss = DefaultLoss::Classes.loss(&seen, &batch, &now).unwrap();
+            let leaves: Vec<_> = trained.parameters.iter().map(|p| &p.tensor).collect();
+            let tensors = Tensor::run_backward(&[loss], &leaves, false, false);
+            let mut gradients = Gradients { active: (0..tensors.len()).collect(), tensors };
+            let _guard = tch::no_grad_guard();
+            if !by_operations {
+                rule.amend(&trained, &mut gradients, &now).unwrap();
+            } else if mode == Mode::SrSte {
+                for (index, short) in &shortfalls {
+                    let _ = gradients.tensors[*index].f_sub_(&(short * lambda)).unwrap();
+                }
+            }
+            for (leaf, gradient) in leaves.into_iter().zip(&gradients.tensors) {
+                let _ = leaf.shallow_clone().f_sub_(&(gradient * 0.5)).unwrap();
+            }
+        }
+        trained.digest().unwrap()
+    }
+
+    #[test]
+    fn trained_weights_are_those_by_the_operations_bit_for_bit_in_every_mode() {
+        let layers = mlp(&[32, 64, 64, 4], &trial::streams(), Device::Cpu).unwrap();
+        let shape = Shape { channels: 8, side: 8, widths: [32; 3], classes: 4, norm: false };
+        let filters = cnn(shape, &trial::streams(), Device::Cpu).unwrap();
+        for (network, shape) in [(layers, &[32][..]), (filters, &[8, 8, 8][..])] {
+            let mut digests = BTreeSet::new();
+            for mode in [
+                Mode::Ste,
+                Mode::SrSte,
+                Mode::MdgfExp,
+                Mode::MdgfLinear,
+                Mode::SdgfStepwise,
+                Mode::SdgfGeometric,
+                Mode::Dense,
+            ] {
+                let [by_loops, by_operations] =
+                    [false, true].map(|which| after_steps(mode, &network, shape, which));
+                assert_eq!(by_loops, by_operations, "{mode:?}");
+                digests.insert(by_loops);
+            }
+            assert_eq!(digests.len(), 7, "every mode trains another network");
+        }
     }
 
     #[test]

@@ -3,11 +3,12 @@
 //! A row is what one output is made of: the inputs of a linear layer; of a convolution height, width and
 //! input channels, the channels fastest. Among equal |w| the later ones stay, as where M − N positions
 //! are dropped from the front of a stable ascending sort: so exactly N *positions* of every group stay,
-//! whatever their values. A group has N non-zeros in that sense; a weight that is itself 0 stays 0.
+//! whatever their values. A group has N non-zeros in that sense; a weight that is itself 0 stays 0, and what
+//! is not a number counts as the largest.
 
-use tch::{Device, Kind, TchError, Tensor};
+use tch::{TchError, Tensor};
 
-use crate::network::values;
+use crate::kernels::weights::{self, Faded};
 
 /// `kept` of every `group` consecutive weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,11 @@ impl Pattern {
         )
     }
 
+    /// N and M as libtorch counts.
+    fn counts(self) -> [i64; 2] {
+        [self.kept, self.group].map(|count| i64::try_from(count).unwrap_or(i64::MAX))
+    }
+
     /// The patterns 8N:8M, 4N:4M, 2N:2M, N:M.
     #[must_use]
     pub fn geometric(self) -> Vec<Self> {
@@ -62,29 +68,34 @@ pub fn inputs(weight: &Tensor) -> usize {
     weight.size().iter().skip(1).map(|&size| usize::try_from(size).unwrap_or(0)).product()
 }
 
-/// What is to be added to `weight` so that what `pattern` drops is `factor` times itself: 0 where a
-/// weight stays, (`factor` − 1)·w elsewhere. In the shape of `weight`, without a gradient.
+/// `weight` as it is seen, what `pattern` drops times `factor`; and, where it is asked for (`aside`), what was added
+/// to it: 0 where a weight stays, (`factor` − 1)·w elsewhere. In the shape of `weight`, whose gradient is that of what
+/// is seen.
+///
+/// # Errors
+/// When M does not divide the inputs.
+pub fn faded(
+    weight: &Tensor,
+    pattern: Pattern,
+    factor: f64,
+    aside: bool,
+) -> Result<(Tensor, Option<Tensor>), TchError> {
+    let [kept, group] = pattern.counts();
+    let change = (factor - 1.0) as f32;
+    if let Some(Faded { seen, added }) = weights::fade(weight, kept, group, change, aside)? {
+        return Ok((seen, added));
+    }
+    let short = shortfall(weight, pattern, factor)?;
+    Ok((weight.f_add(&short)?, aside.then_some(short)))
+}
+
+/// What is to be added to `weight` so that what `pattern` drops is `factor` times itself, by libtorch's operations
+/// alone: as [`faded`], to the bit, on any device and of any layout.
 ///
 /// # Errors
 /// When M does not divide the inputs.
 pub fn shortfall(weight: &Tensor, pattern: Pattern, factor: f64) -> Result<Tensor, TchError> {
-    let change = (factor - 1.0) as f32;
-    by_rows(weight, |rows| {
-        if rows.device() != Device::Cpu {
-            return by_sorting(rows, pattern, factor - 1.0);
-        }
-        Tensor::f_from_slice(&dropped(&stored(rows)?, pattern, |weight| change * weight))
-    })
-}
-
-/// Values in their order, with fewer operations where they lie in it.
-fn stored(rows: &Tensor) -> Result<Vec<f32>, TchError> {
-    if rows.kind() == Kind::Float && rows.is_contiguous() {
-        let mut stored = vec![0.0; rows.numel()];
-        rows.f_copy_data(&mut stored, rows.numel())?;
-        return Ok(stored);
-    }
-    values(rows)
+    by_rows(weight, |rows| by_sorting(rows, pattern, |dropped| dropped.f_mul_scalar(factor - 1.0)))
 }
 
 /// 1 where a weight stays and 0 elsewhere, in the shape of `weight`.
@@ -92,10 +103,8 @@ fn stored(rows: &Tensor) -> Result<Vec<f32>, TchError> {
 /// # Errors
 /// When M does not divide the inputs.
 pub fn mask(weight: &Tensor, pattern: Pattern) -> Result<Tensor, TchError> {
-    by_rows(weight, |rows| {
-        let dropped = Tensor::f_from_slice(&dropped(&values(rows)?, pattern, |_| 1.0))?;
-        dropped.f_to_device(rows.device())?.f_neg()?.f_add_scalar(1.0)
-    })
+    let dropped = by_rows(weight, |rows| by_sorting(rows, pattern, Tensor::f_ones_like))?;
+    dropped.f_neg()?.f_add_scalar(1.0)
 }
 
 /// Applies `map` to the rows of a weight; its elements, in their order, take the weight's shape.
@@ -111,222 +120,26 @@ fn by_rows(
     map(&rows)?.f_reshape(rows.size())?.f_permute([0, 3, 1, 2])
 }
 
-/// `change`·w where `pattern` drops w, else 0, by libtorch's operations alone.
-fn by_sorting(rows: &Tensor, pattern: Pattern, change: f64) -> Result<Tensor, TchError> {
-    let [group, dropped] = [pattern.group, pattern.group - pattern.kept]
-        .map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+/// What `change` makes of those that `pattern` drops, at their places, and 0 elsewhere.
+fn by_sorting(
+    rows: &Tensor,
+    pattern: Pattern,
+    change: impl Fn(&Tensor) -> Result<Tensor, TchError>,
+) -> Result<Tensor, TchError> {
+    let [kept, group] = pattern.counts();
     let groups = rows.f_reshape([-1, group])?;
-    let order = groups.f_abs()?.f_argsort_stable(true, -1, false)?.f_narrow(-1, 0, dropped)?;
-    let short = groups.f_gather(-1, &order, false)?.f_mul_scalar(change)?;
+    let order = groups.f_abs()?.f_argsort_stable(true, -1, false)?.f_narrow(-1, 0, group - kept)?;
+    let short = change(&groups.f_gather(-1, &order, false)?)?;
     groups.f_zeros_like()?.f_scatter(-1, &order, &short)
-}
-
-/// `change(w)` where `pattern` drops w, else 0. A short group at the end is left as 0.
-fn dropped(weights: &[f32], pattern: Pattern, change: impl Fn(f32) -> f32 + Copy) -> Vec<f32> {
-    let mut out = vec![0.0; weights.len()];
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        #[expect(unsafe_code, reason = "compiled for AVX2, which was just found")]
-        unsafe {
-            drop_avx2(weights, pattern, change, &mut out);
-        }
-        return out;
-    }
-    drop_by_group(weights, pattern, change, &mut out);
-    out
-}
-
-/// [`drop_by_group`] in wider registers; only integers are compared, so the bits are the same.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn drop_avx2(
-    weights: &[f32],
-    pattern: Pattern,
-    change: impl Fn(f32) -> f32 + Copy,
-    out: &mut [f32],
-) {
-    drop_by_group(weights, pattern, change, out);
-}
-
-#[inline(always)]
-fn drop_by_group(
-    weights: &[f32],
-    pattern: Pattern,
-    change: impl Fn(f32) -> f32 + Copy,
-    out: &mut [f32],
-) {
-    let Pattern { kept, group } = pattern;
-    // Lengths that the compiler knows it unrolls.
-    match group {
-        2 => drop_lanes::<2>(weights, kept, change, out),
-        4 => drop_lanes::<4>(weights, kept, change, out),
-        8 => drop_columns::<8>(weights, kept, change, out),
-        16 => drop_columns::<16>(weights, kept, change, out),
-        32 => drop_columns::<32>(weights, kept, change, out),
-        _ => drop_groups(weights, kept, group, change, out),
-    }
-}
-
-/// Groups side by side in one register.
-const LANES: usize = 8;
-
-/// The same for small groups, several at a time: a weight stays where fewer than `kept` of its group rank
-/// above it, and among equal ones the later does.
-#[inline(always)]
-fn drop_lanes<const M: usize>(
-    weights: &[f32],
-    kept: usize,
-    change: impl Fn(f32) -> f32,
-    out: &mut [f32],
-) {
-    let whole = weights.len() / (LANES * M) * (LANES * M);
-    let (weights, rest) = weights.split_at(whole);
-    let (out, rest_out) = out.split_at_mut(whole);
-    let least = i32::try_from(kept).unwrap_or(i32::MAX);
-    for (weights, out) in weights.chunks_exact(LANES * M).zip(out.chunks_exact_mut(LANES * M)) {
-        let mut keys = [[0_i32; LANES]; M];
-        for lane in 0..LANES {
-            for place in 0..M {
-                keys[place][lane] = weights[lane * M + place].abs().to_bits().cast_signed();
-            }
-        }
-        let mut above = [[0_i32; LANES]; M];
-        for place in 0..M {
-            for other in 0..M {
-                let later = i32::from(other > place);
-                for lane in 0..LANES {
-                    let higher = keys[other][lane] > keys[place][lane] - later;
-                    above[place][lane] += i32::from(higher && other != place);
-                }
-            }
-        }
-        for (place, above) in above.iter().enumerate() {
-            for (lane, &above) in above.iter().enumerate() {
-                let at = lane * M + place;
-                out[at] = if above < least { 0.0 } else { change(weights[at]) };
-            }
-        }
-    }
-    drop_groups(rest, kept, M, change, rest_out);
-}
-
-/// [`drop_groups`] for several groups at a time, each in a column, by its own bounds.
-#[inline(always)]
-fn drop_columns<const M: usize>(
-    weights: &[f32],
-    kept: usize,
-    change: impl Fn(f32) -> f32 + Copy,
-    out: &mut [f32],
-) {
-    let whole = weights.len() / (LANES * M) * (LANES * M);
-    let (weights, rest) = weights.split_at(whole);
-    let (out, rest_out) = out.split_at_mut(whole);
-    let below = M.saturating_sub(kept);
-    for (weights, out) in weights.chunks_exact(LANES * M).zip(out.chunks_exact_mut(LANES * M)) {
-        let mut keys = [[0_i32; LANES]; M];
-        for (place, keys) in keys.iter_mut().enumerate() {
-            for (lane, key) in keys.iter_mut().enumerate() {
-                *key = weights[lane * M + place].abs().to_bits().cast_signed();
-            }
-        }
-        let mut bounds = [i32::MAX; LANES];
-        if kept <= below {
-            for _ in 0..kept {
-                let mut next = [-1; LANES];
-                for keys in &keys {
-                    for ((next, &key), &bound) in next.iter_mut().zip(keys).zip(&bounds) {
-                        *next = (*next).max(if key < bound { key } else { -1 });
-                    }
-                }
-                bounds = next;
-            }
-        } else {
-            let mut last = [-1; LANES];
-            for _ in 0..below {
-                let mut next = [i32::MAX; LANES];
-                for keys in &keys {
-                    for ((next, &key), &last) in next.iter_mut().zip(keys).zip(&last) {
-                        *next = (*next).min(if key > last { key } else { i32::MAX });
-                    }
-                }
-                last = next;
-            }
-            bounds = last.map(|last| last.saturating_add(1));
-        }
-        let mut stay = [0_i32; LANES];
-        for keys in &keys {
-            for ((stay, &key), &bound) in stay.iter_mut().zip(keys).zip(&bounds) {
-                *stay += i32::from(key >= bound);
-            }
-        }
-        if stay.iter().any(|&stay| usize::try_from(stay) != Ok(kept)) {
-            drop_groups(weights, kept, M, change, out);
-            continue;
-        }
-        let groups = weights.chunks_exact(M).zip(out.chunks_exact_mut(M));
-        for ((weights, out), &bound) in groups.zip(&bounds) {
-            for (&weight, out) in weights.iter().zip(out) {
-                let key = weight.abs().to_bits().cast_signed();
-                *out = if key >= bound { 0.0 } else { change(weight) };
-            }
-        }
-    }
-    drop_groups(rest, kept, M, change, rest_out);
-}
-
-#[inline(always)]
-fn drop_groups(
-    weights: &[f32],
-    kept: usize,
-    group: usize,
-    change: impl Fn(f32) -> f32,
-    out: &mut [f32],
-) {
-    let mut keys = vec![0; group];
-    for (weights, out) in weights.chunks_exact(group).zip(out.chunks_exact_mut(group)) {
-        // Absolute values as whole numbers: in the order of the values, and cheap to compare.
-        for (key, weight) in keys.iter_mut().zip(weights) {
-            *key = weight.abs().to_bits().cast_signed();
-        }
-        let bound = bound(&keys, kept);
-        let stay: i32 = keys.iter().map(|&key| i32::from(key >= bound)).sum();
-        if usize::try_from(stay) == Ok(kept) {
-            for ((out, &weight), &key) in out.iter_mut().zip(weights).zip(&keys) {
-                *out = if key >= bound { 0.0 } else { change(weight) };
-            }
-            continue;
-        }
-        // Equal values on both sides of the bound: by position then.
-        let mut order: Vec<usize> = (0..group).collect();
-        order.sort_by_key(|&place| keys[place]);
-        for &place in &order[..group - kept] {
-            out[place] = change(weights[place]);
-        }
-    }
-}
-
-/// The `kept`-th largest key where no keys are equal, found from the nearer end: each pass takes the next
-/// one. Where some are equal, another key, which more or fewer than `kept` reach.
-#[inline(always)]
-fn bound(keys: &[i32], kept: usize) -> i32 {
-    let below = keys.len() - kept;
-    if kept <= below {
-        (0..kept).fold(i32::MAX, |bound, _| {
-            keys.iter().fold(-1, |next, &key| next.max(if key < bound { key } else { -1 }))
-        })
-    } else {
-        let last = (0..below).fold(-1, |last, _| {
-            let above = |&key: &i32| if key > last { key } else { i32::MAX };
-            keys.iter().map(above).fold(i32::MAX, i32::min)
-        });
-        last.saturating_add(1)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::{channels_last, values};
     use ledger::streams::normal;
+    use proptest::prelude::*;
+    use tch::{Device, Kind};
 
     const fn of(kept: usize, group: usize) -> Pattern {
         Pattern { kept, group }
@@ -341,6 +154,24 @@ mod tests {
         mask
     }
 
+    /// To the bit; what is not a number by that alone.
+    fn bits(tensor: &Tensor) -> Vec<u32> {
+        let bits = |value: f32| if value.is_nan() { u32::MAX } else { value.to_bits() };
+        values(tensor).unwrap().into_iter().map(bits).collect()
+    }
+
+    /// Both ways to what is seen agree, and so do what was added, layout and gradient.
+    fn agree(weight: &Tensor, pattern: Pattern, factor: f64) {
+        let short = shortfall(weight, pattern, factor).unwrap();
+        let plain = weight + &short;
+        let (seen, added) = faded(weight, pattern, factor, true).unwrap();
+        assert_eq!(bits(&seen), bits(&plain), "{pattern} {factor}");
+        assert_eq!(bits(&added.unwrap()), bits(&short), "{pattern} {factor}");
+        assert_eq!((seen.size(), seen.stride()), (plain.size(), plain.stride()));
+        let (alone, none) = faded(weight, pattern, factor, false).unwrap();
+        assert!(none.is_none() && bits(&alone) == bits(&plain));
+    }
+
     #[test]
     fn masks_are_those_of_a_stable_sort_for_every_pattern_also_among_equal_weights() {
         let mut stream = crate::trial::streams().generator("test");
@@ -350,31 +181,96 @@ mod tests {
         for weight in [drawn, coarse, equal.zeros_like(), equal] {
             let stored = values(&weight).unwrap();
             for group in [1, 2, 4, 8, 16, 32, 64, 128, 256] {
-                for kept in [1, group / 4, group / 2, group.max(2) - 1, group] {
-                    let pattern = of(kept.max(1), group);
-                    let expected: Vec<_> =
-                        stored.chunks(group).flat_map(|g| by_definition(g, kept.max(1))).collect();
+                for kept in [1, 2, 3, group / 4, group / 2, group.max(2) - 1, group] {
+                    let pattern = of(kept.clamp(1, group), group);
+                    let places = |g| by_definition(g, pattern.kept);
+                    let expected: Vec<_> = stored.chunks(group).flat_map(places).collect();
                     let found = values(&mask(&weight, pattern).unwrap()).unwrap();
                     assert_eq!(found, expected, "{pattern}");
-                    let short = shortfall(&weight, pattern, 0.25).unwrap();
+                    let (_, added) = faded(&weight, pattern, 0.25, true).unwrap();
                     let expected: Vec<_> =
                         found.iter().zip(&stored).map(|(m, w)| (1.0 - m) * -0.75 * w).collect();
-                    assert_eq!(values(&short).unwrap(), expected, "{pattern}");
-                    let sorted = by_sorting(&weight, pattern, -0.75).unwrap().view([6, 256]);
-                    assert_eq!(sorted, short, "{pattern}");
+                    assert_eq!(values(&added.unwrap()).unwrap(), expected, "{pattern}");
+                    agree(&weight, pattern, 0.25);
                 }
             }
         }
     }
 
+    proptest! {
+        #[test]
+        fn one_loop_gives_the_bits_of_the_operations_also_among_equals_infinities_and_not_numbers(
+            group in 1_usize..40, kept in 0_usize..40, groups in 1_usize..24,
+            grid in prop::sample::select(vec![0.0_f32, 0.5, 2.0]), factor in 0.0..1.0_f64, seed in any::<u32>(),
+        ) {
+            let mut stream = crate::trial::streams().keyed("test", seed, 0);
+            let mut weights = normal(&mut stream, group * groups);
+            for (place, weight) in weights.iter_mut().enumerate() {
+                if grid > 0.0 {
+                    *weight = (*weight * grid).round() / grid;
+                }
+                match (place + seed as usize) % 61 {
+                    7 if grid < 2.0 => *weight = f32::INFINITY.copysign(*weight),
+                    31 if grid == 0.5 => *weight = f32::NAN,
+                    _ => (),
+                }
+            }
+            let pattern = of(kept % group + 1, group);
+            let rows = Tensor::from_slice(&weights).view([-1, group as i64]);
+            for factor in [0.0, factor] {
+                agree(&rows, pattern, factor);
+                agree(&rows.view([1, -1]), pattern, factor);
+            }
+        }
+    }
+
     #[test]
-    fn plain_loops_give_the_same_bits_as_those_for_the_processor() {
+    fn weights_in_another_layout_or_kind_are_seen_through_the_same_mask() {
         let mut stream = crate::trial::streams().generator("test");
-        let weights = normal(&mut stream, 4096);
-        for pattern in [of(2, 4), of(1, 8), of(16, 32), of(1, 32), of(8, 256)] {
-            let mut plain = vec![0.0; weights.len()];
-            drop_by_group(&weights, pattern, |w| -0.1 * w, &mut plain);
-            assert_eq!(dropped(&weights, pattern, |w| -0.1 * w), plain);
+        let drawn = Tensor::from_slice(&normal(&mut stream, 6 * 32)).view([6, 32]);
+        let filters = drawn.view([6, 8, 2, 2]);
+        let turned = drawn.transpose(0, 1).contiguous().transpose(0, 1);
+        let every_other = Tensor::stack(&[&drawn, &(&drawn * 7.0)], 2).select(2, 0);
+        for other in [&turned, &every_other] {
+            assert_ne!(other.stride(), drawn.stride());
+            for pattern in [of(2, 4), of(1, 8), of(5, 32)] {
+                agree(other, pattern, 0.5);
+                let expected = faded(&drawn, pattern, 0.5, false).unwrap().0;
+                assert_eq!(bits(&faded(other, pattern, 0.5, false).unwrap().0), bits(&expected));
+            }
+        }
+        // Filters go by their channels, wherever these lie.
+        let last = channels_last(&filters).unwrap();
+        assert_ne!(last.stride(), filters.stride());
+        for pattern in [of(1, 2), of(2, 8), of(3, 16)] {
+            agree(&last, pattern, 0.5);
+            agree(&filters, pattern, 0.5);
+            let [by_loop, by_operations] =
+                [&last, &filters].map(|filters| faded(filters, pattern, 0.5, false).unwrap().0);
+            assert_eq!(bits(&by_loop), bits(&by_operations));
+        }
+        let double = drawn.to_kind(Kind::Double);
+        assert_eq!(faded(&double, of(2, 4), 0.5, false).unwrap().0.kind(), Kind::Double);
+    }
+
+    #[test]
+    fn the_gradient_of_what_is_seen_is_that_of_the_weight_itself() {
+        let mut stream = crate::trial::streams().generator("test");
+        // Whole numbers, whose sums are exact in any order.
+        let drawn = (Tensor::from_slice(&normal(&mut stream, 64)) * 9.0).round().view([4, 16]);
+        for turned in [false, true] {
+            let leaf =
+                if turned { drawn.view([16, 4]).transpose(0, 1).copy() } else { drawn.copy() };
+            let leaf = leaf.set_requires_grad(true);
+            let (seen, _) = faded(&leaf, of(1, 4), 0.0, false).unwrap();
+            assert!(seen.requires_grad());
+            // Twice in the graph, and the weight itself beside it: all arrive, the weight's own too.
+            let loss = (&seen * &seen * 3.0 + &leaf * 5.0).sum(None);
+            let expected = bits(&(&seen.detach() * 6.0 + 5.0));
+            let found = Tensor::run_backward(&[&loss], &[&leaf], false, false);
+            assert_eq!(bits(&found[0]), expected);
+            let none = tch::no_grad(|| faded(&leaf, of(1, 4), 0.0, false).unwrap().0);
+            assert!(!none.requires_grad());
         }
     }
 

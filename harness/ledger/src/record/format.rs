@@ -315,6 +315,23 @@ pub struct Environment {
     pub argv: Vec<String>,
     /// Largest resident set of the process, bytes.
     pub peak_memory_bytes: Option<u64>,
+    /// The job that it ran in, where a scheduler started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<Scheduler>,
+}
+
+/// A scheduler's job, as its variables tell a process of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scheduler {
+    /// `slurm` or `kubernetes`.
+    pub kind: String,
+    /// The job, and the task of an array behind `_`.
+    pub job: String,
+    /// The machine, by the scheduler's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// How often the scheduler had started this part before: 0 at the first time.
+    pub restarts: u32,
 }
 
 impl Environment {

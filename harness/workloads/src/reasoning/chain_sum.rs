@@ -25,7 +25,7 @@ use ledger::catalogue::{DataName, MetricInfo};
 use ledger::settings::{Range, SettingError, Values};
 use ledger::{choice, settings};
 
-use crate::shared::puzzles::{self, PuzzleSet, WRONG_EXCESS, accuracy};
+use crate::shared::puzzles::{self, PASS_AT_8, PuzzleSet, SAMPLED, WRONG_EXCESS, accuracy};
 use training::workload::Workload;
 
 choice! {
@@ -72,6 +72,8 @@ const METRICS: &[MetricInfo] = &[
     accuracy("accuracy/12"),
     MetricInfo::error("wrong_length"),
     WRONG_EXCESS,
+    SAMPLED,
+    PASS_AT_8,
 ];
 
 /// The workload.

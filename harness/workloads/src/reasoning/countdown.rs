@@ -18,7 +18,7 @@ use ledger::catalogue::{DataName, MetricInfo};
 use ledger::settings;
 use ledger::settings::Range;
 
-use crate::shared::puzzles::{self, PuzzleSet, WRONG_EXCESS, accuracy};
+use crate::shared::puzzles::{self, PASS_AT_8, PuzzleSet, SAMPLED, WRONG_EXCESS, accuracy};
 use training::workload::Workload;
 
 settings! {
@@ -40,6 +40,8 @@ const METRICS: &[MetricInfo] = &[
     accuracy("accuracy/4"),
     MetricInfo::error("wrong_length"),
     WRONG_EXCESS,
+    SAMPLED,
+    PASS_AT_8,
 ];
 
 /// The workload.

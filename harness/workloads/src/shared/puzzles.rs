@@ -17,6 +17,7 @@ use ledger::catalogue::{DataName, MetricInfo};
 use ledger::digest::Digest;
 use ledger::settings::Values;
 use ledger::streams::Streams;
+use rand_pcg::Pcg64;
 use tch::{Device, TchError, Tensor};
 
 use lab::LabError;
@@ -31,7 +32,7 @@ use lab::seat::{Facts, Gradients, Objective, Optimizer, Outcome, StepInfo};
 use lab::side_info::{SideInfo, Tokens, Verifier};
 use lab::split::Split;
 use training::artefacts::Artefacts;
-use training::judge::{EvaluationRequest, Judge};
+use training::judge::{EvaluationRequest, Judge, Judged};
 use training::splits::{DataIdentity, Splits};
 use training::workload::{Ready, Workload};
 
@@ -52,16 +53,24 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 /// The end of a response, as a token.
-const END: i64 = puzzles::END as i64;
+pub(crate) const END: i64 = puzzles::END as i64;
 
 /// Part of the key of kept starts: to be raised when the recipe below changes.
 const RECIPE: &[u8] = b"palimpsest/puzzles-start/v1";
 /// Steps on demonstrations at most.
-const MOST_STEPS: u64 = 2_000;
+pub(crate) const MOST_STEPS: u64 = 2_000;
 /// Steps between looks at the accuracy.
-const LOOK_EVERY: u64 = 10;
+pub(crate) const LOOK_EVERY: u64 = 10;
 /// Demonstrations per step.
-const BATCH: usize = 64;
+pub(crate) const BATCH: usize = 64;
+/// Test prompts of each difficulty that are also answered by sampling.
+const SAMPLED_PROMPTS: usize = 40;
+/// Sampled answers to each.
+const SAMPLES: usize = 16;
+/// k of pass@k.
+const PASSES: usize = 8;
+/// Prompts sampled at a time.
+const AT_ONCE: usize = 64;
 /// Halvings of the way back from a start that knows too much.
 const HALVINGS: u32 = 10;
 
@@ -84,7 +93,15 @@ impl PuzzleSet {
     /// # Errors
     /// When there are too few, or the device has no room.
     pub fn load(&self, device: Device) -> Result<Ready, LabError> {
-        let Parts { rehearsal, train, validation, test, .. } = self.generate()?;
+        self.load_parts(self.generate()?, device)
+    }
+
+    /// Loads these parts in place of the set's own.
+    ///
+    /// # Errors
+    /// When the device has no room.
+    pub fn load_parts(&self, parts: Parts, device: Device) -> Result<Ready, LabError> {
+        let Parts { rehearsal, train, validation, test, .. } = parts;
         let splits = Splits {
             train: self.place(&train, device)?,
             probe: Some(self.place(&rehearsal, device)?),
@@ -166,7 +183,7 @@ impl PuzzleSet {
     }
 
     /// Digest of all that makes a start: recipe, kind, settings, seed and initial weights.
-    fn key(
+    pub(crate) fn key(
         &self,
         network: &Network,
         values: &Values,
@@ -242,13 +259,17 @@ impl PuzzleSet {
         }
     }
 
-    fn generate(&self) -> Result<Parts, LabError> {
+    /// The puzzles.
+    ///
+    /// # Errors
+    /// When there are too few.
+    pub fn generate(&self) -> Result<Parts, LabError> {
         Ok(puzzles::generate(self.kind.as_ref(), &self.difficulties, &self.sizes)?)
     }
 
     /// Prompt, demonstration and end in a row of P + R − 1 tokens; labels are the tokens that
-    /// follow, where these belong to the response.
-    fn place(&self, part: &[Puzzle], device: Device) -> Result<Split, TchError> {
+    /// follow, where these belong to the response. Nothing is asked for where nothing is demonstrated.
+    pub(crate) fn place(&self, part: &[Puzzle], device: Device) -> Result<Split, TchError> {
         let prompt = self.kind.prompt_length();
         let length = prompt + self.kind.longest_response();
         let (mut inputs, mut labels) = (Vec::new(), Vec::new());
@@ -256,7 +277,7 @@ impl PuzzleSet {
             let mut row: Vec<i64> =
                 puzzle.prompt.iter().chain(&puzzle.demonstration).copied().map(i64::from).collect();
             row.push(END);
-            let end = row.len();
+            let end = if puzzle.demonstration.is_empty() { prompt } else { row.len() };
             row.resize(length, END);
             inputs.extend_from_slice(&row[..length - 1]);
             labels.extend(
@@ -304,20 +325,25 @@ fn taken_back(
 }
 
 /// A start as it is kept: weights, then steps and accuracy in one more tensor.
-struct Kept {
-    steps: u64,
-    accuracy: f64,
-    weights: Vec<Tensor>,
+pub(crate) struct Kept {
+    /// Steps on demonstrations.
+    pub steps: u64,
+    /// The accuracy reached.
+    pub accuracy: f64,
+    /// Parameters.
+    pub weights: Vec<Tensor>,
 }
 
 impl Kept {
-    fn write(self) -> Vec<Tensor> {
+    /// As tensors.
+    pub fn write(self) -> Vec<Tensor> {
         let mut tensors = self.weights;
         tensors.push(Tensor::from_slice(&[self.steps as f64, self.accuracy]));
         tensors
     }
 
-    fn read(mut tensors: Vec<Tensor>) -> Option<Self> {
+    /// From these tensors.
+    pub fn read(mut tensors: Vec<Tensor>) -> Option<Self> {
         let figures: Vec<f64> = Vec::try_from(&tensors.pop()?).ok()?;
         let &[steps, accuracy] = figures.as_slice() else { return None };
         Some(Self { steps: steps as u64, accuracy, weights: tensors })
@@ -326,9 +352,11 @@ impl Kept {
 
 /// Checks answers to the puzzles of one part, by position.
 #[derive(Debug)]
-struct Checker {
-    kind: Arc<dyn Kind>,
-    puzzles: Vec<Puzzle>,
+pub(crate) struct Checker {
+    /// The kind.
+    pub kind: Arc<dyn Kind>,
+    /// The puzzles.
+    pub puzzles: Vec<Puzzle>,
 }
 
 /// One answer, judged.
@@ -338,8 +366,19 @@ struct Answer {
     correct: bool,
     /// Tokens, the end included.
     length: usize,
+    /// Whether it ends.
+    ended: bool,
     /// Tokens of the demonstration, the end included.
     demonstrated: usize,
+    /// Tokens before the end that the prompt asks for, where it says so.
+    budget: Option<usize>,
+}
+
+impl Answer {
+    /// Tokens without the end.
+    fn written(&self) -> usize {
+        self.length - usize::from(self.ended)
+    }
 }
 
 impl Checker {
@@ -359,10 +398,58 @@ impl Checker {
                     group: puzzle.group,
                     correct: outcome.correct,
                     length: response.len(),
+                    ended: response.last() == Some(&END),
                     demonstrated: puzzle.demonstration.len() + 1,
+                    budget: self.kind.budget(&puzzle.prompt),
                 }
             })
             .collect())
+    }
+
+    /// Group and number of right answers, of `SAMPLES`, of the first `SAMPLED_PROMPTS` prompts of each group
+    /// in `split`, which holds the same puzzles. The random numbers of an answer go by its prompt and place
+    /// alone: every policy has the same ones, and no other stream is touched.
+    fn sampled(
+        &self,
+        network: &Network,
+        split: &Split,
+        groups: usize,
+    ) -> Result<Vec<(u32, usize)>, LabError> {
+        let mut left = vec![SAMPLED_PROMPTS; groups];
+        let mut taken = |puzzle: &Puzzle| {
+            let left = &mut left[puzzle.group as usize];
+            let take = *left > 0;
+            *left = left.saturating_sub(1);
+            take
+        };
+        let ids: Vec<u32> = (0..)
+            .zip(&self.puzzles)
+            .filter(|(_, puzzle)| taken(puzzle))
+            .map(|(id, _)| id)
+            .collect();
+        let streams = Streams::new(Digest::of(b"palimpsest/puzzles-sampled/v1").0);
+        let longest = self.kind.longest_response();
+        let options = Options { longest, end: Some(END), banned: Vec::new() };
+        let mut counts = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(AT_ONCE) {
+            let prompts =
+                split.batch(ids)?.inputs.f_narrow(1, 0, size(self.kind.prompt_length()))?;
+            let prompts = prompts.f_repeat_interleave_self_int(size(SAMPLES), 0, None)?;
+            let places =
+                ids.iter().flat_map(|id| (0..).take(SAMPLES).map(move |place| (*id, place)));
+            let mut generators: Vec<Pcg64> =
+                places.map(|(id, place)| streams.keyed("sampled", id, place)).collect();
+            let choice = Choice::Sample { temperature: 1.0, generators: &mut generators };
+            let Generated { tokens, lengths, .. } =
+                generate(network, Prompts::from(&prompts), &options, choice)?;
+            let responses = rows_of(&tokens, &lengths)?;
+            for (id, responses) in ids.iter().zip(responses.chunks(SAMPLES)) {
+                let right = |response: &&Vec<i64>| verified(self, *id, response, END).correct;
+                let group = self.puzzles[*id as usize].group;
+                counts.push((group, responses.iter().filter(right).count()));
+            }
+        }
+        Ok(counts)
     }
 }
 
@@ -394,9 +481,23 @@ pub const fn accuracy(name: &'static str) -> MetricInfo {
 pub const WRONG_EXCESS: MetricInfo =
     MetricInfo { name: "wrong_excess", higher_is_better: false, best: None, chance: None };
 
+/// Tokens of an answer before its end, where prompts state a budget.
+pub const LENGTH: MetricInfo =
+    MetricInfo { name: "length", higher_is_better: false, best: None, chance: None };
+/// Share of answers within 5 % of the budget.
+pub const ON_BUDGET: MetricInfo = accuracy("on_budget");
+/// Share of answers that are right and no longer than the budget.
+pub const IN_BUDGET: MetricInfo = accuracy("accuracy_in_budget");
+/// Accuracy of answers sampled at temperature 1.
+pub const SAMPLED: MetricInfo = accuracy("sampled");
+
+/// Probability that one of eight sampled answers is right.
+pub const PASS_AT_8: MetricInfo = accuracy("pass@8");
+
 /// Judges a policy by its most likely answers: accuracy averaged over difficulties, accuracy of
 /// each difficulty, and, where there are wrong answers, their mean length and their excess. The mean
-/// length also tells which prompts are wrong, for those with long answers have long wrong ones.
+/// length also tells which prompts are wrong, for those with long answers have long wrong ones. On the
+/// test split, at the end of a run, also by sampled answers.
 #[derive(Debug)]
 struct Solver {
     validation: Checker,
@@ -420,8 +521,40 @@ impl Judge for Solver {
             metrics.insert("wrong_length".to_owned(), mean(&lengths));
             metrics.insert("wrong_excess".to_owned(), excess(&answers, accuracies.len()));
         }
+        metrics.extend(budgeted(&answers));
+        if request.last && request.judged == Judged::Test {
+            let counts = checker.sampled(request.model.network, request.split, accuracies.len())?;
+            let over = |value: fn(usize) -> f64| grouped(&counts, accuracies.len(), value);
+            metrics.insert("sampled".to_owned(), over(|right| right as f64 / SAMPLES as f64));
+            metrics.insert("pass@8".to_owned(), over(|right| pass_at(SAMPLES, right, PASSES)));
+        }
         Ok(metrics)
     }
+}
+
+/// Of answers to prompts that state a budget: their mean length, the share within 5 % of the budget, and the
+/// share that is right and within it. Nothing where no prompt states one.
+fn budgeted(answers: &[Answer]) -> BTreeMap<String, f64> {
+    let asked: Vec<_> =
+        answers.iter().filter_map(|answer| Some((answer, answer.budget? as f64))).collect();
+    if asked.is_empty() {
+        return BTreeMap::new();
+    }
+    let mean = |value: &dyn Fn(&Answer, f64) -> f64| {
+        asked.iter().map(|(answer, budget)| value(answer, *budget)).sum::<f64>()
+            / asked.len() as f64
+    };
+    let share = |holds: bool| f64::from(u8::from(holds));
+    let on = |answer: &Answer, budget: f64| {
+        share((answer.written() as f64 - budget).abs() <= 0.05 * budget)
+    };
+    let within =
+        |answer: &Answer, budget: f64| share(answer.correct && answer.written() as f64 <= budget);
+    BTreeMap::from([
+        (LENGTH.name.to_owned(), mean(&|answer, _| answer.written() as f64)),
+        (ON_BUDGET.name.to_owned(), mean(&on)),
+        (IN_BUDGET.name.to_owned(), mean(&within)),
+    ])
 }
 
 /// Share of right answers in each of `groups` groups.
@@ -447,12 +580,31 @@ fn excess(answers: &[Answer], groups: usize) -> f64 {
     mean(&means)
 }
 
+/// Mean over the groups that there are of the mean of `value` of each one's counts.
+fn grouped(counts: &[(u32, usize)], groups: usize, value: impl Fn(usize) -> f64) -> f64 {
+    let mut values = vec![Vec::new(); groups];
+    counts.iter().for_each(|(group, count)| values[*group as usize].push(value(*count)));
+    let means: Vec<f64> =
+        values.iter().filter(|group| !group.is_empty()).map(|group| mean(group)).collect();
+    mean(&means)
+}
+
+/// Probability that at least one of `k` answers, drawn without replacement from `n` of which `right` are
+/// right, is right: 1 − C(n − right, k)/C(n, k), an unbiased estimate of pass@k (Chen et al., arXiv:2107.03374).
+fn pass_at(n: usize, right: usize, k: usize) -> f64 {
+    if n - right < k {
+        return 1.0;
+    }
+    let none = (n - right + 1..=n).map(|place| 1.0 - k as f64 / place as f64);
+    1.0 - none.product::<f64>()
+}
+
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
 /// Ids of puzzles: digests of prompt, demonstration and difficulty.
-fn ids(part: &[Puzzle]) -> Vec<Digest> {
+pub(crate) fn ids(part: &[Puzzle]) -> Vec<Digest> {
     let id = |puzzle: &Puzzle| {
         let tokens = [puzzle.prompt.as_slice(), &puzzle.demonstration].concat();
         Digest(sample_id(&tokens, u8::try_from(puzzle.group).unwrap_or(u8::MAX)))
@@ -511,7 +663,9 @@ mod tests {
             group,
             correct,
             length,
+            ended: true,
             demonstrated: 5 + 4 * group as usize,
+            budget: None,
         };
         // Two tokens more than four and an end, one more than eight and an end; a right one is not asked.
         let both = [answer(0, false, 7), answer(1, false, 10), answer(1, true, 15)];
@@ -519,6 +673,75 @@ mod tests {
         let many = [answer(0, false, 7), answer(1, false, 10), answer(1, false, 10)];
         assert_eq!(excess(&many, 2), 1.5);
         assert_eq!(excess(&[answer(1, false, 6)], 2), -3.0);
+    }
+
+    #[test]
+    fn answers_are_held_to_the_budget_without_their_end_and_only_where_there_is_one() {
+        let answer = |length, ended, correct, budget| Answer {
+            group: 0,
+            correct,
+            length,
+            ended,
+            demonstrated: 9,
+            budget,
+        };
+        let four = Some(4);
+        let answers = [
+            answer(5, true, true, four),
+            answer(5, true, false, four),
+            answer(9, true, true, four),
+            answer(4, true, true, four),
+            answer(4, false, false, four),
+        ];
+        let found = budgeted(&answers);
+        // 4, 4, 8, 3 and, without an end, 4 tokens.
+        assert!((found["length"] - 4.6).abs() < 1e-12, "{found:?}");
+        assert!((found["on_budget"] - 0.6).abs() < 1e-12, "{found:?}");
+        assert!((found["accuracy_in_budget"] - 0.4).abs() < 1e-12, "{found:?}");
+        assert!(budgeted(&[answer(5, true, true, None)]).is_empty());
+    }
+
+    #[test]
+    fn a_prompt_without_a_demonstration_asks_for_nothing() {
+        let mut parts = set().generate().unwrap();
+        parts.train[1].demonstration.clear();
+        let ready = set().load_parts(parts, Device::Cpu).unwrap();
+        let asked = |id| {
+            let labels = ready.splits.train.batch(&[id]).unwrap().labels;
+            labels.ne(IGNORED).sum(tch::Kind::Int64).int64_value(&[])
+        };
+        assert_eq!([asked(0), asked(1)], [5, 0]);
+    }
+
+    #[test]
+    fn pass_at_k_is_the_share_of_draws_without_replacement_that_hold_a_right_answer() {
+        // 1 − C(3, 2)/C(5, 2), 1 − C(12, 8)/C(16, 8), and the share of right ones at k = 1.
+        let cases = [(5, 2, 2, 0.7), (16, 4, 8, 1.0 - 495.0 / 12_870.0), (16, 3, 1, 3.0 / 16.0)];
+        for (n, right, k, expected) in cases {
+            assert!((pass_at(n, right, k) - expected).abs() < 1e-12, "{n} {right} {k}");
+        }
+        assert_eq!([pass_at(16, 0, 8), pass_at(16, 9, 8), pass_at(16, 16, 8)], [0.0, 1.0, 1.0]);
+        assert_eq!(grouped(&[(0, 1), (0, 3), (2, 4)], 3, |count| count as f64), 3.0);
+    }
+
+    #[test]
+    fn answers_are_sampled_at_the_end_on_the_test_split_and_always_the_same_ones() {
+        let ready = set().load(Device::Cpu).unwrap();
+        let network = set().network(&trial::streams(), Device::Cpu).unwrap();
+        let look = |judged: Judged, last| {
+            let split = judged.pick(&ready.splits.validation, &ready.splits.test);
+            let model = training::judge::Model::plain(&network);
+            let request = EvaluationRequest { model, split, judged, last };
+            ready.judge.metrics(&request).unwrap()
+        };
+        let metrics = look(Judged::Test, true);
+        assert_eq!(metrics, look(Judged::Test, true));
+        // An untrained policy guesses a last digit now and then, and more often in eight attempts.
+        let [sampled, passed] = ["sampled", "pass@8"].map(|name| metrics[name]);
+        assert!(sampled > 0.02 && sampled < 0.4 && passed > 1.5 * sampled, "{metrics:?}");
+        for metrics in [look(Judged::Test, false), look(Judged::Validation, true)] {
+            assert!(!metrics.contains_key("sampled") && !metrics.contains_key("pass@8"));
+        }
     }
 
     #[test]

@@ -1,0 +1,154 @@
+//! Cost against quality: an arm is on the front where no other is at once no dearer and no worse.
+
+use analysis::summary::{CurvePoint, Estimate, WorkloadAnalysis, front};
+
+use crate::axis::{Scale, zoom};
+use crate::curve::{Axes, Curve, LEAST_SEEDS, LOG_FROM, axis_unit, held};
+use crate::figure::{Figure, MUTED, Point};
+use crate::possible::Possible;
+use crate::series::{Dash, Series};
+use crate::text;
+
+/// The figure, where two arms at least have a cost and a metric.
+pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series], width: f64) -> Option<Figure> {
+    let name = front::quality(&workload.arms, &workload.target);
+    let arms = workload.arms.iter().zip(series);
+    let mut placed: Vec<(&Estimate, &Estimate, bool, &Series)> = arms
+        .filter_map(|(arm, series)| {
+            let (cost, quality) = (arm.train_seconds.as_ref()?, arm.at_budget.get(&name)?);
+            let drawable = cost.value.is_finite() && cost.value > 0.0 && quality.value.is_finite();
+            drawable.then_some((cost, quality, arm.undominated == Some(true), series))
+        })
+        .collect();
+    if placed.len() < 2 {
+        return None;
+    }
+    placed.sort_by(|a, b| a.0.value.total_cmp(&b.0.value));
+    let possible = Possible::of(workload);
+    let ends = |of: &Estimate| {
+        let interval = of.interval.filter(|_| of.n >= LEAST_SEEDS);
+        interval.map_or([of.value; 2], |i| [i.low, i.high])
+    };
+    let (least, most) = (placed[0].0.value, placed[placed.len() - 1].0.value);
+    let scale = if most > LOG_FROM * least { Scale::Log } else { Scale::Linear };
+    let (unit, length) = axis_unit(most, scale);
+    let qualities: Vec<f64> = placed
+        .iter()
+        .flat_map(|(_, quality, ..)| [quality.value, ends(quality)[0], ends(quality)[1]])
+        .collect();
+    let y = possible.axis(zoom(&qualities, &[]));
+    let x = match scale {
+        Scale::Log => (least / 1.4 / length, most * 1.4 / length),
+        Scale::Linear => (0.0, most * 1.08 / length),
+    };
+    let curves: Vec<Curve<'_>> = placed
+        .iter()
+        .map(|(cost, quality, _, series)| {
+            let [low, high] = ends(quality);
+            let (x, n) = (cost.value / length, quality.n);
+            let point = held(CurvePoint { x, mean: quality.value, low, high, n }, possible);
+            Curve { series, points: vec![point], level: None }
+        })
+        .collect();
+    let (split, metric) = name.split_once('/').unwrap_or(("", &name));
+    let better = if workload.target.direction.is_higher() { "up" } else { "down" };
+    let mut explanation = format!(
+        "{split} {metric} at the budget, mean and 95 % interval from 3 seeds on; left and {better} is better; line: arms that none beats in both"
+    );
+    if scale == Scale::Log {
+        explanation.push_str("; log time axis");
+    }
+    if let Some(left_out) = Series::left_out(workload) {
+        explanation.push_str(&format!("; {left_out}"));
+    }
+    let title = format!("{}: {metric} against train time", workload.workload);
+    let mut figure = Figure::wide(width, title, &explanation);
+    figure.name = "cost".to_owned();
+    let axes = Axes {
+        x,
+        scale,
+        unit: format!("train time in all ({unit})"),
+        measured: Vec::new(),
+        y,
+        height: Scale::Linear,
+        target: None,
+        cut: (false, false),
+        line: None,
+    };
+    let (x, y) = axes.plot(&mut figure, &curves);
+    for (cost, quality, _, series) in &placed {
+        if y.shows(quality.value) {
+            let words = format!(
+                "{}: {} at {}",
+                series.label,
+                text::significant(quality.value, 4),
+                text::time(cost.value)
+            );
+            figure.spot((x.at(cost.value / length), y.at(quality.value)), &words);
+        }
+        let [low, high] = ends(cost).map(|end| x.at(end / length).clamp(x.ends().0, x.ends().1));
+        if low < high && y.shows(quality.value) {
+            let at = y.at(quality.value);
+            figure.line(vec![(low, at), (high, at)], series.colour, 1.5);
+        }
+    }
+    let front = placed.iter().filter(|(_, quality, first, _)| *first && y.shows(quality.value));
+    let corners = front.map(|(cost, quality, ..)| (x.at(cost.value / length), y.at(quality.value)));
+    staircase(&mut figure, &corners.collect::<Vec<_>>(), x.ends().1);
+    Some(figure)
+}
+
+/// From arm to arm along the front, and on to the end of the axis: for more time there is nothing better.
+fn staircase(figure: &mut Figure, corners: &[Point], end: f64) {
+    let mut path: Vec<Point> = Vec::new();
+    for (place, corner) in corners.iter().enumerate() {
+        path.push(*corner);
+        let next = corners.get(place + 1).map_or(end, |next| next.0);
+        path.push((next, corner.1));
+    }
+    figure.dashed(&path, Dash::Dotted, MUTED, 1.3);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figure::tests::{check_shapes, check_texts};
+    use crate::figure::{COLUMN, WIDTH};
+    use crate::sample;
+    use crate::series::Looks;
+
+    #[test]
+    fn arms_without_a_cost_are_not_placed_and_one_arm_is_no_comparison() {
+        let mut analysis = sample::full();
+        let looks = Looks::of(&analysis);
+        let workload = &mut analysis.workloads[0];
+        assert_eq!(front::quality(&workload.arms, &workload.target), "test/accuracy");
+        let series = Series::of(&looks, workload);
+        for width in [COLUMN, WIDTH] {
+            let figure = figure(workload, &series, width).unwrap();
+            check_shapes(&figure);
+            check_texts(&figure);
+        }
+        workload.arms.iter_mut().skip(1).for_each(|arm| arm.train_seconds = None);
+        assert!(figure(workload, &series, WIDTH).is_none());
+    }
+
+    #[test]
+    fn the_front_goes_down_to_no_arm_that_is_dearer_and_worse() {
+        let mut figure = Figure::new(String::new(), "");
+        let before = figure.shapes.len();
+        staircase(&mut figure, &[(10.0, 50.0), (30.0, 20.0)], 90.0);
+        let points: Vec<Point> = figure.shapes[before..]
+            .iter()
+            .filter_map(|shape| match shape {
+                crate::figure::Shape::Line { points, .. } => Some(points.clone()),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        let level =
+            |x: &f64, y: &f64| if *x < 29.99 { *y == 50.0 } else { (20.0..=50.0).contains(y) };
+        assert!(points.iter().all(|(x, y)| level(x, y)), "{points:?}");
+        assert!(points.iter().any(|(x, y)| *x > 80.0 && *y == 20.0), "it goes on to the end");
+    }
+}
