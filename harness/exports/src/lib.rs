@@ -15,6 +15,7 @@ pub mod tensorboard;
 mod yaml;
 
 #[cfg(test)]
+#[path = "tests/sample.rs"]
 mod sample;
 
 use std::path::PathBuf;
