@@ -83,6 +83,8 @@ fn a_part_that_cannot_be_is_refused() {
     assert!(run(&["--shard", "1/7"]).contains("7 parts are more than the 6"));
     assert!(run(&["--shard", "1/2", "--attested"]).contains("cannot be used with"));
     assert!(run(&["--parts", "2"]).contains("--executor slurm"));
+    let parted_twice = run(&["--executor", "slurm", "--shard", "1/2"]);
+    assert!(parted_twice.contains("leave --shard out"), "{parted_twice}");
     assert!(run(&["--executor", "slurm", "--dry-run", "--attested"]).contains("--promise"));
     assert!(run(&["--executor", "slurm", "--dry-run", "--force"]).contains("another --store"));
     assert!(run(&["--executor", "slurm", "--parts", "9"]).contains("9 parts are more than the 6"));
@@ -230,6 +232,12 @@ fn a_job_is_watched_again_by_another_process_but_not_under_another_suite() {
         assert!(watched.stdout.contains("tuned"), "{name}: {}", watched.stdout);
     }
     assert_eq!(bench.cells().len(), 12);
+    let other = output(on(&bench, &["--attach", "71", "--seeds", "0..2"])).ends(2);
+    assert!(
+        other.stderr.contains("with no options, and this has --seeds 0..2"),
+        "{}",
+        other.stderr
+    );
     bench.write("suite.yaml", SUITE);
     let other = output(on(&bench, &["--attach", "71"])).ends(2);
     assert!(other.stderr.contains("another text of suite shared"), "{}", other.stderr);

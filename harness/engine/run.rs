@@ -48,6 +48,9 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         warn_unjudged(&plan.unjudged);
     }
     if handed_in {
+        if args.shard.is_some() || !args.cells.is_empty() {
+            bail!("a scheduler gets the whole suite and parts it itself; leave --shard out");
+        }
         args.options.hold_to_tuning(&plan)?;
         return submit::run(args, plan);
     }

@@ -60,6 +60,19 @@ pub fn run(args: &Args, plan: Plan) -> anyhow::Result<Exit> {
                     session.plan.suite
                 );
             }
+            let options = args.options.changes();
+            if job.options != options {
+                let words = |options: &[String]| match options {
+                    [] => "no options".to_owned(),
+                    options => options.join(" "),
+                };
+                bail!(
+                    "job {} was handed in with {}, and this has {}; give --attach the same",
+                    job.name,
+                    words(&job.options),
+                    words(&options)
+                );
+            }
             job
         }
         None => match hand_in(args, &session, &cells, &wanted)? {
@@ -143,7 +156,10 @@ fn hand_in(
         return Ok(None);
     }
     store.prepare()?;
-    let mut job = Job::take_place(store, &plan.suite, plan.suite_digest, executor, parts)?;
+    let options = args.options.changes();
+    let again = [vec![quoted(&args.options.suite)], options.clone()].concat().join(" ");
+    let mut job =
+        Job::take_place(store, &plan.suite, plan.suite_digest, &options, executor, parts)?;
     bring_what_is_there(session, cells, &job)?;
     let folder = std::path::absolute(job.folder())?;
     match executor {
@@ -155,7 +171,7 @@ fn hand_in(
                 "handed in as job {id}, {} of {}; `palimpsest run {} --attach {}` watches it again, should this process end",
                 counted(parts as usize, "part"),
                 counted(cells.len(), "cell"),
-                quoted(&args.options.suite),
+                again,
                 job.name
             ));
             job.handed_in.insert(id, (1..=parts).collect());
@@ -167,7 +183,7 @@ fn hand_in(
             note(&format!(
                 "`kubectl apply -f {}` hands it in; `palimpsest run {} --attach {}` then waits for its parts and judges",
                 quoted(&manifest.to_string_lossy()),
-                quoted(&args.options.suite),
+                again,
                 job.name
             ));
             return Ok(None);

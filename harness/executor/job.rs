@@ -43,6 +43,8 @@ pub struct Job {
     pub executor: Kind,
     /// SHA-256 of the suite's text.
     pub suite_digest: Digest,
+    /// Options that leave out, add or change a part of the suite, as they were typed.
+    pub options: Vec<String>,
     /// Number of parts.
     pub parts: u32,
     /// Every array that was handed in: the scheduler's id, and the parts in it.
@@ -62,6 +64,7 @@ impl Job {
         store: &Store,
         suite: &str,
         suite_digest: Digest,
+        options: &[String],
         executor: Kind,
         parts: u32,
     ) -> anyhow::Result<Self> {
@@ -74,12 +77,13 @@ impl Job {
                 Ok(()) => {
                     let handed_in = BTreeMap::new();
                     let version = VERSION;
-                    let over = false;
+                    let (over, options) = (false, options.to_vec());
                     let job = Self {
                         version,
                         name,
                         executor,
                         suite_digest,
+                        options,
                         parts,
                         handed_in,
                         over,
@@ -189,7 +193,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::at(folder.path());
         let digest = Digest::of(b"suite");
-        let take = || Job::take_place(&store, "tiny", digest, Kind::Slurm, 3).unwrap();
+        let take = || Job::take_place(&store, "tiny", digest, &[], Kind::Slurm, 3).unwrap();
         let (mut first, second) = (take(), take());
         assert_eq!((first.name.as_str(), second.name.as_str()), ("tiny-1", "tiny-2"));
         first.handed_in.insert("71".to_owned(), vec![1, 2, 3]);
@@ -213,7 +217,8 @@ mod tests {
     #[test]
     fn the_last_words_of_a_part_are_those_that_say_something() {
         let folder = tempfile::tempdir().unwrap();
-        let job = Job::take_place(&Store::at(folder.path()), "t", Digest::of(b""), Kind::Slurm, 1);
+        let job =
+            Job::take_place(&Store::at(folder.path()), "t", Digest::of(b""), &[], Kind::Slurm, 1);
         let job = job.unwrap();
         assert!(job.last_words(1, 3).is_empty());
         fs::write(job.folder().join("part-1.log"), "one\n\ntwo\nthree\n\n").unwrap();
