@@ -122,6 +122,16 @@ micro *ARGS: _ready
 micro-peer *ARGS: _ready
     @python=$(python3 scripts/setup.py peer); "$python" benches/peer.py "$@"
 
+# draw the figures of docs/gallery.md anew, or those called NAMES: some 7 minutes of CPU in an empty store
+[no-exit-message]
+@gallery *NAMES: _ready _build
+    python3 scripts/gallery.py "${CARGO_TARGET_DIR:-target}/release/palimpsest" "$@"
+
+# build the book of docs/ into target/book, where mdBook is installed; ARGS go to `mdbook build`
+@book *ARGS:
+    command -v mdbook >/dev/null || { echo "mdbook is missing: cargo install mdbook --locked" >&2; exit 2; }
+    mdbook build "$@"
+
 # start a method, workload or suite: `just new optim my-method`, `just new workload tasks my-task`, `just new suite my-question`
 [no-exit-message]
 @new *ARGS:

@@ -1,5 +1,6 @@
-//! Generation by a small GPT and a step of GRPO on what it generated.
+//! Generation by a small GPT, in one thread and in branches, and a step of GRPO on what it generated.
 
+use lab::branches::{self, Branching, Tags};
 use lab::generate::{Choice, Generated, Options, generate};
 use lab::models::gpt::{Gpt, Shape, gpt};
 use lab::network::Network;
@@ -105,5 +106,74 @@ impl Rollouts {
         };
         let parameters = &self.network.parameters;
         tch::no_grad(|| self.rule.update(parameters, &gradients, &now)).unwrap();
+    }
+}
+
+/// Responses of 24 tokens to prompts of 11: with a block of two paths of six tokens, or without.
+#[derive(Debug)]
+pub struct Branches {
+    network: Network,
+    prompts: Tensor,
+    round: u32,
+}
+
+impl Branches {
+    const PROMPT: i64 = 11;
+    const LONGEST: usize = 24;
+    const TAGS: Tags =
+        Tags { open: 22, path: 23, paths: 3, closed: 26, close: 27, summary: 28, summarised: 29 };
+
+    /// A policy that opens a block at once, and ends neither a path nor a response.
+    #[must_use]
+    pub fn new(rows: i64) -> Self {
+        let network = gpt(Shape::xs(32, 48), &Task::streams(), Device::Cpu).unwrap();
+        let [_, bias] = Gpt::of(&network).unwrap().head();
+        let bias = network.parameters[bias].tensor.detach();
+        let _ = bias.get(Self::TAGS.open).fill_(30.0);
+        for never in [0, Self::TAGS.closed] {
+            let _ = bias.get(never).fill_(-30.0);
+        }
+        let ids = Tensor::arange(rows * Self::PROMPT, (Kind::Int64, Device::Cpu));
+        let prompts = (&ids * &ids * 5 + &ids * 3).remainder(20) + 1;
+        Self { network, prompts: prompts.view([rows, Self::PROMPT]), round: 0 }
+    }
+
+    /// Seconds that `times` roll-outs with a block in every response take.
+    #[must_use]
+    pub fn branched(&mut self, times: u64) -> f64 {
+        let (tags, longest_path) = (Self::TAGS, 6);
+        let branching = Branching { tags, longest_path, blocks: 1, isolated: true };
+        let (longest, end) = (Self::LONGEST, 0);
+        let options = branches::Options { longest, end, branching, paths: 2, forbidden: false };
+        let streams = Task::streams();
+        let clock = Monotonic::start();
+        for _ in 0..times {
+            self.round += 1;
+            let choice = branches::Choice::Sample { streams: &streams, step: self.round };
+            let all = branches::respond(&self.network, &self.prompts, &options, choice).unwrap();
+            let branched = |all: &branches::Response| {
+                all.blocks == [[1..7, 7..13]] && all.tokens.len() == Self::LONGEST
+            };
+            assert!(all.iter().all(branched));
+        }
+        clock.now().as_secs_f64()
+    }
+
+    /// Seconds that `times` roll-outs of as many tokens in one thread take.
+    #[must_use]
+    pub fn plain(&mut self, times: u64) -> f64 {
+        let streams = Task::streams();
+        let options = Options { longest: Self::LONGEST, ..Options::default() };
+        let clock = Monotonic::start();
+        for _ in 0..times {
+            self.round += 1;
+            let rows = 0..self.prompts.size()[0] as u32;
+            let mut generators: Vec<_> =
+                rows.map(|row| streams.keyed("sample", row, self.round)).collect();
+            let choice = Choice::Sample { temperature: 1.0, generators: &mut generators };
+            let all = generate(&self.network, (&self.prompts).into(), &options, choice).unwrap();
+            assert!(all.lengths.iter().all(|length| *length == Self::LONGEST));
+        }
+        clock.now().as_secs_f64()
     }
 }

@@ -5,8 +5,8 @@
 //! the ratio of neighbouring blocks. Bound: the harness adds at most 1 % on mnist-cnn and 3 % on
 //! digits-mlp.
 //!
-//! Beside it, a step of `one-byte`, which takes no gradient, and its forward passes alone. Bound: 10 % more on
-//! blobs-cnn.
+//! Beside it, a step of `one-byte`, which takes no gradient, and its forward passes alone: at most 10 % more on
+//! blobs-cnn. And a roll-out in branches beside one of as many tokens in one thread: at most 1.3 times as long.
 //!
 //! `cargo bench --bench step`; with `-- serve`, the process answers `benches/peer.py`.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark reports on stdout")]
@@ -26,7 +26,7 @@ use forward::Forward;
 use harness::Harness;
 use ledger::digest::Digest;
 use ledger::transcript::Transcript;
-use rollout::Rollouts;
+use rollout::{Branches, Rollouts};
 use task::{BLOBS_CNN, DIGITS_MLP, MNIST_CNN, Task};
 
 fn main() {
@@ -47,6 +47,9 @@ fn main() {
         let name = format!("one-byte on {}, {WORKERS} workers", label(BLOBS_CNN, batch));
         compare(&name, |steps| ours.seconds(steps), |steps| passes.seconds(steps), steps, 60);
     }
+    let [mut branched, mut plain] = [(); 2].map(|()| Branches::new(128));
+    let name = "branched roll-out of 128 responses";
+    compare(name, |times| branched.branched(times), |times| plain.plain(times), 4, 60);
     let mut criterion = Criterion::default().configure_from_args();
     evaluation(&mut criterion);
     transcript(&mut criterion);

@@ -598,38 +598,42 @@ def peer_python() -> Path:
     return python
 
 
-# What reads exports back in tests (tests/cli/read_exports.py).
-READERS = (
-    "tensorboard==2.21.0", "mlflow-skinny==3.17.2", "rocrate==0.16.0", "pyarrow==26.0.1", "cffconvert==2.0.0",
-    "in-toto-attestation==0.9.3", "securesystemslib[crypto]==1.6.0",
-)
+# What reads exports back in tests (tests/cli/read_exports.py), and what checks manifests: cffconvert and
+# kubernetes-validate ask for different versions of jsonschema.
+READERS = {
+    "readers": (
+        "tensorboard==2.21.0", "mlflow-skinny==3.17.2", "rocrate==0.16.0", "pyarrow==26.0.1", "cffconvert==2.0.0",
+        "in-toto-attestation==0.9.3", "securesystemslib[crypto]==1.6.0",
+    ),
+    "checkers": ("kubernetes-validate==1.37.0",),
+}
 
 
 def readers_python() -> Path:
-    """A Python with the tools that exports are for, in the cache; the tests of exports use it where it is."""
+    """A Python with the tools that exports are for, in the cache, and one that checks manifests; tests use them where they are."""
     cache = cache_dir()
-    folder, python = cache / "readers", cache / "readers/bin/python"
-    wanted = "\n".join(READERS).encode()
-    if (folder / "ready").is_file() and (folder / "ready").read_bytes() == wanted:
-        return python
-    with locked(cache):
-        check_space(cache, 1_500_000_000)
-        shutil.rmtree(folder, ignore_errors=True)
-        say(f"making {folder} with {', '.join(READERS)}")
-        for command in (
-            [sys.executable, "-m", "venv", str(folder)],
-            [str(python), "-m", "pip", "install", "--quiet", "--no-cache-dir", *READERS],
-        ):
-            if subprocess.run(command, stdout=sys.stderr).returncode != 0:
-                raise SetupError(f"{' '.join(command)} failed", "solve what it reports (Debian: apt-get install python3-venv) and run again")
-        write_synced(folder / "ready", wanted)
-    return python
+    for name, packages in READERS.items():
+        folder, wanted = cache / name, "\n".join(packages).encode()
+        if (folder / "ready").is_file() and (folder / "ready").read_bytes() == wanted:
+            continue
+        with locked(cache):
+            check_space(cache, 1_500_000_000)
+            shutil.rmtree(folder, ignore_errors=True)
+            say(f"making {folder} with {', '.join(packages)}")
+            for command in (
+                [sys.executable, "-m", "venv", str(folder)],
+                [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--no-cache-dir", *packages],
+            ):
+                if subprocess.run(command, stdout=sys.stderr).returncode != 0:
+                    raise SetupError(f"{' '.join(command)} failed", "solve what it reports (Debian: apt-get install python3-venv) and run again")
+            write_synced(folder / "ready", wanted)
+    return cache / "readers/bin/python"
 
 
 def clean() -> None:
     """Remove what set-up put into the cache, by name: nothing else that lies there."""
     cache = cache_dir()
-    names = [*(b.folder for b in LIBTORCH.values()), DIGITS.folder, *(tool.folder for tool in TOOLS), f"peer-{TORCH}", "readers", "downloads", "catalogue"]
+    names = [*(b.folder for b in LIBTORCH.values()), DIGITS.folder, *(tool.folder for tool in TOOLS), f"peer-{TORCH}", *READERS, "downloads", "catalogue"]
     if not cache.is_dir():
         return
     with locked(cache):

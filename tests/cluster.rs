@@ -1,6 +1,8 @@
 //! Suites in parts: on several machines by hand, in the hands of a scheduler that a script plays, and on
 //! a real Slurm where one is installed.
 
+#![expect(clippy::print_stderr, reason = "a test that is left out says why")]
+
 mod real;
 
 use std::collections::BTreeMap;
@@ -11,7 +13,7 @@ use std::process::Command;
 use ledger::record::RunRecord;
 use serde_json::Value;
 
-use crate::support::{Bench, Output, output};
+use crate::support::{Bench, Output, output, reader};
 
 /// Two workloads, two arms, one of which descends from the other, three seeds.
 pub(crate) const SUITE: &str = "\
@@ -117,6 +119,28 @@ fn what_would_be_handed_in_can_be_read_first() {
     let job: Value = serde_json::from_str(&shown("kubernetes")).unwrap();
     assert_eq!(job["spec"]["completions"], 2);
     assert!(bench.files("runs").is_empty(), "showing leaves nothing");
+}
+
+/// Where their checker is not installed, this says so and ends.
+#[test]
+fn the_manifest_keeps_to_the_schemas_that_kubernetes_publishes() {
+    let tool = reader("kubernetes-validate");
+    if Command::new(&tool).arg("--version").output().is_err() {
+        eprintln!("left out: no kubernetes-validate here (`scripts/setup.py readers`)");
+        return;
+    }
+    let bench = Bench::new();
+    let wanted =
+        "{ memory: 2G, gpus: 1, cpus: 2, namespace: lab, volume: mine, retries: 2, at_once: 1 }";
+    bench.write("suite.yaml", &format!("{SUITE}executor: {wanted}\n"));
+    let arguments = ["run", "suite.yaml", "--executor", "kubernetes", "--dry-run", "--parts", "2"];
+    let job = bench.write("job.json", &bench.run(&arguments).ends(0).stdout);
+    // From the first in which an index has retries of its own.
+    for version in ["1.29", "1.33", "1.37"] {
+        let mut command = Command::new(&tool);
+        command.args(["--strict", "-k", version]).arg(&job);
+        output(command).ends(0);
+    }
 }
 
 /// A scheduler of one machine, which runs a task at once. `TROUBLE` is a shell's condition on `$task`

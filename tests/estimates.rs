@@ -19,13 +19,13 @@ arms:
 /// The section of a suite, with bars that are met and one that cannot be.
 const SECTION: &str = "\
 estimates:
-  - { name: plain, run: mlp/sgd, last: 6, pilots: 3, gate: 4, orders: 16, beside: [replay], bars: { held_out: 0.5 } }
-  - { name: blind, run: mlp/sgd, last: 6, pilots: 3, gate: 4, orders: 16, estimator: replay, bars: { validity: no order signal } }
-  - { name: strict, run: mlp/sgd, last: 6, pilots: 3, gate: 4, orders: 16, bars: { relative_error: 1.0e-9 } }
+  - { name: plain, run: mlp/sgd, last: 6, pilots: 3, gate: 8, orders: 16, beside: [replay], bars: { held_out: 0.5 } }
+  - { name: blind, run: mlp/sgd, last: 6, pilots: 3, gate: 8, orders: 16, estimator: replay, bars: { validity: no order signal } }
+  - { name: strict, run: mlp/sgd, last: 6, pilots: 3, gate: 8, orders: 16, bars: { relative_error: 1.0e-9 } }
 ";
 
 /// The window and the fit that every command takes.
-const FIT: [&str; 8] = ["--last", "6", "--pilots", "3", "--gate", "4", "--out", "out"];
+const FIT: [&str; 8] = ["--last", "6", "--pilots", "3", "--gate", "8", "--out", "out"];
 
 fn bench() -> (Bench, RunRecord) {
     let bench = Bench::with_run(SUITE);
@@ -45,7 +45,9 @@ fn answer(bench: &Bench, cell: &str, verb: &[&str], more: &[&str]) -> Value {
 fn timeless(mut document: Value) -> Value {
     match &mut document {
         Value::Object(map) => {
-            map.remove("cost");
+            for key in ["cost", "stacked", "withheld"] {
+                map.remove(key);
+            }
             for value in map.values_mut() {
                 *value = timeless(value.take());
             }
@@ -109,6 +111,23 @@ fn the_best_order_of_a_search_is_a_run_of_its_own() {
     let found = answer(&bench, &record.cell, &["search"], &more);
     assert_eq!(found["found"]["best"].as_array().unwrap().len(), 2);
     assert_eq!(found["found"]["descents"][0]["local_minimum"], true);
+    // Searched on validation, judged on test.
+    assert_eq!(found["elsewhere"]["split"], "test");
+    for split in [&found["kept"], &found["elsewhere"]["kept"]] {
+        assert!(split["standard_error"].as_f64().unwrap() > 0.0, "{found}");
+    }
+    let agreement = found["elsewhere"]["agreement"].as_f64().unwrap();
+    assert!((-1.0..=1.0).contains(&agreement));
+    assert!(found["source"]["effect"]["sd"].as_f64().unwrap() > 0.0);
+    // What it found is understood by the other verbs: ids of the whole run, and item numbers.
+    let orders = |file: &str| answer(&bench, &record.cell, &[], &["--orders", file]);
+    let (whole, listed) = (orders("out/best-order.npy"), orders("out/orders.txt"));
+    assert_eq!(listed["rows"].as_array().unwrap().len(), 3);
+    let hashes: Vec<_> =
+        listed["rows"].as_array().unwrap().iter().map(|row| &row["hash"]).collect();
+    assert!(hashes.contains(&&whole["rows"][0]["hash"]));
+    // That of the search again: the last prediction left its own.
+    answer(&bench, &record.cell, &["search"], &more);
     bench.run(&["run", "suite.yaml", "--order", "sgd=out/best-order.npy"]).ends(0);
     let own: Vec<_> =
         bench.records().into_iter().filter(|record| record.given_order.is_some()).collect();
@@ -133,8 +152,84 @@ fn what_cannot_be_estimated_is_refused_with_the_way_out() {
     let command = [&["estimate", &record.cell], &FIT[..], &["--orders", "2"]].concat();
     let output = bench.run(&[&command[..], &["--memory-limit", "1e-9"]].concat()).ends(2);
     assert!(output.stderr.contains("--memory-limit"), "{}", output.stderr);
-    let output = bench.run(&[&command[..], &["--estimator", "surogate"]].concat()).ends(2);
-    assert!(output.stderr.contains("did you mean \"surrogate\"?"), "{}", output.stderr);
+    // Before anything is made, so that a slip costs nothing.
+    let refused = |verb: &[&str], more: &[&str], told: &str| {
+        let command = [&["estimate"], verb, &[&record.cell], &FIT[..], more].concat();
+        let output = bench.run(&command).ends(2);
+        assert!(output.stderr.contains(told), "{}", output.stderr);
+        assert!(!output.stderr.contains("set-up:"), "{}", output.stderr);
+    };
+    let named = "did you mean \"surrogate\"?";
+    refused(&[], &["--orders", "2", "--estimator", "surogate"], named);
+    refused(&["validate"], &["--beside", "surogate"], named);
+    refused(&["search"], &["--estimator", "score"], "only ranks orders");
+    refused(&[], &["--orders", "nosuch.npy"], "nosuch.npy");
+    refused(&[], &["--orders", "sorted:lost"], "sorted:loss");
+    refused(&["position"], &["--item", "99"], "--item 99");
+    refused(&["attribute"], &["--estimator", "reduced"], "take --estimator surrogate");
+    refused(&["drop"], &["--without", "9"], "items count from 0 to 5");
+    bench.write("weights.txt", "1 1 1\n");
+    refused(&["weights"], &["--weights", "weights.txt"], "3 weights, but the window has 6 items");
+    bench.write("weights.txt", "1 1 1 1 1 -1\n");
+    refused(&["weights"], &["--weights", "weights.txt"], "a weight is 0 or more");
+}
+
+#[test]
+fn stacked_true_runs_are_an_estimator_that_the_loop_itself_confirms() {
+    let (bench, record) = bench();
+    // Its gate is trained one at a time, by the loop that made the run.
+    let more = ["--orders", "16", "--estimator", "exact"];
+    let all = answer(&bench, &record.cell, &["validate"], &more);
+    let validity = &all[0]["source"]["validity"];
+    assert_eq!(validity["verdict"], "ok");
+    assert!(validity["relative_error"].as_f64().unwrap() < 1e-3, "{validity}");
+    assert_eq!(all[0]["agreement"]["held_out"], 1.0);
+}
+
+/// The window and the fit of questions about subsets, of which a short window has too few.
+const SUBSETS: [&str; 8] = ["--last", "12", "--pilots", "6", "--gate", "8", "--out", "out"];
+
+#[test]
+fn leaving_items_out_is_foretold_and_the_harmful_ones_are_written_down() {
+    let (bench, record) = bench();
+    let ask = |verb: &str, more: &[&str]| {
+        let command = [&["estimate", verb, &record.cell], &SUBSETS[..], more, &["--json"]].concat();
+        let output = bench.run(&command);
+        assert!(matches!(output.code, Some(0 | 3)), "{command:?}: {}", output.stderr);
+        output.json()
+    };
+    let more = ["--subsets", "32", "--against", "8", "--without", "0,5", "--check"];
+    let found = ask("drop", &more);
+    let model = &found["datamodel"];
+    assert_eq!((&model["subsets"], &model["kept"]), (&32.into(), &6.into()));
+    assert!(model["direct"]["held_out"].as_f64().unwrap() > 0.95, "{model}");
+    assert!(model["linear"].as_f64().unwrap() > 0.8, "{model}");
+    assert!(model["per_example"].as_f64().unwrap() > 0.8, "{model}");
+    let asked = &found["asked"][0];
+    let [guess, truth] = ["held_out", "retrained"].map(|key| asked[key].as_f64().unwrap());
+    let reference = found["reference"].as_f64().unwrap();
+    let alone = found["alone"].as_array().unwrap();
+    assert_eq!(alone.len(), 12);
+    let change = |one: &Value| one["change"].as_f64().unwrap();
+    assert!(alone.windows(2).all(|pair| change(&pair[0]) >= change(&pair[1])));
+    // What single items do is the scale.
+    let scale = change(&alone[0]) - change(&alone[11]);
+    assert!(scale > 1e-3 && (guess - truth).abs() < 0.1 * scale, "{asked} {reference} {scale}");
+    // Where something does harm, the subset is there for the next question.
+    if !found["found"].is_null() {
+        let again = ask("drop", &["--subsets", "0", "--without", "out/without.txt"]);
+        assert_eq!(again["asked"][0]["without"], found["found"]["without"]);
+    }
+
+    bench.write("weights.txt", "1 1 1 1 1 1 1 1 1 1 1 1\n0 1 1 1 1 2 1 1 1 1 1 1\n");
+    let weighed = ask("weights", &["--weights", "weights.txt", "--check"]);
+    let rows = weighed["asked"].as_array().unwrap();
+    // Weights of 1 are the run itself.
+    let same = rows[0]["retrained"].as_f64().unwrap();
+    assert!((same - reference).abs() < 1e-5 * reference, "{same} {reference}");
+    let moved = |key: &str| rows[1][key].as_f64().unwrap() - rows[0][key].as_f64().unwrap();
+    let (guess, truth) = (moved("held_out"), moved("retrained"));
+    assert!((guess - truth).abs() < 0.1 * scale, "{guess} {truth} {scale}");
 }
 
 #[test]

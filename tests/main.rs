@@ -8,6 +8,7 @@ mod builds;
 mod cli;
 mod cluster;
 mod determinism;
+mod docs;
 mod estimates;
 mod external;
 mod faults;

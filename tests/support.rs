@@ -45,6 +45,15 @@ pub fn sources() -> &'static Sources {
     })
 }
 
+/// A program of those that read or check what goes out: of set-up's (`scripts/setup.py readers`), else of the machine's.
+pub fn reader(name: &str) -> PathBuf {
+    let cache = &sources().cache_dir;
+    let mut made =
+        ["readers", "checkers"].map(|folder| cache.join(folder).join("bin").join(name)).into_iter();
+    let own = if name == "python" { "python3" } else { name };
+    made.find(|made| made.is_file()).unwrap_or_else(|| PathBuf::from(own))
+}
+
 /// What a command left.
 #[derive(Debug)]
 pub struct Output {

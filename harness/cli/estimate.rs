@@ -2,6 +2,7 @@
 //!
 //! Every verb builds tensors, so that all of them are the engine's.
 
+pub mod drop;
 pub mod files;
 pub mod fit;
 pub mod position;
@@ -34,6 +35,10 @@ pub enum Estimate {
     Position(Box<position::Args>),
     /// Rank the items by how much their places move the held-out loss
     Attribute(Box<position::Args>),
+    /// Say what leaving items out would have done, and which do harm or help
+    Drop(Box<drop::Args>),
+    /// Say what other weights of the items would have done
+    Weights(Box<drop::WeightsArgs>),
     /// List the estimators: what each is, needs and fits
     Estimators,
     /// Estimate final parameters of other orders from arrays of any framework

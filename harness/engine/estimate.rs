@@ -1,6 +1,9 @@
 //! `palimpsest estimate`: every verb of it builds tensors.
 
 mod bench;
+mod busy;
+mod drop;
+mod effect;
 mod estimator;
 mod estimators;
 mod files;
@@ -21,6 +24,8 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         (Some(Estimate::Search(args)), _) => search::run(args),
         (Some(Estimate::Position(args)), _) => position::run(args),
         (Some(Estimate::Attribute(args)), _) => position::attribute(args),
+        (Some(Estimate::Drop(args)), _) => drop::run(args),
+        (Some(Estimate::Weights(args)), _) => drop::weights(args),
         (Some(Estimate::Estimators), _) => estimators::run(),
         (Some(Estimate::Files(args)), _) => files::run(args),
         (None, Some(args)) => predict::run(args),

@@ -67,7 +67,8 @@ pub fn manifest(
             "backoffLimitPerIndex": retries,
             "maxFailedIndexes": parts,
             "podFailurePolicy": { "rules": [
-                { "action": "Ignore", "onPodConditions": [{ "type": "DisruptionTarget" }] },
+                // Up to 1.33 a condition's status has no default.
+                { "action": "Ignore", "onPodConditions": [{ "type": "DisruptionTarget", "status": "True" }] },
                 { "action": "FailIndex", "onExitCodes": { "operator": "In", "values": [2, 4] } },
             ] },
             "template": { "spec": {

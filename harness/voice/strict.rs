@@ -43,13 +43,7 @@ fn numbers(claim: &ClaimOutcome) -> String {
             signed(value, 4)
         }
     };
-    let asked = match claim.scale {
-        CompareBy::Ratio => format!("{}×", reports::given(claim.smallest_effect)),
-        CompareBy::Difference if claim.smallest_effect > 0.0 => {
-            format!("+{}", reports::given(claim.smallest_effect))
-        }
-        CompareBy::Difference => reports::given(claim.smallest_effect),
-    };
+    let asked = reports::asked(claim);
     let effect = claim.effect.map_or_else(|| "no effect measured".to_owned(), number);
     let interval = claim.interval.map_or_else(
         || "no interval".to_owned(),

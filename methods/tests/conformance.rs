@@ -42,6 +42,8 @@ const IMAGES: Trial = Trial { examples: 96, epochs: 3, seed: 5 };
 const STAGES: &[(&str, &str)] = &[
     ("bit-permutations", r#"{"bits": 4}"#),
     ("linear-mdp", "{}"),
+    // Before the car, of which the window that `oracle` begins with cannot be solved, so that nothing is learned.
+    ("stumps", "{}"),
     ("hurdle-car", "{}"),
     ("ring8", "{}"),
     ("quad", "{}"),
@@ -49,6 +51,7 @@ const STAGES: &[(&str, &str)] = &[
     ("chain-sum", r#"{"start_accuracy": 0.15}"#),
     ("two-route", r#"{"start_accuracy": 0.3}"#),
     ("sum-routes", r#"{"start_accuracy": 0}"#),
+    ("sum-lines", r#"{"start_accuracy": 0}"#),
     ("slp-trace", "{}"),
     ("blobs-elastic", r#"{"width": 0.5}"#),
     ("clips", "{}"),

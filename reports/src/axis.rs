@@ -34,7 +34,9 @@ impl Axis {
         let scale = if low > 0.0 { scale } else { Scale::Linear };
         if high <= low + low.abs() * 1e-12 {
             let margin = (low.abs() * 0.05).max(1e-3);
-            (low, high) = (low - margin, high + margin);
+            // What is not negative has no room below nothing: no time before the start.
+            let below = if low >= 0.0 { low.min(margin) } else { margin };
+            (low, high) = (low - below, high + margin);
         }
         Self { low, high, scale, from, to }
     }
@@ -189,6 +191,13 @@ mod tests {
         assert_eq!(labels(&axis, 5), ["0.92", "0.93", "0.94", "0.95"]);
         let axis = Axis::new((0.5, 60.0), Scale::Log, 0.0, 100.0);
         assert_eq!(labels(&axis, 6), ["0.5", "1", "2", "5", "10", "20", "50"]);
+    }
+
+    #[test]
+    fn nothing_but_zeros_leaves_no_room_for_less() {
+        let axis = Axis::new((0.0, 0.0), Scale::Linear, 0.0, 100.0);
+        assert!(axis.shows(0.0) && !axis.shows(-1e-9), "{axis:?}");
+        assert_eq!(axis.at(0.0), 0.0);
     }
 
     #[test]

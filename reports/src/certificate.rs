@@ -5,6 +5,7 @@ use analysis::evidence::certificate::{Certificate, FindingView, InputRun};
 use askama::Template;
 use serde_json::Value;
 
+use crate::html::script::Head;
 use crate::{ReportError, text};
 
 /// Draws the page. The same certificate gives the same bytes.
@@ -48,6 +49,7 @@ pub fn page(certificate: &Certificate) -> Result<String, ReportError> {
         command: command(certificate),
         certificate,
         finding,
+        head: Head::with_style(include_str!("../templates/certificate.css")),
     };
     Ok(page.render()?)
 }
@@ -65,6 +67,7 @@ struct Page<'a> {
     origin: Vec<(String, String)>,
     signatures: Vec<&'a str>,
     command: String,
+    head: Head,
 }
 
 /// One row of what was tested.

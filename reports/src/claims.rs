@@ -13,9 +13,13 @@ use crate::font::{shorten, text_width, wrap};
 use crate::series::{Dash, Marker};
 use crate::text;
 
+/// The figure's file.
+pub(crate) const NAME: &str = "claims";
 const TOP: f64 = 82.0;
 /// Claims shown at most; the rest are in the tables.
 const MOST: usize = 40;
+/// Width of the measured numbers: as wide as the widest of them, within these.
+const NUMBERS: (f64, f64) = (110.0, 232.0);
 /// Green, red and grey that colour-blind readers tell apart by lightness; the mark and the words say it, too.
 const KEPT: Colour = (0x00, 0x7a, 0x5a);
 const BROKEN: Colour = (0xc0, 0x4a, 0x00);
@@ -32,7 +36,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(figure: &Figure) -> Self {
+    fn of(figure: &Figure, claims: &[&ClaimOutcome]) -> Self {
         let right = figure.width - 12.0;
         let words =
             Verdict::ALL.into_iter().map(|verdict| text_width(verdict.words(), SMALL, true));
@@ -48,9 +52,13 @@ impl Columns {
                 verdict,
             };
         }
-        let ours = verdict - 156.0;
-        let panel = (ours - 160.0, ours - 12.0);
-        let paper = (panel.0 - 178.0, 164.0);
+        let widths = claims.iter().flat_map(|claim| numbers(claim));
+        let widest = widths.map(|line| text_width(&line, SMALL, false)).fold(NUMBERS.0, f64::max);
+        let ours = verdict - widest.min(NUMBERS.1) - 12.0;
+        let panel = (ours - 140.0, ours - 12.0);
+        // What the numbers leave goes to the paper's words and to the names.
+        let spare = (panel.0 - 330.0).max(0.0) / 3.0;
+        let paper = (panel.0 - 154.0 - spare, 140.0 + spare);
         Self {
             row: 40.0,
             name: paper.0 - 22.0,
@@ -62,6 +70,14 @@ impl Columns {
     }
 }
 
+/// What was measured, on two lines: the effect beside the one asked for, and its interval.
+fn numbers(claim: &ClaimOutcome) -> [String; 2] {
+    let effect = claim.effect.map_or(text::ABSENT.to_owned(), |v| text::on_scale(claim, v));
+    let n = format!("n = {}", claim.n);
+    let ends = claim.interval.map_or(n.clone(), |i| format!("{}, {n}", text::interval(&i, 1.0)));
+    [format!("{effect}, asked {}", text::asked(claim)), ends]
+}
+
 /// The figure, where the suite has claims.
 pub(crate) fn figure(analysis: &Analysis, width: f64) -> Option<Figure> {
     let claims: Vec<&ClaimOutcome> = analysis.claims.iter().take(MOST).collect();
@@ -69,7 +85,7 @@ pub(crate) fn figure(analysis: &Analysis, width: f64) -> Option<Figure> {
         return None;
     }
     let mut explanation =
-        "measured effect with its 95 % interval, a scale a row: left line no effect, open square what the claim asks for"
+        "measured effect with its 95 % interval, a scale a row; dotted line: no effect, open square: what the claim asks for"
             .to_owned();
     if analysis.claims.len() > MOST {
         explanation.push_str(&format!(
@@ -79,8 +95,8 @@ pub(crate) fn figure(analysis: &Analysis, width: f64) -> Option<Figure> {
     }
     let title = format!("{}: what papers claim, and what came of it here", analysis.suite);
     let mut figure = Figure::wide(width, title, &explanation);
-    figure.name = "claims".to_owned();
-    let columns = Columns::of(&figure);
+    figure.name = NAME.to_owned();
+    let columns = Columns::of(&figure, &claims);
     let bottom = TOP + columns.row * claims.len() as f64;
     figure.height = (bottom + 12.0).ceil();
     let heads = [
@@ -135,29 +151,11 @@ fn row(figure: &mut Figure, claim: &ClaimOutcome, columns: &Columns, top: f64) {
     };
     Scale::of(claim).draw(figure, claim, columns.panel, (middle, columns.row), colour);
     if let Some(x) = columns.ours {
-        let effect = claim.effect.map_or(text::ABSENT.to_owned(), |v| text::on_scale(claim, v));
-        let asked = text::asked(claim);
-        let words = format!("{effect}, asked {asked}");
         let width = columns.verdict - x - 8.0;
-        figure.write(
-            (x, top + 16.0),
-            &shorten(&words, width, SMALL, false),
-            SMALL,
-            false,
-            Align::Left,
-            INK,
-        );
-        let n = format!("n = {}", claim.n);
-        let ends =
-            claim.interval.map_or(n.clone(), |i| format!("{}, {n}", text::interval(&i, 1.0)));
-        figure.write(
-            (x, top + 31.0),
-            &shorten(&ends, width, SMALL, false),
-            SMALL,
-            false,
-            Align::Left,
-            MUTED,
-        );
+        let lines = numbers(claim).map(|line| shorten(&line, width, SMALL, false));
+        for ((line, y), ink) in lines.iter().zip([16.0, 31.0]).zip([INK, MUTED]) {
+            figure.write((x, top + y), line, SMALL, false, Align::Left, ink);
+        }
     }
     verdict(figure, claim.verdict, (columns.verdict, middle), colour);
 }
@@ -188,7 +186,7 @@ impl Scale {
     fn of(claim: &ClaimOutcome) -> Self {
         let mut scale = Self { ratio: claim.scale == CompareBy::Ratio, reach: 1.0 };
         let measure = |value: f64| Some(scale.measure(value).abs()).filter(|v| v.is_finite());
-        let core = [claim.effect, Some(claim.smallest_effect)];
+        let core = [claim.effect, Some(claim.bar())];
         let core = core.into_iter().flatten().filter_map(measure).fold(0.0, f64::max);
         let ends = claim.interval.map_or([0.0; 2], |i| [i.low, i.high]);
         let ends = ends.into_iter().filter_map(measure).fold(0.0, f64::max);
@@ -215,7 +213,7 @@ impl Scale {
         let at = |value: f64| none + self.measure(value) / self.reach * (to - from) / 2.0;
         let (top, bottom) = (middle - row / 2.0 + 3.0, middle + row / 2.0 - 3.0);
         figure.dashed(&[(none, top), (none, bottom)], Dash::Dotted, MUTED, 1.0);
-        let asked = at(claim.smallest_effect).clamp(from, to);
+        let asked = at(claim.bar()).clamp(from, to);
         let square = Marker::Square.corners((asked, middle), 4.2).unwrap_or_default();
         figure.area(square, MUTED, 1.0);
         let hole = Marker::Square.corners((asked, middle), 2.6).unwrap_or_default();
@@ -269,6 +267,32 @@ mod tests {
         }
         assert_eq!(texts.iter().filter(|text| text.starts_with("up to 1.4×")).count(), 3);
         assert!(texts.contains(&"1.62×, asked 1.05×"), "{texts:?}");
+    }
+
+    #[test]
+    fn small_numbers_and_long_intervals_are_whole_beside_a_long_name() {
+        let mut analysis = sample::full();
+        let small = [(0.000_12, -0.000_123_4, 0.000_456_7), (-0.000_15, -0.123_456, 0.065_432)];
+        for (claim, (effect, low, high)) in analysis.claims.iter_mut().zip(small) {
+            claim.scale = CompareBy::Difference;
+            (claim.effect, claim.smallest_effect, claim.n) = (Some(effect), 0.005, 12);
+            claim.interval = claim.interval.map(|i| stats::interval::Interval { low, high, ..i });
+            claim.arm = "a-name-of-sixty-characters-that-goes-on-until-it-is-that-long".to_owned();
+        }
+        // A margin lies below no effect, and so does its mark.
+        analysis.claims[1].non_inferior = true;
+        let figure = figure(&analysis, WIDTH).unwrap();
+        check_texts(&figure);
+        check_shapes(&figure);
+        let texts = format!("{:?}", figure.shapes);
+        for wanted in [
+            "+0.000120, asked +0.005",
+            "[−0.000123, 0.000457], n = 12",
+            "−0.000150, asked −0.005",
+            "[−0.123, 0.0654], n = 12",
+        ] {
+            assert!(texts.contains(&format!("\"{wanted}\"")), "{wanted}: {texts}");
+        }
     }
 
     #[test]

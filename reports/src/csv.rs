@@ -136,7 +136,7 @@ pub(crate) fn claims(analysis: &Analysis) -> String {
             table.text(field);
         }
         table.text(if claim.scale == CompareBy::Ratio { "ratio" } else { "difference" });
-        table.number(Some(claim.smallest_effect));
+        table.number(Some(claim.bar()));
         table.number(claim.effect);
         table.number(claim.interval.map(|i| i.low));
         table.number(claim.interval.map(|i| i.high));
@@ -323,7 +323,7 @@ fn estimator(name: &str) -> &str {
 }
 
 /// Columns of numbers of an order estimate.
-pub(crate) const MEASURED: [&str; 14] = [
+pub(crate) const MEASURED: [&str; 16] = [
     "held_out",
     "held_out_low",
     "held_out_high",
@@ -338,6 +338,8 @@ pub(crate) const MEASURED: [&str; 14] = [
     "speed_up",
     "set_up",
     "break_even",
+    "best_searched_sd",
+    "descent_searched_sd",
 ];
 
 /// What an estimator came to.
@@ -346,14 +348,14 @@ pub(crate) struct Measured {
     /// Whether orders make a difference that could be estimated; empty where nobody asked.
     signal: &'static str,
     /// Under [`MEASURED`].
-    pub(crate) numbers: [Option<f64>; 14],
+    pub(crate) numbers: [Option<f64>; 16],
 }
 
 impl Measured {
     /// Of the estimator at `place`.
     pub(crate) fn of(found: &EstimateFound, place: usize) -> Self {
         let mut signal = "";
-        let mut numbers = [None; 14];
+        let mut numbers = [None; 16];
         let source = match &found.numbers {
             Numbers::Orders(all) => {
                 let Some(one) = all.get(place) else { return Self::default() };
@@ -377,8 +379,15 @@ impl Measured {
                 &one.source
             }
             Numbers::Search(search) => {
-                numbers[7] = search.best.as_ref().map(|best| best.difference_in_sd);
-                numbers[8] = search.descents.as_ref().map(|ends| ends.difference_in_sd);
+                // The verdict is that of the split that was not searched.
+                for (place, key) in [
+                    (7, "best_sd"),
+                    (8, "descent_sd"),
+                    (14, "best_searched_sd"),
+                    (15, "descent_searched_sd"),
+                ] {
+                    numbers[place] = found.number(key);
+                }
                 &search.source
             }
             Numbers::Position(curves) => {
@@ -390,7 +399,7 @@ impl Measured {
         };
         if let Some(cost) = &source.cost {
             let even = cost.break_even.unwrap_or(f64::INFINITY);
-            numbers[11..].copy_from_slice(&[Some(cost.speed_up), Some(cost.set_up), Some(even)]);
+            numbers[11..14].copy_from_slice(&[Some(cost.speed_up), Some(cost.set_up), Some(even)]);
         }
         Self { signal, numbers }
     }

@@ -29,8 +29,6 @@ pub(crate) const LOG_FROM: f64 = 8.0;
 pub(crate) const MOST_BANDS: usize = 6;
 /// Seeds below which nothing is an interval.
 pub(crate) const LEAST_SEEDS: u32 = 3;
-/// Points of a curve that stay: two a unit of the width, with every extreme.
-const MOST_POINTS: usize = 1600;
 /// Height of a plot in one column of a paper.
 const COLUMN_PLOT_HEIGHT: f64 = 210.0;
 
@@ -218,7 +216,7 @@ impl Kind {
             .map(|p| CurvePoint { x: p.x / self.length, ..held(*p, possible) })
             .collect();
         points.sort_by(|a, b| a.x.total_cmp(&b.x));
-        thinned(points, MOST_POINTS)
+        points
     }
 
     fn range(&self, curves: &[Vec<CurvePoint>]) -> (f64, f64) {
@@ -246,36 +244,6 @@ pub(crate) fn held(point: CurvePoint, possible: Possible) -> CurvePoint {
         if end.is_finite() && point.n >= LEAST_SEEDS { possible.within(end) } else { mean }
     };
     CurvePoint { mean, low: end(point.low), high: end(point.high), ..point }
-}
-
-/// At most `most` points, or few more: of each stretch of the curve the first, the last, and those with the least and
-/// the largest mean and ends, so that nothing that sticks out is lost.
-fn thinned(points: Vec<CurvePoint>, most: usize) -> Vec<CurvePoint> {
-    if points.len() <= most {
-        return points;
-    }
-    // Six of each stretch at most.
-    let each = points.len().div_ceil((most / 6).max(1));
-    let mut kept = Vec::new();
-    for (stretch, points) in points.chunks(each).enumerate() {
-        let mut places = vec![0, points.len() - 1];
-        let least = |value: fn(&CurvePoint) -> f64| {
-            let values = points.iter().map(value).enumerate();
-            values.min_by(|one, other| one.1.total_cmp(&other.1)).map(|(place, _)| place)
-        };
-        // The largest value is the least of the negated ones.
-        let ends = [
-            least(|point| point.mean),
-            least(|point| -point.mean),
-            least(|point| point.low),
-            least(|point| -point.high),
-        ];
-        places.extend(ends.into_iter().flatten());
-        places.sort_unstable();
-        places.dedup();
-        kept.extend(places.into_iter().map(|place| stretch * each + place));
-    }
-    kept.into_iter().filter_map(|place| points.get(place).copied()).collect()
 }
 
 /// What the axes of a plot of curves show.
@@ -356,7 +324,8 @@ impl Axes<'_> {
             target_label(figure, &label, y.at(target), &paths, (left, right, bottom));
         }
         if nothing {
-            let middle = ((left + right) / 2.0, TOP + plot_height / 2.0);
+            // Above the target's line, which is in the middle where nothing else is.
+            let middle = ((left + right) / 2.0, TOP + plot_height / 2.0 - 14.0);
             figure.label(middle, "no evaluations recorded", Align::Centre, MUTED);
         }
         if narrow {
@@ -444,32 +413,10 @@ pub(crate) fn measured_axis(
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     fn point(x: f64, mean: f64, half: f64, n: u32) -> CurvePoint {
         CurvePoint { x, mean, low: mean - half, high: mean + half, n }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
-        #[test]
-        fn thinning_keeps_every_extreme_both_ends_and_the_order(
-            values in prop::collection::vec((-1e3f64..1e3, 0.0f64..10.0), 1..4000), most in 12usize..300,
-        ) {
-            let points: Vec<CurvePoint> = values.iter().zip(0u32..)
-                .map(|((mean, half), x)| point(f64::from(x), *mean, *half, 5)).collect();
-            let thin = thinned(points.clone(), most);
-            prop_assert!(thin.len() <= most.max(6) + 6 && thin.windows(2).all(|two| two[0].x < two[1].x));
-            let least = |of: &[CurvePoint], value: fn(&CurvePoint) -> f64| of.iter().map(value).fold(f64::INFINITY, f64::min);
-            prop_assert_eq!(least(&points, |p| p.mean), least(&thin, |p| p.mean));
-            prop_assert_eq!(least(&points, |p| -p.mean), least(&thin, |p| -p.mean));
-            prop_assert_eq!(least(&points, |p| p.low), least(&thin, |p| p.low));
-            prop_assert_eq!(least(&points, |p| -p.high), least(&thin, |p| -p.high));
-            prop_assert_eq!(points[0], thin[0]);
-            prop_assert_eq!(points[points.len() - 1], thin[thin.len() - 1]);
-        }
     }
 
     #[test]

@@ -11,19 +11,25 @@ use std::path::{Path, PathBuf};
 
 use crate::ReportError;
 use crate::figure::{Colour, Figure};
-use stats::estimates::results::{Attribution, Prediction, RecencyCurves, SearchResult, Validation};
+use stats::estimates::results::{
+    Attribution, Dropped, Prediction, RecencyCurves, SearchResult, Validation,
+};
 
 /// Predicted losses of orders: `estimate-prediction` as PNG, SVG, CSV and JSON.
 ///
 /// # Errors
 /// When a figure cannot be drawn or a file cannot be written.
 pub fn prediction(found: &Prediction, out: &Path) -> Result<Vec<PathBuf>, ReportError> {
-    let mut table = "rank,order,held_out,low,high,better_than_reference\n".to_owned();
+    let verdict = found.source.validity.verdict;
+    let mut table =
+        "rank,order,validity,held_out,corrected,low,high,better_than_reference,items\n".to_owned();
     for (rank, row) in found.ranking().into_iter().enumerate() {
         let row = &found.rows[row];
         let (low, high) = (row.interval.map(|at| at.low), row.interval.map(|at| at.high));
-        let numbers = [row.held_out, low, high, row.better_than_reference].map(cell).join(",");
-        table += &format!("{},{},{numbers}\n", rank + 1, row.hash);
+        let numbers = [row.held_out, row.corrected, low, high, row.better_than_reference];
+        let numbers = numbers.map(cell).join(",");
+        let items: Vec<String> = row.order.flat().iter().map(u32::to_string).collect();
+        table += &format!("{},{},{verdict},{numbers},{}\n", rank + 1, row.hash, items.join(" "));
     }
     crate::provenance::write(&ranking::figure(found), table, found, out)
 }
@@ -55,6 +61,26 @@ pub fn search(found: &SearchResult, out: &Path) -> Result<Vec<PathBuf>, ReportEr
 /// When a figure cannot be drawn or a file cannot be written.
 pub fn recency(found: &RecencyCurves, out: &Path) -> Result<Vec<PathBuf>, ReportError> {
     curves::render(found, out)
+}
+
+/// Items by what leaving them out does: `estimate-drop` as CSV and JSON.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn dropped(found: &Dropped, out: &Path) -> Result<Vec<PathBuf>, ReportError> {
+    let mut table = "item,change,ids\n".to_owned();
+    for one in &found.alone {
+        let ids: Vec<String> = one.ids.iter().map(u32::to_string).collect();
+        table += &format!("{},{},{}\n", one.item, cell(one.change), ids.join(" "));
+    }
+    let mut json = serde_json::to_vec_pretty(found)?;
+    json.push(b'\n');
+    [("csv", table.into_bytes()), ("json", json)]
+        .into_iter()
+        .map(|(extension, bytes)| {
+            crate::output::write(&out.join(format!("estimate-drop.{extension}")), &bytes)
+        })
+        .collect()
 }
 
 /// Items by what their places do: `estimate-attribution` as PNG, SVG, CSV and JSON.

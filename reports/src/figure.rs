@@ -414,6 +414,38 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn no_text_stands_on_a_colour_that_stays_light_in_the_dark() {
+        let style = include_str!("../templates/style.css");
+        let (mut analysis, mut grounds) = (sample::several(), 0);
+        analysis.workloads[1].arms[2].speed_up = None;
+        let cells =
+            |figure: &Figure| ["orders", "workloads"].iter().any(|end| figure.name.ends_with(end));
+        for figure in everything(&analysis).iter().filter(|figure| cells(figure)) {
+            for (at, shape) in figure.shapes.iter().enumerate() {
+                let Shape::Text { at: (x, y), text, .. } = shape else { continue };
+                let under = figure.shapes[..at].iter().filter_map(|shape| match shape {
+                    Shape::Area { points, colour, alpha } => {
+                        let (from, to) = (points[0], points[2]);
+                        let inside = from.0 < *x && *x < to.0 && from.1 < *y && *y < to.1;
+                        inside.then_some((*colour, *alpha))
+                    }
+                    _ => None,
+                });
+                for ((red, green, blue), alpha) in under {
+                    grounds += 1;
+                    let known = style.contains(&format!("--x{red:02X}{green:02X}{blue:02X}:"));
+                    assert!(
+                        known || alpha < 0.5,
+                        "{}: {text} on {red:02x}{green:02x}{blue:02x}",
+                        figure.name
+                    );
+                }
+            }
+        }
+        assert!(grounds > 20, "{grounds}");
+    }
+
+    #[test]
     fn sixteen_arms_look_different_from_each_other() {
         let analysis = sample::sixteen();
         let series = Series::of(&Looks::of(&analysis), &analysis.workloads[0]);

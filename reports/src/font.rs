@@ -86,7 +86,7 @@ pub(crate) fn shorten(text: &str, width: f64, size: f64, bold: bool) -> String {
     if chars.len() == text.chars().count() && text_width(&whole, size, bold) <= width {
         return whole;
     }
-    for kept in (2..chars.len()).rev() {
+    for kept in (1..chars.len()).rev() {
         let (head, tail) = (kept - kept / 3, kept / 3);
         let start: String = chars.iter().take(head).collect();
         let end: String = chars.iter().skip(chars.len() - tail).collect();

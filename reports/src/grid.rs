@@ -2,10 +2,12 @@
 
 use analysis::summary::{Analysis, ArmAnalysis, SpeedUp, WorkloadAnalysis};
 
-use crate::figure::{Align, BODY, Colour, Figure, INK, MOST_ARMS, MUTED, PAPER, SMALL};
+use crate::figure::{Align, BODY, Colour, Figure, GRID, INK, MOST_ARMS, MUTED, PAPER, SMALL};
 use crate::font::{shorten, text_width, wrap};
 use crate::text;
 
+/// The figure's file.
+pub(crate) const NAME: &str = "arms-by-workloads";
 const TOP: f64 = 62.0;
 const ROW: f64 = 25.0;
 /// Lines of a workload's name.
@@ -18,7 +20,8 @@ const MOST_WORKLOADS: usize = 40;
 /// Sooner than the baseline, and later.
 const SOONER: Colour = (0x00, 0x72, 0xb2);
 const LATER: Colour = (0xd5, 0x5e, 0x00);
-const NOTHING: Colour = (0xee, 0xf0, 0xf2);
+/// How much of its colour a cell without a number has.
+const NOTHING: f64 = 0.6;
 /// The ratio whose colour is full.
 const FULL: f64 = 4.0;
 
@@ -74,7 +77,7 @@ pub(crate) fn figure(analysis: &Analysis, width: f64) -> Option<Figure> {
     }
     let title = format!("{}: arms by workloads", analysis.suite);
     let mut figure = Figure::wide(width, title, &explanation);
-    figure.name = "arms-by-workloads".to_owned();
+    figure.name = NAME.to_owned();
     let most = if figure.narrow() { 118.0 } else { 210.0 };
     let names: Vec<String> =
         labels.iter().map(|label| shorten(&text::one_line(label), most, BODY, false)).collect();
@@ -101,9 +104,9 @@ pub(crate) fn figure(analysis: &Analysis, width: f64) -> Option<Figure> {
             let Some(arm) = workload.arms.iter().find(|arm| arm.label == *label) else { continue };
             let baseline = workload.baseline.as_deref() == Some(*label);
             let x = left + cell * column as f64;
-            let (colour, words, ink) = shown(of, arm, baseline);
+            let (colour, alpha, words, ink) = shown(of, arm, baseline);
             let (right, bottom) = (x + cell - 2.0, y + ROW - 2.0);
-            figure.area(vec![(x, y), (right, y), (right, bottom), (x, bottom)], colour, 1.0);
+            figure.area(vec![(x, y), (right, y), (right, bottom), (x, bottom)], colour, alpha);
             if cell >= LEAST {
                 let words = shorten(&words, cell - 6.0, SMALL, false);
                 let at = ((x + right) / 2.0, y + ROW / 2.0 + 3.4);
@@ -115,28 +118,25 @@ pub(crate) fn figure(analysis: &Analysis, width: f64) -> Option<Figure> {
     Some(figure)
 }
 
-/// Colour of a cell, what it says and in which ink.
-fn shown(of: Of, arm: &ArmAnalysis, baseline: bool) -> (Colour, String, Colour) {
+/// Colour of a cell and how much of it lies over the ground, light or dark; what it says, and in which ink.
+fn shown(of: Of, arm: &ArmAnalysis, baseline: bool) -> (Colour, f64, String, Colour) {
     let outcomes = &arm.outcomes;
     let ran = outcomes.reached + outcomes.censored + outcomes.diverged;
     if arm.idle {
-        return (NOTHING, "idle".to_owned(), MUTED);
+        return (GRID, NOTHING, "idle".to_owned(), MUTED);
     }
     if let Some(found) = of.ratio(arm) {
         let share = (found.ratio.ln().abs() / FULL.ln()).min(1.0);
-        let colour = if found.ratio >= 1.0 { SOONER } else { LATER };
-        let ink = if share > 0.55 { PAPER } else { INK };
-        return (
-            crate::estimates::mix(PAPER, colour, 0.12 + 0.88 * share),
-            text::ratio(found.ratio),
-            ink,
-        );
+        // Where the ground's colour is read better than that of letters, in the light and in the dark; orange is lighter.
+        let (colour, full) = if found.ratio >= 1.0 { (SOONER, 0.65) } else { (LATER, 0.8) };
+        let ink = if share > full { PAPER } else { INK };
+        return (colour, 0.12 + 0.88 * share, text::ratio(found.ratio), ink);
     }
     if outcomes.reached < ran {
-        return (NOTHING, format!("{}/{ran}", outcomes.reached), MUTED);
+        return (GRID, NOTHING, format!("{}/{ran}", outcomes.reached), MUTED);
     }
     let words = if baseline { "baseline" } else { text::ABSENT };
-    (NOTHING, words.to_owned(), MUTED)
+    (GRID, NOTHING, words.to_owned(), MUTED)
 }
 
 #[cfg(test)]

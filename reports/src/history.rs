@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use analysis::history::changes::{Change, Direction, HistoryAnalysis, SeriesChanges, Standing};
 use askama::Template;
 
+use crate::html::script::Head;
 use crate::text::{one_line, significant};
 use crate::{ReportError, output, paint};
 
@@ -58,6 +59,7 @@ pub fn render(analysis: &HistoryAnalysis, out: &Path) -> Result<Vec<PathBuf>, Re
         counts: counts(analysis),
         notes: analysis.notes.iter().map(|note| one_line(note)).collect(),
         rows,
+        head: Head::without_script(),
     };
     let mut json = serde_json::to_vec_pretty(analysis)?;
     json.push(b'\n');
@@ -78,6 +80,7 @@ struct Page {
     counts: String,
     notes: Vec<String>,
     rows: Vec<Row>,
+    head: Head,
 }
 
 /// A metric on the page.

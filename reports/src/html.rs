@@ -14,13 +14,16 @@ use askama::Template;
 use ledger::digest::Digest;
 use stats::verdict::Verdict;
 
+use crate::claims::NAME as CLAIMS;
 use crate::figure::Figure;
+use crate::grid::NAME as GRID;
 use crate::html::arm::{Arm, Cell};
 use crate::html::estimates::Estimates;
 use crate::html::provenance::Provenance;
 use crate::html::score::Scored;
+use crate::html::script::Head;
 use crate::html::tuning::Tuning;
-use crate::{Format, ReportError, looks, paint, pictures, text};
+use crate::{Figures, Format, ReportError, looks, paint, pictures, text};
 
 mod arm;
 mod canonical;
@@ -33,31 +36,37 @@ mod score;
 pub(crate) mod script;
 mod tuning;
 
-/// The page for `analysis` with the figures of each workload and of each group of arms, its power curves,
-/// order estimates and sweeps; links to the files of `formats`.
+/// The page for `analysis` with its figures; links to the files of `formats`.
 pub(crate) fn page(
     analysis: &Analysis,
-    [figures, profiles]: [&[Vec<Figure>]; 2],
-    [power, estimated, sweeps]: [&[Figure]; 3],
+    all: &Figures,
     formats: &[Format],
     place: &Place,
 ) -> Result<String, ReportError> {
     let mut workloads = Vec::new();
     let anchors = anchors(analysis);
     for (i, workload) in analysis.workloads.iter().enumerate() {
-        let figures = figures.get(i).map_or(&[][..], Vec::as_slice);
+        let figures = all.figures.get(i).map_or(&[][..], Vec::as_slice);
         let anchor = anchors.get(i).cloned().unwrap_or_default();
         workloads.push(Workload::new(analysis, workload, figures, formats, (i, anchor), place)?);
     }
+    // Each stands in the section that it is about.
+    let over = |name: &str| -> Result<Option<Drawn>, ReportError> {
+        let found = all.over_all.iter().find(|figure| figure.name == name);
+        found.map(|figure| Drawn::new(figure, formats)).transpose()
+    };
     let json = canonical::canonical(&serde_json::to_value(analysis)?);
-    let page = Page {
+    let mut page = Page {
         suite: text::one_line(&analysis.suite),
         question: text::one_line(&analysis.question),
         digest: text::short_hash(&analysis.suite_digest),
         full_digest: &analysis.suite_digest,
         tally: tally(analysis),
         claims: analysis.claims.iter().map(|claim| Claim::new(analysis, &anchors, claim)).collect(),
-        scores: Scored::all(analysis, profiles, formats)?,
+        board: over(CLAIMS)?,
+        scores: Scored::all(analysis, &all.profiles, formats)?,
+        grid: over(GRID)?,
+        over_caption: format!("Suite {}{}", text::one_line(&analysis.suite), commit(analysis)),
         not_scored: analysis.score.reason.as_deref().filter(|_| analysis.workloads.len() > 1),
         stopped: analysis.stopping.as_ref().map(|stopping| stopping.summary.as_str()),
         warnings: unjudged::words(&analysis.unjudged)
@@ -68,13 +77,11 @@ pub(crate) fn page(
         commands: commands(analysis),
         files: files(analysis, formats),
         empty: analysis.workloads.is_empty(),
-        provenance: Provenance::new(analysis, power, formats)?,
-        estimates: Estimates::new(analysis, estimated, formats)?,
-        tuning: Tuning::new(analysis, sweeps, formats)?,
+        provenance: Provenance::new(analysis, &all.power, formats)?,
+        estimates: Estimates::new(analysis, &all.estimates, formats)?,
+        tuning: Tuning::new(analysis, &all.sweeps, formats)?,
         workloads,
-        policy: script::policy(),
-        style: script::STYLE,
-        script: script::SCRIPT,
+        head: Head::with_script(),
         data: script::embedded(&json),
         data_bytes: text::fixed(json.len() as f64, 0),
         data_digest: Digest::of(json.as_bytes()).to_string(),
@@ -82,6 +89,11 @@ pub(crate) fn page(
         with_digest: analysis.runs.iter().filter(|run| run.run_digest.is_some()).count(),
         index: place.index.as_deref(),
     };
+    let whole = page.render()?;
+    if whole.len() <= MOST_BYTES {
+        return Ok(whole);
+    }
+    page.workloads.iter_mut().for_each(Workload::leave_stills);
     Ok(page.render()?)
 }
 
@@ -94,7 +106,12 @@ struct Page<'a> {
     full_digest: &'a str,
     tally: Vec<(Look, usize)>,
     claims: Vec<Claim<'a>>,
+    /// The scoreboard of claims.
+    board: Option<Drawn>,
     scores: Vec<Scored>,
+    /// Arms by workloads.
+    grid: Option<Drawn>,
+    over_caption: String,
     not_scored: Option<&'a str>,
     stopped: Option<&'a str>,
     warnings: Vec<String>,
@@ -106,9 +123,7 @@ struct Page<'a> {
     estimates: Option<Estimates<'a>>,
     tuning: Option<Tuning<'a>>,
     workloads: Vec<Workload<'a>>,
-    policy: &'static str,
-    style: &'static str,
-    script: &'static str,
+    head: Head,
     /// Canonical JSON of the analysis.
     data: String,
     data_bytes: String,
@@ -249,6 +264,8 @@ struct Workload<'a> {
     root: String,
     /// What the figure that answers to its reader shows too.
     main: Vec<Drawn>,
+    /// Whether the first of them is the time to target.
+    answered: bool,
     /// Whether its curves are left to the live figure and to the files, for size.
     large: bool,
     figures: Vec<Drawn>,
@@ -318,6 +335,13 @@ impl Drawn {
 }
 
 impl<'a> Workload<'a> {
+    /// Leaves out every still figure but the answer.
+    fn leave_stills(&mut self) {
+        self.main.truncate(usize::from(self.answered));
+        self.figures.clear();
+        self.large = true;
+    }
+
     fn new(
         analysis: &'a Analysis,
         raw: &'a WorkloadAnalysis,
@@ -333,13 +357,8 @@ impl<'a> Workload<'a> {
         let named = |end: &str| figures.iter().find(|figure| figure.name.ends_with(end));
         let main: Vec<&Figure> = MAIN.iter().filter_map(|end| named(end)).collect();
         let others = figures.iter().filter(|figure| main.iter().all(|one| one.name != figure.name));
-        let large = analysis.runs.len() > MOST_CELLS;
-        // The answer alone: what is left out lies in files.
-        let inline = |figure: &&Figure| !large || figure.name.ends_with(MAIN[0]);
-        let (figures, answer) = (
-            draw(others.filter(inline).collect())?,
-            draw(main.iter().copied().filter(inline).collect())?,
-        );
+        let answered = main.first().is_some_and(|figure| figure.name.ends_with(MAIN[0]));
+        let (figures, answer) = (draw(others.collect())?, draw(main)?);
         let runs = Run::all(analysis, raw, around);
         let mut metrics: Vec<String> =
             raw.arms.iter().flat_map(|arm| arm.at_budget.keys().cloned()).collect();
@@ -366,7 +385,8 @@ impl<'a> Workload<'a> {
             figures,
             caption: caption(analysis, raw),
             arms,
-            large,
+            answered,
+            large: false,
             runs,
             metrics,
             looks: Looks::new(raw),
@@ -375,8 +395,8 @@ impl<'a> Workload<'a> {
     }
 }
 
-/// Cells of an analysis from which on the page would pass 5 MB with every curve in it twice.
-const MOST_CELLS: usize = 400;
+/// Bytes from which on a page leaves its still figures to the folder's files.
+const MOST_BYTES: usize = 4_900_000;
 
 /// Ends of the names of a workload's main figures, in the order of the page.
 const MAIN: [&str; 4] = ["-time-to-target", "-metric-by-time", "-metric-by-samples", "-at-budget"];
@@ -402,12 +422,14 @@ fn caption(analysis: &Analysis, workload: &WorkloadAnalysis) -> String {
         seeds.join(", ")
     };
     let noun = if most == 1 { "seed" } else { "seeds" };
-    let mut caption =
-        format!("Suite {} · n = {n} {noun} per arm · {noun} {listed}", analysis.suite);
-    if let Some((_, commit)) = analysis.environment.iter().find(|(name, _)| name == "commit") {
-        caption.push_str(&format!(" · commit {}", text::short_hash(commit)));
-    }
-    caption
+    let caption = format!("Suite {} · n = {n} {noun} per arm · {noun} {listed}", analysis.suite);
+    caption + &commit(analysis)
+}
+
+/// The commit as the end of a caption, where it is known.
+fn commit(analysis: &Analysis) -> String {
+    let named = analysis.environment.iter().find(|(name, _)| name == "commit");
+    named.map_or(String::new(), |(_, commit)| format!(" · commit {}", text::short_hash(commit)))
 }
 
 fn cells(outcomes: &Outcomes) -> u32 {

@@ -52,10 +52,11 @@ pub mod tuning;
 #[path = "../examples/sample/analysis.rs"]
 mod sample;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use analysis::summary::power::curves;
-use analysis::summary::{ANALYSIS_VERSION, Analysis};
+use analysis::summary::{ANALYSIS_VERSION, Analysis, ArmAnalysis, MOST_POINTS, thinned};
 
 use crate::figure::{Figure, WIDTH};
 use crate::series::Looks;
@@ -65,7 +66,7 @@ pub use format::{Format, UnknownFormat};
 pub use html::Place;
 pub use html::compare::page as side_by_side;
 pub use html::index::{LastReport, page as index};
-pub use text::{given, without_clock};
+pub use text::{asked, given, without_clock};
 
 /// Renders `analysis` into the folder `out` and returns the paths written, `index.html` first.
 ///
@@ -109,35 +110,31 @@ pub fn render_at(
             known: ANALYSIS_VERSION,
         });
     }
+    let analysis = &*drawable(analysis);
     let mut files = Vec::new();
     let wanted = |format| formats.contains(&format);
-    let Figures { figures, over_all, profiles, power, estimates, sweeps } =
-        if [Format::Html, Format::Svg, Format::Png, Format::Pdf].into_iter().any(wanted) {
-            Figures::of(analysis)
-        } else {
-            Figures::default()
-        };
-    let all = || {
-        let of_runs = figures.iter().chain(&profiles).flatten().chain(&over_all);
-        of_runs.chain(&power).chain(&estimates).chain(&sweeps)
+    let figures = if [Format::Html, Format::Svg, Format::Png, Format::Pdf].into_iter().any(wanted) {
+        Figures::of(analysis)
+    } else {
+        Figures::default()
     };
     if wanted(Format::Html) {
-        let sections = [&power[..], &estimates, &sweeps];
-        let page = html::page(analysis, [&figures, &profiles], sections, formats, place)?;
+        let page = html::page(analysis, &figures, formats, place)?;
         files.push((PathBuf::from("index.html"), page.into()));
     }
     if wanted(Format::Svg) {
-        for figure in all() {
+        for figure in figures.all() {
             files.push((figure.file("svg"), paint::svg(figure)?.into()));
         }
     }
     if wanted(Format::Png) {
-        for figure in all() {
-            files.push((figure.file("png"), paint::png(figure)?));
+        let all: Vec<&Figure> = figures.all().collect();
+        for (figure, bytes) in all.iter().zip(paint::pngs(&all)?) {
+            files.push((figure.file("png"), bytes));
         }
     }
     if wanted(Format::Pdf) {
-        for figure in all() {
+        for figure in figures.all() {
             files.push((figure.file("pdf"), paint::pdf::pdf(figure)?));
         }
     }
@@ -176,6 +173,26 @@ pub fn render_at(
     files.into_iter().map(|(name, bytes)| output::write(&out.join(name), &bytes)).collect()
 }
 
+/// The analysis with no more points a curve than a figure can show: those of an older version may have all.
+fn drawable(analysis: &Analysis) -> Cow<'_, Analysis> {
+    let arms = analysis.workloads.iter().flat_map(|workload| &workload.arms);
+    let is_long = |arm: &ArmAnalysis| {
+        let mut looks = arm.looks_by_samples.values().chain([&arm.by_samples, &arm.by_time]);
+        looks.any(|points| points.len() > MOST_POINTS)
+    };
+    if !arms.clone().any(is_long) {
+        return Cow::Borrowed(analysis);
+    }
+    let mut analysis = analysis.clone();
+    for arm in analysis.workloads.iter_mut().flat_map(|workload| &mut workload.arms) {
+        let looks = arm.looks_by_samples.values_mut();
+        for points in looks.chain([&mut arm.by_samples, &mut arm.by_time]) {
+            *points = thinned(std::mem::take(points), MOST_POINTS);
+        }
+    }
+    Cow::Owned(analysis)
+}
+
 /// Every figure of a report, by the section that it belongs to.
 #[derive(Default)]
 struct Figures {
@@ -190,6 +207,12 @@ struct Figures {
 impl Figures {
     fn of(analysis: &Analysis) -> Self {
         Self::at(analysis, &Looks::of(analysis), WIDTH)
+    }
+
+    /// All of them, those of workloads first.
+    fn all(&self) -> impl Iterator<Item = &Figure> {
+        let of_runs = self.figures.iter().chain(&self.profiles).flatten().chain(&self.over_all);
+        of_runs.chain(&self.power).chain(&self.estimates).chain(&self.sweeps)
     }
 
     /// At some width, each arm with its looks, each figure with its stamp.

@@ -129,6 +129,17 @@ impl<'a> Row<'a> {
                 row.validity = search.source.validity.verdict.to_string();
                 row.held_out =
                     format!("best {} sd, descent {} sd", sd(&search.best), sd(&search.descents));
+                if let Some(at) = &search.elsewhere {
+                    // The verdict; a search keeps its promise where it looked.
+                    let split = at.split.name();
+                    row.held_out = format!(
+                        "{split}: best {} sd, descent {} sd (searched: {} sd, {} sd)",
+                        sd(&at.best),
+                        sd(&at.descents),
+                        sd(&search.best),
+                        sd(&search.descents)
+                    );
+                }
                 (row.outcome, row.class, row.symbol) = (outcome, class, symbol);
                 vec![row]
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use analysis::summary::{Analysis, WorkloadAnalysis};
 
-use crate::figure::{Align, Colour, Figure, INK, MUTED, PAPER, SMALL};
+use crate::figure::{Align, Colour, Figure, INK, MUTED, SMALL};
 use crate::font::{shorten, text_width};
 use crate::series::{PALETTE, Series};
 use crate::text;
@@ -14,6 +14,8 @@ const TOP: f64 = 82.0;
 /// Seeds shown at most, and the narrowest cell that has room for a digest.
 const MOST_SEEDS: usize = 24;
 const LEAST: f64 = 46.0;
+/// How much of its colour a cell has over the ground, light or dark, on which its digest is written.
+const TINT: f64 = 0.34;
 /// Widest cell.
 const WIDEST: f64 = 76.0;
 
@@ -81,7 +83,7 @@ pub(crate) fn figure(
             let (x, y) = (left + cell * column as f64, TOP + ROW * row as f64);
             let (right, foot) = (x + cell - 2.0, y + ROW - 3.0);
             let corners = vec![(x, y + 1.0), (right, y + 1.0), (right, foot), (x, foot)];
-            figure.area(corners, tint(place), 1.0);
+            figure.area(corners, tint(place), TINT);
             if cell >= LEAST {
                 let digest: String = order.chars().take(4).collect();
                 let at = ((x + right) / 2.0, y + ROW / 2.0 + 3.0);
@@ -97,10 +99,9 @@ pub(crate) fn figure(
     Some(figure)
 }
 
-/// A light shade for each order of a seed: grey for the first, which most arms share.
+/// A colour for each order of a seed: grey for the first, which most arms share.
 fn tint(place: usize) -> Colour {
-    let colour = if place == 0 { (0x8a, 0x93, 0x9e) } else { PALETTE[1 + (place - 1) % 6] };
-    crate::estimates::mix(PAPER, colour, 0.34)
+    if place == 0 { (0x8a, 0x93, 0x9e) } else { PALETTE[1 + (place - 1) % 6] }
 }
 
 #[cfg(test)]

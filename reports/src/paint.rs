@@ -1,6 +1,8 @@
 //! Paints a figure as SVG or PNG with plotters' two backends; `pdf` writes it as PDF.
 
 use std::borrow::Cow;
+use std::panic::resume_unwind;
+use std::thread;
 
 use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -21,9 +23,13 @@ pub(crate) const DPI: f64 = 192.0;
 const INCH: f64 = 72.0;
 /// Most pixels of a PNG.
 const MOST_PIXELS: f64 = 6e7;
-/// Each PNG pixel is the mean of this many painted pixels squared: plotters does not smooth edges
-/// of areas.
-const SMOOTH: usize = 3;
+/// Each PNG pixel is the mean of this many painted pixels squared, on a screen and on paper: plotters does not smooth
+/// edges of areas, but does those of letters.
+const SMOOTH: [usize; 2] = [2, 3];
+/// Pixels of a row that are looked at together.
+const STRETCH: usize = 8;
+/// Figures painted at a time, at most: each takes some forty megabytes.
+const MOST_PAINTERS: usize = 4;
 
 /// Below a bitmap with letters that the embedded font lacks.
 const NUMBERED: &str =
@@ -133,8 +139,35 @@ pub(crate) fn png(figure: &Figure) -> Result<Vec<u8>, ReportError> {
     png_at(figure, DPI)
 }
 
+/// The figures as PNG files, in their order, on as many cores as there are.
+pub(crate) fn pngs(figures: &[&Figure]) -> Result<Vec<Vec<u8>>, ReportError> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let painters = cores.min(MOST_PAINTERS).min(figures.len()).max(1);
+    // In turns: figures of one kind, which take as long, stand together.
+    let part = |painter: usize| -> Vec<Result<Vec<u8>, ReportError>> {
+        let mine = figures.iter().skip(painter).step_by(painters);
+        let mut canvas = Vec::new();
+        mine.map(|figure| png_on(&mut canvas, figure, DPI)).collect()
+    };
+    let part = &part;
+    let mut parts: Vec<_> = thread::scope(|scope| {
+        let others: Vec<_> =
+            (1..painters).map(|painter| scope.spawn(move || part(painter))).collect();
+        let mine = part(0);
+        let others =
+            others.into_iter().map(|one| one.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        std::iter::once(mine).chain(others).map(Vec::into_iter).collect()
+    });
+    (0..figures.len()).filter_map(|place| parts[place % painters].next()).collect()
+}
+
 /// The same with so many dots per inch; its stamp is in text chunks.
 pub(crate) fn png_at(figure: &Figure, dpi: f64) -> Result<Vec<u8>, ReportError> {
+    png_on(&mut Vec::new(), figure, dpi)
+}
+
+/// The same by way of a canvas, which can be used again: fresh memory takes longer to come by than to paint.
+fn png_on(canvas: &mut Vec<u8>, figure: &Figure, dpi: f64) -> Result<Vec<u8>, ReportError> {
     let laid = figure.laid();
     let explained = explained(&laid);
     let figure = explained.as_ref().unwrap_or(&laid);
@@ -148,15 +181,26 @@ pub(crate) fn png_at(figure: &Figure, dpi: f64) -> Result<Vec<u8>, ReportError> 
         )));
     }
     let (width, height) = (pixels(figure.width) as usize, pixels(figure.height) as usize);
-    let (fine_width, fine_height) = (width * SMOOTH, height * SMOOTH);
-    let mut fine = vec![0; fine_width * fine_height * 3];
+    let smooth = SMOOTH[usize::from(figure.bare)];
+    let (fine_width, fine_height) = (width * smooth, height * smooth);
+    let bytes = fine_width * fine_height * 3;
+    if canvas.len() < bytes {
+        *canvas = vec![0; bytes];
+    }
+    // The ground is painted first, over whatever is there.
+    let canvas = &mut canvas[..bytes];
     let size = (fine_width as u32, fine_height as u32);
-    let surface = Surface { scale: scale * SMOOTH as f64, ..PNG };
-    paint(figure, BitMapBackend::with_buffer(&mut fine, size), &surface)?;
-    let pixels = shrink(&fine, width, height);
+    let surface = Surface { scale: scale * smooth as f64, ..PNG };
+    paint(figure, BitMapBackend::with_buffer(canvas, size), &surface)?;
+    let pixels = shrink(canvas, (width, height), smooth);
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width as u32, height as u32);
     encoder.set_color(png::ColorType::Rgb);
+    if !figure.bare {
+        // Half as large again, in a third of the time: a screen waits, a paper does not.
+        encoder.set_compression(png::Compression::Fast);
+        encoder.set_filter(png::Filter::Up);
+    }
     // So that a paper includes the figure at its designed size.
     let per_metre = (dpi / 0.0254).round() as u32;
     encoder.set_pixel_dims(Some(png::PixelDimensions {
@@ -196,37 +240,64 @@ pub(super) fn explained(figure: &Figure) -> Option<Figure> {
     })
 }
 
-/// Means over squares of `SMOOTH` by `SMOOTH` pixels of an RGB image. Plain loops: everyday builds do not optimise
-/// this crate, where chains of iterators over every byte would take seconds.
-fn shrink(fine: &[u8], width: usize, height: usize) -> Vec<u8> {
-    let fine_row = width * SMOOTH * 3;
-    let count = (SMOOTH * SMOOTH) as u32;
+/// Means over squares of `SMOOTH` by `SMOOTH` pixels of an RGB image. Most of a figure is ground: a stretch in one
+/// colour is compared and copied whole. Plain loops for the rest: everyday builds do not optimise this crate, where
+/// chains of iterators over every byte would take seconds.
+fn shrink(fine: &[u8], (width, height): (usize, usize), smooth: usize) -> Vec<u8> {
+    let fine_row = width * smooth * 3;
     let mut pixels = vec![0; width * height * 3];
-    let mut sums = vec![0u32; fine_row];
-    for (y, band) in fine.chunks_exact(fine_row * SMOOTH).take(height).enumerate() {
-        sums.fill(0);
-        for row in band.chunks_exact(fine_row) {
-            let mut at = 0;
-            while at < fine_row {
-                sums[at] += row[at] as u32;
-                at += 1;
-            }
-        }
+    for (y, band) in fine.chunks_exact(fine_row * smooth).take(height).enumerate() {
         let means = &mut pixels[y * width * 3..(y + 1) * width * 3];
-        let mut at = 0;
-        while at < width * 3 {
-            let first = at / 3 * 3 * SMOOTH + at % 3;
-            let mut sum = count / 2;
-            let mut step = 0;
-            while step < SMOOTH {
-                sum += sums[first + 3 * step];
-                step += 1;
+        let mut from = 0;
+        while from < width {
+            let to = width.min(from + STRETCH);
+            let (start, end) = (from * smooth * 3, to * smooth * 3);
+            let first = &band[start..end];
+            let mut alike = first[3..] == first[..first.len() - 3];
+            let mut row = 1;
+            while alike && row < smooth {
+                alike = band[row * fine_row + start..row * fine_row + end] == *first;
+                row += 1;
             }
-            means[at] = (sum / count) as u8;
-            at += 1;
+            let means = &mut means[from * 3..to * 3];
+            if alike {
+                means.copy_from_slice(&first[..means.len()]);
+            } else {
+                average(&band[start..], fine_row, means, smooth);
+            }
+            from = to;
         }
     }
     pixels
+}
+
+/// Means of one row of squares, the rows of whose pixels begin `fine_row` bytes apart.
+fn average(fine: &[u8], fine_row: usize, means: &mut [u8], smooth: usize) {
+    let count = (smooth * smooth) as u32;
+    let mut sums = [0u32; STRETCH * SMOOTH[1] * 3];
+    let bytes = means.len() * smooth;
+    let mut row = 0;
+    while row < smooth {
+        let line = &fine[row * fine_row..row * fine_row + bytes];
+        let mut at = 0;
+        while at < bytes {
+            sums[at] += line[at] as u32;
+            at += 1;
+        }
+        row += 1;
+    }
+    let mut at = 0;
+    while at < means.len() {
+        let first = at / 3 * 3 * smooth + at % 3;
+        let mut sum = count / 2;
+        let mut step = 0;
+        while step < smooth {
+            sum += sums[first + 3 * step];
+            step += 1;
+        }
+        means[at] = (sum / count) as u8;
+        at += 1;
+    }
 }
 
 fn paint<B: DrawingBackend>(
@@ -429,13 +500,44 @@ mod tests {
 
     #[test]
     fn each_pixel_is_the_mean_of_its_square() {
-        let mut fine = vec![0u8; 2 * SMOOTH * SMOOTH * 3];
-        for pixel in fine.chunks_exact_mut(3).step_by(2) {
-            pixel.copy_from_slice(&[90, 180, 255]);
+        for smooth in SMOOTH {
+            // Long rows with stretches in one colour, edges within and between them, and a rest of a stretch.
+            let (width, height) = (5 * STRETCH + 3, 4);
+            let row = width * smooth * 3;
+            let mut fine = vec![7u8; row * height * smooth];
+            for (at, byte) in fine.iter_mut().enumerate() {
+                let (x, y) = (at % row / 3, at / row);
+                if x > 2 * STRETCH * smooth + 1 && y != 2 * smooth {
+                    *byte = ((x * 37 + y * 11 + at % 3 * 90) % 256) as u8;
+                }
+                if x > 4 * STRETCH * smooth {
+                    *byte = [10, 20, 30][at % 3];
+                }
+            }
+            let found = shrink(&fine, (width, height), smooth);
+            for (at, mean) in found.iter().enumerate() {
+                let (x, y, part) = (at / 3 % width, at / 3 / width, at % 3);
+                let square = (0..smooth * smooth).map(|i| {
+                    let (dx, dy) = (i % smooth, i / smooth);
+                    u32::from(fine[(y * smooth + dy) * row + (x * smooth + dx) * 3 + part])
+                });
+                let count = (smooth * smooth) as u32;
+                let expected = (square.sum::<u32>() + count / 2) / count;
+                assert_eq!(u32::from(*mean), expected, "{x}, {y}, {part} of {smooth}");
+            }
         }
-        // 2 × 1 pixels of 3 × 3: the left square holds columns 0, 2 of each row, the right 4.
-        let lit = |columns: u32, value: u32| ((columns * SMOOTH as u32 * value * 2 + 9) / 18) as u8;
-        let expected = [lit(2, 90), lit(2, 180), lit(2, 255), lit(1, 90), lit(1, 180), lit(1, 255)];
-        assert_eq!(shrink(&fine, 2, 1), expected);
+    }
+
+    #[test]
+    fn figures_painted_together_have_the_bytes_of_each_alone() {
+        let figure = |place: usize| Figure {
+            height: 40.0 + 30.0 * (place % 3) as f64,
+            ..Figure::new(format!("number {place}"), "with words")
+        };
+        let figures: Vec<Figure> = (0..7).map(figure).collect();
+        let together = pngs(&figures.iter().collect::<Vec<_>>()).unwrap();
+        let alone: Vec<Vec<u8>> = figures.iter().map(|figure| png(figure).unwrap()).collect();
+        assert!(together == alone);
+        assert!(pngs(&[]).unwrap().is_empty());
     }
 }

@@ -94,8 +94,7 @@ mod tests {
             let mut analysis = sample::single_seed();
             let (cell, seed) = ("00112233445566aa".to_owned(), "7".to_owned());
             analysis.workloads[0].arms[0].pictures = Some(ArmPictures { cell, seed, png });
-            html::page(&analysis, [&[], &[]], [&[], &[], &[]], &[], &html::Place::default())
-                .unwrap()
+            html::page(&analysis, &crate::Figures::default(), &[], &html::Place::default()).unwrap()
         };
         let pictures = Pictures { columns: 1, height: 1, width: 1, pixels: vec![9] };
         let shown = page(sheet(&pictures).unwrap());

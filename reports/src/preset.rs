@@ -10,7 +10,7 @@ use ledger::goal;
 
 use crate::figure::{COLUMN, Figure, WIDTH};
 use crate::series::{Looks, Series};
-use crate::{Figures, Format, ReportError, at_budget, output, paint, stamp, text};
+use crate::{Figures, Format, ReportError, at_budget, drawable, output, paint, stamp, text};
 
 /// What a paper wants.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,7 +57,7 @@ pub fn render(analysis: &Analysis, paper: &Paper, out: &Path) -> Result<Vec<Path
     }
     // Looks are those among all arms of the suite: an arm keeps its own in every choice.
     let looks = Looks::of(analysis);
-    let analysis = &of_arms(analysis, &paper.arms)?;
+    let analysis = &of_arms(&drawable(analysis), &paper.arms)?;
     let figures = chosen(all(analysis, &looks, paper)?, &paper.figures)?;
     let folder = out.join("paper");
     let mut files = vec![("captions.md".to_owned(), captions(analysis, &figures).into_bytes())];

@@ -46,9 +46,10 @@ fn rows(page: &mut String, entry: &Entry) {
         let statement = if current { statement } else { format!("~~{statement}~~") };
         let paper = cell(text_at(&version.definition, "/claim/paper/number"));
         if version.verdicts.is_empty() {
+            let state = if current { "not judged yet" } else { "never judged" };
             let _ = writeln!(
                 page,
-                "| {statement} | {ABSENT} | {paper} | {ABSENT} | {ABSENT} | not judged yet | {ABSENT} |"
+                "| {statement} | {ABSENT} | {paper} | {ABSENT} | {ABSENT} | {state} | {ABSENT} |"
             );
         }
         for judged in last_verdicts(version) {
@@ -81,16 +82,25 @@ pub(crate) fn last_verdicts(version: &Version) -> Vec<&Judged> {
 
 /// `1.09× (0.92 to 1.30)` or `+0.007 (−0.002 to 0.017)`.
 pub(crate) fn effect(judged: &Judged) -> String {
+    let ends = ends(judged).map(|[low, high]| format!(" ({low} to {high})")).unwrap_or_default();
+    format!("{}{ends}", effect_alone(judged))
+}
+
+/// `1.09×` or `+0.007`.
+pub(crate) fn effect_alone(judged: &Judged) -> String {
     let Some(effect) = judged.effect else { return ABSENT.to_owned() };
     let (sign, unit) = match judged.scale.as_str() {
         "ratio" => ("", "×"),
         _ if effect > 0.0 => ("+", ""),
         _ => ("", ""),
     };
-    let ends = judged.low.zip(judged.high);
-    let ends =
-        ends.map(|(low, high)| format!(" ({} to {})", significant(low, 3), significant(high, 3)));
-    format!("{sign}{}{unit}{}", significant(effect, 3), ends.unwrap_or_default())
+    format!("{sign}{}{unit}", significant(effect, 3))
+}
+
+/// The ends of the effect's interval, where both are there.
+pub(crate) fn ends(judged: &Judged) -> Option<[String; 2]> {
+    let ends = judged.effect.and(judged.low.zip(judged.high));
+    ends.map(|(low, high)| [low, high].map(|end| significant(end, 3)))
 }
 
 /// What a reader needs to see it again: commands, machines, programs of the newest verdicts.

@@ -223,13 +223,16 @@ pub(crate) fn on_scale(claim: &ClaimOutcome, value: f64) -> String {
     }
 }
 
-/// The effect that a claim asks for, as its suite gives it: `1.2×` or `+0.012`.
-pub(crate) fn asked(claim: &ClaimOutcome) -> String {
-    let value = given(claim.smallest_effect);
+/// The effect that a claim asks for, as its suite gives it: `1.2×` or `+0.012`; of one that claims to be at most so much
+/// worse the margin, `−0.005` or `0.909×`.
+#[must_use]
+pub fn asked(claim: &ClaimOutcome) -> String {
+    let bar = claim.bar();
     match claim.scale {
-        CompareBy::Ratio => format!("{value}×"),
-        CompareBy::Difference if claim.smallest_effect > 0.0 => format!("+{value}"),
-        CompareBy::Difference => value,
+        CompareBy::Ratio if claim.non_inferior => ratio(bar),
+        CompareBy::Ratio => format!("{}×", given(bar)),
+        CompareBy::Difference if bar > 0.0 => format!("+{}", given(bar)),
+        CompareBy::Difference => given(bar),
     }
 }
 

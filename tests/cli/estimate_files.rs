@@ -169,6 +169,102 @@ fn predicted_losses_are_the_quadratic_at_the_centre_and_rank_the_orders() {
     assert_eq!(linear["predicted"], "loss minus the loss at the centre");
 }
 
+/// Sixteen orders of two epochs, none of them among those asked for twice.
+fn check_orders() -> Vec<Vec<i64>> {
+    let mut item = 7_u64;
+    let mut shuffled = || {
+        let mut items = vec![0, 1, 2, 3];
+        for place in (1..4).rev() {
+            item = item
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            items.swap(place, (item >> 33) as usize % (place + 1));
+        }
+        items
+    };
+    (0..16).map(|_| [shuffled(), shuffled()].concat()).collect()
+}
+
+#[test]
+fn trainings_that_were_really_done_judge_the_rest() {
+    let bench = bench();
+    let b: Vec<f64> = (0..9).map(|j| 0.3 * f64::from(j) - 1.0).collect();
+    doubles(&bench, "b.npy", "(9,)", &b);
+    bench.write("opt.yaml", "{kind: sgd, lr: 0.1, momentum: 0.9}");
+    // On quadratics with the identity as basis the estimate is the training itself.
+    whole(&bench, "checks.npy", &check_orders());
+    let line = format!("{ARRAYS} --optimizer opt.yaml --orders checks.npy --curvature hq.npy");
+    let truth = estimate(&bench, &format!("{line} --loss-grad b.npy --out ends.npy --json"));
+    let truth = truth.ends(0).json();
+    let losses = truth["results"].as_array().unwrap().iter();
+    let losses: Vec<f64> = losses.map(|row| row["predicted_loss"].as_f64().unwrap()).collect();
+    doubles(&bench, "losses.npy", "(16,)", &losses);
+    let gate = "--loss-grad b.npy --check-orders checks.npy --check-ends ends.npy";
+    let line = format!("{ARRAYS} {REST} --force --json {gate}");
+    let good = format!("{line} --check-losses losses.npy --curvature hq.npy");
+    let good = estimate(&bench, &good).ends(0).json();
+    assert_eq!(good["gate"]["validity"]["verdict"], "ok", "{}", good["gate"]);
+    assert_eq!(good["gate"]["validity"]["parameters"], "ok");
+    let first = &good["results"][0];
+    let [low, high] = ["low", "high"].map(|end| first["interval"][end].as_f64().unwrap());
+    let loss = first["predicted_loss"].as_f64().unwrap();
+    assert!(low - 1e-9 <= loss && loss <= high + 1e-9, "{first}");
+    let better = first["better_than_mean"].as_f64().unwrap();
+    let mean = losses.iter().sum::<f64>() / 16.0;
+    assert_eq!(better > 0.5, loss < mean);
+    // Constant gradients say something of momentum, and it is wrong.
+    let bad = estimate(&bench, &format!("{line} --check-losses losses.npy")).ends(3);
+    assert!(bad.stderr.contains("do not use these numbers"), "{}", bad.stderr);
+    let bad = bad.json();
+    assert_eq!(bad["gate"]["validity"]["verdict"], "outside validity", "{}", bad["gate"]);
+    assert_eq!(bad["results"][0]["interval"], Value::Null);
+    // Without losses the parameters alone are judged.
+    let ends = estimate(&bench, &format!("{line} --curvature hq.npy")).ends(0).json();
+    assert_eq!(ends["gate"]["validity"]["residual_over_sd"], Value::Null);
+    whole(&bench, "few.npy", &check_orders()[..3]);
+    let few = line.replace("checks.npy", "few.npy");
+    let few = estimate(&bench, &few).ends(2).stderr;
+    assert!(few.contains("a gate needs 4 trainings"), "{few}");
+    let other = estimate(&bench, &line.replace("ends.npy", "losses.npy")).ends(2).stderr;
+    assert!(other.contains("--check-ends losses.npy has shape (16,)"), "{other}");
+}
+
+#[test]
+fn rounding_is_not_ranked_and_a_centre_elsewhere_is_said_to_be() {
+    let bench = bench();
+    doubles(&bench, "b.npy", "(9,)", &[1.0; 9]);
+    let line = format!("{ARRAYS} {REST} --force");
+    let output = estimate(&bench, &format!("{line} --loss-grad b.npy --json")).ends(3);
+    assert!(output.stderr.contains("no order signal"), "{}", output.stderr);
+    let json = output.json();
+    assert_eq!(
+        (&json["ranking"], &json["results"][0]["rank"]),
+        (&serde_json::json!([]), &Value::Null)
+    );
+    doubles(&bench, "t.npy", "(9,)", &[1e6; 9]);
+    let output = estimate(&bench, &line).ends(0);
+    assert!(output.stderr.contains("are both of the same run?"), "{}", output.stderr);
+    bench.write("opt.yaml", "{kind: sgd, lr: '0.1'}");
+    assert!(refusal(&bench, "--force").contains("without quotes"));
+}
+
+#[test]
+fn a_loss_may_be_expanded_where_training_ends() {
+    let bench = bench();
+    let (b, at) = ([0.5; 9], [0.25; 9]);
+    doubles(&bench, "b.npy", "(9,)", &b);
+    doubles(&bench, "e.npy", "(9,)", &at);
+    let line = format!("{ARRAYS} {REST} --curvature hq.npy --loss-grad b.npy --loss-centre e.npy");
+    let json = estimate(&bench, &format!("{line} --json")).ends(0).json();
+    for (row, end) in
+        json["results"].as_array().unwrap().iter().zip(read(&bench, "est.npy").0.chunks(9))
+    {
+        let expected: f64 = end.iter().zip(&at).zip(&b).map(|((x, at), b)| (x - at) * b).sum();
+        let found = row["predicted_loss"].as_f64().unwrap();
+        assert!((found - expected).abs() < 1e-12 * expected.abs().max(1.0), "{found} {expected}");
+    }
+}
+
 #[test]
 fn orders_are_hashed_as_every_order_is() {
     let bench = bench();

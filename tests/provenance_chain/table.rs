@@ -1,4 +1,4 @@
-//! The table of forgeries in `docs/evidence.md`: each is made, with every digest that a forger can make
+//! The table of forgeries in `docs/forged_runs.md`: each is made, with every digest that a forger can make
 //! anew made anew, and what the table says of it is what `verify` and `docs/verify_order.py` say.
 
 use std::process::Command;
@@ -297,9 +297,9 @@ fn every_forgery_of_the_table_is_found_by_what_the_table_says() {
     let wrong: Vec<_> = rows.iter().flat_map(|row| &row.wrong).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
     let text: String = rows.iter().map(line).collect();
-    let page = fs::read_to_string(root().join("docs/evidence.md")).unwrap();
+    let page = fs::read_to_string(root().join("docs/forged_runs.md")).unwrap();
     assert!(rows.len() >= 60, "{} rows", rows.len());
-    assert!(page.contains(&text), "the table of docs/evidence.md should read:\n{text}");
+    assert!(page.contains(&text), "the table of docs/forged_runs.md should read:\n{text}");
 }
 
 /// The order of a run told anew to fit an innocent's losses, as a subset that nobody can redo from the

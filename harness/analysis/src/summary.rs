@@ -30,6 +30,7 @@ use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use self::cells::{CellLeft, CellRun, read_cells};
+pub use self::curves::{MOST_POINTS, thinned};
 use self::membership::MembershipAnalysis;
 use self::order_estimates::OrderEstimate;
 use self::score::Score;
@@ -335,6 +336,10 @@ pub struct ClaimOutcome {
     pub scale: CompareBy,
     /// Smallest effect (or margin), on that scale, in the claimed direction.
     pub smallest_effect: f64,
+    /// Whether it claims to be at most so much worse: `smallest_effect` is a margin then, and the bar lies below no
+    /// effect.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub non_inferior: bool,
     /// Measured effect on that scale, in the claimed direction (positive or above 1 favours it).
     pub effect: Option<f64>,
     /// Its 95 % interval; of a suite whose seeds could end early, its confidence sequence there.
@@ -367,6 +372,17 @@ pub struct ClaimOutcome {
 }
 
 impl ClaimOutcome {
+    /// Where the interval has to lie above, on the claim's scale: the smallest effect, or the margin below no effect.
+    #[must_use]
+    pub fn bar(&self) -> f64 {
+        match (self.non_inferior, self.scale) {
+            (false, _) => self.smallest_effect,
+            (true, CompareBy::Ratio) => self.smallest_effect.recip(),
+            // 0.0 - 0.0, not -0.0.
+            (true, CompareBy::Difference) => 0.0 - self.smallest_effect,
+        }
+    }
+
     /// The verdict as people read it, with what else is shown.
     #[must_use]
     pub fn verdict_words(&self) -> String {

@@ -77,6 +77,44 @@ pub struct Args {
         help_heading = "Loss to predict"
     )]
     pub loss_at_centre: Option<f64>,
+    /// Parameters around which the loss to predict was taken, shape [p]; the centre by default. Around the mean end of a few
+    /// trainings the predicted losses are nearer
+    #[arg(
+        long,
+        value_name = "NPY",
+        value_hint = FilePath,
+        requires = "loss_grad",
+        help_heading = "Loss to predict"
+    )]
+    pub loss_centre: Option<PathBuf>,
+    /// Orders that were truly trained, never used for the set-up, shape [C, T]: they decide whether the others may be
+    /// believed
+    #[arg(
+        long,
+        value_name = "NPY",
+        value_hint = FilePath,
+        requires = "check_ends",
+        help_heading = "Gate"
+    )]
+    pub check_orders: Option<PathBuf>,
+    /// Final parameters of those trainings, shape [C, p]
+    #[arg(
+        long,
+        value_name = "NPY",
+        value_hint = FilePath,
+        requires = "check_orders",
+        help_heading = "Gate"
+    )]
+    pub check_ends: Option<PathBuf>,
+    /// Their losses, shape [C], as --loss-grad and --loss-at-centre predict them
+    #[arg(
+        long,
+        value_name = "NPY",
+        value_hint = FilePath,
+        requires_all = ["check_orders", "loss_grad"],
+        help_heading = "Gate"
+    )]
+    pub check_losses: Option<PathBuf>,
     /// Update rule, its settings and its state at the start (--help shows the keys)
     #[arg(long, value_name = "YAML", value_hint = FilePath)]
     pub optimizer: PathBuf,

@@ -26,7 +26,7 @@ pub struct Fit {
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub pilots: u32,
     /// True runs kept aside, on which every answer is checked
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(4..=1000))]
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(8..=1000))]
     pub gate: u32,
     /// With 2, the basis is made again from orders that the first surrogate followed
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=2))]

@@ -16,7 +16,7 @@ pub struct Args {
     /// Train every moved order for true as well, and say how well the curves agree
     #[arg(long)]
     pub check: bool,
-    /// Folder for figures, tables and JSON; estimate-RUN under the store's reports by default
+    /// Folder for figures, tables and JSON; under the store's reports by default, named by run, window, verdict and settings
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Print as JSON

@@ -14,14 +14,17 @@ pub struct Args {
     #[command(flatten)]
     /// Which run, and how.
     pub fit: Fit,
-    /// N random orders, `reverse`, `sorted:loss[:desc]`, `sorted:score[:desc]`, or a file of item numbers: .npy, or text
-    /// with an order a line
+    /// N random orders, `reverse`, `sorted:loss[:desc]`, `sorted:score[:desc]`, or a file: item numbers or the ids of the
+    /// whole run (`best-order.npy`), .npy, or text with an order a line
     #[arg(long, value_name = "N|FILE|reverse|sorted:KEY", required = true)]
     pub orders: Vec<OrdersSpec>,
     /// Rows to print; all are in the files
     #[arg(long, default_value_t = 20)]
     pub top: usize,
-    /// Folder for orders, tables and JSON; estimate-RUN under the store's reports by default
+    /// Evaluate every item's own loss at every order's end too
+    #[arg(long)]
+    pub own: bool,
+    /// Folder for orders, tables and JSON; under the store's reports by default, named by run, window, verdict and settings
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Print as JSON

@@ -22,7 +22,7 @@ pub struct Args {
     /// Random orders to retrain for true, which the best are held against
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=10_000))]
     pub against: u32,
-    /// Folder for the best order, figures, tables and JSON; search-RUN under the store's reports by default
+    /// Folder for the best order, figures, tables and JSON; under the store's reports by default, named by run, window, verdict and settings
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Print as JSON

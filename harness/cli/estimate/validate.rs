@@ -16,7 +16,7 @@ pub struct Args {
     /// Other estimators to hold against the same truth; `all` for every one that fits
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub beside: Vec<String>,
-    /// Folder for figures, tables and JSON; estimate-RUN under the store's reports by default
+    /// Folder for figures, tables and JSON; under the store's reports by default, named by run, window, verdict and settings
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Print as JSON

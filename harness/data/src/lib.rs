@@ -34,6 +34,7 @@ pub mod slp;
 pub mod sources;
 pub mod split;
 pub mod status;
+pub mod sum_lines;
 pub mod templates;
 pub mod text;
 pub mod tokens;

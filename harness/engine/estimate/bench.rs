@@ -4,34 +4,111 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, bail};
-use inspect::estimate::fitted::Fitted;
+use inspect::estimate::fitted::{Fitted, distance};
 use inspect::estimate::fitting::{self, Fitting, SIMULATED};
+use inspect::estimate::oracle::linear::Linear;
+use inspect::estimate::registry;
 use inspect::estimate::{Problem as _, Window};
 use inspect::replay::Replay;
+use lab::split::Split;
 use ledger::digest::Digest;
 use ledger::order::OrderLaw;
-use ledger::record::RunRecord;
+use ledger::record::{RunRecord, Store};
 use palimpsest::cli::estimate::fit::Fit;
 use palimpsest::cli::suite_options::Places;
 use palimpsest::library::{cell_code, estimate_code};
 use palimpsest::voice::note;
 use stats::estimates::cost::Cost;
-use stats::estimates::results::{FORMAT, Source};
+use stats::estimates::results::{Effect, FORMAT, Source};
 use stats::estimates::settings::{FitSettings, HeldOut, Items};
-use stats::estimates::validity::{Band, GatePilot, Validity, Verdict, band, gate};
+use stats::estimates::validity::{
+    Answers, Band, Diagnosis, GatePilot, Validity, Verdict, band, gate,
+};
 use stats::estimates::{ItemOrder, Purpose, orders};
 use tch::Tensor;
 use training::artefacts::kept::Kept;
 use training::artefacts::{Artefacts, Unkept};
+use training::clock::{Monotonic, Time as _};
 
+use super::busy::Watch;
+use super::effect;
 use super::estimator::{Estimator, Predicted};
 use crate::provenance::recorded;
 use crate::runner::{NamedSeed, Session, without_order};
 
 /// Most directions that are taken without being asked for.
 const MOST_DIRECTIONS: usize = 128;
-/// True runs whose median time is that of a retraining.
+/// True runs, one at a time, whose median time is that of a retraining.
 const TIMED: usize = 7;
+/// Held-out pilots by which the cause of an error is told.
+const DIAGNOSED: usize = 2;
+/// Seconds without a word before a set-up says how far it is.
+const SILENT: f64 = 5.0;
+
+/// What pilots, gate and test are drawn from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Draws {
+    /// The items in other orders.
+    Orders,
+    /// Some of the items in the recorded order.
+    Subsets {
+        /// Share of the items that subsets of gate and test keep.
+        keep: f64,
+    },
+}
+
+impl Draws {
+    /// Items that a subset of gate and test keeps, of so many.
+    pub fn kept(self, items: usize) -> usize {
+        match self {
+            Self::Orders => items,
+            Self::Subsets { keep } => {
+                ((items as f64 * keep).round() as usize).clamp(1, items.max(2) - 1)
+            }
+        }
+    }
+
+    /// What a second pass follows by the first pass's surrogate; subsets keep more and more.
+    fn simulated(self, window: &stats::estimates::Window, seed: u64, number: u64) -> ItemOrder {
+        match self {
+            Self::Orders => orders::draw(window, seed, Purpose::Pilot, number),
+            Self::Subsets { .. } => {
+                let items = window.items() as usize;
+                let least = self.kept(items);
+                let kept = least + (items - 1).saturating_sub(least) * number as usize / SIMULATED;
+                orders::draw_subset(window, seed, Purpose::Pilot, number, kept)
+            }
+        }
+    }
+
+    /// The first `count` of a purpose that were not taken. Pilots of subsets keep from the share of
+    /// the gate up to almost all, because answers are asked for on all of that way.
+    fn draw(
+        self,
+        window: &stats::estimates::Window,
+        seed: u64,
+        purpose: Purpose,
+        count: usize,
+        taken: &mut BTreeSet<Digest>,
+    ) -> anyhow::Result<Vec<ItemOrder>> {
+        let items = window.items() as usize;
+        let least = self.kept(items);
+        let found = match self {
+            Self::Orders => orders::draw_distinct(window, seed, purpose, count, taken),
+            Self::Subsets { .. } => {
+                let kept = |number: usize| match purpose {
+                    Purpose::Pilot => {
+                        let way = (items - 1).saturating_sub(least) * number;
+                        least + way / count.saturating_sub(1).max(1)
+                    }
+                    _ => least,
+                };
+                orders::draw_subsets_distinct(window, seed, purpose, count, &kept, taken)
+            }
+        };
+        found.context("the window is too short for so many of them; see --pilots and --gate")
+    }
+}
 
 /// A run opened for estimates.
 pub struct Bench<'s> {
@@ -49,15 +126,28 @@ pub struct Bench<'s> {
     pub band: Option<Band>,
     /// Standard deviation of the true held-out losses of pilots and gate.
     pub pilot_sd: f64,
-    /// Median seconds of a true run of the window.
+    /// The effect of orders and of seeds.
+    pub effect: Option<Effect>,
+    /// The split whose loss is predicted.
+    pub split: HeldOut,
+    /// Median seconds of a true run of the window with its held-out loss, one at a time.
     pub retrain_seconds: f64,
+    /// The same where the gate's orders are trained all at once, by order.
+    pub stacked_seconds: f64,
     /// Seconds of replaying the run up to its window.
     pub replay_seconds: f64,
-    cell: String,
+    gate_seconds: f64,
+    watch: Watch,
+    draws: Draws,
+    record: RunRecord,
+    store: Store,
+    label: String,
     seed: u64,
     pilots: usize,
     taken: BTreeSet<Digest>,
     aside: Vec<ItemOrder>,
+    /// Where the gate's orders truly ended, and their held-out losses.
+    truth: Option<(Tensor, Vec<f64>)>,
     warnings: Vec<String>,
 }
 
@@ -73,23 +163,29 @@ pub struct Asked<'a> {
     pub fresh: bool,
     /// Where data and runs are.
     pub places: &'a Places,
+    /// Orders or subsets.
+    pub draws: Draws,
 }
 
 impl<'a> From<&'a Fit> for Asked<'a> {
     fn from(options: &'a Fit) -> Self {
         let Fit { run, memory_limit, fresh, places, .. } = options;
-        let fit = options.settings();
-        Self { run, fit, memory_limit: *memory_limit, fresh: *fresh, places }
+        let (fit, draws) = (options.settings(), Draws::Orders);
+        Self { run, fit, memory_limit: *memory_limit, fresh: *fresh, places, draws }
     }
 }
 
-/// Opens a run and calls `body` with it.
-pub fn with_bench<'a, T>(
+/// Opens a run and calls `body` with it. `prepare` sees the window before any set-up is made: what is
+/// asked for that is not there is refused by it, at no cost; `body` gets what it made.
+pub fn with_bench<'a, P, T>(
     asked: impl Into<Asked<'a>>,
-    body: impl FnOnce(&mut Bench<'_>) -> anyhow::Result<T>,
+    prepare: impl FnOnce(&Fitted<'_>) -> anyhow::Result<P>,
+    body: impl FnOnce(&mut Bench<'_>, P) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let asked = asked.into();
     let fit = &asked.fit;
+    registry::find(&fit.estimator)?;
+    let watch = Watch::start();
     let store = asked.places.store();
     let record = store.record(&store.find(asked.run)?)?;
     check(&record)?;
@@ -109,12 +205,12 @@ pub fn with_bench<'a, T>(
     let mut session = Session::again(&record, store, asked.places.sources(), device)?;
     let seed = NamedSeed::recorded(&record)?;
     let cell = session.plan.cells[0];
-    session.with_setup(cell, &seed, |_, setup| {
+    let answer = session.with_setup(cell, &seed, |_, setup| {
         let mut replay = Replay::new(setup)?;
         let last = fit.last.unwrap_or_else(|| replay.steps());
-        let clock = training::clock::Monotonic::start();
+        let clock = Monotonic::start();
         let window = Window::open(&mut replay, order, last, fit.items)?;
-        let replay_seconds = training::clock::Time::now(&clock).as_secs_f64();
+        let replay_seconds = clock.now().as_secs_f64();
         let splits = &setup.ready.splits;
         let held_out = match fit.held_out {
             HeldOut::Validation => &splits.validation,
@@ -123,9 +219,31 @@ pub fn with_bench<'a, T>(
         let problem = window.problem(&replay, held_out)?;
         let fitted = Fitted::new(window, problem, replay, Replay::new(setup)?)?;
         recorded::check(&record, fitted.replay())?;
-        let mut bench = Bench::fit(&asked, &record, fitted, artefacts.as_ref(), replay_seconds)?;
-        body(&mut bench)
-    })
+        let prepared = prepare(&fitted)?;
+        let opened = Opened { fitted, replay_seconds, watch };
+        let mut bench = Bench::fit(&asked, &record, opened, artefacts.as_ref())?;
+        body(&mut bench, prepared)
+    });
+    answer.map_err(out_of_memory)
+}
+
+/// A run at its window, before anything was fitted.
+struct Opened<'s> {
+    fitted: Fitted<'s>,
+    replay_seconds: f64,
+    watch: Watch,
+}
+
+/// What libtorch says where memory ran out, in the words of the limit.
+fn out_of_memory(error: anyhow::Error) -> anyhow::Error {
+    let told = format!("{error:#}");
+    if told.contains("not enough memory") || told.contains("DefaultCPUAllocator") {
+        return anyhow::anyhow!(
+            "there is not enough memory for this set-up: take fewer directions (-k), a shorter \
+             window (--last) or fewer --pilots, and say with --memory-limit how much there is"
+        );
+    }
+    error
 }
 
 /// Refuses runs whose order cannot be changed.
@@ -148,11 +266,11 @@ impl<'s> Bench<'s> {
     fn fit(
         asked: &Asked<'_>,
         record: &RunRecord,
-        mut fitted: Fitted<'s>,
+        opened: Opened<'s>,
         artefacts: &dyn Artefacts,
-        replay_seconds: f64,
     ) -> anyhow::Result<Self> {
         let fit = &asked.fit;
+        let Opened { mut fitted, replay_seconds, watch } = opened;
         let window = fitted.window.orders.clone();
         let (items, steps) = (fitted.problem.items(), window.steps());
         let directions = fit.directions.map_or_else(
@@ -161,83 +279,211 @@ impl<'s> Bench<'s> {
         );
         let mut taken = BTreeSet::from([window.reference().effect_hash()]);
         let mut draw = |purpose, count: u32| {
-            orders::draw_distinct(&window, fit.seed, purpose, count as usize, &mut taken)
-                .context("the window is too short for so many orders; see --pilots and --gate")
+            asked.draws.draw(&window, fit.seed, purpose, count as usize, &mut taken)
         };
         let pilots = draw(Purpose::Pilot, fit.pilots)?;
         let aside = draw(Purpose::Gate, fit.gate)?;
         let simulated = if fit.passes > 1 {
             let wanted = SIMULATED as u64;
-            (0..wanted).map(|k| orders::draw(&window, !fit.seed, Purpose::Pilot, k)).collect()
+            (0..wanted).map(|k| asked.draws.simulated(&window, !fit.seed, k)).collect()
         } else {
             Vec::new()
         };
         let snapshots = (pilots.len() + simulated.len()) * (steps + 1);
         let k = directions.min(snapshots) as i64;
         needs(asked.memory_limit, items, fitted.problem.parameters(), k, snapshots)?;
-        let recipe = fitting::Recipe { pilots, simulated, k, key: key(fit, record, &fitted) };
+        let key = key(fit, asked.draws, record, &fitted);
+        let recipe = fitting::Recipe { pilots, simulated, k, key };
         let Fitted { window, problem, course, .. } = &mut fitted;
-        let fitting =
-            Fitting::make(&recipe, problem, course, window.start(), artefacts, &mut |_, _, _| {})?;
+        let start = window.start();
+        let fitting = Fitting::make(&recipe, problem, course, start, artefacts, &mut progress())?;
+        if fit.directions.is_some_and(|asked| (asked as usize) > fitting.basis.spread.len()) {
+            note(&format!(
+                "-k {directions} is cut to {}: the pilots passed in no more directions than that",
+                fitting.basis.spread.len()
+            ));
+        }
         let estimator = Estimator::named(&fit.estimator, &mut fitted, &fitting)?;
 
         let mut retraining = Vec::new();
         for order in aside.iter().cycle().take(TIMED) {
-            retraining.push(fitted.retrain(order)?.1);
+            let clock = Monotonic::start();
+            let (end, _) = fitted.retrain(order)?;
+            let _ = fitted.problem.held_out(&end.unsqueeze(0))?;
+            retraining.push(clock.now().as_secs_f64());
         }
         let retrain_seconds = median(&mut retraining);
         let reference = fitted.problem.held_out(&fitted.reference.unsqueeze(0))?[0];
+        let settings = format!("{fit:?} {:?}", asked.draws);
         let mut bench = Self {
+            label: Digest::of(settings.as_bytes()).short(6),
             fitted,
             fitting,
             estimator,
             reference,
-            validity: unjudged(),
+            validity: Validity::unjudged("no held-out pilot was trained"),
             band: None,
             pilot_sd: 0.0,
+            effect: None,
+            split: fit.held_out,
             retrain_seconds,
+            stacked_seconds: f64::NAN,
             replay_seconds,
-            cell: record.cell.clone(),
+            gate_seconds: 0.0,
+            watch,
+            draws: asked.draws,
+            record: record.clone(),
+            store: asked.places.store(),
             seed: fit.seed,
             pilots: recipe.pilots.len(),
             taken,
             aside: aside.clone(),
+            truth: None,
             warnings: Vec::new(),
         };
-        bench.judge(&aside)?;
+        if asked.draws == Draws::Orders
+            && !bench.fitted.course.moves_together()
+            && bench.estimator.id() == "surrogate"
+        {
+            bench.warnings.push(
+                "this update rule moves orders one by one here; under Muon, true training stacked by \
+                 hand in PyTorch was faster than the surrogate (docs/estimates.md)"
+                    .to_owned(),
+            );
+        }
+        bench.judge()?;
         Ok(bench)
     }
 
     /// Trains the orders kept aside for true and holds the estimator to them.
-    fn judge(&mut self, aside: &[ItemOrder]) -> anyhow::Result<()> {
-        let predicted = self.predict(aside)?;
-        let mut pilots = Vec::with_capacity(aside.len());
+    fn judge(&mut self) -> anyhow::Result<()> {
+        let aside = self.aside.clone();
+        let predicted = self.predict(&aside)?;
+        let (ends, retrained) = self.gate_truth(&aside)?;
         let mut losses = self.fitted.problem.held_out(&self.fitting.ends)?;
-        for (number, order) in aside.iter().enumerate() {
-            let (truth, _) = self.fitted.retrain(order)?;
-            let retrained = self.fitted.problem.held_out(&truth.unsqueeze(0))?[0];
-            losses.push(retrained);
-            let relative_error = match &predicted.ends {
-                Some(ends) => {
-                    Some(self.fitted.distance(&ends.get(number as i64), &truth)?.relative)
-                }
-                None => None,
-            };
-            let estimated = predicted.losses[number];
-            pilots.push(GatePilot { relative_error, estimated, retrained });
-        }
+        losses.extend(&retrained);
         if losses.iter().any(|loss| !loss.is_finite()) {
             bail!(
                 "a true run of the window diverged, so that there is nothing to estimate: choose a \
                  smaller learning rate"
             );
         }
-        self.validity = gate(&pilots, &losses)?;
-        self.band = band(&pilots).ok();
+        let base = self.base(&ends)?;
+        let mut pilots = Vec::with_capacity(aside.len());
+        for (row, (estimated, retrained)) in
+            (0_i64..).zip(predicted.losses.iter().copied().zip(retrained))
+        {
+            let relative_error = match &predicted.ends {
+                Some(guess) => Some(distance(&guess.get(row), &ends.get(row), &base)?.relative),
+                None => None,
+            };
+            pilots.push(GatePilot { relative_error, estimated, retrained });
+        }
+        let ranks = self.estimator.ranks_only();
+        let answers = if ranks { Answers::Ranks } else { Answers::Losses };
+        self.validity = gate(&pilots, &losses, answers)?;
+        let parameters = self.validity.parameters;
+        let off = self.validity.verdict != Verdict::Ok
+            || parameters.is_some_and(|verdict| verdict == Verdict::OutsideValidity);
+        if off
+            && self.validity.verdict != Verdict::NoOrderSignal
+            && matches!(self.estimator.id(), "surrogate" | "reduced")
+            // A network without second derivatives has no such diagnosis.
+            && let Ok(found) = self.diagnose(&aside, &ends, &base)
+        {
+            self.validity = self.validity.clone().diagnosed(found);
+        }
+        self.band = band(&pilots).ok().filter(|_| !ranks);
+        self.effect = (self.draws == Draws::Orders)
+            .then(|| effect::of(&self.store, &self.record, self.split, self.reference, &losses));
         let mean = losses.iter().sum::<f64>() / losses.len() as f64;
         let squares: f64 = losses.iter().map(|loss| (loss - mean).powi(2)).sum();
         self.pilot_sd = (squares / (losses.len() as f64 - 1.0)).sqrt();
         Ok(())
+    }
+
+    /// Where the gate's orders truly end: trained once, all at once; one at a time by the loop that
+    /// made the run where it is that what is judged.
+    fn gate_truth(&mut self, aside: &[ItemOrder]) -> anyhow::Result<(Tensor, Vec<f64>)> {
+        if self.estimator.id() == "exact" && self.draws == Draws::Orders {
+            let ends = aside.iter().map(|order| Ok(self.fitted.retrain(order)?.0));
+            let ends = Tensor::f_stack(&ends.collect::<anyhow::Result<Vec<_>>>()?, 0)?;
+            let losses = self.fitted.problem.held_out(&ends)?;
+            return Ok((ends, losses));
+        }
+        if self.truth.is_none() {
+            let clock = Monotonic::start();
+            let (ends, _) = self.fitted.truth(aside)?;
+            let losses = self.fitted.problem.held_out(&ends)?;
+            self.gate_seconds = clock.now().as_secs_f64();
+            self.stacked_seconds = self.gate_seconds / aside.len() as f64;
+            self.truth = Some((ends, losses));
+        }
+        let (ends, losses) = self.truth.as_ref().context("the gate was not trained")?;
+        Ok((ends.shallow_clone(), losses.clone()))
+    }
+
+    /// What distances are counted from: the recorded run; among subsets, whose runs are all shorter,
+    /// the mean of their ends (M × p).
+    pub fn base(&self, ends: &Tensor) -> anyhow::Result<Tensor> {
+        Ok(match self.draws {
+            Draws::Orders => self.fitted.reference.shallow_clone(),
+            Draws::Subsets { .. } => ends.f_mean_dim(0, false, ends.kind())?,
+        })
+    }
+
+    /// The surrogate's error over a few pilots beside that of exact curvature at its centre.
+    fn diagnose(
+        &mut self,
+        aside: &[ItemOrder],
+        ends: &Tensor,
+        base: &Tensor,
+    ) -> anyhow::Result<Diagnosis> {
+        let few = &aside[..DIAGNOSED.min(aside.len())];
+        let (projected, _) = self.fitted.surrogate(&self.fitting, few)?;
+        let Fitted { window, problem, course, .. } = &mut self.fitted;
+        let mut linear = Linear::new(problem, &self.fitting.quadratics.centre)?;
+        let whole = course.drive(&mut linear, few, window.start(), &mut |_, _, _| Ok(()))?;
+        let error = |guess: &Tensor| -> anyhow::Result<f64> {
+            let rows = 0..few.len() as i64;
+            let each =
+                rows.map(|row| Ok(distance(&guess.get(row), &ends.get(row), base)?.relative));
+            Ok(each.collect::<anyhow::Result<Vec<f64>>>()?.iter().sum::<f64>() / few.len() as f64)
+        };
+        Ok(Diagnosis { projected: error(&projected)?, whole: error(&whole)?, pilots: few.len() })
+    }
+
+    /// The split whose loss is not predicted: what was chosen by the other is judged by it.
+    pub fn other_split(&self) -> (HeldOut, &'s Split) {
+        let splits = &self.fitted.replay().ready().splits;
+        match self.split {
+            HeldOut::Validation => (HeldOut::Test, &splits.test),
+            HeldOut::Test => (HeldOut::Validation, &splits.validation),
+        }
+    }
+
+    /// Losses by example at the rows of `ends`, of the split that is predicted and of the other.
+    pub fn both_splits(&self, ends: &Tensor) -> anyhow::Result<[Vec<Vec<f64>>; 2]> {
+        let problem = &self.fitted.problem;
+        let own = problem.each(problem.split(), ends)?;
+        Ok([own, problem.each(self.other_split().1, ends)?])
+    }
+
+    /// What pilots, gate and test are drawn from.
+    pub fn draws(&self) -> Draws {
+        self.draws
+    }
+
+    /// Mean true loss of the gate.
+    pub fn gate_mean(&self) -> f64 {
+        let losses = self.truth.as_ref().map(|(_, losses)| losses.as_slice()).unwrap_or_default();
+        losses.iter().sum::<f64>() / losses.len() as f64
+    }
+
+    /// Random draws of the test, none of them a pilot.
+    pub fn test_draws(&self, count: usize) -> anyhow::Result<Vec<ItemOrder>> {
+        let mut taken = self.taken.clone();
+        self.draws.draw(&self.fitted.window.orders, self.seed, Purpose::Test, count, &mut taken)
     }
 
     /// Estimated ends of orders.
@@ -251,10 +497,9 @@ impl<'s> Bench<'s> {
         estimator: Estimator,
         body: impl FnOnce(&mut Self) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let aside = self.aside.clone();
         let before = std::mem::replace(&mut self.estimator, estimator);
         let (validity, band) = (self.validity.clone(), self.band);
-        let answer = self.judge(&aside).and_then(|()| body(self));
+        let answer = self.judge().and_then(|()| body(self));
         (self.estimator, self.validity, self.band) = (before, validity, band);
         answer
     }
@@ -280,9 +525,11 @@ impl<'s> Bench<'s> {
         Ok(())
     }
 
-    /// Cell id of the run.
-    pub fn cell(&self) -> &str {
-        &self.cell
+    /// Names the answers of a verb: run, window, verdict and all settings of the fit.
+    pub fn label(&self) -> String {
+        let verdict = self.validity.verdict.name().replace(' ', "-");
+        let (cell, steps) = (&self.record.cell, self.fitted.window.steps());
+        format!("{cell}-last{steps}-{}-{verdict}-{}", self.estimator.id(), self.label)
     }
 
     /// Seed of the orders.
@@ -290,9 +537,12 @@ impl<'s> Bench<'s> {
         self.seed
     }
 
-    /// The recorded order, the pilots and the gate, as effect hashes: never test orders.
-    pub fn taken(&self) -> &BTreeSet<Digest> {
-        &self.taken
+    /// The residuals of the gate where losses may be believed, or why they may not.
+    pub fn usable_band(&self) -> Result<&Band, &'static str> {
+        if !self.validity.verdict.is_usable() {
+            return Err("the gate does not let predictions be believed");
+        }
+        self.band.as_ref().ok_or("the gate's estimates are not finite")
     }
 
     /// Where numbers come from; `order_seconds` is what one order's estimate took.
@@ -307,17 +557,22 @@ impl<'s> Bench<'s> {
 
     fn source_of(&self, order_seconds: Option<f64>, scored: bool) -> anyhow::Result<Source> {
         let window = &self.fitted.window;
-        let set_up = self.estimator.set_up_seconds(&self.fitting, scored);
-        let cost = match order_seconds {
-            Some(seconds) if seconds > 0.0 && self.estimator.timed() => {
-                Some(Cost::new(set_up / self.retrain_seconds, self.retrain_seconds / seconds)?)
-            }
-            _ => None,
-        };
+        // The gate's true runs are part of what has to be paid before the first answer.
+        let set_up = self.estimator.set_up_seconds(&self.fitting, scored) + self.gate_seconds;
+        let withheld = self.watch.disturbed();
+        let (mut cost, mut stacked) = (None, None);
+        if let Some(seconds) = order_seconds.filter(|seconds| *seconds > 0.0)
+            && self.estimator.timed()
+            && !withheld
+        {
+            let of = |retraining: f64| Cost::new(set_up / retraining, retraining / seconds);
+            cost = Some(of(self.retrain_seconds)?);
+            stacked = of(self.stacked_seconds).ok();
+        }
         let items = window.items.iter().any(|ids| ids.len() > 1) || window.batch_size() == 1;
         Ok(Source {
             format: FORMAT,
-            cell: self.cell.clone(),
+            cell: self.record.cell.clone(),
             first_step: window.first,
             steps: window.steps(),
             items: if items { Items::Batches } else { Items::Examples },
@@ -328,6 +583,9 @@ impl<'s> Bench<'s> {
             pilots: self.pilots,
             validity: self.validity.clone(),
             cost,
+            stacked,
+            withheld,
+            effect: self.effect,
             warnings: self.warnings.clone(),
         })
     }
@@ -338,42 +596,48 @@ impl<'s> Bench<'s> {
     }
 }
 
-/// Before the gate has spoken.
-fn unjudged() -> Validity {
-    Validity {
-        verdict: Verdict::OutsideValidity,
-        pilots: 0,
-        relative_error: None,
-        residual_over_sd: None,
-        reason: "no held-out pilot was trained".to_owned(),
-        remedy: None,
+/// Says how far a set-up is, where it takes long.
+fn progress() -> impl FnMut(&str, usize, usize) {
+    let clock = Monotonic::start();
+    let mut said = 0.0;
+    move |stage, done, all| {
+        let now = clock.now().as_secs_f64();
+        if now - said >= SILENT {
+            said = now;
+            note(&format!("set-up: {stage}, {done} of {all}"));
+        }
     }
 }
 
 /// Prints what the set-up needs, and refuses it beyond the limit.
 fn needs(limit: Option<f64>, items: usize, p: i64, k: i64, snapshots: usize) -> anyhow::Result<()> {
     let bytes = fitting::bytes(items, p, k, snapshots) as f64;
-    let megabytes = bytes / 1e6;
+    let kept = fitting::kept_bytes(items, p, k, snapshots) as f64;
     note(&format!(
-        "set-up: {items} items, {p} parameters, {k} directions: {megabytes:.1} MB in memory, and on \
-         disk unless --fresh"
+        "set-up: {items} items, {p} parameters, {k} directions: {:.1} MB in memory at most, and {:.1} \
+         MB on disk unless --fresh",
+        bytes / 1e6,
+        kept / 1e6
     ));
     if let Some(limit) = limit
         && bytes > limit * 1e9
     {
         bail!(
-            "the set-up needs {:.2} GB, above --memory-limit {limit}: take fewer directions (-k), a \
-             shorter window (--last) or a higher limit",
-            bytes / 1e9
+            "the set-up needs {:.1} MB, above --memory-limit {limit} (GB): take fewer directions (-k), \
+             a shorter window (--last) or a higher limit",
+            bytes / 1e6
         );
     }
     Ok(())
 }
 
 /// What the stages of a set-up are kept under.
-fn key(fit: &FitSettings, record: &RunRecord, fitted: &Fitted<'_>) -> Digest {
+fn key(fit: &FitSettings, draws: Draws, record: &RunRecord, fitted: &Fitted<'_>) -> Digest {
     let FitSettings { directions, pilots, passes, seed, items, held_out, .. } = fit;
-    let settings = format!("{directions:?} {pilots} {passes} {seed} {items:?} {held_out:?}");
+    let mut settings = format!("{directions:?} {pilots} {passes} {seed} {items:?} {held_out:?}");
+    if let Draws::Subsets { keep } = draws {
+        settings += &format!(" subsets {keep}");
+    }
     let window = format!("{} {}", fitted.window.first, fitted.window.steps());
     Digest::of_parts(&[
         b"palimpsest/estimate/v1",

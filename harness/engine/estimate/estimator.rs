@@ -1,13 +1,14 @@
 //! An estimator by name, ready to answer for a window.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use inspect::estimate::closed::Closed;
 use inspect::estimate::fitted::Fitted;
 use inspect::estimate::fitting::Fitting;
 use inspect::estimate::oracle::bracket::Bracket;
 use inspect::estimate::oracle::score::Score;
+use inspect::estimate::oracle::weighted::Weighted;
 use inspect::estimate::registry::{self, Built, Entry, Gives, Need, Options, Parts};
-use inspect::estimate::{Problem as _, Reference};
+use inspect::estimate::{Oracle, Problem as _, Reference};
 use ledger::streams::Streams;
 use stats::estimates::ItemOrder;
 use stats::estimates::reduced::ReadOut;
@@ -33,7 +34,7 @@ pub struct Predicted {
     pub losses: Vec<f64>,
     /// Final parameters, M × p, where it gives them.
     pub ends: Option<Tensor>,
-    /// Seconds of the estimate, without taking losses from parameters.
+    /// Seconds of the estimate and of the held-out losses that were read from it.
     pub seconds: f64,
 }
 
@@ -112,14 +113,45 @@ impl Estimator {
             let losses = self.ranks(fitted, orders)?;
             return Ok(Predicted { losses, ends: None, seconds: clock.now().as_secs_f64() });
         }
+        self.parameters(fitted, fitting, orders, None)
+    }
+
+    /// Ends of orders in which items weigh otherwise than in training: a row of weights an order.
+    pub fn weighted(
+        &self,
+        fitted: &mut Fitted<'_>,
+        fitting: &Fitting,
+        orders: &[ItemOrder],
+        weights: &[Vec<f64>],
+    ) -> anyhow::Result<Predicted> {
+        if self.entry.gives != Gives::Parameters {
+            bail!(
+                "\"{}\" gives no parameters, which weights are estimated by: take --estimator \
+                 surrogate",
+                self.entry.id
+            );
+        }
+        self.parameters(fitted, fitting, orders, Some(weights))
+    }
+
+    fn parameters(
+        &self,
+        fitted: &mut Fitted<'_>,
+        fitting: &Fitting,
+        orders: &[ItemOrder],
+        weights: Option<&[Vec<f64>]>,
+    ) -> anyhow::Result<Predicted> {
+        let clock = Monotonic::start();
+        // Rules that move one order at a time see one row of weights at a time.
+        let rows = if weights.is_some() && !fitted.course.moves_together() { 1 } else { ROWS };
         let mut parts = Vec::new();
-        for orders in orders.chunks(ROWS) {
-            parts.push(self.drive(fitted, fitting, orders)?);
+        for (number, orders) in orders.chunks(rows).enumerate() {
+            let weights = weights.map(|all| &all[number * rows..][..orders.len()]);
+            parts.push(self.drive(fitted, fitting, orders, weights)?);
         }
         let ends = Tensor::f_cat(&parts, 0)?;
-        let seconds = clock.now().as_secs_f64();
         let losses = fitted.problem.held_out(&ends)?;
-        Ok(Predicted { losses, ends: Some(ends), seconds })
+        Ok(Predicted { losses, ends: Some(ends), seconds: clock.now().as_secs_f64() })
     }
 
     fn drive(
@@ -127,8 +159,9 @@ impl Estimator {
         fitted: &mut Fitted<'_>,
         fitting: &Fitting,
         orders: &[ItemOrder],
+        weights: Option<&[Vec<f64>]>,
     ) -> anyhow::Result<Tensor> {
-        if self.entry.id == "surrogate" {
+        if self.entry.id == "surrogate" && weights.is_none() {
             return Ok(fitted.surrogate(fitting, orders)?.0);
         }
         let Fitted { window, problem, course, .. } = fitted;
@@ -144,10 +177,21 @@ impl Estimator {
         };
         let start = window.start();
         Ok(match built {
-            Built::ByRule(mut oracle) => {
+            Built::ByRule(oracle) => {
+                let mut oracle: Box<dyn Oracle + '_> = match weights {
+                    Some(weights) => Box::new(Weighted { oracle, weights }),
+                    None => oracle,
+                };
                 course.drive(oracle.as_mut(), orders, start, &mut |_, _, _| Ok(()))?
             }
             Built::ByUpdates(mut oracle, mut by) => {
+                if weights.is_some() {
+                    bail!(
+                        "\"{}\" hands out whole updates, in which a weight has no place: take \
+                         --estimator surrogate",
+                        self.entry.id
+                    );
+                }
                 by.drive(oracle.as_mut(), orders, start, &mut |_, _, _| Ok(()))?
             }
         })

@@ -1,5 +1,6 @@
 //! `palimpsest estimate files`: estimates from arrays of any framework.
 
+mod check;
 mod inputs;
 mod needs;
 mod orders;
@@ -18,7 +19,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 
+use check::Check;
 use inputs::{Inputs, Loss};
+use stats::estimates::agreement::Interval;
 
 /// Orders of a table that a person reads.
 const SHOWN: usize = 20;
@@ -32,7 +35,10 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut inputs = Inputs::open(args)?;
     let orders = orders::read(&args.orders, inputs.items, args.free_orders)?;
     let rule = update_rule::read(&args.optimizer, orders.steps, &mut inputs)?;
-    let in_memory = needs::check(&inputs, orders.list.len(), args.memory_limit)?;
+    let check = Check::read(args, &mut inputs, orders.steps)?;
+    let mut driven = orders.list.clone();
+    driven.extend(check.iter().flat_map(|check| check.orders.iter().cloned()));
+    let in_memory = needs::check(&inputs, driven.len(), args.memory_limit)?;
     for line in inputs.notes() {
         note(&line);
     }
@@ -52,6 +58,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let centre = inputs.centre()?;
     let basis = inputs.basis()?;
     let loss = inputs.loss()?;
+    let loss_centre = inputs.loss_centre()?;
     let gradients = inputs.gradients()?;
     let mut oracle = Brought {
         centre: &centre,
@@ -59,13 +66,26 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         gradients: &gradients,
         curvature: inputs.curvature(in_memory)?,
     };
-    let ends = course.drive(&mut oracle, &orders.list, &start, &mut |_, _, _| Ok(()))?;
+    let all = course.drive(&mut oracle, &driven, &start, &mut |_, _, _| Ok(()))?;
     drop(oracle);
-    let losses = loss.map(|loss| loss.at(&ends.f_sub(&centre)?, basis.as_ref())).transpose()?;
+    let expanded = loss_centre.as_ref().unwrap_or(&centre);
+    let losses = loss.map(|loss| loss.at(&all.f_sub(expanded)?, basis.as_ref())).transpose()?;
+    let count = orders.list.len();
+    let ends = all.f_narrow(0, 0, count as i64)?;
+    let gate = match &check {
+        Some(check) => {
+            let theirs = all.f_narrow(0, count as i64, check.orders.len() as i64)?;
+            Some(check.judge(&theirs, losses.as_deref().map(|losses| &losses[count..]))?)
+        }
+        None => None,
+    };
+    let losses = losses.map(|losses| losses[..count].to_vec());
     let finite = finite_rows(&ends)?;
     write(&args.out, &ends)?;
+    let one = check::are_one(&ends, &start)?;
+    check::signs(&ends, &start, &centre, basis.as_ref())?;
 
-    let results = results(&orders, losses.as_deref(), &finite);
+    let results = results(&orders, losses.as_deref(), &finite, gate.as_ref(), one);
     let document = Document {
         estimator: if replay { "replay" } else { "surrogate" },
         parameters: inputs.parameters,
@@ -82,6 +102,8 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             Some(_) => "loss",
             None => "loss minus the loss at the centre",
         }),
+        no_order_signal: one,
+        gate,
         ranking: ranking(&results),
         results,
     };
@@ -109,6 +131,10 @@ struct Document {
     out: String,
     /// What `predicted_loss` counts.
     predicted: Option<&'static str>,
+    /// Whether the orders end apart by rounding only; they have no ranks then.
+    no_order_signal: bool,
+    /// What trainings that were really done say of the estimates; null without any.
+    gate: Option<check::Gate>,
     /// Numbers of the orders, lowest predicted loss first; those that diverged are left out.
     ranking: Vec<usize>,
     results: Vec<OrderResult>,
@@ -122,20 +148,38 @@ struct OrderResult {
     /// Whether all final parameters are finite.
     finite: bool,
     predicted_loss: Option<f64>,
+    /// 95 % interval of the true loss, where the gate lets losses be believed.
+    interval: Option<Interval>,
+    /// Confidence that its true loss is below the mean of the gate's trainings.
+    better_than_mean: Option<f64>,
     /// From 1, lowest predicted loss first.
     rank: Option<usize>,
 }
 
-fn results(orders: &orders::Orders, losses: Option<&[f64]>, finite: &[bool]) -> Vec<OrderResult> {
+fn results(
+    orders: &orders::Orders,
+    losses: Option<&[f64]>,
+    finite: &[bool],
+    gate: Option<&check::Gate>,
+    one: bool,
+) -> Vec<OrderResult> {
+    let loss = |number: usize| losses.map(|losses| losses[number]).filter(|loss| loss.is_finite());
     let each = orders.list.iter().zip(finite).enumerate();
     let results = each.map(|(number, (order, finite))| OrderResult {
         order: number,
         hash: order.hash().to_string(),
         finite: *finite,
-        predicted_loss: losses.map(|losses| losses[number]).filter(|loss| loss.is_finite()),
+        predicted_loss: loss(number),
+        interval: gate.zip(loss(number)).and_then(|(gate, loss)| gate.interval(loss)),
+        better_than_mean: gate
+            .zip(loss(number))
+            .and_then(|(gate, loss)| gate.better_than_mean(loss)),
         rank: None,
     });
     let mut results: Vec<OrderResult> = results.collect();
+    if one {
+        return results;
+    }
     let mut order: Vec<usize> = (0..results.len()).collect();
     order.retain(|number| results[*number].predicted_loss.is_some());
     let loss = |number: usize| results[number].predicted_loss.unwrap_or(f64::INFINITY);
@@ -171,17 +215,27 @@ fn write(path: &Path, ends: &Tensor) -> anyhow::Result<()> {
 
 fn print(document: &Document) -> anyhow::Result<()> {
     let Document { orders, steps, parameters, .. } = document;
-    if let Some(predicted) = document.predicted {
+    if let Some(gate) = &document.gate {
+        check::print(gate)?;
+    }
+    if let Some(predicted) = document.predicted.filter(|_| !document.no_order_signal) {
         let rows = document.ranking.iter().take(SHOWN).map(|number| {
             let row = &document.results[*number];
             [
                 row.rank.map_or_else(String::new, |rank| rank.to_string()),
                 row.order.to_string(),
                 row.predicted_loss.map_or_else(String::new, |loss| format!("{loss:.9}")),
+                row.interval.map_or_else(
+                    || "–".to_owned(),
+                    |at| format!("[{:.6}, {:.6}]", at.low, at.high),
+                ),
+                row.better_than_mean.map_or_else(|| "–".to_owned(), |share| format!("{share:.3}")),
                 row.hash.chars().take(16).collect(),
             ]
         });
-        print_table(["rank", "order", predicted, "hash"], rows)?;
+        let header =
+            ["rank", "order", predicted, "95 % interval", "P(better than the gate's mean)", "hash"];
+        print_table(header, rows)?;
         let more = document.ranking.len().saturating_sub(SHOWN);
         if more > 0 {
             print_text(&format!("{more} more; --json lists all\n"))?;
@@ -212,10 +266,27 @@ fn conclude(document: &Document) -> anyhow::Result<Exit> {
         ));
         return Ok(Exit::NotJudged);
     }
-    note(
-        "plain files hold no true runs to check against: train a few of these orders and compare \
-         before you believe a ranking",
-    );
+    if document.no_order_signal {
+        warn(
+            "no order signal: all orders end at the same parameters up to rounding, so that there is \
+             nothing to rank; constant gradients at a constant rate see no order, give --curvature",
+        );
+        // The parameters are what they are; losses were asked for to be ranked.
+        if document.predicted.is_some() {
+            return Ok(Exit::NotJudged);
+        }
+    }
+    match &document.gate {
+        Some(gate) if gate.validity.verdict.is_usable() => {}
+        Some(gate) => {
+            warn(&format!("{}: do not use these numbers", gate.validity.verdict));
+            return Ok(Exit::NotJudged);
+        }
+        None => note(
+            "no training was given to check against: train a few of these orders for true and give \
+             them as --check-orders, --check-ends and --check-losses before you believe a ranking",
+        ),
+    }
     Ok(Exit::Fine)
 }
 

@@ -2,12 +2,13 @@
 
 use anyhow::{Context as _, bail};
 use inspect::estimate::Problem as _;
+use inspect::estimate::fitted::Fitted;
+use inspect::estimate::registry::{self, Gives};
 use palimpsest::cli::estimate::position::Args;
 use palimpsest::exit::Exit;
 use palimpsest::voice::{print_json, print_table, print_text};
 use stats::estimates::results::{Attribution, RecencyCurves};
 use stats::estimates::{ItemOrder, attribution, curves};
-use tch::Tensor;
 
 use super::bench::{Bench, with_bench};
 use super::predict::out;
@@ -20,9 +21,12 @@ struct Curves {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    with_bench(&args.fit, |bench| {
-        let result = found(bench, &args.item, args.check)?;
-        let out = out(args.out.as_deref(), &args.fit.places.store(), "position", bench);
+    let _ = registry::find(&args.fit.estimator)?;
+    let prepare = |fitted: &Fitted<'_>| items(fitted, &args.fit.estimator, &args.item);
+    with_bench(&args.fit, prepare, |bench, items| {
+        let result = found(bench, &items, args.check)?;
+        let asked = (&items, args.check);
+        let out = out(args.out.as_deref(), &args.fit.places.store(), "position", bench, &asked);
         let paths = reports::estimates::recency(&result, &out)?;
         if args.json {
             print_json(&result)?;
@@ -36,14 +40,12 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     })
 }
 
-/// Losses by the place of items (all of them where none is asked for), with `check` beside true
-/// runs.
-pub fn found(bench: &mut Bench<'_>, asked: &[u32], check: bool) -> anyhow::Result<RecencyCurves> {
-    let items = items(bench, asked)?;
-    let (estimates, seconds) = estimated(bench, &items)?;
-    let absent = absent(bench, &items)?;
+/// Losses by the place of items, with `check` beside true runs.
+pub fn found(bench: &mut Bench<'_>, items: &[u32], check: bool) -> anyhow::Result<RecencyCurves> {
+    let (estimates, seconds) = estimated(bench, items)?;
+    let absent = absent(bench, items)?;
     let (own_agreement, held_out_agreement) = if check {
-        let truth = retrained(bench, &items)?;
+        let truth = retrained(bench, items)?;
         (
             Some(curves::compare(&estimates.own, &truth.own)?),
             Some(curves::compare(&estimates.held_out, &truth.held_out)?),
@@ -58,7 +60,7 @@ pub fn found(bench: &mut Bench<'_>, asked: &[u32], check: bool) -> anyhow::Resul
     };
     Ok(RecencyCurves {
         source: bench.source(Some(seconds))?,
-        items,
+        items: items.to_vec(),
         own: some(estimates.own),
         held_out: some(estimates.held_out),
         absent: some(vec![absent]).concat(),
@@ -70,8 +72,8 @@ pub fn found(bench: &mut Bench<'_>, asked: &[u32], check: bool) -> anyhow::Resul
 
 /// `palimpsest estimate attribute`.
 pub fn attribute(args: &Args) -> anyhow::Result<Exit> {
-    with_bench(&args.fit, |bench| {
-        let items = items(bench, &args.item)?;
+    let prepare = |fitted: &Fitted<'_>| items(fitted, &args.fit.estimator, &args.item);
+    with_bench(&args.fit, prepare, |bench, items| {
         let (found, seconds) = estimated(bench, &items)?;
         let band = bench.band.context(
             "the gate's estimates are not finite, so that no noise is known to judge curves by",
@@ -82,7 +84,7 @@ pub fn attribute(args: &Args) -> anyhow::Result<Exit> {
         }
         let residual_sd = band.residual_sd;
         let result = Attribution { source: bench.source(Some(seconds))?, residual_sd, ranked };
-        let out = out(args.out.as_deref(), &args.fit.places.store(), "attribute", bench);
+        let out = out(args.out.as_deref(), &args.fit.places.store(), "attribute", bench, &items);
         let paths = reports::estimates::attribution(&result, &out)?;
         if args.json {
             print_json(&result)?;
@@ -97,15 +99,14 @@ pub fn attribute(args: &Args) -> anyhow::Result<Exit> {
 }
 
 /// The items asked for; all of them where none is named.
-fn items(bench: &Bench<'_>, asked: &[u32]) -> anyhow::Result<Vec<u32>> {
-    if bench.estimator.ranks_only() || bench.estimator.id() == "reduced" {
+pub fn items(fitted: &Fitted<'_>, estimator: &str, asked: &[u32]) -> anyhow::Result<Vec<u32>> {
+    if registry::find(estimator)?.gives != Gives::Parameters {
         bail!(
-            "\"{}\" gives no parameters, from which an item's own loss could be read: take \
-             --estimator surrogate",
-            bench.estimator.id()
+            "\"{estimator}\" gives no parameters, from which an item's own loss could be read: take \
+             --estimator surrogate"
         );
     }
-    let all = bench.fitted.window.orders.items();
+    let all = fitted.window.orders.items();
     if let Some(item) = asked.iter().find(|item| **item >= all) {
         bail!("--item {item}: the window has {all} items, numbered from 0");
     }
@@ -141,11 +142,8 @@ fn estimated(bench: &mut Bench<'_>, items: &[u32]) -> anyhow::Result<(Curves, f6
 fn retrained(bench: &mut Bench<'_>, items: &[u32]) -> anyhow::Result<Curves> {
     let mut curves = Curves { own: Vec::new(), held_out: Vec::new() };
     for item in items {
-        let ends = moved(bench, *item)?
-            .iter()
-            .map(|order| Ok(bench.fitted.retrain(order)?.0))
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        let ends = Tensor::f_stack(&ends, 0)?;
+        let moved = moved(bench, *item)?;
+        let (ends, _) = bench.fitted.truth(&moved)?;
         curves.own.push(bench.fitted.problem.own(*item as usize, &ends)?);
         curves.held_out.push(bench.fitted.problem.held_out(&ends)?);
     }
@@ -220,5 +218,9 @@ fn show_influence(bench: &Bench<'_>, result: &Attribution) -> anyhow::Result<()>
             if one.flat { "flat" } else { "" }.to_owned(),
         ]
     });
-    print_table(header, rows)
+    print_table(header, rows)?;
+    print_text(
+        "p: how often an estimate's noise alone would vary so much over the places (F test, any shape); \
+         flat: neither p nor the slope's interval tells it from noise\n",
+    )
 }

@@ -7,22 +7,20 @@ use analysis::suite::estimates::{EstimateUse, Kind};
 use analysis::suite_run::RunEstimate;
 use analysis::summary::order_estimates::{EstimateFound, Numbers};
 use anyhow::Context as _;
+use inspect::estimate::fitted::Fitted;
 use ledger::digest::Digest;
 use ledger::record::format::Status;
 use ledger::record::writer::write_atomic;
 use palimpsest::cli::suite_options::Places;
 use palimpsest::library::{cell_code, estimate_code};
-use palimpsest::machine;
 use palimpsest::voice::{note, warn};
 use stats::estimates::search::Search;
 
-use super::bench::{Asked, with_bench};
+use super::bench::{Asked, Draws, with_bench};
+use super::busy::Watch;
 use super::validate;
 use crate::runner::cell::CellReport;
 use crate::runner::{NamedSeed, Session};
-
-/// Below this share of a core, a busy machine spoils times.
-const OWN_CORE: f64 = 0.97;
 
 /// Makes every estimate of the plan under every seed. The runs are over and stay, whatever comes
 /// of it: an estimate that cannot be made is kept with its reason.
@@ -109,11 +107,20 @@ fn made(
     cell: &str,
     places: &Places,
 ) -> anyhow::Result<EstimateFound> {
-    let asked =
-        Asked { run: cell, fit: wanted.fit(), memory_limit: None, fresh: session.force, places };
-    let (load, clock, before) =
-        (machine::load(), training::clock::Monotonic::start(), machine::usage());
-    let numbers = with_bench(asked, |bench| {
+    let asked = Asked {
+        run: cell,
+        fit: wanted.fit(),
+        memory_limit: None,
+        fresh: session.force,
+        places,
+        draws: Draws::Orders,
+    };
+    let watch = Watch::start();
+    let prepare = |fitted: &Fitted<'_>| match &wanted.position {
+        Some(position) => super::position::items(fitted, &wanted.estimator, &position.items),
+        None => Ok(Vec::new()),
+    };
+    let numbers = with_bench(asked, prepare, |bench, items| {
         Ok(match (wanted.kind(), &wanted.search, &wanted.position) {
             (Kind::Search, Some(search), _) => {
                 let settings = Search {
@@ -125,16 +132,13 @@ fn made(
                 };
                 Numbers::Search(Box::new(super::search::found(bench, &settings, search.against)?))
             }
-            (_, _, Some(position)) => {
-                Numbers::Position(Box::new(super::position::found(bench, &position.items, true)?))
+            (_, _, Some(_)) => {
+                Numbers::Position(Box::new(super::position::found(bench, &items, true)?))
             }
             _ => Numbers::Orders(validate::found(bench, wanted.test_orders(), &wanted.beside)?),
         })
     })?;
-    let seconds = training::clock::Time::now(&clock).as_secs_f64();
-    let used = before.zip(machine::usage()).map(|((before, _), (after, _))| after - before);
-    let busy = load.is_some_and(|load| load > f64::from(machine::cpus()));
-    let disturbed = busy && used.is_none_or(|used| used / seconds < OWN_CORE);
+    let (seconds, disturbed) = (watch.seconds(), watch.disturbed());
     let (settings, code) = (wanted.settings(), estimate_code().to_owned());
     Ok(EstimateFound { settings, code, seconds, disturbed, numbers })
 }

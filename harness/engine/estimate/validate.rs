@@ -6,9 +6,10 @@ use inspect::estimate::registry::{Fits, REGISTRY};
 use palimpsest::cli::estimate::validate::Args;
 use palimpsest::exit::Exit;
 use palimpsest::voice::{print_json, print_table, print_text};
+use stats::estimates::ItemOrder;
 use stats::estimates::agreement::{Agreement, Compared, Parameters, Signal};
+use stats::estimates::cost::Cost;
 use stats::estimates::results::{Point, Validation};
-use stats::estimates::{ItemOrder, Purpose, orders};
 use tch::Tensor;
 
 use super::bench::{Bench, with_bench};
@@ -31,20 +32,28 @@ pub struct Truth {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
-    with_bench(&args.fit, |bench| {
-        let all = found(bench, args.orders, &args.beside)?;
-        let out = out(args.out.as_deref(), &args.fit.places.store(), "estimate", bench);
-        let paths = reports::estimates::validations(&all, &out)?;
-        if args.json {
-            print_json(&all)?;
-        } else {
-            show(bench, &all)?;
-            for path in &paths {
-                print_text(&format!("{}\n", path.display()))?;
+    for name in args.beside.iter().filter(|name| *name != "all") {
+        let _ = inspect::estimate::registry::find(name)?;
+    }
+    with_bench(
+        &args.fit,
+        |_| Ok(()),
+        |bench, ()| {
+            let all = found(bench, args.orders, &args.beside)?;
+            let asked = (args.orders, &args.beside);
+            let out = out(args.out.as_deref(), &args.fit.places.store(), "validate", bench, &asked);
+            let paths = reports::estimates::validations(&all, &out)?;
+            if args.json {
+                print_json(&all)?;
+            } else {
+                show(bench, &all)?;
+                for path in &paths {
+                    print_text(&format!("{}\n", path.display()))?;
+                }
             }
-        }
-        Ok(print::exit(&all[0].source))
-    })
+            Ok(print::exit(&all[0].source))
+        },
+    )
 }
 
 /// The estimator of the bench, and those beside it, held to `orders` true runs.
@@ -65,13 +74,8 @@ pub fn found(
 impl Truth {
     /// Trains `count` orders for true, none of them a pilot.
     pub fn train(bench: &mut Bench<'_>, count: u32) -> anyhow::Result<Self> {
-        let window = bench.fitted.window.orders.clone();
-        let mut taken = bench.taken().clone();
-        let count = count as usize;
-        let orders =
-            orders::draw_distinct(&window, bench.seed(), Purpose::Test, count, &mut taken)?;
-        let ends = orders.iter().map(|order| Ok(bench.fitted.retrain(order)?.0));
-        let ends = Tensor::f_stack(&ends.collect::<anyhow::Result<Vec<_>>>()?, 0)?;
+        let orders = bench.test_draws(count as usize)?;
+        let (ends, _) = bench.fitted.truth(&orders)?;
         let held_out = bench.fitted.problem.held_out(&ends)?;
         if let Some(order) = held_out.iter().position(|loss| !loss.is_finite()) {
             bail!(
@@ -192,6 +196,8 @@ fn show(bench: &Bench<'_>, all: &[Validation]) -> anyhow::Result<()> {
         "mae/sd",
         "null",
         "faster",
+        "than stacked",
+        "gate",
     ];
     let number = |value: Option<f64>, digits: usize| {
         value.map_or("–".to_owned(), |value| format!("{value:.digits$}"))
@@ -206,7 +212,9 @@ fn show(bench: &Bench<'_>, all: &[Validation]) -> anyhow::Result<()> {
         };
         let interval = held_out_interval
             .map_or("–".to_owned(), |at| format!("[{:.3}, {:.3}]", at.low, at.high));
-        let faster = one.source.cost.as_ref().map(|cost| cost.speed_up);
+        let faster = |cost: Option<&Cost>| {
+            cost.map_or("–".to_owned(), |cost| format!("{:.1}x", cost.speed_up))
+        };
         [
             one.source.estimator.clone(),
             rank,
@@ -215,7 +223,9 @@ fn show(bench: &Bench<'_>, all: &[Validation]) -> anyhow::Result<()> {
             number(*relative_error, 3),
             number(one.agreement.mae_over_sd, 3),
             number(one.agreement.null_mae_over_sd, 3),
-            faster.map_or("–".to_owned(), |times| format!("{times:.0}x")),
+            faster(one.source.cost.as_ref()),
+            faster(one.source.stacked.as_ref()),
+            one.source.validity.verdict.to_string(),
         ]
     });
     print_table(header, rows)?;

@@ -11,7 +11,7 @@
 
 pub mod policy;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Range;
 
 pub use data::puzzles::blocks::{Structure, Tags};
@@ -21,7 +21,7 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use crate::LabError;
 use crate::generate::{likeliest, sample};
-use crate::kernels::gpt::{Decoder, Loops, fits};
+use crate::kernels::gpt::{Decoder, Loops, Place, fits};
 use crate::models::gpt::Gpt;
 use crate::network::{Network, values};
 
@@ -601,22 +601,14 @@ impl<'a> Kept<'a> {
     fn step(&mut self, fed: &[Fed]) -> Result<Vec<f32>, LabError> {
         match self {
             Self::Cached(decoder, vocabulary) => {
-                let mut groups: BTreeMap<[usize; 2], Vec<usize>> = BTreeMap::new();
-                for (index, fed) in fed.iter().enumerate() {
-                    groups.entry([fed.slot, fed.position]).or_default().push(index);
+                let place = |&Fed { row, slot, position, .. }: &Fed| Place { row, slot, position };
+                let places: Vec<_> = fed.iter().map(place).collect();
+                let tokens: Vec<_> = fed.iter().map(|fed| fed.token).collect();
+                if fed.iter().any(|fed| fed.wanted) {
+                    return Ok(decoder.step_at(&places, &tokens, true)?);
                 }
-                let mut all = vec![0.0; fed.len() * *vocabulary];
-                for (at, group) in groups {
-                    let rows: Vec<_> = group.iter().map(|&index| fed[index].row).collect();
-                    let tokens: Vec<_> = group.iter().map(|&index| fed[index].token).collect();
-                    let wanted = group.iter().any(|&index| fed[index].wanted);
-                    let logits = decoder.step_at(&rows, &tokens, at, wanted)?;
-                    for (&index, logits) in group.iter().zip(logits.chunks_exact(*vocabulary)) {
-                        let start = index * *vocabulary;
-                        all[start..start + *vocabulary].copy_from_slice(logits);
-                    }
-                }
-                Ok(all)
+                decoder.step_at(&places, &tokens, false)?;
+                Ok(vec![0.0; fed.len() * *vocabulary])
             }
             Self::Whole { gpt, weights, texts } => {
                 for Fed { row, token, position, path, .. } in fed {

@@ -1,9 +1,9 @@
 //! Budgets of tokens for responses: how they fall over a run, what a length is worth beside them, and prompts
 //! that state them.
 //!
-//! Source: Hammoud et al., arXiv:2508.08940.
+//! Sources: Hammoud et al., arXiv:2508.08940; of the one that falls at every step Tian et al., arXiv:2509.24375.
 
-use ledger::settings::Range;
+use ledger::settings::{Range, SettingError};
 use ledger::streams::Streams;
 use ledger::{choice, settings};
 use serde_json::json;
@@ -93,6 +93,34 @@ impl Shape {
     }
 }
 
+settings! {
+    /// Settings of a budget that falls at every step.
+    pub struct DynamicBudget {
+        /// B_0: tokens at first.
+        first: f64 = 16.0, range Range::of(1.0..), from "assumed; arXiv:2509.24375: 800";
+        /// B_min: tokens at least.
+        least: f64 = 2.0, range Range::of(1.0..), from "assumed; arXiv:2509.24375: 1";
+        /// γ: what is left of B_0 at the end.
+        gamma: f64 = 0.2, range Range::above_up_to(0.0, 1.0), from "arXiv:2509.24375";
+        refuse Self::rising;
+    }
+}
+
+impl DynamicBudget {
+    fn rising(&self) -> Result<(), SettingError> {
+        let Self { first, least, .. } = self;
+        let message = format!("first is {first}, below least, which is {least}");
+        if first < least { Err(SettingError::Joint(message)) } else { Ok(()) }
+    }
+
+    /// B_t = max(B_min, ⌊B_0·γ^(t/T)⌋) at step t of T, in whole tokens.
+    #[must_use]
+    pub fn at(&self, step: u64, total: u64) -> f64 {
+        let run = step as f64 / total.max(1) as f64;
+        (self.first * self.gamma.powf(run)).floor().max(self.least)
+    }
+}
+
 /// Puts the budget of a step into its prompts, in whole tokens.
 #[derive(Debug)]
 pub struct Stated {
@@ -163,6 +191,19 @@ mod tests {
         }
         // A budget is never below one token.
         close(plan(Decay::Exponential, 3, 0.1).behind(3), 1.0);
+    }
+
+    #[test]
+    fn a_dynamic_budget_falls_at_every_step_to_a_share_of_the_first_and_never_below_the_least() {
+        let paper = DynamicBudget { first: 800.0, least: 1.0, gamma: 0.2 };
+        let at = [0, 10, 25, 50, 75, 100].map(|step| paper.at(step, 100));
+        assert_eq!(at, [800.0, 681.0, 534.0, 357.0, 239.0, 160.0]);
+        let own = DynamicBudget::default();
+        assert_eq!([0, 50, 99, 100].map(|step| own.at(step, 100)), [16.0, 7.0, 3.0, 3.0]);
+        assert_eq!(DynamicBudget { least: 5.0, ..own.clone() }.at(99, 100), 5.0);
+        assert_eq!(DynamicBudget { gamma: 1.0, ..own.clone() }.at(99, 100), 16.0);
+        let refused = DynamicBudget { first: 2.0, least: 3.0, ..own }.together().unwrap_err();
+        assert_eq!(refused.to_string(), "first is 2, below least, which is 3");
     }
 
     #[test]

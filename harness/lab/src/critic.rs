@@ -90,8 +90,11 @@ impl Critic {
     }
 }
 
-/// ½ max((v − R)², (clip(v, old ± clip) − R)²).
-fn value_losses(
+/// ½ max((v − R)², (clip(v, old ± clip) − R)²), of tensors of one shape.
+///
+/// # Errors
+/// When the shapes do not fit.
+pub fn value_losses(
     values: &Tensor,
     old: &Tensor,
     returns: &Tensor,

@@ -117,6 +117,20 @@ pub fn generate(
     network: &Network,
     prompts: Prompts<'_>,
     options: &Options,
+    choice: Choice<'_>,
+) -> Result<Generated, LabError> {
+    generate_behind(network, prompts, options, 0, choice)
+}
+
+/// The same, and `behind` tokens more behind the end token, as far as `longest` goes.
+///
+/// # Errors
+/// As [`generate`].
+pub fn generate_behind(
+    network: &Network,
+    prompts: Prompts<'_>,
+    options: &Options,
+    behind: usize,
     mut choice: Choice<'_>,
 ) -> Result<Generated, LabError> {
     let gpt = Gpt::of(network)?;
@@ -125,7 +139,7 @@ pub fn generate(
     check(gpt, lengths.len(), width, &lengths, options, &choice)?;
     let capacity = lengths.iter().max().map_or(0, |&longest| longest + options.longest - 1);
     let weights: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
-    let mut rows = Rows::new(&table, &lengths, options.longest);
+    let mut rows = Rows::new(&table, &lengths, options.longest, behind);
     let mut source = Source::new(gpt, &weights, lengths.len(), capacity)?;
     let mut allowed = vec![true; gpt.shape.vocabulary];
     for &token in &options.banned {
@@ -216,16 +230,19 @@ struct Rows<'a> {
     width: usize,
     lengths: &'a [usize],
     longest: usize,
+    behind: usize,
     /// The first of the rows next to each other that have this row's prompt.
     leaders: Vec<usize>,
     tokens: Vec<i64>,
     log_probabilities: Vec<f32>,
     counts: Vec<usize>,
+    /// Tokens after which each row ends.
+    due: Vec<usize>,
     ended: Vec<bool>,
 }
 
 impl<'a> Rows<'a> {
-    fn new(prompts: &'a [i64], lengths: &'a [usize], longest: usize) -> Self {
+    fn new(prompts: &'a [i64], lengths: &'a [usize], longest: usize, behind: usize) -> Self {
         let (count, width) = (lengths.len(), prompts.len() / lengths.len().max(1));
         let prompt = |row: usize| &prompts[row * width..row * width + lengths[row]];
         let mut leaders: Vec<usize> = Vec::with_capacity(count);
@@ -238,10 +255,12 @@ impl<'a> Rows<'a> {
             width,
             lengths,
             longest,
+            behind,
             leaders,
             tokens: vec![0; count * longest],
             log_probabilities: vec![0.0; count * longest],
             counts: vec![0; count],
+            due: vec![longest; count],
             ended: vec![false; count],
         }
     }
@@ -271,7 +290,10 @@ impl<'a> Rows<'a> {
         self.tokens[index] = token as i64;
         self.log_probabilities[index] = log_probability;
         self.counts[row] += 1;
-        self.ended[row] = end == Some(token as i64) || self.counts[row] == self.longest;
+        if end == Some(token as i64) {
+            self.due[row] = self.due[row].min(self.counts[row] + self.behind);
+        }
+        self.ended[row] = self.counts[row] == self.due[row];
     }
 
     fn finish(self, network: &Network) -> Result<Generated, TchError> {
@@ -563,6 +585,26 @@ mod tests {
             }
         }
         assert!(early > 0 && early < 40);
+    }
+
+    #[test]
+    fn a_row_goes_on_behind_its_end_token_for_as_long_as_it_is_asked_to_and_no_longer() {
+        let network = network(32);
+        let prompts = prompts(40, 3);
+        let free = table(&sampled(&network, (&prompts).into(), &options(12))).0;
+        let ending = Options { end: Some(5), ..options(12) };
+        let mut generators = generators(40);
+        let choice = Choice::Sample { temperature: 0.8, generators: &mut generators };
+        let found = generate_behind(&network, (&prompts).into(), &ending, 2, choice).unwrap();
+        let mut cut = 0;
+        for (row, free) in free.chunks(12).enumerate() {
+            let end = free.iter().position(|&token| token == 5);
+            assert_eq!(found.lengths[row], end.map_or(12, |end| (end + 3).min(12)));
+            cut += u32::from(end.is_some_and(|end| end > 9));
+            let own = Vec::<i64>::try_from(found.tokens.get(row as i64)).unwrap();
+            assert_eq!(own[..found.lengths[row]], free[..found.lengths[row]]);
+        }
+        assert!(cut > 0, "no end came late");
     }
 
     #[test]

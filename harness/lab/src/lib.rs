@@ -23,6 +23,7 @@ pub mod linear;
 pub mod low_bit;
 pub mod messages;
 pub mod method;
+pub mod mid_training;
 pub mod mixture;
 pub mod models;
 pub mod native;
@@ -45,6 +46,7 @@ pub mod split;
 pub mod spsa;
 pub mod stages;
 pub mod teaching;
+pub mod thoughts;
 pub mod trial;
 
 pub use error::LabError;

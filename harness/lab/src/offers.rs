@@ -28,6 +28,8 @@ pub const PARTS: &str = "an elastic network";
 pub const EPISODES: &str = "episodes";
 /// Prompts that state a budget of tokens for the response.
 pub const BUDGETS: &str = "budgets in prompts";
+/// Marks between which a policy thinks before it predicts a token of a text.
+pub const THOUGHTS: &str = "thoughts before a prediction";
 /// Images of several sizes, each with a caption.
 pub const CAPTIONS: &str = "images of several sizes with captions";
 /// A permutation of bits, to be carried out on inputs that were not shown.

@@ -29,6 +29,23 @@ choice! {
     }
 }
 
+impl Rewarded {
+    /// What each response of a step gets where these are their own rewards.
+    #[must_use]
+    pub fn deal(self, rewards: Vec<f64>, streams: &Streams, now: &StepInfo) -> Vec<f64> {
+        match self {
+            Self::Correct => rewards,
+            Self::Shuffled => {
+                let step = u32::try_from(now.step).unwrap_or(u32::MAX);
+                let mut places: Vec<u32> = (0..).take(rewards.len()).collect();
+                ledger::order::shuffle(&mut streams.keyed("control", step, 0), &mut places);
+                places.into_iter().map(|place| rewards[place as usize]).collect()
+            }
+            Self::Nothing => vec![0.0; rewards.len()],
+        }
+    }
+}
+
 settings! {
     /// Settings of roll-outs.
     pub struct RolloutSettings {
@@ -275,19 +292,8 @@ impl Roller {
     #[must_use]
     pub fn rewards(&self, rollouts: &Rollouts, now: &StepInfo) -> Vec<f64> {
         let each = rollouts.outcomes.iter().zip(&rollouts.lengths);
-        let mut rewards: Vec<f64> =
-            each.map(|(outcome, length)| self.reward.score(now, *outcome, *length)).collect();
-        match self.rewarded {
-            Rewarded::Correct => {}
-            Rewarded::Shuffled => {
-                let step = u32::try_from(now.step).unwrap_or(u32::MAX);
-                let mut places: Vec<u32> = (0..).take(rewards.len()).collect();
-                ledger::order::shuffle(&mut self.streams.keyed("control", step, 0), &mut places);
-                rewards = places.into_iter().map(|place| rewards[place as usize]).collect();
-            }
-            Rewarded::Nothing => rewards.fill(0.0),
-        }
-        rewards
+        let rewards = each.map(|(outcome, length)| self.reward.score(now, *outcome, *length));
+        self.rewarded.deal(rewards.collect(), &self.streams, now)
     }
 
     /// How many responses and tokens were sampled, and which.

@@ -13,6 +13,7 @@ use crate::objectives::DefaultLoss;
 use crate::preferences::World;
 use crate::recipe::Step;
 use crate::seat::{Outcome, TaskInfo};
+use crate::thoughts::Thoughts;
 
 /// What methods may know of a workload's training data.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +58,8 @@ pub struct SideInfo {
     pub captions: Option<Captions>,
     /// Where prompts state how long a response is to be, if they do.
     pub budgets: Option<Budgets>,
+    /// How a policy thinks before it predicts a token, if it does.
+    pub thoughts: Option<Thoughts>,
 }
 
 /// Builds a workload's own learner.
@@ -153,6 +156,8 @@ impl Clone for Generation {
 pub struct Points {
     /// Coordinates per task.
     pub dimensions: usize,
+    /// Coordinates that teachers propose behind them, of which no task hangs.
+    pub irrelevant: usize,
     /// All coordinates, task by task.
     pub coordinates: Vec<f64>,
 }

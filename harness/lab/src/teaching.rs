@@ -2,7 +2,8 @@
 //!
 //! Tasks are points of the unit cube. So that every proposal is a training example with an id, the
 //! examples of a workload are a fixed [`Lattice`], and the student gets the lattice point nearest
-//! to what was proposed; the teacher itself remembers what it proposed.
+//! to what was proposed; the teacher itself remembers what it proposed. The last coordinates of a
+//! proposal may be irrelevant: teachers see them like any other, and the lattice does not have them.
 
 pub mod history;
 pub mod mixtures;
@@ -44,13 +45,15 @@ pub trait Teacher {
     }
 }
 
-/// Equally spaced points of the unit cube, the centres of `side`^`dimensions` equal cells; the
-/// last coordinate moves fastest.
+/// Equally spaced points of the unit cube, the centres of `side`^n equal cells in the n coordinates
+/// that count; the last of them moves fastest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lattice {
-    /// Coordinates per point.
+    /// Coordinates of a proposal.
     pub dimensions: usize,
-    /// Points along each of them.
+    /// The last of them that say nothing of the task, so that points do without.
+    pub irrelevant: usize,
+    /// Points along each of the others.
     pub side: u32,
 }
 
@@ -67,28 +70,36 @@ impl Lattice {
             side.checked_pow(dimensions).is_some_and(|count| count <= task.examples)
         });
         let side = sides.last().ok_or_else(unfit)?;
-        let lattice = Self { dimensions: points.dimensions, side };
+        let Points { dimensions, irrelevant, .. } = *points;
+        let lattice = Self { dimensions: dimensions + irrelevant, irrelevant, side };
         if lattice.points() == *points { Ok(lattice) } else { Err(unfit()) }
+    }
+
+    /// Coordinates that count, the first of each proposal.
+    #[must_use]
+    pub fn relevant(&self) -> usize {
+        self.dimensions.saturating_sub(self.irrelevant)
     }
 
     /// Its points, as many as there are training examples.
     #[must_use]
     pub fn points(&self) -> Points {
-        let count = (self.side as usize).pow(u32::try_from(self.dimensions).unwrap_or(0));
-        let mut coordinates = Vec::with_capacity(count * self.dimensions);
+        let dimensions = self.relevant();
+        let count = (self.side as usize).pow(u32::try_from(dimensions).unwrap_or(0));
+        let mut coordinates = Vec::with_capacity(count * dimensions);
         for mut index in 0..count {
             let start = coordinates.len();
-            for _ in 0..self.dimensions {
+            for _ in 0..dimensions {
                 let digit = index % self.side as usize;
                 index /= self.side as usize;
                 coordinates.push((digit as f64 + 0.5) / f64::from(self.side));
             }
             coordinates[start..].reverse();
         }
-        Points { dimensions: self.dimensions, coordinates }
+        Points { dimensions, irrelevant: self.irrelevant, coordinates }
     }
 
-    /// The number of the point nearest to `task`.
+    /// The number of the point nearest to `task`, whatever its irrelevant coordinates.
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
@@ -96,7 +107,7 @@ impl Lattice {
         reason = "clamped to the digits there are"
     )]
     pub fn nearest(&self, task: &[f64]) -> u32 {
-        task.iter().fold(0, |index, coordinate| {
+        task.iter().take(self.relevant()).fold(0, |index, coordinate| {
             let cell = (coordinate * f64::from(self.side)).floor();
             index * self.side + cell.clamp(0.0, f64::from(self.side - 1)) as u32
         })
@@ -193,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_lattice_has_its_points_at_the_centres_of_equal_cells() {
-        let points = Lattice { dimensions: 2, side: 2 }.points();
+        let points = Lattice { dimensions: 2, irrelevant: 0, side: 2 }.points();
         assert_eq!(points.coordinates, [0.25, 0.25, 0.25, 0.75, 0.75, 0.25, 0.75, 0.75]);
     }
 
@@ -202,7 +213,7 @@ mod tests {
         fn the_nearest_point_is_the_nearest_of_all(
             x in 0.0_f64..=1.0, y in 0.0_f64..=1.0, side in 1_u32..20,
         ) {
-            let lattice = Lattice { dimensions: 2, side };
+            let lattice = Lattice { dimensions: 2, irrelevant: 0, side };
             let points = lattice.points();
             let distance = |index: usize| {
                 let point = &points.coordinates[2 * index..][..2];
@@ -214,8 +225,18 @@ mod tests {
         }
 
         #[test]
+        fn irrelevant_coordinates_change_neither_points_nor_which_is_nearest(
+            task in proptest::collection::vec(0.0_f64..=1.0, 7), side in 1_u32..20,
+        ) {
+            let plain = Lattice { dimensions: 2, irrelevant: 0, side };
+            let wide = Lattice { dimensions: 7, irrelevant: 5, side };
+            prop_assert_eq!(plain.points().coordinates, wide.points().coordinates);
+            prop_assert_eq!(plain.nearest(&task[..2]), wide.nearest(&task));
+        }
+
+        #[test]
         fn a_point_of_the_lattice_is_nearest_to_itself(side in 1_u32..12, dimensions in 1_usize..4) {
-            let lattice = Lattice { dimensions, side };
+            let lattice = Lattice { dimensions, irrelevant: 0, side };
             let points = lattice.points();
             for (index, point) in (0..).zip(points.coordinates.chunks_exact(dimensions)) {
                 prop_assert_eq!(lattice.nearest(point), index);

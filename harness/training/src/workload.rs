@@ -164,7 +164,7 @@ impl Ready {
         let SideInfo { loss, classes, tokens, groups, scores, verifier, generation, .. } =
             &self.side;
         let SideInfo { points, student, elastic, permutation, clips, episodes, .. } = &self.side;
-        let SideInfo { captions, world, branches, budgets, .. } = &self.side;
+        let SideInfo { captions, world, branches, budgets, thoughts, .. } = &self.side;
         let prompts = verifier.as_ref().and_then(|verifier| verifier.prompt_length());
         let words = [
             (loss.is_some(), offers::LOSS),
@@ -181,6 +181,7 @@ impl Ready {
             (elastic.is_some(), offers::PARTS),
             (captions.is_some(), offers::CAPTIONS),
             (budgets.is_some(), offers::BUDGETS),
+            (thoughts.is_some(), offers::THOUGHTS),
             (!permutation.is_empty(), offers::PERMUTATION),
             (world.is_some(), offers::PREFERENCES),
             (clips.is_some(), offers::CLIPS),

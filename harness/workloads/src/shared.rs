@@ -12,6 +12,7 @@ pub mod own;
 pub mod puzzles;
 pub mod settings;
 pub mod skills;
+pub mod stumps;
 pub mod tasks;
 pub mod templates;
 pub mod text;

@@ -21,7 +21,8 @@
 //! ## Claim
 //! Stump Tracks, 20 M steps: 39.6 ± 9.6 % of 50 test tasks mastered, Covar-GMM 33.3, RIAC 32.1, uniform
 //! tasks 18.2 (figures of the paper at second hand). On the repository's toy, which this bench runs as
-//! `task-grid`, cells open one after another, and uniform tasks open almost none.
+//! `task-grid`, cells open one after another, and uniform tasks open almost none. What is nearest to Stump
+//! Tracks here is `stumps`, a hopper without legs.
 //!
 //! ## Sources
 //! Portelas, Colas, Hofmann, Oudeyer, arXiv:1910.07224 (CoRL 2019); flowersteam/teachDeepRL@747cda2

@@ -1,4 +1,4 @@
-"""The data order of the contract (docs/contract.md, section 4), bit for bit that of the Rust code.
+"""The data order of the contract (docs/contract_orders.md), bit for bit that of the Rust code.
 
     seed            SHA-256("palimpsest/seed/v1" || K u64 LE) for an integer K
     effective seed  the seed; with a beacon SHA-256(seed || dataset root || beacon)

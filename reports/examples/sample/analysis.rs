@@ -305,6 +305,7 @@ fn claim(
         metric: "time-to-target".to_owned(),
         scale: CompareBy::Ratio,
         smallest_effect: 1.05,
+        non_inferior: false,
         effect: Some(effect),
         interval: interval(effect - half, effect + half),
         p: Some(0.0312),

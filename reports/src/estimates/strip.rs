@@ -126,13 +126,22 @@ fn scale(figure: &mut Figure, top: f64, items: usize) {
 
 /// Whether the promise was kept, where orders were retrained.
 fn sentence(found: &SearchResult) -> Option<String> {
-    let sd = |value: f64| format!("{} sd", fixed(value, 2));
     let part = |name: &str, verified: &stats::estimates::search::Verified| {
-        format!("{name}: {} from the random mean", sd(verified.difference_in_sd))
+        format!("{name} {} sd from random", fixed(verified.difference_in_sd, 2))
     };
-    let parts: Vec<String> = [("best", &found.best), ("descents", &found.descents)]
-        .into_iter()
-        .filter_map(|(name, verified)| verified.as_ref().map(|verified| part(name, verified)))
-        .collect();
-    (!parts.is_empty()).then(|| format!("truly retrained, {}", parts.join("; ")))
+    let parts = |both: [(&str, &Option<stats::estimates::search::Verified>); 2]| -> Vec<String> {
+        both.into_iter()
+            .filter_map(|(name, verified)| verified.as_ref().map(|verified| part(name, verified)))
+            .collect()
+    };
+    // Where nothing was searched first: that is the verdict.
+    let elsewhere = found.elsewhere.as_ref().map(|at| {
+        let parts = parts([("best", &at.best), ("descents", &at.descents)]);
+        format!("on {}, {}", at.split.name(), parts.join("; "))
+    });
+    let searched = parts([("best", &found.best), ("descents", &found.descents)]);
+    let searched =
+        (!searched.is_empty()).then(|| format!("where searched, {}", searched.join("; ")));
+    let all: Vec<String> = elsewhere.into_iter().chain(searched).collect();
+    (!all.is_empty()).then(|| format!("truly retrained {}", all.join("; ")))
 }

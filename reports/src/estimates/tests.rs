@@ -12,7 +12,8 @@ use stats::estimates::results::{
     Attribution, FORMAT, Items, Point, Prediction, RecencyCurves, Row, SearchResult, Source,
     Validation,
 };
-use stats::estimates::search::{Found, Scored, Search};
+use stats::estimates::search::{Elsewhere, Found, Scored, Search, Verified};
+use stats::estimates::settings::HeldOut;
 use stats::estimates::validity::{Band, Validity, Verdict};
 
 use super::{curves, influence, ranking, scatter, strip};
@@ -40,9 +41,12 @@ fn source(estimator: &str, verdict: Verdict) -> Source {
             relative_error: Some(0.1),
             residual_over_sd: Some(0.1),
             reason: HOSTILE.repeat(4),
-            remedy: None,
+            ..Validity::unjudged("")
         },
         cost: None,
+        stacked: None,
+        withheld: false,
+        effect: None,
         warnings: Vec::new(),
     }
 }
@@ -55,7 +59,8 @@ fn prediction(estimator: &str, verdict: Verdict) -> Prediction {
     let band = Band { bias: 0.0, residual_sd: 0.01, pilots: 8 };
     let losses = [1.1, f64::NAN, 1.2];
     let rows = orders().into_iter().zip(losses);
-    let rows = rows.map(|(order, loss)| Row::new(order, loss, &[], Some(&band), 1.15)).collect();
+    let usable = if verdict.is_usable() { Ok(&band) } else { Err("outside validity") };
+    let rows = rows.map(|(order, loss)| Row::new(order, loss, &[], usable, 1.15)).collect();
     Prediction { source: source(estimator, verdict), reference: 1.15, rows }
 }
 
@@ -99,7 +104,25 @@ fn search(estimator: &str, scale: f64) -> SearchResult {
         best: orders().map(scored).to_vec(),
         descents: Vec::new(),
     };
-    SearchResult { source: source(estimator, Verdict::Ok), found, best: None, descents: None }
+    let verified = |best: f64| Verified::of(&[best], &[1.0, 2.0, 3.0]).ok();
+    let elsewhere = Elsewhere {
+        split: HeldOut::Test,
+        recorded: 1.2,
+        best: verified(1.5),
+        descents: None,
+        kept: None,
+        agreement: Some(0.1),
+        agreement_interval: None,
+    };
+    SearchResult {
+        source: source(estimator, Verdict::Ok),
+        found,
+        best: verified(0.0),
+        descents: None,
+        promised: Some(-0.1),
+        kept: None,
+        elsewhere: Some(elsewhere),
+    }
 }
 
 fn recency(estimator: &str, scale: f64) -> RecencyCurves {
@@ -173,6 +196,24 @@ fn a_hostile_estimator_writes_into_the_folder_asked_for_and_its_name_is_text() {
 }
 
 #[test]
+fn intervals_outside_validity_are_in_no_file_and_the_verdict_is_in_every_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |verdict| {
+        super::prediction(&prediction("surrogate", verdict), folder.path()).unwrap();
+        let text = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        (text("estimate-prediction.csv"), text("estimate-prediction.json"))
+    };
+    let (table, document) = read(Verdict::OutsideValidity);
+    assert!(table.lines().skip(1).all(|line| line.contains(",outside validity,")), "{table}");
+    let first: Vec<&str> = table.lines().nth(1).unwrap().split(',').collect();
+    // rank, order, validity, held_out, corrected, low, high, better: the estimate alone.
+    assert_eq!((first[3], &first[4..8]), ("1.1", &["", "", "", ""][..]), "{table}");
+    assert!(document.contains("\"interval\": null") && !document.contains("\"low\""));
+    let (table, _) = read(Verdict::Ok);
+    assert!(table.lines().nth(1).unwrap().split(',').all(|field| !field.is_empty()), "{table}");
+}
+
+#[test]
 fn intervals_outside_validity_are_not_drawn() {
     let bars = |verdict| {
         let shapes = ranking::figure(&prediction("surrogate", verdict)).shapes;
@@ -221,15 +262,15 @@ fn the_table_of_estimates_holds_numbers_that_read_back_and_no_signs_of_display()
     });
     let csv = crate::csv::estimates(&analysis);
     insta::assert_snapshot!(csv.replace("\r\n", "\n"), @"
-    estimate,run,seed,cell,estimator,validity,signal,held_out,held_out_low,held_out_high,per_item,relative_error,mae_over_sd,null_mae_over_sd,best_sd,descent_sd,centred_r2,median,speed_up,set_up,break_even,bars,expected
-    e,w/a,0,23c4511d3ae32d61,null-estimator,weak,present,-0.0523,-0.31,0.2,,0.1,,,,,,,67.74,2448.13,inf,no bar,
-    e,w/a,0,23c4511d3ae32d61,replay,weak,failed,,,,,0.1,,,,,,,,,,beside,
-    e,w/a,0,23c4511d3ae32d61,surrogate,ok,,,,,,,,,,,,,,,,no bar,
-    e,w/a,0,23c4511d3ae32d61,,,,,,,,,,,,,,,,,,not made: no model,
+    estimate,run,seed,cell,estimator,validity,signal,held_out,held_out_low,held_out_high,per_item,relative_error,mae_over_sd,null_mae_over_sd,best_sd,descent_sd,centred_r2,median,speed_up,set_up,break_even,best_searched_sd,descent_searched_sd,bars,expected
+    e,w/a,0,23c4511d3ae32d61,null-estimator,weak,present,-0.0523,-0.31,0.2,,0.1,,,,,,,67.74,2448.13,inf,,,no bar,
+    e,w/a,0,23c4511d3ae32d61,replay,weak,failed,,,,,0.1,,,,,,,,,,,,beside,
+    e,w/a,0,23c4511d3ae32d61,surrogate,ok,,,,,,,,,-0.5,,,,,,,-2,,no bar,
+    e,w/a,0,23c4511d3ae32d61,,,,,,,,,,,,,,,,,,,,not made: no model,
     ");
     for line in csv.lines().skip(1) {
         let fields: Vec<&str> = line.split(',').collect();
-        for number in fields[7..21].iter().filter(|field| !field.is_empty()) {
+        for number in fields[7..23].iter().filter(|field| !field.is_empty()) {
             assert!(number.parse::<f64>().is_ok(), "{number} in {line}");
         }
     }

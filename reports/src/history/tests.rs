@@ -93,5 +93,7 @@ fn hostile_names_stay_text_on_the_page() {
     let page = std::fs::read_to_string(&paths[0]).unwrap();
     assert!(!page.contains("<script"), "{page}");
     assert!(page.contains("&#60;script&#62;") || page.contains("&lt;script&gt;"));
-    assert!(!page.contains("http"), "a page loads nothing: {page}");
+    // The icon's drawing names its own language, and a policy is said with a header's name.
+    let rest = page.replace("xmlns='http://www.w3.org/2000/svg'", "").replace("http-equiv", "");
+    assert!(!rest.contains("http"), "a page loads nothing: {page}");
 }

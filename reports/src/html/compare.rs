@@ -8,7 +8,8 @@ use analysis::summary::{
 use askama::Template;
 use stats::interval::Interval;
 
-use super::{Look, script};
+use super::Look;
+use super::script::Head;
 use crate::ReportError;
 use crate::text::{self, ABSENT, one_line};
 
@@ -46,9 +47,7 @@ pub fn page([a, b]: [&Analysis; 2], [left, right]: [&str; 2]) -> Result<String, 
         claims,
         arms,
         setting,
-        policy: script::policy(),
-        style: script::STYLE,
-        script: script::SCRIPT,
+        head: Head::with_script(),
     };
     Ok(page.render()?)
 }
@@ -67,9 +66,7 @@ struct ComparePage {
     claims: Vec<ClaimRow>,
     arms: Vec<ArmRow>,
     setting: Vec<[String; 3]>,
-    policy: &'static str,
-    style: &'static str,
-    script: &'static str,
+    head: Head,
 }
 
 /// Rows of both sides by their key, in the order of the first; what only one side has stands alone.

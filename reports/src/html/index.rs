@@ -5,9 +5,10 @@ use analysis::summary::ClaimOutcome;
 use askama::Template;
 use stats::verdict::Verdict;
 
-use super::{Look, script};
+use super::Look;
+use super::script::Head;
 use crate::ReportError;
-use crate::register::{effect, last_verdicts, text_at};
+use crate::register::{effect_alone, ends, last_verdicts, text_at};
 use crate::text::{self, ABSENT, one_line};
 
 /// A suite's last report, as far as the index tells of it.
@@ -54,9 +55,7 @@ pub fn page(registers: &[Register], reports: &[LastReport]) -> Result<String, Re
         counts: format!("{} claims of {} suites", rows.len(), names.len()),
         rows,
         suites,
-        policy: script::policy(),
-        style: script::STYLE,
-        script: script::SCRIPT,
+        head: Head::with_script(),
     };
     Ok(page.render()?)
 }
@@ -68,9 +67,7 @@ struct Page {
     counts: String,
     rows: Vec<Row>,
     suites: Vec<Suite>,
-    policy: &'static str,
-    style: &'static str,
-    script: &'static str,
+    head: Head,
 }
 
 /// A suite with a report.
@@ -100,26 +97,40 @@ struct Seen {
     class: &'static str,
     symbol: &'static str,
     effect: String,
+    interval: String,
+    /// The effect itself, which tables are sorted by.
+    raw: Option<f64>,
     seeds: u32,
     date: String,
 }
 
 impl Seen {
-    fn new(verdict: Option<Verdict>, words: &str, effect: String, seeds: u32, date: &str) -> Self {
-        let (class, symbol) = verdict
-            .map_or(("plain", ""), |verdict| (Look::of(verdict).class, Look::of(verdict).symbol));
-        Self { words: one_line(words), class, symbol, effect, seeds, date: one_line(date) }
-    }
-
     fn judged(judged: &Judged) -> Self {
-        let verdict = known(&judged.verdict);
-        Self::new(verdict, &judged.verdict, effect(judged), judged.seeds, &judged.date)
+        let look = known(&judged.verdict).map(Look::of);
+        Self {
+            words: one_line(&judged.verdict),
+            class: look.as_ref().map_or("plain", |look| look.class),
+            symbol: look.as_ref().map_or("", |look| look.symbol),
+            effect: effect_alone(judged),
+            interval: ends(judged).map_or(String::new(), |[low, high]| format!("[{low}, {high}]")),
+            raw: judged.effect,
+            seeds: judged.seeds,
+            date: one_line(&judged.date),
+        }
     }
 
     fn here(report: &LastReport, claim: &ClaimOutcome) -> Self {
-        let date = report.date.as_deref().unwrap_or(ABSENT);
-        let words = claim.verdict_words();
-        Self::new(Some(claim.verdict), &words, text::effect(claim), claim.n, date)
+        let Look { class, symbol, .. } = Look::of(claim.verdict);
+        Self {
+            words: claim.verdict_words(),
+            class,
+            symbol,
+            effect: claim.effect.map_or(ABSENT.to_owned(), |v| text::on_scale(claim, v)),
+            interval: claim.interval.map_or(String::new(), |i| text::interval(&i, 1.0)),
+            raw: claim.effect,
+            seeds: claim.n,
+            date: one_line(report.date.as_deref().unwrap_or(ABSENT)),
+        }
     }
 }
 

@@ -6,10 +6,10 @@ use base64ct::{Base64, Encoding as _};
 use ledger::digest::Digest;
 
 /// How all pages look.
-pub(crate) const STYLE: &str = include_str!("../../templates/style.css");
+const STYLE: &str = include_str!("../../templates/style.css");
 
 /// What pages do beside being read.
-pub(crate) const SCRIPT: &str = concat!(
+const SCRIPT: &str = concat!(
     "\"use strict\";\n(() => {\n",
     include_str!("../../templates/script/tables.js"),
     include_str!("../../templates/script/axes.js"),
@@ -22,7 +22,7 @@ pub(crate) const SCRIPT: &str = concat!(
 
 /// Content Security Policy of a page: nothing is loaded from anywhere, and of scripts and styles only ours
 /// by their digests run, so that no name or note can become one.
-pub(crate) fn policy() -> &'static str {
+fn policy() -> &'static str {
     static POLICY: LazyLock<String> = LazyLock::new(|| {
         let of = |text: &str| Base64::encode_string(Digest::of(text.as_bytes()).as_bytes());
         format!(
@@ -32,6 +32,31 @@ pub(crate) fn policy() -> &'static str {
         )
     });
     &POLICY
+}
+
+/// What stands around the content of every page, in `templates/base.html`.
+pub(crate) struct Head {
+    /// The Content Security Policy; none for a page with style attributes, which has no script either.
+    pub(crate) policy: Option<&'static str>,
+    pub(crate) style: &'static str,
+    pub(crate) script: Option<&'static str>,
+}
+
+impl Head {
+    /// Of a page whose tables and figures answer.
+    pub(crate) fn with_script() -> Self {
+        Self { policy: Some(policy()), style: STYLE, script: Some(SCRIPT) }
+    }
+
+    /// Of a page in the same style that only stands there.
+    pub(crate) fn without_script() -> Self {
+        Self { script: None, ..Self::with_script() }
+    }
+
+    /// Of a page in a style of its own, with attributes of style, that only stands there.
+    pub(crate) fn with_style(style: &'static str) -> Self {
+        Self { policy: None, style, script: None }
+    }
 }
 
 /// JSON that can stand in a script element: no text of it ends the element.

@@ -21,6 +21,9 @@ function labels(values, log) {
   const decimals = Math.max(...plain.map((text) => (text.split(".")[1] ?? "").length), 0);
   return values.map((value) => minus(value.toLocaleString("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals })));
 }
+// Ends of values, however many: as arguments of a function, a hundred thousand would be too many.
+const leastOf = (values, start = Infinity) => values.reduce((a, b) => Math.min(a, b), start);
+const mostOf = (values, start = -Infinity) => values.reduce((a, b) => Math.max(a, b), start);
 const between = (interval, say) => (interval ? ` [${say(interval.low)}, ${say(interval.high)}]` : "");
 
 // Values laid over a stretch of the figure, with round values for its ticks.
@@ -64,7 +67,7 @@ function zoom(values, keep) {
   const reach = 3 * Math.max(third - first, 0.01 * Math.max(Math.abs(first), Math.abs(third)));
   const bulk = sorted.filter((value) => value >= first - reach && value <= third + reach).concat(keep.filter(Number.isFinite));
   if (bulk.length === 0) return [0, 1];
-  const [low, high] = [Math.min(...bulk), Math.max(...bulk)];
+  const [low, high] = [leastOf(bulk), mostOf(bulk)];
   const margin = Math.max((high - low) * 0.06, Math.max(Math.abs(low), Math.abs(high)) * 1e-4);
   return [low - margin, high + margin];
 }

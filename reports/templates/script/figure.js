@@ -239,7 +239,7 @@ class Figure {
       ...(entry.interval ? [Math.max(entry.interval.low, entry.centre / 3), Math.min(entry.interval.high, entry.centre * 3)] : []),
     ]).filter((value) => Number.isFinite(value) && value >= 0);
     const positive = seen.filter((value) => value > 0);
-    const most = Math.max(...seen, 0), least = Math.min(...positive, most);
+    const most = mostOf(seen, 0), least = leastOf(positive, most);
     if (most === 0) this.note.textContent = "No arm shown here has a time to the target.";
     const [unit, length] = unitOf(most);
     const base = this.arms.find((one) => one.baseline)?.arm.time_to_target;
@@ -262,7 +262,7 @@ class Figure {
     const bulk = entries.flatMap((entry) => [entry.centre ?? NaN, ...(entry.interval ? [entry.interval.low, entry.interval.high] : [])]);
     const target = metric === `${workload.split}/${workload.metric}`;
     const everything = bulk.concat(entries.flatMap((entry) => entry.values)).filter(Number.isFinite);
-    let range = whole && everything.length ? [Math.min(...everything), Math.max(...everything)] : zoom(bulk, target ? [workload.target] : []);
+    let range = whole && everything.length ? [leastOf(everything), mostOf(everything)] : zoom(bulk, target ? [workload.target] : []);
     if (target) range = this.possible(range);
     const off = entries.filter((entry) => entry.centre < range[0] || entry.centre > range[1]).length;
     if (off > 0) this.note.textContent = `${off} of ${entries.length} arms lie beyond the axis, where an arrow points; “all values” shows them.`;
@@ -301,7 +301,7 @@ class Figure {
     });
     const trained = entries.filter((entry) => !entry.one.arm.idle && entry.points.length > 0);
     const xs = trained.flatMap((entry) => entry.points.map((point) => point.x));
-    const ends = xs.length ? [this.log ? Math.min(...xs) : Math.min(0, ...xs), Math.max(...xs)] : [0, 1];
+    const ends = xs.length ? [leastOf(xs, this.log ? Infinity : 0), mostOf(xs)] : [0, 1];
     // An arm that trains nothing is a level from end to end.
     for (const entry of entries) {
       if (entry.one.arm.idle && entry.points.length > 0) entry.points = ends.map((at) => ({ ...entry.points[0], x: at }));
@@ -309,7 +309,7 @@ class Figure {
     const settled = trained.flatMap((entry) => entry.points.filter((point) => point.x >= 0.2 * entry.points.at(-1).x));
     const target = main ? [workload.target] : [];
     const every = entries.flatMap((entry) => entry.points.map((point) => point.mean)).concat(target);
-    const range = this.possible(whole && every.length ? [Math.min(...every), Math.max(...every)] : zoom(settled.map((point) => point.mean), target));
+    const range = this.possible(whole && every.length ? [leastOf(every), mostOf(every)] : zoom(settled.map((point) => point.mean), target));
     const drawn = entries.filter((entry) => entry.points.length > 0);
     const side = this.width >= 640;
     const height = Math.max(side ? Math.min(drawn.length, 40) * 16 : 0, this.width < 560 ? 260 : 340);

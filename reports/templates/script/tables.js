@@ -60,6 +60,8 @@ function table(element) {
     }
   }
   element.classList.add("cards");
+  // What can scroll can be reached by keys, also where cards hide the headings.
+  if (!body.querySelector("a[href], summary")) element.closest(".scroll")?.setAttribute("tabindex", "0");
   if (rows.length < 2) return;
 
   heads.forEach((head, column) => {

@@ -1,7 +1,9 @@
 //! What a page is without a browser: well formed, nothing loaded, every control named, every link with an end.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
+use analysis::register::Register;
 use analysis::summary::Analysis;
 use base64ct::{Base64, Encoding as _};
 use ledger::digest::Digest;
@@ -230,6 +232,91 @@ fn figures_on_the_page_follow_its_colours_and_say_their_values() {
     let file = folder.path().join("figures/digits-mlp-at-budget.svg");
     let svg = std::fs::read_to_string(file).unwrap();
     assert!(svg.contains("\"#0072B2\"") && !svg.contains("var("), "a file stands alone");
+}
+
+/// The registers that lie beside the suites of this repository.
+pub fn committed_registers() -> Vec<Register> {
+    let suites = Path::new(env!("CARGO_MANIFEST_DIR")).join("../suites");
+    let mut files: Vec<_> = [suites.clone(), suites.join("papers")]
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(folder).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_string_lossy().ends_with(".claims.json"))
+        .collect();
+    files.sort();
+    let read = |path| serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    files.into_iter().map(read).collect()
+}
+
+#[test]
+fn the_page_of_all_suites_has_a_row_for_every_committed_claim_with_verdict_interval_and_date() {
+    let registers = committed_registers();
+    assert!(registers.len() > 10, "{}", registers.len());
+    let page = reports::index(&registers, &[]).unwrap();
+    tags(&page);
+    let table = page.split("<table class=\"verdicts\">").nth(1).unwrap();
+    let mut rows = table.split("</table>").next().unwrap().split("<tr>").skip(2);
+    let mut suites: Vec<&Register> = registers.iter().collect();
+    suites.sort_by(|a, b| a.suite.cmp(&b.suite));
+    for register in suites {
+        for entry in register.claims.iter().filter(|entry| entry.withdrawn.is_none()) {
+            let verdicts = &entry.versions.last().unwrap().verdicts;
+            let workloads: BTreeSet<&str> =
+                verdicts.iter().map(|judged| judged.workload.as_str()).collect();
+            for _ in 0..workloads.len().max(1) {
+                let row = rows.next().unwrap();
+                assert!(row.contains(&format!("<td>{}<small>", register.suite)), "{row}");
+                let last = verdicts
+                    .iter()
+                    .rev()
+                    .find(|judged| row.contains(&format!("<small>{}</small>", judged.workload)));
+                let Some(last) = last else {
+                    assert!(row.contains("not judged yet"), "{}: {row}", entry.id);
+                    continue;
+                };
+                assert!(row.contains(&format!(" {}</span>", last.verdict)), "{}: {row}", entry.id);
+                assert!(row.contains(&format!(">{}</td>", last.date)), "{}: {row}", entry.id);
+                let has_interval = last.effect.is_some() && last.low.is_some();
+                assert_eq!(row.contains("<small>["), has_interval, "{}: {row}", entry.id);
+            }
+        }
+    }
+    assert!(rows.next().is_none());
+}
+
+#[test]
+fn every_figure_of_a_suite_is_on_its_page_too() {
+    let mut analysis = sample::several();
+    analysis.claims = sample::full().claims;
+    let folder = tempfile::tempdir().unwrap();
+    render(&analysis, &[Format::Html, Format::Svg], folder.path()).unwrap();
+    let page = std::fs::read_to_string(folder.path().join("index.html")).unwrap();
+    let files = std::fs::read_dir(folder.path().join("figures")).unwrap();
+    let files: Vec<String> =
+        files.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    for wanted in ["claims.svg", "arms-by-workloads.svg"] {
+        assert!(files.iter().any(|file| file == wanted), "{files:?}");
+    }
+    for file in files {
+        assert!(page.contains(&format!("<a href=\"figures/{file}\">svg</a>")), "{file}");
+    }
+}
+
+#[test]
+fn a_curve_of_a_hundred_thousand_points_leaves_a_page_that_can_be_sent() {
+    let (_, analysis) =
+        sample::hostile().into_iter().find(|(name, _)| *name == "many-points").unwrap();
+    let spike = |analysis: &Analysis| {
+        let points = analysis.workloads[0].arms[1].by_samples.iter();
+        points.min_by(|a, b| a.mean.total_cmp(&b.mean)).map(|point| (point.x, point.mean)).unwrap()
+    };
+    let page = page_of(&analysis);
+    assert!(page.len() < 2_000_000, "{} bytes", page.len());
+    let from = page.find("id=\"data\">").unwrap() + 10;
+    let data = &page[from..from + page[from..].find("</script>").unwrap()];
+    let back: Analysis = serde_json::from_str(data).unwrap();
+    assert!(back.workloads[0].arms[1].by_samples.len() <= 840);
+    assert_eq!(spike(&back), spike(&analysis), "nothing that sticks out is lost");
 }
 
 #[test]

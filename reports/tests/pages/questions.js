@@ -81,6 +81,14 @@ const odd = () => {
   }
   return found;
 };
+// Figures as they are drawn for print, by words of their titles.
+const still = (words) => [...document.querySelectorAll("figure svg")].find((svg) => svg.querySelector("title").textContent.includes(words));
+const spot = (words, at) => still(words).querySelectorAll(".spots circle")[at];
+const said = (words) => still(words).closest("figure").querySelector(".said").textContent;
+// What sticks out of the page to the right.
+const wide = (selector) => [...document.querySelectorAll(selector)]
+  .filter((one) => one.checkVisibility() && one.getBoundingClientRect().right > innerWidth + 1)
+  .map((one) => `${one.tagName}.${one.className.baseVal ?? one.className}: ${Math.round(one.getBoundingClientRect().right)} of ${innerWidth}, ${one.textContent.trim().slice(0, 40)}`);
 const seal = () => [...document.querySelectorAll(".seal output span")].map((span) => span.textContent.startsWith("✓"));
 const rgb = (colour) => colour.match(/[\d.]+/g).slice(0, 3).map(Number);
 const luminance = (colour) => {

@@ -1,4 +1,4 @@
-//! Power and false alarms of the gate with simulated clocks: the table of `docs/regression.md`.
+//! Power and false alarms of the gate with simulated clocks: the table of `docs/regression_measured.md`.
 //!
 //!     cargo run --release -p analysis --example regression_power -- 1000
 

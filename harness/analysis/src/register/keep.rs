@@ -62,7 +62,8 @@ pub struct Reason<'a> {
 }
 
 /// Logs on `today` what changed in a suite since it was judged, with the reason, which must be there where
-/// something did; gives back what changed. Of claims that were never judged the definition is put down.
+/// something did; gives back what changed. Of claims that were never judged the definition is put down, and one
+/// that left the suite is withdrawn where a reason is given: what was announced is not dropped in silence.
 ///
 /// # Errors
 /// When a change has no reason.
@@ -80,7 +81,7 @@ pub fn amend(
     let Reason { why, results_seen } = reason;
     let change = |what| Change { date: today.to_owned(), what, why: why.to_owned(), results_seen };
     let now = definitions(suite, tuned);
-    for entry in register.claims.iter_mut().filter(|entry| entry.was_judged()) {
+    for entry in register.claims.iter_mut().filter(|entry| entry.was_judged() || !why.is_empty()) {
         if entry.withdrawn.is_none() && !now.iter().any(|one| one.id == entry.id) {
             entry.withdrawn = Some(change(vec!["taken out of the suite".to_owned()]));
         }

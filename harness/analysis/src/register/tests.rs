@@ -215,3 +215,16 @@ fn a_change_can_be_logged_before_its_run_and_what_was_never_judged_changes_freel
     assert_eq!(unjudged.claims[0].versions.len(), 1);
     assert!(unjudged.claims[0].versions[0].change.is_none());
 }
+
+#[test]
+fn a_claim_that_leaves_before_it_was_judged_is_withdrawn_with_its_reason() {
+    let mut register = Register::new("small");
+    amend(&mut register, (&suite(SUITE), None), "2026-11-28", None).unwrap();
+    let without = suite(SUITE.split("claims:").next().unwrap());
+    amend(&mut register, (&without, None), "2026-11-29", None).unwrap();
+    assert!(register.claims[0].withdrawn.is_none(), "nobody said why");
+    let reason = Reason { why: "another suite asks it", results_seen: false };
+    amend(&mut register, (&without, None), "2026-11-29", Some(reason)).unwrap();
+    let withdrawn = register.claims[0].withdrawn.as_ref().unwrap();
+    assert_eq!(withdrawn.why, "another suite asks it");
+}

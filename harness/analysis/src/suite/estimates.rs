@@ -10,7 +10,8 @@ use stats::estimates::settings::{FitSettings, HeldOut, Items};
 use stats::estimates::validity::Verdict;
 
 /// Names of the estimators that a suite may ask for.
-pub const ESTIMATORS: [&str; 12] = [
+pub const ESTIMATORS: [&str; 13] = [
+    "exact",
     "null",
     "replay",
     "grid0",
@@ -52,7 +53,7 @@ pub struct EstimateUse {
     #[serde(default = "six")]
     pub pilots: u32,
     /// True runs kept aside.
-    #[serde(default = "eight")]
+    #[serde(default = "sixteen")]
     pub gate: u32,
     /// Seed of pilots, gate and test orders.
     #[serde(default)]
@@ -93,8 +94,8 @@ fn six() -> u32 {
     6
 }
 
-fn eight() -> u32 {
-    8
+fn sixteen() -> u32 {
+    16
 }
 
 /// A search in a suite.
@@ -153,12 +154,20 @@ pub struct Bars {
     /// Orders after which the set-up has paid, at most; timed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub break_even: Option<f64>,
-    /// Best orders of a search against random ones, in sd, at most (below 0).
+    /// Best orders of a search against random ones on the split that it did not look at, in sd, at
+    /// most (below 0).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best_sd: Option<f64>,
-    /// Ends of its descents against random ones, in sd, at most (below 0).
+    /// Ends of its descents against random ones on the split that it did not look at, in sd, at most
+    /// (below 0).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub descent_sd: Option<f64>,
+    /// Best orders of a search on the split that it searched, in sd, at most (below 0).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub best_searched_sd: Option<f64>,
+    /// Ends of its descents on the split that it searched, in sd, at most (below 0).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub descent_searched_sd: Option<f64>,
     /// R² of curves by position, each centred, at least.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub centred_r2: Option<f64>,
@@ -206,6 +215,8 @@ impl Bars {
             ("break_even", self.break_even, false, true),
             ("best_sd", self.best_sd, false, false),
             ("descent_sd", self.descent_sd, false, false),
+            ("best_searched_sd", self.best_searched_sd, false, false),
+            ("descent_searched_sd", self.descent_searched_sd, false, false),
             ("centred_r2", self.centred_r2, true, false),
             ("median", self.median, true, false),
         ];
@@ -222,7 +233,9 @@ impl Bar {
     fn problem(&self, kind: Kind) -> Option<String> {
         let Self { key, value, .. } = *self;
         let belongs = match key {
-            "best_sd" | "descent_sd" => Some(Kind::Search),
+            "best_sd" | "descent_sd" | "best_searched_sd" | "descent_searched_sd" => {
+                Some(Kind::Search)
+            }
             "centred_r2" | "median" => Some(Kind::Position),
             "held_out" | "per_item" | "relative_error" | "mae_over_sd" => Some(Kind::Orders),
             _ => None,
@@ -242,7 +255,7 @@ impl Bar {
             "held_out" | "per_item" | "centred_r2" | "median" => {
                 (value > 0.0 && value <= 1.0, "above 0 and at most 1, as in 0.9")
             }
-            "best_sd" | "descent_sd" => {
+            "best_sd" | "descent_sd" | "best_searched_sd" | "descent_searched_sd" => {
                 (value < 0.0 && value.is_finite(), "below 0, as in -1.5: a lower loss is better")
             }
             _ => (value > 0.0 && value.is_finite(), "above 0"),
@@ -349,7 +362,7 @@ impl EstimateUse {
             ("", "k", u64::from(self.k.unwrap_or(1)), 1, 4096),
             ("", "passes", u64::from(self.passes), 1, 2),
             ("", "pilots", u64::from(self.pilots), 2, 1000),
-            ("", "gate", u64::from(self.gate), 4, 1000),
+            ("", "gate", u64::from(self.gate), 8, 1000),
             ("", "orders", u64::from(self.test_orders()), 16, 100_000),
             ("search", "random", u64::from(search.random), 16, 10_000_000),
             ("search", "keep", u64::from(search.keep), 1, 1000),
@@ -397,12 +410,12 @@ mod tests {
     fn an_entry_of_a_name_and_a_run_is_that_of_the_command_line() {
         let plain = entry("last: 16");
         assert_eq!(plain.problem(), None);
-        assert_eq!((plain.pilots, plain.gate, plain.passes, plain.test_orders()), (6, 8, 1, 64));
+        assert_eq!((plain.pilots, plain.gate, plain.passes, plain.test_orders()), (6, 16, 1, 64));
         assert_eq!((plain.estimator.as_str(), plain.kind()), ("surrogate", Kind::Orders));
         // Pilots, gate, the recorded order, seven timed runs, test orders.
-        assert_eq!(plain.true_runs(), Some(6 + 8 + 1 + 7 + 64));
-        assert_eq!(entry("search: {}, last: 16").true_runs(), Some(22 + 16 + 4 + 64));
-        assert_eq!(entry("position: {}, last: 16").true_runs(), Some(22 + 256));
+        assert_eq!(plain.true_runs(), Some(6 + 16 + 1 + 7 + 64));
+        assert_eq!(entry("search: {}, last: 16").true_runs(), Some(30 + 16 + 4 + 64));
+        assert_eq!(entry("position: {}, last: 16").true_runs(), Some(30 + 256));
         assert_eq!(entry("position: {}").true_runs(), None);
     }
 
@@ -422,7 +435,7 @@ mod tests {
         );
         assert_eq!(refused("beside: [null, repaly]").0, "beside/1");
         let cases = [
-            ("gate: 3", "gate", "gate is 3: it must be 4 to 1000"),
+            ("gate: 3", "gate", "gate is 3: it must be 8 to 1000"),
             ("search: { against: 2 }", "search/against", "against is 2: it must be 8 to 10000"),
             (
                 "bars: { held_out: 1.2 }",

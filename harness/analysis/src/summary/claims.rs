@@ -157,6 +157,7 @@ fn outcome(suite: &SuiteRun, cells: &[CellRun], claim: &ClaimUse, workload: usiz
         metric: compared(claim),
         scale: scale(claim),
         smallest_effect: claim.at_least,
+        non_inferior: claim.kind == suite::ClaimKind::NonInferior,
         effect: None,
         interval: None,
         p: None,

@@ -6,6 +6,7 @@ use crate::suite::estimates::{EstimateUse, Kind};
 use crate::suite_run::SuiteRun;
 use ledger::record::store::Store;
 use stats::estimates::results::{RecencyCurves, SearchResult, Source, Validation};
+use stats::estimates::search::Verified;
 
 /// What an entry gave under one seed: the document that a run of the suite keeps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -133,8 +134,10 @@ impl EstimateFound {
                 }
             }
             Numbers::Search(found) => match key {
-                "best_sd" => found.best.as_ref().map(|best| best.difference_in_sd),
-                "descent_sd" => found.descents.as_ref().map(|ends| ends.difference_in_sd),
+                "best_sd" => in_sd(found.elsewhere.as_ref()?.best.as_ref()),
+                "descent_sd" => in_sd(found.elsewhere.as_ref()?.descents.as_ref()),
+                "best_searched_sd" => in_sd(found.best.as_ref()),
+                "descent_searched_sd" => in_sd(found.descents.as_ref()),
                 _ => None,
             },
             Numbers::Position(found) => {
@@ -152,6 +155,7 @@ impl EstimateFound {
     #[must_use]
     pub fn checks(&self, wanted: &EstimateUse) -> Vec<Check> {
         let mut checks = Vec::new();
+        let withheld = self.disturbed || self.source().is_some_and(|source| source.withheld);
         if let Some(verdict) = wanted.bars.validity {
             let found = self.source().map(|source| source.validity.verdict);
             let met = found == Some(verdict);
@@ -168,7 +172,7 @@ impl EstimateFound {
                 if bar.at_least { found >= bar.value } else { found <= bar.value }
             });
             let verdict = match met {
-                _ if bar.timed && self.disturbed => CheckVerdict::Withheld,
+                _ if bar.timed && withheld => CheckVerdict::Withheld,
                 true => CheckVerdict::Met,
                 false => CheckVerdict::Missed,
             };
@@ -181,6 +185,10 @@ impl EstimateFound {
         }
         checks
     }
+}
+
+fn in_sd(verified: Option<&Verified>) -> Option<f64> {
+    verified.map(|verified| verified.difference_in_sd)
 }
 
 /// The bars of an entry in words.
@@ -260,6 +268,8 @@ mod tests {
     use stats::estimates::agreement::{Agreement, Compared};
     use stats::estimates::cost::Cost;
     use stats::estimates::results::{FORMAT, Items};
+    use stats::estimates::search::{Elsewhere, Found, Search};
+    use stats::estimates::settings::HeldOut;
     use stats::estimates::validity::{Validity, Verdict};
 
     fn wanted(bars: &str) -> EstimateUse {
@@ -289,15 +299,11 @@ mod tests {
             k: Some(32),
             seed: 0,
             pilots: 6,
-            validity: Validity {
-                verdict: Verdict::Ok,
-                pilots: 8,
-                relative_error: None,
-                residual_over_sd: None,
-                reason: String::new(),
-                remedy: None,
-            },
+            validity: Validity { verdict: Verdict::Ok, ..Validity::unjudged("") },
             cost: Some(Cost::new(40.0, 11.0).unwrap()),
+            stacked: None,
+            withheld: false,
+            effect: None,
             warnings: Vec::new(),
         };
         let validation = Validation {
@@ -344,6 +350,51 @@ mod tests {
     fn times_of_a_busy_machine_are_withheld_and_ranks_are_not() {
         let found = verdicts("held_out: 0.99, speed_up: 99", true);
         let verdicts: Vec<_> = found.iter().map(|(_, verdict)| *verdict).collect();
+        assert_eq!(verdicts, [CheckVerdict::Met, CheckVerdict::Withheld]);
+    }
+
+    #[test]
+    fn a_search_is_held_to_the_split_that_it_did_not_look_at() {
+        let verified = |best: f64| Verified::of(&[best], &[1.0, 2.0, 3.0]).unwrap();
+        let Numbers::Orders(all) = found(false).numbers else { panic!("orders") };
+        let elsewhere = Elsewhere {
+            split: HeldOut::Test,
+            recorded: 2.0,
+            best: Some(verified(2.25)),
+            descents: None,
+            kept: None,
+            agreement: None,
+            agreement_interval: None,
+        };
+        let search = SearchResult {
+            source: all[0].source.clone(),
+            found: Found {
+                search: Search::default(),
+                scored: 1,
+                not_finite: 0,
+                random_mean: 2.0,
+                random_sd: 1.0,
+                best: Vec::new(),
+                descents: Vec::new(),
+            },
+            best: Some(verified(0.0)),
+            descents: None,
+            promised: None,
+            kept: None,
+            elsewhere: Some(elsewhere),
+        };
+        let found = EstimateFound { numbers: Numbers::Search(Box::new(search)), ..found(false) };
+        let keys = ["best_searched_sd", "best_sd", "descent_sd"];
+        assert_eq!(keys.map(|key| found.number(key)), [Some(-2.0), Some(0.25), None]);
+    }
+
+    #[test]
+    fn costs_that_were_withheld_are_no_missed_bars() {
+        let mut busy = found(false);
+        let Numbers::Orders(all) = &mut busy.numbers else { panic!("orders") };
+        (all[0].source.cost, all[0].source.withheld) = (None, true);
+        let checks = busy.checks(&wanted("held_out: 0.99, speed_up: 2"));
+        let verdicts: Vec<_> = checks.iter().map(|check| check.verdict).collect();
         assert_eq!(verdicts, [CheckVerdict::Met, CheckVerdict::Withheld]);
     }
 

@@ -29,6 +29,7 @@ pub struct Inputs {
     basis: Option<Array>,
     loss_gradient: Option<Array>,
     loss_curvature: Option<Array>,
+    loss_centre: Option<Array>,
     loss_at_centre: f64,
     /// Name, file, shape and dtype of all that was opened, also of the rule's state.
     opened: Vec<Opened>,
@@ -88,6 +89,10 @@ impl Inputs {
         if let Some(curvature) = &loss_curvature {
             like(curvature, "--loss-curvature", &[Some(p), None], "[p, k]")?;
         }
+        let loss_centre = open(&args.loss_centre)?;
+        if let Some(at) = &loss_centre {
+            like(at, "--loss-centre", &[Some(p)], "[p]")?;
+        }
         if curvature.is_none() && loss_curvature.is_none() && basis.is_some() {
             bail!("--basis {}: nothing is given along it; give --curvature too", {
                 args.basis.as_deref().unwrap_or(Path::new("")).display()
@@ -137,6 +142,7 @@ impl Inputs {
             basis,
             loss_gradient,
             loss_curvature,
+            loss_centre,
             loss_at_centre: args.loss_at_centre.unwrap_or(0.0),
             opened: Vec::new(),
         };
@@ -152,6 +158,7 @@ impl Inputs {
             ("basis", &self.basis),
             ("loss_grad", &self.loss_gradient),
             ("loss_curvature", &self.loss_curvature),
+            ("loss_centre", &self.loss_centre),
         ];
         let sometimes = sometimes.into_iter();
         always.into_iter().chain(sometimes.filter_map(|(name, a)| Some((name, a.as_ref()?))))
@@ -216,6 +223,25 @@ impl Inputs {
             );
         }
         Ok(Some(basis))
+    }
+
+    /// Where the loss to predict was taken, shape p; `None` for the centre.
+    pub fn loss_centre(&mut self) -> anyhow::Result<Option<Tensor>> {
+        self.loss_centre.as_mut().map(tensor).transpose()
+    }
+
+    /// An array of `name` with this shape, whose lengths are `meaning`.
+    pub fn other(
+        &mut self,
+        name: &str,
+        path: &Path,
+        shape: &[Option<usize>],
+        meaning: &str,
+    ) -> anyhow::Result<Tensor> {
+        let mut array = Array::open(path)?;
+        fits(&array, name, shape, meaning, &self.theta0)?;
+        self.opened.push(Opened::of(name.trim_start_matches("--"), &array));
+        tensor(&mut array)
     }
 
     /// The loss to predict.

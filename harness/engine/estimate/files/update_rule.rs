@@ -34,6 +34,11 @@ pub fn read(path: &Path, steps: usize, inputs: &mut Inputs) -> anyhow::Result<Up
     let rates = match &file.lr {
         Rate::Constant(rate) => vec![*rate; steps],
         Rate::Each(rates) => rates.clone(),
+        Rate::File(name) if name.to_str().is_some_and(|text| text.parse::<f64>().is_ok()) => bail!(
+            "{shown}: lr is the text \"{}\": write a finite number, without quotes, or the name of a \
+             .npy file",
+            name.display()
+        ),
         Rate::File(name) => {
             let name = folder.join(name);
             let rates = Array::open(&name)?.values()?;

@@ -50,12 +50,12 @@ impl Closed {
         start: &Tensor,
     ) -> Result<Option<Self>, LabError> {
         let Some(settings) = course.sgd() else { return Ok(None) };
-        let Quadratics { centre, basis, gradients, curvature } = quadratics;
-        let (p, k) = basis.size2()?;
+        let Quadratics { centre, basis, gradients, .. } = quadratics;
+        let (_, k) = basis.size2()?;
         let rates: Vec<f64> =
             course.lr_factors().iter().map(|factor| settings.lr * factor).collect();
         let buffer = course.momentum()?;
-        let parts = Tensor::f_cat(&[gradients, &curvature.f_reshape([-1, p])?], 0)?;
+        let parts = quadratics.parts()?;
         let projected = numbers(&parts.f_matmul(basis)?)?;
         let (slopes, curvatures) = projected.split_at(gradients.size()[0] as usize * k as usize);
         let project = |tensor: &Tensor| numbers(&along(basis, tensor)?);

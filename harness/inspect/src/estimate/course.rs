@@ -55,6 +55,12 @@ impl Course {
         self.moments.len()
     }
 
+    /// Whether many orders move by one kernel; else they go one by one.
+    #[must_use]
+    pub fn moves_together(&self) -> bool {
+        self.for_rows(1).is_some()
+    }
+
     /// The same steps by SGD at rate 1 without momentum, decay or clipping: for oracles that hand
     /// out whole updates.
     #[must_use]
@@ -166,17 +172,34 @@ impl Course {
             return Err(LabError::Order(format!("an order of {found} steps, not {steps}")));
         }
         let all: Vec<usize> = (0..orders.len()).collect();
-        let mut ends = Vec::new();
-        if self.for_rows(1).is_some() {
-            for numbers in all.chunks(ROWS) {
+        if self.for_rows(1).is_none() {
+            let ends: Result<Vec<_>, _> = all
+                .into_iter()
+                .map(|number| self.alone(oracle, orders, number, start, each))
+                .collect();
+            return Ok(Tensor::f_cat(&ends?, 0)?);
+        }
+        // Orders of one length move together; those without some items are shorter.
+        let mut lengths: Vec<usize> = orders.iter().map(|order| order.steps.len()).collect();
+        lengths.sort_unstable();
+        lengths.dedup();
+        let (mut ends, mut places) = (Vec::new(), Vec::with_capacity(all.len()));
+        for length in lengths {
+            let alike = all.iter().copied().filter(|number| orders[*number].steps.len() == length);
+            let alike: Vec<usize> = alike.collect();
+            for numbers in alike.chunks(ROWS) {
                 ends.push(self.together(oracle, orders, numbers, start, each)?);
-            }
-        } else {
-            for number in all {
-                ends.push(self.alone(oracle, orders, number, start, each)?);
+                places.extend(numbers.iter().map(|number| *number as i64));
             }
         }
-        Ok(Tensor::f_cat(&ends, 0)?)
+        let ends = Tensor::f_cat(&ends, 0)?;
+        if places.is_sorted() {
+            return Ok(ends);
+        }
+        let out = ends.f_empty_like()?;
+        let places = Tensor::f_from_slice(&places)?.f_to_device(ends.device())?;
+        let _ = out.shallow_clone().f_index_copy_(0, &places, &ends)?;
+        Ok(out)
     }
 
     /// Orders as rows of one parameter.

@@ -70,12 +70,25 @@ pub struct Fitting {
     pub seconds: Seconds,
 }
 
-/// Bytes that a set-up holds in memory, and keeps on disk, for f32 parameters.
+/// Bytes that a set-up holds in memory at its peak, for f32 parameters: the pilots' snapshots, which
+/// are decomposed in f64, and then every item's gradient and curvature, held once, with what one
+/// item's curvature takes on the way.
 #[must_use]
 pub fn bytes(items: usize, parameters: i64, k: i64, snapshots: usize) -> u64 {
     let (p, k) = (parameters.unsigned_abs(), k.unsigned_abs());
-    let curvature = items as u64 * p * (k + 1);
-    4 * (curvature + p * k + snapshots as u64 * p)
+    let (items, snapshots) = (items as u64, snapshots as u64);
+    // f64 copies of the snapshots, with and without their mean, and the basis in f64 and f32.
+    let decomposing = 16 * snapshots * p + 20 * p * k;
+    // The basis; one item's columns, as they are made, transposed and copied.
+    let curvature = 4 * (items * p * (k + 1) + p * k) + 16 * p * k;
+    4 * snapshots * p + decomposing.max(curvature)
+}
+
+/// Bytes that a set-up keeps on disk: snapshots, and gradients and curvature once a pass.
+#[must_use]
+pub fn kept_bytes(items: usize, parameters: i64, k: i64, snapshots: usize) -> u64 {
+    let (p, k) = (parameters.unsigned_abs(), k.unsigned_abs());
+    4 * (items as u64 * p * (k + 1) + snapshots as u64 * p)
 }
 
 /// A stage's tensors and the seconds they took: from where they are kept, or made and kept now.
@@ -191,22 +204,27 @@ fn surrogate<P: Problem + ?Sized>(
     let (kept, mut total) = stages.stage(&format!("{name} gradients"), 0, || {
         Ok(vec![gradients_at_centre(problem, &basis.centre)?])
     })?;
-    let gradients = kept.into_iter().next().ok_or_else(damaged)?;
+    let found = kept.into_iter().next().ok_or_else(damaged)?;
     let items = problem.items();
-    let mut curvatures = Vec::with_capacity(items);
+    // In one piece, so that curvature is held once and not beside a copy of itself.
+    let [gradients, all] = Quadratics::room(items as i64, &basis.columns)?;
+    gradients.shallow_clone().f_copy_(&found)?;
+    drop(found);
     for item in 0..items {
         progress(name, item, items);
         let (kept, spent) = stages.stage(name, item, || {
             Ok(vec![curvature(problem, basis, &gradients, item..item + 1)?])
         })?;
-        curvatures.extend(kept);
+        let one = kept.into_iter().next().ok_or_else(damaged)?;
+        all.f_narrow(0, item as i64, 1)?.f_copy_(&one)?;
         total += spent;
     }
+    progress(name, items, items);
     let quadratics = Quadratics {
         centre: basis.centre.shallow_clone(),
         basis: basis.columns.shallow_clone(),
         gradients,
-        curvature: Tensor::f_cat(&curvatures, 0)?,
+        curvature: all,
     };
     Ok((quadratics, total))
 }

@@ -31,6 +31,15 @@ pub trait Problem {
         Ok(Tensor::f_stack(&rows.collect::<Result<Vec<_>, LabError>>()?, 0)?)
     }
 
+    /// Row e: the gradient at row e of `at` (E × p) of a step over all examples of `items[e]` at
+    /// once, as training takes it; `None` where steps differ in size or networks cannot be stacked.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn steps(&self, _items: &[&[u32]], _at: &Tensor) -> Result<Option<Tensor>, LabError> {
+        Ok(None)
+    }
+
     /// (H_i(θ)Q)ᵀ for the columns of `basis` (p × k), exact, k × p; `None` where only differences of
     /// gradients are to be had at a price worth paying.
     ///

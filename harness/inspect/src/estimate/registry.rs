@@ -13,7 +13,7 @@ use super::oracle::projection::{Projected, Projection};
 use super::oracle::replay::Replay;
 use super::oracle::surrogate::{Quadratics, Surrogate};
 use super::oracle::taylor::{TRUST, Taylor, Terms};
-use super::{Course, Oracle, Problem, Reference};
+use super::{Course, Exact, Oracle, Problem, Reference};
 use lab::LabError;
 
 /// What an estimator has to have before it can answer.
@@ -93,7 +93,16 @@ pub struct Entry {
 const FRAMEWORK: &str = "Yang et al., arXiv:2505.22042";
 
 /// Every estimator.
-pub static REGISTRY: [Entry; 12] = [
+pub static REGISTRY: [Entry; 13] = [
+    Entry {
+        id: "exact",
+        title: "no estimate: true runs of many orders at once, stacked where the rule allows",
+        source: "the peer that every speed-up is counted against",
+        needs: &[],
+        fits: Fits::Any,
+        gives: Gives::Parameters,
+        timed: true,
+    },
     Entry {
         id: "null",
         title: "every order ends where the reference ended",
@@ -306,6 +315,7 @@ pub fn build<'a, P: Problem + ?Sized>(
         options.projection.map(draw).transpose()
     };
     let oracle: Box<dyn Oracle + 'a> = match id {
+        "exact" => Box::new(Exact(problem)),
         "null" => Box::new(Null(reference()?)),
         "replay" => Box::new(Replay(reference()?)),
         "grid0" => Box::new(Grid::new(problem, reference()?)),

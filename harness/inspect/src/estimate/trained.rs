@@ -170,6 +170,59 @@ impl<'a> TrainedProblem<'a> {
         Ok(Some(Stack { inputs, labels }))
     }
 
+    /// The examples of each row's items as one batch, E × B × …; `None` where the network has no
+    /// stacked form or the rows have batches of different shapes.
+    fn joined_steps(&self, items: &[&[u32]]) -> Result<Option<Stack>, TchError> {
+        if !stacked::fits(&self.network) {
+            return Ok(None);
+        }
+        let join = |row: &&[u32]| -> Result<(Tensor, Tensor), TchError> {
+            let batches = || row.iter().map(|item| &self.batches[*item as usize]);
+            let inputs: Vec<_> = batches().map(|batch| &batch.inputs).collect();
+            let labels: Vec<_> = batches().map(|batch| &batch.labels).collect();
+            Ok((Tensor::f_cat(&inputs, 0)?, Tensor::f_cat(&labels, 0)?))
+        };
+        // A step is the mean over its items; over their examples it is the same mean only where all
+        // have as many.
+        let sizes = items.iter().flat_map(|row| row.iter());
+        let sizes: Vec<i64> =
+            sizes.map(|item| self.batches[*item as usize].labels.size()[0]).collect();
+        if sizes.windows(2).any(|pair| pair[0] != pair[1]) {
+            return Ok(None);
+        }
+        let rows = items.iter().map(join).collect::<Result<Vec<_>, _>>()?;
+        let shape = rows.first().map(|(inputs, _)| inputs.size());
+        if rows.iter().any(|(inputs, _)| Some(inputs.size()) != shape) {
+            return Ok(None);
+        }
+        let inputs: Vec<_> = rows.iter().map(|(inputs, _)| inputs).collect();
+        let labels: Vec<_> = rows.iter().map(|(_, labels)| labels).collect();
+        let (inputs, labels) = (Tensor::f_stack(&inputs, 0)?, Tensor::f_stack(&labels, 0)?);
+        Ok(Some(Stack { inputs, labels }))
+    }
+
+    /// Every example's loss of `split` at each row of `at` (E × p), `[row][example]`.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    pub fn each(&self, split: &Split, at: &Tensor) -> Result<Vec<Vec<f64>>, LabError> {
+        let rows = at.size().first().copied().unwrap_or(0);
+        let of_row = |row: i64| -> Result<Vec<f64>, LabError> {
+            self.put(&at.f_get(row)?)?;
+            let (mut all, mut start) = (Vec::new(), 0);
+            while start < split.len() {
+                let length = ROWS.min(split.len() - start);
+                let (inputs, labels) = split.rows(start, length)?;
+                let outputs = self.network.forward(&inputs, false)?;
+                let losses = self.loss.of_outputs(&outputs, &labels)?.f_reshape([-1])?;
+                all.extend(Vec::<f64>::try_from(&losses.f_to_kind(Kind::Double)?)?);
+                start += length;
+            }
+            Ok(all)
+        };
+        tch::no_grad(|| (0..rows).map(of_row).collect())
+    }
+
     /// The held-out split as one batch that all copies share.
     fn whole(&self) -> Result<Stack, LabError> {
         let (inputs, labels) = self.held_out.rows(0, self.held_out.len())?;
@@ -245,6 +298,11 @@ impl Problem for TrainedProblem<'_> {
         }
         let rows = (0_i64..).zip(items).map(|(row, item)| self.gradient(*item, &at.f_get(row)?));
         Ok(Tensor::f_stack(&rows.collect::<Result<Vec<_>, LabError>>()?, 0)?)
+    }
+
+    fn steps(&self, items: &[&[u32]], at: &Tensor) -> Result<Option<Tensor>, LabError> {
+        let Some(stack) = self.joined_steps(items)? else { return Ok(None) };
+        stacked::gradients(&self.network, at, stack.examples(self.loss))
     }
 
     fn columns(

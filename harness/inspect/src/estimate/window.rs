@@ -1,5 +1,6 @@
 //! The last steps of a recorded run: what they consumed, and where they started from.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use stats::estimates::ItemOrder;
@@ -155,6 +156,63 @@ impl Window {
             own.to_vec()
         });
         self.consumed.with_epochs(epochs.collect())
+    }
+
+    /// The order of the window that the ids of a whole run mean, as [`Window::whole`] gives them;
+    /// `None` where they are not as many as the run consumed.
+    ///
+    /// # Errors
+    /// When the steps before the window are others than the run's, or a step holds other examples
+    /// than any item of its epoch.
+    pub fn of_whole(&self, ids: &[u32]) -> Result<Option<ItemOrder>, LabError> {
+        let recorded: Vec<u32> = self.consumed.epochs().concat();
+        if ids.len() != recorded.len() {
+            return Ok(None);
+        }
+        let reference = self.orders.reference();
+        let within: usize =
+            reference.steps.iter().flatten().map(|item| self.items[*item as usize].len()).sum();
+        let before = recorded.len().saturating_sub(within);
+        if let Some(at) = (0..before).find(|at| ids[*at] != recorded[*at]) {
+            return Err(LabError::Order(format!(
+                "value {at} (counted from 0) is example {}, where the run took {} before its last \
+                 {} steps: a whole order agrees with the run up to the window; take a larger --last",
+                ids[at],
+                recorded[at],
+                self.steps()
+            )));
+        }
+        let mut left = &ids[before..];
+        let mut steps = Vec::with_capacity(reference.steps.len());
+        for epoch in self.orders.epochs() {
+            let mut there: BTreeMap<Vec<u32>, Vec<u32>> = BTreeMap::new();
+            for item in reference.steps[epoch.clone()].iter().flatten().rev() {
+                let mut of_item = self.items[*item as usize].clone();
+                of_item.sort_unstable();
+                there.entry(of_item).or_default().push(*item);
+            }
+            for step in &reference.steps[epoch.clone()] {
+                let mut found = Vec::with_capacity(step.len());
+                for item in step {
+                    let (own, rest) =
+                        left.split_at(self.items[*item as usize].len().min(left.len()));
+                    left = rest;
+                    let mut own = own.to_vec();
+                    own.sort_unstable();
+                    let item = there.get_mut(&own).and_then(Vec::pop).ok_or_else(|| {
+                        LabError::Order(format!(
+                            "step {} of the window takes the examples {own:?}, which are no item of \
+                             its epoch: batches that were put together anew are orders of examples \
+                             (--items examples)",
+                            steps.len()
+                        ))
+                    })?;
+                    found.push(item);
+                }
+                steps.push(found);
+            }
+        }
+        Ok(Some(ItemOrder { steps }))
     }
 
     /// Truly trains the window in `order`, by the loop that made the run; the parameters at its end.

@@ -36,9 +36,10 @@ struct GptLoops {
   // Generation: keys and values of `rows` rows over `capacity` positions, and scratch space, in floats.
   int64_t (*cache_size)(const GptShape*, int64_t rows, int64_t capacity);
   int64_t (*step_size)(const GptShape*, int64_t rows, int64_t capacity);
-  // Feeds token i to row rows[i] of the cache at `position`; logits are count x V, or null for none.
+  // Feeds token i, which stands at its position, to slot slots[i] of row rows[i] of the cache, behind all that the
+  // row holds; logits are count x V, or null for none.
   void (*step)(const GptShape*, const float* const* parameters, const float* packed, float* cache,
-               int64_t cache_rows, int64_t capacity, const int64_t* rows, const int64_t* tokens, int64_t count,
-               int64_t position, float* scratch, float* logits);
+               int64_t cache_rows, int64_t capacity, const int64_t* rows, const int64_t* slots,
+               const int64_t* positions, const int64_t* tokens, int64_t count, float* scratch, float* logits);
 };
 }

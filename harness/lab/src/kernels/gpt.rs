@@ -47,7 +47,8 @@ struct RawLoops {
         i64,
         *const i64,
         *const i64,
-        i64,
+        *const i64,
+        *const i64,
         i64,
         *mut f32,
         *mut f32,
@@ -178,7 +179,18 @@ fn raw_shape(gpt: &Gpt) -> RawShape {
     RawShape { width, heads, depth, vocabulary, context, causal: gpt.causal }
 }
 
-/// Keys and values of some rows, all at the same position, and what a step needs beside them.
+/// Where a token is kept, and where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Row of the cache.
+    pub row: usize,
+    /// Slot of the row, behind all that it holds.
+    pub slot: usize,
+    /// Position, no further than the slot: nearer where some of what the token sees stands side by side.
+    pub position: usize,
+}
+
+/// Keys and values of some rows, each as long as it is, and what a step needs beside them.
 pub struct Decoder<'a> {
     loops: Loops,
     gpt: &'a Gpt,
@@ -248,55 +260,56 @@ impl<'a> Decoder<'a> {
         position: usize,
         wanted: bool,
     ) -> Result<Vec<f32>, TchError> {
-        self.step_at(rows, tokens, [position; 2], wanted)
+        let places = rows.iter().map(|&row| Place { row, slot: position, position });
+        self.step_at(&places.collect::<Vec<_>>(), tokens, wanted)
     }
 
-    /// [`Decoder::step`] of tokens that are kept in a slot behind all that their rows hold, and stand at a position
-    /// no further than that: nearer where some of what they see stands side by side.
+    /// [`Decoder::step`] of tokens each in a place of its own.
     ///
     /// # Errors
-    /// When a row, a token, the slot or the position is out of range, or the lengths differ.
+    /// When a row, a token, a slot or a position is out of range, or the lengths differ.
     pub fn step_at(
         &mut self,
-        rows: &[usize],
+        places: &[Place],
         tokens: &[i64],
-        [slot, position]: [usize; 2],
         wanted: bool,
     ) -> Result<Vec<f32>, TchError> {
-        let Shape { vocabulary, width, .. } = self.gpt.shape;
+        let Shape { vocabulary, .. } = self.gpt.shape;
         check_tokens(tokens, vocabulary)?;
-        let valid = rows.iter().all(|&row| row < self.rows) && rows.len() <= self.rows;
-        let within = position <= slot && slot < self.capacity;
-        if !valid || rows.len() != tokens.len() || !within {
+        let within = |&Place { row, slot, position }: &Place| {
+            row < self.rows && position <= slot && slot < self.capacity
+        };
+        if places.len() != tokens.len() || places.len() > self.rows || !places.iter().all(within) {
             let (count, size, capacity) = (tokens.len(), self.rows, self.capacity);
             return Err(TchError::Shape(format!(
-                "{count} tokens at position {position} in slot {slot} for rows {rows:?} of {size} × {capacity}"
+                "{count} tokens at {places:?} of {size} × {capacity}"
             )));
         }
-        let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+        let each = |part: fn(&Place) -> usize| -> Vec<i64> {
+            places.iter().map(|place| part(place) as i64).collect()
+        };
+        let (rows, slots) = (each(|place| place.row), each(|place| place.slot));
+        let positions = each(|place| place.position);
         let mut logits = vec![0.0; if wanted { rows.len() * vocabulary } else { 0 }];
         let output = if wanted { logits.as_mut_ptr() } else { std::ptr::null_mut() };
-        // The loops look the position up by the slot: the table is moved by what is between them.
-        let mut weights = self.weights.clone();
-        weights[Gpt::POSITIONS] = weights[Gpt::POSITIONS].wrapping_sub((slot - position) * width);
         #[expect(
             unsafe_code,
             reason = "all indices were checked above, the buffers have the sizes that the loops \
-                      asked for, the weights are borrowed for the life of the decoder, and what is \
-                      read of the moved table is its row of the position"
+                      asked for, and the weights are borrowed for the life of the decoder"
         )]
         unsafe {
             (self.loops.0.step)(
                 &raw const self.shape,
-                weights.as_ptr(),
+                self.weights.as_ptr(),
                 self.packed.as_ptr(),
                 self.cache.as_mut_ptr(),
                 self.rows as i64,
                 self.capacity as i64,
                 rows.as_ptr(),
+                slots.as_ptr(),
+                positions.as_ptr(),
                 tokens.as_ptr(),
                 rows.len() as i64,
-                slot as i64,
                 self.scratch.as_mut_ptr(),
                 output,
             );
@@ -469,6 +482,30 @@ mod tests {
         }
     }
 
+    /// Row r begins r steps after the first.
+    #[test]
+    fn rows_that_are_at_different_places_go_through_a_step_together_bit_for_bit() {
+        let (network, tokens) = (network(true), tokens(5, 30));
+        let weights: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
+        let gpt = Gpt::of(&network).unwrap();
+        for loops in Loops::all() {
+            let expected = values(&fused(&network, &tokens, true, loops)).unwrap();
+            let mut decoder = Decoder::new(loops, gpt, &weights, 5, 30).unwrap();
+            for step in 0..34_usize {
+                let due = (0..5).filter(|row| (*row..row + 30).contains(&step));
+                let places: Vec<Place> =
+                    due.map(|row| Place { row, slot: step - row, position: step - row }).collect();
+                let id = |place: &Place| tokens.int64_value(&[place.row as i64, place.slot as i64]);
+                let ids: Vec<i64> = places.iter().map(id).collect();
+                let logits = decoder.step_at(&places, &ids, true).unwrap();
+                for (place, logits) in places.iter().zip(logits.chunks(21)) {
+                    let start = (place.row * 30 + place.slot) * 21;
+                    assert_eq!(logits, &expected[start..start + 21], "{loops:?} {place:?}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn gradients_of_the_last_layers_alone_are_the_same() {
         let (network, tokens) = (network(true), tokens(4, 12));
@@ -506,7 +543,8 @@ mod tests {
         assert!(decoder.step(&[2], &[0], 0, true).is_err(), "a row outside");
         assert!(decoder.step(&[1], &[0], 8, true).is_err(), "a position outside");
         assert!(decoder.step(&[1], &[21], 0, true).is_err(), "a token outside");
-        assert!(decoder.step_at(&[1], &[0], [2, 3], true).is_err(), "a position beyond its slot");
+        let beyond = Place { row: 1, slot: 2, position: 3 };
+        assert!(decoder.step_at(&[beyond], &[0], true).is_err(), "a position beyond its slot");
         assert!(decoder.append(0, 0..9, 1, 0).is_err() && decoder.append(0, 0..2, 1, 7).is_err());
         assert!(decoder.append(0, 0..2, 2, 0).is_err(), "a row outside");
     }

@@ -612,15 +612,14 @@ int64_t step_size(const GptShape* s, int64_t rows, int64_t capacity) {
 }
 
 void step(const GptShape* s, const float* const* p, const float* packed, float* cache, int64_t cache_rows,
-          int64_t capacity, const int64_t* rows, const int64_t* tokens, int64_t count, int64_t position, float* scratch,
-          float* logits) {
+          int64_t capacity, const int64_t* rows, const int64_t* slots, const int64_t* positions, const int64_t* tokens,
+          int64_t count, float* scratch, float* logits) {
   int64_t d = s->width, wide = d / s->heads, padded = round_up(capacity), padded_v = round_up(s->vocabulary);
   Packed at(s, packed);
   float *x = scratch, *y = x + count * d, *z = y + count * d, *big = z + count * d;
   float *padded_logits = big + 4 * count * d, *scores = padded_logits + count * padded_v;
-  int64_t seen = position + 1;
   for (int64_t r = 0; r < count; ++r) {
-    const float *token = p[0] + tokens[r] * d, *place = p[1] + position * d;
+    const float *token = p[0] + tokens[r] * d, *place = p[1] + positions[r] * d;
     for (int64_t n = 0; n < d; n += REGISTER) store(x + r * d + n, load(token + n) + load(place + n));
   }
   for (int64_t layer = 0; layer < s->depth; ++layer) {
@@ -632,8 +631,9 @@ void step(const GptShape* s, const float* const* p, const float* packed, float* 
         const float* q = big + 3 * r * d + h * wide;
         float* keys = cache + ((layer * cache_rows + rows[r]) * s->heads + h) * 2 * wide * padded;
         float* values = keys + wide * padded;
-        for (int64_t c = 0; c < wide; ++c) keys[c * padded + position] = q[d + c];
-        for (int64_t c = 0; c < wide; c += REGISTER) store(values + position * wide + c, load(q + 2 * d + c));
+        int64_t slot = slots[r], seen = slot + 1;
+        for (int64_t c = 0; c < wide; ++c) keys[c * padded + slot] = q[d + c];
+        for (int64_t c = 0; c < wide; c += REGISTER) store(values + slot * wide + c, load(q + 2 * d + c));
         product(1, round_up(seen), wide, {q, 0, 1}, keys, padded, NOTHING, scores, padded);
         softmax(seen, round_up(seen), score_factor(wide), scores);
         product(1, wide, seen, {scores, 0, 1}, values, wide, NOTHING, z + r * d + h * wide, d);

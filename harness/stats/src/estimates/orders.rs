@@ -9,11 +9,13 @@ mod spec;
 mod table;
 mod window;
 
-pub use draw::{Purpose, draw, draw_distinct};
+pub use draw::{Purpose, draw, draw_distinct, draw_subset, draw_subsets_distinct};
 pub use error::OrderError;
 pub use spec::{MOST_ORDERS, OrdersSpec};
 pub use table::{orders_of_rows, rows_of_text};
 pub use window::Window;
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -103,6 +105,15 @@ impl ItemOrder {
         left
     }
 
+    /// This order without any of `items`, as [`ItemOrder::without`] one of them.
+    #[must_use]
+    pub fn without_all(&self, items: &BTreeSet<u32>) -> Self {
+        let step = |step: &Vec<u32>| -> Vec<u32> {
+            step.iter().copied().filter(|item| !items.contains(item)).collect()
+        };
+        Self { steps: self.steps.iter().map(step).filter(|step| !step.is_empty()).collect() }
+    }
+
     /// This order with the items at two places of [`ItemOrder::flat`] exchanged; unchanged if a
     /// place does not exist.
     #[must_use]
@@ -150,6 +161,8 @@ mod tests {
         assert_eq!(ItemOrder::batches(&[1, 0, 2]).without(0), ItemOrder::batches(&[1, 2]));
         let examples = ItemOrder { steps: vec![vec![0, 1], vec![2, 3]] };
         assert_eq!(examples.without(3).steps, [vec![0, 1], vec![2]]);
+        assert_eq!(examples.without_all(&BTreeSet::from([0, 1, 3])).steps, [vec![2]]);
+        assert_eq!(examples.without_all(&BTreeSet::from([2])), examples.without(2));
     }
 
     #[test]

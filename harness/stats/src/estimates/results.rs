@@ -9,7 +9,7 @@ use super::attribution::Influence;
 use super::cost::Cost;
 use super::curves::CurveAgreement;
 use super::orders::ItemOrder;
-use super::search::{Found, Verified};
+use super::search::{Elsewhere, Found, Paired, Verified};
 use super::validity::{Band, Validity};
 use ledger::digest::Digest;
 
@@ -41,10 +41,35 @@ pub struct Source {
     pub pilots: usize,
     /// The verdict of the gate.
     pub validity: Validity,
-    /// What it costs; `None` where it was not measured.
+    /// What it costs, in retrainings one at a time; `None` where it was not measured.
     pub cost: Option<Cost>,
+    /// The same in retrainings that are stacked: many orders trained for true at once (`exact`).
+    #[serde(default)]
+    pub stacked: Option<Cost>,
+    /// Whether costs are withheld because the machine was busier than its cores.
+    #[serde(default)]
+    pub withheld: bool,
+    /// How much the order does at all.
+    #[serde(default)]
+    pub effect: Option<Effect>,
     /// What a reader must know.
     pub warnings: Vec<String>,
+}
+
+/// The size of the effect of orders, beside that of seeds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Effect {
+    /// True runs of the window in random orders, of pilots and gate.
+    pub orders: usize,
+    /// Mean of their held-out losses.
+    pub mean: f64,
+    /// Standard deviation of them.
+    pub sd: f64,
+    /// Runs of the same arm in the store, of as many seeds, this one among them.
+    pub seeds: usize,
+    /// Standard deviation of their held-out losses at the end; `None` for one seed, or where records
+    /// do not hold this loss.
+    pub seed_sd: Option<f64>,
 }
 
 /// What an order moves as one piece.
@@ -66,39 +91,47 @@ pub struct Row {
     pub hash: Digest,
     /// Predicted held-out loss; `None` if it is not finite.
     pub held_out: Option<f64>,
+    /// The same without the mean residual of the gate: the middle of the interval.
+    #[serde(default)]
+    pub corrected: Option<f64>,
     /// Why there is none.
     pub reason: Option<String>,
     /// 95 % prediction interval of the held-out loss of true retraining.
     pub interval: Option<Interval>,
+    /// Why there is no interval, where there is a prediction.
+    #[serde(default)]
+    pub no_interval: Option<String>,
     /// Predicted own loss of each item; empty if not asked for.
     pub own: Vec<Option<f64>>,
-    /// Confidence that the order truly ends with a lower held-out loss than the reference.
+    /// Confidence that the order truly ends with a lower held-out loss than the recorded one did.
     pub better_than_reference: Option<f64>,
 }
 
 impl Row {
-    /// A row of a predicted loss, with interval and confidence where a gate gives them;
-    /// `reference` is the estimated loss of the reference order.
+    /// A row of a predicted loss, with interval and confidence where a gate gives them, or the reason
+    /// why there are none; `reference` is the true loss of the recorded order.
     #[must_use]
     pub fn new(
         order: ItemOrder,
         held_out: f64,
         own: &[f64],
-        band: Option<&Band>,
+        band: Result<&Band, &str>,
         reference: f64,
     ) -> Self {
         let known = held_out.is_finite().then_some(held_out);
+        let both = band.ok().zip(known);
         Self {
             hash: order.hash(),
             order,
             held_out: known,
+            corrected: both.map(|(band, loss)| band.corrected(loss)),
             reason: known.is_none().then(|| format!("the estimate is {held_out}: it diverged")),
-            interval: band.zip(known).map(|(band, loss)| band.interval(loss)),
+            interval: both.map(|(band, loss)| band.interval(loss)),
+            no_interval: band.err().filter(|_| known.is_some()).map(str::to_owned),
             own: own.iter().map(|&loss| loss.is_finite().then_some(loss)).collect(),
-            better_than_reference: band
-                .zip(known)
+            better_than_reference: both
                 .filter(|_| reference.is_finite())
-                .map(|(band, loss)| band.confidence_below(loss, reference)),
+                .map(|(band, loss)| band.confidence_below_known(loss, reference)),
         }
     }
 }
@@ -172,6 +205,16 @@ pub struct SearchResult {
     pub best: Option<Verified>,
     /// True losses of the ends of descents.
     pub descents: Option<Verified>,
+    /// Estimated loss of the winner, the found order with the lowest true loss, less the true loss of
+    /// the recorded one.
+    #[serde(default)]
+    pub promised: Option<f64>,
+    /// The winner's true loss against the recorded order's, on the split that was searched.
+    #[serde(default)]
+    pub kept: Option<Paired>,
+    /// The verdict: the same orders on a split that the search did not look at.
+    #[serde(default)]
+    pub elsewhere: Option<Elsewhere>,
 }
 
 /// What the place of each item does.
@@ -206,6 +249,92 @@ pub struct Attribution {
     pub ranked: Vec<Influence>,
 }
 
+/// What leaving items out, or weighing them otherwise, does to the held-out loss.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// Where the numbers come from; its gate are subsets.
+    pub source: Source,
+    /// True held-out loss of the recorded run.
+    pub reference: f64,
+    /// Share of the items that the gate's subsets keep.
+    pub keep: f64,
+    /// Every item left out alone, or made a little heavier, the most helpful first.
+    pub alone: Vec<LeftOut>,
+    /// Subsets and weights that were asked for.
+    pub asked: Vec<AskedFor>,
+    /// How well random subsets are foretold.
+    pub datamodel: Option<Datamodel>,
+    /// The items that do harm, left out together.
+    pub found: Option<FoundSubset>,
+}
+
+/// One item left out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// The item.
+    pub item: u32,
+    /// Ids of its examples.
+    pub ids: Vec<u32>,
+    /// Estimated change of the held-out loss: without the item; or, of weights, per unit of weight.
+    /// `None` where it is not finite.
+    pub change: Option<f64>,
+}
+
+/// A subset or weights that a user asked about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AskedFor {
+    /// Items left out.
+    pub without: Vec<u32>,
+    /// Weights of all items; empty where none were given.
+    pub weights: Vec<f64>,
+    /// Estimated held-out loss; `None` where it is not finite.
+    pub held_out: Option<f64>,
+    /// Held-out loss of true training, where it was asked for.
+    pub retrained: Option<f64>,
+}
+
+/// Estimates of random subsets beside true training on them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Datamodel {
+    /// Subsets.
+    pub subsets: usize,
+    /// Items that each keeps.
+    pub kept: usize,
+    /// Each subset estimated as it is.
+    pub direct: Agreement,
+    /// Linear datamodeling score: Spearman correlation of the truth with the sum of the changes of
+    /// the items left out, each estimated alone.
+    pub linear: Option<f64>,
+    /// Its 95 % interval.
+    pub linear_interval: Option<Interval>,
+    /// The same with gradient agreement in place of estimates (TracIn at every step), a baseline.
+    pub tracin: Option<f64>,
+    /// Mean over held-out examples of the Spearman correlation of the example's own loss, each subset
+    /// estimated as it is.
+    pub per_example: Option<f64>,
+    /// Held-out examples with a correlation.
+    pub examples: usize,
+}
+
+/// Items that do harm by estimate, left out together and trained without for true.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FoundSubset {
+    /// Items left out.
+    pub without: Vec<u32>,
+    /// Their change of the held-out loss as estimated.
+    pub promised: f64,
+    /// The change of true training, by held-out example.
+    pub kept: Option<Paired>,
+    /// The same on the split that nothing was chosen by.
+    pub elsewhere: Option<Paired>,
+    /// Random subsets of the same size, truly trained.
+    pub random: usize,
+    /// (found − mean of random) / sd of random, on the split that was looked at.
+    pub difference_in_sd: Option<f64>,
+    /// The same on the other split.
+    pub elsewhere_in_sd: Option<f64>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,7 +343,7 @@ mod tests {
 
     #[test]
     fn a_diverged_prediction_is_null_with_a_reason() {
-        let row = Row::new(ItemOrder::batches(&[1, 0]), f64::NAN, &[1.0], Some(&BAND), 2.0);
+        let row = Row::new(ItemOrder::batches(&[1, 0]), f64::NAN, &[1.0], Ok(&BAND), 2.0);
         assert_eq!((row.held_out, row.interval, row.better_than_reference), (None, None, None));
         assert_eq!(row.reason.as_deref(), Some("the estimate is NaN: it diverged"));
         let text = serde_json::to_string(&row).unwrap();
@@ -223,10 +352,14 @@ mod tests {
 
     #[test]
     fn a_prediction_has_the_gates_interval_and_confidence() {
-        let row = Row::new(ItemOrder::batches(&[1, 0]), 1.0, &[], Some(&BAND), 2.0);
-        assert_eq!(row.interval, Some(BAND.interval(1.0)));
+        let row = Row::new(ItemOrder::batches(&[1, 0]), 1.0, &[], Ok(&BAND), 2.0);
+        assert_eq!((row.interval, row.corrected), (Some(BAND.interval(1.0)), Some(0.9)));
         assert!(row.better_than_reference.unwrap() > 0.95);
-        let bare = Row::new(ItemOrder::batches(&[1, 0]), 1.0, &[], None, 2.0);
+        // The recorded loss is known: in the middle of the interval it is as likely above as below.
+        let middle = Row::new(ItemOrder::batches(&[1, 0]), 1.0, &[], Ok(&BAND), 0.9);
+        assert_eq!(middle.better_than_reference, Some(0.5));
+        let bare = Row::new(ItemOrder::batches(&[1, 0]), 1.0, &[], Err("outside validity"), 2.0);
         assert_eq!((bare.interval, bare.better_than_reference, bare.reason), (None, None, None));
+        assert_eq!(bare.no_interval.as_deref(), Some("outside validity"));
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! A search exploits the estimator's error: what it finds is estimated too well, by 0.2 to 0.9
 //! standard deviations where it was measured. So the best are to be retrained beside random orders.
+//! It exploits the examples that it looks at as well: what is gained on them was mostly not gained on
+//! others (−3.9 sd against −0.8 sd over twelve searches). So the verdict is another split's.
 
 mod verified;
 
-pub use verified::Verified;
+pub use verified::{Elsewhere, Paired, Verified};
 
 use std::collections::BTreeSet;
 use std::ops::Range;

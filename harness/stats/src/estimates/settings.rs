@@ -15,6 +15,26 @@ pub enum HeldOut {
     Test,
 }
 
+impl HeldOut {
+    /// Its name, as in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+
+    /// The split that is not this one.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Validation => Self::Test,
+            Self::Test => Self::Validation,
+        }
+    }
+}
+
 /// Which part of a run is put in other orders, and how the estimator is fitted to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FitSettings {

@@ -30,16 +30,14 @@ use ledger::streams::Streams;
 use ledger::{choice, settings};
 use tch::{Device, TchError, Tensor};
 
-use crate::shared::puzzles::{
-    self, BATCH, Checker, END, Kept, LOOK_EVERY, MOST_STEPS, PuzzleSet, ids,
-};
+use crate::shared::puzzles::{self, BATCH, Checker, END, LOOK_EVERY, MOST_STEPS, PuzzleSet, ids};
 use lab::LabError;
 use lab::branches::{Branched, Branching, Choice, Options, Response, Structure, respond};
 use lab::network::Network;
 use lab::offers;
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::rollout::verified;
-use lab::seat::{Facts, Gradients, Optimizer as _, StepInfo};
+use lab::seat::Facts;
 use lab::side_info::{SideInfo, Tokens};
 use training::artefacts::Artefacts;
 use training::judge::{EvaluationRequest, Judge};
@@ -236,24 +234,7 @@ fn start(
 ) -> Result<Facts, LabError> {
     let settings = Settings::read(values)?;
     let key = set().key(network, values, streams)?;
-    let (steps, accuracy) = match artefacts.load(&key)?.and_then(Kept::read) {
-        Some(Kept { steps, accuracy, weights }) => {
-            network.restore(&weights)?;
-            (steps, accuracy)
-        }
-        None => {
-            let (steps, accuracy) = imitate(network, &settings, streams)?;
-            let kept = Kept { steps, accuracy, weights: network.snapshot() };
-            artefacts.save(&key, &kept.write())?;
-            (steps, accuracy)
-        }
-    };
-    Ok(Facts::from([
-        ("start_sha256".to_owned(), network.digest()?.to_string().into()),
-        ("start_steps".to_owned(), steps.into()),
-        ("start_samples".to_owned(), (steps * BATCH as u64).into()),
-        ("start_accuracy".to_owned(), accuracy.into()),
-    ]))
+    puzzles::started(network, &key, artefacts, |network| imitate(network, &settings, streams))
 }
 
 /// Steps on demonstrations, and the accuracy reached.
@@ -294,18 +275,7 @@ fn imitate(
         let branched = Branched::new(&prompts(batch, device)?, &shown, isolated)?;
         let own = branched.log_probabilities(network)?.f_mul(&branched.mask)?;
         let loss = own.f_sum(own.kind())?.f_neg()?.f_div(&branched.mask.f_sum(own.kind())?)?;
-        let leaves: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
-        let tensors = Tensor::f_run_backward(&[&loss], &leaves, false, false)?;
-        let gradients = Gradients { active: (0..leaves.len()).collect(), tensors };
-        let now = StepInfo {
-            step: steps,
-            total_steps: MOST_STEPS,
-            epoch: 0,
-            total_epochs: 1,
-            lr_factor: 1.0,
-            pass: 0,
-        };
-        tch::no_grad(|| rule.update(&network.parameters, &gradients, &now))?;
+        puzzles::descend(network, &mut rule, &loss, &puzzles::moment(steps))?;
         steps += 1;
     }
 }

@@ -162,46 +162,17 @@ impl PuzzleSet {
         artefacts: &dyn Artefacts,
     ) -> Result<Facts, LabError> {
         let key = self.key(network, values, streams)?;
-        let (steps, accuracy) = match artefacts.load(&key)?.and_then(Kept::read) {
-            Some(Kept { steps, accuracy, weights }) => {
-                network.restore(&weights)?;
-                (steps, accuracy)
-            }
-            None => {
-                let (steps, accuracy) = self.imitate(network, &wanted, streams)?;
-                let kept = Kept { steps, accuracy, weights: network.snapshot() };
-                artefacts.save(&key, &kept.write())?;
-                (steps, accuracy)
-            }
-        };
-        Ok(Facts::from([
-            ("start_sha256".to_owned(), network.digest()?.to_string().into()),
-            ("start_steps".to_owned(), steps.into()),
-            ("start_samples".to_owned(), (steps * BATCH as u64).into()),
-            ("start_accuracy".to_owned(), accuracy.into()),
-        ]))
+        started(network, &key, artefacts, |network| self.imitate(network, &wanted, streams))
     }
 
-    /// Digest of all that makes a start: recipe, kind, settings, seed and initial weights.
+    /// [`key`] of this kind's start.
     pub(crate) fn key(
         &self,
         network: &Network,
         values: &Values,
         streams: &Streams,
     ) -> Result<Digest, LabError> {
-        let settings = Digest::of_json(values).map_err(std::io::Error::from)?;
-        let mut seeded = streams.generator("start");
-        let seed: Vec<u8> = (0..4)
-            .flat_map(|_| ledger::order::bounded(&mut seeded, u64::MAX).to_le_bytes())
-            .collect();
-        let initial = network.digest()?;
-        Ok(Digest::of_parts(&[
-            RECIPE,
-            self.kind.name().as_bytes(),
-            settings.as_bytes(),
-            &seed,
-            initial.as_bytes(),
-        ]))
+        key(self.kind.name(), network, values, streams)
     }
 
     /// Steps on demonstrations, and the accuracy reached.
@@ -242,19 +213,9 @@ impl PuzzleSet {
                 ledger::order::shuffle(&mut random, &mut queue);
             }
             let batch = demonstrated.batch(&queue.split_off(queue.len() - BATCH))?;
-            let now = StepInfo {
-                step: steps,
-                total_steps: MOST_STEPS,
-                epoch: 0,
-                total_epochs: 1,
-                lr_factor: 1.0,
-                pass: 0,
-            };
+            let now = moment(steps);
             let loss = DefaultLoss::Tokens.loss(network, &batch, &now)?;
-            let leaves: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
-            let tensors = Tensor::f_run_backward(&[&loss], &leaves, false, false)?;
-            let gradients = Gradients { active: (0..leaves.len()).collect(), tensors };
-            tch::no_grad(|| rule.update(&network.parameters, &gradients, &now))?;
+            descend(network, &mut rule, &loss, &now)?;
             steps += 1;
         }
     }
@@ -296,10 +257,73 @@ impl PuzzleSet {
     }
 }
 
+/// Digest of all that makes a start: recipe, kind, settings, seed and initial weights.
+pub(crate) fn key(
+    kind: &str,
+    network: &Network,
+    values: &Values,
+    streams: &Streams,
+) -> Result<Digest, LabError> {
+    let settings = Digest::of_json(values).map_err(std::io::Error::from)?;
+    let mut seeded = streams.generator("start");
+    let seed = (0..4).flat_map(|_| ledger::order::bounded(&mut seeded, u64::MAX).to_le_bytes());
+    let seed: Vec<u8> = seed.collect();
+    let initial = network.digest()?;
+    let parts = [RECIPE, kind.as_bytes(), settings.as_bytes(), &seed, initial.as_bytes()];
+    Ok(Digest::of_parts(&parts))
+}
+
+/// Trains `network` until `reach` says after how many steps, and at what accuracy, it has; or takes the kept
+/// result of the same training.
+pub(crate) fn started(
+    network: &mut Network,
+    key: &Digest,
+    artefacts: &dyn Artefacts,
+    reach: impl FnOnce(&mut Network) -> Result<(u64, f64), LabError>,
+) -> Result<Facts, LabError> {
+    let (steps, accuracy) = match artefacts.load(key)?.and_then(Kept::read) {
+        Some(Kept { steps, accuracy, weights }) => {
+            network.restore(&weights)?;
+            (steps, accuracy)
+        }
+        None => {
+            let (steps, accuracy) = reach(network)?;
+            let kept = Kept { steps, accuracy, weights: network.snapshot() };
+            artefacts.save(key, &kept.write())?;
+            (steps, accuracy)
+        }
+    };
+    Ok(Facts::from([
+        ("start_sha256".to_owned(), network.digest()?.to_string().into()),
+        ("start_steps".to_owned(), steps.into()),
+        ("start_samples".to_owned(), (steps * BATCH as u64).into()),
+        ("start_accuracy".to_owned(), accuracy.into()),
+    ]))
+}
+
+/// A step on demonstrations.
+pub(crate) fn moment(step: u64) -> StepInfo {
+    let total_steps = MOST_STEPS;
+    StepInfo { step, total_steps, epoch: 0, total_epochs: 1, lr_factor: 1.0, pass: 0 }
+}
+
+/// Moves `network` by `rule` down the gradient of `loss`.
+pub(crate) fn descend(
+    network: &Network,
+    rule: &mut Adamw,
+    loss: &Tensor,
+    now: &StepInfo,
+) -> Result<(), LabError> {
+    let leaves: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
+    let tensors = Tensor::f_run_backward(&[loss], &leaves, false, false)?;
+    let gradients = Gradients { active: (0..leaves.len()).collect(), tensors };
+    tch::no_grad(|| rule.update(&network.parameters, &gradients, now))
+}
+
 /// Puts `network`, whose accuracy is above `wanted`, between `before`, when it was below, and now, by
 /// bisection on the straight line between the weights, until the accuracy is in `wanted`, or as near
 /// as that comes; returns it.
-fn taken_back(
+pub(crate) fn taken_back(
     network: &mut Network,
     before: &[Tensor],
     wanted: &RangeInclusive<f64>,

@@ -33,7 +33,9 @@ pub struct Tasks {
     pub id: &'static str,
     /// What is trained on.
     pub lattice: Lattice,
-    /// Coordinates of the tasks that targets are set on.
+    /// What a coordinate of 1 of the lattice stands for in the tasks.
+    pub extent: Vec<f64>,
+    /// Coordinates of the tasks that targets are set on, in the tasks' units.
     pub validation: Vec<f64>,
     /// Coordinates of the tasks that are only reported.
     pub test: Vec<f64>,
@@ -45,16 +47,19 @@ impl Tasks {
     /// The tasks on the device, judged by `judge`.
     pub fn ready(self, judge: impl Judge + 'static, device: Device) -> Result<Ready, LabError> {
         let points = self.lattice.points();
+        let extent = self.extent.iter().cycle();
+        let train: Vec<f64> =
+            points.coordinates.iter().zip(extent).map(|(point, extent)| point * extent).collect();
         let split = |coordinates: &[f64]| split(coordinates, points.dimensions, device);
         let splits = Splits {
-            train: split(&points.coordinates)?,
+            train: split(&train)?,
             probe: None,
             validation: split(&self.validation)?,
             test: split(&self.test)?,
         };
         let ids = |coordinates: &[f64]| ids(self.id, coordinates, points.dimensions);
         let identity = DataIdentity::new(
-            ids(&points.coordinates),
+            ids(&train),
             &ids(&self.validation),
             &ids(&self.test),
             Origin::Generated,

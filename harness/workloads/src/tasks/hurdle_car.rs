@@ -61,7 +61,8 @@ pub static WORKLOAD: Workload = Workload {
         let (test, on_test) = judged_tasks(400, &mut random);
         let tasks = Tasks {
             id: "hurdle-car",
-            lattice: Lattice { dimensions: 2, side: 50 },
+            lattice: Lattice { dimensions: 2, irrelevant: 0, side: 50 },
+            extent: vec![1.0; 2],
             validation,
             test,
             student: |task| {

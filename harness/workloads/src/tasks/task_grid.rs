@@ -1,6 +1,7 @@
 //! # task-grid
 //!
-//! The toy of teachDeepRL: the unit square in 10 × 10 cells, and a student that is a table of 100
+//! The authors' own toy, of teachDeepRL, and not the walker that the paper's figures are of (`stumps` is nearer to
+//! that): the unit square in 10 × 10 cells, and a student that is a table of 100
 //! competences. An episode on a task adds 1 to the competence of its cell, up to 100, if the cell
 //! is the origin or one of its lower neighbours (left, below, or both) has at least 75; otherwise
 //! the cell is locked and nothing is learnt. The reward is the cell's competence over 100. A cell is
@@ -52,7 +53,8 @@ pub static WORKLOAD: Workload = Workload {
     load: |_, _, device| {
         let tasks = Tasks {
             id: "task-grid",
-            lattice: Lattice { dimensions: 2, side: 100 },
+            lattice: Lattice { dimensions: 2, irrelevant: 0, side: 100 },
+            extent: vec![1.0; 2],
             // Training tasks lie at odd multiples of 0.005, these at even ones.
             validation: one_per_cell(0.05),
             test: one_per_cell(0.02),
@@ -202,7 +204,7 @@ mod tests {
 
     #[test]
     fn no_task_is_in_two_splits_and_every_cell_has_one_hundred_training_tasks() {
-        let lattice = Lattice { dimensions: 2, side: 100 };
+        let lattice = Lattice { dimensions: 2, irrelevant: 0, side: 100 };
         let points = lattice.points().coordinates;
         let exact = |tasks: &[f64]| {
             tasks.chunks(2).map(|t| (t[0].to_bits(), t[1].to_bits())).collect::<Vec<_>>()

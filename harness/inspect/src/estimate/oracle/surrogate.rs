@@ -19,6 +19,40 @@ pub struct Quadratics {
     pub curvature: Tensor,
 }
 
+impl Quadratics {
+    /// Room for the gradients and curvature of `items` items in one piece, items·(1 + k) × p, and the
+    /// views of it that quadratics have: what [`Quadratics::parts`] gives back without a copy.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn room(items: i64, basis: &Tensor) -> Result<[Tensor; 2], LabError> {
+        let (p, k) = basis.size2()?;
+        let all = Tensor::f_empty([items * (1 + k), p], (basis.kind(), basis.device()))?;
+        Ok([all.f_narrow(0, 0, items)?, all.f_narrow(0, items, items * k)?.f_view([items, k, p])?])
+    }
+
+    /// All g_i, then all rows of (H_iQ)ᵀ: items·(1 + k) × p. Where they lie in one piece it is that
+    /// piece.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    pub fn parts(&self) -> Result<Tensor, LabError> {
+        let (items, p) = self.gradients.size2()?;
+        let rows = items + items * self.basis.size2()?.1;
+        let bytes = (items * p) as usize * self.gradients.kind().elt_size_in_bytes();
+        let [first, second] = [&self.gradients, &self.curvature].map(|t| t.data_ptr().addr());
+        let follow = self.gradients.is_contiguous()
+            && self.curvature.is_contiguous()
+            && self.gradients.kind() == self.curvature.kind()
+            && first + bytes == second;
+        // Neighbours by chance are two storages, which libtorch refuses to see as one.
+        if follow && let Ok(all) = self.gradients.f_as_strided([rows, p], [p, 1], None::<i64>) {
+            return Ok(all);
+        }
+        Ok(Tensor::f_cat(&[&self.gradients, &self.curvature.f_reshape([-1, p])?], 0)?)
+    }
+}
+
 /// The estimator. One-sided: its gradients leave the span of the basis.
 #[derive(Debug)]
 pub struct Surrogate<'a>(pub &'a Quadratics);

@@ -9,6 +9,7 @@ use crate::estimate::oracle::replay::predicts_nothing;
 use crate::estimate::oracle::score::Score;
 use crate::estimate::oracle::surrogate::{Quadratics, Surrogate};
 use crate::estimate::oracle::taylor::{Taylor, Terms};
+use crate::estimate::oracle::weighted::Weighted;
 use crate::estimate::oracle::{frozen::Slope, mean_over_items};
 use crate::estimate::registry::{
     Built, Gives, Options, Parts, ProjectionChoice, REGISTRY, build, find,
@@ -372,15 +373,96 @@ fn a_random_projection_disturbs_the_more_the_fewer_its_dimensions() {
 #[test]
 fn unknown_estimators_and_missing_parts_are_named() {
     assert!(find("surogate").unwrap_err().to_string().contains("did you mean \"surrogate\"?"));
-    assert!(find("zzzzzzzz").unwrap_err().to_string().contains("valid: null, replay"));
+    assert!(find("zzzzzzzz").unwrap_err().to_string().contains("valid: exact, null, replay"));
     let (toy, course) = (Toy(2), course(sgd(0.1, 0.0, false, 0.0), 4, &[]));
     let parts = Parts { problem: &toy, course: &course, reference: None, quadratics: None };
-    for entry in &REGISTRY {
+    // True gradients need nothing beside the problem.
+    for entry in REGISTRY.iter().filter(|entry| entry.id != "exact") {
         let error = build(entry.id, &parts, &Options::default(), &mut Pcg64::new(1, 2));
         let error = error.unwrap_err().to_string();
         let told = if entry.gives == Gives::Parameters { "needs" } else { "no parameters" };
         assert!(error.contains(told), "{}: {error}", entry.id);
     }
+}
+
+#[test]
+fn orders_of_several_lengths_and_steps_of_several_sizes_go_as_each_does_alone() {
+    let toy = Toy(4);
+    let uneven = |steps: &[&[u32]]| ItemOrder { steps: steps.iter().map(|s| s.to_vec()).collect() };
+    // Without some items: fewer steps, or steps of fewer examples.
+    let all = [
+        uneven(&[&[0, 1], &[2, 3]]),
+        uneven(&[&[3]]),
+        uneven(&[&[1], &[2, 0]]),
+        uneven(&[&[2, 1, 0], &[3]]),
+    ];
+    for (name, make) in RULES {
+        let mut course = course(make(), 2, &[1]);
+        let together = follow(&mut course, &mut Exact(&toy), &all);
+        for (row, order) in (0_i64..).zip(&all) {
+            let alone = follow(&mut course, &mut Exact(&toy), std::slice::from_ref(order));
+            assert!(furthest(&together.get(row), &alone.get(0)) < 1e-14, "{name} {row}");
+        }
+        let [whole, part] = [together.get(0), together.get(1)];
+        assert!(furthest(&whole, &part) > 1e-4, "{name}: leaving out does something");
+    }
+}
+
+#[test]
+fn weights_scale_an_items_gradient_and_zero_is_leaving_out_where_steps_have_no_memory() {
+    let toy = Toy(4);
+    let order = ItemOrder::batches(&[2, 0, 3, 1]);
+    let weigh = |course: &mut Course, weights: &[Vec<f64>]| {
+        let orders = vec![order.clone(); weights.len()];
+        follow(course, &mut Weighted { oracle: Box::new(Exact(&toy)), weights }, &orders)
+    };
+    for (name, make) in RULES {
+        let mut course = course(make(), 4, &[1]);
+        let plain = follow(&mut course, &mut Exact(&toy), std::slice::from_ref(&order));
+        let weighed = weigh(&mut course, &[vec![1.0; 4], vec![1.0, 1.0, 1.0, 0.0]]);
+        assert!(furthest(&weighed.get(0), &plain.get(0)) < 1e-14, "{name}");
+        let without = order.without(3);
+        let without = follow(&mut course, &mut Exact(&toy), std::slice::from_ref(&without));
+        let far = furthest(&weighed.get(1), &without.get(0));
+        // Weight decay, momenta and moments take their step under a gradient of 0.
+        assert_eq!(far < 1e-14, name == "sgd", "{name}: {far:e}");
+    }
+    // Plain SGD at twice the weight steps twice as far.
+    let mut course = course(sgd(0.125, 0.0, false, 0.0), 1, &[]);
+    let one = [ItemOrder::batches(&[2])];
+    let step = follow(&mut course, &mut Exact(&toy), &one) - start();
+    let weights = [vec![0.0, 0.0, 2.0, 0.0]];
+    let mut double = Weighted { oracle: Box::new(Exact(&toy)), weights: &weights };
+    let far = furthest(&(follow(&mut course, &mut double, &one) - start()), &(step * 2.0));
+    assert!(far < 1e-15, "{far:e}");
+    let mut few = Weighted { oracle: Box::new(Exact(&toy)), weights: &weights };
+    let refused =
+        course.drive(&mut few, &[one[0].clone(), one[0].clone()], &start(), &mut |_, _, _| Ok(()));
+    assert!(refused.unwrap_err().to_string().contains("weights of 1 runs for 2"));
+}
+
+#[test]
+fn curvature_made_in_one_piece_is_not_copied_and_elsewhere_it_is_joined() {
+    let basis = Tensor::eye(3, (Kind::Double, tch::Device::Cpu));
+    let [gradients, curvature] = Quadratics::room(2, &basis).unwrap();
+    gradients
+        .shallow_clone()
+        .copy_(&Tensor::arange(6, (Kind::Double, tch::Device::Cpu)).view([2, 3]));
+    curvature
+        .shallow_clone()
+        .copy_(&(Tensor::arange(18, (Kind::Double, tch::Device::Cpu)) + 6.0).view([2, 3, 3]));
+    let whole = Tensor::arange(24, (Kind::Double, tch::Device::Cpu)).view([8, 3]);
+    let made = Quadratics { centre: start(), basis, gradients, curvature };
+    let parts = made.parts().unwrap();
+    assert_eq!(furthest(&parts, &whole), 0.0);
+    assert_eq!(parts.data_ptr(), made.gradients.data_ptr());
+    let apart = Quadratics {
+        centre: start(),
+        basis: made.basis.copy(),
+        gradients: made.gradients.copy(),
+        curvature: made.curvature.copy(),
+    };
+    assert_eq!(furthest(&apart.parts().unwrap(), &whole), 0.0);
 }
 
 #[test]

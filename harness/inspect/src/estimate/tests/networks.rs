@@ -1,6 +1,7 @@
 use stats::estimates::ItemOrder;
 use tch::{Device, Kind, Tensor};
 
+use crate::estimate::oracle::mean_over_items;
 use crate::estimate::{Course, Exact, Oracle, Problem, TrainedProblem};
 use lab::LabError;
 use lab::models::gpt::{Shape, gpt};
@@ -150,5 +151,30 @@ fn the_driver_with_true_gradients_ends_where_training_ends() {
             assert!(far <= if rounded { 1e-6 } else { 0.0 }, "{name} {widths:?}: {far:e}");
             assert!((truth - flat).abs().max().double_value(&[]) > 1e-4);
         }
+    }
+}
+
+#[test]
+fn steps_of_examples_are_stacked_whole_and_agree_with_the_mean_over_their_items() {
+    let network = mlp(&[4, 9, 4], &trial::streams(), Device::Cpu).unwrap();
+    let split = trial::split(&[4]).unwrap();
+    let items: Vec<Vec<u32>> = (0..8).map(|item| vec![item]).collect();
+    let problem =
+        TrainedProblem::new(&network, DefaultLoss::Classes, &split, &items, &split).unwrap();
+    let flat = TrainedProblem::flat(&network).unwrap();
+    let theta = Tensor::stack(&[&flat, &(&flat * 1.1)], 0);
+    let rows: [&[u32]; 2] = [&[0, 3, 5], &[7, 1, 2]];
+    let whole = problem.steps(&rows, &theta).unwrap().unwrap();
+    let mean = mean_over_items(&rows, |chosen| problem.gradients(chosen, &theta)).unwrap();
+    let far = (&whole - &mean).abs().max().double_value(&[]);
+    assert!(far < 1e-6 && mean.abs().max().double_value(&[]) > 1e-3, "{far:e}");
+    // Steps of different sizes are no one shape.
+    assert!(problem.steps(&[&[0, 1], &[2]], &theta).unwrap().is_none());
+    // By example as by their mean.
+    let each = problem.each(&split, &theta).unwrap();
+    let held_out = problem.held_out(&theta).unwrap();
+    for (each, held_out) in each.iter().zip(held_out) {
+        let mean = each.iter().sum::<f64>() / each.len() as f64;
+        assert!((mean - held_out).abs() < 1e-6, "{mean} {held_out}");
     }
 }

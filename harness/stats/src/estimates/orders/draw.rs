@@ -87,6 +87,59 @@ pub fn draw_distinct(
     Err(OrderError::TooFewOrders { found: orders.len(), wanted: count })
 }
 
+/// The reference order with `kept` of its items, drawn without replacement for this purpose: subset
+/// `number`, seeded as [`draw`] is under a name of its own. Items keep their steps' order; a step left
+/// empty is left out.
+#[must_use]
+pub fn draw_subset(
+    window: &Window,
+    seed: u64,
+    purpose: Purpose,
+    number: u64,
+    kept: usize,
+) -> ItemOrder {
+    let mut rng = generator(&Digest::of_parts(&[
+        b"palimpsest/estimates/subset/v1",
+        &seed.to_le_bytes(),
+        &number.to_le_bytes(),
+        purpose.name().as_bytes(),
+    ]));
+    let mut items: Vec<u32> = (0..window.items()).collect();
+    shuffle(&mut rng, &mut items);
+    let left: BTreeSet<u32> = items.into_iter().skip(kept).collect();
+    window.reference().without_all(&left)
+}
+
+/// The first `count` subsets of this purpose, of `kept(n)` items for the n-th found, that differ from
+/// each other and from what is `taken`; they are added to it.
+///
+/// # Errors
+/// When a short window has too few subsets left.
+pub fn draw_subsets_distinct(
+    window: &Window,
+    seed: u64,
+    purpose: Purpose,
+    count: usize,
+    kept: &dyn Fn(usize) -> usize,
+    taken: &mut BTreeSet<Digest>,
+) -> Result<Vec<ItemOrder>, OrderError> {
+    let tries = (count as u64).saturating_mul(20).saturating_add(1000);
+    let mut subsets = Vec::new();
+    for number in 0..tries {
+        if subsets.len() == count {
+            break;
+        }
+        let subset = draw_subset(window, seed, purpose, number, kept(subsets.len()));
+        if !subset.is_empty() && taken.insert(subset.effect_hash()) {
+            subsets.push(subset);
+        }
+    }
+    if subsets.len() == count {
+        return Ok(subsets);
+    }
+    Err(OrderError::TooFewOrders { found: subsets.len(), wanted: count })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -132,6 +185,24 @@ mod tests {
             counts.values().map(|&count| (f64::from(count) - 1000.0).powi(2) / 1000.0).sum();
         // The 0.9999 quantile of chi-squared with 5 degrees of freedom.
         assert!(statistic < 25.75, "chi-squared {statistic}");
+    }
+
+    #[test]
+    fn subsets_hold_so_many_items_in_the_order_of_the_run_and_no_two_are_alike() {
+        let window = Window::batches(12).unwrap();
+        let mut taken = BTreeSet::new();
+        let kept = |number: usize| if number == 0 { 11 } else { 6 };
+        let purpose = Purpose::Gate;
+        let subsets = draw_subsets_distinct(&window, 4, purpose, 20, &kept, &mut taken).unwrap();
+        assert_eq!(taken.len(), 20);
+        for (number, subset) in subsets.iter().enumerate() {
+            let flat = subset.flat();
+            assert_eq!(flat.len(), kept(number));
+            assert!(flat.is_sorted() && subset.steps.iter().all(|step| step.len() == 1));
+        }
+        let few = Window::batches(4).unwrap();
+        let all = draw_subsets_distinct(&few, 4, purpose, 7, &|_| 2, &mut BTreeSet::new());
+        assert_eq!(all, Err(OrderError::TooFewOrders { found: 6, wanted: 7 }));
     }
 
     proptest! {

@@ -96,3 +96,17 @@ fn a_verified_search_is_told_in_standard_deviations() {
     assert!(Verified::of(&[], &[1.0, 2.0]).is_err());
     assert!(Verified::of(&[1.0], &[2.0, 2.0]).is_err());
 }
+
+#[test]
+fn a_gain_has_the_standard_error_of_its_differences_by_example() {
+    // Differences −1, −2, −3: mean −2, sd 1, t(0.975, 2) = 4.302653 (scipy 1.17).
+    let found = Paired::of(&[1.0, 3.0, 4.0], &[2.0, 5.0, 7.0]).unwrap();
+    assert_eq!((found.difference, found.examples), (-2.0, 3));
+    assert!((found.standard_error - 3.0_f64.sqrt().recip()).abs() < 1e-15);
+    let half = 4.302_652_729_911_275 / 3.0_f64.sqrt();
+    assert!((found.interval.high - (half - 2.0)).abs() < 1e-9, "{found:?}");
+    assert!(Paired::of(&[1.0], &[2.0]).is_err() && Paired::of(&[1.0, 2.0], &[2.0]).is_err());
+    let (agreement, _) =
+        Elsewhere::agreement(&[1.0, 2.0, 3.0, 4.0], &[4.0, 3.0, 2.0, 1.0]).unwrap().unwrap();
+    assert_eq!(agreement, -1.0);
+}

@@ -26,7 +26,7 @@ impl Band {
         // Fails for no freedom only, which a band does not have; NaN then says "unknown".
         let bound = student_t_bound(0.95, self.freedom()).unwrap_or(f64::NAN);
         let half = bound * self.residual_sd * (1.0 + 1.0 / n).sqrt();
-        let middle = estimate - self.bias;
+        let middle = self.corrected(estimate);
         Interval { low: middle - half, high: middle + half }
     }
 
@@ -43,6 +43,25 @@ impl Band {
             return if a < b { 1.0 } else { 0.0 };
         }
         student_t_cdf((b - a) / scale, self.freedom())
+    }
+
+    /// The estimate without the mean residual: the middle of its interval.
+    #[must_use]
+    pub fn corrected(&self, estimate: f64) -> f64 {
+        estimate - self.bias
+    }
+
+    /// The confidence that an order estimated at `estimate` truly ends below `known`, a loss that was
+    /// measured: P(t(n − 1) < (known − estimate + ē) / (s·√(1 + 1/n))). It is above ½ exactly where
+    /// `known` is above the middle of the interval.
+    #[must_use]
+    pub fn confidence_below_known(&self, estimate: f64, known: f64) -> f64 {
+        let away = known - self.corrected(estimate);
+        let scale = self.residual_sd * (1.0 + 1.0 / self.pilots as f64).sqrt();
+        if scale == 0.0 {
+            return if away == 0.0 { 0.5 } else { f64::from(u8::from(away > 0.0)) };
+        }
+        student_t_cdf(away / scale, self.freedom())
     }
 
     fn freedom(&self) -> usize {

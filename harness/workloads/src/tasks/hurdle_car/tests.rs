@@ -118,6 +118,6 @@ fn the_gradient_is_that_of_reinforce_summed_by_hand() {
 fn half_of_the_judged_tasks_are_solvable_and_none_is_trained_on() {
     let (tasks, _) = tracks(400);
     assert_eq!(tasks.chunks(2).filter(|task| task[0] >= 0.5).count(), 200);
-    let training = Lattice { dimensions: 2, side: 50 }.points().coordinates;
+    let training = Lattice { dimensions: 2, irrelevant: 0, side: 50 }.points().coordinates;
     assert!(tasks.chunks(2).all(|task| !training.chunks(2).any(|other| other == task)));
 }
