@@ -67,7 +67,7 @@ pub fn manifest(
             "backoffLimitPerIndex": retries,
             "maxFailedIndexes": parts,
             "podFailurePolicy": { "rules": [
-                // Up to 1.33 a condition's status has no default.
+                // Up to 1.34 a condition's status has no default.
                 { "action": "Ignore", "onPodConditions": [{ "type": "DisruptionTarget", "status": "True" }] },
                 { "action": "FailIndex", "onExitCodes": { "operator": "In", "values": [2, 4] } },
             ] },

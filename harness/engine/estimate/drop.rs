@@ -16,7 +16,7 @@ use inspect::estimate::{Problem as _, Reference};
 use ledger::record::writer::write_atomic;
 use palimpsest::cli::estimate::drop::{Args, WeightsArgs};
 use palimpsest::exit::Exit;
-use palimpsest::voice::{decimals_for, print_json, print_table, print_text};
+use palimpsest::voice::{decimals_for, print_table, print_text};
 use stats::estimates::agreement::{
     Agreement, Compared, Parameters, Signal, spearman, spearman_interval,
 };
@@ -79,14 +79,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         if let Some(found) = &result.found {
             paths.extend(write_subset(bench, found, &out)?);
         }
-        if args.json {
-            print_json(&result)?;
-        } else {
-            show(bench, &result)?;
-            for path in &paths {
-                print_text(&format!("{}\n", path.display()))?;
-            }
-        }
+        print::answer(&result, args.json, &paths, || show(bench, &result))?;
         Ok(print::exit(&result.source))
     })
 }
@@ -122,14 +115,7 @@ pub fn weights(args: &WeightsArgs) -> anyhow::Result<Exit> {
         let settings = (args.keep, args.check, &given);
         let out = out(args.out.as_deref(), &args.fit.places.store(), "weights", bench, &settings);
         let paths = reports::estimates::dropped(&result, &out)?;
-        if args.json {
-            print_json(&result)?;
-        } else {
-            show(bench, &result)?;
-            for path in &paths {
-                print_text(&format!("{}\n", path.display()))?;
-            }
-        }
+        print::answer(&result, args.json, &paths, || show(bench, &result))?;
         Ok(print::exit(&result.source))
     })
 }

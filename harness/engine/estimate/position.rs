@@ -6,7 +6,7 @@ use inspect::estimate::fitted::Fitted;
 use inspect::estimate::registry::{self, Gives};
 use palimpsest::cli::estimate::position::Args;
 use palimpsest::exit::Exit;
-use palimpsest::voice::{print_json, print_table, print_text};
+use palimpsest::voice::{print_table, print_text};
 use stats::estimates::results::{Attribution, RecencyCurves};
 use stats::estimates::{ItemOrder, attribution, curves};
 
@@ -28,14 +28,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         let asked = (&items, args.check);
         let out = out(args.out.as_deref(), &args.fit.places.store(), "position", bench, &asked);
         let paths = reports::estimates::recency(&result, &out)?;
-        if args.json {
-            print_json(&result)?;
-        } else {
-            show(bench, &result)?;
-            for path in &paths {
-                print_text(&format!("{}\n", path.display()))?;
-            }
-        }
+        print::answer(&result, args.json, &paths, || show(bench, &result))?;
         Ok(print::exit(&result.source))
     })
 }
@@ -86,14 +79,7 @@ pub fn attribute(args: &Args) -> anyhow::Result<Exit> {
         let result = Attribution { source: bench.source(Some(seconds))?, residual_sd, ranked };
         let out = out(args.out.as_deref(), &args.fit.places.store(), "attribute", bench, &items);
         let paths = reports::estimates::attribution(&result, &out)?;
-        if args.json {
-            print_json(&result)?;
-        } else {
-            show_influence(bench, &result)?;
-            for path in &paths {
-                print_text(&format!("{}\n", path.display()))?;
-            }
-        }
+        print::answer(&result, args.json, &paths, || show_influence(bench, &result))?;
         Ok(print::exit(&result.source))
     })
 }

@@ -11,7 +11,7 @@ use ledger::digest::Digest;
 use ledger::record::writer::write_atomic;
 use palimpsest::cli::estimate::predict::Args;
 use palimpsest::exit::Exit;
-use palimpsest::voice::{print_json, print_table, print_text};
+use palimpsest::voice::{print_table, print_text};
 use stats::estimates::results::{Prediction, Row};
 use stats::estimates::{ItemOrder, OrdersSpec, Purpose, orders};
 
@@ -81,14 +81,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         if let Some(best) = found.ranking().first() {
             paths.push(write_whole(bench, &found.rows[*best].order, &out.join("best-order.npy"))?);
         }
-        if args.json {
-            print_json(&found)?;
-        } else {
-            show(bench, &found, &asked, args.top)?;
-            for path in &paths {
-                print_text(&format!("{}\n", path.display()))?;
-            }
-        }
+        print::answer(&found, args.json, &paths, || show(bench, &found, &asked, args.top))?;
         Ok(print::exit(&found.source))
     })
 }

@@ -1,11 +1,28 @@
 //! What all verbs of `palimpsest estimate` say of their estimator.
 
+use std::path::PathBuf;
+
 use palimpsest::exit::Exit;
-use palimpsest::voice::{counted, decimals_for, print_text};
+use palimpsest::voice::{counted, decimals_for, print_json, print_text};
+use serde::Serialize;
 use stats::estimates::cost::Cost;
 use stats::estimates::results::{Effect, Source};
 
 use super::bench::Bench;
+
+/// A verb's result: as JSON, or in words by `show` with the files that were written below.
+pub fn answer<T: Serialize>(
+    result: &T,
+    json: bool,
+    paths: &[PathBuf],
+    show: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    if json {
+        return print_json(result);
+    }
+    show()?;
+    paths.iter().try_for_each(|path| print_text(&format!("{}\n", path.display())))
+}
 
 /// The run, the window, the estimator, the gate's verdicts, the size of the effect and the costs.
 pub fn heading(bench: &Bench<'_>, source: &Source) -> anyhow::Result<()> {

@@ -5,7 +5,7 @@ use inspect::estimate::registry::{self, Gives};
 use ledger::record::writer::write_atomic;
 use palimpsest::cli::estimate::search::Args;
 use palimpsest::exit::Exit;
-use palimpsest::voice::{decimals_for, print_json, print_table, print_text};
+use palimpsest::voice::{decimals_for, print_table, print_text};
 use stats::estimates::ItemOrder;
 use stats::estimates::results::SearchResult;
 use stats::estimates::search::{
@@ -40,14 +40,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             let path = out.join("orders.txt");
             write_atomic(&path, listed(&result).as_bytes())?;
             paths.push(path);
-            if args.json {
-                print_json(&result)?;
-            } else {
-                show(bench, &result)?;
-                for path in &paths {
-                    print_text(&format!("{}\n", path.display()))?;
-                }
-            }
+            print::answer(&result, args.json, &paths, || show(bench, &result))?;
             Ok(print::exit(&result.source))
         },
     )

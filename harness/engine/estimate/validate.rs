@@ -5,7 +5,7 @@ use inspect::estimate::Problem as _;
 use inspect::estimate::registry::{Fits, REGISTRY};
 use palimpsest::cli::estimate::validate::Args;
 use palimpsest::exit::Exit;
-use palimpsest::voice::{print_json, print_table, print_text};
+use palimpsest::voice::{print_table, print_text};
 use stats::estimates::ItemOrder;
 use stats::estimates::agreement::{Agreement, Compared, Parameters, Signal};
 use stats::estimates::cost::Cost;
@@ -43,14 +43,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             let asked = (args.orders, &args.beside);
             let out = out(args.out.as_deref(), &args.fit.places.store(), "validate", bench, &asked);
             let paths = reports::estimates::validations(&all, &out)?;
-            if args.json {
-                print_json(&all)?;
-            } else {
-                show(bench, &all)?;
-                for path in &paths {
-                    print_text(&format!("{}\n", path.display()))?;
-                }
-            }
+            print::answer(&all, args.json, &paths, || show(bench, &all))?;
             Ok(print::exit(&all[0].source))
         },
     )
