@@ -66,6 +66,7 @@ test *ARGS: _ready
     python3 scripts/test_bench.py
     python3 scripts/test_claims.py
     python3 scripts/test_measure_takes.py
+    python3 scripts/test_gpu_check.py
     python3 scripts/test_python.py
     @if nextest=$(python3 scripts/setup.py nextest); then \
         set -x; "$nextest" nextest run --workspace --features parquet "$@"; \
@@ -121,6 +122,11 @@ micro *ARGS: _ready
 [no-exit-message]
 micro-peer *ARGS: _ready
     @python=$(python3 scripts/setup.py peer); "$python" benches/peer.py "$@"
+
+# check a machine's GPU with the program that is built (else its CPU), building nothing; ARGS go to scripts/gpu_check.py
+[no-exit-message]
+@gpu-check *ARGS:
+    python3 scripts/gpu_check.py "${CARGO_TARGET_DIR:-target}/release/palimpsest" "$@"
 
 # draw the figures of docs/gallery.md anew, or those called NAMES: some 7 minutes of CPU in an empty store
 [no-exit-message]

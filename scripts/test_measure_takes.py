@@ -1,5 +1,6 @@
 """Tests of the table of what suites take.  Run: python3 scripts/test_measure_takes.py"""
 
+import json
 import pathlib
 import stat
 import sys
@@ -46,6 +47,26 @@ class Takes(unittest.TestCase):
             with self.assertRaises(SystemExit) as end:
                 measure_takes.main(str(program), "2 cores, busy", "digits")
             self.assertIn("no comma", str(end.exception))
+
+    def test_records_of_a_store_tell_the_median_over_seeds_and_a_missing_run_gives_no_row(self):
+        with tempfile.TemporaryDirectory() as folder:
+            store, table = pathlib.Path(folder), pathlib.Path(folder, "takes.csv")
+            table.write_text(TABLE)
+            measure_takes.TAKES = table
+            seconds = {"a": ("0", 10.0), "b": ("0", 5.0), "c": ("1", 20.0), "d": ("1", 1.0), "e": ("2", 99.0)}
+            cells = [{"cell": cell, "seed": seed} for cell, (seed, _) in seconds.items()]
+            (store / "suites/n-m").mkdir(parents=True)
+            (store / "suites/n-m/1.json").write_text(json.dumps({"cells": []}))
+            (store / "suites/n-m/2.json").write_text(json.dumps({"cells": cells}))
+            for cell, (_, total) in seconds.items():
+                (store / cell).mkdir()
+                (store / cell / "record.json").write_text(json.dumps({"status": "censored", "clocks": {"total": total}}))
+            measure_takes.main("--records", folder, "2 cores", "papers/n-m")
+            self.assertIn("\npapers/n-m,21,1,2 cores; median of 3 seeds by their records,", table.read_text())
+            (store / "e/record.json").unlink()
+            with self.assertRaises(SystemExit) as end:
+                measure_takes.main("--records", folder, "2 cores", "papers/n-m")
+            self.assertIn("no row for papers/n-m: not every run of it is in the store", str(end.exception))
 
 
 if __name__ == "__main__":

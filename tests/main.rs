@@ -13,6 +13,7 @@ mod estimates;
 mod external;
 mod faults;
 mod given_order;
+mod gpu_check;
 mod lineage;
 mod messages;
 mod provenance_chain;

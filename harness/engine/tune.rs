@@ -57,6 +57,9 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             return Ok(Exit::Fine);
         }
         let Some(outcomes) = try_all(session, &search, args)? else { return Ok(Exit::CellsFailed) };
+        if let Some(reason) = search.nothing_to_choose_by(&outcomes) {
+            bail!("{}: {reason}; nothing was frozen, and the trials are kept", args.suite);
+        }
         let labels = labels(args, &suite, &catalogue)?;
         let tuned = search.tuned(&outcomes, &day(unix_seconds()), &labels)?;
         let tuned = same_but_for_the_day(frozen.as_ref(), tuned)?;

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::support::Bench;
+use analysis::tuning::{Trial, Tuned};
+
+use crate::support::{Bench, root};
 
 /// Two tuned arms on digits, a few steps each.
 const TUNED: &str = "\
@@ -187,6 +189,49 @@ fn a_suite_without_tuning_has_nothing_to_tune() {
     let bench = Bench::new();
     bench.write("suite.yaml", crate::support::TINY);
     says(&bench.run(&["tune", "suite.yaml"]).ends(2).stderr, &["has no arm with `tune`"]);
+}
+
+#[test]
+fn what_no_trial_ended_with_chooses_nothing() {
+    let bench = Bench::new();
+    let text = TUNED.replace("[100, 101] }", "[100], choose: accuracy@mean }");
+    bench.write("suite.yaml", &text);
+    let refused = bench.run(&["tune", "suite.yaml", "--device", "cpu"]).ends(2);
+    says(
+        &refused.stderr,
+        &[
+            "no trial of arm \"sgd\" ended with a value of accuracy@mean on validation",
+            "a look",
+            "nothing was frozen",
+        ],
+    );
+    assert!(!bench.path("suite.tuned.yaml").exists());
+    // The trials are there for another word.
+    let trials = bench.cells().len();
+    bench.write("suite.yaml", &text.replace("accuracy@mean", "accuracy"));
+    bench.run(&["tune", "suite.yaml", "--device", "cpu"]).ends(0);
+    assert_eq!(bench.cells().len(), trials);
+}
+
+#[test]
+fn every_frozen_setting_of_this_repository_was_chosen_by_a_value() {
+    let mut files = 0;
+    for folder in ["suites", "suites/papers"] {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.display().to_string();
+            if name.ends_with(".tuned.yaml") {
+                let text = fs::read_to_string(&path).unwrap();
+                let tuned = Tuned::parse(&name, "", &text).unwrap();
+                for arm in &tuned.arms {
+                    let valued = |trial: &Trial| trial.value.is_some();
+                    assert!(arm.trials.iter().any(valued), "{name}: {}", arm.arm);
+                }
+                files += 1;
+            }
+        }
+    }
+    assert!(files > 20, "{files}");
 }
 
 #[test]

@@ -236,6 +236,27 @@ impl Search {
         kept
     }
 
+    /// Why nothing can be chosen for an arm: none of its trials ended with what chooses, though one came to its end.
+    #[must_use]
+    pub fn nothing_to_choose_by(&self, outcomes: &BTreeMap<usize, Trial>) -> Option<String> {
+        let choose = &self.tuning.asked.choose;
+        let arm = self.tuning.arms.iter().enumerate().find(|(index, _)| {
+            let own = || outcomes.iter().filter(|(trial, _)| self.trials[**trial].arm == *index);
+            own().any(|(_, trial)| trial.last.is_some())
+                && own().all(|(_, trial)| trial.values.iter().all(Option::is_none))
+        })?;
+        let look = choose.split_once('@').map_or_else(String::new, |(_, look)| {
+            format!("; \"{look}\" would be a look that a method gives (`palimpsest explain`), not a time of the run")
+        });
+        (choose != SAMPLES).then(|| {
+            format!(
+                "choose: no trial of arm \"{}\" ended with a value of {choose} on {}{look}",
+                arm.1.arm,
+                goal::VALIDATION
+            )
+        })
+    }
+
     /// The frozen file: what was found, and what an older file says of arms that were not looked at.
     ///
     /// # Errors
