@@ -128,7 +128,7 @@ micro-peer *ARGS: _ready
 @gpu-check *ARGS:
     python3 scripts/gpu_check.py "${CARGO_TARGET_DIR:-target}/release/palimpsest" "$@"
 
-# draw the figures of docs/gallery.md anew, or those called NAMES: some 7 minutes of CPU in an empty store
+# draw the figures of docs/gallery.md anew, or those called NAMES (--accept-build: from runs of an older build, too): some 7 minutes of CPU in an empty store
 [no-exit-message]
 @gallery *NAMES: _ready _build
     python3 scripts/gallery.py "${CARGO_TARGET_DIR:-target}/release/palimpsest" "$@"

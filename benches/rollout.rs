@@ -1,11 +1,14 @@
 //! Generation by a small GPT, in one thread and in branches, and a step of GRPO on what it generated.
 
 use lab::branches::{self, Branching, Tags};
+use lab::budgets::{BudgetSettings, Stated};
 use lab::generate::{Choice, Generated, Options, generate};
 use lab::models::gpt::{Gpt, Shape, gpt};
 use lab::network::Network;
 use lab::optim::adamw::{Adamw, AdamwSettings};
-use lab::seat::{Gradients, Optimizer as _, StepInfo};
+use lab::seat::{Batch, Gradients, Optimizer as _, StepInfo, View as _};
+use lab::side_info::Budgets;
+use lab::thoughts::{Thinking, Thoughts};
 use tch::{Device, Kind, Tensor};
 use training::clock::{Monotonic, Time as _};
 
@@ -109,7 +112,8 @@ impl Rollouts {
     }
 }
 
-/// Responses of 24 tokens to prompts of 11: with a block of two paths of six tokens, or without.
+/// Responses of 24 tokens to prompts of 11: with a block of two paths of six tokens, or without; to a budget that the
+/// prompt states; and as thoughts that are cut off.
 #[derive(Debug)]
 pub struct Branches {
     network: Network,
@@ -123,14 +127,17 @@ impl Branches {
     const TAGS: Tags =
         Tags { open: 22, path: 23, paths: 3, closed: 26, close: 27, summary: 28, summarised: 29 };
 
-    /// A policy that opens a block at once, and ends neither a path nor a response.
+    const THOUGHTS: Thoughts =
+        Thoughts { open: 20, close: 21, longest: 22, shortest: 1, prefix: 10 };
+
+    /// A policy that opens a block at once, and ends neither a path, a thought nor a response.
     #[must_use]
     pub fn new(rows: i64) -> Self {
         let network = gpt(Shape::xs(32, 48), &Task::streams(), Device::Cpu).unwrap();
         let [_, bias] = Gpt::of(&network).unwrap().head();
         let bias = network.parameters[bias].tensor.detach();
         let _ = bias.get(Self::TAGS.open).fill_(30.0);
-        for never in [0, Self::TAGS.closed] {
+        for never in [0, Self::TAGS.closed, Self::THOUGHTS.close] {
             let _ = bias.get(never).fill_(-30.0);
         }
         let ids = Tensor::arange(rows * Self::PROMPT, (Kind::Int64, Device::Cpu));
@@ -162,18 +169,68 @@ impl Branches {
     /// Seconds that `times` roll-outs of as many tokens in one thread take.
     #[must_use]
     pub fn plain(&mut self, times: u64) -> f64 {
+        let prompts = self.prompts.shallow_clone();
+        let clock = Monotonic::start();
+        for _ in 0..times {
+            self.thread(&prompts);
+        }
+        clock.now().as_secs_f64()
+    }
+
+    /// Seconds that `times` such roll-outs to prompts that state the budget of the step take.
+    #[must_use]
+    pub fn budgeted(&mut self, times: u64) -> f64 {
+        let budgets = Budgets { place: 1, first: 8, largest: 12, shortest: 4 };
+        let mut view = Stated { settings: BudgetSettings::default(), budgets };
         let streams = Task::streams();
-        let options = Options { longest: Self::LONGEST, ..Options::default() };
+        let ids: Vec<u32> = (0..self.prompts.size()[0] as u32).collect();
+        let clock = Monotonic::start();
+        for _ in 0..times {
+            let mut batch = Batch {
+                ids: ids.clone(),
+                sample_ids: self.prompts.select(1, 0),
+                inputs: self.prompts.shallow_clone(),
+                labels: self.prompts.shallow_clone(),
+            };
+            let step = u64::from(self.round);
+            let (total_steps, epoch, total_epochs) = (u64::MAX, 0, 1);
+            let now = StepInfo { step, total_steps, epoch, total_epochs, lr_factor: 1.0, pass: 0 };
+            view.render(&mut batch, &now, &streams).unwrap();
+            self.thread(&batch.inputs);
+        }
+        clock.now().as_secs_f64()
+    }
+
+    /// Seconds that `times` roll-outs of as many tokens as thoughts take, each cut off at the longest one and read.
+    #[must_use]
+    pub fn thinking(&mut self, times: u64) -> f64 {
+        let flat = Vec::<i64>::try_from(&self.prompts.view([-1])).unwrap();
+        // The mark that opens a thought is the last token of what would be the prompt.
+        let rows = flat.chunks_exact(Self::PROMPT as usize);
+        let prefixes: Vec<Vec<i64>> = rows.map(|row| row[..row.len() - 1].to_vec()).collect();
+        let streams = Task::streams();
         let clock = Monotonic::start();
         for _ in 0..times {
             self.round += 1;
-            let rows = 0..self.prompts.size()[0] as u32;
-            let mut generators: Vec<_> =
-                rows.map(|row| streams.keyed("sample", row, self.round)).collect();
-            let choice = Choice::Sample { temperature: 1.0, generators: &mut generators };
-            let all = generate(&self.network, (&self.prompts).into(), &options, choice).unwrap();
-            assert!(all.lengths.iter().all(|length| *length == Self::LONGEST));
+            let drawn = (&streams, self.round);
+            let all =
+                Thinking::sampled(&self.network, &Self::THOUGHTS, &prefixes, 1, drawn).unwrap();
+            assert!(
+                all.said.iter().all(|said| said.length == Self::LONGEST && said.token.is_none())
+            );
         }
         clock.now().as_secs_f64()
+    }
+
+    fn thread(&mut self, prompts: &Tensor) {
+        self.round += 1;
+        let streams = Task::streams();
+        let options = Options { longest: Self::LONGEST, ..Options::default() };
+        let rows = 0..prompts.size()[0] as u32;
+        let mut generators: Vec<_> =
+            rows.map(|row| streams.keyed("sample", row, self.round)).collect();
+        let choice = Choice::Sample { temperature: 1.0, generators: &mut generators };
+        let all = generate(&self.network, prompts.into(), &options, choice).unwrap();
+        assert!(all.lengths.iter().all(|length| *length == Self::LONGEST));
     }
 }

@@ -6,7 +6,10 @@
 //! digits-mlp.
 //!
 //! Beside it, a step of `one-byte`, which takes no gradient, and its forward passes alone: at most 10 % more on
-//! blobs-cnn. And a roll-out in branches beside one of as many tokens in one thread: at most 1.3 times as long.
+//! blobs-cnn. And a roll-out in branches, to a budget or as a thought beside one of as many tokens in one thread: at most 1.3
+//! times as long. (Nothing here interrupts a response but a block, where draws stop and tags are put: that is the one in
+//! branches. A thought beyond its budget is cut off.) And runs of `pr-lsvi`, of 2,000 rounds: at most a second; and steps
+//! of `stumps`, of its world alone and with its policy.
 //!
 //! `cargo bench --bench step`; with `-- serve`, the process answers `benches/peer.py`.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark reports on stdout")]
@@ -16,6 +19,7 @@ mod forward;
 mod harness;
 mod rollout;
 mod task;
+mod worlds;
 
 use std::io::BufRead as _;
 use std::time::Duration;
@@ -47,12 +51,18 @@ fn main() {
         let name = format!("one-byte on {}, {WORKERS} workers", label(BLOBS_CNN, batch));
         compare(&name, |steps| ours.seconds(steps), |steps| passes.seconds(steps), steps, 60);
     }
-    let [mut branched, mut plain] = [(); 2].map(|()| Branches::new(128));
-    let name = "branched roll-out of 128 responses";
-    compare(name, |times| branched.branched(times), |times| plain.plain(times), 4, 60);
+    let kinds: [fn(&mut Branches, u64) -> f64; 3] =
+        [Branches::branched, Branches::budgeted, Branches::thinking];
+    for (kind, seconds) in ["branched", "budgeted", "thinking"].into_iter().zip(kinds) {
+        let [mut ours, mut plain] = [(); 2].map(|()| Branches::new(128));
+        let name = format!("{kind} roll-out of 128 responses");
+        compare(&name, |times| seconds(&mut ours, times), |times| plain.plain(times), 4, 60);
+    }
     let mut criterion = Criterion::default().configure_from_args();
     evaluation(&mut criterion);
     transcript(&mut criterion);
+    worlds::rounds(&mut criterion);
+    worlds::stumps(&mut criterion);
     criterion.final_summary();
 }
 

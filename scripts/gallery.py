@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Draws the figures of docs/gallery.md anew, each by the command that stands there.
 
-    just gallery [NAME…]
+    just gallery [--accept-build] [NAME…]
 
 Runs are kept in the store (PALIMPSEST_STORE, else `runs`): the second time only what changed is trained. A figure is the
-SVG that the verb wrote. With NAMEs only these are drawn, and only what they need is run.
+SVG that the verb wrote. With NAMEs only these are drawn, and only what they need is run. With --accept-build runs of an
+older build of the programs are drawn as they are, as `palimpsest run --accept-build` has it.
 """
 
 import json
@@ -121,6 +122,8 @@ def placed(folder, figures, wanted):
 
 def main():
     program, wanted = str(pathlib.Path(sys.argv[1]).absolute()), set(sys.argv[2:])
+    accepted = ["--accept-build"] if "--accept-build" in wanted else []
+    wanted -= {"--accept-build"}
     verbs = {figure for _, _, figures in VERBS for figure in figures}
     every = {figure for _, figures in SUITES.values() for figure in figures} | verbs | {"history"}
     if wanted - every:
@@ -131,7 +134,7 @@ def main():
         for suite, (arguments, figures) in SUITES.items():
             asked = {figure for of, _, some in VERBS if of == suite for figure in some} | set(figures)
             if asked & wanted:
-                said(program, "run", *arguments, "--store", STORE, "--device", "cpu")
+                said(program, "run", *arguments, *accepted, "--store", STORE, "--device", "cpu")
             if set(figures) & wanted:
                 out = folder / suite
                 said(program, "report", suite, "--run", "last", "--store", STORE, "--format", "svg", "--out", out)

@@ -47,7 +47,9 @@ const STAGES: &[(&str, &str)] = &[
     ("hurdle-car", "{}"),
     ("ring8", "{}"),
     ("quad", "{}"),
-    ("slp-resolve", "{}"),
+    // Few examples: a crowd is asked about all of them.
+    ("slp-resolve", r#"{"examples": 3264}"#),
+    ("kvr-rank", "{}"),
     ("chain-sum", r#"{"start_accuracy": 0.15}"#),
     ("two-route", r#"{"start_accuracy": 0.3}"#),
     ("sum-routes", r#"{"start_accuracy": 0}"#),
@@ -57,6 +59,8 @@ const STAGES: &[(&str, &str)] = &[
     ("clips", "{}"),
     ("sine-line", "{}"),
     ("native-blobs", "{}"),
+    ("attr-toxic", "{}"),
+    ("attr-markers", "{}"),
 ];
 
 /// The methods asked for: the one of `PALIMPSEST_METHOD`, else all, and the templates of methods.

@@ -5,7 +5,8 @@ use ledger::goal;
 
 use crate::axis::{Axis, Scale, zoom};
 use crate::curve::{LEAST_SEEDS, x_axis};
-use crate::figure::{Align, Figure, INK, MUTED};
+use crate::figure::{Align, BODY, Figure, INK, MUTED, PAPER};
+use crate::font::text_width;
 use crate::possible::Possible;
 use crate::series::{Dash, Series};
 use crate::text;
@@ -155,6 +156,13 @@ pub(crate) fn dot(
     } else {
         (end - 2.0, end - 10.0, end - 15.0, Align::Right)
     };
+    let value = text::significant(estimate.value, 3);
+    // The target's line may pass there.
+    let width = text_width(&value, BODY, false) + 2.0;
+    let (left, right) =
+        if below { (words - 2.0, words + width) } else { (words - width, words + 2.0) };
+    let (top, bottom) = (y - 7.0, y + 7.0);
+    figure.area(vec![(left, top), (right, top), (right, bottom), (left, bottom)], PAPER, 0.85);
     figure.area(vec![(tip, y), (base, y - 5.0), (base, y + 5.0)], series.colour, 1.0);
-    figure.label((words, y + 4.3), &text::significant(estimate.value, 3), align, INK);
+    figure.label((words, y + 4.3), &value, align, INK);
 }

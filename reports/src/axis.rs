@@ -72,9 +72,16 @@ impl Axis {
             Scale::Log => self.log_values(count),
         };
         let logarithmic = values.len() >= 3;
-        let step = self.step(count);
+        let mut step = self.step(count);
         if !logarithmic {
             values = self.linear_values(step);
+            // One label says where a value is and not how far it is to another: two at least.
+            for finer in [2, 4, 8, 16] {
+                if values.len() < 2 {
+                    step = self.step(count.max(1) * finer);
+                    values = self.linear_values(step);
+                }
+            }
         }
         let mut ticks: Vec<Tick> = Vec::new();
         for value in values {
@@ -191,6 +198,18 @@ mod tests {
         assert_eq!(labels(&axis, 5), ["0.92", "0.93", "0.94", "0.95"]);
         let axis = Axis::new((0.5, 60.0), Scale::Log, 0.0, 100.0);
         assert_eq!(labels(&axis, 6), ["0.5", "1", "2", "5", "10", "20", "50"]);
+    }
+
+    #[test]
+    fn an_axis_has_two_labels_at_least_however_short_it_is() {
+        for (low, high) in [(0.65, 1.95), (0.2, 0.9), (1.01, 1.04), (3.0, 49.0), (0.1, 0.1001)] {
+            for scale in [Scale::Linear, Scale::Log] {
+                for count in [0, 1, 5] {
+                    let labels = labels(&Axis::new((low, high), scale, 0.0, 60.0), count);
+                    assert!((2..=12).contains(&labels.len()), "{low} to {high}: {labels:?}");
+                }
+            }
+        }
     }
 
     #[test]

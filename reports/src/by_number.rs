@@ -6,7 +6,7 @@ use analysis::summary::{ArmAnalysis, CurvePoint, WorkloadAnalysis};
 use ledger::goal;
 
 use crate::axis::Scale;
-use crate::curve::{Axes, Curve, held};
+use crate::curve::{self, Axes, Curve, held};
 use crate::figure::Figure;
 use crate::possible::Possible;
 use crate::series::Series;
@@ -48,9 +48,11 @@ const LOG_FROM: f64 = 5.0;
 
 fn figure(workload: &WorkloadAnalysis, series: &[Series], width: f64, stem: &str) -> Figure {
     let (split, metric) = stem.split_once('/').unwrap_or(("", stem));
-    let mut explanation = format!(
-        "{split} {metric}@n of the same trained models for each n; mean over seeds, shaded: 95 % interval"
-    );
+    let estimates = workload.arms.iter().flat_map(|arm| &arm.at_budget);
+    let own = estimates.filter(|(name, _)| numbered(name).is_some_and(|(own, _)| own == stem));
+    let seeds = curve::over_seeds(own.map(|(_, estimate)| estimate.n).max().unwrap_or(0));
+    let mut explanation =
+        format!("{split} {metric}@n of the same trained models for each n; {seeds}");
     if let Some(left_out) = Series::left_out(workload) {
         explanation.push_str(&format!("; {left_out}"));
     }
@@ -74,6 +76,7 @@ fn figure(workload: &WorkloadAnalysis, series: &[Series], width: f64, stem: &str
     let title = format!("{}: {metric}@n over n", workload.workload);
     let mut figure = Figure::wide(width, title, &explanation);
     figure.name = format!("{}-by-number", text::slug(metric));
+    figure.upwards = Some(format!("{split} {metric}@n"));
     let margin = if height == Scale::Log { (low / 1.3, high * 1.3) } else { (low, high) };
     let axes = Axes {
         x: ends(&mut all().map(|point| point.x)),
@@ -112,6 +115,27 @@ fn points(arm: &ArmAnalysis, stem: &str) -> Vec<CurvePoint> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::figure::WIDTH;
+    use crate::sample;
+    use crate::series::Looks;
+
+    #[test]
+    fn the_words_promise_an_interval_only_where_seeds_give_one() {
+        let mut workload = sample::full().workloads.remove(0);
+        for (n, words) in [(1, "one seed"), (2, "two seeds, no interval"), (5, "shaded: 95 %")] {
+            for arm in &mut workload.arms {
+                let Some(any) = arm.at_budget.values().next().cloned() else { continue };
+                for at in ["test/m@1", "test/m@2"] {
+                    let estimate = analysis::summary::Estimate { n, ..any.clone() };
+                    arm.at_budget.insert(at.to_owned(), estimate);
+                }
+            }
+            let series = Series::of(&Looks::default(), &workload);
+            let drawn = figures(&workload, &series, WIDTH);
+            assert_eq!(drawn.len(), 1);
+            assert!(drawn[0].explanation.contains(words), "{}", drawn[0].explanation);
+        }
+    }
 
     #[test]
     fn a_name_with_a_number_behind_at_is_a_point_of_a_curve() {

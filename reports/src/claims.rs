@@ -25,13 +25,19 @@ const KEPT: Colour = (0x00, 0x7a, 0x5a);
 const BROKEN: Colour = (0xc0, 0x4a, 0x00);
 const OPEN: Colour = (0x5f, 0x67, 0x72);
 
-/// Where the columns of a row begin; none where there is no room for one.
+/// Lines of a claim's name, and of the paper's words.
+const NAME_LINES: usize = 2;
+const PAPER_LINES: usize = 4;
+/// Between lines, and what a row has besides.
+const LINE: f64 = 15.0;
+const ROOM: f64 = 10.0;
+
+/// Where the columns of a row begin, and how wide those of words are.
 struct Columns {
-    row: f64,
     name: f64,
-    paper: Option<(f64, f64)>,
+    paper: (f64, f64),
     panel: (f64, f64),
-    ours: Option<f64>,
+    ours: f64,
     verdict: f64,
 }
 
@@ -41,17 +47,6 @@ impl Columns {
         let words =
             Verdict::ALL.into_iter().map(|verdict| text_width(verdict.words(), SMALL, true));
         let verdict = right - words.fold(60.0, f64::max) - 14.0;
-        if figure.narrow() {
-            let panel = (verdict - 92.0, verdict - 10.0);
-            return Self {
-                row: 52.0,
-                name: panel.0 - 20.0,
-                paper: None,
-                panel,
-                ours: None,
-                verdict,
-            };
-        }
         let widths = claims.iter().flat_map(|claim| numbers(claim));
         let widest = widths.map(|line| text_width(&line, SMALL, false)).fold(NUMBERS.0, f64::max);
         let ours = verdict - widest.min(NUMBERS.1) - 12.0;
@@ -59,14 +54,33 @@ impl Columns {
         // What the numbers leave goes to the paper's words and to the names.
         let spare = (panel.0 - 330.0).max(0.0) / 3.0;
         let paper = (panel.0 - 154.0 - spare, 140.0 + spare);
+        Self { name: paper.0 - 22.0, paper, panel, ours, verdict }
+    }
+}
+
+/// The words of a row, line by line: what is claimed, where, and what the paper says.
+struct Words {
+    name: Vec<String>,
+    place: String,
+    paper: Vec<String>,
+}
+
+impl Words {
+    fn of(claim: &ClaimOutcome, columns: &Columns) -> Self {
+        let room = columns.name - 12.0;
+        let name = text::one_line(&format!("{} against {}", claim.arm, claim.baseline));
+        let place = text::one_line(&format!("{}, {}", claim.metric, claim.workload));
+        let paper =
+            if claim.paper_number.is_empty() { text::ABSENT } else { claim.paper_number.as_str() };
         Self {
-            row: 40.0,
-            name: paper.0 - 22.0,
-            paper: Some(paper),
-            panel,
-            ours: Some(ours),
-            verdict,
+            name: wrap(&name, room, BODY, NAME_LINES),
+            place: shorten(&place, room, SMALL, false),
+            paper: wrap(&text::one_line(paper), columns.paper.1, SMALL, PAPER_LINES),
         }
+    }
+
+    fn height(&self) -> f64 {
+        ROOM + LINE * (self.name.len() + 1).max(self.paper.len()).max(2) as f64
     }
 }
 
@@ -79,7 +93,7 @@ fn numbers(claim: &ClaimOutcome) -> [String; 2] {
 }
 
 /// The figure, where the suite has claims.
-pub(crate) fn figure(analysis: &Analysis, width: f64) -> Option<Figure> {
+pub(crate) fn figure(analysis: &Analysis) -> Option<Figure> {
     let claims: Vec<&ClaimOutcome> = analysis.claims.iter().take(MOST).collect();
     if claims.is_empty() {
         return None;
@@ -94,68 +108,56 @@ pub(crate) fn figure(analysis: &Analysis, width: f64) -> Option<Figure> {
         ));
     }
     let title = format!("{}: what papers claim, and what came of it here", analysis.suite);
-    let mut figure = Figure::wide(width, title, &explanation);
+    let mut figure = Figure::new(title, &explanation);
     figure.name = NAME.to_owned();
     let columns = Columns::of(&figure, &claims);
-    let bottom = TOP + columns.row * claims.len() as f64;
-    figure.height = (bottom + 12.0).ceil();
     let heads = [
-        (12.0, "claim", true),
-        (columns.paper.map_or(0.0, |paper| paper.0), "paper", columns.paper.is_some()),
-        (columns.panel.0, "effect", true),
-        (columns.ours.unwrap_or(0.0), "here", columns.ours.is_some()),
-        (columns.verdict, "verdict", true),
+        (12.0, "claim"),
+        (columns.paper.0, "paper"),
+        (columns.panel.0, "effect"),
+        (columns.ours, "here"),
+        (columns.verdict, "verdict"),
     ];
-    for (x, head, shown) in heads {
-        if shown {
-            figure.label((x, TOP - 10.0), head, Align::Left, MUTED);
-        }
+    for (x, head) in heads {
+        figure.label((x, TOP - 10.0), head, Align::Left, MUTED);
     }
-    for (place, claim) in claims.iter().enumerate() {
-        row(&mut figure, claim, &columns, TOP + columns.row * place as f64);
+    let mut top = TOP;
+    for claim in claims {
+        let words = Words::of(claim, &columns);
+        row(&mut figure, claim, &columns, &words, top);
+        top += words.height();
     }
-    figure.line(vec![(12.0, bottom), (width - 12.0, bottom)], GRID, 1.0);
+    figure.line(vec![(12.0, top), (figure.width - 12.0, top)], GRID, 1.0);
+    figure.height = (top + 12.0).ceil();
     Some(figure)
 }
 
-fn row(figure: &mut Figure, claim: &ClaimOutcome, columns: &Columns, top: f64) {
+fn row(figure: &mut Figure, claim: &ClaimOutcome, columns: &Columns, words: &Words, top: f64) {
     let right = figure.width - 12.0;
     figure.line(vec![(12.0, top), (right, top)], GRID, 1.0);
-    let name = text::one_line(&format!("{} against {}", claim.arm, claim.baseline));
-    let where_ = text::one_line(&format!("{}, {}", claim.metric, claim.workload));
-    let name = shorten(&name, columns.name - 12.0, BODY, false);
-    let where_ = shorten(&where_, columns.name - 12.0, SMALL, false);
-    figure.label((12.0, top + 16.0), &name, Align::Left, INK);
-    figure.write((12.0, top + 31.0), &where_, SMALL, false, Align::Left, MUTED);
-    let paper =
-        if claim.paper_number.is_empty() { text::ABSENT } else { claim.paper_number.as_str() };
-    let paper = text::one_line(paper);
-    match columns.paper {
-        Some((x, width)) => {
-            let lines = wrap(&paper, width, SMALL, 2);
-            let first = if lines.len() > 1 { top + 16.0 } else { top + 24.0 };
-            for (line, y) in lines.iter().zip([first, first + 15.0]) {
-                figure.write((x, y), line, SMALL, false, Align::Left, INK);
-            }
-        }
-        None => {
-            let words = shorten(&format!("paper: {paper}"), columns.name - 12.0, SMALL, false);
-            figure.write((12.0, top + 46.0), &words, SMALL, false, Align::Left, INK);
-        }
+    let (height, middle) = (words.height(), top + words.height() / 2.0);
+    let first = |lines: usize| middle - LINE * lines as f64 / 2.0 + 11.5;
+    let mut y = first(words.name.len() + 1);
+    for line in &words.name {
+        figure.label((12.0, y), line, Align::Left, INK);
+        y += LINE;
     }
-    let middle = top + columns.row / 2.0;
+    figure.write((12.0, y), &words.place, SMALL, false, Align::Left, MUTED);
+    let mut y = first(words.paper.len());
+    for line in &words.paper {
+        figure.write((columns.paper.0, y), line, SMALL, false, Align::Left, INK);
+        y += LINE;
+    }
     let colour = match claim.verdict {
         Verdict::Reproduced => KEPT,
         Verdict::NotReproduced => BROKEN,
         Verdict::Inconclusive => OPEN,
     };
-    Scale::of(claim).draw(figure, claim, columns.panel, (middle, columns.row), colour);
-    if let Some(x) = columns.ours {
-        let width = columns.verdict - x - 8.0;
-        let lines = numbers(claim).map(|line| shorten(&line, width, SMALL, false));
-        for ((line, y), ink) in lines.iter().zip([16.0, 31.0]).zip([INK, MUTED]) {
-            figure.write((x, top + y), line, SMALL, false, Align::Left, ink);
-        }
+    Scale::of(claim).draw(figure, claim, columns.panel, (middle, height), colour);
+    let width = columns.verdict - columns.ours - 8.0;
+    let lines = numbers(claim).map(|line| shorten(&line, width, SMALL, false));
+    for ((line, y), ink) in lines.iter().zip([first(2), first(2) + LINE]).zip([INK, MUTED]) {
+        figure.write((columns.ours, y), line, SMALL, false, Align::Left, ink);
     }
     verdict(figure, claim.verdict, (columns.verdict, middle), colour);
 }
@@ -246,14 +248,14 @@ impl Scale {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::figure::Shape;
     use crate::figure::tests::{check_shapes, check_texts};
-    use crate::figure::{COLUMN, Shape, WIDTH};
     use crate::sample;
 
     #[test]
     fn every_claim_has_its_paper_number_its_effect_and_its_verdict_in_words() {
         let analysis = sample::full();
-        let figure = figure(&analysis, WIDTH).unwrap();
+        let figure = figure(&analysis).unwrap();
         let texts: Vec<&str> = figure
             .shapes
             .iter()
@@ -281,7 +283,7 @@ mod tests {
         }
         // A margin lies below no effect, and so does its mark.
         analysis.claims[1].non_inferior = true;
-        let figure = figure(&analysis, WIDTH).unwrap();
+        let figure = figure(&analysis).unwrap();
         check_texts(&figure);
         check_shapes(&figure);
         let texts = format!("{:?}", figure.shapes);
@@ -296,7 +298,29 @@ mod tests {
     }
 
     #[test]
-    fn rows_fit_one_column_and_two_and_wild_claims_stay_in_their_panel() {
+    fn names_and_papers_words_are_whole_on_as_many_lines_as_they_take() {
+        let mut analysis = sample::full();
+        analysis.claims.truncate(2);
+        let claim = &mut analysis.claims[0];
+        (claim.arm, claim.baseline) = ("ps-kd".to_owned(), "gradual-magnitude".to_owned());
+        claim.paper_number =
+            "CIFAR-10 to 94 % in 2.6 instead of 3.3 A100-seconds, by the speedrun".to_owned();
+        let figure = figure(&analysis).unwrap();
+        check_texts(&figure);
+        check_shapes(&figure);
+        let texts = figure.shapes.iter().filter_map(|shape| match shape {
+            Shape::Text { text, .. } => Some(text.as_str()),
+            _ => None,
+        });
+        let all = texts.collect::<Vec<_>>().join(" ");
+        for wanted in ["ps-kd against gradual-magnitude", analysis.claims[0].paper_number.as_str()]
+        {
+            assert!(all.contains(wanted), "no {wanted} in {all}");
+        }
+    }
+
+    #[test]
+    fn wild_claims_stay_in_their_panel_and_their_words_in_their_columns() {
         let mut analysis = sample::full();
         let claim = &mut analysis.claims[0];
         claim.arm = "a".repeat(60);
@@ -306,11 +330,9 @@ mod tests {
             claim.interval.map(|i| stats::interval::Interval { low: 0.0, high: 1e300, ..i });
         analysis.claims[1].effect = Some(f64::NAN);
         analysis.claims[2].interval = None;
-        for width in [COLUMN, WIDTH] {
-            let figure = figure(&analysis, width).unwrap();
-            check_texts(&figure);
-            check_shapes(&figure);
-        }
-        assert!(figure(&sample::empty(), WIDTH).is_none());
+        let figure = super::figure(&analysis).unwrap();
+        check_texts(&figure);
+        check_shapes(&figure);
+        assert!(super::figure(&sample::empty()).is_none());
     }
 }

@@ -64,6 +64,7 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series], width: f64)
     let title = format!("{}: {metric} against train time", workload.workload);
     let mut figure = Figure::wide(width, title, &explanation);
     figure.name = "cost".to_owned();
+    figure.upwards = Some(format!("{split} {metric}"));
     let axes = Axes {
         x,
         scale,

@@ -119,11 +119,10 @@ impl Kind {
         let metric = format!("{} {}", workload.split, workload.target.metric);
         let mut found = self.curves(workload, series);
         let banded = found.all.iter().filter(|curve| curve.has_band()).count();
-        let seeds = match found.seeds {
-            0 | 1 => "one seed, no interval",
-            2 => "mean of two seeds, no interval",
-            _ if banded > MOST_BANDS => "mean over seeds; their 95 % intervals are in the panels",
-            _ => "mean over seeds; shaded: 95 % interval",
+        let seeds = if found.seeds >= LEAST_SEEDS && banded > MOST_BANDS {
+            "mean over seeds; their 95 % intervals are in the panels"
+        } else {
+            over_seeds(found.seeds)
         };
         let mut explanation = format!("{metric}, {seeds}");
         if self.scale == Scale::Log {
@@ -151,6 +150,7 @@ impl Kind {
         let title = format!("{}: {metric} over {}", workload.workload, self.over);
         let mut figure = Figure::wide(width, title, &explanation);
         figure.name = self.name.to_owned();
+        figure.upwards = Some(metric);
         found.axes.plot(&mut figure, &found.all);
         figure
     }
@@ -230,6 +230,15 @@ impl Kind {
         } else {
             (low.min(0.0), high)
         }
+    }
+}
+
+/// What a point of a curve is of so many seeds.
+pub(crate) fn over_seeds(seeds: u32) -> &'static str {
+    match seeds {
+        0 | 1 => "one seed, no interval",
+        2 => "mean of two seeds, no interval",
+        _ => "mean over seeds; shaded: 95 % interval",
     }
 }
 
@@ -329,7 +338,7 @@ impl Axes<'_> {
             figure.label(middle, "no evaluations recorded", Align::Centre, MUTED);
         }
         if narrow {
-            legend_below(figure, curves, &y, left);
+            legend_below(figure, curves, &y);
         } else {
             legend_column(figure, curves, &x, &y, right);
         }

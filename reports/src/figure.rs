@@ -103,6 +103,8 @@ pub(crate) struct Figure {
     pub(crate) stamp: Vec<(String, String)>,
     /// What a pointer finds on a page: places, each with its words.
     pub(crate) spots: Vec<(Point, String)>,
+    /// What stands upwards, where only the title and the explanation say it: a paper has it over the axis.
+    pub(crate) upwards: Option<String>,
 }
 
 impl Figure {
@@ -124,6 +126,7 @@ impl Figure {
             bare: false,
             stamp: Vec::new(),
             spots: Vec::new(),
+            upwards: None,
         };
         let shown = shorten(&title, width - 24.0, 15.0, true);
         figure.write((12.0, 24.0), &shown, 15.0, true, Align::Left, INK);
@@ -181,10 +184,15 @@ impl Figure {
         self.bare = true;
         let top = self.shapes.iter().map(Shape::top).fold(f64::INFINITY, f64::min);
         if top.is_finite() {
-            let less = top - 4.0;
+            let name = self.upwards.take();
+            let less = top - if name.is_some() { 24.0 } else { 4.0 };
             self.shapes.iter_mut().for_each(|shape| shape.shift(-less));
             self.spots.iter_mut().for_each(|(place, _)| place.1 -= less);
             self.height = (self.height - less).max(1.0);
+            if let Some(name) = name {
+                let name = shorten(&text::one_line(&name), self.width - 24.0, BODY, false);
+                self.label((12.0, 15.0), &name, Align::Left, INK);
+            }
         }
         self
     }
@@ -293,9 +301,9 @@ pub(crate) fn drawn(analysis: &Analysis, looks_of: &Looks, width: f64) -> Vec<Ve
             figures.extend(pairs::figure(analysis, workload, &series, width));
             figures.extend(cost::figure(workload, &series, width));
             figures.extend(looks::figure(workload, &series));
-            figures.extend(kept::figure(workload, &series));
+            figures.extend(kept::figure(workload, &series, width));
             figures.extend(by_number::figures(workload, &series, width));
-            figures.extend(orders::figure(analysis, workload, &series));
+            figures.extend(orders::figure(analysis, workload, &series, width));
             for figure in &mut figures {
                 figure.name = format!("{stem}-{}", figure.name);
             }
@@ -304,9 +312,9 @@ pub(crate) fn drawn(analysis: &Analysis, looks_of: &Looks, width: f64) -> Vec<Ve
         .collect()
 }
 
-/// The figures over all workloads: claims, and arms by workload.
+/// The figures over all workloads: claims, whose words need both columns, and arms by workload.
 pub(crate) fn over_all(analysis: &Analysis, width: f64) -> Vec<Figure> {
-    [claims::figure(analysis, width), grid::figure(analysis, width)].into_iter().flatten().collect()
+    [claims::figure(analysis), grid::figure(analysis, width)].into_iter().flatten().collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use analysis::summary::{ArmAnalysis, CurvePoint, WorkloadAnalysis};
 
-use crate::figure::{Align, BODY, Figure, INK, MOST_ARMS, MUTED, WIDTH};
+use crate::figure::{Align, BODY, COLUMN, Colour, Figure, INK, MOST_ARMS, MUTED, WIDTH};
 use crate::font::{shorten, text_width};
 use crate::series::Series;
 use crate::text;
@@ -18,8 +18,10 @@ const GAP: f64 = 12.0;
 /// Widest column, and the narrowest that has room for a number.
 const WIDEST: f64 = 72.0;
 const LEAST: f64 = 40.0;
-/// How dark the best value is.
-const DARKEST: f64 = 0.65;
+/// One colour for all arms, so that their shades compare, and how much of it the best value has: letters are read on it,
+/// in the light and in the dark.
+const SHADE: Colour = (0x00, 0x72, 0xb2);
+const DARKEST: f64 = 0.5;
 
 /// Evaluations at which some look was taken, by the samples seen.
 fn columns(workload: &WorkloadAnalysis) -> Vec<f64> {
@@ -36,8 +38,8 @@ fn looking(workload: &WorkloadAnalysis) -> impl Iterator<Item = (usize, &ArmAnal
     arms.filter(|(_, arm)| !arm.looks_by_samples.is_empty())
 }
 
-/// The figure, where looks were taken along the run.
-pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series]) -> Option<Figure> {
+/// The figure, where looks were taken along the run; as wide as asked, or wider where numbers need it.
+pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series], width: f64) -> Option<Figure> {
     let columns = columns(workload);
     let blocks: Vec<_> =
         looking(workload).filter_map(|(at, arm)| Some((series.get(at)?, arm))).collect();
@@ -48,52 +50,76 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series]) -> Option<F
     let explanation =
         format!("{split} {metric}, mean over seeds; a column an evaluation, by samples seen");
     let title = format!("{}: {metric} of each look along the run", workload.workload);
-    let mut figure = Figure::new(title, &explanation);
-    figure.name = "kept".to_owned();
-
     let names = blocks.iter().flat_map(|(_, arm)| arm.looks_by_samples.keys());
     let widest = names.map(|name| text_width(name, BODY, false)).fold(40.0, f64::max);
     let left = 28.0 + widest.min(240.0);
-    let width = ((WIDTH - left - 12.0) / columns.len() as f64).min(WIDEST);
+    let least = left + LEAST * columns.len() as f64 + 12.0;
+    let mut figure = Figure::wide(if least <= COLUMN { width } else { WIDTH }, title, &explanation);
+    figure.name = "kept".to_owned();
+    let cell = ((figure.width - left - 12.0) / columns.len() as f64).min(WIDEST);
+    // Blocks stand side by side where there is room.
+    let block = left + cell * columns.len() as f64;
+    let across = ((figure.width / (block + GAP)) as usize).clamp(1, blocks.len());
     let values = blocks.iter().flat_map(|(_, arm)| arm.looks_by_samples.values().flatten());
     let ends = values.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], point| {
         [low.min(point.mean), high.max(point.mean)]
     });
-    let middle = |column: usize| left + width * (column as f64 + 0.5);
-    if width >= LEAST {
+    let higher = workload.target.direction.is_higher();
+    for aside in (0..across).filter(|_| cell >= LEAST) {
         for (column, samples) in columns.iter().enumerate() {
-            let samples = format!("{samples:.0}");
-            figure.write((middle(column), TOP), &samples, BODY, false, Align::Centre, MUTED);
+            let x = (block + GAP) * aside as f64 + left + cell * (column as f64 + 0.5);
+            let samples = shorten(&text::fixed(*samples, 0), cell - 4.0, BODY, false);
+            figure.write((x, TOP), &samples, BODY, false, Align::Centre, MUTED);
         }
     }
     let mut top = TOP + 6.0;
-    for (series, arm) in blocks {
-        let label = shorten(&series.label, WIDTH - 24.0, BODY, true);
-        figure.write((12.0, top + 16.0), &label, BODY, true, Align::Left, INK);
-        top += HEADING;
+    for row in blocks.chunks(across) {
+        for (place, (series, arm)) in row.iter().enumerate() {
+            let from = (block + GAP) * place as f64;
+            let label = shorten(&series.label, block - 12.0, BODY, true);
+            figure.write((from + 12.0, top + 16.0), &label, BODY, true, Align::Left, INK);
+            let cells = Cells { columns: &columns, ends, higher, left: from + left, cell };
+            cells.draw(&mut figure, arm, top + HEADING);
+        }
+        let looks = row.iter().map(|(_, arm)| arm.looks_by_samples.len()).max().unwrap_or(0);
+        top += HEADING + ROW * looks as f64 + GAP;
+    }
+    figure.height = top.ceil();
+    Some(figure)
+}
+
+/// What the cells of a block stand in.
+struct Cells<'a> {
+    columns: &'a [f64],
+    ends: [f64; 2],
+    higher: bool,
+    left: f64,
+    cell: f64,
+}
+
+impl Cells<'_> {
+    fn draw(&self, figure: &mut Figure, arm: &ArmAnalysis, mut top: f64) {
         for (name, points) in &arm.looks_by_samples {
-            let name = shorten(&text::one_line(name), left - 24.0, BODY, false);
-            figure.write((left - 12.0, top + 14.5), &name, BODY, false, Align::Right, INK);
+            let name = shorten(&text::one_line(name), 240.0, BODY, false);
+            figure.write((self.left - 12.0, top + 14.5), &name, BODY, false, Align::Right, INK);
             let at: BTreeMap<u64, &CurvePoint> =
                 points.iter().map(|p| (p.x.to_bits(), p)).collect();
-            for (column, samples) in columns.iter().enumerate() {
+            for (column, samples) in self.columns.iter().enumerate() {
                 let Some(point) = at.get(&samples.to_bits()) else { continue };
-                let (x, half) = (middle(column), width / 2.0 - 1.0);
+                let x = self.left + self.cell * (column as f64 + 0.5);
+                let half = self.cell / 2.0 - 1.0;
                 let corners = [(-half, 1.0), (half, 1.0), (half, ROW - 1.0), (-half, ROW - 1.0)];
                 let corners = corners.map(|(dx, dy)| (x + dx, top + dy)).to_vec();
-                let share = shade(point.mean, ends, workload.target.direction.is_higher());
-                figure.area(corners, series.colour, DARKEST * share);
-                if width >= LEAST {
-                    let value = number(point.mean, ends);
+                figure.area(corners, SHADE, DARKEST * shade(point.mean, self.ends, self.higher));
+                if self.cell >= LEAST {
+                    let value = number(point.mean, self.ends);
+                    let value = shorten(&value, self.cell - 4.0, BODY, false);
                     figure.write((x, top + 14.5), &value, BODY, false, Align::Centre, INK);
                 }
             }
             top += ROW;
         }
-        top += GAP;
     }
-    figure.height = top.ceil();
-    Some(figure)
 }
 
 /// Where a value lies between the worst and the best of all, from a little above 0 up to 1.
@@ -133,7 +159,7 @@ mod tests {
     #[test]
     fn each_arm_has_a_number_for_every_evaluation_of_every_look_and_no_other() {
         let workload = learnt_in_turn();
-        let figure = figure(&workload, &Series::of(&Looks::default(), &workload)).unwrap();
+        let figure = figure(&workload, &Series::of(&Looks::default(), &workload), WIDTH).unwrap();
         let texts: Vec<&str> = figure
             .shapes
             .iter()
@@ -142,7 +168,38 @@ mod tests {
                 _ => None,
             })
             .collect();
-        assert_eq!(texts, ["16", "32", "30.0", "30.0", "28.0", "30.0", "24.0", "28.0"]);
+        // The arms stand side by side, each below its evaluations.
+        let numbers = ["30.0", "30.0", "28.0", "30.0", "24.0", "28.0"];
+        assert_eq!(texts[..4], ["16", "32", "16", "32"]);
+        assert_eq!(texts[4..], numbers);
+        check_texts(&figure);
+        check_shapes(&figure);
+    }
+
+    #[test]
+    fn shades_of_all_arms_compare_and_a_column_of_a_paper_holds_few_evaluations() {
+        let mut workload = learnt_in_turn();
+        for (width, expected) in [(COLUMN, COLUMN), (WIDTH, WIDTH)] {
+            let series = Series::of(&Looks::default(), &workload);
+            let figure = figure(&workload, &series, width).unwrap();
+            assert_eq!(figure.width, expected);
+            check_texts(&figure);
+            check_shapes(&figure);
+            let cells = figure.shapes.iter().filter_map(|shape| match shape {
+                Shape::Area { colour, alpha, .. } => Some((*colour, *alpha)),
+                _ => None,
+            });
+            assert!(cells.clone().count() == 6);
+            assert!(cells.clone().all(|(colour, alpha)| colour == SHADE && alpha <= DARKEST));
+        }
+        let point = |x: f64| CurvePoint { x, mean: 1.0, low: 1.0, high: 1.0, n: 5 };
+        for arm in &mut workload.arms {
+            let many = (0..40).map(|step| point(f64::from(step))).collect();
+            arm.looks_by_samples.insert("a look of sixty letters and more ".repeat(3), many);
+        }
+        let series = Series::of(&Looks::default(), &workload);
+        let figure = figure(&workload, &series, COLUMN).unwrap();
+        assert_eq!(figure.width, WIDTH);
         check_texts(&figure);
         check_shapes(&figure);
     }
@@ -150,6 +207,6 @@ mod tests {
     #[test]
     fn without_looks_along_the_run_there_is_no_figure() {
         let workload = sample::loss().workloads.remove(0);
-        assert!(figure(&workload, &Series::of(&Looks::default(), &workload)).is_none());
+        assert!(figure(&workload, &Series::of(&Looks::default(), &workload), WIDTH).is_none());
     }
 }

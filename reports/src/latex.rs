@@ -54,7 +54,8 @@ fn draw(tex: &mut String, table: &PaperTable, part: &Layout, place: usize) {
             (format!("Continues Table~\\ref{{tab:{}}}.", table.label), again)
         }
     };
-    tex.push_str(&format!("\\caption{{{caption}}}\n\\label{{{label}}}\n"));
+    // Classes that expect captions below tables leave no room there.
+    tex.push_str(&format!("\\caption{{{caption}}}\n\\label{{{label}}}\n\\vspace{{3pt}}\n"));
     tex.push_str(&format!("\\begin{{tabular}}{{{}}}\n\\toprule\n", columns.collect::<String>()));
     row(tex, part, table.columns.iter().map(|(name, _)| name.as_str()).collect());
     tex.push_str("\\midrule\n");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use analysis::summary::{Analysis, WorkloadAnalysis};
 
-use crate::figure::{Align, Colour, Figure, INK, MUTED, SMALL};
+use crate::figure::{Align, COLUMN, Colour, Figure, INK, MUTED, SMALL, WIDTH};
 use crate::font::{shorten, text_width};
 use crate::series::{PALETTE, Series};
 use crate::text;
@@ -13,17 +13,20 @@ use crate::time_to_target::{ROW, label_column};
 const TOP: f64 = 82.0;
 /// Seeds shown at most, and the narrowest cell that has room for a digest.
 const MOST_SEEDS: usize = 24;
-const LEAST: f64 = 46.0;
+const LEAST: f64 = 34.0;
 /// How much of its colour a cell has over the ground, light or dark, on which its digest is written.
 const TINT: f64 = 0.34;
 /// Widest cell.
 const WIDEST: f64 = 76.0;
+/// Widest law, over both columns and over one.
+const LAWS: [f64; 2] = [150.0, 84.0];
 
-/// The figure, where two arms at least have orders.
+/// The figure, where two arms at least have orders; as wide as asked, or wider where digests need it.
 pub(crate) fn figure(
     analysis: &Analysis,
     workload: &WorkloadAnalysis,
     series: &[Series],
+    width: f64,
 ) -> Option<Figure> {
     let mine = || analysis.runs.iter().filter(|row| row.workload == workload.workload);
     let mut seeds: Vec<&str> = Vec::new();
@@ -55,15 +58,24 @@ pub(crate) fn figure(
     if let Some(words) = Series::left_out(workload) {
         explanation.push_str(&format!("; {words}"));
     }
-    let mut figure = Figure::new(format!("{}: orders by seed", workload.workload), &explanation);
+    let title = format!("{}: orders by seed", workload.workload);
+    let widest = workload.arms.iter().map(|arm| text_width(&arm.order_law, SMALL, false));
+    let widest = widest.fold(40.0, f64::max);
+    let count = seeds.len().max(1) as f64;
+    let law = |narrow: bool| widest.min(LAWS[usize::from(narrow)]);
+    let room =
+        |figure: &Figure, left: f64| (figure.width - 24.0 - law(figure.narrow()) - left) / count;
+    let mut figure = Figure::wide(width, title.clone(), &explanation);
+    let mut left = label_column(&mut figure, series, TOP);
+    if width <= COLUMN && room(&figure, left) < LEAST {
+        figure = Figure::wide(WIDTH, title, &explanation);
+        left = label_column(&mut figure, series, TOP);
+    }
     figure.name = "orders".to_owned();
     let bottom = TOP + ROW * series.len() as f64;
     figure.height = (bottom + 12.0).ceil();
-    let left = label_column(&mut figure, series, TOP);
-    let laws = workload.arms.iter().map(|arm| text_width(&arm.order_law, SMALL, false));
-    let law_width = laws.fold(40.0, f64::max).min(150.0);
-    let laws = figure.width - 12.0 - law_width;
-    let cell = ((laws - 12.0 - left) / seeds.len().max(1) as f64).min(WIDEST);
+    let cell = room(&figure, left).min(WIDEST);
+    let (law_width, laws) = (law(figure.narrow()), left + cell * count + 12.0);
     figure.label((laws, TOP - 8.0), "law", Align::Left, MUTED);
     for (column, seed) in seeds.iter().enumerate() {
         if cell < 16.0 {
@@ -121,7 +133,7 @@ mod tests {
         }
         let workload = &analysis.workloads[0];
         let series = Series::of(&Looks::of(&analysis), workload);
-        let figure = figure(&analysis, workload, &series).unwrap();
+        let figure = figure(&analysis, workload, &series, WIDTH).unwrap();
         check_texts(&figure);
         check_shapes(&figure);
         let cells: Vec<Colour> = figure
@@ -138,10 +150,34 @@ mod tests {
     }
 
     #[test]
+    fn few_seeds_fit_a_column_of_a_paper_and_many_need_both() {
+        let mut analysis = sample::loss();
+        for row in &mut analysis.runs {
+            row.first_order_hash = Some("ab".repeat(20));
+        }
+        for wider in [false, true] {
+            if wider {
+                for seed in 10..22 {
+                    let mut row = analysis.runs[0].clone();
+                    row.seed = seed.to_string();
+                    analysis.runs.push(row);
+                }
+            }
+            let workload = &analysis.workloads[0];
+            let series = Series::of(&Looks::of(&analysis), workload);
+            let drawn = figure(&analysis, workload, &series, COLUMN).unwrap();
+            assert_eq!(drawn.width, if wider { WIDTH } else { COLUMN });
+            check_texts(&drawn);
+            check_shapes(&drawn);
+        }
+    }
+
+    #[test]
     fn without_orders_there_is_no_strip() {
         let mut analysis = sample::loss();
         analysis.runs.iter_mut().for_each(|row| row.first_order_hash = None);
         let workload = &analysis.workloads[0];
-        assert!(figure(&analysis, workload, &Series::of(&Looks::default(), workload)).is_none());
+        let series = Series::of(&Looks::default(), workload);
+        assert!(figure(&analysis, workload, &series, WIDTH).is_none());
     }
 }

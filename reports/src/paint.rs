@@ -115,7 +115,7 @@ fn element(figure: &Figure, namespace: bool) -> Result<String, ReportError> {
     let size = ((figure.width * SVG_SCALE) as u32, (figure.height * SVG_SCALE) as u32);
     paint(figure, SVGBackend::with_string(&mut drawn, size), &SVG)?;
     // The backend's opening tag has no room for a size in figure units and a description.
-    let body = drawn.split_once('\n').map_or("", |(_, body)| body);
+    let body = joined(drawn.split_once('\n').map_or("", |(_, body)| body));
     let (declared, stamp) = if namespace {
         (" xmlns=\"http://www.w3.org/2000/svg\"", metadata(figure)?)
     } else {
@@ -389,6 +389,36 @@ impl Surface {
     }
 }
 
+/// The same picture with lines that follow on one another in one look as one path: the dashes of a line are hundreds.
+fn joined(svg: &str) -> String {
+    const LINE: &str = "<polyline ";
+    let parts = |line: &str| -> Option<(String, String)> {
+        let (look, points) =
+            line.strip_prefix(LINE)?.strip_suffix(" \"/>")?.split_once("points=\"")?;
+        Some((look.to_owned(), points.to_owned()))
+    };
+    let mut joined = String::with_capacity(svg.len());
+    let mut lines = svg.lines().peekable();
+    while let Some(line) = lines.next() {
+        let Some((look, mut path)) = parts(line) else {
+            joined += line;
+            joined.push('\n');
+            continue;
+        };
+        let mut alone = true;
+        while let Some((_, more)) =
+            lines.peek().and_then(|next| parts(next)).filter(|(other, _)| *other == look)
+        {
+            path += &format!("M{more}");
+            alone = false;
+            lines.next();
+        }
+        joined +=
+            &if alone { format!("{line}\n") } else { format!("<path {look}d=\"M{path}\"/>\n") };
+    }
+    joined
+}
+
 fn rgb((red, green, blue): Colour) -> RGBColor {
     RGBColor(red, green, blue)
 }
@@ -539,5 +569,19 @@ mod tests {
         let alone: Vec<Vec<u8>> = figures.iter().map(|figure| png(figure).unwrap()).collect();
         assert!(together == alone);
         assert!(pngs(&[]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn lines_in_one_look_are_one_path_and_others_stay_as_they_are() {
+        let mut figure = Figure { height: 90.0, ..Figure::new("a".to_owned(), "b") };
+        for place in 0..3 {
+            let x = 10.0 * f64::from(place);
+            figure.line(vec![(x, 60.0), (x + 5.0, 70.0)], MUTED, 1.0);
+        }
+        figure.line(vec![(1.0, 2.0), (3.0, 4.0)], PAPER, 1.0);
+        let svg = svg(&figure).unwrap();
+        assert!(svg.contains("d=\"M0,600 50,700M100,600 150,700M200,600 250,700\"/>"), "{svg}");
+        assert!(svg.contains("points=\"10,20 30,40 \"/>"), "{svg}");
+        assert_eq!(svg.matches("<path ").count(), 1);
     }
 }

@@ -68,6 +68,7 @@ pub(crate) fn figure(
     let title = format!("{}: {metric} seed by seed", workload.workload);
     let mut figure = Figure::wide(width, title, &explanation);
     figure.name = "seeds".to_owned();
+    figure.upwards = Some(metric);
     let most: usize = if figure.narrow() { 3 } else { 7 };
     let across = most.min(pairs.len());
     let ticks = Axis::new(range, Scale::Linear, HEIGHT, 0.0).ticks(5);

@@ -33,6 +33,7 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series], width: f64)
     let title = format!("{}: {metric} over samples seen, arm by arm", workload.workload);
     let mut figure = Figure::wide(width, title, &explanation);
     figure.name = "metric-panels".to_owned();
+    figure.upwards = Some(metric);
     let across: usize = if figure.narrow() { 2 } else { 4 };
     let rows = found.all.len().div_ceil(across);
     let ticks = Axis::new(found.axes.y, Scale::Linear, HEIGHT, 0.0).ticks(4);

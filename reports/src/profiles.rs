@@ -63,6 +63,7 @@ fn figure(
     let title =
         format!("{what} to the target, performance profile over {}", group.workloads.join(", "));
     let mut figure = Figure::wide(width, capital(&title), &explanation);
+    figure.upwards = Some("share of workloads and seeds".to_owned());
     let unit = format!("times the best arm's {what} to the target");
     let axes = Axes {
         x: (1.0, end),

@@ -79,9 +79,10 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series], width: f64)
         RATIOS + BEFORE_RATIOS
     };
     let right = column - 24.0 - beside;
-    let (unit, length) = axis_unit(most, scale);
+    let (unit, length) = if values.is_empty() { ("s", 1.0) } else { axis_unit(most, scale) };
     let least = if least.is_finite() { least } else { 0.0 };
     let range = match scale {
+        _ if values.is_empty() => (0.0, 1.0),
         Scale::Log => (least / 1.25 / length, most * 1.25 / length),
         // From zero, so that lengths compare, unless all arms are close together.
         Scale::Linear if least < 0.6 * most => (0.0, most * 1.06 / length),
@@ -126,7 +127,15 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series], width: f64)
     }
     if values.is_empty() {
         let middle = ((left + right) / 2.0, (TOP + bottom) / 2.0 + 4.0);
-        figure.label(middle, "no arm has run", Align::Centre, MUTED);
+        let arms = || rows.iter().map(|(arm, _)| arm);
+        let words = if arms().any(|arm| arm.time_to_target.at_start > 0) {
+            "met at the start"
+        } else if arms().any(|arm| ran(&arm.outcomes) > 0) {
+            "no arm has a time"
+        } else {
+            "no arm has run"
+        };
+        figure.label(middle, words, Align::Centre, MUTED);
     }
     figure
 }

@@ -96,12 +96,21 @@ fn whatever_a_suite_is_its_figures_are_drawn_and_nothing_in_them_is_no_number() 
         assert!(paths.len() >= 8, "{name}: {paths:?}");
         for path in paths.iter().filter(|path| path.extension().unwrap() == "svg") {
             let svg = fs::read_to_string(path).unwrap();
-            let places = svg.split("points=\"").skip(1).filter_map(|rest| rest.split('"').next());
-            assert!(
-                places.clone().all(|points| !points.contains("NaN") && !points.contains("inf")),
-                "{name}: {}",
-                path.display()
-            );
+            let size = svg.split_once("viewBox=\"0 0 ").unwrap().1.split_once('"').unwrap().0;
+            let size: Vec<i64> = size.split(' ').map(|side| side.parse().unwrap()).collect();
+            let svg_paths = svg.replace(" d=\"", " points=\"");
+            let paths =
+                svg_paths.split(" points=\"").skip(1).filter_map(|rest| rest.split('"').next());
+            let places =
+                paths.flat_map(|path| path.split(['M', ' ', 'z'])).filter(|it| !it.is_empty());
+            for place in places {
+                let (x, y) = place.split_once(',').unwrap();
+                let inside = [x, y]
+                    .into_iter()
+                    .zip(&size)
+                    .all(|(at, most)| at.parse::<i64>().is_ok_and(|at| (0..=*most).contains(&at)));
+                assert!(inside, "{name}: {place} in {} of {size:?}", path.display());
+            }
             assert!(svg.len() < 1_500_000, "{name}: {} bytes in {}", svg.len(), path.display());
             assert!(!svg.contains("<b>"), "{name}: {}", path.display());
         }

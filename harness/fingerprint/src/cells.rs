@@ -17,8 +17,8 @@ pub const EXTERNAL: &str = "harness/training/src/external.rs";
 pub const INSPECTION: [&str; 1] = ["harness/inspect/src/estimate.rs"];
 
 /// The crates that compute; their versions are part of every digest, the rest of the lock file is not.
-pub const COMPUTES: [&str; 7] =
-    ["flate2", "rand_core", "rand_distr", "rand_pcg", "sha2", "tch", "torch-sys"];
+pub const COMPUTES: [&str; 8] =
+    ["flate2", "rand_core", "rand_distr", "rand_pcg", "sha2", "statrs", "tch", "torch-sys"];
 
 /// Folders whose files are methods and workloads, one each, in a folder per family.
 const METHODS: &str = "methods/src/";

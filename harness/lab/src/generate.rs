@@ -11,6 +11,7 @@ use rand_pcg::Pcg64;
 use tch::{Kind, TchError, Tensor};
 
 use crate::LabError;
+use crate::ensemble;
 use crate::kernels::gpt::{Decoder, Loops, fits};
 use crate::models::gpt::Gpt;
 use crate::network::Network;
@@ -51,6 +52,16 @@ pub enum Choice<'a> {
     Sample {
         /// Above 0.
         temperature: f64,
+        /// One generator per row.
+        generators: &'a mut [Pcg64],
+    },
+    /// Drawn from the likeliest tokens of softmax(logits / temperature) alone: as few as have the share
+    /// `top_p` of the probability (Holtzman et al., arXiv:1904.09751), of equals the first.
+    Nucleus {
+        /// Above 0.
+        temperature: f64,
+        /// Above 0 and at most 1.
+        top_p: f64,
         /// One generator per row.
         generators: &'a mut [Pcg64],
     },
@@ -111,7 +122,7 @@ impl Generated {
 /// Continues every prompt until its end token or `longest` tokens.
 ///
 /// # Errors
-/// When the network is no causal GPT, a prompt is empty, prompt and continuation exceed the
+/// When the network is no causal GPT and no ensemble of them, a prompt is empty, prompt and continuation exceed the
 /// context, or there are not as many generators as rows.
 pub fn generate(
     network: &Network,
@@ -133,14 +144,17 @@ pub fn generate_behind(
     behind: usize,
     mut choice: Choice<'_>,
 ) -> Result<Generated, LabError> {
-    let gpt = Gpt::of(network)?;
+    let members = ensemble::members(network);
+    let gpt = Gpt::of(members.first().unwrap_or(network))?;
     let (table, lengths) = read(prompts)?;
     let width = table.len() / lengths.len().max(1);
     check(gpt, lengths.len(), width, &lengths, options, &choice)?;
     let capacity = lengths.iter().max().map_or(0, |&longest| longest + options.longest - 1);
-    let weights: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
+    let weights: Vec<Vec<&Tensor>> =
+        members.iter().map(|one| one.parameters.iter().map(|p| &p.tensor).collect()).collect();
     let mut rows = Rows::new(&table, &lengths, options.longest, behind);
-    let mut source = Source::new(gpt, &weights, lengths.len(), capacity)?;
+    let sources = weights.iter().map(|own| Source::new(gpt, own, lengths.len(), capacity));
+    let mut sources = sources.collect::<Result<Vec<_>, _>>()?;
     let mut allowed = vec![true; gpt.shape.vocabulary];
     for &token in &options.banned {
         allowed[token as usize] = false;
@@ -152,7 +166,7 @@ pub fn generate_behind(
         }
         let wanted = fed.iter().any(|&row| position + 1 >= lengths[row]);
         let ids: Vec<_> = fed.iter().map(|&row| rows.token(row, position)).collect();
-        let logits = source.step(&fed, &ids, position, wanted)?;
+        let logits = averaged(&mut sources, &fed, &ids, position, wanted)?;
         for (&row, logits) in fed.iter().zip(logits.chunks_exact(gpt.shape.vocabulary)) {
             if position + 1 < lengths[row] {
                 continue;
@@ -165,15 +179,42 @@ pub fn generate_behind(
                         let uniform = streams::unit_f64(&mut generators[sharer]);
                         sample(logits, &allowed, *temperature, uniform)
                     }
+                    Choice::Nucleus { temperature, top_p, generators } => {
+                        let uniform = streams::unit_f64(&mut generators[sharer]);
+                        nucleus(logits, &allowed, (*temperature, *top_p), uniform)
+                    }
                 };
                 rows.add(sharer, token, log_probability, options.end);
                 if sharer != row {
-                    source.copy_row(row, sharer);
+                    sources.iter_mut().for_each(|source| source.copy_row(row, sharer));
                 }
             }
         }
     }
     Ok(rows.finish(network)?)
+}
+
+/// Mean logits of the members of an ensemble, as [`Source::step`] gives them for one network.
+fn averaged(
+    sources: &mut [Source<'_>],
+    rows: &[usize],
+    ids: &[i64],
+    position: usize,
+    wanted: bool,
+) -> Result<Vec<f32>, TchError> {
+    let (mut logits, members) = (Vec::new(), sources.len());
+    for source in sources {
+        let own = source.step(rows, ids, position, wanted)?;
+        if logits.is_empty() {
+            logits = own;
+        } else {
+            logits.iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
+        }
+    }
+    if members > 1 {
+        logits.iter_mut().for_each(|sum| *sum /= members as f32);
+    }
+    Ok(logits)
 }
 
 /// Tokens and lengths on the host.
@@ -214,13 +255,20 @@ fn check(
         return refuse(format!("bans {:?} of {vocabulary} tokens", options.banned));
     }
     match choice {
-        Choice::Sample { temperature, .. } if temperature.is_nan() || *temperature <= 0.0 => {
+        Choice::Sample { temperature, .. } | Choice::Nucleus { temperature, .. }
+            if temperature.is_nan() || *temperature <= 0.0 =>
+        {
             refuse(format!("a temperature of {temperature}"))
         }
-        Choice::Sample { generators, .. } if generators.len() != rows => {
+        Choice::Sample { generators, .. } | Choice::Nucleus { generators, .. }
+            if generators.len() != rows =>
+        {
             refuse(format!("{} generators for {rows} rows", generators.len()))
         }
-        Choice::Sample { .. } | Choice::Greedy => Ok(()),
+        Choice::Nucleus { top_p, .. } if top_p.is_nan() || *top_p <= 0.0 || *top_p > 1.0 => {
+            refuse(format!("a share of {top_p} of the probability, not above 0 and at most 1"))
+        }
+        Choice::Sample { .. } | Choice::Nucleus { .. } | Choice::Greedy => Ok(()),
     }
 }
 
@@ -403,6 +451,40 @@ impl Weighed {
     fn log_probability(&self, token: usize) -> f32 {
         (f64::from(self.exponents[token]) - self.total.ln()) as f32
     }
+
+    /// Leaves no weight to any but the likeliest tokens, as few as have the share `top_p`.
+    fn keep(&mut self, top_p: f64) {
+        if top_p >= 1.0 {
+            return;
+        }
+        let mut order: Vec<usize> = (0..self.weights.len()).collect();
+        // Of equals the first stays first.
+        order.sort_by(|&a, &b| self.weights[b].total_cmp(&self.weights[a]));
+        let (wanted, mut sum) = (top_p * self.total, 0.0);
+        let last = order.iter().position(|&token| {
+            sum += f64::from(self.weights[token]);
+            sum >= wanted
+        });
+        for &token in order.iter().skip(last.map_or(order.len(), |last| last + 1)) {
+            self.weights[token] = 0.0;
+        }
+        self.total = self.weights.iter().copied().map(f64::from).sum();
+    }
+
+    /// The first token whose distribution function exceeds `uniform`, in [0, 1).
+    fn draw(&self, uniform: f64) -> (usize, f32) {
+        let (mut sum, mut last) = (0.0, 0);
+        for (token, &weight) in self.weights.iter().enumerate() {
+            if weight > 0.0 {
+                sum += f64::from(weight);
+                last = token;
+                if sum > uniform * self.total {
+                    break;
+                }
+            }
+        }
+        (last, self.log_probability(last))
+    }
 }
 
 pub(crate) fn likeliest(logits: &[f32], allowed: &[bool]) -> (usize, f32) {
@@ -423,18 +505,19 @@ pub(crate) fn sample(
     temperature: f64,
     uniform: f64,
 ) -> (usize, f32) {
-    let weighed = Weighed::new(logits, allowed, temperature);
-    let (mut sum, mut last) = (0.0, 0);
-    for (token, &weight) in weighed.weights.iter().enumerate() {
-        if weight > 0.0 {
-            sum += f64::from(weight);
-            last = token;
-            if sum > uniform * weighed.total {
-                break;
-            }
-        }
-    }
-    (last, weighed.log_probability(last))
+    Weighed::new(logits, allowed, temperature).draw(uniform)
+}
+
+/// The same, of the likeliest tokens that have the share `top_p`, by (temperature, `top_p`).
+fn nucleus(
+    logits: &[f32],
+    allowed: &[bool],
+    (temperature, top_p): (f64, f64),
+    uniform: f64,
+) -> (usize, f32) {
+    let mut weighed = Weighed::new(logits, allowed, temperature);
+    weighed.keep(top_p);
+    weighed.draw(uniform)
 }
 
 #[cfg(test)]
@@ -545,6 +628,28 @@ mod tests {
     }
 
     #[test]
+    fn an_ensemble_writes_by_the_mean_of_its_members_logits() {
+        let one = network(32);
+        let prompts = prompts(3, 4);
+        let alone = sampled(&one, (&prompts).into(), &options(6));
+        let twice = sampled(&ensemble::like(&one, 2), (&prompts).into(), &options(6));
+        assert_eq!(
+            (&twice.tokens, &twice.log_probabilities),
+            (&alone.tokens, &alone.log_probabilities)
+        );
+        let two = ensemble::like(&one, 2);
+        for parameter in two.parameters.iter().skip(one.parameters.len()) {
+            let _ = tch::no_grad(|| parameter.tensor.shallow_clone().g_mul_scalar_(-0.5));
+        }
+        let written = generate(&two, (&prompts).into(), &options(1), Choice::Greedy).unwrap();
+        let logits = two.forward(&prompts, false).unwrap().select(1, -1);
+        assert_eq!(written.tokens.squeeze(), logits.argmax(-1, false));
+        let other = generate(&one, (&prompts).into(), &options(6), Choice::Greedy).unwrap();
+        let written = generate(&two, (&prompts).into(), &options(6), Choice::Greedy).unwrap();
+        assert_ne!(written.tokens, other.tokens);
+    }
+
+    #[test]
     fn rows_with_one_prompt_become_what_they_become_apart() {
         let network = network(32);
         let one = prompts(2, 4);
@@ -622,6 +727,50 @@ mod tests {
         assert!((log_probability - share.ln()).abs() < 1e-6);
         assert_eq!(likeliest(&logits, &allowed).0, 0);
         assert_eq!(likeliest(&logits, &[true; 4]).0, 3);
+    }
+
+    #[test]
+    fn a_nucleus_is_the_fewest_tokens_that_have_the_share_and_is_drawn_from_in_proportion() {
+        // Of probabilities .4, .3, .2 and .1.
+        let logits = [0.3_f32.ln(), 0.1_f32.ln(), 0.4_f32.ln(), 0.2_f32.ln()];
+        let all = [true; 4];
+        let draw = |top_p, uniform| nucleus(&logits, &all, (1.0, top_p), uniform);
+        for (top_p, kept) in
+            [(1e-9, vec![2]), (0.39, vec![2]), (0.6, vec![0, 2]), (0.85, vec![0, 2, 3])]
+        {
+            let drawn: std::collections::BTreeSet<usize> =
+                (0..200).map(|step| draw(top_p, f64::from(step) / 200.0).0).collect();
+            assert_eq!(drawn.into_iter().collect::<Vec<_>>(), kept, "{top_p}");
+        }
+        // Token 0 has three sevenths of what is left of two.
+        assert_eq!(draw(0.6, 3.0 / 7.0 - 1e-4).0, 0);
+        let (token, log_probability) = draw(0.6, 3.0 / 7.0 + 1e-4);
+        assert!(token == 2 && (f64::from(log_probability) - (4_f64 / 7.0).ln()).abs() < 1e-6);
+        for step in 0..50 {
+            let uniform = f64::from(step) / 50.0;
+            assert_eq!(draw(1.0, uniform), sample(&logits, &all, 1.0, uniform));
+        }
+        // What is banned takes no share.
+        let open = [true, true, false, true];
+        assert_eq!(nucleus(&logits, &open, (1.0, 0.5), 0.99).0, 0);
+    }
+
+    #[test]
+    fn a_row_drawn_from_a_nucleus_does_not_depend_on_the_batch_it_is_in() {
+        let network = network(32);
+        let prompts = prompts(5, 3);
+        let drawn = |prompts: &Tensor, generators: &mut [Pcg64]| {
+            let choice = Choice::Nucleus { temperature: 0.7, top_p: 0.9, generators };
+            generate(&network, prompts.into(), &options(8), choice).unwrap().tokens
+        };
+        let all = drawn(&prompts, &mut generators(5));
+        for row in 0..5 {
+            let mut own = [trial::streams().generator(&format!("sample/{row}"))];
+            assert_eq!(drawn(&prompts.narrow(0, row, 1), &mut own), all.narrow(0, row, 1), "{row}");
+        }
+        let mut few = generators(5);
+        let choice = Choice::Nucleus { temperature: 0.7, top_p: 1.1, generators: &mut few };
+        assert!(generate(&network, (&prompts).into(), &options(8), choice).is_err());
     }
 
     #[test]

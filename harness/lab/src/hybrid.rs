@@ -299,27 +299,7 @@ mod tests {
     use crate::advantage::{Aggregate, Norm, surrogate};
     use crate::network::values;
     use crate::rollout::{RolloutSettings, Rollouts};
-    use crate::seat::Outcome;
-    use crate::side_info::Verifier;
-    use crate::trial::{self, Bandit, END, prompt, step_info};
-
-    /// Accepts nothing.
-    #[derive(Debug)]
-    struct Never;
-
-    impl Verifier for Never {
-        fn check(&self, _: u32, _: &[i64]) -> Outcome {
-            Outcome { correct: false, well_formed: true }
-        }
-
-        fn prompt_length(&self) -> Option<usize> {
-            Some(1)
-        }
-
-        fn longest_response(&self) -> usize {
-            4
-        }
-    }
+    use crate::trial::{self, Bandit, END, Never, prompt, step_info};
 
     /// A bandit whose prompts have demonstrations: a right token and an end, of prompt 4 two right tokens.
     fn bandit() -> Bandit {
@@ -399,7 +379,28 @@ mod tests {
         assert_eq!(largest(&none), 0.0);
         let mut own = hybrid(&bandit, Rule::Hpt);
         assert!(largest(&gradient(&bandit, &mut own, &ids)) > 0.01);
-        assert_eq!(own.facts()["imitated"], json!(1.0));
+        let facts = own.facts();
+        assert_eq!((&facts["imitated"], &facts["never_accepted"]), (&json!(1.0), &json!(true)));
+    }
+
+    #[test]
+    fn whether_a_run_came_within_a_twentieth_of_the_stated_tokens_is_said() {
+        let bandit = bandit();
+        let told = |tokens: f64| {
+            let settings = HybridSettings { rule: Rule::Sft, tokens, ..HybridSettings::default() };
+            let mut hybrid = Hybrid::new(settings, &bandit.task()).unwrap();
+            // Two prompts of one token, shown two and three.
+            gradient(&bandit, &mut hybrid, &[0, 2]);
+            let facts = hybrid.facts();
+            assert_eq!(facts["forward_tokens"], json!(7));
+            facts.get("forward_tokens_within_5_percent").cloned()
+        };
+        assert_eq!(
+            [7.0, 6.7, 7.3].map(told),
+            [Some(json!(true)), Some(json!(true)), Some(json!(true))]
+        );
+        assert_eq!([6.6, 7.4].map(told), [Some(json!(false)), Some(json!(false))]);
+        assert_eq!(told(0.0), None);
     }
 
     #[test]

@@ -459,6 +459,7 @@ impl Objective for MidTraining {
                 ("response_tokens", json!(response_tokens)),
                 ("responses_sha256", json!(digest.to_string())),
                 ("right", json!(share(*right, responses))),
+                ("never_accepted", json!(responses > 0 && *right == 0)),
                 ("thought_by_tenth", json!(tenths.map(|[all, tokens]| share(tokens, all)))),
                 ("drawn_by_tier", json!(drawn)),
                 ("tier_bounds", json!(self.bounds)),
@@ -710,6 +711,19 @@ mod tests {
         assert_eq!(count("forward_tokens_trained"), rows + 24);
         assert_eq!(count("forward_tokens"), 2 * rows + 72);
         assert_eq!(count("responses"), 48);
+        assert_eq!(facts["never_accepted"], json!(facts["right"] == json!(0.0)));
+    }
+
+    #[test]
+    fn that_no_prediction_was_ever_right_is_said() {
+        let mut counting = counting();
+        let asked = counting.texts.labels.ne(IGNORED);
+        // No token of the alphabet.
+        counting.texts.labels = counting.texts.labels.masked_fill(&asked, 99);
+        let mut objective = counting.objective(&settings());
+        counting.step(&mut objective, 0);
+        let facts = objective.facts();
+        assert_eq!((&facts["right"], &facts["never_accepted"]), (&json!(0.0), &json!(true)));
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod cnn;
 pub mod elastic;
 pub mod gpt;
 pub mod gru;
+pub mod knrm;
 pub mod mlp;
 pub mod mlp2d;
 pub mod ngram;

@@ -4,6 +4,7 @@ pub mod consistency;
 pub mod denoising;
 pub mod frames;
 pub mod halving;
+pub mod ranking;
 pub mod towers;
 
 use tch::{Reduction, TchError, Tensor};

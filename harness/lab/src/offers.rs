@@ -12,6 +12,8 @@ pub const RESPONSES: &str = "responses";
 pub const GROUPS: &str = "groups";
 /// A score per example, such as its quality.
 pub const SCORES: &str = "scores";
+/// Pairs of a relevant document and another, with what a first stage said of both.
+pub const PAIRS: &str = "pairs of a first stage";
 /// A verifier of responses.
 pub const VERIFIER: &str = "a verifier";
 /// Prompts of one length, so that a batch of them can be completed together.
@@ -30,6 +32,10 @@ pub const EPISODES: &str = "episodes";
 pub const BUDGETS: &str = "budgets in prompts";
 /// Marks between which a policy thinks before it predicts a token of a text.
 pub const THOUGHTS: &str = "thoughts before a prediction";
+/// Examples of sentences that have a score each, and tokens that tell good ones from bad ones.
+pub const SENTENCES: &str = "sentences with scores";
+/// Markers of each example, in tokens of their own.
+pub const MARKERS: &str = "markers";
 /// Images of several sizes, each with a caption.
 pub const CAPTIONS: &str = "images of several sizes with captions";
 /// A permutation of bits, to be carried out on inputs that were not shown.
@@ -38,5 +44,7 @@ pub const PERMUTATION: &str = "a permutation of bits";
 pub const PREFERENCES: &str = "a world and preferences between its episodes";
 /// Clips to keep in one network, one after the other.
 pub const CLIPS: &str = "clips";
+/// More examples of the kind that is trained on, in no split.
+pub const APART: &str = "examples apart from all splits";
 /// Nothing but an order: data and evaluation are a program's own.
 pub const ORDER: &str = "an order";

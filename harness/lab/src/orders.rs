@@ -3,6 +3,7 @@
 pub mod episodes;
 pub mod equal_tokens;
 pub mod mixture;
+pub mod paced;
 pub mod replayed;
 pub mod scored;
 pub mod sessions;

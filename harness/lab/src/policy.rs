@@ -388,6 +388,59 @@ mod tests {
     }
 
     #[test]
+    fn a_ratio_to_the_policy_that_sampled_counts_up_to_its_bounds_where_it_is_clipped() {
+        let bandit = trial::bandit().unwrap();
+        for (clip, minibatches) in [(true, 1), (false, 1), (true, 3), (false, 3)] {
+            let advantage = AdvantageSettings {
+                aggregate: Aggregate::SequenceMean,
+                ..AdvantageSettings::default()
+            };
+            let settings = PolicySettings { clip, minibatches, advantage, ..Default::default() };
+            let settings = PolicySettings { clip_low: 0.1, passes: 2, ..settings };
+            let mut objective = PolicyGradient::new(settings, &bandit.task()).unwrap();
+            assert_eq!(objective.passes(), 2 * minibatches);
+            let (batch, now) = sampled(&bandit, &mut objective, 0);
+            let all = |objective: &mut PolicyGradient| {
+                let losses = (0..minibatches).map(|pass| {
+                    let now = StepInfo { pass, ..now };
+                    values(&objective.losses(&bandit.network, &batch, &now).unwrap()).unwrap()
+                });
+                losses.collect::<Vec<_>>().concat()
+            };
+            all(&mut objective);
+            let [_, bias] = crate::models::gpt::Gpt::of(&bandit.network).unwrap().head();
+            let push = |by: f32| {
+                let by = Tensor::from_slice(&[0.0_f32, 0.0, by, 0.0, 0.0]);
+                let _ =
+                    tch::no_grad(|| bandit.network.at(bias).shallow_clone().f_add_(&by)).unwrap();
+            };
+            push(1.0);
+            let losses = all(&mut objective);
+            let Prepared { rollouts, advantages, weights, old, .. } =
+                objective.prepared.as_ref().unwrap();
+            let own = rollouts.log_probabilities(&bandit.network).unwrap();
+            let advantages = advantages.expand_as(&own);
+            let [own, old, advantages, weights] =
+                [&own, old.as_ref().unwrap(), &advantages, weights].map(|of| values(of).unwrap());
+            let (mut bounded, mut free) = ([0.0_f32; 3], [0.0_f32; 3]);
+            for at in 0..own.len() {
+                let (ratio, prompt) = ((own[at] - old[at]).exp(), at * 3 / own.len());
+                let moved = ratio * advantages[at];
+                bounded[prompt] -=
+                    weights[at] * moved.min(ratio.clamp(0.9, 1.2) * advantages[at]) / 8.0;
+                free[prompt] -= weights[at] * moved / 8.0;
+            }
+            let far = |one: &[f32], other: &[f32]| {
+                one.iter().zip(other).any(|(one, other)| (one - other).abs() > 1e-4)
+            };
+            let (expected, other) = if clip { (bounded, free) } else { (free, bounded) };
+            assert!(!far(&losses, &expected), "{clip} {minibatches}: {losses:?} {expected:?}");
+            assert!(far(&losses, &other), "{clip} {minibatches}: {losses:?} {other:?}");
+            push(-1.0);
+        }
+    }
+
+    #[test]
     fn without_reward_the_divergence_brings_the_policy_back_to_where_it_started() {
         let bandit = trial::bandit().unwrap();
         // A single response is its own baseline: no advantage.

@@ -177,6 +177,7 @@ pub struct Roller {
     streams: Streams,
     sampled: Sha256,
     count: u64,
+    accepted: u64,
     tokens: u64,
 }
 
@@ -218,6 +219,7 @@ impl Roller {
             streams: task.streams.clone(),
             sampled: Sha256::new(),
             count: 0,
+            accepted: 0,
             tokens: 0,
         })
     }
@@ -285,6 +287,7 @@ impl Roller {
             self.tokens += response.len() as u64;
         }
         self.count += outcomes.len() as u64;
+        self.accepted += outcomes.iter().filter(|outcome| outcome.correct).count() as u64;
         Ok(Rollouts { outcomes, ..Rollouts::new(&repeated, &responses)? })
     }
 
@@ -296,12 +299,14 @@ impl Roller {
         self.rewarded.deal(rewards.collect(), &self.streams, now)
     }
 
-    /// How many responses and tokens were sampled, and which.
+    /// How many responses and tokens were sampled, and which, and how many of them were right.
     #[must_use]
     pub fn facts(&self) -> Facts {
         let sampled = ledger::digest::Digest(self.sampled.clone().finalize().into());
         Facts::from([
             ("responses".to_owned(), self.count.into()),
+            ("accepted_responses".to_owned(), self.accepted.into()),
+            ("never_accepted".to_owned(), (self.count > 0 && self.accepted == 0).into()),
             ("response_tokens".to_owned(), self.tokens.into()),
             ("responses_sha256".to_owned(), sampled.to_string().into()),
         ])
@@ -415,6 +420,24 @@ mod tests {
         let refused = Roller::new(&RolloutSettings::default(), &bandit.task()).unwrap_err();
         let message = refused.to_string();
         assert!(message.ends_with("responses of up to 4 exceed the context of 4"), "{message}");
+    }
+
+    #[test]
+    fn right_responses_are_counted_and_a_verifier_that_accepts_none_is_said() {
+        let mut bandit = trial::bandit().unwrap();
+        let (roller, rollouts) = rolled(&bandit, &RolloutSettings::default());
+        let right = rollouts.outcomes.iter().filter(|outcome| outcome.correct).count();
+        let facts = roller.facts();
+        assert_eq!(facts["accepted_responses"], right);
+        assert_eq!(facts["never_accepted"], false);
+        bandit.side.verifier = Some(Arc::new(trial::Never));
+        let (roller, _) = rolled(&bandit, &RolloutSettings::default());
+        let facts = roller.facts();
+        assert_eq!((&facts["responses"], &facts["accepted_responses"]), (&24.into(), &0.into()));
+        assert_eq!(facts["never_accepted"], true);
+        // Who was asked nothing has refused nothing.
+        let idle = Roller::new(&RolloutSettings::default(), &bandit.task()).unwrap();
+        assert_eq!(idle.facts()["never_accepted"], false);
     }
 
     #[test]

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use ledger::layout::Layout;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use crate::LabError;
 use crate::branches::Branching;
+use crate::easiness::Pairs;
 use crate::models::clips::Clips;
 use crate::models::elastic::Elastic;
 use crate::objectives::DefaultLoss;
 use crate::preferences::World;
 use crate::recipe::Step;
 use crate::seat::{Outcome, TaskInfo};
+use crate::split::Split;
 use crate::thoughts::Thoughts;
 
 /// What methods may know of a workload's training data.
@@ -60,6 +62,14 @@ pub struct SideInfo {
     pub budgets: Option<Budgets>,
     /// How a policy thinks before it predicts a token, if it does.
     pub thoughts: Option<Thoughts>,
+    /// The sentences of training examples, where each has a score.
+    pub sentences: Option<Arc<Sentences>>,
+    /// What is said of each training example in tokens of its own, where something is.
+    pub markers: Option<Arc<Markers>>,
+    /// The pairs that training examples are, as a first stage saw them.
+    pub pairs: Option<Arc<Pairs>>,
+    /// More examples of the same kind, for learners that only measure.
+    pub apart: Option<Arc<dyn Apart>>,
 }
 
 /// Builds a workload's own learner.
@@ -107,6 +117,47 @@ pub trait Verifier: std::fmt::Debug + Send + Sync {
 
     /// Longest response, in tokens, the end included.
     fn longest_response(&self) -> usize;
+}
+
+/// Sentences of equal length that training examples consist of, and what somebody says of each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sentences {
+    /// Tokens before the first sentence.
+    pub before: usize,
+    /// Tokens of a sentence.
+    pub length: usize,
+    /// Sentences of an example.
+    pub count: usize,
+    /// How bad each sentence is, 0 to 1: all of the first example, then of the next.
+    pub scores: Vec<f32>,
+    /// The tokens that tell a good sentence and a bad one; no example holds them.
+    pub control: [i64; 2],
+}
+
+/// What is said of training examples in tokens that no example holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Markers {
+    /// Markers of an example, one of each category.
+    pub categories: usize,
+    /// All of the first example, then of the next.
+    pub tokens: Vec<i64>,
+}
+
+impl Markers {
+    /// The markers of an example; none where there is no such example.
+    #[must_use]
+    pub fn of(&self, id: u32) -> &[i64] {
+        self.tokens.chunks(self.categories.max(1)).nth(id as usize).unwrap_or(&[])
+    }
+}
+
+/// Examples that are in no split, drawn when they are asked for.
+pub trait Apart: std::fmt::Debug + Send + Sync {
+    /// The first `count` of them, with their labels; none is an example of any split, nor there twice.
+    ///
+    /// # Errors
+    /// When there are not as many, or the device has no room.
+    fn draw(&self, count: u32, device: Device) -> Result<Split, LabError>;
 }
 
 /// Budgets of responses, as prompts state them: one token each.

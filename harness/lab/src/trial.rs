@@ -164,6 +164,24 @@ impl Verifier for Echo {
     }
 }
 
+/// A verifier for the [`bandit`] that accepts nothing.
+#[derive(Debug)]
+pub struct Never;
+
+impl Verifier for Never {
+    fn check(&self, _: u32, _: &[i64]) -> Outcome {
+        Outcome { correct: false, well_formed: true }
+    }
+
+    fn prompt_length(&self) -> Option<usize> {
+        Some(1)
+    }
+
+    fn longest_response(&self) -> usize {
+        LONGEST
+    }
+}
+
 /// A task to learn from reward: to say a prompt of one token again, and a policy of one small block
 /// that has learned nothing yet.
 #[derive(Debug)]

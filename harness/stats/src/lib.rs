@@ -10,7 +10,7 @@
 //!
 //! Before the runs: how many pairs an effect needs ([`power`]). During them: when to stop
 //! ([`sequential`]). For many comparisons at once: [`t_test`], [`equivalence`] and [`multiple`]; of
-//! samples that are no pairs: [`welch`]. Where a series changed: [`divisive`]. For unequal tuning: [`best_of`]; which settings to try: [`sobol`]. `docs/statistics.md` has the measured coverage of every interval.
+//! samples that are no pairs: [`welch`]. Where a series changed: [`divisive`]. What size a loss asks for: [`scaling`]. For unequal tuning: [`best_of`]; which settings to try: [`sobol`]. `docs/statistics.md` has the measured coverage of every interval.
 //!
 //! Everything here is a pure function of its arguments: the only randomness is drawn from a seed
 //! that the caller states and the result repeats. Nothing reads records or knows what a run is.
@@ -33,6 +33,7 @@ pub mod paired;
 pub mod power;
 pub mod profile;
 pub mod provenance;
+pub mod scaling;
 pub mod sequential;
 pub mod sign_flip;
 pub mod sobol;

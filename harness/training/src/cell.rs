@@ -207,11 +207,7 @@ impl CellSetup<'_> {
 
     fn recipe(&self, network: &Network, streams: &Streams) -> Result<Recipe, LabError> {
         let teacher = match &self.parents.teacher {
-            Some(weights) => {
-                let mut teacher = network.duplicate();
-                weights.put_into(&mut teacher)?;
-                Some(teacher)
-            }
+            Some(weights) => Some(weights.network(network)?),
             None => None,
         };
         let task = TaskInfo {

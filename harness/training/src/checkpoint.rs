@@ -6,6 +6,7 @@ use std::path::Path;
 use tch::{Kind, TchError, Tensor};
 
 use lab::LabError;
+use lab::ensemble;
 use lab::network::Network;
 
 /// Where a run folder holds its final weights.
@@ -59,6 +60,20 @@ impl Weights {
             reason: format!("not a safetensors file that can be read: {error}"),
         })?;
         Ok(Self { file, tensors })
+    }
+
+    /// A network like `network` with these weights, or an ensemble of such where they are of one.
+    ///
+    /// # Errors
+    /// When they are those of another network.
+    pub fn network(&self, network: &Network) -> Result<Network, LabError> {
+        let members = ensemble::count(self.tensors.iter().map(|(name, _)| name.as_str()));
+        let mut whole = match members {
+            1 => network.duplicate(),
+            _ => ensemble::like(network, members),
+        };
+        self.put_into(&mut whole)?;
+        Ok(whole)
     }
 
     /// Puts the weights in place of the network's, bit for bit.
@@ -122,6 +137,22 @@ mod tests {
         assert_eq!(wider.digest().unwrap(), before);
         let mut deeper = mlp(&[4, 5, 3, 3], &trial::streams(), Device::Cpu).unwrap();
         assert!(weights.put_into(&mut deeper).unwrap_err().to_string().contains("lacks"));
+    }
+
+    #[test]
+    fn weights_of_an_ensemble_become_one_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.safetensors");
+        let network = mlp(&[4, 5, 3], &trial::streams(), Device::Cpu).unwrap();
+        for members in [1, 3] {
+            let whole = ensemble::like(&network, members);
+            let last = &whole.parameters[whole.parameters.len() - 1].tensor;
+            let _ = tch::no_grad(|| last.shallow_clone().fill_(7.0));
+            save(&whole, &path).unwrap();
+            let found = Weights::read(&path).unwrap().network(&network).unwrap();
+            assert_eq!(ensemble::members(&found).len(), members);
+            assert_eq!(found.digest().unwrap(), whole.digest().unwrap());
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod frechet;
 pub mod mmd;
 pub mod modes;
 pub mod neighbours;
+pub mod ranking;
 pub mod regression;
 pub mod shapes;
 pub mod sliced_wasserstein;

@@ -20,6 +20,7 @@ use crate::clock::{Clock, Phase, Time};
 use crate::judge::{EvaluationRequest, Judge, Judged, Model};
 use crate::splits::Splits;
 use lab::LabError;
+pub use lab::gradients::clip;
 use lab::messages::Messages;
 use lab::network::{Network, Parameter, values};
 use lab::objectives::DefaultLoss;
@@ -672,20 +673,6 @@ impl Place<'_> {
         network.restore(&before)?;
         Ok(tensors)
     }
-}
-
-/// Scales gradients down to a joint norm of at most `longest`, as
-/// `torch.nn.utils.clip_grad_norm_` does: by `longest / (norm + 1e-6)`, at most 1.
-pub fn clip(gradients: &mut [Tensor], longest: f64) -> Result<(), tch::TchError> {
-    let norms =
-        gradients.iter().map(|gradient| gradient.f_norm()).collect::<Result<Vec<_>, _>>()?;
-    let norm = Tensor::f_stack(&norms, 0)?.f_norm()?;
-    let factor =
-        norm.f_add_scalar(1e-6)?.f_reciprocal()?.f_mul_scalar(longest)?.f_clamp_max(1.0)?;
-    for gradient in gradients {
-        let _ = gradient.f_mul_(&factor)?;
-    }
-    Ok(())
 }
 
 /// Which parameters the coming step moves.

@@ -165,6 +165,7 @@ impl Ready {
             &self.side;
         let SideInfo { points, student, elastic, permutation, clips, episodes, .. } = &self.side;
         let SideInfo { captions, world, branches, budgets, thoughts, .. } = &self.side;
+        let SideInfo { sentences, markers, pairs, apart, .. } = &self.side;
         let prompts = verifier.as_ref().and_then(|verifier| verifier.prompt_length());
         let words = [
             (loss.is_some(), offers::LOSS),
@@ -173,6 +174,8 @@ impl Ready {
             (tokens.is_some_and(|tokens| tokens.end.is_some()), offers::RESPONSES),
             (!groups.is_empty() && self.splits.probe.is_some(), offers::GROUPS),
             (!scores.is_empty(), offers::SCORES),
+            (pairs.is_some(), offers::PAIRS),
+            (apart.is_some(), offers::APART),
             (verifier.is_some(), offers::VERIFIER),
             (prompts.is_some(), offers::PROMPTS),
             (branches.is_some(), offers::BRANCHES),
@@ -186,6 +189,8 @@ impl Ready {
             (world.is_some(), offers::PREFERENCES),
             (clips.is_some(), offers::CLIPS),
             (episodes.is_some(), offers::EPISODES),
+            (sentences.is_some(), offers::SENTENCES),
+            (markers.is_some(), offers::MARKERS),
         ];
         words.into_iter().filter_map(|(found, word)| found.then_some(word)).collect()
     }

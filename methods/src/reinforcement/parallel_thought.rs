@@ -276,6 +276,17 @@ mod tests {
     }
 
     #[test]
+    fn a_control_learns_something_else_from_the_responses_that_the_method_learns_from() {
+        let fixture = fixture("isolated");
+        let own = trained(&fixture, 1, json!({"responses": 16}));
+        let dealt = trained(&fixture, 1, json!({"responses": 16, "reward": "shuffled"}));
+        for fact in ["responses_sha256", "accepted_responses"] {
+            assert_eq!(own.facts[fact], dealt.facts[fact]);
+        }
+        assert_ne!(own.digest, dealt.digest);
+    }
+
+    #[test]
     fn more_paths_than_there_are_tags_for_are_refused() {
         let refused = |paths: u32| {
             let changed = with([("paths", paths.into()), ("batch_size", 4.into())]);

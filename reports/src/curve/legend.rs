@@ -69,8 +69,9 @@ pub(crate) fn legend_column(figure: &mut Figure, curves: &[Curve], x: &Axis, y: 
 }
 
 /// Labels under the plot, side by side as far as the width goes, in the order of the suite.
-pub(super) fn legend_below(figure: &mut Figure, curves: &[Curve], y: &Axis, left: f64) {
+pub(super) fn legend_below(figure: &mut Figure, curves: &[Curve], y: &Axis) {
     const MARK: f64 = 12.0;
+    let left = 12.0;
     let room = figure.width - 8.0 - left;
     let widths = curves.iter().map(|curve| {
         MARK + SWATCH + text_width(&curve.label(), BODY, curve.series.baseline) + 10.0

@@ -14,8 +14,10 @@ pub(crate) const GAP: f64 = 3.0;
 const LEAST: [f64; 2] = [68.0, 56.0];
 /// Most lines of a table: a page has more.
 const LINES: usize = 46;
-/// Widest stretch of a word that TeX is not asked to keep together.
-const STRETCH: f64 = 36.0;
+/// Widest stretch of a word that TeX is asked to keep together: a little less than the narrowest column.
+const STRETCH: f64 = 54.0;
+/// Least stretch after which a sign ends it.
+const SIGNED: f64 = 12.0;
 
 /// Widths of the printable ASCII characters in Computer Modern Roman, in thousandths of the size: measured in its
 /// metrics at 10 points; at 8 points letters are a sixteenth wider.
@@ -54,12 +56,15 @@ pub(crate) fn width(text: &str) -> f64 {
     text.chars().map(character).sum()
 }
 
-/// `text` as LaTeX text that may be broken: after signs, and within words that are wider than a column may be.
+/// `text` as LaTeX text that may be broken: after signs that do not stand in a number, and within words that are wider
+/// than a column may be.
 pub(crate) fn breakable(text: &str) -> String {
     let mut tex = String::new();
     let mut piece = String::new();
     let mut stretch = 0.0;
-    for c in text.chars() {
+    let mut letters = text.chars().peekable();
+    let mut before = ' ';
+    while let Some(c) = letters.next() {
         let wide = character(c);
         if stretch + wide > STRETCH {
             tex.push_str(&escape(&piece));
@@ -71,12 +76,16 @@ pub(crate) fn breakable(text: &str) -> String {
         stretch += wide;
         if c.is_whitespace() {
             stretch = 0.0;
-        } else if "-_,;:=/.]|+".contains(c) && stretch > STRETCH / 3.0 {
+        } else if "-_,;:=/.]|+".contains(c)
+            && stretch > SIGNED
+            && !(before.is_ascii_digit() && letters.peek().is_some_and(char::is_ascii_digit))
+        {
             tex.push_str(&escape(&piece));
             tex.push_str("\\allowbreak{}");
             piece.clear();
             stretch = 0.0;
         }
+        before = c;
     }
     tex.push_str(&escape(&piece));
     tex
@@ -277,9 +286,14 @@ mod tests {
     #[test]
     fn a_word_without_end_can_be_broken_often_enough() {
         let tex = breakable(&"W".repeat(60));
-        assert!(tex.split("\\allowbreak{}").all(|part| part.matches('W').count() <= 4), "{tex}");
+        assert!(tex.split("\\allowbreak{}").all(|part| part.matches('W').count() <= 6), "{tex}");
         assert_eq!(breakable("a b"), "a b");
         let setting = breakable("drop-muon[cutoff=uniform,lr=0.1]");
         assert!(setting.contains("=\\allowbreak{}uniform"), "{setting}");
+        // Neither a number nor a word of common length is broken.
+        for whole in ["0.07766", "2026-11-28", "validation", "schedule", "12,345,678.9"] {
+            let tex = breakable(&format!("smoothing={whole}"));
+            assert!(tex.ends_with(whole), "{tex}");
+        }
     }
 }

@@ -12,6 +12,8 @@ use crate::text::fixed;
 
 const TOP: f64 = 84.0;
 const SIDE: f64 = 330.0;
+/// Height of a curve's words: what it is, and below it what it came to.
+const ENTRY: f64 = 38.0;
 const LEFTS: [f64; 2] = [52.0, 466.0];
 const COLOURS: [Colour; 3] = [(0x00, 0x72, 0xb2), (0xd5, 0x5e, 0x00), (0x00, 0x9e, 0x73)];
 const DASHES: [Dash; 3] = [Dash::Solid, Dash::Dashed, Dash::Chained];
@@ -61,7 +63,7 @@ fn figure(found: &PublicCalibration) -> Figure {
         found.checks.iter().filter(|check| check.models == models).collect::<Vec<_>>()
     });
     let most = panels.iter().map(Vec::len).max().unwrap_or(0);
-    figure.height = TOP + SIDE + 62.0 + 18.0 * most as f64;
+    figure.height = TOP + SIDE + 58.0 + ENTRY * most as f64;
     for (left, checks) in LEFTS.into_iter().zip(&panels) {
         panel(&mut figure, left, checks);
     }
@@ -104,16 +106,17 @@ fn panel(figure: &mut Figure, left: f64, checks: &[&UniformityCheck]) {
         let (colour, dash) = (COLOURS[place % 3], DASHES[place % 3]);
         let curve: Vec<Point> = steps(&check.ps).into_iter().map(|(x, y)| at(x, y)).collect();
         figure.dashed(&curve, dash, colour, 1.8);
-        let y = TOP + SIDE + 60.0 + 18.0 * place as f64;
+        let y = TOP + SIDE + 60.0 + ENTRY * place as f64;
         figure.dashed(&[(left, y - 4.0), (left + 26.0, y - 4.0)], dash, colour, 2.2);
         let reference = if check.reference { "with reference" } else { "no reference" };
-        let label = format!(
-            "n = {}, {reference}: KS p = {}, below 0.05: {}",
-            whole(check.examples),
+        let label = format!("n = {}, {reference}", whole(check.examples));
+        figure.label((left + 34.0, y), &label, Align::Left, INK);
+        let found = format!(
+            "KS p = {}, below 0.05: {}",
             fixed(check.found.ks_p, 2),
             check.found.tails.first().map_or_else(String::new, |tail| fixed(tail.fraction, 3))
         );
-        figure.label((left + 34.0, y), &label, Align::Left, INK);
+        figure.label((left + 34.0, y + 16.0), &found, Align::Left, MUTED);
     }
     let (x, y) = at(0.5, 0.0);
     figure.label((x, y + 36.0), "p", Align::Centre, INK);
@@ -177,6 +180,22 @@ mod tests {
             (1.0, 1.0),
         ];
         assert_eq!(steps, expected);
+    }
+
+    #[test]
+    fn words_of_many_examples_stay_in_the_figure_and_apart() {
+        let mut many = found();
+        for models in [true, false] {
+            let ps: Vec<f64> = (0..40).map(|k| (f64::from(k) + 0.5) / 40.0).collect();
+            for reference in [true, false] {
+                let examples = 123_456_789;
+                let check = check(models, ps.clone());
+                many.checks.push(UniformityCheck { examples, reference, ..check });
+            }
+        }
+        let figure = figure(&many);
+        crate::figure::tests::check_texts(&figure);
+        crate::figure::tests::check_shapes(&figure);
     }
 
     #[test]

@@ -139,7 +139,8 @@ pub(super) fn effects(
     let floor = floor.map(|floor| ArmRuns::of(cells, workload, floor).by_seed_left(of_baseline));
     let no_room = room::no_room(&sides).or_else(|| {
         let metric = metric.filter(|_| !timed && !of_loss)?;
-        room::ceiling(claim, metric, [&ours, &theirs], floor.as_ref())
+        room::bottom(claim, metric, [&ours, &theirs])
+            .or_else(|| room::ceiling(claim, metric, [&ours, &theirs], floor.as_ref()))
     });
     let here = cells.iter().filter(|run| run.cell.workload == workload);
     let mut seen = BTreeSet::new();

@@ -1,4 +1,5 @@
-//! Whether a claim's arms leave room for an effect: neither is at its start, at chance or at the ceiling.
+//! Whether a claim's arms leave room for an effect: neither is at its start, at chance or at the ceiling, nor both at the
+//! bottom.
 //!
 //! Arms that train nothing (fresh draws of real data, an untrained network) are levels to compare with
 //! and are not asked to learn; nor is the arm that a claim names as its `control`.
@@ -85,6 +86,26 @@ fn way(sides: &Sides<'_>, arm: usize, key: &str, metric: &MetricInfo<String>) ->
     let is_known = !starts.is_empty();
     is_known
         .then(|| Way { start: mean(starts.iter().copied()), gained: mean(gains.iter().copied()) })
+}
+
+/// Whether neither arm gets anywhere on what the claim compares: of a score with a best value above 0, both
+/// means are within a fiftieth of it above 0.
+pub(super) fn bottom(
+    claim: &ClaimUse,
+    metric: &MetricInfo<String>,
+    arms: [&BTreeMap<&str, f64>; 2],
+) -> Option<String> {
+    let best = metric.best.filter(|best| metric.higher_is_better && *best > 0.0)?;
+    let ends = arms.map(|values| mean(values.values().copied()));
+    let low = |end: &f64| (0.0..=BEGUN_AT_ALL * best).contains(end);
+    let here = claim.minus.is_none() && arms.iter().all(|values| !values.is_empty());
+    (here && ends.iter().all(low)).then(|| {
+        let [ours, theirs] = ends;
+        format!(
+            "neither {} nor {} gets anywhere: {} {ours:.4} and {theirs:.4} of {best}",
+            claim.arm, claim.baseline, claim.compare
+        )
+    })
 }
 
 /// Whether the metric leaves nothing to gain: the baseline is within the smallest effect of the best

@@ -258,6 +258,22 @@ fn two_perfect_arms_cannot_show_that_nothing_is_lost() {
 }
 
 #[test]
+fn two_arms_at_the_bottom_of_what_is_compared_decide_nothing() {
+    let metric = ledger::catalogue::MetricInfo::share("accuracy", 0.1).owned();
+    let ends = |a: f64, b: f64| std::collections::BTreeMap::from([("0", a), ("1", b)]);
+    let bottom = |ours, theirs| {
+        super::room::bottom(&claim("test/accuracy", 0.05), &metric, [&ours, &theirs])
+    };
+    let reason = bottom(ends(0.01, 0.02), ends(0.0, 0.001)).unwrap();
+    assert_eq!(reason, "neither new nor old gets anywhere: test/accuracy 0.0150 and 0.0005 of 1");
+    assert_eq!(bottom(ends(0.3, 0.4), ends(0.0, 0.001)), None, "one arm gets somewhere");
+    assert_eq!(bottom(ends(-0.3, 0.1), ends(0.0, 0.0)), None, "no share");
+    let error = ledger::catalogue::MetricInfo { higher_is_better: false, ..metric.clone() };
+    let (ours, theirs) = (ends(0.01, 0.01), ends(0.0, 0.0));
+    assert_eq!(super::room::bottom(&claim("test/nll", 0.05), &error, [&ours, &theirs]), None);
+}
+
+#[test]
 fn effects_all_alike_in_few_seeds_decide_nothing() {
     let (suite, cells) =
         Made::on_one(&at([0.5; 4]), &at([0.75; 4]), vec![claim("test/accuracy", 0.05)]).left();

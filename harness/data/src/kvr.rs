@@ -1,0 +1,5 @@
+//! Keyed retrieval: what is asked for has to be found by its keys among documents that share some of them.
+//!
+//! [`rank`] has queries and documents to rank, with a first stage of BM25.
+
+pub mod rank;
