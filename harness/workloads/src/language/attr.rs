@@ -2,9 +2,10 @@
 //!
 //! Text of a known grammar with a quality, generated from a fixed seed: a mixture of four Markov
 //! chains over 32 symbols whose topic changes every 32 symbols on average. A training example of
-//! quality q has each symbol from a wrong grammar with probability 1 − q; the 32 levels of q are
-//! equally frequent, and q is the score that orders may sort by. Validation and test are of quality
-//! 1.
+//! quality q has each symbol from a wrong grammar with probability 1 − q; the levels of q, 32 from 0
+//! to 1 or those from `worst` on, are equally frequent, and q is the score that orders may sort by.
+//! Validation and test are of quality 1. With `worst: 0` wrong grammar comes as often as right, so
+//! that a network trained in uniform order ends no nearer to good text than it began.
 //!
 //! `excess` is the loss beyond that of the truth on the same text, in nats per symbol: the forward
 //! algorithm gives the truth's exactly, so that 0 is the optimum.
@@ -16,6 +17,7 @@ use data::sequences::{Place, Sequence, Sizes, distinct};
 use ledger::catalogue::{DataName, MetricInfo};
 use ledger::digest::Digest;
 use ledger::settings;
+use ledger::settings::Range;
 use tch::Device;
 
 use crate::shared::generated;
@@ -33,6 +35,8 @@ settings! {
     pub struct Settings {
         /// Size of the transformer: xs, s or m.
         size: Size = Size::Xs, from "assumed";
+        /// Quality of the worst training text; the nearest of the levels k/31.
+        worst: f64 = 0.0, range Range::of(0.0..1.0), from "assumed";
     }
 }
 
@@ -59,21 +63,25 @@ pub static WORKLOAD: Workload = Workload {
     split_sizes: SIZES,
     settings: Settings::table,
     resolve: Settings::resolve,
-    load: |_, _, device| load(device),
+    load: |values, _, device| load(Settings::read(values)?.worst, device),
     network: |values, side, streams, device| {
-        let Settings { size } = Settings::read(values)?;
+        let Settings { size, .. } = Settings::read(values)?;
         gpt(size.shape(side.vocabulary(), side.context()), streams, device)
     },
     ..Workload::BLANK
 };
 
-fn load(device: Device) -> Result<Ready, LabError> {
+fn load(worst: f64, device: Device) -> Result<Ready, LabError> {
     let grammar = Grammar::new(SYMBOLS, 4, 32, 7);
     let [train, validation, test] = SIZES;
     let sizes = Sizes { train, probe: 0, validation, test };
     let mut random = ledger::order::generator(&Digest::of(b"palimpsest/attr-text/v1"));
+    let lowest = (worst * f64::from(LEVELS - 1)).round() as u32;
     let draw = |place: Place| {
-        let level = if place.judged { LEVELS - 1 } else { place.index as u32 % LEVELS };
+        let level = match place.judged {
+            true => LEVELS - 1,
+            false => lowest + place.index as u32 % (LEVELS - lowest),
+        };
         grammar.draw(LENGTH, level, &mut random)
     };
     let parts = distinct(sizes, draw, Sequence::id)?;
@@ -135,5 +143,17 @@ mod tests {
         assert!((0.4..1.5).contains(&metrics["excess"]), "{metrics:?}");
         let scores = &side.scores;
         assert_eq!((scores.len(), scores[0], scores[31], scores[32]), (32_768, 0.0, 1.0, 0.0));
+    }
+
+    #[test]
+    fn no_training_text_is_worse_than_the_worst() {
+        let worst = Values::from([("worst".to_owned(), 0.5.into())]);
+        let all = crate::fixture("attr", &Values::new()).unwrap();
+        let better = crate::fixture("attr", &worst).unwrap();
+        let scores = &better.ready().side.scores;
+        // Levels 16 to 31 of 31.
+        assert_eq!((scores[0], scores[15], scores[16]), (16.0 / 31.0, 1.0, 16.0 / 31.0));
+        assert_eq!(scores.iter().copied().fold(1.0, f64::min), 16.0 / 31.0);
+        assert_ne!(all.ready().identity, better.ready().identity);
     }
 }
