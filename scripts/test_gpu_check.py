@@ -23,19 +23,21 @@ if wrong == "nothing":
     sys.exit("no such suite")
 for method in ["sgd", "muon"]:
     off = method == "muon"
-    order = "b" if off and wrong == "order" and store.name == "device" else "a"
+    order = "b" if off and wrong in ("order", "adaptive") and store.name == "device" else "a"
+    law = "adaptive" if off and wrong == "adaptive" else "uniform"
     weights = "2" if off and wrong == "weights" and store.name == "again" else "1"
     failed = off and wrong == "failed" and store.name == "again"
     environment = {{"device": device, "libtorch": "2.11.0", "palimpsest": "0.1.0", "git_commit": "abc", "git_dirty": False, "cpu": "a CPU"}}
     record = {{
         "workload": "blobs-cnn", "workload_settings": {{}}, "method": method, "settings": {{}}, "environment": environment, "steps": 4,
-        "order": {{"commitment": "c", "chain": [{{"chain": "c"}}, {{"chain": order}}]}}, "parameters_sha256": None if failed else weights,
+        "order": {{"law": law, "commitment": store.name}}, "parameters_sha256": None if failed else weights,
         "clocks": {{"train": 0.008}}, "status": "failed" if failed else "reached", "error": "it broke" if failed else None,
     }}
     if method == "muon" and wrong == "lost" and store.name == "device":
         continue
     folder = store / method
     folder.mkdir(parents=True)
+    (folder / "order.bin").write_text(order)
     (folder / "record.json").write_text(json.dumps(record))
 """
 
@@ -55,7 +57,7 @@ class Check(unittest.TestCase):
             return code, said.getvalue(), json.loads(found.read_text()) if found.is_file() else None
 
     def setUp(self):
-        self.torch_steps, gpu_check.torch_steps = gpu_check.torch_steps, lambda device: {"blobs-cnn": {"eager": 4.0, "compiled": None}}
+        self.torch_steps, gpu_check.torch_steps = gpu_check.torch_steps, lambda device, left: {"blobs-cnn": {"eager": 4.0, "compiled": None}}
 
     def tearDown(self):
         gpu_check.torch_steps = self.torch_steps
@@ -74,6 +76,12 @@ class Check(unittest.TestCase):
             self.assertEqual(code, 1, wrong)
             self.assertIn(f"**muon on blobs-cnn** ({where}): {status}", said, wrong)
             self.assertEqual([row["method"] for row in found[where] if not row["fine"]], ["muon"], wrong)
+
+    def test_an_order_that_adapts_to_what_was_trained_may_differ_and_is_counted(self):
+        code, said, found = self.run_it("adaptive")
+        self.assertEqual(code, 0, said)
+        self.assertEqual(found["adapted_otherwise"], 1)
+        self.assertIn("of them 1 adapt to what was trained", said)
 
     def test_a_program_that_leaves_no_run_or_takes_too_long_is_no_result(self):
         code, said, found = self.run_it("nothing")
