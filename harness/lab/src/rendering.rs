@@ -2,6 +2,8 @@
 
 pub mod written;
 
+use ledger::streams::Streams;
+use rand_pcg::Pcg64;
 use tch::{TchError, Tensor};
 
 use crate::objectives::IGNORED;
@@ -80,6 +82,23 @@ pub fn replace(batch: &mut Batch, rows: &[Row]) -> Result<(), TchError> {
     let place = |values: &[i64]| Tensor::f_from_slice(values)?.f_view(shape)?.f_to_device(device);
     (batch.inputs, batch.labels) = (place(&inputs)?, place(&labels)?);
     Ok(())
+}
+
+/// Writes every row of a batch anew, given its example's id and a generator that is the same for an example and epoch
+/// whatever batch it is in.
+///
+/// # Errors
+/// When libtorch refuses an operation.
+pub fn rewrite(
+    batch: &mut Batch,
+    (streams, name, epoch): (&Streams, &str, u32),
+    row: impl Fn(&Row, u32, &mut Pcg64) -> Row,
+) -> Result<(), TchError> {
+    let rows = read(batch)?;
+    let ids = rows.iter().zip(&batch.ids);
+    let anew = ids.map(|(old, &id)| row(old, id, &mut streams.keyed(name, id, epoch)));
+    let anew: Vec<Row> = anew.collect();
+    replace(batch, &anew)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 pub mod classification;
 pub mod generated;
 pub mod generative;
+pub mod grammar;
 pub mod hurdles;
 pub mod idx;
 pub mod initial;

@@ -130,13 +130,8 @@ impl View for Told {
         now: &StepInfo,
         streams: &Streams,
     ) -> Result<(), LabError> {
-        let rows = rendering::read(batch)?;
-        let told = rows
-            .iter()
-            .zip(&batch.ids)
-            .map(|(row, &id)| self.told(row, id, &mut streams.keyed("markers", id, now.epoch)));
-        let told: Vec<Row> = told.collect();
-        Ok(rendering::replace(batch, &told)?)
+        let anew = (streams, "markers", now.epoch);
+        Ok(rendering::rewrite(batch, anew, |row, id, random| self.told(row, id, random))?)
     }
 }
 

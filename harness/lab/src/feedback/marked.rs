@@ -115,13 +115,8 @@ impl View for Marked {
         if is_before(self.start_at, now) {
             return Ok(());
         }
-        let rows = rendering::read(batch)?;
-        let marked = rows
-            .iter()
-            .zip(&batch.ids)
-            .map(|(row, &id)| self.marked(row, id, &mut streams.keyed("control", id, now.epoch)));
-        let marked: Vec<Row> = marked.collect();
-        Ok(rendering::replace(batch, &marked)?)
+        let anew = (streams, "control", now.epoch);
+        Ok(rendering::rewrite(batch, anew, |row, id, random| self.marked(row, id, random))?)
     }
 }
 

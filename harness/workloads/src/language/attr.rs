@@ -10,24 +10,19 @@
 //! `excess` is the loss beyond that of the truth on the same text, in nats per symbol: the forward
 //! algorithm gives the truth's exactly, so that 0 is the optimum.
 
-use std::collections::BTreeMap;
-
-use data::attr::{Grammar, LEVELS, quality};
+use data::attr::{LEVELS, quality};
 use data::sequences::{Place, Sequence, Sizes, distinct};
-use ledger::catalogue::{DataName, MetricInfo};
+use ledger::catalogue::DataName;
 use ledger::digest::Digest;
 use ledger::settings;
 use ledger::settings::Range;
 use tch::Device;
 
-use crate::shared::generated;
-use crate::shared::language::{Scores, Size, mean, split};
+use crate::shared::grammar::{self, LENGTH, METRICS};
+use crate::shared::language::Size;
 use lab::LabError;
 use lab::models::gpt::gpt;
-use lab::objectives::DefaultLoss;
 use lab::offers;
-use lab::side_info::{SideInfo, Tokens};
-use training::judge::{EvaluationRequest, Judge};
 use training::workload::{Ready, Workload};
 
 settings! {
@@ -40,14 +35,7 @@ settings! {
     }
 }
 
-const METRICS: &[MetricInfo] = &[MetricInfo::error("excess"), MetricInfo::error("nll")];
-
 const SIZES: [u32; 3] = [32_768, 512, 1_024];
-
-const SYMBOLS: usize = 32;
-
-/// Symbols of a text: 32 inputs and the last one's next symbol.
-const LENGTH: usize = 33;
 
 /// The workload.
 pub static WORKLOAD: Workload = Workload {
@@ -72,7 +60,7 @@ pub static WORKLOAD: Workload = Workload {
 };
 
 fn load(worst: f64, device: Device) -> Result<Ready, LabError> {
-    let grammar = Grammar::new(SYMBOLS, 4, 32, 7);
+    let grammar = grammar::grammar();
     let [train, validation, test] = SIZES;
     let sizes = Sizes { train, probe: 0, validation, test };
     let mut random = ledger::order::generator(&Digest::of(b"palimpsest/attr-text/v1"));
@@ -85,49 +73,16 @@ fn load(worst: f64, device: Device) -> Result<Ready, LabError> {
         grammar.draw(LENGTH, level, &mut random)
     };
     let parts = distinct(sizes, draw, Sequence::id)?;
-    let place = |texts: &[Sequence]| split(texts.iter(), LENGTH, device);
-    let (splits, identity) = generated::placed(&parts, place)?;
-    let side = SideInfo {
-        loss: Some(DefaultLoss::Tokens),
-        scores: splits.train.groups.iter().map(|&level| quality(level)).collect(),
-        tokens: Some(Tokens {
-            vocabulary: SYMBOLS as i64,
-            context: LENGTH as i64,
-            end: None,
-            mask: None,
-            first_ordinary: 0,
-        }),
-        ..SideInfo::default()
-    };
-    let truth = |examples: &[Sequence]| {
-        let total = examples.iter().map(|text| grammar.log_probability(&text.tokens, 1.0));
-        -mean(total) / (LENGTH - 1) as f64
-    };
-    let judge =
-        Excess { validation: truth(&parts.validation.examples), test: truth(&parts.test.examples) };
-    Ok(Ready { splits, identity, side, judge: Box::new(judge) })
-}
-
-/// What the truth loses on each split, in nats per symbol.
-#[derive(Debug)]
-struct Excess {
-    validation: f64,
-    test: f64,
-}
-
-impl Judge for Excess {
-    fn metrics(&self, request: &EvaluationRequest<'_>) -> Result<BTreeMap<String, f64>, LabError> {
-        let nll = Scores::of(request.model.network, request.split)?.nll();
-        let truth = request.judged.pick(self.validation, self.test);
-        Ok(BTreeMap::from([("nll".to_owned(), nll), ("excess".to_owned(), nll - truth)]))
-    }
+    let mut ready = grammar::ready(&grammar, &parts, device)?;
+    ready.side.scores = ready.splits.train.groups.iter().map(|&level| quality(level)).collect();
+    Ok(ready)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use ledger::settings::Values;
-    use training::judge::{Judged, Model};
+    use training::judge::{EvaluationRequest, Judged, Model};
 
     #[test]
     fn a_fresh_network_exceeds_the_truth_by_what_the_truth_knows() {
