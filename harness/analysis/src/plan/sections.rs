@@ -154,9 +154,18 @@ impl Entry for ClaimUse {
         if let Some(against) = &claim.against {
             looked(against, "against")?;
             let stem = |name: &str| name.rsplit_once('@').unwrap_or((name, "")).0.to_owned();
-            if against == &claim.compare || stem(against) != stem(&claim.compare) {
+            let (ours, theirs) = (stem(&claim.compare), stem(against));
+            // A workload that measures something under a condition names it `condition_metric`.
+            let conditioned = match (ours.split_once('/'), theirs.split_once('/')) {
+                (Some((split, ours)), Some((other, theirs))) => {
+                    let of = |long: &str, short: &str| long.ends_with(&format!("_{short}"));
+                    split == other && (of(ours, theirs) || of(theirs, ours))
+                }
+                _ => false,
+            };
+            if against == &claim.compare || (ours != theirs && !conditioned) {
                 let message = format!(
-                    "against is {against}, but must be another number of the same metric as {}, as in test/sw2@8 beside test/sw2@4",
+                    "against is {against}, but must be another number of the same metric as {}, as in test/sw2@8 beside test/sw2@4 or test/fixed_violation beside test/violation",
                     claim.compare
                 );
                 return Err(Problem(path("against"), message));

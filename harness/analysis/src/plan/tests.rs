@@ -296,7 +296,7 @@ fn only_metrics_of_the_claims_workloads_can_be_compared() {
 }
 
 #[test]
-fn a_baseline_is_compared_at_another_number_of_the_same_metric_and_at_nothing_else() {
+fn a_baseline_is_compared_at_another_number_or_condition_of_the_same_metric_and_at_nothing_else() {
     let mut catalogue = catalogue();
     catalogue.workloads[0].metrics = const {
         &[
@@ -304,6 +304,7 @@ fn a_baseline_is_compared_at_another_number_of_the_same_metric_and_at_nothing_el
             MetricInfo::error("nll@2"),
             MetricInfo::error("nll@4"),
             MetricInfo::error("gap@4"),
+            MetricInfo::error("fixed_gap@4"),
         ]
     };
     catalogue.workloads[0].metric = "nll";
@@ -312,13 +313,18 @@ fn a_baseline_is_compared_at_another_number_of_the_same_metric_and_at_nothing_el
         let text = TEXT.replace("time-to-target", &both);
         plan("x.yaml", &text, &catalogue, &Overrides::default())
     };
-    for [compare, against] in [["test/nll@2", "test/nll@4"], ["test/nll", "test/nll@4"]] {
+    for [compare, against] in [
+        ["test/nll@2", "test/nll@4"],
+        ["test/nll", "test/nll@4"],
+        ["test/fixed_gap@4", "test/gap@4"],
+    ] {
         let claim = &judged(compare, against).unwrap().sections.claims[0];
         assert_eq!([claim.compare.as_str(), claim.of_baseline()], [compare, against]);
     }
     for [compare, against] in [
         ["test/nll@2", "test/gap@4"],
         ["test/nll@2", "validation/nll@4"],
+        ["test/fixed_gap@4", "validation/gap@4"],
         ["test/nll@2", "test/nll@2"],
         ["time-to-target", "samples-to-target"],
     ] {
