@@ -67,6 +67,7 @@ test *ARGS: _ready
     python3 scripts/test_claims.py
     python3 scripts/test_measure_takes.py
     python3 scripts/test_gpu_check.py
+    python3 scripts/test_estimate_gate.py
     python3 scripts/test_python.py
     @if nextest=$(python3 scripts/setup.py nextest); then \
         set -x; "$nextest" nextest run --workspace --features parquet "$@"; \

@@ -102,6 +102,7 @@ impl Harness {
             transcript: &mut transcript,
             clock: &mut clock,
             part: WHOLE,
+            keeper: None,
         }
         .train(&mut |evaluation| {
             seconds = evaluation.clocks.train;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 
 use ledger::digest::Digest;
 use ledger::record::format::Scheduler;
@@ -83,12 +84,28 @@ pub fn driver() -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Model of the first NVIDIA GPU.
+/// Model of the NVIDIA GPU that libtorch calls `cuda:index`: by its place on the bus where the environment says that
+/// GPUs are numbered so, else of the first.
 #[must_use]
-pub fn gpu() -> Option<String> {
-    let first =
-        fs::read_dir("/proc/driver/nvidia/gpus").ok()?.next()?.ok()?.path().join("information");
-    first_line_after(&first.to_string_lossy(), "Model")
+pub fn gpu(index: usize) -> Option<String> {
+    let entries = fs::read_dir("/proc/driver/nvidia/gpus").ok()?;
+    let mut folders: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    folders.sort();
+    let variable = |name: &str| std::env::var(name).ok();
+    let place = match variable("CUDA_DEVICE_ORDER").as_deref() {
+        Some("PCI_BUS_ID") => place_on_bus(index, variable("CUDA_VISIBLE_DEVICES").as_deref()),
+        _ => None,
+    };
+    let information = folders.get(place.unwrap_or(0))?.join("information");
+    first_line_after(&information.to_string_lossy(), "Model")
+}
+
+/// The number on the bus of the visible device `index`; none where devices are named in another way.
+fn place_on_bus(index: usize, visible: Option<&str>) -> Option<usize> {
+    match visible {
+        None => Some(index),
+        Some(list) => list.split(',').nth(index)?.trim().parse().ok(),
+    }
 }
 
 /// Bytes of memory that processes can still have without swapping.
@@ -300,6 +317,16 @@ pub fn end_group(child: u32) -> Option<Ended> {
     Some(Ended { code, signal, cpu_seconds, peak_memory_bytes })
 }
 
+/// Asks a child to end, politely. The caller has not collected it yet: until then its number is nobody else's.
+#[expect(unsafe_code, reason = "kill takes two numbers")]
+pub fn ask_to_end(child: u32) {
+    if let Some(child) = i32::try_from(child).ok().filter(|child| *child > 1) {
+        unsafe {
+            libc::kill(child, libc::SIGTERM);
+        }
+    }
+}
+
 /// Ends this process at once. What libtorch would tear down on the way out is in use by the thread that
 /// trains, so that an ordinary exit from another thread crashes.
 #[expect(unsafe_code, reason = "_exit takes a number and does not return")]
@@ -326,5 +353,13 @@ mod tests {
         assert_eq!(seconds_of(line, 100.0), Some(2.5));
         assert_eq!(seconds_of("7 (short) S 1 x", 100.0), None);
         assert_eq!(seconds_of("no name", 100.0), None);
+    }
+
+    #[test]
+    fn a_visible_device_is_the_one_that_the_environment_lists_at_its_place() {
+        assert_eq!(place_on_bus(2, None), Some(2));
+        assert_eq!(place_on_bus(1, Some("6, 4")), Some(4));
+        assert_eq!(place_on_bus(0, Some("GPU-8a1b")), None);
+        assert_eq!(place_on_bus(2, Some("6,4")), None);
     }
 }

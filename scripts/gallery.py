@@ -27,6 +27,7 @@ SUITES = {
     "digits": (["digits"], {
         "time-to-target": "digits-mlp-time-to-target",
         "learning-curves": "digits-mlp-metric-panels",
+        "recorded": "digits-mlp-metrics",
         "cost": "digits-mlp-cost",
         "seeds": "digits-mlp-seeds",
         "orders": "digits-mlp-orders",

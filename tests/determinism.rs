@@ -153,7 +153,7 @@ fn this_process_gives_the_bits_of_another() {
             artefacts: &training::artefacts::Unkept,
             code: "",
         };
-        let outcome = setup.run(&mut |_| Ok(()), &mut |_| Ok(()), &Nobody).unwrap();
+        let outcome = setup.run(&mut |_| Ok(()), &mut |_| Ok(()), &Nobody, None).unwrap();
         assert_eq!(outcome.commitment.digest(), recorded.commitment, "{arm}");
         assert_eq!(outcome.order.epochs, recorded.epochs, "{arm}");
         assert_eq!(Some(&outcome.order.chain), recorded.chain.last(), "{arm}");
@@ -200,6 +200,7 @@ fn without_warm_up(cell: &Cell, method: &str, seed: u64) -> Digest {
         transcript: &mut Transcript::start(Digest::of(b"test")),
         clock: &mut Clock::start(Monotonic::start(), Device::Cpu),
         part: WHOLE,
+        keeper: None,
     }
     .train(&mut |_| Ok(()))
     .unwrap();

@@ -87,6 +87,25 @@ fn orders_are_estimated_alike_twice_and_from_every_source() {
 }
 
 #[test]
+fn losses_of_many_orders_are_read_out_without_the_network_and_agree_with_it() {
+    let (bench, record) = bench();
+    let many = answer(&bench, &record.cell, &[], &["--orders", "300"]);
+    let told = |answer: &Value| {
+        answer["source"]["warnings"].to_string().contains("read out by a quadratic")
+    };
+    let network = answer(&bench, &record.cell, &[], &["--orders", "300", "--own"]);
+    assert!(told(&many) && !told(&network), "{}", many["source"]);
+    let losses = |answer: &Value| -> Vec<f64> {
+        let rows = answer["rows"].as_array().unwrap();
+        rows.iter().map(|row| row["held_out"].as_f64().unwrap()).collect()
+    };
+    let (fast, whole) = (losses(&many), losses(&network));
+    let sd = network["source"]["effect"]["sd"].as_f64().unwrap();
+    let far = fast.iter().zip(&whole).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(far > 0.0 && far < sd, "{far} {sd}");
+}
+
+#[test]
 fn replay_of_a_constant_rate_is_flagged_and_has_no_rank_correlation() {
     let (bench, record) = bench();
     let more = ["--orders", "16", "--beside", "null,replay"];
@@ -134,6 +153,129 @@ fn the_best_order_of_a_search_is_a_run_of_its_own() {
     let [own] = &own[..] else { panic!("one run has a given order") };
     assert_ne!(own.parameters_sha256, record.parameters_sha256);
     bench.run(&["verify", &own.cell]).ends(0);
+}
+
+#[test]
+fn an_order_that_one_verb_leaves_is_taken_by_every_other_and_by_run() {
+    let (bench, record) = bench();
+    let first = answer(&bench, &record.cell, &[], &["--orders", "16"]);
+    let rows = first["rows"].as_array().unwrap();
+    let hashes: Vec<_> = rows.iter().map(|row| &row["hash"]).collect();
+    // Other verbs leave a best order of their own in the same folder.
+    let keep = |name: &str| {
+        std::fs::copy(bench.path("out").join(name), bench.path(name)).unwrap();
+    };
+    keep("best-order.npy");
+    // As items and as ids of the whole run they are the same orders.
+    let files = ["orders.txt", "orders.npy"].map(|name| {
+        let own = format!("out/estimated-{name}");
+        std::fs::copy(bench.path(&own), bench.path(name)).unwrap();
+        name
+    });
+    for file in files.into_iter().chain(["items:orders.txt", "ids:orders.npy"]) {
+        let again = answer(&bench, &record.cell, &[], &["--orders", file]);
+        let again: Vec<_> =
+            again["rows"].as_array().unwrap().iter().map(|row| &row["hash"]).cloned().collect();
+        assert!(again.iter().eq(hashes.iter().copied()), "{file}");
+    }
+    let held = answer(&bench, &record.cell, &["validate"], &["--orders", "orders.npy"]);
+    let points = held[0]["points"].as_array().unwrap();
+    assert!(points.iter().map(|point| &point["hash"]).eq(hashes.iter().copied()));
+    // Orders that the estimator was made from are no test of it.
+    let command = [&["estimate", "validate", &record.cell], &FIT[..], &["--orders"]].concat();
+    bench.write("own.txt", "0 1 2 3 4 5\n");
+    let refused = bench.run(&[&command[..], &["own.txt"]].concat()).ends(2);
+    assert!(refused.stderr.contains("is the recorded order"), "{}", refused.stderr);
+    let search = ["--random", "50", "--descents", "0", "--against", "8", "--from", "orders.txt"];
+    let found = answer(&bench, &record.cell, &["search"], &search);
+    assert_eq!(found["found"]["descents"].as_array().unwrap().len(), 16);
+    let moved =
+        answer(&bench, &record.cell, &["position"], &["--order", "best-order.npy", "--item", "2"]);
+    let recorded = answer(&bench, &record.cell, &["position"], &["--item", "2"]);
+    assert_ne!(moved["own"], recorded["own"]);
+    answer(&bench, &record.cell, &["attribute"], &["--order", "reverse"]);
+    // A row of the table is a run, which is told from the arm's own.
+    bench.run(&["run", "suite.yaml", "--order", "sgd=orders.npy#3"]).ends(0);
+    let list = bench.run(&["list", "runs", "--json"]).ends(0).json();
+    let given: Vec<_> =
+        list.as_array().unwrap().iter().filter(|run| !run["given_order"].is_null()).collect();
+    let [given] = &given[..] else { panic!("one run has a given order: {list}") };
+    assert_eq!((&given["arm"], list.as_array().unwrap().len()), (&"sgd".into(), 2));
+    let own = given["run"].as_str().unwrap().to_owned();
+    let shown = bench.run(&["list", "runs"]).ends(0).stdout;
+    assert!(shown.contains("sgd, order "), "{shown}");
+    let truth = bench.records().into_iter().find(|one| one.cell == own).unwrap();
+    let guess = rows[3]["held_out"].as_f64().unwrap();
+    let [truth, base] = [&truth, &record].map(|one| one.last["validation/nll"]);
+    assert!((guess - truth).abs() < 0.5 * (base - truth).abs().max(1e-3), "{guess} {truth} {base}");
+    let beyond = bench.run(&["run", "suite.yaml", "--order", "sgd=orders.npy#16"]).ends(2);
+    assert!(beyond.stderr.contains("there is no row 16"), "{}", beyond.stderr);
+}
+
+#[test]
+fn several_centres_foretell_a_whole_run_from_its_start() {
+    let (bench, record) = bench();
+    let whole =
+        ["validate", &record.cell, "--centres", "3", "--pilots", "8", "-k", "24", "--gate", "8"];
+    let more = ["--orders", "16", "--out", "out", "--json"];
+    let output = bench.run(&[&["estimate"], &whole[..], &more].concat());
+    assert!(matches!(output.code, Some(0 | 3)), "{}", output.stderr);
+    let found = output.json();
+    assert_eq!(
+        (&found[0]["source"]["centres"], &found[0]["source"]["steps"]),
+        (&3.into(), &80.into())
+    );
+    assert!(found[0]["agreement"]["held_out"].as_f64().unwrap() > 0.9, "{}", found[0]["agreement"]);
+    let refused = |more: &[&str], told: &str| {
+        let command = [&["estimate", &record.cell, "--orders", "2"], more].concat();
+        let output = bench.run(&command).ends(2);
+        assert!(output.stderr.contains(told), "{}", output.stderr);
+    };
+    refused(&["--centres", "3", "--estimator", "reduced"], "take --estimator surrogate");
+    refused(&["--centres", "9", "--last", "6"], "the window has 6 steps");
+}
+
+#[test]
+fn rules_that_people_choose_are_searched_and_judged_on_the_other_split() {
+    let (bench, record) = bench();
+    let more = ["--space", "curricula", "--draws", "4", "--keep", "2", "--against", "8"];
+    let found = answer(&bench, &record.cell, &["search"], &more);
+    let rules = found["rules"].as_array().unwrap();
+    // Three keys (this workload scores nothing), two directions, four numbers of phases; no groups.
+    assert_eq!(rules.len(), 24);
+    let estimates: Vec<f64> = rules.iter().map(|rule| rule["estimate"].as_f64().unwrap()).collect();
+    assert!(estimates.is_sorted());
+    let judged = |rule: &&Value| rule["elsewhere"]["best"].is_array();
+    assert_eq!(rules.iter().filter(judged).count(), 2);
+    assert_eq!(found["elsewhere"], "test");
+    assert!(bench.path("out/best-order.npy").exists() && bench.path("out/orders.txt").exists());
+    let sorted = answer(&bench, &record.cell, &[], &["--orders", "sorted:agreement:desc"]);
+    assert_eq!(sorted["rows"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn the_loss_of_chosen_training_examples_is_foretold() {
+    let (bench, record) = bench();
+    let more = ["--orders", "16", "--target", "examples:3,4"];
+    let found = answer(&bench, &record.cell, &["validate"], &more);
+    assert_eq!(found[0]["source"]["target"], "the training examples 3 4");
+    assert!(found[0]["agreement"]["held_out"].as_f64().unwrap() > 0.8, "{}", found[0]["agreement"]);
+    // Another loss is another read-out, and nothing else of the set-up.
+    let kept = |folder: &std::path::Path| std::fs::read_dir(folder).unwrap().count();
+    let folder = bench.path("runs/estimates").join(&record.cell);
+    let before = kept(&folder);
+    let plain = answer(&bench, &record.cell, &["validate"], &["--orders", "16"]);
+    assert_ne!(found[0]["reference"], plain[0]["reference"]);
+    assert!(before > 6 && kept(&folder) == before + 1, "{before} and {}", kept(&folder));
+    for (target, told) in [
+        ("examples:80", "the examples 0 to 79"),
+        ("domain:a", "this workload has no groups"),
+        ("split", "domain:NAME"),
+    ] {
+        let command = ["estimate", &record.cell, "--orders", "2", "--target", target];
+        let output = bench.run(&command).ends(2);
+        assert!(output.stderr.contains(told), "{}", output.stderr);
+    }
 }
 
 #[test]
@@ -205,6 +347,14 @@ fn leaving_items_out_is_foretold_and_the_harmful_ones_are_written_down() {
     assert!(model["direct"]["held_out"].as_f64().unwrap() > 0.95, "{model}");
     assert!(model["linear"].as_f64().unwrap() > 0.8, "{model}");
     assert!(model["per_example"].as_f64().unwrap() > 0.8, "{model}");
+    // Peers that follow no run: they have a score, and no better one than each subset estimated as it is.
+    for peer in ["tracin", "ekfac", "kernel"] {
+        let score = model[peer].as_f64().unwrap();
+        assert!(
+            score > 0.0 && score < model["direct"]["held_out"].as_f64().unwrap(),
+            "{peer} {model}"
+        );
+    }
     let asked = &found["asked"][0];
     let [guess, truth] = ["held_out", "retrained"].map(|key| asked[key].as_f64().unwrap());
     let reference = found["reference"].as_f64().unwrap();
@@ -215,8 +365,23 @@ fn leaving_items_out_is_foretold_and_the_harmful_ones_are_written_down() {
     // What single items do is the scale.
     let scale = change(&alone[0]) - change(&alone[11]);
     assert!(scale > 1e-3 && (guess - truth).abs() < 0.1 * scale, "{asked} {reference} {scale}");
-    // Where something does harm, the subset is there for the next question.
+    // Where something does harm, the subset is there for the next question, and is a run.
     if !found["found"].is_null() {
+        let without = ["run", "suite.yaml", "--without", "sgd=out/without-order.npy"];
+        bench.run(&without).ends(0);
+        let given = |one: &RunRecord| one.given_order.is_some();
+        let own = bench.records().into_iter().find(given).unwrap();
+        let left = found["found"]["without"].as_array().unwrap().len() as u64;
+        assert_eq!((own.steps, record.steps), (80 - left, 80));
+        let kept = found["found"]["kept"]["difference"].as_f64().unwrap();
+        let [with, without] = [&record, &own].map(|one| one.last["validation/nll"]);
+        assert!((without - with - kept).abs() < 1e-5, "{with} {without} {kept}");
+        bench.run(&["verify", &own.cell]).ends(0);
+        bench.run(&["reproduce", &own.cell]).ends(0);
+        let whole = ["run", "suite.yaml", "--without", "sgd=whole.txt"];
+        bench.write("whole.txt", &(0..80).map(|id| format!("{id}\n")).collect::<String>());
+        let refused = bench.run(&whole).ends(2);
+        assert!(refused.stderr.contains("is given by --order"), "{}", refused.stderr);
         let again = ask("drop", &["--subsets", "0", "--without", "out/without.txt"]);
         assert_eq!(again["asked"][0]["without"], found["found"]["without"]);
     }

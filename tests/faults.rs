@@ -3,6 +3,7 @@
 
 mod damage;
 mod data;
+mod going_on;
 mod kills;
 mod limits;
 mod stores;

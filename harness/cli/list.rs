@@ -196,6 +196,8 @@ struct Run {
     /// Label of its arm, where a suite run of the store has it.
     arm: Option<String>,
     method: Option<String>,
+    /// Digest of the order that it was given, of which an arm may have several.
+    given_order: Option<String>,
     /// An integer; the text of a seed that is none.
     seed: Option<Value>,
     status: &'static str,
@@ -223,6 +225,7 @@ impl Run {
         Self {
             run: cell,
             arm,
+            given_order: record.given_order.map(|order| order.to_string()),
             seed: Some(record.seed.parse::<u64>().map_or_else(|_| record.seed.into(), Value::from)),
             status: record.status.name(),
             time_to_target: record.time_to_target.and_then(|crossing| crossing.isotonic),
@@ -242,6 +245,7 @@ impl Run {
             workload: None,
             arm: None,
             method: None,
+            given_order: None,
             seed: None,
             status: "damaged",
             time_to_target: None,
@@ -257,13 +261,18 @@ impl Run {
         let is_imported = self.method.as_deref() == Some(METHOD);
         let seed = self.seed.map(|seed| seed.as_str().map_or(seed.to_string(), str::to_owned));
         let time = self.time_to_target.map_or("–".to_owned(), |time| format!("{time:.3} s"));
+        // Of no suite run that the store has: no label.
+        let arm = self.arm.unwrap_or_else(|| "–".to_owned());
+        let arm = match &self.given_order {
+            Some(order) => format!("{arm}, order {}", &order[..6]),
+            None => arm,
+        };
         let program = self.program.as_deref().map_or_else(|| "no commit".to_owned(), short_program);
         [
             self.run,
             shown(self.suite),
             shown(self.workload),
-            // Of no suite run that the store has.
-            self.arm.unwrap_or_else(|| "–".to_owned()),
+            arm,
             shown(self.method),
             shown(seed).chars().take(12).collect(),
             self.status.to_owned(),

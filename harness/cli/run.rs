@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use analysis::plan::shards::Shard;
+use analysis::suite::Every;
 use ledger::seed::{parse_beacon, parse_beacon_source};
 
 use super::suite_options::SuiteOptions;
@@ -29,8 +30,9 @@ pub struct Args {
     #[command(flatten)]
     /// The suite.
     pub options: SuiteOptions,
-    /// Where to train: auto, cpu, cuda or cuda:N
-    #[arg(long, default_value = "auto")]
+    /// Where to train: auto, cpu, cuda, cuda:N; or several GPUs, at least one worker each: cuda:all,
+    /// or a list as cuda:0,cuda:1
+    #[arg(long, visible_alias = "devices", default_value = "auto")]
     pub device: String,
     /// Worker processes, each pinned to a CPU; at most as many as CPUs
     #[arg(long, default_value_t = 1)]
@@ -39,6 +41,10 @@ pub struct Args {
     /// recorded as failed, and the others go on
     #[arg(long, value_name = "TIME", value_parser = crate::limit::parse)]
     pub timeout: Option<Duration>,
+    /// How often a run is kept while it goes on, as "20000 samples" or "5 minutes": one that is killed or stopped
+    /// goes on from there with the next `run`, to the same bits
+    #[arg(long, value_name = "DISTANCE")]
+    pub checkpoint_every: Option<Every>,
     /// Who runs the cells: this machine, or a scheduler, part by part (docs/cluster.md)
     #[arg(long, default_value = "local", value_enum)]
     pub executor: Executor,
@@ -126,6 +132,10 @@ impl Args {
         let hexadecimal = |bytes: &Beacon| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         words.extend(
             self.beacon.as_ref().map(hexadecimal).map(|hex: String| format!("--beacon {hex}")),
+        );
+        words.extend(
+            self.checkpoint_every
+                .map(|every| format!("--checkpoint-every {}", quoted(&every.to_string()))),
         );
         words.extend(self.accept_build.then(|| "--accept-build".to_owned()));
         Ok(words)

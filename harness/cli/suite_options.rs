@@ -1,10 +1,11 @@
 //! Options that every verb on a suite takes.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use ::data::Sources;
-use ::data::columns::order_ids;
+use ::data::columns::{ColumnSource, numbers, order_ids};
 use analysis::imported::METHOD;
 use analysis::plan::{Assignment, Overrides, Plan, plan};
 use analysis::suite::Seeds;
@@ -36,9 +37,14 @@ pub struct SuiteOptions {
     /// Change a setting of an arm: ARM.KEY=VALUE
     #[arg(long = "set", value_name = "ARM.KEY=VALUE")]
     pub set: Vec<Assignment>,
-    /// Train an arm in the order of a file (.npy, .txt, .csv, .parquet) of example ids: ARM=FILE
+    /// Train an arm in the order of a file (.npy, .txt, .csv, .parquet) of example ids: ARM=FILE; ARM=FILE#ROW takes a row of a
+    /// table, counted from 0
     #[arg(long = "order", value_name = "ARM=FILE")]
     pub orders: Vec<GivenTo>,
+    /// Train an arm without some of its examples: ARM=FILE, whose ids are those of --order without these; the run ends
+    /// where they end
+    #[arg(long, value_name = "ARM=FILE")]
+    pub without: Vec<GivenTo>,
     /// Keep the final weights of every run; those that others start from are kept anyway
     #[arg(long)]
     pub keep_models: bool,
@@ -114,9 +120,50 @@ impl FromStr for GivenTo {
             Some((rest, file)) if bracket + rest.len() > 0 && !file.is_empty() => {
                 Ok(Self(text[..bracket + rest.len()].to_owned(), file.to_owned()))
             }
-            _ => Err(format!("--order \"{text}\" is not ARM=FILE, for example sgd=best.npy")),
+            _ => Err(format!("\"{text}\" is not ARM=FILE, for example sgd=best.npy")),
         }
     }
+}
+
+/// The ids of an order, or of one row of a table of orders (`orders.npy#3`).
+fn ids_of(file: &str) -> anyhow::Result<Vec<u32>> {
+    let row = file.rsplit_once('#').filter(|_| !Path::new(file).exists());
+    let Some((table, row)) = row.and_then(|(table, row)| Some((table, row.parse::<usize>().ok()?)))
+    else {
+        return Ok(order_ids(Path::new(file))?);
+    };
+    let column = numbers(&ColumnSource { path: table.into(), column: None })?;
+    let ids: Vec<u32> = column.as_ids()?;
+    let width = column.columns.unwrap_or(ids.len()).max(1);
+    let Some(found) = ids.chunks(width).nth(row) else {
+        bail!(
+            "{table} holds {} orders, counted from 0, so that there is no row {row}",
+            column.rows
+        );
+    };
+    Ok(found.to_vec())
+}
+
+/// The share of its budget that an arm's order, which leaves examples out, comes to.
+fn shortened(plan: &Plan, index: usize) -> anyhow::Result<f64> {
+    let arm = &plan.arms[index];
+    let held = arm.order.as_ref().map_or(0, |order| order.ids.len() as u64);
+    let on = plan.workloads.iter().filter(|workload| arm.runs_on(&workload.label));
+    let budgets: BTreeSet<u64> = on.map(|workload| workload.goal.budget.samples).collect();
+    let [whole] = budgets.iter().copied().collect::<Vec<_>>()[..] else {
+        bail!(
+            "arm \"{}\" runs on workloads of different budgets; choose one with --workloads",
+            arm.label
+        );
+    };
+    let most = arm.budget.map_or(whole, |share| (whole as f64 * share).round() as u64);
+    if held == 0 || held >= most {
+        bail!(
+            "the file holds {held} ids, where the run without anything left out consumes {most}; an order of \
+             all examples is given by --order"
+        );
+    }
+    Ok(held as f64 / whole as f64)
 }
 
 impl SuiteOptions {
@@ -196,6 +243,10 @@ impl SuiteOptions {
             .orders
             .iter()
             .map(|GivenTo(arm, file)| format!("--order {}", quoted(&format!("{arm}={file}"))));
+        let without = self
+            .without
+            .iter()
+            .map(|GivenTo(arm, file)| format!("--without {}", quoted(&format!("{arm}={file}"))));
         let early = self.stop_early.then(|| "--stop-early".to_owned());
         list("--methods", &self.methods)
             .into_iter()
@@ -203,6 +254,7 @@ impl SuiteOptions {
             .chain(seeds)
             .chain(set)
             .chain(orders)
+            .chain(without)
             .chain(early)
             .collect()
     }
@@ -224,18 +276,20 @@ impl SuiteOptions {
                 order.file = folder.join(&order.file).display().to_string();
             }
         }
-        for GivenTo(to, file) in &self.orders {
+        let orders = self.orders.iter().map(|given| ("--order", given));
+        let without = self.without.iter().map(|given| ("--without", given));
+        for (option, GivenTo(to, file)) in orders.chain(without) {
             let labels: Vec<String> = plan.arms.iter().map(|arm| arm.label.clone()).collect();
             let mut to_whom =
                 plan.arms.iter_mut().filter(|arm| arm.label == *to || arm.method == *to).peekable();
             if to_whom.peek().is_none() {
                 let names: Vec<&str> = labels.iter().map(String::as_str).collect();
-                bail!("--order {to}={file}: no arm \"{to}\" runs{}", hint(to, names));
+                bail!("{option} {to}={file}: no arm \"{to}\" runs{}", hint(to, names));
             }
             for arm in to_whom {
                 if arm.external.is_some() {
                     bail!(
-                        "--order {to}={file}: arm \"{}\" is a program of one's own, which gets the bench's order; leave it out",
+                        "{option} {to}={file}: arm \"{}\" is a program of one's own, which gets the bench's order; leave it out",
                         arm.label
                     );
                 }
@@ -244,9 +298,18 @@ impl SuiteOptions {
         }
         for arm in &mut plan.arms {
             if let Some(GivenOrder { file, .. }) = &arm.order {
-                let ids = order_ids(Path::new(file))
-                    .with_context(|| format!("arm \"{}\" has no order", arm.label))?;
+                let ids =
+                    ids_of(file).with_context(|| format!("arm \"{}\" has no order", arm.label))?;
                 arm.order = Some(GivenOrder::new(file.clone(), ids));
+            }
+        }
+        for GivenTo(to, file) in &self.without {
+            for index in 0..plan.arms.len() {
+                if plan.arms[index].label == *to || plan.arms[index].method == *to {
+                    let share =
+                        shortened(plan, index).with_context(|| format!("--without {to}={file}"))?;
+                    plan.arms[index].budget = Some(share);
+                }
             }
         }
         Ok(())

@@ -16,8 +16,9 @@ pub struct Args {
     /// Try more beyond the edges at which best values lie, until none does, three times at most
     #[arg(long)]
     pub widen: bool,
-    /// Where to train: auto, cpu, cuda or cuda:N
-    #[arg(long, default_value = "auto")]
+    /// Where to train: auto, cpu, cuda, cuda:N; or several GPUs, at least one worker each: cuda:all,
+    /// or a list as cuda:0,cuda:1
+    #[arg(long, visible_alias = "devices", default_value = "auto")]
     pub device: String,
     /// Worker processes, each pinned to a CPU; at most as many as CPUs
     #[arg(long, default_value_t = 1)]
@@ -50,6 +51,7 @@ impl Args {
             seeds: None,
             set: Vec::new(),
             orders: Vec::new(),
+            without: Vec::new(),
             keep_models: false,
             stop_early: false,
             places: self.places.clone(),

@@ -4,9 +4,16 @@ use ledger::record::format::Environment;
 use palimpsest::machine;
 use training::clock;
 
+/// What decides the bits of a run beside its code: processor and its instructions, or the GPU.
+pub fn trains_on(device: &str) -> String {
+    let gpu = device.strip_prefix("cuda:").and_then(|index| machine::gpu(index.parse().ok()?));
+    let parts = [Some(machine::cpu_model()), machine::instructions(), gpu];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
 /// Describes this machine and build; `device` is the run's, and `code` decided it.
 pub fn environment(code: &str, device: &str, threads: u32, argv: &[String]) -> Environment {
-    let gpu = device.starts_with("cuda").then(machine::gpu).flatten();
+    let gpu = device.strip_prefix("cuda:").and_then(|index| machine::gpu(index.parse().ok()?));
     Environment {
         palimpsest: env!("CARGO_PKG_VERSION").to_owned(),
         code_digest: code.to_owned(),

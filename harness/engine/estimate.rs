@@ -2,16 +2,19 @@
 
 mod bench;
 mod busy;
+mod curricula;
 mod drop;
 mod effect;
 mod estimator;
 mod estimators;
 mod files;
+mod given;
 mod position;
 mod predict;
 mod print;
 mod search;
 pub mod suite;
+mod target;
 mod validate;
 
 use palimpsest::cli::estimate::{Args, Estimate};

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod commit;
+mod devices;
 mod doctor;
 mod environment;
 mod estimate;

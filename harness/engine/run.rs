@@ -7,6 +7,7 @@ use analysis::suite_run::{Made, Shelf};
 use analysis::summary::Analysis;
 use analysis::summary::claims::{Standing, standing};
 use anyhow::bail;
+use lab::LabError;
 use ledger::record::format::Status;
 use ledger::seed::Seed;
 use palimpsest::cli::run::{Args, Executor};
@@ -17,6 +18,7 @@ use palimpsest::machine;
 use palimpsest::voice::{note, print_analysis, print_json, quoted, strict, warn, warn_unjudged};
 
 use crate::catalogue::catalogue;
+use crate::devices::device_of;
 use crate::estimate;
 use crate::forecast::forecast;
 use crate::interrupt::{self, Over};
@@ -30,6 +32,7 @@ use training::clock::unix_seconds;
 
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut plan = args.options.plan(&catalogue())?;
+    plan.checkpoint_every = args.checkpoint_every.or(plan.checkpoint_every);
     if !args.cells.is_empty() {
         plan = plan.only(&args.cells).map_err(anyhow::Error::msg)?;
     }
@@ -67,8 +70,8 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     }
     args.options.hold_to_tuning(&plan)?;
     store.prepare()?;
-    let mut session =
-        Session::new(plan, store, args.options.places.sources(), &args.device, args.force)?;
+    let device = device_of(&args.device, args.worker);
+    let mut session = Session::new(plan, store, args.options.places.sources(), device, args.force)?;
     if args.accept_build {
         session.accept_other_builds()?;
     }
@@ -82,6 +85,15 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     train(&mut session, &seeds, &cells, args)
 }
 
+/// An error that is not the stop that was asked for, which would hide it.
+fn told(error: Option<anyhow::Error>) {
+    let is_the_stop =
+        |error: &anyhow::Error| matches!(error.downcast_ref(), Some(LabError::Stopped { .. }));
+    if let Some(error) = error.filter(|error| !is_the_stop(error)) {
+        warn(&format!("{error:#}"));
+    }
+}
+
 /// Runs the cells that are not there, and judges all.
 pub fn train(
     session: &mut Session,
@@ -92,7 +104,8 @@ pub fn train(
     let made = begin(session, seeds, cells, args)?;
     let over = Over::default();
     if !session.collected {
-        interrupt::last_words(&over, cells.len(), how_to_go_on(args, &made))?;
+        let kept = session.plan.checkpoint_every.is_some();
+        interrupt::last_words(&over, cells.len(), how_to_go_on(args, &made), kept)?;
     }
     let mut progress = Progress::start(&forecast(
         &session.plan,
@@ -101,9 +114,10 @@ pub fn train(
         args.accept_build,
     )?);
     let batches = batches(session);
-    let jobs = args.jobs as usize;
+    let jobs = session.devices.jobs(args.jobs, machine::cpus())? as usize;
     // Only a process of its own can be stopped whatever it is doing.
-    let mut pool = if (jobs > 1 || args.timeout.is_some()) && !session.collected {
+    let apart = jobs > 1 || session.devices.are_several() || args.timeout.is_some();
+    let mut pool = if apart && !session.collected {
         Some(pool::Pool::new(session, jobs, args.timeout)?)
     } else {
         None
@@ -112,17 +126,29 @@ pub fn train(
     for (done, batch) in (1..).zip(batches) {
         if let Some(pool) = &mut pool {
             let batch: Vec<usize> = batch.collect();
-            reports.extend(pool.run(session, seeds, &batch, &mut |index, report| {
+            let ran = pool.run(session, seeds, &batch, &mut |index, report| {
                 over.one_more();
                 progress.end(index, report);
-            })?);
+            });
+            if interrupt::is_asked_to_stop() {
+                pool.wait();
+                told(ran.err());
+                interrupt::ended();
+            }
+            reports.extend(ran?);
         } else {
             for index in batch {
                 progress.begin(index);
-                let report = session.run_cell(session.plan.cells[index], &seeds[index])?;
-                over.one_more();
-                progress.end(index, &report);
-                reports.push(report);
+                let ran = session.run_cell(session.plan.cells[index], &seeds[index]);
+                if let Ok(report) = &ran {
+                    over.one_more();
+                    progress.end(index, report);
+                }
+                if interrupt::is_asked_to_stop() {
+                    told(ran.err());
+                    interrupt::ended();
+                }
+                reports.push(ran?);
             }
         }
         if stopping::over(session, &args.options.suite, seeds, &reports, done)? {

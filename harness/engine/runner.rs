@@ -3,6 +3,7 @@
 mod again;
 pub mod cell;
 pub mod company;
+mod kept;
 pub mod pool;
 mod program;
 
@@ -23,6 +24,7 @@ use training::splits::DataIdentity;
 use training::workload::{Entry, Ready};
 use workloads::find;
 
+use crate::devices::Devices;
 use crate::inventory::Inventory;
 
 pub use again::without_order;
@@ -39,8 +41,10 @@ pub struct Session {
     pub sources: Sources,
     /// Where tensors live.
     pub device: Device,
-    /// Name of that device.
+    /// Name of the device that cells train on, as records have it.
     pub device_name: String,
+    /// What workers train on.
+    pub devices: Devices,
     /// Torch threads.
     pub threads: u32,
     /// The command.
@@ -116,7 +120,7 @@ impl From<ToldSeed> for NamedSeed {
 }
 
 impl Session {
-    /// A session on `device`; loads nothing yet.
+    /// A session on `device`, or for workers on several; loads nothing yet.
     pub fn new(
         plan: Plan,
         store: Store,
@@ -126,14 +130,18 @@ impl Session {
     ) -> anyhow::Result<Self> {
         let threads = 1;
         lab::device::prepare_process(threads);
-        let device = lab::device::select(device)?;
+        let devices = Devices::of(device, lab::device::cuda_devices)?;
+        let (own, named) = devices.own();
+        let device = lab::device::select(own)?;
+        let device_name = if own == named { lab::device::name(device) } else { named.to_owned() };
         Ok(Self {
             plan,
             parents_in: store.clone(),
             store,
             sources,
             device,
-            device_name: lab::device::name(device),
+            device_name,
+            devices,
             threads,
             argv: std::env::args_os()
                 .map(|argument| argument.to_string_lossy().into_owned())

@@ -20,6 +20,7 @@ use palimpsest::voice::{note, print_json, print_text, print_tuning, warn};
 use training::clock::unix_seconds;
 
 use crate::catalogue::catalogue;
+use crate::devices::device_of;
 use crate::forecast::forecast;
 use crate::progress::Progress;
 use crate::runner::cell::CellReport;
@@ -118,7 +119,8 @@ fn prepared<'s>(
         session.plan = plan;
     } else {
         store.prepare()?;
-        let mut new = Session::new(plan, store, args.places.sources(), &args.device, args.force)?;
+        let device = device_of(&args.device, args.worker);
+        let mut new = Session::new(plan, store, args.places.sources(), device, args.force)?;
         if args.accept_build {
             new.accept_other_builds()?;
         }
@@ -141,7 +143,7 @@ fn try_all(
     )?);
     let seeds: Vec<NamedSeed> =
         session.plan.cells.iter().map(|cell| NamedSeed::integer(cell.seed, None)).collect();
-    let jobs = args.jobs as usize;
+    let jobs = session.devices.jobs(args.jobs, machine::cpus())? as usize;
     let mut pool = if jobs > 1 { Some(pool::Pool::new(session, jobs, None)?) } else { None };
     let mut records: BTreeMap<usize, RunRecord> = BTreeMap::new();
     let mut outcomes: BTreeMap<usize, Trial> = BTreeMap::new();

@@ -20,6 +20,7 @@ use lab::offers;
 use lab::optim::base::BaseSettings;
 use lab::recipe::Recipe;
 use lab::seat::{Batch, Constraint, Gradients, Optimizer, StepInfo};
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -92,6 +93,10 @@ impl Constraint for Bounded {
         _: &StepInfo,
     ) -> Result<(), LabError> {
         self.restrict(parameters)
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

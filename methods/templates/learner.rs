@@ -21,6 +21,7 @@ use lab::objectives::DefaultLoss;
 use lab::offers;
 use lab::recipe::{Recipe, Step};
 use lab::seat::{Batch, Learner, Objective, StepInfo};
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -84,6 +85,10 @@ impl Learner for Own {
             }
             Ok(Some(loss.f_double_value(&[])?))
         })
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

@@ -21,6 +21,7 @@ use lab::offers;
 use lab::optim::base::BaseSettings;
 use lab::recipe::{Recipe, Step};
 use lab::seat::{Batch, Objective, StepInfo};
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -82,6 +83,10 @@ impl Objective for Penalised {
         let logits = network.forward(&batch.inputs, true)?;
         let squares = logits.f_square()?.f_mean_dim(-1_i64, false, Kind::Float)?;
         Ok(plain.f_add(&squares.f_mul_scalar(self.strength)?)?)
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

@@ -19,6 +19,7 @@ use lab::network::Parameter;
 use lab::offers;
 use lab::recipe::Recipe;
 use lab::seat::{Gradients, Optimizer, StepInfo};
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -77,6 +78,10 @@ impl Optimizer for Rule {
     }
 
     fn reset(&mut self) -> Result<(), LabError> {
+        Ok(())
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
         Ok(())
     }
 }

@@ -14,11 +14,13 @@
 //! none yet: where paper, code and this file differ. Settings that the paper does not give are
 //! `assumed`.
 
+use lab::LabError;
 use lab::method::Method;
 use lab::offers;
 use lab::optim::base::BaseSettings;
 use lab::recipe::Recipe;
 use lab::seat::{EpochPlan, Order, OrderSource};
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::order::OrderLaw;
 use ledger::settings;
@@ -77,6 +79,10 @@ impl Order for Shuffled {
             ids.reverse();
         }
         EpochPlan { ids, block: epoch }
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

@@ -19,6 +19,7 @@ use lab::offers;
 use lab::optim::base::BaseSettings;
 use lab::recipe::Recipe;
 use lab::seat::{Batch, StepInfo, View};
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -86,6 +87,10 @@ impl View for Noisy {
         let noise = Tensor::f_from_slice(&noise)?.f_view(shape.as_slice())?;
         let noise = noise.f_to_device(batch.inputs.device())?.f_mul_scalar(self.noise)?;
         batch.inputs = batch.inputs.f_add(&noise)?;
+        Ok(())
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
         Ok(())
     }
 }

@@ -51,7 +51,7 @@ pub(crate) fn of_metric(
         return figure;
     }
     let panel = (right - left - GAP * (splits.len() - 1) as f64) / splits.len() as f64;
-    let possible = if ours { Possible::of(workload) } else { Possible::ANY };
+    let possible = Possible::of_metric(workload, metric);
     let range = possible.axis(range(workload, &splits, metric));
     for (i, split) in splits.iter().enumerate() {
         let from = left + i as f64 * (panel + GAP);
@@ -146,6 +146,11 @@ pub(crate) fn dot(
         figure.marker((x.at(estimate.value), y), 5.0, series, false);
         let (value, spread) = text::estimate(estimate);
         figure.spot((x.at(estimate.value), y), &format!("{}: {value} {spread}", series.label));
+        return;
+    }
+    if estimate.value.is_nan() {
+        // On no side of anything.
+        figure.label((x.ends().0 + 4.0, y + 4.3), "not a number", Align::Left, MUTED);
         return;
     }
     // Off the scale: an arrow at the edge with the value, so that the arm is not missed.

@@ -1,6 +1,6 @@
 //! Cost against quality: an arm is on the front where no other is at once no dearer and no worse.
 
-use analysis::summary::{CurvePoint, Estimate, WorkloadAnalysis, front};
+use analysis::summary::{ArmAnalysis, CurvePoint, Estimate, WorkloadAnalysis, front};
 
 use crate::axis::{Scale, zoom};
 use crate::curve::{Axes, Curve, LEAST_SEEDS, LOG_FROM, axis_unit, held};
@@ -9,15 +9,68 @@ use crate::possible::Possible;
 use crate::series::{Dash, Series};
 use crate::text;
 
+/// What a metric is held against.
+#[derive(Clone, Copy, PartialEq)]
+enum Price {
+    Time,
+    Tokens,
+}
+
+impl Price {
+    fn of(self, arm: &ArmAnalysis) -> Option<&Estimate> {
+        match self {
+            Self::Time => arm.train_seconds.as_ref(),
+            Self::Tokens => arm.forward_tokens.as_ref(),
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Time => "train time",
+            Self::Tokens => "forward tokens",
+        }
+    }
+
+    /// Its unit up to `most`, and how much one is.
+    fn unit(self, most: f64, scale: Scale) -> (&'static str, f64) {
+        match self {
+            Self::Time => axis_unit(most, scale),
+            Self::Tokens if most >= 2e6 => ("millions", 1e6),
+            Self::Tokens if most >= 2e3 => ("thousands", 1e3),
+            Self::Tokens => ("tokens", 1.0),
+        }
+    }
+
+    fn say(self, value: f64) -> String {
+        match self {
+            Self::Time => text::time(value),
+            Self::Tokens => format!("{} tokens", text::fixed(value, 0)),
+        }
+    }
+}
+
+/// A figure against train time, and one against the tokens that networks read, where runs count them.
+pub(crate) fn figures(workload: &WorkloadAnalysis, series: &[Series], width: f64) -> Vec<Figure> {
+    let prices = [Price::Time, Price::Tokens].into_iter();
+    prices.filter_map(|price| figure(workload, series, width, price)).collect()
+}
+
 /// The figure, where two arms at least have a cost and a metric.
-pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series], width: f64) -> Option<Figure> {
+fn figure(
+    workload: &WorkloadAnalysis,
+    series: &[Series],
+    width: f64,
+    price: Price,
+) -> Option<Figure> {
     let name = front::quality(&workload.arms, &workload.target);
     let arms = workload.arms.iter().zip(series);
     let mut placed: Vec<(&Estimate, &Estimate, bool, &Series)> = arms
         .filter_map(|(arm, series)| {
-            let (cost, quality) = (arm.train_seconds.as_ref()?, arm.at_budget.get(&name)?);
+            let (cost, quality) = (price.of(arm)?, arm.at_budget.get(&name)?);
             let drawable = cost.value.is_finite() && cost.value > 0.0 && quality.value.is_finite();
-            drawable.then_some((cost, quality, arm.undominated == Some(true), series))
+            // Which arms none beats is known of time.
+            let first = price == Price::Time && arm.undominated == Some(true);
+            drawable.then_some((cost, quality, first, series))
         })
         .collect();
     if placed.len() < 2 {
@@ -31,7 +84,7 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series], width: f64)
     };
     let (least, most) = (placed[0].0.value, placed[placed.len() - 1].0.value);
     let scale = if most > LOG_FROM * least { Scale::Log } else { Scale::Linear };
-    let (unit, length) = axis_unit(most, scale);
+    let (unit, length) = price.unit(most, scale);
     let qualities: Vec<f64> = placed
         .iter()
         .flat_map(|(_, quality, ..)| [quality.value, ends(quality)[0], ends(quality)[1]])
@@ -53,22 +106,25 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series], width: f64)
     let (split, metric) = name.split_once('/').unwrap_or(("", &name));
     let better = if workload.target.direction.is_higher() { "up" } else { "down" };
     let mut explanation = format!(
-        "{split} {metric} at the budget, mean and 95 % interval from 3 seeds on; left and {better} is better; line: arms that none beats in both"
+        "{split} {metric} at the budget, mean and 95 % interval from 3 seeds on; left and {better} is better"
     );
+    if price == Price::Time {
+        explanation.push_str("; line: arms that none beats in both");
+    }
     if scale == Scale::Log {
-        explanation.push_str("; log time axis");
+        explanation.push_str("; log axis");
     }
     if let Some(left_out) = Series::left_out(workload) {
         explanation.push_str(&format!("; {left_out}"));
     }
-    let title = format!("{}: {metric} against train time", workload.workload);
+    let title = format!("{}: {metric} against {}", workload.workload, price.words());
     let mut figure = Figure::wide(width, title, &explanation);
-    figure.name = "cost".to_owned();
+    figure.name = if price == Price::Time { "cost" } else { "tokens" }.to_owned();
     figure.upwards = Some(format!("{split} {metric}"));
     let axes = Axes {
         x,
         scale,
-        unit: format!("train time in all ({unit})"),
+        unit: format!("{} in all ({unit})", price.words()),
         measured: Vec::new(),
         y,
         height: Scale::Linear,
@@ -77,13 +133,15 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series], width: f64)
         line: None,
     };
     let (x, y) = axes.plot(&mut figure, &curves);
+    // Those of curves say where a point is on the axis, in its unit.
+    figure.spots.clear();
     for (cost, quality, _, series) in &placed {
         if y.shows(quality.value) {
             let words = format!(
                 "{}: {} at {}",
                 series.label,
                 text::significant(quality.value, 4),
-                text::time(cost.value)
+                price.say(cost.value)
             );
             figure.spot((x.at(cost.value / length), y.at(quality.value)), &words);
         }
@@ -126,12 +184,29 @@ mod tests {
         assert_eq!(front::quality(&workload.arms, &workload.target), "test/accuracy");
         let series = Series::of(&looks, workload);
         for width in [COLUMN, WIDTH] {
-            let figure = figure(workload, &series, width).unwrap();
+            let figure = figure(workload, &series, width, Price::Time).unwrap();
             check_shapes(&figure);
             check_texts(&figure);
         }
         workload.arms.iter_mut().skip(1).for_each(|arm| arm.train_seconds = None);
-        assert!(figure(workload, &series, WIDTH).is_none());
+        assert!(figures(workload, &series, WIDTH).is_empty());
+    }
+
+    #[test]
+    fn tokens_are_an_axis_where_runs_count_them() {
+        let analysis = sample::recorded();
+        let workload = &analysis.workloads[0];
+        let series = Series::of(&Looks::of(&analysis), workload);
+        for width in [COLUMN, WIDTH] {
+            let figures = figures(workload, &series, width);
+            let names: Vec<&str> = figures.iter().map(|figure| figure.name.as_str()).collect();
+            assert_eq!(names, ["cost", "tokens"]);
+            let spots = &figures[1].spots;
+            assert_eq!(spots.len(), 3);
+            assert!(spots.iter().all(|(_, words)| words.ends_with(" tokens")), "{spots:?}");
+            check_shapes(&figures[1]);
+            check_texts(&figures[1]);
+        }
     }
 
     #[test]

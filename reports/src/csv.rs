@@ -274,9 +274,13 @@ pub(crate) fn curves(analysis: &Analysis) -> String {
     for workload in &analysis.workloads {
         let metric = workload.target.key(&workload.split);
         for arm in &workload.arms {
-            for (axis, points) in [("samples", &arm.by_samples), ("train_seconds", &arm.by_time)] {
+            let own = [("samples", &arm.by_samples), ("train_seconds", &arm.by_time)];
+            let own = own.map(|(axis, points)| (axis, &metric, points));
+            let others = arm.metrics_by_samples.iter();
+            let others = others.map(|(metric, points)| ("samples", metric, points));
+            for (axis, metric, points) in own.into_iter().chain(others) {
                 for point in points {
-                    for text in [&workload.workload, &arm.label, axis, &metric] {
+                    for text in [&workload.workload, &arm.label, axis, metric] {
                         table.text(text);
                     }
                     for number in [point.x, point.mean, point.low, point.high] {

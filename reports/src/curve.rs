@@ -1,6 +1,7 @@
 //! Metric over train time and over samples seen: one line per arm, its 95 % interval shaded.
 
 use analysis::summary::{ArmAnalysis, CurvePoint, WorkloadAnalysis};
+use ledger::goal;
 
 use crate::axis::{Axis, Scale, zoom};
 use crate::figure::{Align, BODY, Figure, GRID, INK, MUTED, Point};
@@ -8,8 +9,8 @@ use crate::font::{shorten, text_width};
 use crate::possible::Possible;
 use crate::series::{Dash, Series};
 use crate::text;
-pub(crate) use legend::legend_column;
 use legend::{legend_below, target_label};
+pub(crate) use legend::{legend_column, legend_rows};
 pub(crate) use line::Curve;
 
 mod legend;
@@ -22,11 +23,13 @@ pub(crate) const LEGEND_ROW: f64 = 17.5;
 pub(crate) const SWATCH: f64 = 28.0;
 pub(crate) const LEADER: f64 = 20.0;
 
-/// Ratio of the longest to the shortest run from which times are drawn on a log axis: beyond it, most arms would share
+/// Ratio of the longest to the shortest run from which they are drawn over a log axis: beyond it, most arms would share
 /// the first tenth of the width.
 pub(crate) const LOG_FROM: f64 = 8.0;
 /// Curves whose intervals can still be told apart when they lie on one another; of more, each has its own panel.
 pub(crate) const MOST_BANDS: usize = 6;
+/// The same in a small plot.
+const MOST_SMALL_BANDS: usize = 4;
 /// Seeds below which nothing is an interval.
 pub(crate) const LEAST_SEEDS: u32 = 3;
 /// Height of a plot in one column of a paper.
@@ -35,42 +38,106 @@ const COLUMN_PLOT_HEIGHT: f64 = 210.0;
 /// Metric over train seconds.
 pub(crate) fn over_time(workload: &WorkloadAnalysis, series: &[Series], width: f64) -> Figure {
     let ends: Vec<f64> = workload.arms.iter().filter_map(|arm| last_x(&arm.by_time)).collect();
-    let longest = ends.iter().copied().fold(0.0, f64::max);
-    let shortest = ends.iter().copied().fold(f64::INFINITY, f64::min);
-    let scale = if longest > LOG_FROM * shortest { Scale::Log } else { Scale::Linear };
-    let (unit, length) = axis_unit(longest, scale);
+    let scale = scale_of(&ends);
+    let (unit, length) = axis_unit(ends.iter().copied().fold(0.0, f64::max), scale);
     let kind = Kind {
-        name: "metric-by-time",
+        name: "metric-by-time".to_owned(),
         over: "train time",
         unit: format!("train time ({unit})"),
         length,
         scale,
-        points: |arm| &arm.by_time,
+        drawn: Drawn::TargetOverTime,
     };
     kind.figure(workload, series, width)
 }
 
 /// Metric over samples seen.
 pub(crate) fn over_samples(workload: &WorkloadAnalysis, series: &[Series], width: f64) -> Figure {
-    samples(workload).figure(workload, series, width)
+    samples(workload, Drawn::TargetOverSamples).figure(workload, series, width)
+}
+
+/// Another metric of the target's split over samples seen, where it was recorded along the run.
+pub(crate) fn of_metric(
+    workload: &WorkloadAnalysis,
+    series: &[Series],
+    width: f64,
+    metric: &str,
+) -> Option<Figure> {
+    let key = goal::key(&workload.split, metric);
+    workload.arms.iter().find(|arm| arm.metrics_by_samples.contains_key(&key))?;
+    let mut kind = samples(workload, Drawn::Other(&key));
+    kind.name = format!("{}-by-samples", text::slug(metric));
+    Some(kind.figure(workload, series, width))
+}
+
+/// What curves show.
+#[derive(Clone, Copy)]
+enum Drawn<'a> {
+    TargetOverTime,
+    TargetOverSamples,
+    /// A metric by its name, with its split.
+    Other(&'a str),
+}
+
+impl Drawn<'_> {
+    fn points<'a>(&self, arm: &'a ArmAnalysis) -> &'a [CurvePoint] {
+        match self {
+            Self::TargetOverTime => &arm.by_time,
+            Self::TargetOverSamples => &arm.by_samples,
+            Self::Other(key) => arm.metrics_by_samples.get(*key).map_or(&[][..], Vec::as_slice),
+        }
+    }
+
+    /// What an arm that trains nothing has all the time.
+    fn level(&self, arm: &ArmAnalysis) -> Option<CurvePoint> {
+        let points: &[CurvePoint] = match self {
+            Self::TargetOverTime | Self::TargetOverSamples => &arm.by_samples,
+            Self::Other(_) => self.points(arm),
+        };
+        points.first().copied().filter(text::drawable)
+    }
+
+    /// The metric's name without the split.
+    fn metric<'a>(&'a self, workload: &'a WorkloadAnalysis) -> &'a str {
+        match self {
+            Self::TargetOverTime | Self::TargetOverSamples => &workload.target.metric,
+            Self::Other(key) => key.split_once('/').map_or(*key, |(_, metric)| metric),
+        }
+    }
+
+    fn target(&self, workload: &WorkloadAnalysis) -> Option<f64> {
+        (!matches!(self, Self::Other(_))).then_some(workload.target.value)
+    }
 }
 
 /// How a metric stands over the samples seen.
-fn samples(workload: &WorkloadAnalysis) -> Kind {
-    let most = workload.arms.iter().filter_map(|arm| last_x(&arm.by_samples)).fold(0.0, f64::max);
-    let (unit, length) = match most {
+fn samples<'a>(workload: &WorkloadAnalysis, drawn: Drawn<'a>) -> Kind<'a> {
+    // Those of the target's metric, whatever is drawn: panels side by side have one unit.
+    let trained = workload.arms.iter().filter(|arm| !arm.idle);
+    // One that was over after a look, since it diverged, is no short run.
+    let lines = trained.filter(|arm| arm.by_samples.len() > 1);
+    let ends: Vec<f64> = lines.filter_map(|arm| last_x(&arm.by_samples)).collect();
+    let longest = ends.iter().copied().fold(0.0, f64::max);
+    let (unit, length) = match longest {
         m if m >= 2e6 => ("samples seen (millions)", 1e6),
         m if m >= 2e3 => ("samples seen (thousands)", 1e3),
         _ => ("samples seen", 1.0),
     };
     Kind {
-        name: "metric-by-samples",
+        name: "metric-by-samples".to_owned(),
         over: "samples seen",
         unit: unit.to_owned(),
         length,
-        scale: Scale::Linear,
-        points: |arm| &arm.by_samples,
+        scale: scale_of(&ends),
+        drawn,
     }
+}
+
+/// A log axis where most arms would share the first part of a linear one.
+fn scale_of(ends: &[f64]) -> Scale {
+    let longest = ends.iter().copied().fold(0.0, f64::max);
+    let shortest = ends.iter().copied().fold(f64::INFINITY, f64::min);
+    if longest > LOG_FROM * shortest { Scale::Log } else { Scale::Linear }
 }
 
 fn last_x(points: &[CurvePoint]) -> Option<f64> {
@@ -86,14 +153,14 @@ pub(crate) fn axis_unit(longest: f64, scale: Scale) -> (&'static str, f64) {
     if scale == Scale::Log { ("s", 1.0) } else { text::time_unit(longest) }
 }
 
-/// What distinguishes the two figures.
-struct Kind {
-    name: &'static str,
+/// What distinguishes the figures.
+struct Kind<'d> {
+    name: String,
     over: &'static str,
     unit: String,
     length: f64,
     scale: Scale,
-    points: fn(&ArmAnalysis) -> &[CurvePoint],
+    drawn: Drawn<'d>,
 }
 
 /// Everything that a figure of curves is drawn from.
@@ -111,14 +178,41 @@ pub(crate) fn curves_over_samples<'a>(
     workload: &'a WorkloadAnalysis,
     series: &'a [Series],
 ) -> Curves<'a> {
-    samples(workload).curves(workload, series)
+    samples(workload, Drawn::TargetOverSamples).curves(workload, series, true)
 }
 
-impl Kind {
+/// What is recorded along the runs over the samples seen: the target's metric, and others by their names with the split;
+/// the same with intervals on every line or on none.
+pub(crate) fn curves_of_metrics<'a>(
+    workload: &'a WorkloadAnalysis,
+    series: &'a [Series],
+    others: &[&str],
+) -> Vec<Curves<'a>> {
+    let kinds =
+        [Drawn::TargetOverSamples].into_iter().chain(others.iter().map(|key| Drawn::Other(key)));
+    let kinds: Vec<Kind<'_>> = kinds.map(|drawn| samples(workload, drawn)).collect();
+    let all = |shaded: bool| -> Vec<Curves<'a>> {
+        kinds.iter().map(|kind| kind.curves(workload, series, shaded)).collect()
+    };
+    let shaded = all(true);
+    if shaded.iter().any(|found| found.banded() > MOST_SMALL_BANDS) { all(false) } else { shaded }
+}
+
+impl Curves<'_> {
+    /// How many lines have intervals.
+    pub(crate) fn banded(&self) -> usize {
+        self.all.iter().filter(|curve| curve.has_band()).count()
+    }
+}
+
+impl Kind<'_> {
     fn figure(&self, workload: &WorkloadAnalysis, series: &[Series], width: f64) -> Figure {
-        let metric = format!("{} {}", workload.split, workload.target.metric);
-        let mut found = self.curves(workload, series);
-        let banded = found.all.iter().filter(|curve| curve.has_band()).count();
+        let metric = text::one_line(&format!("{} {}", workload.split, self.drawn.metric(workload)));
+        let mut found = self.curves(workload, series, true);
+        let banded = found.banded();
+        if banded > MOST_BANDS {
+            found = self.curves(workload, series, false);
+        }
         let seeds = if found.seeds >= LEAST_SEEDS && banded > MOST_BANDS {
             "mean over seeds; their 95 % intervals are in the panels"
         } else {
@@ -126,7 +220,7 @@ impl Kind {
         };
         let mut explanation = format!("{metric}, {seeds}");
         if self.scale == Scale::Log {
-            explanation.push_str("; log time axis");
+            explanation.push_str("; log axis");
         }
         match found.cut {
             (true, true) => explanation.push_str("; curves go beyond both ends of the axis"),
@@ -144,32 +238,47 @@ impl Kind {
         if let Some(left_out) = Series::left_out(workload) {
             explanation.push_str(&format!("; {left_out}"));
         }
-        if banded > MOST_BANDS {
-            found.all.iter_mut().for_each(Curve::without_band);
-        }
         let title = format!("{}: {metric} over {}", workload.workload, self.over);
         let mut figure = Figure::wide(width, title, &explanation);
-        figure.name = self.name.to_owned();
+        figure.name.clone_from(&self.name);
         figure.upwards = Some(metric);
         found.axes.plot(&mut figure, &found.all);
         figure
     }
 
-    fn curves<'a>(&self, workload: &'a WorkloadAnalysis, series: &'a [Series]) -> Curves<'a> {
-        let possible = Possible::of(workload);
+    /// The curves with their intervals, or with none: then the axis shows the means.
+    fn curves<'a>(
+        &self,
+        workload: &'a WorkloadAnalysis,
+        series: &'a [Series],
+        shaded: bool,
+    ) -> Curves<'a> {
+        let possible = Possible::of_metric(workload, self.drawn.metric(workload));
+        let target = self.drawn.target(workload);
         let trained = |arm: &&ArmAnalysis| !arm.idle;
+        let bare = |mut points: Vec<CurvePoint>| {
+            for point in points.iter_mut().filter(|_| !shaded) {
+                (point.low, point.high) = (point.mean, point.mean);
+            }
+            points
+        };
+        let trained = workload.arms.iter().filter(trained);
         let moving: Vec<Vec<CurvePoint>> =
-            workload.arms.iter().filter(trained).map(|arm| self.prepared(arm, possible)).collect();
-        let shown = visible_metric(workload, &moving);
+            trained.map(|arm| bare(self.prepared(arm, possible))).collect();
+        let kept = match target {
+            Some(target) => vec![target],
+            None => ends_kept(&moving),
+        };
+        let shown = visible(&moving, &kept, possible);
         let ends = self.range(&moving);
         let curve = |(arm, series): (&ArmAnalysis, &'a Series)| {
             let (points, level) = self.drawn(arm, possible, shown, ends);
-            Curve { series, points, level }
+            Curve { series, points: bare(points), level }
         };
         let all: Vec<Curve<'a>> = workload.arms.iter().zip(series).map(curve).collect();
         let means = || all.iter().flat_map(|curve| curve.points.iter().map(|point| point.mean));
         let cut = (means().any(|mean| mean < shown.0), means().any(|mean| mean > shown.1));
-        let seeds = workload.arms.iter().flat_map(|arm| (self.points)(arm)).map(|p| p.n).max();
+        let seeds = workload.arms.iter().flat_map(|arm| self.drawn.points(arm)).map(|p| p.n).max();
         Curves {
             axes: Axes {
                 x: ends,
@@ -178,7 +287,7 @@ impl Kind {
                 measured: Vec::new(),
                 y: shown,
                 height: Scale::Linear,
-                target: Some(workload.target.value),
+                target,
                 cut,
                 line: None,
             },
@@ -197,20 +306,22 @@ impl Kind {
         (low, high): (f64, f64),
         ends: (f64, f64),
     ) -> (Vec<CurvePoint>, Option<f64>) {
-        match (arm.idle, arm.by_samples.first()) {
+        match (arm.idle, self.drawn.level(arm)) {
             (false, _) => (self.prepared(arm, possible), None),
-            (true, Some(level)) if text::drawable(level) => {
+            (true, Some(level)) => {
                 let inside = (low..=high).contains(&level.mean);
-                let level = held(*level, possible);
+                let level = held(level, possible);
                 let points = ends_of(ends).map(|x| CurvePoint { x, ..level }).to_vec();
                 (if inside { points } else { Vec::new() }, Some(level.mean))
             }
-            (true, _) => (Vec::new(), None),
+            (true, None) => (Vec::new(), None),
         }
     }
 
     fn prepared(&self, arm: &ArmAnalysis, possible: Possible) -> Vec<CurvePoint> {
-        let mut points: Vec<CurvePoint> = (self.points)(arm)
+        let mut points: Vec<CurvePoint> = self
+            .drawn
+            .points(arm)
             .iter()
             .filter(|p| text::drawable(p) && (self.scale == Scale::Linear || p.x > 0.0))
             .map(|p| CurvePoint { x: p.x / self.length, ..held(*p, possible) })
@@ -354,14 +465,25 @@ pub(crate) fn cut_mark(figure: &mut Figure, (x, y): Point) {
     }
 }
 
-/// The range of the metric to show: the last four fifths of each curve and the target.
-fn visible_metric(workload: &WorkloadAnalysis, curves: &[Vec<CurvePoint>]) -> (f64, f64) {
+/// The range of a metric to show: the last four fifths of each curve, and what is to be `kept` in any case.
+fn visible(curves: &[Vec<CurvePoint>], kept: &[f64], possible: Possible) -> (f64, f64) {
     let settled = curves.iter().flat_map(|points| {
         let from = points.last().map_or(0.0, |p| p.x * 0.2);
         points.iter().filter(move |p| p.x >= from)
     });
     let values: Vec<f64> = settled.flat_map(|p| [p.mean, p.low, p.high]).collect();
-    Possible::of(workload).axis(zoom(&values, &[workload.target.value]))
+    possible.axis(zoom(&values, kept))
+}
+
+/// Where curves of a metric without a target end, as far as they are of one size: where most arms have none of something,
+/// that one has some is what the figure is for.
+fn ends_kept(curves: &[Vec<CurvePoint>]) -> Vec<f64> {
+    let mut ends: Vec<f64> =
+        curves.iter().filter_map(|points| points.last()).map(|p| p.mean).collect();
+    ends.sort_by(|a, b| a.abs().total_cmp(&b.abs()));
+    let middle = ends.get(ends.len() / 2).map_or(0.0, |end| end.abs());
+    ends.retain(|end| end.abs() <= (100.0 * middle).max(1.0));
+    ends
 }
 
 /// Ticks, their labels and the axis's name under the plot.
@@ -426,6 +548,24 @@ mod tests {
 
     fn point(x: f64, mean: f64, half: f64, n: u32) -> CurvePoint {
         CurvePoint { x, mean, low: mean - half, high: mean + half, n }
+    }
+
+    #[test]
+    fn the_one_arm_that_has_some_of_a_metric_is_on_its_axis_and_one_that_diverged_is_not() {
+        let line = |end: f64| vec![point(0.0, 0.0, 0.0, 1), point(9.0, end, 0.0, 1)];
+        let shown = |ends: &[f64]| {
+            let curves: Vec<Vec<CurvePoint>> = ends.iter().map(|end| line(*end)).collect();
+            visible(&curves, &ends_kept(&curves), Possible::ANY)
+        };
+        assert!(shown(&[0.0, 0.0, 0.0, 0.0, 0.9]).1 > 0.9);
+        assert!(shown(&[20.0, 21.0, 22.0, 20.0, 1e9]).1 < 100.0);
+    }
+
+    #[test]
+    fn runs_far_apart_in_length_stand_over_a_log_axis() {
+        assert_eq!(scale_of(&[1.0, 2.0, 8.0]), Scale::Linear);
+        assert_eq!(scale_of(&[1.0, 2.0, 8.1]), Scale::Log);
+        assert_eq!(scale_of(&[]), Scale::Linear);
     }
 
     #[test]

@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use crate::ReportError;
 use crate::figure::{Colour, Figure};
 use stats::estimates::results::{
-    Attribution, Dropped, Prediction, RecencyCurves, SearchResult, Validation,
+    Attribution, CurriculaResult, Dropped, Prediction, RecencyCurves, SearchResult, Validation,
 };
+use stats::estimates::search::Verified;
 
 /// Predicted losses of orders: `estimate-prediction` as PNG, SVG, CSV and JSON.
 ///
@@ -55,6 +56,32 @@ pub fn search(found: &SearchResult, out: &Path) -> Result<Vec<PathBuf>, ReportEr
     strip::render(found, out)
 }
 
+/// Rules that orders are chosen by: `estimate-curricula` as CSV and JSON.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn curricula(found: &CurriculaResult, out: &Path) -> Result<Vec<PathBuf>, ReportError> {
+    let mut table =
+        "rule,estimate,sd,trained,searched_in_sd,searched_low,searched_high,elsewhere_in_sd,\
+         elsewhere_low,elsewhere_high\n"
+            .to_owned();
+    let of = |verified: Option<&Verified>| {
+        let at = verified.and_then(Verified::interval_in_sd);
+        let numbers =
+            [verified.map(|one| one.difference_in_sd), at.map(|at| at.low), at.map(|at| at.high)];
+        numbers.map(cell).join(",")
+    };
+    for rule in &found.rules {
+        let trained = rule.searched.as_ref().map_or(0, |one| one.best.len());
+        let (searched, elsewhere) = (of(rule.searched.as_ref()), of(rule.elsewhere.as_ref()));
+        table += &format!(
+            "\"{}\",{},{},{trained},{searched},{elsewhere}\n",
+            rule.name, rule.estimate, rule.sd
+        );
+    }
+    table_and_json("estimate-curricula", table, found, out)
+}
+
 /// Losses by the place of an item.
 ///
 /// # Errors
@@ -73,12 +100,21 @@ pub fn dropped(found: &Dropped, out: &Path) -> Result<Vec<PathBuf>, ReportError>
         let ids: Vec<String> = one.ids.iter().map(u32::to_string).collect();
         table += &format!("{},{},{}\n", one.item, cell(one.change), ids.join(" "));
     }
+    table_and_json("estimate-drop", table, found, out)
+}
+
+fn table_and_json(
+    name: &str,
+    table: String,
+    found: &impl serde::Serialize,
+    out: &Path,
+) -> Result<Vec<PathBuf>, ReportError> {
     let mut json = serde_json::to_vec_pretty(found)?;
     json.push(b'\n');
     [("csv", table.into_bytes()), ("json", json)]
         .into_iter()
         .map(|(extension, bytes)| {
-            crate::output::write(&out.join(format!("estimate-drop.{extension}")), &bytes)
+            crate::output::write(&out.join(format!("{name}.{extension}")), &bytes)
         })
         .collect()
 }

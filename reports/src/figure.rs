@@ -12,8 +12,8 @@ use analysis::summary::Analysis;
 use crate::font::{shorten, wrap};
 use crate::series::{Dash, Looks, Marker, Series};
 use crate::{
-    at_budget, by_number, claims, cost, curve, grid, kept, looks, orders, pairs, panels, text,
-    time_to_target,
+    at_budget, by_number, claims, cost, curve, grid, kept, looks, metrics, orders, pairs, panels,
+    text, time_to_target,
 };
 
 /// Red, green, blue.
@@ -297,9 +297,10 @@ pub(crate) fn drawn(analysis: &Analysis, looks_of: &Looks, width: f64) -> Vec<Ve
             }
             figures.push(curve::over_samples(workload, &series, width));
             figures.extend(panels::figure(workload, &series, width));
+            figures.extend(metrics::figure(workload, &series, width));
             figures.push(at_budget::figure(workload, &series, width));
             figures.extend(pairs::figure(analysis, workload, &series, width));
-            figures.extend(cost::figure(workload, &series, width));
+            figures.extend(cost::figures(workload, &series, width));
             figures.extend(looks::figure(workload, &series));
             figures.extend(kept::figure(workload, &series, width));
             figures.extend(by_number::figures(workload, &series, width));
@@ -355,6 +356,7 @@ pub(crate) mod tests {
             sample::extreme(),
             sample::several(),
             sample::provenance(),
+            sample::recorded(),
         ];
         ordinary.into_iter().chain(sample::hostile().into_iter().map(|(_, it)| it)).collect()
     }

@@ -85,6 +85,7 @@ pub(crate) fn page(
         data: script::embedded(&json),
         data_bytes: text::fixed(json.len() as f64, 0),
         data_digest: Digest::of(json.as_bytes()).to_string(),
+        without_metrics: false,
         runs: analysis.runs.len(),
         with_digest: analysis.runs.iter().filter(|run| run.run_digest.is_some()).count(),
         index: place.index.as_deref(),
@@ -94,6 +95,24 @@ pub(crate) fn page(
         return Ok(whole);
     }
     page.workloads.iter_mut().for_each(Workload::leave_stills);
+    let whole = page.render()?;
+    let along = |analysis: &Analysis| {
+        let mut arms = analysis.workloads.iter().flat_map(|workload| &workload.arms);
+        arms.any(|arm| !arm.metrics_by_samples.is_empty())
+    };
+    if whole.len() <= MOST_BYTES || !along(analysis) {
+        return Ok(whole);
+    }
+    // What a page of so many cells has no room for.
+    let mut less = analysis.clone();
+    for arm in less.workloads.iter_mut().flat_map(|workload| &mut workload.arms) {
+        arm.metrics_by_samples.clear();
+    }
+    let json = canonical::canonical(&serde_json::to_value(&less)?);
+    page.data = script::embedded(&json);
+    page.data_bytes = text::fixed(json.len() as f64, 0);
+    page.data_digest = Digest::of(json.as_bytes()).to_string();
+    page.without_metrics = true;
     Ok(page.render()?)
 }
 
@@ -128,6 +147,8 @@ struct Page<'a> {
     data: String,
     data_bytes: String,
     data_digest: String,
+    /// Whether curves of further metrics are left to the files, for size.
+    without_metrics: bool,
     runs: usize,
     with_digest: usize,
     /// The page of all suites, where there is one.

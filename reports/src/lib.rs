@@ -24,6 +24,7 @@ mod latex;
 mod looks;
 mod markdown;
 pub mod membership;
+mod metrics;
 mod numbers;
 pub mod order_estimates;
 mod orders;
@@ -177,16 +178,17 @@ pub fn render_at(
 fn drawable(analysis: &Analysis) -> Cow<'_, Analysis> {
     let arms = analysis.workloads.iter().flat_map(|workload| &workload.arms);
     let is_long = |arm: &ArmAnalysis| {
-        let mut looks = arm.looks_by_samples.values().chain([&arm.by_samples, &arm.by_time]);
-        looks.any(|points| points.len() > MOST_POINTS)
+        let further = arm.looks_by_samples.values().chain(arm.metrics_by_samples.values());
+        let mut curves = further.chain([&arm.by_samples, &arm.by_time]);
+        curves.any(|points| points.len() > MOST_POINTS)
     };
     if !arms.clone().any(is_long) {
         return Cow::Borrowed(analysis);
     }
     let mut analysis = analysis.clone();
     for arm in analysis.workloads.iter_mut().flat_map(|workload| &mut workload.arms) {
-        let looks = arm.looks_by_samples.values_mut();
-        for points in looks.chain([&mut arm.by_samples, &mut arm.by_time]) {
+        let further = arm.looks_by_samples.values_mut().chain(arm.metrics_by_samples.values_mut());
+        for points in further.chain([&mut arm.by_samples, &mut arm.by_time]) {
             *points = thinned(std::mem::take(points), MOST_POINTS);
         }
     }

@@ -13,7 +13,7 @@ use crate::time_to_target::{ROW, label_column};
 const TOP: f64 = 82.0;
 /// Seeds shown at most, and the narrowest cell that has room for a digest.
 const MOST_SEEDS: usize = 24;
-const LEAST: f64 = 34.0;
+const LEAST: f64 = 31.0;
 /// How much of its colour a cell has over the ground, light or dark, on which its digest is written.
 const TINT: f64 = 0.34;
 /// Widest cell.

@@ -1,18 +1,21 @@
-//! Paints a figure as SVG or PNG with plotters' two backends; `pdf` writes it as PDF.
+//! Paints a figure through plotters' drawing interface: as SVG by its own backend, as PNG by `bitmap`; `pdf` writes it
+//! as PDF.
 
 use std::borrow::Cow;
 use std::panic::resume_unwind;
 use std::thread;
 
-use plotters::prelude::{BitMapBackend, DrawingBackend, SVGBackend};
+use plotters::prelude::{DrawingBackend, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontDesc, FontFamily, FontStyle, RGBAColor, RGBColor, ShapeStyle};
 
 use crate::ReportError;
 use crate::figure::{Align, Colour, Figure, MUTED, PAPER, Point, SMALL, Shape};
-use crate::font::{FAMILY, LINE_PER_EM, drawn, fonts, shorten};
+use crate::font::{FAMILY, drawn, fonts, wrap};
+use crate::paint::bitmap::{BASELINE, Bitmap, FINE, SIZE_PER_EM};
 use crate::themed::themed;
 
+mod bitmap;
 pub(crate) mod pdf;
 
 /// SVG units per figure unit: plotters places shapes on whole units, too coarse at 1.
@@ -23,12 +26,9 @@ pub(crate) const DPI: f64 = 192.0;
 const INCH: f64 = 72.0;
 /// Most pixels of a PNG.
 const MOST_PIXELS: f64 = 6e7;
-/// Each PNG pixel is the mean of this many painted pixels squared, on a screen and on paper: plotters does not smooth
-/// edges of areas, but does those of letters.
-const SMOOTH: [usize; 2] = [2, 3];
 /// Pixels of a row that are looked at together.
 const STRETCH: usize = 8;
-/// Figures painted at a time, at most: each takes some forty megabytes.
+/// Figures painted at a time, at most: each takes some ten megabytes.
 const MOST_PAINTERS: usize = 4;
 
 /// Below a bitmap with letters that the embedded font lacks.
@@ -38,33 +38,11 @@ const NUMBERED: &str =
 /// How a backend differs from the figure's units.
 struct Surface {
     scale: f64,
-    /// Font size that the backend wants per em.
-    size_per_em: f64,
-    /// Baseline below the point of a top-anchored text, over the em.
-    baseline: f64,
-    /// Whether a thick path must be painted piece by piece: plotters' bitmap turns it into one
-    /// polygon, which has holes where it crosses itself.
-    piecewise: bool,
     /// Whether letters are painted by the embedded font, and not by those of whoever looks.
     own_font: bool,
 }
 
-/// plotters' SVG divides sizes by 1.24 and moves top-anchored text down by 0.76 em.
-const SVG: Surface = Surface {
-    scale: SVG_SCALE,
-    size_per_em: 1.24,
-    baseline: 0.76,
-    piecewise: false,
-    own_font: false,
-};
-/// plotters' bitmap takes the size for ascent plus descent and puts the baseline at half of it.
-const PNG: Surface = Surface {
-    scale: 1.0,
-    size_per_em: LINE_PER_EM,
-    baseline: LINE_PER_EM / 2.0,
-    piecewise: true,
-    own_font: true,
-};
+const SVG: Surface = Surface { scale: SVG_SCALE, own_font: false };
 
 /// The figure as an SVG document, with its stamp as JSON in `<metadata>`.
 pub(crate) fn svg(figure: &Figure) -> Result<String, ReportError> {
@@ -181,18 +159,17 @@ fn png_on(canvas: &mut Vec<u8>, figure: &Figure, dpi: f64) -> Result<Vec<u8>, Re
         )));
     }
     let (width, height) = (pixels(figure.width) as usize, pixels(figure.height) as usize);
-    let smooth = SMOOTH[usize::from(figure.bare)];
-    let (fine_width, fine_height) = (width * smooth, height * smooth);
-    let bytes = fine_width * fine_height * 3;
+    let bytes = width * height * 4;
     if canvas.len() < bytes {
         *canvas = vec![0; bytes];
     }
     // The ground is painted first, over whatever is there.
     let canvas = &mut canvas[..bytes];
-    let size = (fine_width as u32, fine_height as u32);
-    let surface = Surface { scale: scale * smooth as f64, ..PNG };
-    paint(figure, BitMapBackend::with_buffer(canvas, size), &surface)?;
-    let pixels = shrink(canvas, (width, height), smooth);
+    let bitmap = Bitmap::over(canvas, (width as u32, height as u32))
+        .ok_or_else(|| refuse(format!("{width} × {height} pixels are no picture")))?;
+    paint(figure, bitmap, &Surface { scale: scale * FINE, own_font: true })?;
+    let pixels = opaque(canvas);
+    let pixels = &canvas[..pixels];
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width as u32, height as u32);
     encoder.set_color(png::ColorType::Rgb);
@@ -219,7 +196,7 @@ fn png_on(canvas: &mut Vec<u8>, figure: &Figure, dpi: f64) -> Result<Vec<u8>, Re
     }
     encoder
         .write_header()
-        .and_then(|mut writer| writer.write_image_data(&pixels))
+        .and_then(|mut writer| writer.write_image_data(pixels))
         .map_err(|error| refuse(error.to_string()))?;
     Ok(bytes)
 }
@@ -232,72 +209,41 @@ pub(super) fn explained(figure: &Figure) -> Option<Figure> {
     };
     figure.shapes.iter().any(lacks).then(|| {
         let mut explained = figure.clone();
-        explained.height += 18.0;
-        let at = (12.0, explained.height - 7.0);
-        let shown = shorten(NUMBERED, figure.width - 16.0, SMALL, false);
-        explained.write(at, &shown, SMALL, false, Align::Left, MUTED);
+        let lines = wrap(NUMBERED, figure.width - 24.0, SMALL, 3);
+        for (line, y) in lines.iter().zip((0..).map(|row| 11.0 + 15.0 * f64::from(row))) {
+            let at = (12.0, figure.height + y);
+            explained.write(at, line, SMALL, false, Align::Left, MUTED);
+        }
+        explained.height += 3.0 + 15.0 * lines.len() as f64;
         explained
     })
 }
 
-/// Means over squares of `SMOOTH` by `SMOOTH` pixels of an RGB image. Most of a figure is ground: a stretch in one
-/// colour is compared and copied whole. Plain loops for the rest: everyday builds do not optimise this crate, where
-/// chains of iterators over every byte would take seconds.
-fn shrink(fine: &[u8], (width, height): (usize, usize), smooth: usize) -> Vec<u8> {
-    let fine_row = width * smooth * 3;
-    let mut pixels = vec![0; width * height * 3];
-    for (y, band) in fine.chunks_exact(fine_row * smooth).take(height).enumerate() {
-        let means = &mut pixels[y * width * 3..(y + 1) * width * 3];
-        let mut from = 0;
-        while from < width {
-            let to = width.min(from + STRETCH);
-            let (start, end) = (from * smooth * 3, to * smooth * 3);
-            let first = &band[start..end];
-            let mut alike = first[3..] == first[..first.len() - 3];
-            let mut row = 1;
-            while alike && row < smooth {
-                alike = band[row * fine_row + start..row * fine_row + end] == *first;
-                row += 1;
-            }
-            let means = &mut means[from * 3..to * 3];
-            if alike {
-                means.copy_from_slice(&first[..means.len()]);
-            } else {
-                average(&band[start..], fine_row, means, smooth);
-            }
-            from = to;
+/// Takes out the opacity of the pixels, which is whole everywhere, in their own place; says how many bytes are left.
+/// Most of a figure is ground: a stretch of it is compared and copied whole. Plain loops for the rest: everyday builds do
+/// not optimise this crate, where chains of iterators over every byte would take seconds.
+fn opaque(pixels: &mut [u8]) -> usize {
+    let (red, green, blue) = PAPER;
+    let ground = [red, green, blue, u8::MAX].repeat(STRETCH);
+    let bare = [red, green, blue].repeat(STRETCH);
+    let (mut from, mut to) = (0, 0);
+    while from < pixels.len() {
+        let end = pixels.len().min(from + 4 * STRETCH);
+        if pixels[from..end] == ground[..end - from] {
+            let length = (end - from) / 4 * 3;
+            pixels[to..to + length].copy_from_slice(&bare[..length]);
+            (from, to) = (end, to + length);
+            continue;
+        }
+        while from < end {
+            pixels[to] = pixels[from];
+            pixels[to + 1] = pixels[from + 1];
+            pixels[to + 2] = pixels[from + 2];
+            from += 4;
+            to += 3;
         }
     }
-    pixels
-}
-
-/// Means of one row of squares, the rows of whose pixels begin `fine_row` bytes apart.
-fn average(fine: &[u8], fine_row: usize, means: &mut [u8], smooth: usize) {
-    let count = (smooth * smooth) as u32;
-    let mut sums = [0u32; STRETCH * SMOOTH[1] * 3];
-    let bytes = means.len() * smooth;
-    let mut row = 0;
-    while row < smooth {
-        let line = &fine[row * fine_row..row * fine_row + bytes];
-        let mut at = 0;
-        while at < bytes {
-            sums[at] += line[at] as u32;
-            at += 1;
-        }
-        row += 1;
-    }
-    let mut at = 0;
-    while at < means.len() {
-        let first = at / 3 * 3 * smooth + at % 3;
-        let mut sum = count / 2;
-        let mut step = 0;
-        while step < smooth {
-            sum += sums[first + 3 * step];
-            step += 1;
-        }
-        means[at] = (sum / count) as u8;
-        at += 1;
-    }
+    to
 }
 
 fn paint<B: DrawingBackend>(
@@ -348,7 +294,7 @@ impl Surface {
             Shape::Text { at: (x, y), text, size, bold, align, colour } => {
                 let weight = if *bold { FontStyle::Bold } else { FontStyle::Normal };
                 let em = size * self.scale;
-                let font = FontDesc::new(FontFamily::Name(FAMILY), em * self.size_per_em, weight);
+                let font = FontDesc::new(FontFamily::Name(FAMILY), em * SIZE_PER_EM, weight);
                 let side = match align {
                     Align::Left => HPos::Left,
                     Align::Centre => HPos::Center,
@@ -357,7 +303,7 @@ impl Surface {
                 let mut style = font.color(&rgb(*colour));
                 style.pos = Pos::new(side, VPos::Top);
                 let text = if self.own_font { drawn(text, *bold) } else { text.into() };
-                backend.draw_text(&text, &style, self.place((*x, y - self.baseline * size)))
+                backend.draw_text(&text, &style, self.place((*x, y - BASELINE * size)))
             }
         };
         outcome.map_err(|error| error.to_string())
@@ -374,18 +320,7 @@ impl Surface {
         if placed.len() < 2 {
             return Ok(());
         }
-        if !self.piecewise {
-            return backend.draw_path(placed, &style).map_err(|error| error.to_string());
-        }
-        for (from, to) in placed.iter().zip(placed.iter().skip(1)) {
-            backend.draw_path([*from, *to], &style).map_err(|error| error.to_string())?;
-        }
-        // Round joints close the wedge that two pieces leave open on the outside of a bend.
-        for joint in placed.iter().skip(1).take(placed.len() - 2) {
-            let radius = style.stroke_width / 2;
-            backend.draw_circle(*joint, radius, &style, true).map_err(|error| error.to_string())?;
-        }
-        Ok(())
+        backend.draw_path(placed, &style).map_err(|error| error.to_string())
     }
 }
 
@@ -461,6 +396,9 @@ mod tests {
             explained.height > figure.height && svg(&explained).unwrap().contains("U+…: a letter")
         );
         assert!(svg(&figure).unwrap().contains("مثال"), "a browser has the letters");
+        let narrow = super::explained(&Figure { width: 400.0, ..figure }).unwrap();
+        let said = svg(&narrow).unwrap();
+        assert!(said.contains("the SVG has it") && !said.contains("pictur…"), "{said}");
     }
 
     /// Rows of pixels of a PNG, and how many bytes each has.
@@ -529,31 +467,18 @@ mod tests {
     }
 
     #[test]
-    fn each_pixel_is_the_mean_of_its_square() {
-        for smooth in SMOOTH {
-            // Long rows with stretches in one colour, edges within and between them, and a rest of a stretch.
-            let (width, height) = (5 * STRETCH + 3, 4);
-            let row = width * smooth * 3;
-            let mut fine = vec![7u8; row * height * smooth];
-            for (at, byte) in fine.iter_mut().enumerate() {
-                let (x, y) = (at % row / 3, at / row);
-                if x > 2 * STRETCH * smooth + 1 && y != 2 * smooth {
-                    *byte = ((x * 37 + y * 11 + at % 3 * 90) % 256) as u8;
-                }
-                if x > 4 * STRETCH * smooth {
-                    *byte = [10, 20, 30][at % 3];
-                }
-            }
-            let found = shrink(&fine, (width, height), smooth);
-            for (at, mean) in found.iter().enumerate() {
-                let (x, y, part) = (at / 3 % width, at / 3 / width, at % 3);
-                let square = (0..smooth * smooth).map(|i| {
-                    let (dx, dy) = (i % smooth, i / smooth);
-                    u32::from(fine[(y * smooth + dy) * row + (x * smooth + dx) * 3 + part])
-                });
-                let count = (smooth * smooth) as u32;
-                let expected = (square.sum::<u32>() + count / 2) / count;
-                assert_eq!(u32::from(*mean), expected, "{x}, {y}, {part} of {smooth}");
+    fn pixels_lose_their_opacity_and_nothing_else_wherever_the_ground_ends() {
+        let (red, green, blue) = PAPER;
+        for length in [1, STRETCH - 1, STRETCH, 3 * STRETCH + 5] {
+            for dark in 0..length {
+                let pixel =
+                    |at: usize| if at == dark { [9, 8, 7, 255] } else { [red, green, blue, 255] };
+                let mut found: Vec<u8> = (0..length).flat_map(pixel).collect();
+                let left = opaque(&mut found);
+                found.truncate(left);
+                let expected: Vec<u8> =
+                    (0..length).flat_map(|at| pixel(at)[..3].to_vec()).collect();
+                assert_eq!(found, expected, "{dark} of {length}");
             }
         }
     }

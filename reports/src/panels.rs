@@ -34,7 +34,12 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series], width: f64)
     let mut figure = Figure::wide(width, title, &explanation);
     figure.name = "metric-panels".to_owned();
     figure.upwards = Some(metric);
-    let across: usize = if figure.narrow() { 2 } else { 4 };
+    // Two columns of many would be longer than a page.
+    let across: usize = match (figure.narrow(), found.all.len()) {
+        (true, ..=8) => 2,
+        (true, _) => 3,
+        (false, _) => 4,
+    };
     let rows = found.all.len().div_ceil(across);
     let ticks = Axis::new(found.axes.y, Scale::Linear, HEIGHT, 0.0).ticks(4);
     let widest = ticks.iter().map(|tick| text_width(&tick.label, SMALL, false)).fold(0.0, f64::max);

@@ -10,7 +10,7 @@ use ledger::goal;
 
 use crate::figure::{COLUMN, Figure, WIDTH};
 use crate::series::{Looks, Series};
-use crate::{Figures, Format, ReportError, at_budget, drawable, output, paint, stamp, text};
+use crate::{Figures, Format, ReportError, at_budget, curve, drawable, output, paint, stamp, text};
 
 /// What a paper wants.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +21,8 @@ pub struct Paper {
     pub dpi: f64,
     /// Labels of the arms to show; all where there is none.
     pub arms: Vec<String>,
-    /// Metrics whose values at the budget are drawn beside the target's, without their splits: `nll`.
+    /// Metrics whose values at the budget, and along the run where they were recorded, are drawn beside the target's,
+    /// without their splits: `nll`.
     pub metrics: Vec<String>,
     /// Figures to write by the ends of their names, such as `time-to-target`; all where there is none.
     pub figures: Vec<String>,
@@ -123,10 +124,13 @@ fn all(analysis: &Analysis, looks: &Looks, paper: &Paper) -> Result<Vec<Figure>,
         let stem = stem.map_or_else(|| text::slug(&workload.workload), str::to_owned);
         let asked = paper.metrics.iter().filter(|metric| own.contains(metric.as_str()));
         for metric in asked.filter(|metric| **metric != workload.target.metric) {
-            let mut figure = at_budget::of_metric(workload, &series, width, metric);
-            figure.name = format!("{stem}-{}", figure.name);
-            stamp::stamp(&mut figure, analysis, Some(&workload.workload));
-            more.push(figure);
+            let at_end = at_budget::of_metric(workload, &series, width, metric);
+            let along = curve::of_metric(workload, &series, width, metric);
+            for mut figure in [Some(at_end), along].into_iter().flatten() {
+                figure.name = format!("{stem}-{}", figure.name);
+                stamp::stamp(&mut figure, analysis, Some(&workload.workload));
+                more.push(figure);
+            }
         }
     }
     let all = figures.into_iter().chain(profiles).flatten().chain(more).chain(over_all);
@@ -285,6 +289,23 @@ mod tests {
         let figures = Paper { figures: one("curves"), ..Paper::default() };
         let error = render(&analysis, &figures, out).unwrap_err().to_string();
         assert!(error.contains("digits-mlp-time-to-target"), "{error}");
+    }
+
+    #[test]
+    fn a_metric_of_choice_that_was_recorded_along_the_run_has_its_curve_too() {
+        let metrics = vec!["length".to_owned()];
+        for wide in [false, true] {
+            let figures = drawn(
+                &sample::recorded(),
+                &Paper { metrics: metrics.clone(), wide, ..Paper::default() },
+            );
+            for end in ["-at-budget-length", "-length-by-samples", "-metrics", "-tokens"] {
+                let found = figures.iter().find(|figure| figure.name.ends_with(end));
+                let figure = found.unwrap_or_else(|| panic!("no {end}"));
+                check_texts(figure);
+                check_shapes(figure);
+            }
+        }
     }
 
     #[test]

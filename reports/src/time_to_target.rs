@@ -13,7 +13,7 @@ const TOP: f64 = 78.0;
 /// Height of an arm's row.
 pub(crate) const ROW: f64 = 27.0;
 /// Widest arm name where the figure is one column wide.
-const NARROW_LABEL: f64 = 118.0;
+const NARROW_LABEL: f64 = 132.0;
 /// Width of the panel of speed-ups, before it, and the least of the panel of times.
 const RATIOS: f64 = 150.0;
 const BEFORE_RATIOS: f64 = 30.0;

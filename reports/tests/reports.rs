@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+#[path = "pages/bitmaps.rs"]
+mod bitmaps;
 #[path = "pages/browser.rs"]
 mod browser;
 #[path = "pages/form.rs"]

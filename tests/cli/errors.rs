@@ -123,8 +123,10 @@ fn a_wrong_option_names_the_option_and_not_a_place_in_the_suite() {
 fn a_device_or_number_of_jobs_this_machine_lacks_is_refused() {
     let bench = Bench::new();
     bench.write("suite.yaml", TINY);
-    let cases: [(&[&str], &[&str]); 4] = [
+    let cases: [(&[&str], &[&str]); 6] = [
         (&["--device", "gpu"], &["gpu", "auto, cpu, cuda or cuda:N"]),
+        (&["--devices", "cuda:0,cpu"], &["cuda:0,cpu", "\"cpu\" is none"]),
+        (&["--devices", "cuda:0,cuda:99"], &["cuda:0,cuda:99", "CUDA devices are visible"]),
         (&["--device", "cuda:99"], &["cuda:99", "--device cpu"]),
         (&["--jobs", "0"], &["--jobs is 0"]),
         (&["--jobs", "9999"], &["--jobs is 9999", "CPUs"]),

@@ -20,10 +20,11 @@ pub(super) enum Class<'a> {
 }
 
 /// Why a block is parsed only.
-pub(super) const REASONS: [(&str, &str); 8] = [
+pub(super) const REASONS: [(&str, &str); 9] = [
     ("long", "trains or builds for longer than a test may"),
     ("needs-cluster", "Slurm or Kubernetes"),
     ("needs-docker", "a container engine"),
+    ("needs-gpus", "NVIDIA GPUs"),
     ("needs-files", "data, arrays or models of the reader's own"),
     ("needs-network", "an authority, a server"),
     ("needs-python", "NumPy and SciPy, and is in the tests of these scripts"),

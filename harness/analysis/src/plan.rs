@@ -25,8 +25,8 @@ use crate::plan::sections::{Named, known, unique};
 use crate::plan::tuning::PlannedTuning;
 use crate::plan::unjudged::Unjudged;
 use crate::suite::{
-    ArmUse, ClaimUse, ExecutorUse, Problem, Sections, Seeds, Step, StoppingUse, Suite, SuiteError,
-    WorkloadUse, key, locate, parse,
+    ArmUse, ClaimUse, Every, ExecutorUse, Problem, Sections, Seeds, Step, StoppingUse, Suite,
+    SuiteError, WorkloadUse, key, locate, parse,
 };
 use crate::tuning::Tuned;
 use ledger::catalogue::{Catalogue, MetricInfo, WorkloadInfo, hint};
@@ -96,6 +96,8 @@ pub struct Plan {
     pub executor: ExecutorUse,
     /// Keep the final weights of every run.
     pub keep_models: bool,
+    /// How often a run is kept while it goes on; never where there is none.
+    pub checkpoint_every: Option<Every>,
 }
 
 /// What the command line changes of a suite.
@@ -278,6 +280,7 @@ fn resolve(
         tuning,
         executor: suite.executor.unwrap_or_default(),
         keep_models: suite.keep_models || overrides.keep_models,
+        checkpoint_every: suite.checkpoint_every,
     })
 }
 

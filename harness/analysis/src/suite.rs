@@ -4,6 +4,7 @@
 //! asks [`locate`] where in the text an offending value stands.
 
 pub mod estimates;
+mod every;
 pub mod executor;
 mod locate;
 pub mod membership;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::imported;
 use crate::plan::{Assignment, RATIOS};
 pub use estimates::EstimateUse;
+pub use every::Every;
 pub use executor::ExecutorUse;
 use ledger::catalogue::nearest;
 use ledger::external::{self, External};
@@ -82,6 +84,9 @@ pub struct Suite {
     /// Keep the final weights of every run; those of parents are kept anyway.
     #[serde(default)]
     pub keep_models: bool,
+    /// How often a run is kept while it goes on, so that another process can go on with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every: Option<Every>,
 }
 
 /// What a suite asks of its runs beside the runs themselves: all of it, or what is left of it in a

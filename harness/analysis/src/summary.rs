@@ -23,6 +23,7 @@ pub mod tuning;
 
 use std::collections::BTreeMap;
 
+use ledger::catalogue::MetricInfo;
 use ledger::goal::Target;
 use ledger::record::format::Status;
 use serde::de::IntoDeserializer as _;
@@ -30,7 +31,7 @@ use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use self::cells::{CellLeft, CellRun, read_cells};
-pub use self::curves::{MOST_POINTS, thinned};
+pub use self::curves::{MOST_METRIC_POINTS, MOST_POINTS, thinned};
 use self::membership::MembershipAnalysis;
 use self::order_estimates::OrderEstimate;
 use self::score::Score;
@@ -111,6 +112,9 @@ pub struct WorkloadAnalysis {
     pub split: String,
     /// The value of the metric that cannot be passed, where there is one.
     pub best: Option<f64>,
+    /// Every metric that it reports, with direction and best value; none in analyses of before they were listed.
+    #[serde(default)]
+    pub metrics: Vec<MetricInfo<String>>,
     /// What the runs were to reach.
     #[serde(flatten)]
     pub target: Target,
@@ -134,6 +138,7 @@ impl Serialize for WorkloadAnalysis {
             title,
             split,
             best,
+            metrics,
             target,
             budget_samples,
             train_examples,
@@ -142,13 +147,18 @@ impl Serialize for WorkloadAnalysis {
             arms,
         } = self;
         let Target { metric, direction, value, origin } = target;
-        let mut out = serializer.serialize_struct("WorkloadAnalysis", 13)?;
+        let mut out = serializer.serialize_struct("WorkloadAnalysis", 14)?;
         out.serialize_field("workload", workload)?;
         out.serialize_field("title", title)?;
         out.serialize_field("metric", metric)?;
         out.serialize_field("split", split)?;
         out.serialize_field("higher_is_better", &direction.is_higher())?;
         out.serialize_field("best", best)?;
+        if metrics.is_empty() {
+            out.skip_field("metrics")?;
+        } else {
+            out.serialize_field("metrics", metrics)?;
+        }
         out.serialize_field("target", value)?;
         out.serialize_field("target_origin", origin)?;
         out.serialize_field("budget_samples", budget_samples)?;
@@ -200,6 +210,9 @@ pub struct ArmAnalysis {
     /// Train seconds of a run in all, over cells with a clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_seconds: Option<Estimate>,
+    /// Tokens that the networks of a run read in all (fact `forward_tokens`), where its runs count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forward_tokens: Option<Estimate>,
     /// Whether no other arm is at once no dearer and no worse (train seconds in all, the target's metric at the end),
     /// and better in one of both; absent where one of the two is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -211,6 +224,10 @@ pub struct ArmAnalysis {
     /// Metric over samples seen of every look, by its name, where there are looks before the end.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub looks_by_samples: BTreeMap<String, Vec<CurvePoint>>,
+    /// Every other metric that was recorded along the run, over samples seen, by its name (`validation/length`): at
+    /// most [`MOST_METRIC_POINTS`] points in an analysis.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics_by_samples: BTreeMap<String, Vec<CurvePoint>>,
     /// What its first run left to look at.
     #[serde(skip)]
     pub pictures: Option<ArmPictures>,

@@ -1,7 +1,7 @@
 //! Options that every verb of `palimpsest estimate` on a recorded run takes.
 
 use clap::ValueEnum;
-use stats::estimates::settings::{self, FitSettings};
+use stats::estimates::settings::{self, FitSettings, Target};
 
 use crate::cli::suite_options::Places;
 
@@ -31,12 +31,19 @@ pub struct Fit {
     /// With 2, the basis is made again from orders that the first surrogate followed
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=2))]
     pub passes: u32,
+    /// Centres along the window, each with a basis and curvature of its own: for whole runs, cold starts and epochs
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub centres: u32,
     /// Draws pilots, gate and test orders, each from a stream of its own
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Split whose loss is predicted
     #[arg(long, value_enum, default_value_t = HeldOut::Validation)]
     pub held_out: HeldOut,
+    /// Predict another loss than the split's mean: that of a group (`domain:NAME`), or of training examples by id
+    /// (`examples:5,9`), as what is remembered of them
+    #[arg(long, value_name = "domain:NAME|examples:IDS")]
+    pub target: Option<Target>,
     /// Refuse a set-up that needs more memory than this
     #[arg(long, value_name = "GB", value_parser = positive)]
     pub memory_limit: Option<f64>,
@@ -81,11 +88,13 @@ impl Fit {
             pilots: self.pilots,
             gate: self.gate,
             passes: self.passes,
+            centres: self.centres,
             seed: self.seed,
             held_out: match self.held_out {
                 HeldOut::Validation => settings::HeldOut::Validation,
                 HeldOut::Test => settings::HeldOut::Test,
             },
+            target: self.target.clone().unwrap_or_default(),
         }
     }
 }

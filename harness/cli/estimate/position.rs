@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use stats::estimates::OrdersSpec;
+
 use super::fit::Fit;
 
 /// Options of `palimpsest estimate position` and `palimpsest estimate attribute`.
@@ -13,6 +15,9 @@ pub struct Args {
     /// Only these items, by number, from 0 in the order consumed; all by default
     #[arg(long, value_name = "ITEMS", value_delimiter = ',')]
     pub item: Vec<u32>,
+    /// The order in which items are moved, in place of the recorded one, as --orders of `palimpsest estimate RUN` takes it
+    #[arg(long, value_name = "FILE|reverse|sorted:KEY")]
+    pub order: Option<OrdersSpec>,
     /// Train every moved order for true as well, and say how well the curves agree
     #[arg(long)]
     pub check: bool,

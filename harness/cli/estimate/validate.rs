@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use stats::estimates::OrdersSpec;
+
 use super::fit::Fit;
 
 /// Options of `palimpsest estimate validate`.
@@ -10,9 +12,10 @@ pub struct Args {
     #[command(flatten)]
     /// Which run, and how.
     pub fit: Fit,
-    /// Orders, drawn apart from all pilots, that are estimated and truly retrained
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(16..=100_000))]
-    pub orders: u32,
+    /// Orders that are estimated and truly retrained: a number of random ones, drawn apart from all pilots, or those of a
+    /// file, as --orders of `palimpsest estimate RUN` takes them
+    #[arg(long, value_name = "N|FILE", default_value = "64")]
+    pub orders: Vec<OrdersSpec>,
     /// Other estimators to hold against the same truth; `all` for every one that fits
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub beside: Vec<String>,

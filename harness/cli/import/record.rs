@@ -195,6 +195,7 @@ pub(super) fn made(one: &Assigned, shared: &Shared<'_>) -> anyhow::Result<Made> 
         external: None,
         facts: [("files".to_owned(), files.collect())].into_iter().collect(),
         warnings,
+        interruptions: Vec::new(),
         environment: Environment {
             palimpsest: env!("CARGO_PKG_VERSION").to_owned(),
             started_unix: shared.now,

@@ -5,6 +5,7 @@
 
 pub mod addition;
 pub mod attr;
+pub mod bags;
 pub mod blobs;
 pub mod bm25;
 pub mod catalogue;
@@ -19,6 +20,7 @@ pub mod easiness;
 pub mod error;
 pub mod fetch;
 mod files;
+pub mod house;
 pub mod idx;
 pub mod images;
 pub mod kvr;

@@ -4,6 +4,7 @@
 //! step on the way to an answer; [`synth`] shows inputs with outputs and asks for the program. The
 //! interpreter, [`Program::run`], is the verifier of all three.
 
+pub mod course;
 pub mod resolve;
 pub mod synth;
 pub mod trace;

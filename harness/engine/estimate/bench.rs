@@ -7,9 +7,11 @@ use anyhow::{Context as _, bail};
 use inspect::estimate::fitted::{Fitted, distance};
 use inspect::estimate::fitting::{self, Fitting, SIMULATED};
 use inspect::estimate::oracle::linear::Linear;
+use inspect::estimate::pieces::{ByStretch, Piece, cuts};
 use inspect::estimate::registry;
 use inspect::estimate::{Problem as _, Window};
 use inspect::replay::Replay;
+use lab::LabError;
 use lab::split::Split;
 use ledger::digest::Digest;
 use ledger::order::OrderLaw;
@@ -33,6 +35,8 @@ use training::clock::{Monotonic, Time as _};
 use super::busy::Watch;
 use super::effect;
 use super::estimator::{Estimator, Predicted};
+use super::given::{self, Named};
+use super::target::{self, Judged};
 use crate::provenance::recorded;
 use crate::runner::{NamedSeed, Session, without_order};
 
@@ -126,10 +130,15 @@ pub struct Bench<'s> {
     pub band: Option<Band>,
     /// Standard deviation of the true held-out losses of pilots and gate.
     pub pilot_sd: f64,
+    /// How far the quadratic read-out is from the network's losses over the gate's orders, root mean
+    /// square, in sd of their true losses; `None` where the estimator has none.
+    pub read_out_off: Option<f64>,
     /// The effect of orders and of seeds.
     pub effect: Option<Effect>,
-    /// The split whose loss is predicted.
-    pub split: HeldOut,
+    /// Whose loss is predicted, and whose it is judged by.
+    pub judged: Judged,
+    split: HeldOut,
+    elsewhere: &'s Split,
     /// Median seconds of a true run of the window with its held-out loss, one at a time.
     pub retrain_seconds: f64,
     /// The same where the gate's orders are trained all at once, by order.
@@ -185,6 +194,13 @@ pub fn with_bench<'a, P, T>(
     let asked = asked.into();
     let fit = &asked.fit;
     registry::find(&fit.estimator)?;
+    if fit.centres > 1 && fit.estimator != "surrogate" {
+        bail!(
+            "--centres {}: \"{}\" is not made around several centres: take --estimator surrogate",
+            fit.centres,
+            fit.estimator
+        );
+    }
     let watch = Watch::start();
     let store = asked.places.store();
     let record = store.record(&store.find(asked.run)?)?;
@@ -212,15 +228,14 @@ pub fn with_bench<'a, P, T>(
         let window = Window::open(&mut replay, order, last, fit.items)?;
         let replay_seconds = clock.now().as_secs_f64();
         let splits = &setup.ready.splits;
-        let held_out = match fit.held_out {
-            HeldOut::Validation => &splits.validation,
-            HeldOut::Test => &splits.test,
-        };
+        let (judged, parts) = target::find(fit, splits, &setup.ready.side)?;
+        let held_out = parts.here.as_ref().unwrap_or(target::whole(splits, fit.held_out));
+        let elsewhere = parts.there.as_ref().unwrap_or(target::whole(splits, judged.elsewhere));
         let problem = window.problem(&replay, held_out)?;
         let fitted = Fitted::new(window, problem, replay, Replay::new(setup)?)?;
         recorded::check(&record, fitted.replay())?;
         let prepared = prepare(&fitted)?;
-        let opened = Opened { fitted, replay_seconds, watch };
+        let opened = Opened { fitted, replay_seconds, watch, judged, elsewhere };
         let mut bench = Bench::fit(&asked, &record, opened, artefacts.as_ref())?;
         body(&mut bench, prepared)
     });
@@ -232,6 +247,8 @@ struct Opened<'s> {
     fitted: Fitted<'s>,
     replay_seconds: f64,
     watch: Watch,
+    judged: Judged,
+    elsewhere: &'s Split,
 }
 
 /// What libtorch says where memory ran out, in the words of the limit.
@@ -270,11 +287,18 @@ impl<'s> Bench<'s> {
         artefacts: &dyn Artefacts,
     ) -> anyhow::Result<Self> {
         let fit = &asked.fit;
-        let Opened { mut fitted, replay_seconds, watch } = opened;
+        let Opened { mut fitted, replay_seconds, watch, judged, elsewhere } = opened;
         let window = fitted.window.orders.clone();
-        let (items, steps) = (fitted.problem.items(), window.steps());
+        let steps = window.steps();
+        let subsets = matches!(asked.draws, Draws::Subsets { .. });
+        let cuts = cuts(&window, fit.centres as usize, subsets);
+        if cuts.len() < fit.centres as usize {
+            bail!("--centres {}: the window has {steps} steps", fit.centres);
+        }
+        let items = cuts.iter().map(|cut| cut.items.len()).sum();
+        let longest = cuts.iter().map(|cut| cut.steps.len()).max().unwrap_or(steps);
         let directions = fit.directions.map_or_else(
-            || (2 * steps).clamp(1, MOST_DIRECTIONS),
+            || (2 * longest).clamp(1, MOST_DIRECTIONS),
             |directions| directions as usize,
         );
         let mut taken = BTreeSet::from([window.reference().effect_hash()]);
@@ -293,14 +317,15 @@ impl<'s> Bench<'s> {
         let k = directions.min(snapshots) as i64;
         needs(asked.memory_limit, items, fitted.problem.parameters(), k, snapshots)?;
         let key = key(fit, asked.draws, record, &fitted);
-        let recipe = fitting::Recipe { pilots, simulated, k, key };
+        let loss = format!("{:?} {:?}", fit.held_out, fit.target);
+        let recipe = fitting::Recipe { pilots, simulated, k, cuts, key, loss };
         let Fitted { window, problem, course, .. } = &mut fitted;
         let start = window.start();
         let fitting = Fitting::make(&recipe, problem, course, start, artefacts, &mut progress())?;
-        if fit.directions.is_some_and(|asked| (asked as usize) > fitting.basis.spread.len()) {
+        if fit.directions.is_some_and(|asked| (asked as usize) > fitting.basis().spread.len()) {
             note(&format!(
                 "-k {directions} is cut to {}: the pilots passed in no more directions than that",
-                fitting.basis.spread.len()
+                fitting.basis().spread.len()
             ));
         }
         let estimator = Estimator::named(&fit.estimator, &mut fitted, &fitting)?;
@@ -324,8 +349,11 @@ impl<'s> Bench<'s> {
             validity: Validity::unjudged("no held-out pilot was trained"),
             band: None,
             pilot_sd: 0.0,
+            read_out_off: None,
             effect: None,
             split: fit.held_out,
+            judged,
+            elsewhere,
             retrain_seconds,
             stacked_seconds: f64::NAN,
             replay_seconds,
@@ -369,6 +397,15 @@ impl<'s> Bench<'s> {
             );
         }
         let base = self.base(&ends)?;
+        self.read_out_off = match (self.estimator.id(), self.draws) {
+            ("surrogate", Draws::Orders) => {
+                let scored = self.score(&aside)?;
+                let off = scored.iter().zip(&predicted.losses).map(|(a, b)| (a - b).powi(2));
+                let off = (off.sum::<f64>() / aside.len() as f64).sqrt();
+                Some(off / deviation(&losses)).filter(|off| off.is_finite())
+            }
+            _ => None,
+        };
         let mut pilots = Vec::with_capacity(aside.len());
         for (row, (estimated, retrained)) in
             (0_i64..).zip(predicted.losses.iter().copied().zip(retrained))
@@ -394,11 +431,11 @@ impl<'s> Bench<'s> {
             self.validity = self.validity.clone().diagnosed(found);
         }
         self.band = band(&pilots).ok().filter(|_| !ranks);
+        // Records hold no loss of a target of one's own.
+        let recorded = if self.judged.target.is_none() { self.reference } else { f64::NAN };
         self.effect = (self.draws == Draws::Orders)
-            .then(|| effect::of(&self.store, &self.record, self.split, self.reference, &losses));
-        let mean = losses.iter().sum::<f64>() / losses.len() as f64;
-        let squares: f64 = losses.iter().map(|loss| (loss - mean).powi(2)).sum();
-        self.pilot_sd = (squares / (losses.len() as f64 - 1.0)).sqrt();
+            .then(|| effect::of(&self.store, &self.record, self.split, recorded, &losses));
+        self.pilot_sd = deviation(&losses);
         Ok(())
     }
 
@@ -442,7 +479,13 @@ impl<'s> Bench<'s> {
         let few = &aside[..DIAGNOSED.min(aside.len())];
         let (projected, _) = self.fitted.surrogate(&self.fitting, few)?;
         let Fitted { window, problem, course, .. } = &mut self.fitted;
-        let mut linear = Linear::new(problem, &self.fitting.quadratics.centre)?;
+        let problem = &*problem;
+        let of = |piece: &Piece| {
+            let linear = Linear::new(problem, &piece.basis.centre)?;
+            Ok((piece.cut.steps.clone(), linear))
+        };
+        let linear = self.fitting.pieces.iter().map(of);
+        let mut linear = ByStretch::new(linear.collect::<Result<Vec<_>, LabError>>()?);
         let whole = course.drive(&mut linear, few, window.start(), &mut |_, _, _| Ok(()))?;
         let error = |guess: &Tensor| -> anyhow::Result<f64> {
             let rows = 0..few.len() as i64;
@@ -453,20 +496,11 @@ impl<'s> Bench<'s> {
         Ok(Diagnosis { projected: error(&projected)?, whole: error(&whole)?, pilots: few.len() })
     }
 
-    /// The split whose loss is not predicted: what was chosen by the other is judged by it.
-    pub fn other_split(&self) -> (HeldOut, &'s Split) {
-        let splits = &self.fitted.replay().ready().splits;
-        match self.split {
-            HeldOut::Validation => (HeldOut::Test, &splits.test),
-            HeldOut::Test => (HeldOut::Validation, &splits.validation),
-        }
-    }
-
-    /// Losses by example at the rows of `ends`, of the split that is predicted and of the other.
+    /// Losses by example at the rows of `ends`: of what is predicted, and of what it is judged by.
     pub fn both_splits(&self, ends: &Tensor) -> anyhow::Result<[Vec<Vec<f64>>; 2]> {
         let problem = &self.fitted.problem;
         let own = problem.each(problem.split(), ends)?;
-        Ok([own, problem.each(self.other_split().1, ends)?])
+        Ok([own, problem.each(self.elsewhere, ends)?])
     }
 
     /// What pilots, gate and test are drawn from.
@@ -484,6 +518,11 @@ impl<'s> Bench<'s> {
     pub fn test_draws(&self, count: usize) -> anyhow::Result<Vec<ItemOrder>> {
         let mut taken = self.taken.clone();
         self.draws.draw(&self.fitted.window.orders, self.seed, Purpose::Test, count, &mut taken)
+    }
+
+    /// Refuses orders that the estimator was made from or judged by.
+    pub fn unseen(&self, orders: &[Named]) -> anyhow::Result<()> {
+        given::unseen(orders, &self.taken)
     }
 
     /// Estimated ends of orders.
@@ -511,6 +550,13 @@ impl<'s> Bench<'s> {
             return Ok(self.fitted.score(&self.fitting, orders)?);
         }
         Ok(self.predict(orders)?.losses)
+    }
+
+    /// The same with the time that it took.
+    pub fn scored(&mut self, orders: &[ItemOrder]) -> anyhow::Result<Predicted> {
+        let clock = Monotonic::start();
+        let losses = self.score(orders)?;
+        Ok(Predicted { losses, ends: None, seconds: clock.now().as_secs_f64() })
     }
 
     /// Refuses an estimator that gives ranks where losses are asked for.
@@ -579,6 +625,8 @@ impl<'s> Bench<'s> {
             item_count: window.items.len(),
             estimator: self.estimator.id().to_owned(),
             k: self.estimator.k(&self.fitting),
+            centres: self.fitting.pieces.len(),
+            target: self.judged.target.clone(),
             seed: self.seed,
             pilots: self.pilots,
             validity: self.validity.clone(),
@@ -633,8 +681,8 @@ fn needs(limit: Option<f64>, items: usize, p: i64, k: i64, snapshots: usize) -> 
 
 /// What the stages of a set-up are kept under.
 fn key(fit: &FitSettings, draws: Draws, record: &RunRecord, fitted: &Fitted<'_>) -> Digest {
-    let FitSettings { directions, pilots, passes, seed, items, held_out, .. } = fit;
-    let mut settings = format!("{directions:?} {pilots} {passes} {seed} {items:?} {held_out:?}");
+    let FitSettings { directions, pilots, passes, centres, seed, items, .. } = fit;
+    let mut settings = format!("{directions:?} {pilots} {passes} {centres} {seed} {items:?}");
     if let Draws::Subsets { keep } = draws {
         settings += &format!(" subsets {keep}");
     }
@@ -645,6 +693,14 @@ fn key(fit: &FitSettings, draws: Draws, record: &RunRecord, fitted: &Fitted<'_>)
         settings.as_bytes(),
         window.as_bytes(),
     ])
+}
+
+/// The standard deviation.
+fn deviation(values: &[f64]) -> f64 {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (squares / (n - 1.0)).sqrt()
 }
 
 /// The median of times.

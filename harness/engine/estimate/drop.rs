@@ -11,12 +11,13 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use data::columns::{Array, write_npy};
 use inspect::estimate::fitted::{Fitted, distance};
+use inspect::estimate::influence;
 use inspect::estimate::registry::{self, Gives};
 use inspect::estimate::{Problem as _, Reference};
 use ledger::record::writer::write_atomic;
 use palimpsest::cli::estimate::drop::{Args, WeightsArgs};
 use palimpsest::exit::Exit;
-use palimpsest::voice::{decimals_for, print_table, print_text};
+use palimpsest::voice::{decimals_for, note, print_table, print_text};
 use stats::estimates::agreement::{
     Agreement, Compared, Parameters, Signal, spearman, spearman_interval,
 };
@@ -147,7 +148,7 @@ fn left_out(text: &str, items: u32) -> anyhow::Result<Vec<Subset>> {
     let listed: Result<Vec<i64>, _> = text.split(',').map(|one| one.trim().parse()).collect();
     let rows = match listed {
         Ok(numbers) => vec![numbers],
-        Err(_) => super::predict::rows(Path::new(text)).context("--without")?,
+        Err(_) => super::given::rows(Path::new(text)).context("--without")?,
     };
     let subset = |(row, numbers): (usize, Vec<i64>)| -> anyhow::Result<Subset> {
         let known = |number: &i64| u32::try_from(*number).ok().filter(|item| *item < items);
@@ -330,6 +331,13 @@ fn datamodel(bench: &mut Bench<'_>, changes: &[f64], count: usize) -> anyhow::Re
     let linear = foretold(&subsets, changes, &retrained)?;
     let tracin = tracin(bench)?;
     let tracin = foretold(&subsets, &tracin, &retrained)?;
+    let (problem, end) = (&bench.fitted.problem, &bench.fitted.reference);
+    let kernel = foretold(&subsets, &influence::kernel(problem, end)?, &retrained)?;
+    // Networks whose products cannot be followed have no such peer.
+    let ekfac = match influence::ekfac(problem, end) {
+        Ok(Some(changes)) => foretold(&subsets, &changes, &retrained)?,
+        Ok(None) | Err(_) => None,
+    };
     let guesses = bench.fitted.problem.each(bench.fitted.problem.split(), &guess)?;
     let per_example = by_each(&guesses, &by_example)?;
     Ok(Datamodel {
@@ -339,6 +347,8 @@ fn datamodel(bench: &mut Bench<'_>, changes: &[f64], count: usize) -> anyhow::Re
         linear,
         linear_interval: linear.map(|r| spearman_interval(r, count)),
         tracin,
+        ekfac,
+        kernel,
         per_example: (!per_example.is_empty())
             .then(|| per_example.iter().sum::<f64>() / per_example.len() as f64),
         examples: per_example.len(),
@@ -487,12 +497,25 @@ fn write_subset(
     write_npy(&mut bytes, &ids)?;
     let ids_path = out.join("without-ids.npy");
     write_atomic(&ids_path, &bytes)?;
-    Ok(vec![path, ids_path])
+    let mut paths = vec![path, ids_path];
+    let left: Subset = found.without.iter().copied().collect();
+    let window = &bench.fitted.window;
+    match window.shortened(&window.orders.reference().without_all(&left)) {
+        Ok(ids) => {
+            let mut bytes = Vec::new();
+            write_npy(&mut bytes, &ids)?;
+            let path = out.join("without-order.npy");
+            write_atomic(&path, &bytes)?;
+            paths.push(path);
+        }
+        Err(reason) => note(&format!("no without-order.npy for `run --without`: {reason}")),
+    }
+    Ok(paths)
 }
 
 fn show(bench: &Bench<'_>, result: &Dropped) -> anyhow::Result<()> {
     print::heading(bench, &result.source)?;
-    let split = bench.split.name();
+    let split = &bench.judged.name;
     let changes: Vec<f64> = result.alone.iter().filter_map(|one| one.change).collect();
     let digits = decimals_for(&changes);
     print_text(&format!("{split} loss of the recorded run: {:.digits$}\n", result.reference))?;
@@ -544,7 +567,8 @@ fn show_datamodel(found: &Datamodel) -> anyhow::Result<()> {
     print_text(&format!(
         "{} random subsets of {} items, truly trained on: rank correlation of each estimated as it is \
          {told}; relative error {}, mae/sd {} (null {})\n\
-         linear datamodeling score, by the sum of what is left out: {}{}; TracIn {}\n\
+         linear datamodeling score, by the sum of what is left out: {}{}; by gradients alone: TracIn {}, \
+         influence by EK-FAC {}, kernel as in TRAK {}\n\
          by held-out example, mean over {}: {}\n",
         found.subsets,
         found.kept,
@@ -554,13 +578,15 @@ fn show_datamodel(found: &Datamodel) -> anyhow::Result<()> {
         number(found.linear),
         at(found.linear_interval),
         number(found.tracin),
+        number(found.ekfac),
+        number(found.kernel),
         found.examples,
         number(found.per_example),
     ))
 }
 
 fn show_found(bench: &Bench<'_>, found: &FoundSubset, digits: usize) -> anyhow::Result<()> {
-    let (split, other) = (bench.split.name(), bench.split.other().name());
+    let (split, other) = (&bench.judged.name, &bench.judged.elsewhere_name);
     let told = |paired: &Option<Paired>, in_sd: Option<f64>| {
         let paired = paired.as_ref().map_or("unknown".to_owned(), |one| {
             format!("{:+.digits$} (standard error {:.digits$})", one.difference, one.standard_error)

@@ -53,7 +53,7 @@ impl Estimator {
         };
         let reduced = match id {
             "reduced" => {
-                Some(closed(fitting)?.read_out(&fitting.read_out, &fitting.basis.columns)?)
+                Some(closed(fitting)?.read_out(&fitting.read_out, &fitting.basis().columns)?)
             }
             _ => None,
         };
@@ -78,7 +78,7 @@ impl Estimator {
     /// Size of its basis.
     pub fn k(&self, fitting: &Fitting) -> Option<usize> {
         let basis = matches!(self.entry.id, "surrogate" | "reduced");
-        basis.then_some(fitting.basis.spread.len())
+        basis.then_some(fitting.basis().spread.len())
     }
 
     /// Seconds before it could answer.
@@ -170,7 +170,8 @@ impl Estimator {
                 problem: &*problem,
                 course: &*course,
                 reference: self.reference.as_ref(),
-                quadratics: Some(&fitting.quadratics),
+                quadratics: Some(fitting.quadratics()),
+                pieces: &fitting.pieces,
             };
             let mut random = Streams::new([0; 32]).generator("estimate/projection");
             registry::build(self.entry.id, &parts, &Options::default(), &mut random)?
@@ -216,6 +217,12 @@ impl Estimator {
 
 /// The surrogate in the coordinates of its basis.
 fn closed(fitting: &Fitting) -> anyhow::Result<&Closed> {
+    if fitting.pieces.len() > 1 {
+        bail!(
+            "the estimator \"reduced\" stays within one basis, but --centres gives the window several: \
+             take \"surrogate\""
+        );
+    }
     fitting.closed.as_ref().context(
         "the estimator \"reduced\" covers SGD with or without momentum; other update rules leave the \
          basis at every step: take \"surrogate\"",

@@ -11,6 +11,7 @@ use stats::estimates::results::{Attribution, RecencyCurves};
 use stats::estimates::{ItemOrder, attribution, curves};
 
 use super::bench::{Bench, with_bench};
+use super::given::{self, Brought};
 use super::predict::out;
 use super::print;
 
@@ -22,10 +23,10 @@ struct Curves {
 
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let _ = registry::find(&args.fit.estimator)?;
-    let prepare = |fitted: &Fitted<'_>| items(fitted, &args.fit.estimator, &args.item);
-    with_bench(&args.fit, prepare, |bench, items| {
-        let result = found(bench, &items, args.check)?;
-        let asked = (&items, args.check);
+    let brought = Brought::read(args.order.as_slice())?;
+    with_bench(&args.fit, prepared(args, &brought), |bench, (items, base)| {
+        let result = found(bench, base.as_ref(), &items, args.check)?;
+        let asked = (&items, args.check, &base);
         let out = out(args.out.as_deref(), &args.fit.places.store(), "position", bench, &asked);
         let paths = reports::estimates::recency(&result, &out)?;
         print::answer(&result, args.json, &paths, || show(bench, &result))?;
@@ -33,12 +34,29 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     })
 }
 
-/// Losses by the place of items, with `check` beside true runs.
-pub fn found(bench: &mut Bench<'_>, items: &[u32], check: bool) -> anyhow::Result<RecencyCurves> {
-    let (estimates, seconds) = estimated(bench, items)?;
-    let absent = absent(bench, items)?;
+/// Finds the items that are asked for, and the order that they are moved in.
+fn prepared<'a>(
+    args: &'a Args,
+    brought: &'a Brought<'_>,
+) -> impl Fn(&Fitted<'_>) -> anyhow::Result<(Vec<u32>, Option<ItemOrder>)> + 'a {
+    move |fitted: &Fitted<'_>| {
+        let items = items(fitted, &args.fit.estimator, &args.item)?;
+        let base = given::only(brought.orders(fitted, args.fit.seed)?)?;
+        Ok((items, base.map(|one| one.order)))
+    }
+}
+
+/// Losses by the place of items in `base`, or else in the recorded order; with `check` beside true runs.
+pub fn found(
+    bench: &mut Bench<'_>,
+    base: Option<&ItemOrder>,
+    items: &[u32],
+    check: bool,
+) -> anyhow::Result<RecencyCurves> {
+    let (estimates, seconds) = estimated(bench, base, items)?;
+    let absent = absent(bench, base, items)?;
     let (own_agreement, held_out_agreement) = if check {
-        let truth = retrained(bench, items)?;
+        let truth = retrained(bench, base, items)?;
         (
             Some(curves::compare(&estimates.own, &truth.own)?),
             Some(curves::compare(&estimates.held_out, &truth.held_out)?),
@@ -65,9 +83,9 @@ pub fn found(bench: &mut Bench<'_>, items: &[u32], check: bool) -> anyhow::Resul
 
 /// `palimpsest estimate attribute`.
 pub fn attribute(args: &Args) -> anyhow::Result<Exit> {
-    let prepare = |fitted: &Fitted<'_>| items(fitted, &args.fit.estimator, &args.item);
-    with_bench(&args.fit, prepare, |bench, items| {
-        let (found, seconds) = estimated(bench, &items)?;
+    let brought = Brought::read(args.order.as_slice())?;
+    with_bench(&args.fit, prepared(args, &brought), |bench, (items, base)| {
+        let (found, seconds) = estimated(bench, base.as_ref(), &items)?;
         let band = bench.band.context(
             "the gate's estimates are not finite, so that no noise is known to judge curves by",
         )?;
@@ -77,7 +95,13 @@ pub fn attribute(args: &Args) -> anyhow::Result<Exit> {
         }
         let residual_sd = band.residual_sd;
         let result = Attribution { source: bench.source(Some(seconds))?, residual_sd, ranked };
-        let out = out(args.out.as_deref(), &args.fit.places.store(), "attribute", bench, &items);
+        let out = out(
+            args.out.as_deref(),
+            &args.fit.places.store(),
+            "attribute",
+            bench,
+            &(&items, &base),
+        );
         let paths = reports::estimates::attribution(&result, &out)?;
         print::answer(&result, args.json, &paths, || show_influence(bench, &result))?;
         Ok(print::exit(&result.source))
@@ -99,21 +123,25 @@ pub fn items(fitted: &Fitted<'_>, estimator: &str, asked: &[u32]) -> anyhow::Res
     Ok(if asked.is_empty() { (0..all).collect() } else { asked.to_vec() })
 }
 
-/// The recorded order with `item` at every step of its own epoch in turn.
-fn moved(bench: &Bench<'_>, item: u32) -> anyhow::Result<Vec<ItemOrder>> {
+/// The order with `item` at every step of its own epoch in turn.
+fn moved(bench: &Bench<'_>, base: Option<&ItemOrder>, item: u32) -> anyhow::Result<Vec<ItemOrder>> {
     let window = &bench.fitted.window.orders;
-    let reference = window.reference();
+    let reference = base.unwrap_or(window.reference());
     let step = reference.step_of(item).context("an item that the window does not hold")?;
     let epoch = window.epochs().iter().find(|epoch| epoch.contains(&step));
     let epoch = epoch.context("a step outside all epochs")?.clone();
     epoch.map(|step| Ok(window.moved(reference, item, step)?)).collect()
 }
 
-fn estimated(bench: &mut Bench<'_>, items: &[u32]) -> anyhow::Result<(Curves, f64)> {
+fn estimated(
+    bench: &mut Bench<'_>,
+    base: Option<&ItemOrder>,
+    items: &[u32],
+) -> anyhow::Result<(Curves, f64)> {
     let mut curves = Curves { own: Vec::new(), held_out: Vec::new() };
     let (mut seconds, mut orders) = (0.0, 0.0);
     for item in items {
-        let moved = moved(bench, *item)?;
+        let moved = moved(bench, base, *item)?;
         let predicted = bench.predict(&moved)?;
         let ends = predicted.ends.context("the estimator gives no parameters")?;
         curves.own.push(bench.fitted.problem.own(*item as usize, &ends)?);
@@ -125,10 +153,14 @@ fn estimated(bench: &mut Bench<'_>, items: &[u32]) -> anyhow::Result<(Curves, f6
 }
 
 /// The same by true runs.
-fn retrained(bench: &mut Bench<'_>, items: &[u32]) -> anyhow::Result<Curves> {
+fn retrained(
+    bench: &mut Bench<'_>,
+    base: Option<&ItemOrder>,
+    items: &[u32],
+) -> anyhow::Result<Curves> {
     let mut curves = Curves { own: Vec::new(), held_out: Vec::new() };
     for item in items {
-        let moved = moved(bench, *item)?;
+        let moved = moved(bench, base, *item)?;
         let (ends, _) = bench.fitted.truth(&moved)?;
         curves.own.push(bench.fitted.problem.own(*item as usize, &ends)?);
         curves.held_out.push(bench.fitted.problem.held_out(&ends)?);
@@ -137,8 +169,13 @@ fn retrained(bench: &mut Bench<'_>, items: &[u32]) -> anyhow::Result<Curves> {
 }
 
 /// Own loss of each item where the window goes without it.
-fn absent(bench: &mut Bench<'_>, items: &[u32]) -> anyhow::Result<Vec<f64>> {
-    let reference = bench.fitted.window.orders.reference().clone();
+fn absent(
+    bench: &mut Bench<'_>,
+    base: Option<&ItemOrder>,
+    items: &[u32],
+) -> anyhow::Result<Vec<f64>> {
+    let recorded = bench.fitted.window.orders.reference();
+    let reference = base.unwrap_or(recorded).clone();
     let without: Vec<_> = items.iter().map(|item| reference.without(*item)).collect();
     let mut losses = Vec::with_capacity(items.len());
     for (item, order) in items.iter().zip(&without) {

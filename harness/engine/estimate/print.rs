@@ -28,9 +28,15 @@ pub fn answer<T: Serialize>(
 pub fn heading(bench: &Bench<'_>, source: &Source) -> anyhow::Result<()> {
     let Source { cell, first_step, steps, item_count, estimator, validity, .. } = source;
     let k = source.k.map(|k| format!(", k = {k}")).unwrap_or_default();
+    let k = match source.centres {
+        1 => k,
+        centres => format!("{k} around each of {centres} centres"),
+    };
+    let target = source.target.as_ref();
+    let target = target.map(|of| format!("target: the loss of {of}\n")).unwrap_or_default();
     let mut text = format!(
         "run {cell}: steps {first_step} to {} ({item_count} items), estimator {estimator}{k}\n\
-         validity: {}: {}\n",
+         {target}validity: {}: {}\n",
         first_step + *steps as u64,
         validity.verdict,
         validity.reason
@@ -61,12 +67,15 @@ fn effect_in_words(bench: &Bench<'_>, effect: &Effect) -> String {
             let digits = decimals_for(&[*seed_sd]);
             format!("sd over {seeds} seeds {seed_sd:.digits$}")
         }
+        None if bench.judged.target.is_some() => {
+            "sd over seeds unknown: records hold no loss of this target".to_owned()
+        }
         None => "sd over seeds unknown: the store holds this arm under one seed".to_owned(),
     };
     format!(
         "order effect: {} loss {mean:.digits$}, sd {sd:.digits$} ({share:.2} %) over {orders} true \
          runs in random orders; {of_seeds}",
-        bench.split.name()
+        bench.judged.name
     )
 }
 

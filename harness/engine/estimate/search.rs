@@ -2,8 +2,7 @@
 
 use anyhow::bail;
 use inspect::estimate::registry::{self, Gives};
-use ledger::record::writer::write_atomic;
-use palimpsest::cli::estimate::search::Args;
+use palimpsest::cli::estimate::search::{Args, Space};
 use palimpsest::exit::Exit;
 use palimpsest::voice::{decimals_for, print_table, print_text};
 use stats::estimates::ItemOrder;
@@ -13,17 +12,24 @@ use stats::estimates::search::{
 };
 
 use super::bench::{Bench, with_bench};
-use super::predict::{out, ranks_only, write_whole};
+use super::curricula;
+use super::given::{self, Brought, write_whole};
+use super::predict::{out, ranks_only};
 use super::print;
 
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     if registry::find(&args.fit.estimator)?.gives == Gives::Ranks {
         bail!(ranks_only(&args.fit.estimator));
     }
+    let brought = Brought::read(&args.from)?;
     with_bench(
         &args.fit,
-        |_| Ok(()),
-        |bench, ()| {
+        |fitted| brought.orders(fitted, args.fit.seed),
+        |bench, from| {
+            if args.space == Space::Curricula {
+                return curricula::run(bench, args);
+            }
+            let from: Vec<ItemOrder> = from.into_iter().map(|one| one.order).collect();
             let settings = Search {
                 random: args.random as usize,
                 keep: args.keep as usize,
@@ -31,33 +37,28 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
                 seed: args.fit.seed,
                 ..Search::default()
             };
-            let result = found(bench, &settings, args.against)?;
-            let asked = (settings, args.against);
+            let result = found(bench, &settings, &from, args.against)?;
+            let asked = (settings, args.against, brought.rows());
             let out = out(args.out.as_deref(), &args.fit.places.store(), "search", bench, &asked);
             let mut paths = reports::estimates::search(&result, &out)?;
             let winner = winner(&result);
             paths.push(write_whole(bench, &winner.order, &out.join("best-order.npy"))?);
-            let path = out.join("orders.txt");
-            write_atomic(&path, listed(&result).as_bytes())?;
-            paths.push(path);
+            paths.extend(given::write(
+                bench,
+                ("orders", "found orders: ends of descents, then the best random ones"),
+                &listed(&result),
+                &out,
+            )?);
             print::answer(&result, args.json, &paths, || show(bench, &result))?;
             Ok(print::exit(&result.source))
         },
     )
 }
 
-/// All orders found, as item numbers, for every verb that takes a file of orders.
-fn listed(result: &SearchResult) -> String {
-    let mut text =
-        "# found orders, item numbers of the window: ends of descents, then the best random \
-                    ones\n"
-            .to_owned();
+/// All orders found.
+fn listed(result: &SearchResult) -> Vec<&ItemOrder> {
     let ends = result.found.descents.iter().map(|one| &one.end);
-    for one in ends.chain(&result.found.best) {
-        let items: Vec<String> = one.order.flat().iter().map(u32::to_string).collect();
-        text += &format!("{}\n", items.join(" "));
-    }
-    text
+    ends.chain(&result.found.best).map(|one| &one.order).collect()
 }
 
 /// True losses of orders by example: of the split that was searched, and of the other.
@@ -70,12 +71,13 @@ struct Truth {
 pub fn found(
     bench: &mut Bench<'_>,
     settings: &Search,
+    from: &[ItemOrder],
     against: u32,
 ) -> anyhow::Result<SearchResult> {
     bench.refuse_ranks()?;
     let window = bench.fitted.window.orders.clone();
     let clock = training::clock::Monotonic::start();
-    let found = search::search(&window, settings, &mut |orders| bench.score(orders));
+    let found = search::search(&window, settings, from, &mut |orders| bench.score(orders));
     let found = found.map_err(|error| match error {
         SearchError::Score(error) => error,
         SearchError::Count { .. } | SearchError::NothingFinite { .. } | SearchError::Order(_) => {
@@ -101,7 +103,7 @@ pub fn found(
     let winner = best_of(&found.best, &best, &found.descents, ends.as_ref());
     let agreement = Elsewhere::agreement(&at_random, &at_random_elsewhere).ok().flatten();
     let elsewhere = other.first().filter(|losses| !losses.is_empty()).map(|losses| Elsewhere {
-        split: bench.split.other(),
+        split: bench.judged.elsewhere,
         recorded: mean(losses),
         best: of(&best),
         descents: ends.as_ref().and_then(of),
@@ -180,7 +182,7 @@ fn show(bench: &Bench<'_>, result: &SearchResult) -> anyhow::Result<()> {
     let elsewhere = result.elsewhere.as_ref();
     // As many digits as tell one order from another.
     let digits = decimals_for(&[found.random_sd, promise, kept(&result.kept)]);
-    let (searched, other) = (bench.split.name(), bench.split.other().name());
+    let (searched, other) = (&bench.judged.name, &bench.judged.elsewhere_name);
     print_text(&format!(
         "{} orders scored on {searched}; {} random ones: estimated mean {:.digits$}, sd {:.digits$}\n",
         found.scored, found.search.random, found.random_mean, found.random_sd

@@ -130,12 +130,20 @@ fn made(
                     seed: wanted.seed,
                     ..Search::default()
                 };
-                Numbers::Search(Box::new(super::search::found(bench, &settings, search.against)?))
+                Numbers::Search(Box::new(super::search::found(
+                    bench,
+                    &settings,
+                    &[],
+                    search.against,
+                )?))
             }
             (_, _, Some(_)) => {
-                Numbers::Position(Box::new(super::position::found(bench, &items, true)?))
+                Numbers::Position(Box::new(super::position::found(bench, None, &items, true)?))
             }
-            _ => Numbers::Orders(validate::found(bench, wanted.test_orders(), &wanted.beside)?),
+            _ => {
+                let orders = bench.test_draws(wanted.test_orders() as usize)?;
+                Numbers::Orders(validate::found(bench, orders, &wanted.beside)?)
+            }
         })
     })?;
     let (seconds, disturbed) = (watch.seconds(), watch.disturbed());

@@ -2,21 +2,25 @@
 
 use anyhow::bail;
 use inspect::estimate::Problem as _;
-use inspect::estimate::registry::{Fits, REGISTRY};
+use inspect::estimate::registry::{Entry, Fits, REGISTRY};
 use palimpsest::cli::estimate::validate::Args;
 use palimpsest::exit::Exit;
 use palimpsest::voice::{print_table, print_text};
-use stats::estimates::ItemOrder;
 use stats::estimates::agreement::{Agreement, Compared, Parameters, Signal};
 use stats::estimates::cost::Cost;
 use stats::estimates::results::{Point, Validation};
+use stats::estimates::{ItemOrder, OrdersSpec};
 use tch::Tensor;
 
 use super::bench::{Bench, with_bench};
 use super::estimator::{Estimator, Predicted};
+use super::given::{self, Brought};
 use super::predict::out;
 use super::print;
 
+/// Fewest orders that an estimator is held to, and most.
+const FEWEST: usize = 16;
+const MOST: usize = 100_000;
 /// Items whose own losses are compared.
 const MOST_OWN: usize = 256;
 /// Orders whose error is followed step by step.
@@ -35,14 +39,40 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     for name in args.beside.iter().filter(|name| *name != "all") {
         let _ = inspect::estimate::registry::find(name)?;
     }
+    let drawn = match args.orders.as_slice() {
+        [OrdersSpec::Random(count)] => Some(*count),
+        _ => None,
+    };
+    if let Some(count) = drawn.filter(|count| !(FEWEST..=MOST).contains(count)) {
+        bail!("--orders {count}: give {FEWEST} to {MOST} random orders, or a file");
+    }
+    let brought = Brought::read(&args.orders)?;
     with_bench(
         &args.fit,
-        |_| Ok(()),
-        |bench, ()| {
-            let all = found(bench, args.orders, &args.beside)?;
-            let asked = (args.orders, &args.beside);
+        |fitted| match drawn {
+            Some(_) => Ok(Vec::new()),
+            None => brought.orders(fitted, args.fit.seed),
+        },
+        |bench, brought_orders| {
+            let orders = match drawn {
+                Some(count) => bench.test_draws(count)?,
+                None => {
+                    bench.unseen(&brought_orders)?;
+                    if brought_orders.len() < FEWEST {
+                        bail!(
+                            "--orders: {} orders say little of an estimator; give {FEWEST} or more",
+                            brought_orders.len()
+                        );
+                    }
+                    brought_orders.into_iter().map(|one| one.order).collect()
+                }
+            };
+            let all = found(bench, orders.clone(), &args.beside)?;
+            let asked = (&args.orders, brought.rows(), &args.beside);
             let out = out(args.out.as_deref(), &args.fit.places.store(), "validate", bench, &asked);
-            let paths = reports::estimates::validations(&all, &out)?;
+            let mut paths = reports::estimates::validations(&all, &out)?;
+            let written: Vec<&ItemOrder> = orders.iter().collect();
+            paths.extend(given::write(bench, ("test-orders", "test orders"), &written, &out)?);
             print::answer(&all, args.json, &paths, || show(bench, &all))?;
             Ok(print::exit(&all[0].source))
         },
@@ -52,7 +82,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
 /// The estimator of the bench, and those beside it, held to `orders` true runs.
 pub fn found(
     bench: &mut Bench<'_>,
-    orders: u32,
+    orders: Vec<ItemOrder>,
     beside: &[String],
 ) -> anyhow::Result<Vec<Validation>> {
     let truth = Truth::train(bench, orders)?;
@@ -65,9 +95,8 @@ pub fn found(
 }
 
 impl Truth {
-    /// Trains `count` orders for true, none of them a pilot.
-    pub fn train(bench: &mut Bench<'_>, count: u32) -> anyhow::Result<Self> {
-        let orders = bench.test_draws(count as usize)?;
+    /// Trains `orders` for true, none of which is a pilot.
+    pub fn train(bench: &mut Bench<'_>, orders: Vec<ItemOrder>) -> anyhow::Result<Self> {
         let (ends, _) = bench.fitted.truth(&orders)?;
         let held_out = bench.fitted.problem.held_out(&ends)?;
         if let Some(order) = held_out.iter().position(|loss| !loss.is_finite()) {
@@ -162,7 +191,11 @@ fn names(bench: &Bench<'_>, asked: &[String]) -> anyhow::Result<Vec<String>> {
     let mut all = Vec::new();
     for name in asked {
         if name == "all" {
-            all.extend(REGISTRY.iter().filter(|entry| fits(entry.fits)).map(|entry| entry.id));
+            let several = bench.fitting.pieces.len() > 1;
+            // Made around one centre, which is not there.
+            let known = |entry: &&Entry| !(several && matches!(entry.id, "linear" | "reduced"));
+            let fitting = REGISTRY.iter().filter(|entry| fits(entry.fits)).filter(known);
+            all.extend(fitting.map(|entry| entry.id));
         } else {
             all.push(inspect::estimate::registry::find(name)?.id);
         }

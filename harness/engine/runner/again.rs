@@ -56,8 +56,14 @@ impl Session {
             tuning: None,
             executor: ExecutorUse::default(),
             keep_models: false,
+            checkpoint_every: None,
         };
         let session = Self::new(plan, store, sources, device, true)?;
+        if session.devices.are_several() {
+            anyhow::bail!(
+                "--device is {device}, but this takes one device: several are for `run` and `tune`"
+            );
+        }
         Ok(Self { recorded: Some(record.cell.clone()), ..session })
     }
 

@@ -25,6 +25,7 @@ use ledger::record::writer::RunWriter;
 use ledger::transcript::FinishedTranscript;
 use palimpsest::library::{cell_code, start_code};
 use palimpsest::machine;
+use palimpsest::voice::counted;
 use training::artefacts::kept::Kept;
 use training::cell::{CellSetup, Commitment, Outcome};
 use training::checkpoint::{self, FINAL, Weights};
@@ -32,8 +33,9 @@ use training::run::{Ending, Observe};
 use training::workload::{Entry, Ready};
 
 use super::company::Loopback;
+use super::kept::Keeping;
 use super::{NamedSeed, Session};
-use crate::environment::environment;
+use crate::environment::{environment, trains_on};
 
 /// What became of a cell.
 #[derive(Debug, Clone)]
@@ -339,6 +341,7 @@ pub(super) struct Attempt<'a> {
     lineage: Option<Lineage>,
     evaluations: Vec<Evaluation>,
     index: Option<IndexPlace>,
+    kept: Keeping,
     pub(super) failed: Failed,
 }
 
@@ -380,7 +383,10 @@ impl<'a> Attempt<'a> {
         lineage: Option<Lineage>,
     ) -> Self {
         let (evaluations, index, failed) = (Vec::new(), None, Failed::Replaces);
-        Self { session, cell, seed, id, writer, lineage, evaluations, index, failed }
+        let path = session.store.checkpoint(id);
+        let every = session.plan.checkpoint_every;
+        let kept = Keeping::find(id, path, every, session.force, trains_on(&session.device_name));
+        Self { session, cell, seed, id, writer, lineage, evaluations, index, kept, failed }
     }
 
     fn make(mut self, setup: &CellSetup<'_>) -> anyhow::Result<CellReport> {
@@ -394,7 +400,9 @@ impl<'a> Attempt<'a> {
         }
         let outcome = match outcome {
             Ok(Ok(outcome)) => Ok(outcome),
-            Ok(Err(error @ LabError::Io(_))) => return Err(error.into()),
+            Ok(Err(error @ (LabError::Io(_) | LabError::Stopped { .. }))) => {
+                return Err(error.into());
+            }
             Ok(Err(error)) => Err(error.to_string()),
             Err(panic) => Err(panic_message(panic.as_ref())),
         };
@@ -408,6 +416,7 @@ impl<'a> Attempt<'a> {
     /// Puts the record in place.
     pub(super) fn end(mut self, record: &RunRecord) -> anyhow::Result<CellReport> {
         self.writer.event(&Event::Ended { status: record.status })?;
+        let kept = self.kept.clone();
         let (status, mut error) = (record.status, record.error.clone());
         let cell = self.id.to_owned();
         if status == Status::Failed && self.failed == Failed::Spares && self.has_good_run() {
@@ -415,9 +424,11 @@ impl<'a> Attempt<'a> {
             reason.push_str("; the run that was here is kept");
             // Where it stays, the next attempt sweeps it.
             let _ = std::fs::remove_dir_all(self.session.store.root().join(".tmp").join(&cell));
+            kept.end();
             return Ok(CellReport { cell, status, kept: true, error });
         }
         self.writer.finish(record, &self.session.plan.suite_text)?;
+        kept.end();
         Ok(CellReport { cell, status, kept: false, error })
     }
 
@@ -435,7 +446,8 @@ impl<'a> Attempt<'a> {
     fn train(&mut self, setup: &CellSetup<'_>) -> Result<Outcome, LabError> {
         let record = self.blank(&Frame::of(setup));
         let company = Loopback { session: self.session, record, seed: self.seed };
-        self.watched(|commit, observe| setup.run(commit, observe, &company))
+        let mut keeper = self.kept.clone();
+        self.watched(|commit, observe| setup.run(commit, observe, &company, Some(&mut keeper)))
     }
 
     /// Calls `body` with what makes a commitment durable, and with what takes note of an evaluation.
@@ -443,13 +455,21 @@ impl<'a> Attempt<'a> {
         &mut self,
         body: impl FnOnce(&mut dyn FnMut(&Commitment) -> Result<(), LabError>, &mut Observe<'_>) -> T,
     ) -> T {
-        let Self { session, id, writer, evaluations, index, .. } = self;
+        let Self { session, id, writer, evaluations, index, kept, .. } = self;
         let writer = std::cell::RefCell::new(writer);
         let other = |error: RecordError| LabError::Io(std::io::Error::other(error));
         let mut commit = |commitment: &Commitment| {
-            let entry = CommitmentEntry::new((*id).to_owned(), commitment.terms.clone());
-            let line = session.store.commit(entry).map_err(other)?;
-            *index = Some(IndexPlace { sequence: line.sequence, digest: line.digest });
+            let digest = commitment.digest();
+            *index = kept.committed(digest, |place| {
+                session.store.holds(place, id, &digest).unwrap_or(false)
+            });
+            if index.is_none() {
+                let entry = CommitmentEntry::new((*id).to_owned(), commitment.terms.clone());
+                let line = session.store.commit(entry).map_err(other)?;
+                let place = IndexPlace { sequence: line.sequence, digest: line.digest };
+                kept.place(place);
+                *index = Some(place);
+            }
             writer
                 .borrow_mut()
                 .event(&Event::Committed { commitment: commitment.digest() })
@@ -509,6 +529,7 @@ impl<'a> Attempt<'a> {
             external: arm.external.clone().map(Told::nothing_yet),
             facts: std::collections::BTreeMap::new(),
             warnings: Vec::new(),
+            interruptions: Vec::new(),
             environment: environment(
                 cell_code(&arm.method, &planned.id),
                 device_name,
@@ -595,6 +616,15 @@ impl<'a> Attempt<'a> {
         }
         if is_disturbed(record) {
             record.warnings.push(DISTURBED.to_owned());
+        }
+        record.interruptions = self.kept.interruptions();
+        if let Some(last) = record.interruptions.last() {
+            record.environment.started_unix = self.kept.started_unix();
+            record.warnings.push(format!(
+                "it went on from a checkpoint {}, the last time behind sample {}; its clocks are summed over its parts",
+                counted(record.interruptions.len(), "time"),
+                last.samples
+            ));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Worker processes: one cell at a time each, pinned to a CPU each.
+//! Worker processes: one cell at a time each, pinned to a CPU each, and to a GPU where there are several.
 //!
 //! A worker is this program with the same arguments and `--worker K`: it plans the same suite,
 //! reads one assignment per line from its standard input and answers each with one line of JSON.
@@ -20,6 +20,8 @@ use training::clock::{Monotonic, Time as _};
 
 use super::cell::CellReport;
 use super::{NamedSeed, Session, ToldSeed};
+use crate::devices::Devices;
+use crate::interrupt;
 
 /// A cell to run: its index in the plan and its seed.
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,6 +46,9 @@ struct Answer {
 pub fn serve(session: &mut Session, worker: usize) -> anyhow::Result<()> {
     machine::end_with_parent();
     machine::pin(worker);
+    if session.plan.checkpoint_every.is_some() {
+        interrupt::stop_when_asked()?;
+    }
     // Records name the user's command, without the two arguments that `spawn` adds to it.
     session.argv.truncate(session.argv.len().saturating_sub(2));
     let mut out = std::io::stdout().lock();
@@ -52,6 +57,8 @@ pub fn serve(session: &mut Session, worker: usize) -> anyhow::Result<()> {
         let seed = NamedSeed::from(seed);
         let cell = *session.plan.cells.get(index).context("an assignment outside the plan")?;
         let answer = match session.run_cell(cell, &seed) {
+            // The parent was asked to end, and this one with it.
+            Err(_) if interrupt::is_asked_to_stop() => return Ok(()),
             Ok(CellReport { cell, status, kept, error }) => {
                 Answer { index, cell, status, kept, error, refused: None }
             }
@@ -85,6 +92,7 @@ impl Worker {
     fn stop(&mut self) {
         // An end of input stops an idle worker; one that is busy is killed.
         self.input = None;
+        interrupt::without(self.child.id());
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -118,19 +126,23 @@ pub struct Pool {
     /// Places of each cell's parents in the plan.
     before: Vec<Vec<usize>>,
     over: Vec<bool>,
+    devices: Devices,
 }
 
 impl Pool {
-    /// Starts `jobs` workers, or as many as there are cells; each cell is stopped after `limit`.
+    /// Starts `jobs` workers, one for each of several devices at least, or as many as there are cells; each cell
+    /// is stopped after `limit`.
     pub fn new(session: &Session, jobs: usize, limit: Option<Duration>) -> anyhow::Result<Self> {
         let count = session.plan.cells.len();
         let (send, answers) = mpsc::channel();
         let mut workers = Vec::new();
+        let devices = session.devices.clone();
         for worker in 0..jobs.min(count) {
-            workers.push(spawn(worker, 0, &send)?);
+            workers.push(spawn(worker, 0, &send, &devices)?);
         }
         let (before, over) = (parents(&session.plan)?, vec![false; count]);
-        Ok(Self { workers, answers, send, limit, clock: Monotonic::start(), before, over })
+        let clock = Monotonic::start();
+        Ok(Self { workers, answers, send, limit, clock, before, over, devices })
     }
 
     /// Runs the cells at these places of the plan, whose parents are among them or over; `done`
@@ -147,6 +159,9 @@ impl Pool {
         let mut idle: Vec<usize> = (0..self.workers.len()).rev().collect();
         let mut reports: Vec<Option<CellReport>> = vec![None; places.len()];
         for _ in places {
+            if interrupt::is_asked_to_stop() {
+                anyhow::bail!("the run was asked to end");
+            }
             while let Some(&worker) = idle.last() {
                 let free = |index: &usize| self.before[*index].iter().all(|cell| self.over[*cell]);
                 let Some(place) = waiting.iter().position(free) else { break };
@@ -204,7 +219,7 @@ impl Pool {
             if let Some((place, index)) = late {
                 let number = self.workers[place].number + 1;
                 self.workers[place].stop();
-                self.workers[place] = spawn(place, number, &self.send)?;
+                self.workers[place] = spawn(place, number, &self.send, &self.devices)?;
                 return Ok(Next::Late(place, index, limit));
             }
         }
@@ -212,9 +227,15 @@ impl Pool {
 
     /// Waits for the workers to end by themselves.
     pub fn finish(mut self) {
+        self.wait();
+    }
+
+    /// The same, of workers that were asked to stop.
+    pub fn wait(&mut self) {
         for worker in &mut self.workers {
             worker.input = None;
             let _ = worker.child.wait();
+            interrupt::without(worker.child.id());
         }
     }
 }
@@ -232,7 +253,13 @@ fn parents(plan: &Plan) -> anyhow::Result<Vec<Vec<usize>>> {
     plan.cells.iter().map(of).collect()
 }
 
-fn spawn(worker: usize, number: u32, send: &mpsc::Sender<Said>) -> anyhow::Result<Worker> {
+fn spawn(
+    worker: usize,
+    number: u32,
+    send: &mpsc::Sender<Said>,
+    devices: &Devices,
+) -> anyhow::Result<Worker> {
+    let visible = std::env::var("CUDA_VISIBLE_DEVICES").ok();
     let program = std::env::current_exe().context("cannot find this program to start workers")?;
     let mut command = Command::new(program);
     let mut arguments = std::env::args_os();
@@ -242,12 +269,14 @@ fn spawn(worker: usize, number: u32, send: &mpsc::Sender<Said>) -> anyhow::Resul
     let mut child = command
         .args(arguments)
         .args(["--worker", &worker.to_string()])
+        .envs(devices.environment(worker, visible.as_deref()))
         // Ctrl-C is the parent's to answer; it ends its workers by ending.
         .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start a worker")?;
+    interrupt::with_this(child.id());
     let input = child.stdin.take();
     let output = child.stdout.take().context("a worker has no output")?;
     let send = send.clone();

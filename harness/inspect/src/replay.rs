@@ -156,6 +156,7 @@ impl<'a> Replay<'a> {
             looks: _,
             sampler: _,
             adapter,
+            writer: _,
         } = &self.built.recipe;
         match step {
             Step::Gradient { .. } => {}
@@ -261,6 +262,7 @@ impl<'a> Replay<'a> {
             looks: _,
             sampler: _,
             adapter: _,
+            writer: _,
         } = &self.built.recipe;
         if parametrisation.is_some()
             || constraint.is_some()

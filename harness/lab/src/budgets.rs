@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::LabError;
 use crate::seat::{Batch, Facts, StepInfo, View};
 use crate::side_info::Budgets;
+use crate::state::State;
 
 choice! {
     /// How the budget falls.
@@ -144,6 +145,10 @@ impl View for Stated {
     fn facts(&self) -> Facts {
         let budgets = (0..=self.settings.drops).map(|drops| self.settings.behind(drops.into()));
         Facts::from([("budgets".to_owned(), json!(budgets.collect::<Vec<_>>()))])
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

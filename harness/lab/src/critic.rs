@@ -10,6 +10,7 @@ use crate::network::{Network, Parameter, Role};
 use crate::optim::adamw::{Adamw, AdamwSettings};
 use crate::rollout::Rollouts;
 use crate::seat::{Gradients, Optimizer, StepInfo};
+use crate::state::State;
 
 settings! {
     /// Settings of a critic.
@@ -87,6 +88,15 @@ impl Critic {
         let tensors = Tensor::f_run_backward(&[&loss], &leaves, false, false)?;
         let gradients = Gradients { active: self.moved.clone(), tensors };
         tch::no_grad(|| self.rule.update(&self.network.parameters, &gradients, now))
+    }
+
+    /// Its weights and the state of its rule.
+    ///
+    /// # Errors
+    /// When what is read is another critic's, or libtorch refuses an operation.
+    pub fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.weights("critic", &self.network)?;
+        self.rule.state(state)
     }
 }
 

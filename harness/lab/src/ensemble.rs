@@ -22,6 +22,7 @@ use crate::seat::{
     Batch, Facts, Gradients, Learner, Objective as _, Optimizer, Parametrisation, StepInfo,
 };
 use crate::stages::Shares;
+use crate::state::State;
 
 choice! {
     /// What members start from.
@@ -214,6 +215,13 @@ impl Learner for Members {
     fn facts(&self) -> Facts {
         Facts::from([("members".to_owned(), self.training.rules.len().into())])
     }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        let mut reached = self.reached.get();
+        state.of("reached", &mut reached)?;
+        self.reached.set(reached);
+        self.training.rules.iter_mut().try_for_each(|rule| rule.state(state))
+    }
 }
 
 impl Parametrisation for Judged {
@@ -243,6 +251,11 @@ impl Parametrisation for Judged {
     fn seen(&self, trained: &Network, _: Option<&StepInfo>) -> Result<Network, LabError> {
         let reached = self.reached.get().clamp(1, self.members);
         Ok(mean(&trained.parameters, &self.body, reached, self.members))
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        // How many members there are is the learner's to keep.
+        Ok(())
     }
 }
 

@@ -14,6 +14,7 @@ use crate::objectives::DefaultLoss;
 use crate::orders::episodes::Episodes;
 use crate::recipe::{Recipe, Step};
 use crate::seat::{Adapter, Batch, Objective, Shown, StepInfo, TaskInfo};
+use crate::state::State;
 
 /// Role of the examples that a task is learnt from.
 pub const SUPPORT: &str = "support";
@@ -222,5 +223,9 @@ impl Objective for Queried {
 
     fn acts_beside_passes(&self) -> bool {
         false
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }

@@ -48,6 +48,18 @@ pub enum LabError {
     /// An order gave ids or steps that cannot be consumed: a fault of the method.
     #[error("{0}")]
     Order(String),
+    /// What was kept of a run is not its state.
+    #[error("what was kept of the run is not its state: {0}")]
+    State(String),
+    /// A part of the run cannot be kept.
+    #[error("the run cannot be kept between its steps: {0}")]
+    Unkept(String),
+    /// Somebody stopped the run between two steps; it was kept if that was possible.
+    #[error("stopped behind step {step}, to go on later")]
+    Stopped {
+        /// Steps that were taken.
+        step: u64,
+    },
     /// The run's observer (evaluation sink, file) failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),

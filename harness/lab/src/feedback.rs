@@ -15,6 +15,7 @@ use crate::objectives::{DefaultLoss, IGNORED, token_losses};
 use crate::optim::adamw::{Adamw, AdamwSettings};
 use crate::seat::{Batch, Gradients, Objective, Optimizer as _, StepInfo, TaskInfo};
 use crate::side_info::Sentences;
+use crate::state::State;
 
 /// Least value of 1 − p before its logarithm is taken.
 const LEAST: f64 = 1e-20;
@@ -114,6 +115,12 @@ impl ValueHead {
         let Some(gradient) = self.gradient.take() else { return Ok(()) };
         let gradients = Gradients { active: vec![0], tensors: vec![gradient] };
         tch::no_grad(|| self.rule.update(&self.head.parameters, &gradients, now))
+    }
+
+    /// Its weight and the state of its rule.
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.weights("value head", &self.head)?;
+        self.rule.state(state)
     }
 }
 
@@ -247,6 +254,13 @@ impl Objective for Scored {
     fn after_step(&mut self, _: &Network, _: &Batch, now: &StepInfo) -> Result<(), LabError> {
         match &mut self.rule {
             Rule::Advantage { head, .. } => head.learn(now),
+            Rule::Unlikelihood { .. } | Rule::Reward { .. } => Ok(()),
+        }
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        match &mut self.rule {
+            Rule::Advantage { head, .. } => head.state(state),
             Rule::Unlikelihood { .. } | Rule::Reward { .. } => Ok(()),
         }
     }

@@ -14,6 +14,7 @@ use crate::objectives::{DefaultLoss, IGNORED, token_losses};
 use crate::policy::{PolicyGradient, PolicySettings};
 use crate::seat::{Batch, Facts, Objective, Stage, StepInfo, TaskInfo};
 use crate::split::Split;
+use crate::state::State;
 
 choice! {
     /// What a prompt is learned by.
@@ -117,6 +118,8 @@ struct Counts {
     /// Prompts that were to be learned by a demonstration and have none.
     lacking: u64,
 }
+
+crate::kept!(Counts { sampled, trained, tenths, lacking });
 
 /// A policy gradient on some prompts and the likelihood of a demonstration on others, or both.
 #[derive(Debug)]
@@ -288,6 +291,11 @@ impl Objective for Hybrid {
             facts.insert("forward_tokens_within_5_percent".to_owned(), json!(equal));
         }
         facts
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        self.policy.state(state)?;
+        state.of("counts", &mut self.counts)
     }
 }
 

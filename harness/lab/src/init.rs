@@ -4,6 +4,8 @@ use ledger::streams;
 use rand_pcg::Pcg64;
 use tch::{Device, TchError, Tensor};
 
+use crate::network::{Network, Parameter, Role};
+
 /// U(−bound, bound) with bound = 1/√fan_in: PyTorch's default for linear and convolutional
 /// layers (Kaiming uniform with a = √5), for weights and for biases.
 ///
@@ -64,4 +66,25 @@ pub fn xavier_normal(
     let deviation = (2.0 / fans as f64).sqrt();
     let values = streams::normal(stream, usize::try_from(count).unwrap_or(0));
     (Tensor::f_from_slice(&values)?.f_reshape(shape)? * deviation).f_to_device(device)
+}
+
+/// Scales initial values to those of PyTorch's default layers: tables to N(0, 1), matrices to the
+/// variance 1/(3·fan-in). With GPT-2's (N(0, 0.02²) at any width) a network this narrow does not
+/// begin to look names up within a run.
+///
+/// # Errors
+/// When libtorch refuses an operation.
+pub fn spread(network: &Network) -> Result<(), TchError> {
+    tch::no_grad(|| {
+        for Parameter { role, tensor, .. } in &network.parameters {
+            let wanted = match (role, tensor.size().last()) {
+                (Role::Embedding, _) => 1.0,
+                (Role::Weight, Some(&inputs)) => (1.0 / (3.0 * inputs as f64)).sqrt(),
+                _ => continue,
+            };
+            let found = tensor.f_std(false)?.f_double_value(&[])?;
+            let _ = tensor.detach().f_mul_scalar_(wanted / found)?;
+        }
+        Ok(())
+    })
 }

@@ -14,6 +14,7 @@ use crate::LabError;
 use crate::network::{Network, Parameter, Role, values};
 use crate::recipe::Recipe;
 use crate::seat::{Batch, Constraint, Facts, Gradients, Optimizer, StepInfo, TaskInfo};
+use crate::state::State;
 
 choice! {
     /// Which layers lose bits.
@@ -145,6 +146,10 @@ impl<R: Rule> Constraint for Grouped<R> {
             ("relative_error".to_owned(), error.into()),
         ]);
         facts
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

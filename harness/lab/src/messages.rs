@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::LabError;
 use crate::seat::Facts;
+use crate::state::State;
 
 /// Brings what one worker says to the others, who are processes of their own, and what they say back.
 pub trait Exchange {
@@ -145,6 +146,19 @@ impl Messages {
             ("message_bytes".to_owned(), json!(self.bytes.len())),
             (DIGEST.to_owned(), json!(Digest::of(&self.bytes))),
         ])
+    }
+
+    /// What was said so far.
+    ///
+    /// # Errors
+    /// Where workers are processes, whose weights this one does not have, and when what is read does not fit.
+    pub fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        if let Source::Apart(Some(_)) = self.source {
+            let reason =
+                "its workers are processes, each with weights of its own; leave `processes` out";
+            return Err(LabError::Unkept(reason.to_owned()));
+        }
+        state.of("messages", &mut self.bytes)
     }
 }
 

@@ -20,6 +20,7 @@ use crate::objectives::{DefaultLoss, IGNORED};
 use crate::rollout::{Reward, RolloutSettings, column};
 use crate::seat::{Batch, Facts, Objective, Outcome, StepInfo, TaskInfo};
 use crate::split::Split;
+use crate::state::State;
 use crate::thoughts::{Thinking, Thoughts};
 
 /// Tiers of tokens by entropy: easy, medium, hard.
@@ -183,6 +184,18 @@ struct Counts {
     /// Groups whose rewards were all the same, and all groups.
     silent: [usize; 2],
 }
+
+crate::kept!(Counts {
+    reference,
+    sampled,
+    trained,
+    responses,
+    response_tokens,
+    tenths,
+    drawn,
+    right,
+    silent,
+});
 
 /// Policy gradient on drawn tokens, each predicted behind a thought, and the next-token loss on the rest.
 #[derive(Debug)]
@@ -468,6 +481,11 @@ impl Objective for MidTraining {
             facts.extend(more.map(|(name, value)| (name.to_owned(), value)));
         }
         facts
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.of("counts", &mut self.counts)?;
+        state.of("sampled", &mut self.sampled)
     }
 }
 

@@ -81,6 +81,8 @@ pub struct Component {
     peak: f64,
 }
 
+crate::kept!(Component { weight, mean, covariance, factor, peak });
+
 impl Component {
     fn new(weight: f64, mean: Vec<f64>, covariance: Vec<f64>) -> Self {
         let dimensions = mean.len();
@@ -122,6 +124,8 @@ pub struct Mixture {
     /// Log-likelihood of the rows it was fitted to, in all.
     pub log_likelihood: f64,
 }
+
+crate::kept!(Mixture { components, log_likelihood });
 
 impl Mixture {
     /// Fits `components` Gaussians to `rows`, starting from a k-means clustering that `random`

@@ -3,6 +3,7 @@
 pub mod clips;
 pub mod cnn;
 pub mod elastic;
+pub mod given;
 pub mod gpt;
 pub mod gru;
 pub mod knrm;

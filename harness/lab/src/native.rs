@@ -7,6 +7,7 @@ use tch::{Device, TchError, Tensor};
 use crate::LabError;
 use crate::network::values;
 use crate::seat::{Batch, StepInfo, View};
+use crate::state::State;
 
 /// Numbers of a row before its pixels.
 pub const SIZES: i64 = 2;
@@ -104,6 +105,10 @@ impl View for Fixed {
         let canvas = inputs.f_narrow(1, SIZES, length - SIZES)?.f_view([rows, side, side])?;
         canvas.f_narrow(1, 0, self.to)?.f_narrow(2, 0, self.to)?.f_copy_(&images)?;
         batch.inputs = inputs;
+        Ok(())
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
         Ok(())
     }
 }

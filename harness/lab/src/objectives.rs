@@ -4,6 +4,7 @@ pub mod consistency;
 pub mod denoising;
 pub mod frames;
 pub mod halving;
+pub mod preference;
 pub mod ranking;
 pub mod towers;
 
@@ -12,6 +13,7 @@ use tch::{Reduction, TchError, Tensor};
 use crate::LabError;
 use crate::network::Network;
 use crate::seat::{Batch, Objective, StepInfo};
+use crate::state::State;
 
 /// Label of a position that no loss is taken at.
 pub const IGNORED: i64 = -100;
@@ -100,6 +102,10 @@ impl Objective for DefaultLoss {
     fn acts_beside_passes(&self) -> bool {
         false
     }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
+    }
 }
 
 /// Cross-entropy of classes with label smoothing.
@@ -143,6 +149,10 @@ impl Objective for CrossEntropy {
 
     fn acts_beside_passes(&self) -> bool {
         false
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

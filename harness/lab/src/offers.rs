@@ -22,6 +22,12 @@ pub const PROMPTS: &str = "prompts of one length";
 pub const BRANCHES: &str = "blocks of parallel paths";
 /// A network that takes a noise level, and metrics of samples.
 pub const DENOISING: &str = "denoising";
+/// Classes that samples can be asked to be of.
+pub const CLASSES_TO_ASK: &str = "classes to ask for";
+/// What some examples are worth, so that samples can be asked to be worth much.
+pub const REWARDS: &str = "rewards of some examples";
+/// What a sample is worth, of any sample.
+pub const REWARD: &str = "a reward of samples";
 /// Tasks as points of a space, and a student of its own.
 pub const TASKS: &str = "a task space";
 /// A network that smaller ones can be cut from.
@@ -46,5 +52,19 @@ pub const PREFERENCES: &str = "a world and preferences between its episodes";
 pub const CLIPS: &str = "clips";
 /// More examples of the kind that is trained on, in no split.
 pub const APART: &str = "examples apart from all splits";
+/// A place in a course for each example: subject, concept, level.
+pub const COURSE: &str = "a course";
+/// A bank of solved examples of many tasks, to be shown before a question.
+pub const BANK: &str = "a bank of demonstrations";
+/// Exercises in telling whether what was written does harm, and the words for it.
+pub const REFLECTION: &str = "exercises in reflection";
+/// Answers that can be given again behind earlier ones.
+pub const REFINEMENT: &str = "answers to be refined";
+/// What several teachers say to each example.
+pub const TEACHERS: &str = "responses of several teachers";
+/// A household to try tasks in.
+pub const HOUSE: &str = "a household";
+/// Questions whose gold answers nobody may learn from, and a reader of answers.
+pub const UNLABELLED: &str = "questions without gold answers";
 /// Nothing but an order: data and evaluation are a program's own.
 pub const ORDER: &str = "an order";

@@ -1,9 +1,11 @@
 //! Data orders, and what those over a share of the data have in common.
 
+pub mod course;
 pub mod episodes;
 pub mod equal_tokens;
 pub mod mixture;
 pub mod paced;
+pub mod pool;
 pub mod replayed;
 pub mod scored;
 pub mod sessions;
@@ -14,7 +16,9 @@ use ledger::order::{self, OrderLaw};
 use ledger::streams;
 use rand_pcg::Pcg64;
 
+use crate::LabError;
 use crate::seat::{EpochPlan, Order, OrderSource};
+use crate::state::State;
 
 /// r·N rounded to the nearest number, at least 1.
 #[must_use]
@@ -129,6 +133,10 @@ impl Order for Replacement {
         let ids = self.sources.draw(&weights, self.batch as usize, &mut random);
         EpochPlan { ids, block: epoch }
     }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
+    }
 }
 
 /// Shuffles of the examples that the objective can use, one after another until an epoch is full;
@@ -159,6 +167,10 @@ impl Order for Eligible {
             order::shuffle(&mut random, &mut ids[start..]);
         }
         EpochPlan { ids, block: epoch }
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

@@ -25,6 +25,7 @@ use crate::responses::{Responses, Scale, ability};
 use crate::seat::{Batch, Facts, Objective, StepInfo};
 use crate::side_info::Apart;
 use crate::split::Split;
+use crate::state::State;
 
 choice! {
     /// What passes are made of.
@@ -175,6 +176,16 @@ impl Pacer {
         self.caps.push(self.cap.at);
         places.into_iter().map(|place| uniform[place]).collect()
     }
+
+    /// What passes have moved; difficulties are measured before the first.
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.of("best", &mut self.cap.best)?;
+        state.of("cap", &mut self.cap.at)?;
+        state.of("due", &mut self.due)?;
+        state.of("abilities", &mut self.abilities)?;
+        state.of("caps", &mut self.caps)?;
+        state.of("sizes", &mut self.sizes)
+    }
 }
 
 /// The order's side.
@@ -219,6 +230,10 @@ impl Selection for Capped {
             facts.insert("caps".to_owned(), json!(pacer.caps));
         }
         facts
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        self.0.borrow_mut().state(state)
     }
 }
 
@@ -347,6 +362,11 @@ impl Objective for Measured {
 
     fn facts(&self) -> Facts {
         self.facts.clone()
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        // Its pacer is the order's, which keeps it.
+        Ok(())
     }
 }
 

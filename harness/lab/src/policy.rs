@@ -11,6 +11,7 @@ use crate::network::Network;
 use crate::rollout::{Reward, Roller, RolloutSettings, Rollouts, column};
 use crate::seat::{Batch, Facts, Objective, StepInfo, TaskInfo};
 use crate::split::Split;
+use crate::state::State;
 
 settings! {
     /// Settings of the policy gradient.
@@ -227,6 +228,13 @@ impl Objective for PolicyGradient {
         facts
             .insert("groups_without_signal".to_owned(), (silent as f64 / all.max(1) as f64).into());
         facts
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        self.roller.state(state)?;
+        // Where it reinforces what a run has learned before, its start is no start of the run.
+        state.network("reference", &mut self.reference)?;
+        state.of("silent", &mut self.silent)
     }
 }
 

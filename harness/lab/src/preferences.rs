@@ -55,6 +55,8 @@ pub struct Rewards {
     pub estimate: Vec<f64>,
 }
 
+crate::kept!(Rewards { ridge, answers, precision, factor, estimate });
+
 impl Rewards {
     /// Nothing asked yet, of `dimensions` features and ridge λ.
     #[must_use]
@@ -141,6 +143,8 @@ pub struct Dynamics {
     ridge: f64,
     met: Vec<[f64; STATES]>,
 }
+
+crate::kept!(Dynamics { ridge, met });
 
 impl Dynamics {
     /// Nothing met yet, and ridge λ.

@@ -10,9 +10,10 @@ use crate::network::Network;
 use crate::orders::uniform::Uniform;
 use crate::seat::{
     Adapter, Averaging, Batch, Constraint, EpochPlan, Facts, Learner, Looks, Objective, Optimizer,
-    Order, OrderSource, Parametrisation, Sampler, Search, StepInfo, TaskInfo, View,
+    Order, OrderSource, Parametrisation, Sampler, Search, StepInfo, TaskInfo, View, Writer,
 };
 use crate::stages::Stages;
+use crate::state::State;
 
 /// How a step moves the network.
 pub enum Step {
@@ -64,6 +65,8 @@ pub struct Recipe {
     pub sampler: Option<Box<dyn Sampler>>,
     /// How the trained state meets new tasks, for workloads that judge it on them.
     pub adapter: Option<Box<dyn Adapter>>,
+    /// How texts are written, for workloads that ask for some.
+    pub writer: Option<Box<dyn Writer>>,
 }
 
 impl Recipe {
@@ -110,6 +113,7 @@ impl Recipe {
             looks: _,
             sampler: _,
             adapter: _,
+            writer: _,
         } = self;
         let mut all = order.facts();
         all.extend(view.iter().flat_map(|view| view.facts()));
@@ -130,6 +134,47 @@ impl Recipe {
         all.extend(constraint.iter().flat_map(|constraint| constraint.facts()));
         all.extend(averaging.iter().flat_map(|averaging| averaging.facts()));
         all
+    }
+
+    /// What steps change of all seats, for a run that goes on in another process.
+    ///
+    /// # Errors
+    /// When a seat cannot be kept, what is read does not fit, or libtorch refuses an operation.
+    pub fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        let Self {
+            batch_size: _,
+            schedule: _,
+            order,
+            view,
+            stages,
+            step,
+            clip_norm: _,
+            parametrisation,
+            constraint,
+            averaging,
+            looks: _,
+            sampler: _,
+            adapter: _,
+            writer: _,
+        } = self;
+        order.state(state)?;
+        view.as_mut().map_or(Ok(()), |view| view.state(state))?;
+        stages.as_mut().map_or(Ok(()), |stages| stages.state(state))?;
+        match step {
+            Step::Gradient { objective, optimizer } => {
+                objective.state(state)?;
+                optimizer.state(state)?;
+            }
+            Step::Forward { objective, search, messages } => {
+                objective.state(state)?;
+                search.state(state)?;
+                messages.state(state)?;
+            }
+            Step::Learner(learner) => learner.state(state)?,
+        }
+        parametrisation.as_mut().map_or(Ok(()), |rule| rule.state(state))?;
+        constraint.as_mut().map_or(Ok(()), |constraint| constraint.state(state))?;
+        averaging.as_mut().map_or(Ok(()), |averaging| averaging.state(state))
     }
 
     /// The network that is judged and kept, made of the one that was trained: averaged where the method
@@ -204,6 +249,7 @@ impl Recipe {
             looks: None,
             sampler: None,
             adapter: None,
+            writer: None,
         }
     }
 }
@@ -221,6 +267,10 @@ impl Learner for Still {
     fn step(&mut self, _: &mut Network, _: &Batch, _: &StepInfo) -> Result<Option<f64>, LabError> {
         Ok(None)
     }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
+    }
 }
 
 /// An order without a step.
@@ -237,6 +287,10 @@ impl Order for Nothing {
 
     fn epoch(&mut self, epoch: u32, _: &OrderSource<'_>) -> EpochPlan {
         EpochPlan { ids: Vec::new(), block: epoch }
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

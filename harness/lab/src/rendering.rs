@@ -4,10 +4,12 @@ pub mod written;
 
 use ledger::streams::Streams;
 use rand_pcg::Pcg64;
-use tch::{TchError, Tensor};
+use tch::{Device, TchError, Tensor};
 
+use crate::LabError;
 use crate::objectives::IGNORED;
 use crate::seat::Batch;
+use crate::state::{Kept, State};
 
 /// A sequence, and which of its tokens are to be predicted; the first never is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -18,7 +20,26 @@ pub struct Row {
     pub asked: Vec<bool>,
 }
 
+impl Kept for Row {
+    fn blank() -> Self {
+        Self::default()
+    }
+
+    fn pass(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        self.tokens.pass(state)?;
+        self.asked.pass(state)
+    }
+}
+
 impl Row {
+    /// What is given, and behind it what is asked for.
+    #[must_use]
+    pub fn of(given: &[i64], asked: &[i64]) -> Self {
+        let mut row = Self { tokens: given.to_vec(), asked: vec![false; given.len()] };
+        asked.iter().for_each(|token| row.push(*token, true));
+        row
+    }
+
     /// Puts a token behind.
     pub fn push(&mut self, token: i64, asked: bool) {
         self.tokens.push(token);
@@ -38,9 +59,8 @@ impl Row {
 /// When inputs or labels are not B × T.
 pub fn read(batch: &Batch) -> Result<Vec<Row>, TchError> {
     let (_, positions) = batch.labels.size2()?;
-    let table = |tensor: &Tensor| {
-        Vec::<i64>::try_from(tensor.f_to_device(tch::Device::Cpu)?.f_reshape([-1])?)
-    };
+    let table =
+        |tensor: &Tensor| Vec::<i64>::try_from(tensor.f_to_device(Device::Cpu)?.f_reshape([-1])?);
     let (inputs, labels) = (table(&batch.inputs)?, table(&batch.labels)?);
     let columns = usize::try_from(positions).unwrap_or(0).max(1);
     let rows = inputs.chunks(columns).zip(labels.chunks(columns)).map(|(inputs, labels)| {
@@ -64,12 +84,28 @@ pub fn read(batch: &Batch) -> Result<Vec<Row>, TchError> {
 /// When libtorch refuses an operation.
 pub fn replace(batch: &mut Batch, rows: &[Row]) -> Result<(), TchError> {
     let (_, positions) = batch.labels.size2()?;
-    let longest = rows.iter().map(|row| row.tokens.len().saturating_sub(1)).max().unwrap_or(0);
-    let columns = longest.max(usize::try_from(positions).unwrap_or(0)).max(1);
-    let mut inputs = vec![0_i64; rows.len() * columns];
-    let mut labels = vec![IGNORED; rows.len() * columns];
+    let device = batch.inputs.device();
+    (batch.inputs, batch.labels) = placed(rows, usize::try_from(positions).unwrap_or(0), device)?;
+    Ok(())
+}
+
+/// Inputs and labels of sequences, N × T each: as wide as the longest needs, and `least` at the least. Padding is
+/// token 0, which nothing before it sees.
+///
+/// # Errors
+/// When libtorch cannot allocate.
+pub fn placed<'a>(
+    rows: impl IntoIterator<Item = &'a Row, IntoIter: Clone>,
+    least: usize,
+    device: Device,
+) -> Result<(Tensor, Tensor), TchError> {
+    let rows = rows.into_iter();
+    let longest = rows.clone().map(|row| row.tokens.len().saturating_sub(1)).max().unwrap_or(0);
+    let (count, columns) = (rows.clone().count(), longest.max(least).max(1));
+    let mut inputs = vec![0_i64; count * columns];
+    let mut labels = vec![IGNORED; count * columns];
     let places = inputs.chunks_mut(columns).zip(labels.chunks_mut(columns));
-    for (row, (inputs, labels)) in rows.iter().zip(places) {
+    for (row, (inputs, labels)) in rows.zip(places) {
         let last = row.tokens.len().saturating_sub(1);
         inputs[..last].copy_from_slice(&row.tokens[..last]);
         let next = row.tokens.iter().zip(&row.asked).skip(1);
@@ -77,11 +113,9 @@ pub fn replace(batch: &mut Batch, rows: &[Row]) -> Result<(), TchError> {
             *label = *token;
         }
     }
-    let shape = [rows.len() as i64, columns as i64];
-    let device = batch.inputs.device();
+    let shape = [count as i64, columns as i64];
     let place = |values: &[i64]| Tensor::f_from_slice(values)?.f_view(shape)?.f_to_device(device);
-    (batch.inputs, batch.labels) = (place(&inputs)?, place(&labels)?);
-    Ok(())
+    Ok((place(&inputs)?, place(&labels)?))
 }
 
 /// Writes every row of a batch anew, given its example's id and a generator that is the same for an example and epoch

@@ -15,6 +15,7 @@ use crate::models::gpt::Gpt;
 use crate::network::Network;
 use crate::seat::{Batch, Facts, Outcome, StepInfo, TaskInfo};
 use crate::side_info::{Tokens, Verifier};
+use crate::state::State;
 
 choice! {
     /// What a response is rewarded for.
@@ -310,6 +311,17 @@ impl Roller {
             ("response_tokens".to_owned(), self.tokens.into()),
             ("responses_sha256".to_owned(), sampled.to_string().into()),
         ])
+    }
+
+    /// What was counted of the responses so far.
+    ///
+    /// # Errors
+    /// When what is read does not fit.
+    pub fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.of("sampled", &mut self.sampled)?;
+        state.of("count", &mut self.count)?;
+        state.of("accepted", &mut self.accepted)?;
+        state.of("tokens", &mut self.tokens)
     }
 }
 

@@ -12,6 +12,7 @@
 //! | [`Looks`] | which further networks the trained state is evaluated as |
 //! | [`Sampler`] | how a generative model becomes samples |
 //! | [`Adapter`] | which networks a trained state makes of the support set of a task |
+//! | [`Writer`] | how a trained model's texts are written, where a workload asks for some |
 //! | [`Search`] | a step by losses alone: what is said of them, and the move made from what was said |
 //! | [`Learner`] | the whole step, for what none of the above can say |
 //!
@@ -19,6 +20,9 @@
 //! [`training::judge::Judge`], which no type of this module can reach. What an order may adapt to
 //! is [`Feedback`]: scores of its own training steps and losses on the probe split. Randomness comes
 //! from named streams. All run inside the train clock.
+//!
+//! Every seat that a step can change says what of it is to be kept for a run that goes on elsewhere ([`Order::state`]); looks,
+//! samplers and adapters only look.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -32,8 +36,10 @@ use tch::{Device, Tensor};
 
 use crate::LabError;
 use crate::network::{Network, Parameter};
+use crate::prompt::Prompt;
 use crate::side_info::SideInfo;
 use crate::split::Split;
+use crate::state::State;
 
 /// Where in the run a step is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -261,6 +267,13 @@ pub trait Order {
     fn facts(&self) -> Facts {
         Facts::new()
     }
+
+    /// What steps change of it, for a run that goes on in another process ([`State`]): the same line writes and
+    /// reads it. What is made before the first step is made again, and what a step makes for itself is not said.
+    ///
+    /// # Errors
+    /// When what is read does not fit, or libtorch refuses an operation.
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError>;
 }
 
 /// How examples are rendered: masks, markers, corruption.
@@ -281,6 +294,12 @@ pub trait View {
     fn facts(&self) -> Facts {
         Facts::new()
     }
+
+    /// What steps change of it, as [`Order::state`] has it.
+    ///
+    /// # Errors
+    /// When what is read does not fit, or libtorch refuses an operation.
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError>;
 }
 
 /// A stretch of the run with its own snapshot, optimiser state and learning-rate schedule.
@@ -302,6 +321,10 @@ pub trait Objective {
     fn start(&mut self, _network: &Network, _train: &Split) -> Result<Option<Vec<u32>>, LabError> {
         Ok(None)
     }
+
+    /// Told before all else where steps are taken that nobody keeps, on data that mean nothing: nothing has to be made then that
+    /// takes long, and nothing that is missing is an error.
+    fn rehearse(&mut self) {}
 
     /// Is given the tutor of the recipe's stages, trained, before [`Objective::start`].
     fn learn_from(&mut self, _tutor: Network) {}
@@ -390,6 +413,12 @@ pub trait Objective {
     fn facts(&self) -> Facts {
         Facts::new()
     }
+
+    /// What steps change of it, as [`Order::state`] has it.
+    ///
+    /// # Errors
+    /// When what is read does not fit, or libtorch refuses an operation.
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError>;
 }
 
 /// Layers that a step trains.
@@ -462,6 +491,12 @@ pub trait Optimizer: Any {
     fn facts(&self) -> Facts {
         Facts::new()
     }
+
+    /// What steps change of it, as [`Order::state`] has it.
+    ///
+    /// # Errors
+    /// When what is read does not fit, or libtorch refuses an operation.
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError>;
 }
 
 /// What the forward pass uses in place of what is trained: a low rank and a sparse part in place of a
@@ -502,6 +537,12 @@ pub trait Parametrisation {
     fn facts(&self) -> Facts {
         Facts::new()
     }
+
+    /// What steps change of it, as [`Order::state`] has it.
+    ///
+    /// # Errors
+    /// When what is read does not fit, or libtorch refuses an operation.
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError>;
 }
 
 /// A network that the trained state stands for.
@@ -581,6 +622,12 @@ pub trait Constraint {
     fn facts(&self) -> Facts {
         Facts::new()
     }
+
+    /// What steps change of it, as [`Order::state`] has it.
+    ///
+    /// # Errors
+    /// When what is read does not fit, or libtorch refuses an operation.
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError>;
 }
 
 /// Weights that are evaluated in place of those trained.
@@ -607,6 +654,12 @@ pub trait Averaging {
     fn facts(&self) -> Facts {
         Facts::new()
     }
+
+    /// What steps change of it, as [`Order::state`] has it.
+    ///
+    /// # Errors
+    /// When what is read does not fit, or libtorch refuses an operation.
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError>;
 }
 
 /// Turns noise into samples with a trained network.
@@ -641,6 +694,43 @@ pub trait Adapter {
         support: Shown<'_>,
         random: &mut Pcg64,
     ) -> Result<Vec<Network>, LabError>;
+}
+
+/// Texts that a workload asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Texts<'a> {
+    /// What each is to go on from.
+    pub prompts: &'a [Prompt],
+    /// Most tokens of a text, its end included.
+    pub longest: usize,
+    /// The token that ends a text, if one does.
+    pub end: Option<i64>,
+    /// Temperature that tokens are drawn at, above 0.
+    pub temperature: f64,
+    /// Tokens that never stand in a text.
+    pub banned: &'a [i64],
+    /// Where draws come from: of `written` by prompt and number of the draft, so that no text depends on another.
+    pub streams: &'a Streams,
+}
+
+/// A text that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Its tokens, with its end; none where it was refused.
+    pub tokens: Vec<i64>,
+    /// Tokens that were fed or drawn for it, those that were thrown away included, behind its prompt.
+    pub spent: u64,
+    /// Whether the writer gave no text.
+    pub refused: bool,
+}
+
+/// Writes texts with a trained network in its own way, for workloads that judge what it writes.
+pub trait Writer {
+    /// A text behind each prompt, whatever the other prompts are.
+    ///
+    /// # Errors
+    /// When the network is no transformer, or a text does not fit its context.
+    fn write(&self, network: &Network, asked: &Texts<'_>) -> Result<Vec<Written>, LabError>;
 }
 
 /// What a verifier says of a response.
@@ -696,6 +786,12 @@ pub trait Search {
     fn facts(&self) -> Facts {
         Facts::new()
     }
+
+    /// What steps change of it, as [`Order::state`] has it.
+    ///
+    /// # Errors
+    /// When what is read does not fit, or libtorch refuses an operation.
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError>;
 }
 
 /// A whole training step, for what fits in no other seat.
@@ -720,4 +816,10 @@ pub trait Learner {
     fn facts(&self) -> Facts {
         Facts::new()
     }
+
+    /// What steps change of it, as [`Order::state`] has it.
+    ///
+    /// # Errors
+    /// When what is read does not fit, or libtorch refuses an operation.
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError>;
 }

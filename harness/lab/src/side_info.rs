@@ -7,14 +7,18 @@ use tch::{Device, Tensor};
 
 use crate::LabError;
 use crate::branches::Branching;
+use crate::demonstrations::Bank;
 use crate::easiness::Pairs;
+use crate::house::House;
 use crate::models::clips::Clips;
 use crate::models::elastic::Elastic;
 use crate::objectives::DefaultLoss;
+use crate::orders::course::Standing;
 use crate::preferences::World;
 use crate::recipe::Step;
 use crate::seat::{Outcome, TaskInfo};
 use crate::split::Split;
+use crate::teachers::Teachers;
 use crate::thoughts::Thoughts;
 
 /// What methods may know of a workload's training data.
@@ -70,6 +74,20 @@ pub struct SideInfo {
     pub pairs: Option<Arc<Pairs>>,
     /// More examples of the same kind, for learners that only measure.
     pub apart: Option<Arc<dyn Apart>>,
+    /// Which examples have gold answers that may be learned from, where not all have.
+    pub unlabelled: Option<Unlabelled>,
+    /// Where in a course each training example stands, where they stand in one.
+    pub course: Option<Arc<Vec<Standing>>>,
+    /// Solved examples that may be shown before a question.
+    pub bank: Option<Arc<Bank>>,
+    /// How a model is asked whether what it wrote does harm, where training examples exercise it.
+    pub reflection: Option<ReflectionWords>,
+    /// How earlier answers stand before another one, where a model is asked again.
+    pub refinement: Option<Refinement>,
+    /// What several teachers say to each training example, where they do.
+    pub teachers: Option<Arc<Teachers>>,
+    /// The household that training examples are tasks in.
+    pub house: Option<Arc<House>>,
 }
 
 /// Builds a workload's own learner.
@@ -151,6 +169,58 @@ impl Markers {
     }
 }
 
+/// How earlier answers stand before another one: one after the other with their ends, then a mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refinement {
+    /// Asks for another answer.
+    pub mark: i64,
+    /// Answers that the context has room for before another one.
+    pub most: u32,
+    /// Tokens of the longest answer, its end included.
+    pub longest: usize,
+}
+
+/// Words of reflection, each a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReflectionWords {
+    /// Asks whether what stands before does harm.
+    pub ask: i64,
+    /// Says that it does.
+    pub harmful: i64,
+    /// Says that it does not.
+    pub harmless: i64,
+}
+
+impl ReflectionWords {
+    /// Probability of harm, of the two words alone, from the logits of all tokens.
+    #[must_use]
+    pub fn harm(&self, logits: &[f32]) -> f64 {
+        let at = |token: i64| usize::try_from(token).ok().and_then(|at| logits.get(at)).copied();
+        let [harmful, harmless] =
+            [self.harmful, self.harmless].map(|token| f64::from(at(token).unwrap_or(0.0)));
+        1.0 / (1.0 + (harmless - harmful).exp())
+    }
+}
+
+/// Examples of which only the first have gold answers. Those of the others stand in the split for a ceiling and for tests
+/// that no method looks at them.
+#[derive(Debug, Clone)]
+pub struct Unlabelled {
+    /// Number of examples with gold answers, which come first.
+    pub first: u32,
+    /// Reads answers, and knows none.
+    pub reader: Arc<dyn Reader>,
+}
+
+/// Reads the answer out of a response, right or wrong.
+pub trait Reader: std::fmt::Debug + Send + Sync {
+    /// The answer of a response (tokens up to and without the end); none where it has none.
+    fn answer(&self, response: &[i64]) -> Option<i64>;
+
+    /// Longest response, in tokens, the end included.
+    fn longest_response(&self) -> usize;
+}
+
 /// Examples that are in no split, drawn when they are asked for.
 pub trait Apart: std::fmt::Debug + Send + Sync {
     /// The first `count` of them, with their labels; none is an example of any split, nor there twice.
@@ -193,12 +263,44 @@ pub struct Generation {
     pub sigma_data: f64,
     /// Real draws that no split holds, as many as are judged at once: what a perfect model gives.
     pub fresh: Tensor,
+    /// What a sample may be asked to be, if anything; the network then takes columns behind the coordinates.
+    pub conditions: Option<Conditions>,
+    /// What samples are worth, where somebody says so.
+    pub reward: Option<Arc<dyn Reward>>,
+}
+
+/// Says what samples are worth.
+pub trait Reward: std::fmt::Debug + Send + Sync {
+    /// The worth of each sample, B × ….
+    ///
+    /// # Errors
+    /// When samples cannot be copied to the host.
+    fn of(&self, samples: &Tensor) -> Result<Vec<f64>, LabError>;
+}
+
+/// What a sample may be asked to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conditions {
+    /// One of so many classes, which labels are.
+    Classes(u32),
+    /// Worth so much: labels are numbers for the first so many training examples, and say nothing of the others.
+    Rewards {
+        /// How many have one.
+        labelled: u32,
+    },
 }
 
 impl Clone for Generation {
     fn clone(&self) -> Self {
-        let Self { shape, sigma_data, fresh } = self;
-        Self { shape: shape.clone(), sigma_data: *sigma_data, fresh: fresh.shallow_clone() }
+        let Self { shape, sigma_data, fresh, conditions, reward } = self;
+        let (shape, fresh) = (shape.clone(), fresh.shallow_clone());
+        Self {
+            shape,
+            sigma_data: *sigma_data,
+            fresh,
+            conditions: *conditions,
+            reward: reward.clone(),
+        }
     }
 }
 

@@ -14,9 +14,11 @@ use ledger::streams::Streams;
 use rand_pcg::rand_core::Rng as _;
 use serde_json::json;
 
+use crate::LabError;
 use crate::network::{Network, Parameter};
 use crate::recipe::Recipe;
 use crate::seat::{Facts, StepInfo, View};
+use crate::state::State;
 
 /// One stage.
 pub struct Stage {
@@ -150,6 +152,20 @@ impl Stages {
     #[must_use]
     pub fn facts(&self) -> Facts {
         Facts::from([(stages::STAGES.to_owned(), json!(self.entries))])
+    }
+
+    /// How far the run has come, with the views of all stages.
+    ///
+    /// # Errors
+    /// When what is read does not fit.
+    pub fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.of("reached", &mut self.reached)?;
+        state.told("entries", &mut self.entries)?;
+        let views = self.list.iter_mut().filter_map(|stage| stage.view.as_mut());
+        for view in views {
+            view.state(state)?;
+        }
+        Ok(())
     }
 }
 

@@ -22,6 +22,7 @@ use crate::LabError;
 use crate::recipe::Recipe;
 use crate::seat::{EpochPlan, Facts, Feedback, Order, OrderSource, TaskInfo};
 use crate::side_info::Points;
+use crate::state::State;
 
 settings! {
     /// Settings that all teachers share.
@@ -43,6 +44,12 @@ pub trait Teacher {
     fn facts(&self) -> Facts {
         Facts::new()
     }
+
+    /// What steps change of it, as [`Order::state`] has it.
+    ///
+    /// # Errors
+    /// When what is read does not fit.
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError>;
 }
 
 /// Equally spaced points of the unit cube, the centres of `side`^n equal cells in the n coordinates
@@ -133,6 +140,10 @@ impl Teacher for Uniform {
     fn propose(&mut self) -> Vec<f64> {
         (0..self.dimensions).map(|_| unit_f64(&mut self.random)).collect()
     }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.of("random", &mut self.random)
+    }
 }
 
 /// The order of what a teacher proposes, `round` tasks at a time: it sees the rewards of a round
@@ -174,6 +185,11 @@ impl<T: Teacher> Order for Lessons<T> {
 
     fn facts(&self) -> Facts {
         self.teacher.facts()
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        self.teacher.state(state)?;
+        state.of("pending", &mut self.pending)
     }
 }
 

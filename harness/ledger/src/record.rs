@@ -1,5 +1,6 @@
 //! What a run leaves on disk (contract, section 6): format, writing, reading, the store.
 
+pub mod checkpoint;
 pub mod decided;
 pub mod format;
 pub mod identity;

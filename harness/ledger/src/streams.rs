@@ -63,6 +63,11 @@ impl Streams {
         used.iter().cloned().collect()
     }
 
+    /// Takes note of names that an earlier part of the same run has drawn from.
+    pub fn note_all(&self, names: &[String]) {
+        names.iter().for_each(|name| self.note(name));
+    }
+
     fn note(&self, name: &str) {
         let mut used = self.used.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if !used.contains(name) {

@@ -103,6 +103,9 @@ pub struct Transcript {
     point: ChainPoint,
 }
 
+/// An epoch of a transcript that goes on: its block, and its step sizes, run-length encoded.
+pub type RecordedEpoch = (u32, Vec<(u32, u32)>);
+
 #[derive(Debug, Clone)]
 struct OpenEpoch {
     block: u32,
@@ -135,26 +138,35 @@ impl Transcript {
         }
     }
 
-    /// Takes up a transcript again where a checkpoint left it, inside its last epoch; the chain
-    /// goes on from there. What comes from a file must have passed [`replay::replay`] before.
+    /// What is recorded so far, as [`Transcript::go_on`] takes it: the ids, and the block and the step sizes
+    /// (run-length encoded) of every epoch.
     #[must_use]
-    pub fn resume(checkpoint: FinishedTranscript) -> Self {
-        let FinishedTranscript { ids, epochs, chain } = checkpoint;
-        // Offsets follow from the counts, so that no recorded offset can point outside the ids.
-        let mut offset = 0;
-        let epochs = epochs.into_iter().map(|epoch| {
-            let open = OpenEpoch { block: epoch.block, offset, steps: epoch.steps };
-            offset = offset.saturating_add(epoch.n as usize).min(ids.len());
-            open
-        });
-        Self {
-            epochs: epochs.collect(),
-            steps: chain.step,
-            unchained: Vec::new(),
-            chained_ids: ids.len(),
-            point: chain,
-            ids,
+    pub fn recorded(&self) -> (Vec<u32>, Vec<RecordedEpoch>) {
+        let epochs = self.epochs.iter().map(|epoch| (epoch.block, epoch.steps.clone()));
+        (self.ids.clone(), epochs.collect())
+    }
+
+    /// Records again what an earlier part of the same run had recorded; the chain follows from it and from the
+    /// commitment that this transcript was started with.
+    ///
+    /// # Errors
+    /// When the steps are not those of the ids.
+    pub fn go_on(&mut self, ids: &[u32], epochs: &[RecordedEpoch]) -> Result<(), TranscriptError> {
+        let mut left = ids;
+        for (block, steps) in epochs {
+            self.begin_epoch(*block);
+            for (size, count) in steps {
+                for _ in 0..*count {
+                    let (step, rest) = left.split_at((*size as usize).min(left.len()));
+                    if step.len() < *size as usize {
+                        return Err(TranscriptError::EmptyStep { step: self.steps });
+                    }
+                    self.push_step(step)?;
+                    left = rest;
+                }
+            }
         }
+        Ok(())
     }
 
     /// Makes room for `ids` more ids, so that recording them does not reallocate under a clock.

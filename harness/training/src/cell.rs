@@ -18,6 +18,7 @@ use tch::{Device, Tensor};
 use crate::artefacts::Artefacts;
 use crate::checkpoint::Weights;
 use crate::clock::{Clock, Monotonic, Phase, Time};
+use crate::keeping::Keeper;
 use crate::run::{Ending, Extent, Observe, Run, WHOLE};
 use crate::splits::Splits;
 use crate::tutor::{self, Class};
@@ -280,7 +281,8 @@ impl CellSetup<'_> {
     }
 
     /// Trains. `commit` is called before step 0 and must have made the commitment durable when it
-    /// returns; `observe` after every evaluation; `company` where a method wants processes.
+    /// returns; `observe` after every evaluation; `company` where a method wants processes; `keeper`
+    /// keeps the run between its steps, and gives back what an earlier part of it has left.
     ///
     /// # Errors
     /// When the method does not fit the workload, libtorch refuses an operation, or a callback fails.
@@ -289,6 +291,7 @@ impl CellSetup<'_> {
         commit: &mut dyn FnMut(&Commitment) -> Result<(), LabError>,
         observe: &mut Observe<'_>,
         company: &dyn Company,
+        keeper: Option<&mut (dyn Keeper + 'static)>,
     ) -> Result<Outcome, LabError> {
         let Built { streams, effective_seed, mut network, mut recipe, commitment } =
             self.build()?;
@@ -307,6 +310,7 @@ impl CellSetup<'_> {
         let mut clock = Clock::start(Monotonic::start(), self.device);
         let ending = Run {
             judge: Some(self.ready.judge.as_ref()),
+            keeper,
             ..self.training(
                 &mut network,
                 &mut recipe,
@@ -382,6 +386,7 @@ impl CellSetup<'_> {
             transcript,
             clock,
             part: WHOLE,
+            keeper: None,
         }
     }
 

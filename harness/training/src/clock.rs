@@ -57,6 +57,8 @@ pub struct Clock<T: Time = Monotonic> {
     since: Duration,
     started: Duration,
     spent: [Duration; 3],
+    /// What earlier parts of the run took.
+    before: Duration,
 }
 
 impl<T: Time> Clock<T> {
@@ -71,7 +73,28 @@ impl<T: Time> Clock<T> {
             since: now,
             started: now,
             spent: [Duration::ZERO; 3],
+            before: Duration::ZERO,
         }
+    }
+
+    /// Wall time so far, earlier parts of the run included; waits for nobody.
+    pub fn passed(&self) -> Duration {
+        self.before + self.time.now().saturating_sub(self.started)
+    }
+
+    /// What train, eval, io and total show as of the last [`Clock::enter`], for [`Clock::go_on`].
+    #[must_use]
+    pub fn shown(&self) -> [Duration; 4] {
+        let [train, eval, io] = self.spent;
+        [train, eval, io, self.before + self.since.saturating_sub(self.started)]
+    }
+
+    /// Goes on from what another clock showed: what this one has shown so far is forgotten.
+    pub fn go_on(&mut self, [train, eval, io, total]: [Duration; 4]) {
+        device::synchronize(self.device);
+        let now = self.time.now();
+        (self.since, self.started) = (now, now);
+        (self.spent, self.before) = ([train, eval, io], total);
     }
 
     /// Charges the time since the last call to the phase left, and enters `phase`.
@@ -91,13 +114,8 @@ impl<T: Time> Clock<T> {
     /// What the clocks show, as of the last [`Clock::enter`].
     #[must_use]
     pub fn read(&self) -> ClockSeconds {
-        let [train, eval, io] = self.spent.map(|spent| spent.as_secs_f64());
-        ClockSeconds {
-            train,
-            eval,
-            io,
-            total: self.since.saturating_sub(self.started).as_secs_f64(),
-        }
+        let [train, eval, io, total] = self.shown().map(|shown| shown.as_secs_f64());
+        ClockSeconds { train, eval, io, total }
     }
 }
 
@@ -139,5 +157,25 @@ mod tests {
         let clocks = clock.read();
         assert_eq!((clocks.train, clocks.eval, clocks.io, clocks.total), (9.0, 2.0, 8.0, 20.0));
         assert!((clocks.unaccounted() - 1.0 / 20.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_clock_goes_on_from_what_another_showed_and_forgets_what_it_took_to_get_there() {
+        let now = Cell::new(10);
+        let mut first = Clock::start(Scripted(&now), Device::Cpu);
+        for (phase, seconds) in [(Phase::Train, 0), (Phase::Eval, 5), (Phase::Io, 2)] {
+            now.set(now.get() + seconds);
+            first.enter(phase);
+        }
+        let now = Cell::new(3);
+        let mut second = Clock::start(Scripted(&now), Device::Cpu);
+        second.enter(Phase::Train);
+        now.set(50);
+        second.go_on(first.shown());
+        now.set(54);
+        assert_eq!(second.passed(), Duration::from_secs(11));
+        second.enter(Phase::Other);
+        let clocks = second.read();
+        assert_eq!((clocks.train, clocks.eval, clocks.io, clocks.total), (9.0, 2.0, 0.0, 11.0));
     }
 }

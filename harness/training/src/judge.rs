@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use lab::LabError;
 use lab::network::Network;
-use lab::seat::{Adapter, Facts, Sampler};
+use lab::seat::{Adapter, Facts, Sampler, Texts, Writer, Written};
 use lab::split::Split;
+use lab::writing;
 
 /// A split that a model is judged on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,13 +37,26 @@ pub struct Model<'a> {
     pub sampler: Option<&'a dyn Sampler>,
     /// How it meets new tasks, when the method said so; the judge shows it support sets and nothing else.
     pub adapter: Option<&'a dyn Adapter>,
+    /// How it writes, when the method said so.
+    pub writer: Option<&'a dyn Writer>,
 }
 
 impl<'a> Model<'a> {
     /// The network as it is.
     #[must_use]
     pub fn plain(network: &'a Network) -> Self {
-        Self { network, sampler: None, adapter: None }
+        Self { network, sampler: None, adapter: None, writer: None }
+    }
+
+    /// Texts, as the method writes them, or without more ado.
+    ///
+    /// # Errors
+    /// When the network is no transformer, or a text does not fit its context.
+    pub fn write(&self, asked: &Texts<'_>) -> Result<Vec<Written>, LabError> {
+        match self.writer {
+            Some(writer) => writer.write(self.network, asked),
+            None => writing::plain(self.network, asked),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ pub mod checkpoint;
 pub mod clock;
 pub mod external;
 pub mod judge;
+pub mod keeping;
 pub mod metrics;
 pub mod run;
 pub mod splits;

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Duration;
 
 use ledger::goal::{self, Budget, Target};
 use ledger::record::format::Evaluation;
@@ -18,6 +19,7 @@ use tch::{Kind, Tensor};
 use crate::calibrate;
 use crate::clock::{Clock, Phase, Time};
 use crate::judge::{EvaluationRequest, Judge, Judged, Model};
+use crate::keeping::{Keeper, Reached, Wanted};
 use crate::splits::Splits;
 use lab::LabError;
 pub use lab::gradients::clip;
@@ -30,6 +32,7 @@ use lab::seat::{
     Parametrisation, Search, StepInfo,
 };
 use lab::split::Split;
+use lab::state::State;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +71,8 @@ pub struct Run<'a, T: Time> {
     pub clock: &'a mut Clock<T>,
     /// The steps that are taken, counted from 0; a replay passes over the others.
     pub part: Range<u64>,
+    /// What keeps the run between its steps, if anything does.
+    pub keeper: Option<&'a mut (dyn Keeper + 'static)>,
 }
 
 /// Every step of a run.
@@ -77,7 +82,19 @@ struct Progress {
     samples: u64,
     total_samples: u64,
     steps: u64,
+    total_steps: u64,
     target_met: bool,
+    /// What was observed.
+    looks: Vec<Evaluation>,
+}
+
+/// The round in course.
+#[derive(Default)]
+struct Round {
+    number: u32,
+    ids: Vec<u32>,
+    /// How many of the ids were consumed.
+    taken: usize,
 }
 
 /// How a budget is spent: rounds, and the steps that they make.
@@ -117,10 +134,17 @@ impl<T: Time> Run<'_, T> {
     pub fn train(&mut self, observe: &mut Observe<'_>) -> Result<Ending, LabError> {
         let Extent { rounds, epochs: total_epochs, steps: total_steps } =
             Extent::of(self.recipe, self.source.examples, self.budget);
-        let batch_size = self.recipe.batch_size as usize;
+        let batch_size = self.recipe.batch_size.max(1) as usize;
         self.check_layout(&rounds)?;
         let total_samples = rounds.iter().copied().map(u64::from).sum();
-        let mut progress = Progress { samples: 0, total_samples, steps: 0, target_met: false };
+        let mut progress = Progress {
+            samples: 0,
+            total_samples,
+            steps: 0,
+            total_steps,
+            target_met: false,
+            looks: Vec::new(),
+        };
         if self.part.start == 0
             && let Some(parametrisation) = &mut self.recipe.parametrisation
         {
@@ -132,43 +156,50 @@ impl<T: Time> Run<'_, T> {
             self.prepare()?;
             return self.evaluate(&mut progress, None, observe);
         }
-        if self.evaluate(&mut progress, None, observe)? == Ending::Diverged {
-            return Ok(Ending::Diverged);
-        }
-
-        self.clock.enter(Phase::Train);
-        let eligible = self.prepare()?;
         let mut trained = Trained::new();
-        trained.switch(self.network, Active::All);
-        for (epoch, &n) in (0..).zip(&rounds) {
-            if self.recipe.order.wants_probe(epoch) {
-                let group_losses = self.probe()?;
-                self.recipe.order.observe(Feedback::Probe { group_losses: &group_losses });
+        let found = self.keeper.as_mut().and_then(|keeper| keeper.found());
+        let (eligible, mut kept) = if let Some(found) = found {
+            let (eligible, round) = self.go_on(&found, &mut progress, &mut trained, observe)?;
+            let own = rounds.get(round.number as usize);
+            if own.is_none_or(|n| *n as usize != round.ids.len()) {
+                let reason = "the round that it was in is none of this run";
+                return Err(LabError::State(reason.to_owned()));
             }
-            let source = OrderSource { eligible: eligible.as_deref(), ..self.source };
-            let plan = self.recipe.order.epoch(epoch, &source);
-            let ids = self.checked(&plan.ids, n, epoch)?;
-            let uploaded = self.upload(ids)?;
-            self.transcript.begin_epoch(plan.block);
-            let mut start = 0;
-            for chunk in ids.chunks(batch_size) {
-                let lr_factor = self.recipe.schedule.factor(progress.steps, total_steps);
-                let step = progress.steps;
-                if step >= self.part.end {
-                    break;
-                }
-                if step < self.part.start {
-                    start += chunk.len() as i64;
+            (eligible, Some(round))
+        } else {
+            if self.evaluate(&mut progress, None, observe)? == Ending::Diverged {
+                return Ok(Ending::Diverged);
+            }
+            self.clock.enter(Phase::Train);
+            let eligible = self.prepare()?;
+            trained.switch(self.network, Active::All);
+            (eligible, None)
+        };
+        for (epoch, &n) in (0..).zip(&rounds) {
+            if kept.as_ref().is_some_and(|round| epoch < round.number) {
+                continue;
+            }
+            let mut round = match kept.take() {
+                Some(round) => round,
+                None => self.round(epoch, n, eligible.as_deref())?,
+            };
+            let uploaded = self.upload(&round.ids)?;
+            while round.taken < round.ids.len() && progress.steps < self.part.end {
+                let start = round.taken;
+                let chunk = &round.ids[start..round.ids.len().min(start + batch_size)];
+                let length = chunk.len() as u64;
+                round.taken += chunk.len();
+                if progress.steps < self.part.start {
                     progress.steps += 1;
-                    progress.samples += chunk.len() as u64;
+                    progress.samples += length;
                     continue;
                 }
+                let step = progress.steps;
+                let lr_factor = self.recipe.schedule.factor(step, total_steps);
                 let mut now =
                     StepInfo { step, total_steps, epoch, total_epochs, lr_factor, pass: 0 };
                 self.enter(&mut trained, &mut now)?;
-                let length = chunk.len() as u64;
-                let sample_ids = uploaded.f_narrow(0, start, chunk.len() as i64)?;
-                start += chunk.len() as i64;
+                let sample_ids = uploaded.f_narrow(0, start as i64, chunk.len() as i64)?;
                 let batch = self.splits.train.gather(chunk, sample_ids)?;
                 let loss = self.step(batch, &mut trained, now)?;
                 let pushed = self.transcript.push_step(chunk);
@@ -184,10 +215,125 @@ impl<T: Time> Run<'_, T> {
                     }
                     self.clock.enter(Phase::Train);
                 }
+                self.keep(&mut progress, &mut trained, &mut round)?;
             }
         }
         self.clock.enter(Phase::Other);
         Ok(Ending::Completed)
+    }
+
+    /// Looks at the probe split where the order wants it, and begins the round that it chooses.
+    fn round(&mut self, number: u32, n: u32, eligible: Option<&[u32]>) -> Result<Round, LabError> {
+        if self.recipe.order.wants_probe(number) {
+            let group_losses = self.probe()?;
+            self.recipe.order.observe(Feedback::Probe { group_losses: &group_losses });
+        }
+        let source = OrderSource { eligible, ..self.source };
+        let plan = self.recipe.order.epoch(number, &source);
+        let ids = self.checked(&plan.ids, n, number)?.to_vec();
+        self.transcript.begin_epoch(plan.block);
+        Ok(Round { number, ids, taken: 0 })
+    }
+
+    /// Goes on from what an earlier part of the run has kept. What is made before the first step is made again, the same
+    /// and on no clock; then comes what steps have changed since.
+    fn go_on(
+        &mut self,
+        found: &[u8],
+        progress: &mut Progress,
+        trained: &mut Trained,
+        observe: &mut Observe<'_>,
+    ) -> Result<(Option<Vec<u32>>, Round), LabError> {
+        let eligible = self.prepare()?;
+        trained.switch(self.network, Active::All);
+        let mut round = Round::default();
+        let (_, clocks) = self.state(Some(found), progress, trained, &mut round)?;
+        progress.looks.iter().try_for_each(&mut *observe)?;
+        self.clock.go_on(clocks);
+        self.clock.enter(Phase::Train);
+        Ok((eligible, round))
+    }
+
+    /// Keeps the run behind a step, where that is wanted.
+    fn keep(
+        &mut self,
+        progress: &mut Progress,
+        trained: &mut Trained,
+        round: &mut Round,
+    ) -> Result<(), LabError> {
+        if progress.steps == progress.total_steps || self.keeper.is_none() {
+            return Ok(());
+        }
+        let Progress { steps, samples, .. } = *progress;
+        let reached = Reached { steps, samples, passed: self.clock.passed() };
+        let Some(keeper) = &mut self.keeper else { return Ok(()) };
+        let wanted = keeper.wanted(&reached);
+        if wanted == Wanted::Nothing {
+            return Ok(());
+        }
+        self.clock.enter(Phase::Io);
+        let state = self.state(None, progress, trained, round);
+        let Some(keeper) = &mut self.keeper else { return Ok(()) };
+        match state {
+            Ok((state, _)) => keeper.keep(&reached, &state)?,
+            Err(error @ LabError::Unkept(_)) => keeper.cannot(&error.to_string()),
+            Err(error) => return Err(error),
+        }
+        if wanted == Wanted::Stopped {
+            return Err(LabError::Stopped { step: steps });
+        }
+        self.clock.enter(Phase::Train);
+        Ok(())
+    }
+
+    /// Writes what steps change, or reads it from `found`; with what the clocks showed.
+    fn state(
+        &mut self,
+        found: Option<&[u8]>,
+        progress: &mut Progress,
+        trained: &mut Trained,
+        round: &mut Round,
+    ) -> Result<(Vec<u8>, [Duration; 4]), LabError> {
+        let network: &Network = self.network;
+        let mut state = match found {
+            None => State::writing(network),
+            Some(bytes) => State::reading(bytes, network),
+        };
+        state.weights("network", network)?;
+        self.recipe.state(&mut state)?;
+        let Progress { samples, total_samples: _, steps, total_steps: _, target_met, looks } =
+            progress;
+        state.of("samples", samples)?;
+        state.of("steps", steps)?;
+        state.of("target_met", target_met)?;
+        state.told("looks", looks)?;
+        state.of("stage", &mut trained.stage)?;
+        let Round { number, ids, taken } = round;
+        state.of("round", number)?;
+        state.of("ids", ids)?;
+        state.of("taken", taken)?;
+        let (mut consumed, mut epochs) = self.transcript.recorded();
+        let mut chain = self.transcript.chain();
+        state.of("consumed", &mut consumed)?;
+        state.of("epochs", &mut epochs)?;
+        state.told("chain", &mut chain)?;
+        let mut streams = self.source.streams.used();
+        state.of("streams", &mut streams)?;
+        let mut clocks = self.clock.shown();
+        state.told("clocks", &mut clocks)?;
+        if state.is_read() {
+            let again = self.transcript.go_on(&consumed, &epochs);
+            again.map_err(|error| LabError::State(error.to_string()))?;
+            let behind = ids.get(..*taken).is_some_and(|taken| consumed.ends_with(taken));
+            let counted = consumed.len() as u64 == *samples && self.transcript.steps() == *steps;
+            let within = ids.iter().all(|id| *id < self.source.examples);
+            if self.transcript.chain() != chain || !behind || !counted || !within {
+                let reason = "its order is not that of this commitment";
+                return Err(LabError::State(reason.to_owned()));
+            }
+            self.source.streams.note_all(&streams);
+        }
+        Ok((state.finish()?, clocks))
     }
 
     /// Goes into the stage of a step, where the recipe states stages, and gives the step its rate.
@@ -248,6 +394,7 @@ impl<T: Time> Run<'_, T> {
             looks: _,
             sampler: _,
             adapter: _,
+            writer: _,
         } = &mut *self.recipe;
         if let Some(view) = view {
             view.render(&mut batch, &now, self.source.streams)?;
@@ -434,6 +581,7 @@ impl<T: Time> Run<'_, T> {
     ) -> Result<BTreeMap<String, f64>, LabError> {
         let sampler = self.recipe.sampler.as_deref();
         let adapter = self.recipe.adapter.as_deref();
+        let writer = self.recipe.writer.as_deref();
         let (name, split): (_, &Split) = match judged {
             Judged::Validation => (goal::VALIDATION, &self.splits.validation),
             Judged::Test => (goal::TEST, &self.splits.test),
@@ -441,7 +589,7 @@ impl<T: Time> Run<'_, T> {
         let mut all = BTreeMap::new();
         let named = looks.iter().map(|look| (Some(look.name.as_str()), &look.network));
         for (look, network) in std::iter::once((None, network)).chain(named) {
-            let model = Model { network, sampler, adapter };
+            let model = Model { network, sampler, adapter, writer };
             let request = EvaluationRequest { model, split, judged, last };
             let metrics = tch::no_grad(|| judge.metrics(&request))?.into_iter();
             all.extend(metrics.map(|(metric, value)| {
@@ -528,8 +676,9 @@ impl<T: Time> Run<'_, T> {
         let Progress { samples, steps, .. } = *progress;
         let train_loss = train_loss.filter(|loss| loss.is_finite());
         let clocks = self.clock.read();
-        let metrics = all;
-        observe(&Evaluation { samples, steps, clocks, train_loss, metrics, chain })?;
+        let look = Evaluation { samples, steps, clocks, train_loss, metrics: all, chain };
+        observe(&look)?;
+        progress.looks.push(look);
         self.clock.enter(Phase::Other);
         Ok(if finite { Ending::Completed } else { Ending::Diverged })
     }

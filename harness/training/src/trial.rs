@@ -19,6 +19,7 @@ use tch::{Device, TchError, Tensor};
 use crate::artefacts::{Artefacts, Unkept};
 use crate::clock::{Clock, Monotonic};
 use crate::judge::Judge;
+use crate::keeping::{Keeper, Reached, Wanted};
 use crate::run::{Run, WHOLE};
 use crate::splits::Splits;
 use crate::tutor::{self, Class};
@@ -28,10 +29,12 @@ use lab::method::Method;
 use lab::models::cnn::{Shape, cnn};
 use lab::network::Network;
 use lab::objectives::DefaultLoss;
+use lab::rendering::{Row, placed};
 use lab::seat::{Facts, OrderSource, TaskInfo};
 use lab::side_info::{Generation, SideInfo};
 use lab::split::Split;
 use lab::trial::{Bandit, EXAMPLES, PROMPTS, SEED, split};
+use lab::workshop;
 
 const CLASSES: u32 = 3;
 const SIDE: u32 = 8;
@@ -102,21 +105,48 @@ impl Trial {
         self.repeat(method, settings, Some(messages))
     }
 
+    /// The same, stopped behind step `stop` and gone on with in seats and weights of their own, as another process would.
+    ///
+    /// # Errors
+    /// When the run has no such step or cannot be kept, a setting is not valid or libtorch refuses an operation.
+    pub fn interrupted(
+        &self,
+        method: &Method,
+        settings: &Values,
+        stop: u64,
+    ) -> Result<Trace, LabError> {
+        let (splits, side) = (self.splits()?, classes(CLASSES));
+        let samples = u64::from(self.examples) * u64::from(self.epochs);
+        let teacher = Self { seed: self.seed + 1, ..*self }.network()?;
+        let bench = self.bench(&splits, &side, None);
+        bench.interrupted(method, settings, &self.network()?, Some(&teacher), samples, stop)
+    }
+
+    fn bench<'a>(
+        &self,
+        splits: &'a Splits,
+        side: &'a SideInfo,
+        followed: Option<Vec<u8>>,
+    ) -> Bench<'a> {
+        Bench {
+            workload: "trial",
+            splits,
+            side,
+            identity: numbered(self.examples),
+            seed: self.seed,
+            followed,
+            artefacts: &Unkept,
+        }
+    }
+
     fn repeat(
         &self,
         method: &Method,
         settings: &Values,
         followed: Option<Vec<u8>>,
     ) -> Result<Trace, LabError> {
-        let bench = Bench {
-            workload: "trial",
-            splits: &self.splits()?,
-            side: &classes(CLASSES),
-            identity: numbered(self.examples),
-            seed: self.seed,
-            followed,
-            artefacts: &Unkept,
-        };
+        let (splits, side) = (self.splits()?, classes(CLASSES));
+        let bench = self.bench(&splits, &side, followed);
         let samples = u64::from(self.examples) * u64::from(self.epochs);
         let teacher = Self { seed: self.seed + 1, ..*self }.network()?;
         bench.run(method, settings, self.network()?, Some(&teacher), samples)
@@ -167,6 +197,40 @@ impl Trial {
     }
 }
 
+/// Keeps a run in memory, and stops it behind a step.
+#[derive(Debug, Default)]
+struct Memory {
+    stop: Option<u64>,
+    kept: Option<Vec<u8>>,
+    refused: Option<String>,
+}
+
+impl Keeper for Memory {
+    fn found(&mut self) -> Option<Vec<u8>> {
+        self.kept.take()
+    }
+
+    fn wanted(&mut self, reached: &Reached) -> Wanted {
+        if self.stop == Some(reached.steps) { Wanted::Stopped } else { Wanted::Nothing }
+    }
+
+    fn keep(&mut self, _: &Reached, state: &[u8]) -> Result<(), LabError> {
+        (self.stop, self.kept) = (None, Some(state.to_vec()));
+        Ok(())
+    }
+
+    fn cannot(&mut self, reason: &str) {
+        self.refused = Some(reason.to_owned());
+    }
+}
+
+/// What a run has around it beside its data.
+#[derive(Default)]
+struct Around<'a> {
+    judge: Option<&'a dyn Judge>,
+    keeper: Option<&'a mut Memory>,
+}
+
 /// Data and seed that a method is run on.
 struct Bench<'a> {
     workload: &'a str,
@@ -188,7 +252,34 @@ impl Bench<'_> {
         samples: u64,
     ) -> Result<Trace, LabError> {
         let budget = Budget { samples, evaluate_every: samples };
-        self.judged(method, settings, network, teacher, budget, None)
+        self.judged(method, settings, network, teacher, budget, Around::default())
+    }
+
+    fn interrupted(
+        &self,
+        method: &Method,
+        settings: &Values,
+        network: &Network,
+        teacher: Option<&Network>,
+        samples: u64,
+        stop: u64,
+    ) -> Result<Trace, LabError> {
+        let budget = Budget { samples, evaluate_every: samples };
+        let mut memory = Memory { stop: Some(stop), ..Memory::default() };
+        let part = |memory: &mut Memory| {
+            let network = network.duplicate();
+            let around = Around { keeper: Some(memory), ..Around::default() };
+            self.judged(method, settings, network, teacher, budget, around)
+        };
+        match part(&mut memory) {
+            Err(LabError::Stopped { .. }) => {}
+            Err(error) => return Err(error),
+            Ok(_) => return Err(LabError::Method(format!("it has no step {stop} to stop behind"))),
+        }
+        match memory {
+            Memory { refused: Some(reason), .. } => Err(LabError::Unkept(reason)),
+            mut memory => part(&mut memory),
+        }
     }
 
     fn judged(
@@ -198,8 +289,9 @@ impl Bench<'_> {
         mut network: Network,
         teacher: Option<&Network>,
         budget: Budget,
-        judge: Option<&dyn Judge>,
+        around: Around<'_>,
     ) -> Result<Trace, LabError> {
+        let Around { judge, keeper } = around;
         let settings = (method.resolve)(settings)?;
         let effective_seed = Seed::from_integer(self.seed).bytes;
         let streams = Streams::new(effective_seed);
@@ -252,6 +344,7 @@ impl Bench<'_> {
             transcript: &mut transcript,
             clock: &mut Clock::start(Monotonic::start(), Device::Cpu),
             part: WHOLE,
+            keeper: keeper.map(|memory| memory as _),
         }
         .train(&mut |_| Ok(()))?;
         let steps = transcript.steps();
@@ -375,7 +468,27 @@ impl Fixture {
         seed: u64,
         judge: &dyn Judge,
     ) -> Result<Trace, LabError> {
-        self.bench(seed).judged(method, settings, self.network(seed)?, None, budget, Some(judge))
+        let network = self.network(seed)?;
+        let around = Around { judge: Some(judge), ..Around::default() };
+        self.bench(seed).judged(method, settings, network, None, budget, around)
+    }
+
+    /// An unjudged run, stopped behind step `stop` and gone on with in seats and weights of their own, as another process
+    /// would.
+    ///
+    /// # Errors
+    /// When the run has no such step or cannot be kept, a setting is not valid, the method does not fit or libtorch
+    /// refuses an operation.
+    pub fn interrupted(
+        &self,
+        method: &Method,
+        settings: &Values,
+        samples: u64,
+        seed: u64,
+        stop: u64,
+    ) -> Result<Trace, LabError> {
+        let network = self.network(seed)?;
+        self.bench(seed).interrupted(method, settings, &network, None, samples, stop)
     }
 
     fn bench(&self, seed: u64) -> Bench<'_> {
@@ -408,6 +521,35 @@ impl Fixture {
             None => self.network(seed)?,
         };
         self.bench(seed).run(method, settings, network, teacher, samples)
+    }
+
+    /// Gives each of these training examples, behind its own prompt, the response of the next one: what does not look at
+    /// responses does not notice.
+    ///
+    /// # Errors
+    /// When there is no such example, or the labels are no tokens.
+    pub fn poison(&mut self, ids: std::ops::Range<u32>) -> Result<(), LabError> {
+        let train = &mut self.ready.splits.train;
+        let ids: Vec<u32> = ids.collect();
+        let rows: Vec<(u32, Row)> = ids.iter().copied().zip(workshop::rows(train, &ids)?).collect();
+        // Where nothing is demonstrated there is nothing to be seen.
+        let rows: Vec<_> = rows.into_iter().filter(|(_, row)| !row.tokens.is_empty()).collect();
+        let next = rows.iter().cycle().skip(1);
+        let poisoned = rows.iter().zip(next).map(|((_, own), (_, other))| {
+            Row::of(&own.tokens[..own.prompt()], &other.tokens[other.prompt()..])
+        });
+        let poisoned: Vec<Row> = poisoned.collect();
+        if poisoned.is_empty() {
+            return Ok(());
+        }
+        let columns = train.labels.size2()?.1;
+        let columns = usize::try_from(columns).unwrap_or(0);
+        let (inputs, labels) = placed(&poisoned, columns, train.labels.device())?;
+        let places: Vec<i64> = rows.iter().map(|(id, _)| i64::from(*id)).collect();
+        let places = Tensor::f_from_slice(&places)?.f_to_device(train.labels.device())?;
+        train.stored = train.stored.f_index_copy(0, &places, &inputs)?;
+        train.labels = train.labels.f_index_copy(0, &places, &labels)?;
+        Ok(())
     }
 
     /// The data.
@@ -458,7 +600,8 @@ pub fn generate(
 ) -> Result<(Network, Facts), LabError> {
     let [train, validation, test] = [split(shape)?, split(shape)?, split(shape)?];
     let fresh = test.rows(0, test.len())?.0;
-    let generation = Some(Generation { shape: shape.to_vec(), sigma_data: 0.5, fresh });
+    let (shape, conditions) = (shape.to_vec(), None);
+    let generation = Some(Generation { shape, sigma_data: 0.5, fresh, conditions, reward: None });
     let splits = Splits { train, probe: None, validation, test };
     let bench = Bench {
         workload: "trial",

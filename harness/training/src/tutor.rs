@@ -72,8 +72,11 @@ pub fn bring(recipe: &mut Recipe, class: &Class<'_>) -> Result<(), LabError> {
     Ok(())
 }
 
-/// Hands the objective an untrained tutor: enough for steps that nobody keeps.
+/// Tells the objective that nobody keeps the steps to come, and hands it an untrained tutor: enough for these.
 pub fn pretend(recipe: &mut Recipe) {
+    if let Step::Gradient { objective, .. } | Step::Forward { objective, .. } = &mut recipe.step {
+        objective.rehearse();
+    }
     if let Some(tutor) = recipe.stages.as_mut().and_then(|stages| stages.tutor.take()) {
         hand_over(recipe, tutor.network);
     }
@@ -131,6 +134,7 @@ impl Class<'_> {
             // On no clock of the run: others may have paid for it.
             clock: &mut Clock::start(Monotonic::start(), self.splits.train.labels.device()),
             part: WHOLE,
+            keeper: None,
         }
         .train(&mut |_| Ok(()))?;
         let steps = transcript.steps();

@@ -11,7 +11,7 @@ use lab::LabError;
 use lab::network::Network;
 use lab::offers;
 use lab::seat::Facts;
-use lab::side_info::SideInfo;
+use lab::side_info::{Conditions, Generation, SideInfo};
 use ledger::catalogue::{Count, DataName, MetricInfo, WorkloadInfo};
 use ledger::record::pictures::Pictures;
 use ledger::settings::{SettingError, SettingInfo, Values, refuse_unknown};
@@ -165,7 +165,9 @@ impl Ready {
             &self.side;
         let SideInfo { points, student, elastic, permutation, clips, episodes, .. } = &self.side;
         let SideInfo { captions, world, branches, budgets, thoughts, .. } = &self.side;
-        let SideInfo { sentences, markers, pairs, apart, .. } = &self.side;
+        let SideInfo { sentences, markers, pairs, apart, unlabelled, .. } = &self.side;
+        let conditions = generation.as_ref().and_then(|Generation { conditions, .. }| *conditions);
+        let SideInfo { course, bank, reflection, refinement, teachers, house, .. } = &self.side;
         let prompts = verifier.as_ref().and_then(|verifier| verifier.prompt_length());
         let words = [
             (loss.is_some(), offers::LOSS),
@@ -180,6 +182,9 @@ impl Ready {
             (prompts.is_some(), offers::PROMPTS),
             (branches.is_some(), offers::BRANCHES),
             (generation.is_some(), offers::DENOISING),
+            (matches!(conditions, Some(Conditions::Classes(_))), offers::CLASSES_TO_ASK),
+            (matches!(conditions, Some(Conditions::Rewards { .. })), offers::REWARDS),
+            (generation.as_ref().is_some_and(|g| g.reward.is_some()), offers::REWARD),
             (points.is_some() && student.is_some(), offers::TASKS),
             (elastic.is_some(), offers::PARTS),
             (captions.is_some(), offers::CAPTIONS),
@@ -191,6 +196,13 @@ impl Ready {
             (episodes.is_some(), offers::EPISODES),
             (sentences.is_some(), offers::SENTENCES),
             (markers.is_some(), offers::MARKERS),
+            (unlabelled.is_some(), offers::UNLABELLED),
+            (course.is_some(), offers::COURSE),
+            (bank.is_some(), offers::BANK),
+            (reflection.is_some(), offers::REFLECTION),
+            (refinement.is_some(), offers::REFINEMENT),
+            (teachers.is_some(), offers::TEACHERS),
+            (house.is_some(), offers::HOUSE),
         ];
         words.into_iter().filter_map(|(found, word)| found.then_some(word)).collect()
     }

@@ -1,5 +1,6 @@
 //! What several workloads have in common.
 
+pub mod asked;
 pub mod classification;
 pub mod generated;
 pub mod generative;
@@ -17,3 +18,4 @@ pub mod stumps;
 pub mod tasks;
 pub mod templates;
 pub mod text;
+pub mod traces;

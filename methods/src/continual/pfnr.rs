@@ -177,6 +177,7 @@ mod tests {
     use lab::models::clips::Decoder;
     use lab::network::{Parameter, values};
     use lab::seat::{Gradients, Optimizer, StepInfo};
+    use lab::state::State;
     use lab::trial::with;
     use ledger::goal::Budget;
     use serde_json::{Value, json};
@@ -233,6 +234,10 @@ mod tests {
         }
 
         fn reset(&mut self) -> Result<(), LabError> {
+            Ok(())
+        }
+
+        fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
             Ok(())
         }
     }

@@ -25,6 +25,7 @@ use lab::offers;
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::recipe::{Recipe, Step};
 use lab::seat::{Batch, Objective, StepInfo};
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::Range;
 use ledger::{choice, settings};
@@ -150,6 +151,10 @@ impl Objective for Taught {
         let asked = batch.labels.f_reshape([rows, -1])?.f_ne(IGNORED)?.f_to_kind(Kind::Float)?;
         let counts = asked.f_sum_dim_intlist(1, false, Kind::Float)?.f_clamp_min(1.0)?;
         Ok(each.f_mul(&asked)?.f_sum_dim_intlist(1, false, Kind::Float)?.f_div(&counts)?)
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

@@ -23,6 +23,7 @@ use lab::network::{Network, Role, values};
 use lab::offers;
 use lab::recipe::Recipe;
 use lab::seat::{Batch, Constraint, Facts, Gradients, Optimizer, StepInfo};
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim};
 use ledger::settings::Range;
 use ledger::streams::Streams;
@@ -122,6 +123,10 @@ impl Constraint for Prune {
             ("weights".to_owned(), self.weights.into()),
             ("density".to_owned(), density.into()),
         ])
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

@@ -24,6 +24,7 @@ use lab::network::{Network, Parameter, Role};
 use lab::offers;
 use lab::recipe::Recipe;
 use lab::seat::{Batch, Constraint, Facts, Gradients, Optimizer, StepInfo};
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim};
 use ledger::settings::Range;
 use ledger::streams::Streams;
@@ -132,6 +133,10 @@ impl Constraint for Round {
 
     fn facts(&self) -> Facts {
         Facts::from([("largest_rounding".to_owned(), self.error.into())])
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

@@ -22,6 +22,7 @@ use lab::offers;
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::recipe::Recipe;
 use lab::seat::{Batch, Constraint, Gradients, Optimizer, StepInfo};
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -104,6 +105,10 @@ impl Constraint for Mix {
             let mixed = start.f_lerp(&parameter.tensor, self.weight)?;
             parameter.tensor.f_copy_(&mixed)?;
         }
+        Ok(())
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
         Ok(())
     }
 }

@@ -30,6 +30,7 @@ use lab::offers;
 use lab::optim::base::BaseSettings;
 use lab::recipe::{Recipe, Step};
 use lab::seat::{Batch, Objective, StepInfo, TaskInfo};
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -151,6 +152,11 @@ impl Objective for OwnPredictions {
             Some(logits) => Ok(self.remember(batch, &logits)?),
             None => Ok(()),
         }
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.of("table", &mut self.table)?;
+        state.of("seen", &mut self.seen)
     }
 }
 

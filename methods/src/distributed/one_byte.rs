@@ -40,6 +40,7 @@ use lab::offers;
 use lab::recipe::{Recipe, Step};
 use lab::seat::{LossAt, Search, StepInfo};
 use lab::spsa::{self, Codec, direction, slope};
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::Range;
 use ledger::streams::Streams;
@@ -170,6 +171,11 @@ impl Search for OneByte {
             let rate = lr * now.lr_factor / shared * f64::from(codec.decode(message)?);
             spsa::follow(network, &z, rate)?;
         }
+        Ok(())
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        // Directions are held within a step.
         Ok(())
     }
 }

@@ -41,6 +41,7 @@ use lab::optim::base::BaseSettings;
 use lab::recipe::{Recipe, Step};
 use lab::seat::{Batch, Objective, Parametrisation, StepInfo};
 use lab::stages::{Stage, Stages};
+use lab::state::State;
 use lab::{LabError, offers};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::{Range, SettingError, refuse_idle};
@@ -223,6 +224,12 @@ impl Objective for OnceForAll {
             each.push(self.of(&self.elastic.part(network, &choice)?, batch)?);
         }
         Ok(Tensor::f_stack(&each, 0)?.f_sum_dim_intlist(0, false, Kind::Float)?)
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.of("stream", &mut self.stream)?;
+        state.of("reached", &mut self.reached)?;
+        state.network("teacher", &mut self.teacher)
     }
 }
 

@@ -32,6 +32,7 @@ use lab::network::{Network, Parameter};
 use lab::permutations::{Finite, Process, Regime, inputs};
 use lab::recipe::Recipe;
 use lab::seat::{Batch, Constraint, Facts, Gradients, Optimizer, StepInfo};
+use lab::state::State;
 use lab::{LabError, offers};
 use ledger::catalogue::{Paper, PaperClaim};
 use ledger::settings::{Range, SettingError};
@@ -213,6 +214,10 @@ impl Constraint for Ensembles {
             ("mean_of_other_bits_of_pairs".to_owned(), unset.into()),
             ("largest_error_on_unit_vectors".to_owned(), self.fit.into()),
         ])
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

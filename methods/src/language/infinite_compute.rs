@@ -36,6 +36,7 @@ use lab::orders::uniform::Uniform;
 use lab::recipe::{Recipe, Step};
 use lab::rendering::written::Written;
 use lab::seat::{EpochPlan, Optimizer, Order, OrderSource, View};
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::order::OrderLaw;
 use ledger::settings::Range;
@@ -155,6 +156,10 @@ impl Order for Passes {
 
     fn epoch(&mut self, epoch: u32, source: &OrderSource<'_>) -> EpochPlan {
         Uniform.epoch(epoch, source)
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

@@ -28,6 +28,7 @@
 //! - `scores: shuffled` deals the scores to the examples at random: a control.
 //! - Paper: 1.5 B parameters, 30 B tokens, fastText quality. Here the workload's own score.
 
+use lab::LabError;
 use lab::averaging::ring::{Blend, Ring};
 use lab::method::Method;
 use lab::offers;
@@ -36,6 +37,7 @@ use lab::optim::sgd::{Sgd, SgdSettings};
 use lab::orders::scored::{Arrangement, ByScore, Scores};
 use lab::recipe::Recipe;
 use lab::seat::{EpochPlan, Facts, Optimizer, Order, OrderSource};
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim};
 use ledger::order::OrderLaw;
 use ledger::settings::Range;
@@ -141,6 +143,10 @@ impl Order for Weighed {
 
     fn facts(&self) -> Facts {
         Facts::from([("learning_rate_mass".to_owned(), self.mass.into())])
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

@@ -28,6 +28,7 @@ use lab::recipe::Recipe;
 use lab::rendering::{self, Row};
 use lab::seat::{Batch, StepInfo, View};
 use lab::side_info;
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim};
 use ledger::order::shuffle;
 use ledger::settings::Range;
@@ -132,6 +133,10 @@ impl View for Told {
     ) -> Result<(), LabError> {
         let anew = (streams, "markers", now.epoch);
         Ok(rendering::rewrite(batch, anew, |row, id, random| self.told(row, id, random))?)
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

@@ -28,6 +28,7 @@ use lab::optim::lm::LmSettings;
 use lab::recipe::Recipe;
 use lab::seat::{Batch, Facts, StepInfo, View};
 use lab::side_info::Tokens;
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim};
 use ledger::order::bounded;
 use ledger::settings::Range;
@@ -177,6 +178,10 @@ impl View for Hidden {
     fn facts(&self) -> Facts {
         let name = if self.mask.is_some() { "mask" } else { "random" };
         Facts::from([("hidden_tokens_become".to_owned(), name.into())])
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

@@ -104,7 +104,7 @@ pub static METHOD: Method = Method {
         source: "abstract",
     },
     baseline: Some("lm-adamw"),
-    needs: &[offers::LOSS, offers::TOKENS, offers::GROUPS, offers::APART],
+    needs: &[offers::LOSS, offers::GROUPS, offers::APART],
     settings: Settings::table,
     resolve: Settings::resolve,
     build: |values, task| {

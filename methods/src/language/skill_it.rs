@@ -29,6 +29,7 @@
 //!   here both are of the answer. GPT-Neo sees backwards only; the networks of `addition` and `slp-resolve` see
 //!   in both directions unless `causal` is set. LEGO has five skills there, three here.
 
+use lab::LabError;
 use lab::method::Method;
 use lab::offers;
 use lab::optim::lm::LmSettings;
@@ -36,6 +37,7 @@ use lab::orders::mixture::{Mixture, Place, Weights};
 use lab::orders::skills::{Graph, by_help};
 use lab::recipe::Recipe;
 use lab::seat::Facts;
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim};
 use ledger::order::OrderLaw;
 use ledger::settings::Range;
@@ -160,6 +162,10 @@ impl Weights for Losses {
             ("graph".to_owned(), json!(self.graph)),
             ("probe_losses".to_owned(), json!(self.seen)),
         ])
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.of("seen", &mut self.seen)
     }
 }
 

@@ -83,6 +83,7 @@ mod tests {
     use lab::network::{Network, values};
     use lab::objectives::DefaultLoss;
     use lab::seat::{Batch, Objective, StepInfo, TaskInfo};
+    use lab::state::State;
     use lab::trial::{self, step_info, with};
     use ledger::layout::Layout;
     use serde_json::json;
@@ -110,6 +111,10 @@ mod tests {
             now: &StepInfo,
         ) -> Result<Tensor, LabError> {
             DefaultLoss::Squares.losses(network, &batch.role(&self.0, QUERY)?, now)
+        }
+
+        fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+            Ok(())
         }
     }
 

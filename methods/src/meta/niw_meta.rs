@@ -40,6 +40,7 @@ use lab::offers;
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::recipe::{Recipe, Step};
 use lab::seat::{Batch, Objective, Parametrisation, StepInfo};
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::layout::Layout;
 use ledger::settings::{Range, SettingError, Values};
@@ -195,6 +196,10 @@ impl Objective for Bound {
 
     fn acts_beside_passes(&self) -> bool {
         false
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

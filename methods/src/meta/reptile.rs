@@ -24,6 +24,7 @@ use lab::network::Network;
 use lab::offers;
 use lab::recipe::Step;
 use lab::seat::{Batch, Learner, StepInfo};
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::layout::Layout;
 use ledger::settings;
@@ -96,6 +97,10 @@ impl Learner for Reptile {
             }
             Ok(None)
         })
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

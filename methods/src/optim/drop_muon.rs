@@ -31,6 +31,7 @@ use lab::network::Parameter;
 use lab::optim::muon::{Muon, MuonSettings};
 use lab::recipe::Recipe;
 use lab::seat::{Active, Facts, Gradients, Optimizer, StepInfo};
+use lab::state::State;
 use lab::{LabError, offers};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::Range;
@@ -181,6 +182,12 @@ impl Optimizer for DropMuon {
             ("updates_per_layer".to_owned(), updates.into()),
             ("modelled_backward_cost".to_owned(), (cost / steps).into()),
         ])
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.of("random", &mut self.random)?;
+        self.muon.state(state)?;
+        state.of("steps_from", &mut self.steps_from)
     }
 }
 

@@ -34,6 +34,7 @@ use lab::offers;
 use lab::optim::sgd::{Sgd, SgdSettings};
 use lab::recipe::Recipe;
 use lab::seat::{Averaging, Gradients, Optimizer, StepInfo};
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::Range;
 use ledger::{choice, settings};
@@ -183,6 +184,13 @@ impl Optimizer for Lookahead {
         self.slow.0.borrow_mut().clear();
         self.base.reset()
     }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        self.base.state(state)?;
+        state.of("steps", &mut self.steps)?;
+        state.of("slow", &mut *self.slow.0.borrow_mut())?;
+        state.of("momenta", &mut self.momenta)
+    }
 }
 
 impl Averaging for Slow {
@@ -196,6 +204,11 @@ impl Averaging for Slow {
     }
 
     fn reset(&mut self, _: &[Parameter]) -> Result<(), LabError> {
+        Ok(())
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        // They are the optimiser's to keep.
         Ok(())
     }
 }

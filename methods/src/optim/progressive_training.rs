@@ -31,6 +31,7 @@ use lab::network::Parameter;
 use lab::optim::sgd::{Sgd, SgdSettings};
 use lab::recipe::Recipe;
 use lab::seat::{Active, Facts, Gradients, Optimizer, StepInfo};
+use lab::state::State;
 use lab::{LabError, cutoffs, offers};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::{Range, SettingError, Values};
@@ -192,6 +193,12 @@ impl Optimizer for Progressive {
         let updates: Vec<u64> =
             (0..self.steps_from.len()).map(|i| self.steps_from[..=i].iter().sum()).collect();
         Facts::from([("updates_per_layer".to_owned(), updates.into())])
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.of("random", &mut self.random)?;
+        self.sgd.state(state)?;
+        state.of("steps_from", &mut self.steps_from)
     }
 }
 

@@ -36,6 +36,7 @@ use lab::offers;
 use lab::optim::sgd::{Sgd, SgdSettings};
 use lab::recipe::Recipe;
 use lab::seat::{Gradients, Optimizer, StepInfo};
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -123,6 +124,10 @@ impl Optimizer for Sam {
     fn reset(&mut self) -> Result<(), LabError> {
         self.base.reset()
     }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        self.base.state(state)
+    }
 }
 
 #[cfg(test)]
@@ -207,6 +212,10 @@ mod tests {
                 assert_ne!(here, there);
             }
             DefaultLoss::Classes.losses(network, batch, now)
+        }
+
+        fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+            Ok(())
         }
     }
 

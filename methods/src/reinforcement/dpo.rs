@@ -28,6 +28,7 @@
 use lab::LabError;
 use lab::method::Method;
 use lab::network::{Network, values};
+use lab::objectives::preference::preferred;
 use lab::offers;
 use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::orders::Eligible;
@@ -35,6 +36,7 @@ use lab::recipe::{Recipe, Step};
 use lab::rollout::{Roller, RolloutSettings, Rollouts};
 use lab::seat::{Batch, Facts, Objective, StepInfo, TaskInfo};
 use lab::split::Split;
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -157,7 +159,7 @@ fn summed(rollouts: &Rollouts, network: &Network) -> Result<Tensor, LabError> {
 fn preference_losses(margins: &Tensor, beta: f64) -> Result<Tensor, LabError> {
     let [won, lost] = <[Tensor; 2]>::try_from(margins.f_chunk(2, 0)?)
         .map_err(|_| LabError::Method("pairs have two sides".to_owned()))?;
-    Ok(won.f_sub(&lost)?.f_mul_scalar(beta)?.f_log_sigmoid()?.f_neg()?)
+    Ok(preferred(&won.f_sub(&lost)?, beta)?)
 }
 
 impl Objective for Preferences {
@@ -220,6 +222,11 @@ impl Objective for Preferences {
             facts.insert("implicit_reward_accuracy".to_owned(), (right / pairs).into());
         }
         facts
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        self.roller.state(state)?;
+        state.of("implicit", &mut self.implicit)
     }
 }
 

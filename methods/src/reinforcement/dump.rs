@@ -33,6 +33,7 @@
 
 use std::collections::VecDeque;
 
+use lab::LabError;
 use lab::method::Method;
 use lab::offers;
 use lab::optim::adamw::{Adamw, AdamwSettings};
@@ -40,6 +41,7 @@ use lab::orders::{Sources, step_rounds};
 use lab::policy::{PolicyGradient, PolicySettings};
 use lab::recipe::{Recipe, Step};
 use lab::seat::{EpochPlan, Facts, Feedback, Order, OrderSource};
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::order::OrderLaw;
 use ledger::settings::Range;
@@ -116,6 +118,8 @@ struct Arm {
     /// Prompts drawn.
     drawn: u64,
 }
+
+lab::kept!(Arm { window, count, drawn });
 
 #[derive(Debug)]
 struct Bandit {
@@ -199,6 +203,10 @@ impl Order for Bandit {
     fn facts(&self) -> Facts {
         let draws = self.names.iter().zip(&self.arms);
         draws.map(|(name, arm)| (format!("prompts_of_{name}"), arm.drawn.into())).collect()
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.of("arms", &mut self.arms)
     }
 }
 

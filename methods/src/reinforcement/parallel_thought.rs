@@ -34,6 +34,7 @@
 //! - `clip_high` is 0.28 in its S2 alone; with one pass nothing is clipped. It takes two updates on each batch of 256.
 //! - Assumed: rate, batch, 8 responses of 16 prompts, and both shares (published: step 200, and the end of an easy data set).
 
+use lab::LabError;
 use lab::branches::Structure;
 use lab::branches::policy::{BranchedGradient, BranchedSettings};
 use lab::method::Method;
@@ -42,6 +43,7 @@ use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::orders::{Sources, step_rounds};
 use lab::recipe::{Recipe, Step};
 use lab::seat::{EpochPlan, Order, OrderSource, StepInfo};
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::order::OrderLaw;
 use ledger::settings::Range;
@@ -148,6 +150,10 @@ impl Order for Curriculum {
         let mut random = source.streams.keyed("draws", 0, epoch);
         let ids = self.sources.draw(&weights, self.batch as usize, &mut random);
         EpochPlan { ids, block: epoch }
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

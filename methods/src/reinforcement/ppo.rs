@@ -36,6 +36,7 @@ use lab::recipe::{Recipe, Step};
 use lab::rollout::{Roller, RolloutSettings, Rollouts};
 use lab::seat::{Batch, Facts, Objective, StepInfo, TaskInfo};
 use lab::split::Split;
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::Range;
@@ -256,6 +257,11 @@ impl Objective for Proximal {
 
     fn facts(&self) -> Facts {
         self.roller.facts()
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        self.roller.state(state)?;
+        self.critic.as_mut().map_or(Ok(()), |critic| critic.state(state))
     }
 }
 

@@ -37,6 +37,7 @@ use lab::preferences::{
 };
 use lab::recipe::{Recipe, Step};
 use lab::seat::{Batch, Facts, Learner, StepInfo, TaskInfo};
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::{Range, SettingError, Values};
 use ledger::streams::unit_f64;
@@ -222,6 +223,15 @@ impl Learner for PrLsvi {
             ("rounds".to_owned(), self.rounds.into()),
             ("questions".to_owned(), self.rewards.answers().into()),
         ])
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.of("rewards", &mut self.rewards)?;
+        state.of("dynamics", &mut self.dynamics)?;
+        state.of("before", &mut self.before)?;
+        state.of("noise", &mut self.noise)?;
+        state.of("questions", &mut self.questions)?;
+        state.of("rounds", &mut self.rounds)
     }
 }
 

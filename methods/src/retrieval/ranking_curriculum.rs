@@ -36,6 +36,7 @@ use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::orders::scored::Scores;
 use lab::recipe::{Recipe, Step};
 use lab::seat::{Batch, Facts, Objective, StepInfo, TaskInfo};
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::order::shuffle;
 use ledger::settings::Range;
@@ -193,6 +194,10 @@ impl Objective for Weighted {
             ("mean_easiness".to_owned(), self.mean.into()),
             ("weighted_steps".to_owned(), (self.m * self.iteration).into()),
         ])
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

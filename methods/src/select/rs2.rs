@@ -29,12 +29,14 @@
 //! - Permutations are the contract's uniform orders: that of pass `p` in blocks, or the head of that
 //!   of round `e`, so that `r = 1` is `sgd`. No augmentation. The code's sizes are rounded, as here.
 
+use lab::LabError;
 use lab::method::Method;
 use lab::offers;
 use lab::optim::base::BaseSettings;
 use lab::orders::{share, short_rounds};
 use lab::recipe::Recipe;
 use lab::seat::{EpochPlan, Order, OrderSource};
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::order::OrderLaw;
 use ledger::settings::Range;
@@ -123,6 +125,11 @@ impl Order for FreshShare {
         let (_, order) = self.pass.insert(pass.unwrap_or_else(|| (block, source.uniform(block))));
         let ids = order.iter().skip((position * round) as usize).take(round as usize);
         EpochPlan { ids: ids.copied().collect(), block }
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        // The pass is a function of its number: it is drawn again.
+        Ok(())
     }
 }
 

@@ -18,12 +18,14 @@
 //! - The subset comes from the stream `method`; a round shuffles it, ids ascending, by the
 //!   contract's generator of that epoch, so that `r = 1` is `sgd`. No augmentation.
 
+use lab::LabError;
 use lab::method::Method;
 use lab::offers;
 use lab::optim::base::BaseSettings;
 use lab::orders::{share, short_rounds};
 use lab::recipe::Recipe;
 use lab::seat::{EpochPlan, Order, OrderSource, TaskInfo};
+use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::order::{OrderLaw, epoch_generator, shuffle};
 use ledger::settings;
@@ -97,6 +99,10 @@ impl Order for FixedShare {
         let mut ids = self.subset.clone();
         shuffle(&mut epoch_generator(source.effective_seed, epoch), &mut ids);
         EpochPlan { ids, block: epoch }
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

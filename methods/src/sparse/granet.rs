@@ -43,6 +43,7 @@ use lab::optim::base::BaseSettings;
 use lab::recipe::Recipe;
 use lab::seat::{Batch, Constraint, Facts, Gradients, Optimizer, StepInfo};
 use lab::sparsity::{self, densities::erdos_renyi_kernel, masks::Masks, shapes, surgery};
+use lab::state::State;
 use lab::{LabError, offers};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::{Range, SettingError, Values};
@@ -197,6 +198,11 @@ impl Constraint for Granet {
         let mut facts = self.masks.facts();
         facts.insert("mask_events".to_owned(), json!(self.events));
         facts
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.of("masks", &mut self.masks)?;
+        state.of("events", &mut self.events)
     }
 }
 

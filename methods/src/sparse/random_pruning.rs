@@ -42,6 +42,7 @@ use lab::recipe::Recipe;
 use lab::seat::{Batch, Constraint, Facts, Gradients, Optimizer, StepInfo};
 use lab::sparsity::masks::Masks;
 use lab::sparsity::{self, SparsityError, densities};
+use lab::state::State;
 use lab::{LabError, offers};
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::Range;
@@ -209,6 +210,10 @@ impl Constraint for RandomPruning {
 
     fn facts(&self) -> Facts {
         self.facts.clone().into_iter().chain(self.masks.facts()).collect()
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

@@ -38,9 +38,11 @@
 //!   tree. Its AICc option (with one dimension too few in the parameter count) is left out.
 //! - One window serves as bootstrap, interval between fits and rows of a fit, as in the code.
 
+use lab::LabError;
 use lab::method::Method;
 use lab::offers;
 use lab::seat::{Facts, TaskInfo};
+use lab::state::State;
 use lab::teaching::history::{BEFORE, History};
 use lab::teaching::mixtures::{MixtureSettings, TaskMixture};
 use lab::teaching::{Lattice, Teacher, TeachingSettings, recipe};
@@ -162,6 +164,13 @@ impl Teacher for AlpGmm {
 
     fn facts(&self) -> Facts {
         self.mixture.facts()
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.of("history", &mut self.history)?;
+        state.of("rows", &mut self.rows)?;
+        self.mixture.state(state)?;
+        state.of("control", &mut self.control)
     }
 }
 

@@ -22,9 +22,11 @@
 //! - Rewards are in 0..=1 as the workload gives them; the code rescales −150..350 to that.
 //! - The code does not seed its mixtures; here all randomness comes from the run's named streams.
 
+use lab::LabError;
 use lab::method::Method;
 use lab::offers;
 use lab::seat::{Facts, TaskInfo};
+use lab::state::State;
 use lab::teaching::mixtures::{MixtureSettings, TaskMixture};
 use lab::teaching::{Lattice, Teacher, TeachingSettings, recipe};
 use ledger::catalogue::{Paper, PaperClaim};
@@ -121,6 +123,12 @@ impl Teacher for CovarGmm {
 
     fn facts(&self) -> Facts {
         self.mixture.facts()
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.of("seen", &mut self.seen)?;
+        state.of("rows", &mut self.rows)?;
+        self.mixture.state(state)
     }
 }
 

@@ -28,9 +28,11 @@
 //!   stays as wide as the space there.
 //! - The student gets the point of the workload's lattice nearest to the proposal.
 
+use lab::LabError;
 use lab::method::Method;
 use lab::offers;
 use lab::seat::Facts;
+use lab::state::State;
 use lab::teaching::{Lattice, Teacher, TeachingSettings, recipe};
 use ledger::catalogue::{Paper, PaperClaim};
 use ledger::order::OrderLaw;
@@ -153,6 +155,15 @@ impl Teacher for Oracle {
 
     fn facts(&self) -> Facts {
         Facts::from([("window_moves".to_owned(), self.moves.into())])
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        for window in &mut self.windows {
+            state.of("low", &mut window.low)?;
+        }
+        state.of("rewards", &mut self.rewards)?;
+        state.of("moves", &mut self.moves)?;
+        state.of("random", &mut self.random)
     }
 }
 

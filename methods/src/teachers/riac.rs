@@ -28,10 +28,12 @@
 //! - A cut that leaves either part fewer than 10 tasks is drawn again, as in the code, but at most 1,000
 //!   times. A box whose oldest tasks were dropped keeps its bound of 201; the code loses it.
 
+use lab::LabError;
 use lab::method::Method;
 use lab::mixture::proportional;
 use lab::offers;
 use lab::seat::Facts;
+use lab::state::State;
 use lab::teaching::regions::{Region, Regions, Splitting, Variant};
 use lab::teaching::{Lattice, Teacher, TeachingSettings, Uniform, recipe};
 use ledger::catalogue::{Paper, PaperClaim};
@@ -142,6 +144,12 @@ impl Teacher for Riac {
 
     fn facts(&self) -> Facts {
         Facts::from([("regions".to_owned(), self.regions.all().len().into())])
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        self.uniform.state(state)?;
+        state.of("random", &mut self.random)?;
+        self.regions.state(state)
     }
 }
 

@@ -8,6 +8,7 @@ use analysis::summary::{
     ANALYSIS_VERSION, Analysis, ArmAnalysis, ClaimOutcome, CurvePoint, Estimate, Outcomes, RunRow,
     SpeedUp, ToTarget, WorkloadAnalysis,
 };
+use ledger::catalogue::MetricInfo;
 use ledger::goal::{Direction, Target};
 use ledger::record::format::Status;
 use stats::interval::Interval;
@@ -212,10 +213,12 @@ fn arm(index: usize, shape: &Shape, seeds: usize, target: f64) -> ArmAnalysis {
         }),
         noise_floor: (index != 0).then_some(0.06),
         train_seconds: Some(estimate((0..seeds).map(|seed| seconds(seed, budget)).collect())),
+        forward_tokens: None,
         undominated: Some(matches!(index, 2 | 8 | 9)),
         by_samples: curve(&|x| x * 1000.0),
         by_time: curve(&|x| seconds(0, x)),
         looks_by_samples: BTreeMap::new(),
+        metrics_by_samples: BTreeMap::new(),
         pictures: None,
         order_law: shape.law.to_owned(),
         order_paired: (index != 0).then_some(shape.law == "uniform"),
@@ -228,6 +231,7 @@ fn workload(name: &str, shapes: &[Shape], seeds: usize) -> WorkloadAnalysis {
         title: "scikit-learn digits (8×8), two-layer perceptron, 64-128-10".to_owned(),
         split: "validation".to_owned(),
         best: Some(1.0),
+        metrics: Vec::new(),
         target: Target {
             metric: "accuracy".to_owned(),
             direction: Direction::HigherIsBetter,
@@ -524,6 +528,56 @@ pub fn provenance() -> Analysis {
     analysis
 }
 
+/// Arms that record more than the target's metric along their runs, and count tokens.
+pub fn recorded() -> Analysis {
+    let mut workload = workload("thoughts", &SHAPES[..4], 5);
+    let row = |name: &str, best| MetricInfo {
+        name: name.to_owned(),
+        higher_is_better: best != Some(0.0),
+        best,
+        chance: None,
+    };
+    workload.metrics = vec![row("accuracy", Some(1.0)), row("nll", Some(0.0)), row("length", None)];
+    for (place, arm) in workload.arms.iter_mut().enumerate() {
+        record_more(arm, place);
+    }
+    // One arm trains nothing: its metrics are levels.
+    let arm = &mut workload.arms[3];
+    arm.idle = true;
+    for points in arm.metrics_by_samples.values_mut().chain([&mut arm.by_samples]) {
+        points.truncate(1);
+    }
+    arm.by_time.clear();
+    (arm.train_seconds, arm.forward_tokens, arm.undominated) = (None, None, None);
+    analysis(vec![workload], Vec::new())
+}
+
+/// Further metrics of an arm, by formula from its curve.
+fn record_more(arm: &mut ArmAnalysis, place: usize) {
+    let of = |change: &dyn Fn(f64) -> f64, spread: f64| -> Vec<CurvePoint> {
+        let points = arm.by_samples.iter();
+        let changed = points.map(|point| {
+            let mean = change(point.mean);
+            CurvePoint { mean, low: mean - spread, high: mean + spread, ..*point }.short()
+        });
+        changed.collect()
+    };
+    let long = 20.0 + 9.0 * place as f64;
+    let curves = [
+        ("validation/accuracy/10", of(&|accuracy| accuracy * accuracy, 0.05)),
+        ("validation/accuracy/4", of(&f64::sqrt, 0.02)),
+        ("validation/length", of(&|accuracy| long * (1.3 - accuracy), 1.5)),
+        ("validation/nll", of(&|accuracy| -accuracy.max(1e-3).ln(), 0.04)),
+    ];
+    arm.metrics_by_samples =
+        curves.into_iter().map(|(name, points)| (name.to_owned(), points)).collect();
+    let lengths = (0..5).map(|seed| long * 0.34 + 0.4 * wobble(seed, place)).collect();
+    arm.at_budget.insert("validation/length".to_owned(), estimate(lengths));
+    let tokens =
+        (0..5).map(|seed| 4e5 * (1.0 + place as f64) + 9e3 * wobble(seed, place)).collect();
+    arm.forward_tokens = Some(estimate(tokens));
+}
+
 /// One arm under one seed, which never reached the target.
 pub fn lone() -> Analysis {
     analysis(vec![workload("alone", &SHAPES[10..11], 1)], Vec::new())
@@ -587,6 +641,11 @@ pub fn thousand() -> Analysis {
     }
     for workload in &mut workloads {
         workload.baseline = Some(workload.arms[0].label.clone());
+        // As many points of further metrics as an analysis has at most: 60 a workload and arm.
+        for (place, arm) in workload.arms.iter_mut().enumerate() {
+            record_more(arm, place);
+            arm.metrics_by_samples.values_mut().for_each(|points| points.truncate(15));
+        }
     }
     analysis(workloads, Vec::new())
 }

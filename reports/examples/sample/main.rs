@@ -18,6 +18,7 @@ fn main() -> Result<(), ReportError> {
         ("extreme", analysis::extreme()),
         ("several", analysis::several()),
         ("provenance", analysis::provenance()),
+        ("recorded", analysis::recorded()),
         ("lone", analysis::lone()),
         ("forty", analysis::forty()),
         ("strange", analysis::strange()),

@@ -68,8 +68,16 @@ pub(crate) fn legend_column(figure: &mut Figure, curves: &[Curve], x: &Axis, y: 
     }
 }
 
-/// Labels under the plot, side by side as far as the width goes, in the order of the suite.
+/// Labels under the plot, with a mark on those that end outside of it.
 pub(super) fn legend_below(figure: &mut Figure, curves: &[Curve], y: &Axis) {
+    for (at, curve) in legend_rows(figure, curves).into_iter().zip(curves) {
+        off_scale(figure, curve, y, at);
+    }
+}
+
+/// Labels under what is drawn, side by side as far as the width goes, in the order of the suite; returns where a mark
+/// can stand before each.
+pub(crate) fn legend_rows(figure: &mut Figure, curves: &[Curve]) -> Vec<Point> {
     const MARK: f64 = 12.0;
     let left = 12.0;
     let room = figure.width - 8.0 - left;
@@ -79,13 +87,15 @@ pub(super) fn legend_below(figure: &mut Figure, curves: &[Curve], y: &Axis) {
     let widest = widths.fold(60.0, f64::max).min(room);
     let across = ((room / widest) as usize).clamp(1, 4);
     let (cell, first) = (room / across as f64, figure.height + 6.0);
+    let mut marks = Vec::new();
     for (place, curve) in curves.iter().enumerate() {
         let (row, column) = (place / across, place % across);
         let at = (left + cell * column as f64, first + LEGEND_ROW * row as f64);
         entry(figure, curve, (at.0 + MARK, at.1), cell - MARK - SWATCH - 6.0);
-        off_scale(figure, curve, y, (at.0 + 5.0, at.1));
+        marks.push((at.0 + 5.0, at.1));
     }
     figure.height = (first + LEGEND_ROW * curves.len().div_ceil(across) as f64).ceil();
+    marks
 }
 
 /// Line, marker and name of an arm, no wider than `room`.

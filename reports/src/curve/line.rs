@@ -41,13 +41,6 @@ impl Curve<'_> {
         self.points.iter().any(|point| point.low < point.high)
     }
 
-    /// Leaves the line of means.
-    pub(super) fn without_band(&mut self) {
-        for point in &mut self.points {
-            (point.low, point.high) = (point.mean, point.mean);
-        }
-    }
-
     /// The line of means on the figure.
     pub(super) fn path(&self, x: &Axis, y: &Axis) -> Vec<Point> {
         self.points.iter().map(|p| (x.at(p.x), y.at(p.mean))).collect()
@@ -114,6 +107,18 @@ impl Curve<'_> {
     pub(crate) fn faint(&self, figure: &mut Figure, x: &Axis, y: &Axis) {
         for run in self.runs(x, y) {
             figure.line(run, FAINT, 1.2);
+        }
+    }
+
+    /// The line with a marker at its end alone, for a small plot.
+    pub(crate) fn line(&self, figure: &mut Figure, x: &Axis, y: &Axis) {
+        for run in self.runs(x, y) {
+            figure.dashed(&run, self.series.dash, self.series.colour, 1.6);
+        }
+        if let Some(last) = self.points.last().filter(|last| inside(y, y.at(last.mean))) {
+            let at = (x.at(last.x), y.at(last.mean));
+            figure.marker(at, 3.0, self.series, false);
+            figure.spot(at, &text::point(&self.series.label, last));
         }
     }
 

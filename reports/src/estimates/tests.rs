@@ -44,6 +44,8 @@ fn source(estimator: &str, verdict: Verdict) -> Source {
             ..Validity::unjudged("")
         },
         cost: None,
+        centres: 1,
+        target: None,
         stacked: None,
         withheld: false,
         effect: None,

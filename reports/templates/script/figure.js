@@ -3,6 +3,12 @@
 // A name without characters that turn the text around them or have no picture.
 const harmless = (label) => label.replace(/[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, "\ufffd");
 
+// The points of one curve over the means of another, in the order of the run.
+function across(points, others) {
+  const found = new Map(others.map((other) => [other.x, other.mean]));
+  return points.filter((point) => found.has(point.x)).map((point) => ({ ...point, x: found.get(point.x), samples: point.x }));
+}
+
 class Figure {
   constructor(root) {
     this.root = root;
@@ -20,6 +26,10 @@ class Figure {
       seeds: data.runs.filter((run) => run.workload === this.workload.workload && run.arm === arm.label).map((run) => run.seed),
     }));
     this.chips();
+    // What else was recorded along the runs can be drawn, and be the axis that another metric is drawn over.
+    const further = new Set(this.arms.flatMap((one) => Object.keys(one.arm.metrics_by_samples ?? {})));
+    this.further = [...further].sort(new Intl.Collator("en", { numeric: true }).compare);
+    this.controls.elements.over.append(...this.further.map((name) => make("option", { value: name }, name)));
     this.choices();
     this.controls.addEventListener("submit", (event) => event.preventDefault());
     this.controls.addEventListener("change", (event) => {
@@ -72,7 +82,9 @@ class Figure {
       names = new Set([main, ...this.arms.flatMap((one) => Object.keys(one.arm.at_budget))]);
     } else if (this.view === "curve") {
       const looks = over.value === "samples" ? this.arms.flatMap((one) => Object.keys(one.arm.looks_by_samples ?? {})) : [];
-      names = new Set([main, ...looks]);
+      // Times are interpolated for the target's metric alone.
+      const further = over.value === "time" ? [] : this.further.filter((name) => name !== over.value);
+      names = new Set([main, ...looks, ...further]);
     } else {
       names = new Set([main]);
     }
@@ -84,7 +96,7 @@ class Figure {
     part("over", this.view === "curve");
     part("whole", this.view !== "time");
     // Where arms are far apart a linear axis shows one of them.
-    const reach = this.view === "time" ? this.times() : this.view === "curve" ? this.ends(over.value) : [];
+    const reach = this.view === "time" ? this.times() : this.view === "curve" && !this.further.includes(over.value) ? this.ends(over.value) : [];
     this.controls.elements.log.checked = reach.length > 1 && Math.max(...reach) > 8 * Math.min(...reach);
   }
 
@@ -136,7 +148,7 @@ class Figure {
       words = `${name}: ${metric.value} at the budget`;
       this.budgetRows(metric.value, whole.checked);
     } else {
-      words = `${name}: ${metric.value} over ${over.value === "time" ? "train time" : "samples seen"}`;
+      words = `${name}: ${metric.value} over ${{ time: "train time", samples: "samples seen" }[over.value] ?? over.value}`;
       this.curves(over.value, metric.value, whole.checked);
     }
     if (this.active.length === 0) this.text(this.width / 2, 60, "no arm is chosen", { "text-anchor": "middle", class: "soft" });
@@ -263,17 +275,26 @@ class Figure {
     const target = metric === `${workload.split}/${workload.metric}`;
     const everything = bulk.concat(entries.flatMap((entry) => entry.values)).filter(Number.isFinite);
     let range = whole && everything.length ? [leastOf(everything), mostOf(everything)] : zoom(bulk, target ? [workload.target] : []);
-    if (target) range = this.possible(range);
+    range = this.possible(range, metric);
     const off = entries.filter((entry) => entry.centre < range[0] || entry.centre > range[1]).length;
     if (off > 0) this.note.textContent = `${off} of ${entries.length} arms lie beyond the axis, where an arrow points; “all values” shows them.`;
     this.rows(entries, { range, log: this.log, unit: 1, name: metric, mark: target ? [[workload.target, "dashed", `target ${shown(workload.target, 6)}`]] : [], words: true });
   }
 
-  // No axis of the target's metric goes beyond its best value.
-  possible([low, high]) {
-    const { best, higher_is_better: higher } = this.workload;
+  // No axis goes beyond the best value of its metric, where one is known, but to what was measured.
+  possible([low, high], metric) {
+    const { workload } = this;
+    const name = metric.slice(metric.indexOf("/") + 1).split("@")[0];
+    const own = name === workload.metric || this.arms.some((one) => one.arm.looks_by_samples?.[metric]);
+    const listed = (wanted) => workload.metrics?.find((one) => one.name === wanted);
+    // A part of a metric (accuracy/4) can be what the whole can.
+    const row = own ? workload : listed(name) ?? listed(name.split("/")[0]);
+    const best = row?.best;
     if (best === null || best === undefined) return [low, high];
-    return higher ? [low, Math.min(high, best)] : [Math.max(low, best), high];
+    const seeds = this.arms.flatMap((one) => one.arm.at_budget[metric]?.values ?? []);
+    const beyond = (value) => (row.higher_is_better ? value > best : value < best);
+    if (seeds.some(beyond)) return [low, high];
+    return row.higher_is_better ? [low, Math.min(high, best)] : [Math.max(low, best), high];
   }
 
   scaleX(x, left, right, top, bottom, name, unit) {
@@ -294,22 +315,29 @@ class Figure {
   curves(over, metric, whole) {
     const { workload } = this;
     const main = metric === `${workload.split}/${workload.metric}`;
+    // Over another metric points stand where both were taken; a line through them turns as the run goes on.
+    const turned = over !== "time" && over !== "samples";
     const entries = this.active.map((one) => {
-      const points = main ? (over === "time" ? one.arm.by_time : one.arm.by_samples) : one.arm.looks_by_samples?.[metric] ?? [];
+      const along = main ? one.arm.by_samples : one.arm.looks_by_samples?.[metric] ?? one.arm.metrics_by_samples?.[metric] ?? [];
+      const points = turned ? across(along, one.arm.metrics_by_samples?.[over] ?? []) : main && over === "time" ? one.arm.by_time : along;
       const fits = points.filter((point) => Number.isFinite(point.x) && Number.isFinite(point.mean) && (!this.log || point.x > 0));
       return { one, points: fits.map((point) => ({ ...point, low: point.low ?? point.mean, high: point.high ?? point.mean })) };
     });
     const trained = entries.filter((entry) => !entry.one.arm.idle && entry.points.length > 0);
     const xs = trained.flatMap((entry) => entry.points.map((point) => point.x));
-    const ends = xs.length ? [leastOf(xs, this.log ? Infinity : 0), mostOf(xs)] : [0, 1];
+    const ends = xs.length ? [leastOf(xs, this.log || turned ? Infinity : 0), mostOf(xs)] : [0, 1];
+    // Lines that turn have ends on either side.
+    const aside = turned && !this.log ? 0.03 * (ends[1] - ends[0]) : 0;
+    ends[0] -= aside;
+    ends[1] += aside;
     // An arm that trains nothing is a level from end to end.
     for (const entry of entries) {
-      if (entry.one.arm.idle && entry.points.length > 0) entry.points = ends.map((at) => ({ ...entry.points[0], x: at }));
+      if (entry.one.arm.idle && entry.points.length > 0 && !turned) entry.points = ends.map((at) => ({ ...entry.points[0], x: at }));
     }
-    const settled = trained.flatMap((entry) => entry.points.filter((point) => point.x >= 0.2 * entry.points.at(-1).x));
+    const settled = trained.flatMap(({ points }) => points.filter((point, i) => (turned ? i >= 0.2 * (points.length - 1) : point.x >= 0.2 * points.at(-1).x)));
     const target = main ? [workload.target] : [];
     const every = entries.flatMap((entry) => entry.points.map((point) => point.mean)).concat(target);
-    const range = this.possible(whole && every.length ? [leastOf(every), mostOf(every)] : zoom(settled.map((point) => point.mean), target));
+    const range = this.possible(whole && every.length ? [leastOf(every), mostOf(every)] : zoom(settled.map((point) => point.mean), target), metric);
     const drawn = entries.filter((entry) => entry.points.length > 0);
     const side = this.width >= 640;
     const height = Math.max(side ? Math.min(drawn.length, 40) * 16 : 0, this.width < 560 ? 260 : 340);
@@ -327,12 +355,12 @@ class Figure {
       this.line(left, y.at(value), right, y.at(value), { class: "grid" });
       this.text(left - 8, y.at(value) + 4, said[i], { "text-anchor": "end", class: "soft" });
     }
-    this.scaleX(x, left, right, top, bottom, seconds ? `train time (${unit})` : "samples seen", length);
+    this.scaleX(x, left, right, top, bottom, turned ? over : seconds ? `train time (${unit})` : "samples seen", length);
     // What is drawn in it ends at its edges.
     const inner = this.element("svg", { x: left, y: top, width: right - left, height, viewBox: `${left} ${top} ${right - left} ${height}` });
     const path = (points) => points.map(([px, py], i) => `${i ? "L" : "M"}${px.toFixed(1)} ${py.toFixed(1)}`).join("");
     this.bands = new Map();
-    for (const { one, points } of drawn) {
+    for (const { one, points } of turned ? [] : drawn) {
       const edge = [...points.map((p) => [x.at(p.x), y.at(p.high)]), ...[...points].reverse().map((p) => [x.at(p.x), y.at(p.low)])];
       // Many bands over each other are mud: then only that of the line pointed at.
       const band = this.element("path", { d: `${path(edge)}Z`, fill: one.colour, class: drawn.length > 4 ? "band faint" : "band" });
@@ -353,7 +381,8 @@ class Figure {
       const inside = points.filter((p) => y.holds(p.mean));
       const last = inside.at(-1);
       if (last) this.marker(one, x.at(last.x), y.at(last.mean));
-      const say = (p) => `${shown(p.mean)}${p.n > 1 ? ` [${shown(p.low)}, ${shown(p.high)}]` : ""} at ${seconds ? time(p.x) : `${shown(p.x, 6)} samples`}${p.n > 1 ? `, n = ${p.n}` : ""}`;
+      const where = (p) => (seconds ? time(p.x) : turned ? `${over} ${shown(p.x)}, ${shown(p.samples, 6)} samples` : `${shown(p.x, 6)} samples`);
+      const say = (p) => `${shown(p.mean)}${p.n > 1 ? ` [${shown(p.low)}, ${shown(p.high)}]` : ""} at ${where(p)}${p.n > 1 ? `, n = ${p.n}` : ""}`;
       const mine = inside.map((p) => ({ x: x.at(p.x), y: y.at(p.mean), one, words: say(p) }));
       if (mine.length > 0) this.spots.push(mine);
     }

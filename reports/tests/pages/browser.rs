@@ -177,6 +177,7 @@ fn pages(folder: &Path) -> Vec<(&'static str, PathBuf)> {
         ("extreme", sample::extreme()),
         ("several", sample::several()),
         ("provenance", sample::provenance()),
+        ("recorded", sample::recorded()),
         ("single-seed", sample::single_seed()),
         ("lone", sample::lone()),
         ("forty", sample::forty()),
@@ -359,6 +360,43 @@ fn a_click_hides_an_arm_and_axes_and_metrics_can_be_chosen() {
 }
 
 #[test]
+fn what_was_recorded_along_the_run_can_be_drawn_over_samples_and_over_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(mut browser) = Browser::start() else { return };
+    let pages = pages(folder.path());
+    let (_, page) = pages.iter().find(|(name, _)| *name == "recorded").unwrap();
+    browser.open(page, 1400, "light");
+    browser.ask("choose('view', 'curve')");
+    browser.ask("choose('over', 'samples')");
+    let recorded = [
+        "validation/accuracy",
+        "validation/accuracy/4",
+        "validation/accuracy/10",
+        "validation/length",
+        "validation/nll",
+    ];
+    assert_eq!(browser.ask("options('metric')"), json!(recorded));
+    browser.ask("choose('metric', 'validation/length')");
+    assert_eq!(browser.ask("odd()"), json!([]));
+    let words = browser.ask("axisWords()");
+    assert!(!words.as_str().unwrap().contains("target"), "a target of another metric: {words}");
+    browser.pointer("middle(marker(0))", false);
+    let words = browser.ask("tip()");
+    assert!(words.as_str().unwrap().contains(" samples, n = 5"), "{words}");
+    // Accuracy over length: a line that turns.
+    browser.ask("choose('metric', 'validation/accuracy')");
+    browser.ask("choose('over', 'validation/length')");
+    assert_eq!(browser.ask("odd()"), json!([]));
+    assert!(browser.ask("axisWords()").as_str().unwrap().contains("validation/length"));
+    browser.pointer("middle(marker(0))", false);
+    let words = browser.ask("tip()");
+    assert!(words.as_str().unwrap().contains("validation/length "), "{words}");
+    // Train time is known of the target's metric alone.
+    browser.ask("choose('over', 'time')");
+    assert_eq!(browser.ask("options('metric').length"), json!(1));
+}
+
+#[test]
 fn figures_and_page_are_dark_in_the_dark_and_light_on_paper() {
     let folder = tempfile::tempdir().unwrap();
     let Some(mut browser) = Browser::start() else { return };
@@ -414,7 +452,7 @@ fn nobody_is_kept_out_by_what_axe_finds() {
     let Some(mut browser) = Browser::start() else { return };
     let axe = fs::read_to_string(axe).unwrap();
     browser.call("Page.setBypassCSP", json!({ "enabled": true }));
-    let awkward = ["full", "several", "provenance", "forty", "strange", REGISTER, TWO];
+    let awkward = ["full", "several", "provenance", "recorded", "forty", "strange", REGISTER, TWO];
     let pages = pages(folder.path()).into_iter().filter(|(name, _)| awkward.contains(name));
     for (name, page) in pages {
         for (width, scheme) in [(1400, "light"), (400, "dark")] {

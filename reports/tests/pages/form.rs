@@ -325,4 +325,9 @@ fn a_page_of_a_thousand_cells_stays_under_five_megabytes() {
     assert_eq!(analysis.runs.len(), 1000);
     let page = page_of(&analysis);
     assert!(page.len() < 5_000_000, "{} bytes", page.len());
+    // What it has no room for it says.
+    let along = page.contains("\"metrics_by_samples\"");
+    assert!(along != page.contains("are in these files alone"));
+    let recorded = page_of(&sample::recorded());
+    assert!(recorded.contains("\"metrics_by_samples\"") && !recorded.contains("files alone"));
 }

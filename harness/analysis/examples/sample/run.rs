@@ -201,6 +201,7 @@ pub fn record(seed: u64, train_root: Digest) -> RunRecord {
         external: None,
         facts: BTreeMap::new(),
         warnings: Vec::new(),
+        interruptions: Vec::new(),
         environment: Environment {
             palimpsest: "0.1.0".to_owned(),
             code_digest: "sample".to_owned(),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Problem, Step, key};
 use ledger::catalogue::hint;
 use ledger::lineage::CellName;
-use stats::estimates::settings::{FitSettings, HeldOut, Items};
+use stats::estimates::settings::{FitSettings, HeldOut, Items, Target};
 use stats::estimates::validity::Verdict;
 
 /// Names of the estimators that a suite may ask for.
@@ -49,6 +49,9 @@ pub struct EstimateUse {
     /// Passes over the basis, 1 or 2.
     #[serde(default = "one")]
     pub passes: u32,
+    /// Centres along the window, each with a basis of its own.
+    #[serde(default = "one")]
+    pub centres: u32,
     /// True runs that centre and basis are made from.
     #[serde(default = "six")]
     pub pilots: u32,
@@ -292,8 +295,10 @@ impl EstimateUse {
             pilots: self.pilots,
             gate: self.gate,
             passes: self.passes,
+            centres: self.centres,
             seed: self.seed,
             held_out: self.held_out,
+            target: Target::Split,
         }
     }
 
@@ -343,6 +348,11 @@ impl EstimateUse {
                 ));
             }
         }
+        if self.centres > 1 && self.estimator != "surrogate" {
+            let message =
+                "centres belongs to the estimator surrogate: no other is made around several";
+            return Some(Problem::at("centres", message));
+        }
         if self.search.is_some() && self.position.is_some() {
             let message = "search and position are two entries: give each its own";
             return Some(Problem::at("position", message));
@@ -361,6 +371,7 @@ impl EstimateUse {
             ("", "last", self.last.unwrap_or(2), 2, u64::from(u32::MAX)),
             ("", "k", u64::from(self.k.unwrap_or(1)), 1, 4096),
             ("", "passes", u64::from(self.passes), 1, 2),
+            ("", "centres", u64::from(self.centres), 1, 64),
             ("", "pilots", u64::from(self.pilots), 2, 1000),
             ("", "gate", u64::from(self.gate), 8, 1000),
             ("", "orders", u64::from(self.test_orders()), 16, 100_000),

@@ -2,15 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::CurvePoint;
-use ledger::goal::{self, Target};
-use ledger::record::format::Event;
+use super::{CurvePoint, WorkloadAnalysis};
+use ledger::goal::{self, Target, VALIDATION};
+use ledger::record::format::{Evaluation, Event};
 use stats::interval;
 
 /// Points of a curve over time.
 const TIME_POINTS: u32 = 60;
 /// Points of a curve over samples that stay: one a unit of a figure's width, with every extreme.
 pub const MOST_POINTS: usize = 840;
+
+/// Points of all curves of further metrics of an analysis together, which a page carries along: about a megabyte.
+pub const MOST_METRIC_POINTS: usize = 12_000;
+/// Points below which a curve says nothing of its shape.
+const LEAST_POINTS: usize = 12;
 
 /// An evaluation on the target's metric.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +64,95 @@ fn names<'a>(event: &'a Event, target: &Target) -> Vec<&'a str> {
     keys.filter(|(metric, _)| *metric == target.validation_key())
         .filter_map(|(_, name)| name)
         .collect()
+}
+
+/// Every metric but the target's that the evaluations of some run have on the validation split, by its name. Seeds
+/// are taken together evaluation by evaluation: one that lacks a value (it was not finite) shifts no other.
+pub(super) fn metrics_by_samples<'a>(
+    runs: impl Iterator<Item = &'a [Event]>,
+    target: &Target,
+) -> BTreeMap<String, Vec<CurvePoint>> {
+    let runs: Vec<Vec<&Evaluation>> = runs.map(evaluations).collect();
+    let own = target.validation_key();
+    let is_other = |key: &&String| {
+        let (_, look) = goal::metric_and_look(key);
+        let split = key.split_once('/').map(|(split, _)| split);
+        split == Some(VALIDATION) && look.is_none() && **key != own
+    };
+    let looks = || runs.iter().flatten();
+    let names: BTreeSet<&String> =
+        looks().flat_map(|look| look.metrics.keys().filter(is_other)).collect();
+    let longest = runs.iter().map(Vec::len).max().unwrap_or(0);
+    let at = |name: &String, index: usize| {
+        let looks = runs.iter().filter_map(|run| run.get(index));
+        let found: Vec<(u64, f64)> =
+            looks.filter_map(|look| Some((look.samples, *look.metrics.get(name)?))).collect();
+        #[expect(clippy::cast_precision_loss, reason = "sample counts stay far below 2^52")]
+        let x = found.first()?.0 as f64;
+        Some(curve_point(x, &found.iter().map(|(_, value)| *value).collect::<Vec<_>>()))
+    };
+    let curve = |name: &String| (0..longest).filter_map(|index| at(name, index)).collect();
+    names.into_iter().map(|name| (name.clone(), curve(name))).collect()
+}
+
+fn evaluations(events: &[Event]) -> Vec<&Evaluation> {
+    let looks = events.iter().filter_map(|event| match event {
+        Event::Evaluated(look) => Some(look),
+        _ => None,
+    });
+    looks.collect()
+}
+
+/// Leaves out of the curves of further metrics what is no curve, a metric that was looked at once, and holds what
+/// stays to [`MOST_METRIC_POINTS`]: each curve keeps its extremes and both ends. Where there are more curves than can
+/// keep a shape, parts of a metric (`accuracy/4`) go first, and then all.
+pub(super) fn hold(workloads: &mut [WorkloadAnalysis]) {
+    for workload in workloads.iter_mut() {
+        let curves = workload.arms.iter().flat_map(|arm| &arm.metrics_by_samples);
+        let moving = curves.filter(|(_, points)| points.len() > 1);
+        let moving: BTreeSet<String> = moving.map(|(name, _)| name.clone()).collect();
+        for arm in &mut workload.arms {
+            arm.metrics_by_samples.retain(|name, _| moving.contains(name));
+        }
+    }
+    let is_part = |name: &String| name.matches('/').count() > 1;
+    if room(workloads) < LEAST_POINTS {
+        each(workloads, |curves| curves.retain(|name, _| !is_part(name)));
+    }
+    let most = room(workloads);
+    if most < LEAST_POINTS {
+        each(workloads, BTreeMap::clear);
+    }
+    each(workloads, |curves| {
+        for points in curves.values_mut() {
+            *points = thinned(std::mem::take(points), most);
+            points.iter_mut().for_each(|point| *point = point.short());
+        }
+    });
+}
+
+impl CurvePoint {
+    /// With six digits, which no figure shows more of: half as long in JSON.
+    #[must_use]
+    pub fn short(self) -> Self {
+        let short = |value: f64| format!("{value:.5e}").parse().unwrap_or(value);
+        Self { mean: short(self.mean), low: short(self.low), high: short(self.high), ..self }
+    }
+}
+
+/// Points that each curve of a further metric may have; at most as many as any other.
+fn room(workloads: &[WorkloadAnalysis]) -> usize {
+    let curves = workloads.iter().flat_map(|workload| &workload.arms);
+    let curves: usize = curves.map(|arm| arm.metrics_by_samples.len()).sum();
+    (MOST_METRIC_POINTS / curves.max(1)).min(MOST_POINTS)
+}
+
+fn each(
+    workloads: &mut [WorkloadAnalysis],
+    change: impl Fn(&mut BTreeMap<String, Vec<CurvePoint>>),
+) {
+    let arms = workloads.iter_mut().flat_map(|workload| &mut workload.arms);
+    arms.for_each(|arm| change(&mut arm.metrics_by_samples));
 }
 
 /// The target's metric of every evaluation.
@@ -150,9 +244,99 @@ pub fn thinned(points: Vec<CurvePoint>, most: usize) -> Vec<CurvePoint> {
 
 #[cfg(test)]
 mod tests {
+    use ledger::digest::Digest;
+    use ledger::goal::Direction;
+    use ledger::record::format::ClockSeconds;
+    use ledger::transcript::ChainPoint;
     use proptest::prelude::*;
 
+    use super::super::tests::{Made, times};
     use super::*;
+
+    fn evaluated(samples: u64, metrics: &[(&str, f64)]) -> Event {
+        Event::Evaluated(Evaluation {
+            samples,
+            steps: samples,
+            clocks: ClockSeconds::default(),
+            train_loss: None,
+            metrics: metrics.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+            chain: ChainPoint { step: 0, chain: Digest::of(b"") },
+        })
+    }
+
+    #[test]
+    fn every_metric_along_a_run_is_a_curve_but_the_targets_those_of_looks_and_the_test_splits() {
+        let target = Target {
+            metric: "accuracy".to_owned(),
+            direction: Direction::HigherIsBetter,
+            value: 0.9,
+            origin: String::new(),
+        };
+        let all = |length: f64| {
+            [
+                ("validation/accuracy", 0.5),
+                ("validation/accuracy/4", 0.4),
+                ("validation/length", length),
+                ("validation/length@half", 1.0),
+                ("test/length", 2.0),
+            ]
+        };
+        let whole = [evaluated(0, &all(9.0)), evaluated(64, &all(7.0)), evaluated(128, &all(5.0))];
+        // The second evaluation has no length: the third must not take its place.
+        let gap = [evaluated(0, &all(9.0)), evaluated(64, &[]), evaluated(128, &all(3.0))];
+        let runs = [&whole[..], &gap[..]];
+        let found = metrics_by_samples(runs.into_iter(), &target);
+        let names: Vec<&str> = found.keys().map(String::as_str).collect();
+        assert_eq!(names, ["validation/accuracy/4", "validation/length"]);
+        let length: Vec<(f64, f64, u32)> =
+            found["validation/length"].iter().map(|point| (point.x, point.mean, point.n)).collect();
+        assert_eq!(length, [(0.0, 9.0, 2), (64.0, 7.0, 1), (128.0, 4.0, 2)]);
+    }
+
+    #[test]
+    fn further_metrics_fit_a_page_whatever_their_number_and_parts_of_a_metric_go_first() {
+        let line = |length: u32| {
+            let points = (0..length).map(|x| point(f64::from(x), f64::from(x * 37 % 101), 0.1, 5));
+            points.collect()
+        };
+        let with = |arms: usize, names: &[&str], length: u32| {
+            let times = times(&[4.0, 6.0]);
+            let mut workload =
+                Made::on_one(&times, &times, Vec::new()).analysis().workloads.remove(0);
+            let curves = names.iter().map(|name| ((*name).to_owned(), line(length)));
+            workload.arms[0].metrics_by_samples = curves.collect();
+            workload.arms = vec![workload.arms[0].clone(); arms];
+            vec![workload]
+        };
+        let held = |mut workloads: Vec<WorkloadAnalysis>| {
+            hold(&mut workloads);
+            let arms = workloads.iter().flat_map(|workload| &workload.arms);
+            let names = workloads[0].arms[0].metrics_by_samples.keys().cloned().collect();
+            let points = arms.flat_map(|arm| arm.metrics_by_samples.values()).map(Vec::len).sum();
+            (names, points)
+        };
+        let [length, part] = ["validation/length", "validation/accuracy/4"];
+        // Few and short: all of it. Many points: fewer, of the same curves.
+        let whole: (Vec<String>, usize) = held(with(3, &[length, part], 50));
+        assert_eq!(whole, (vec![part.to_owned(), length.to_owned()], 300));
+        let (names, points) = held(with(40, &[length, part], 1000));
+        assert_eq!(names.len(), 2);
+        assert!((5_000..=MOST_METRIC_POINTS + 80 * 6).contains(&points), "{points}");
+        // Too many curves to keep a shape of each.
+        let (names, points) = held(with(900, &[length, part], 20));
+        assert_eq!(names, [length]);
+        assert!(points <= MOST_METRIC_POINTS + 900 * 6, "{points}");
+        assert_eq!(held(with(1100, &[length, part], 20)), (Vec::new(), 0));
+        // Six digits.
+        let mut workload = with(1, &[length], 2);
+        workload[0].arms[0]
+            .metrics_by_samples
+            .insert(length.to_owned(), vec![point(1.0, 1.0 / 3.0, 0.1, 5); 2]);
+        hold(&mut workload);
+        assert_eq!(workload[0].arms[0].metrics_by_samples[length][0].mean, 0.333_333);
+        // One look is no curve.
+        assert_eq!(held(with(2, &[length], 1)), (Vec::new(), 0));
+    }
 
     fn point(x: f64, mean: f64, half: f64, n: u32) -> CurvePoint {
         CurvePoint { x, mean, low: mean - half, high: mean + half, n }

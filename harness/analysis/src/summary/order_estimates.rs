@@ -301,6 +301,8 @@ mod tests {
             pilots: 6,
             validity: Validity { verdict: Verdict::Ok, ..Validity::unjudged("") },
             cost: Some(Cost::new(40.0, 11.0).unwrap()),
+            centres: 1,
+            target: None,
             stacked: None,
             withheld: false,
             effect: None,

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::clock::{differs, is_disturbed};
 use super::context::{environment, warnings};
-use super::curves::{Point, by_samples, by_time, curve, looks_by_samples};
+use super::curves::{
+    Point, by_samples, by_time, curve, hold, looks_by_samples, metrics_by_samples,
+};
 use super::estimates::{LEVEL, common_horizon, estimate, reach_rate, to_target};
 use super::membership::{self, Evidence, by_cell};
 use super::tuning::TuningAnalysis;
@@ -20,6 +22,9 @@ use ledger::record::store::Store;
 use stats::paired::{Pair, speed_up};
 use stats::survival::Outcome;
 use stats::t_test::{Alternative, t_test};
+
+/// The fact by which methods that sample say how many tokens their networks have read.
+const FORWARD_TOKENS: &str = "forward_tokens";
 
 /// The runs of one arm on one workload, in seed order; failed and missing ones left out.
 pub(super) struct ArmRuns<'a> {
@@ -120,8 +125,9 @@ impl Analysis {
 
 /// What the records alone say: all but the tests and the estimates, which read more.
 pub(super) fn summarise(suite: &SuiteRun, cells: &[CellRun]) -> Analysis {
-    let workloads: Vec<_> =
+    let mut workloads: Vec<_> =
         (0..suite.workloads.len()).map(|index| workload(suite, cells, index)).collect();
+    hold(&mut workloads);
     let tuning = suite.tuned.as_ref().map(|tuned| TuningAnalysis::of(tuned, &workloads));
     let mut warnings = warnings(suite, cells, &workloads);
     warnings.extend(tuning.iter().flat_map(|tuning| tuning.notes.clone()));
@@ -174,6 +180,7 @@ fn workload(suite: &SuiteRun, cells: &[CellRun], index: usize) -> WorkloadAnalys
         title,
         split: VALIDATION.to_owned(),
         best: metrics.iter().find(|row| row.name == target.metric).and_then(|row| row.best),
+        metrics,
         target,
         budget_samples,
         train_examples,
@@ -266,6 +273,9 @@ fn arm_analysis(
         .collect();
     let curves: Vec<Vec<Point>> =
         runs.runs.iter().map(|(_, left)| curve(&left.events, target)).collect();
+    let tokens = runs.records().filter(|record| record.status != Status::Diverged);
+    let tokens = tokens.filter_map(|record| record.facts.get(FORWARD_TOKENS)?.as_f64());
+    let tokens: Vec<f64> = tokens.collect();
     let laws: BTreeSet<String> = runs.records().filter_map(law_name).collect();
     let at_start = runs.records().filter(|record| met_at_start(record)).count();
     let at_start = u32::try_from(at_start).unwrap_or(u32::MAX);
@@ -293,11 +303,16 @@ fn arm_analysis(
         fewer_samples: baseline.and_then(|baseline| ratio(baseline, &runs, samples)),
         noise_floor: None,
         train_seconds: (!trained.is_empty()).then(|| estimate(trained)),
+        forward_tokens: (tokens.iter().any(|count| *count > 0.0)).then(|| estimate(tokens)),
         undominated: None,
         by_samples: by_samples(&curves),
         by_time: by_time(&curves),
         pictures: None,
         looks_by_samples: looks_by_samples(
+            runs.runs.iter().map(|(_, left)| left.events.as_slice()),
+            target,
+        ),
+        metrics_by_samples: metrics_by_samples(
             runs.runs.iter().map(|(_, left)| left.events.as_slice()),
             target,
         ),

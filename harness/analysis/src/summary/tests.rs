@@ -186,7 +186,7 @@ impl Made {
     }
 }
 
-fn times(seconds: &[f64]) -> Vec<Ending> {
+pub(super) fn times(seconds: &[f64]) -> Vec<Ending> {
     seconds.iter().map(|&time| (Some(time), 0.95, 0.2)).collect()
 }
 
@@ -378,6 +378,30 @@ fn curves_are_means_over_seeds_with_interpolation_in_time() {
     let half = old.by_time[30];
     assert!((half.x - 5.0).abs() < 1e-9 && (half.mean - 0.425).abs() < 1e-12);
     assert!(half.low < half.mean && half.mean < half.high);
+}
+
+#[test]
+fn tokens_are_those_that_runs_count_and_none_where_they_do_not() {
+    let times = times(&[4.0, 6.0]);
+    let made = Made::on_one(&times, &times, Vec::new());
+    assert_eq!(arm(&made.analysis(), "new").forward_tokens, None);
+    let counted = Made {
+        change: |record| {
+            let tokens = if record.seed == "0" { 1_000 } else { 3_000 };
+            record.facts.insert("forward_tokens".to_owned(), tokens.into());
+        },
+        ..made
+    };
+    let analysis = counted.analysis();
+    let tokens = arm(&analysis, "new").forward_tokens.as_ref().unwrap();
+    assert_eq!((tokens.value, &tokens.values[..]), (2_000.0, &[1_000.0, 3_000.0][..]));
+    let none = Made {
+        change: |record| {
+            record.facts.insert("forward_tokens".to_owned(), 0.into());
+        },
+        ..counted
+    };
+    assert_eq!(arm(&none.analysis(), "new").forward_tokens, None);
 }
 
 #[test]

@@ -130,6 +130,34 @@ impl Trace {
         Program { modulus, inputs: 0, statements }
     }
 
+    /// The same example in another notation, of as many tokens: values before names, operators before operands and names
+    /// behind them, in question and thought: `5 a + a 3 b - b a c c ?` and `5 a 8 b 3 c then 3 end`.
+    #[must_use]
+    pub fn turned(sequence: &Sequence) -> Sequence {
+        let mut tokens = sequence.tokens.clone();
+        let question = sequence.prompt.min(tokens.len()).saturating_sub(2);
+        let (given, rest) = tokens.split_at_mut(question);
+        let (root, statements) = given.split_at_mut(question.min(2));
+        root.reverse();
+        for statement in statements.chunks_exact_mut(4) {
+            // Name, left, operator, right.
+            let &mut [name, left, operator, right] = statement else { continue };
+            statement.copy_from_slice(&[operator, left, right, name]);
+        }
+        let thought = rest.len().saturating_sub(3);
+        rest[..thought].chunks_exact_mut(2).for_each(|pair| pair.reverse());
+        Sequence { tokens, ..sequence.clone() }
+    }
+
+    /// The answer of a response, its tokens up to and without the end, whatever the question.
+    #[must_use]
+    pub fn answer(&self, response: &[u16]) -> Option<u32> {
+        match response {
+            [.., Alphabet::THEN, answer] => self.alphabet().read_digit(*answer),
+            _ => None,
+        }
+    }
+
     /// Checks a response, its tokens up to and without the end.
     #[must_use]
     pub fn check(&self, program: &Program, response: &[u16]) -> Checked {
@@ -215,6 +243,31 @@ mod tests {
             response[last] = Alphabet::FIRST_ORDINARY + (response[last] - 4) % 13;
             assert_eq!(check(&response), Checked { correct: false, well_formed: true });
             assert_eq!(check(&[]), Checked { correct: false, well_formed: false });
+        }
+    }
+
+    #[test]
+    fn another_notation_has_the_same_tokens_and_the_same_answer() {
+        for Traced { program, sequence } in examples() {
+            let turned = Trace::turned(&sequence);
+            let sorted = |tokens: &[u16]| {
+                let mut tokens = tokens.to_vec();
+                tokens.sort_unstable();
+                tokens
+            };
+            assert_eq!(sorted(&turned.tokens), sorted(&sequence.tokens));
+            let (own, other) = (sequence.response(), turned.response());
+            assert_eq!(own[own.len() - 3..], other[other.len() - 3..]);
+            assert_eq!((other[0], other[1]), (own[1], own[0]));
+            assert_eq!(turned.tokens[..2], [sequence.tokens[1], sequence.tokens[0]]);
+            let statement: Vec<u16> = [4, 3, 5, 2].map(|at| sequence.tokens[at]).to_vec();
+            assert_eq!(turned.tokens[2..6], statement);
+            assert_eq!(turned.tokens[turned.prompt - 1], Alphabet::ASK);
+            assert_eq!(
+                trace().answer(&own[..own.len() - 1]),
+                program.run(&[]).unwrap().last().copied()
+            );
+            assert_eq!(trace().answer(own), None);
         }
     }
 

@@ -8,7 +8,7 @@
 //! [`Surrogate`](super::oracle::surrogate::Surrogate).
 
 use stats::estimates::ItemOrder;
-use stats::estimates::reduced::{self, Reduced, Rule, Sgd};
+use stats::estimates::reduced::{self, Reduced, Rule, Sgd, StepParts};
 use tch::{Device, Kind, Tensor};
 
 use super::Course;
@@ -191,23 +191,9 @@ impl Scorer<'_> {
     /// When an order names an item that is not there.
     pub fn losses(&self, orders: &[ItemOrder]) -> Result<Vec<f64>, LabError> {
         let Closed { models, rule, start, effects, .. } = self.closed;
-        let (items, k) = (models.items(), models.k());
-        let mut losses = vec![0.0; orders.len()];
-        let ends = models
-            .follow(rule, start, orders, &mut |order, step, taken, z| {
-                let along = |item: &u32| {
-                    let item = *item as usize;
-                    let row = &self.towards[items + item * k..][..k];
-                    self.towards[item] + row.iter().zip(z).map(|(a, z)| a * z).sum::<f64>()
-                };
-                let sum: f64 = taken.iter().map(along).sum();
-                losses[order] += effects[step] * sum / taken.len() as f64;
-            })
-            .map_err(refused)?;
-        for (loss, z) in losses.iter_mut().zip(&ends) {
-            *loss += self.quadratic.loss(z);
-        }
-        Ok(losses)
+        let (constant, along) = self.towards.split_at(models.items());
+        let parts = StepParts { effects, constant, along };
+        models.score(rule, start, orders, &parts, &self.quadratic).map_err(refused)
     }
 }
 

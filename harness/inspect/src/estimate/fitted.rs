@@ -4,7 +4,6 @@ use stats::estimates::ItemOrder;
 use tch::{Kind, Tensor};
 
 use super::fitting::Fitting;
-use super::oracle::surrogate::Surrogate;
 use super::set_up::Snapshots;
 use super::{Course, Exact, Oracle, Problem, TrainedProblem, Window};
 use crate::replay::Replay;
@@ -103,7 +102,7 @@ impl<'s> Fitted<'s> {
                 let ends = closed.ends(orders)?;
                 Ok((ends, clock.now().as_secs_f64()))
             }
-            None => self.drive(&mut Surrogate(&fitting.quadratics), orders),
+            None => self.drive(&mut fitting.oracle(), orders),
         }
     }
 
@@ -114,12 +113,12 @@ impl<'s> Fitted<'s> {
     /// When libtorch refuses an operation.
     pub fn score(&mut self, fitting: &Fitting, orders: &[ItemOrder]) -> Result<Vec<f64>, LabError> {
         if let Some(closed) = fitting.closed.as_ref().filter(|closed| closed.covers(orders)) {
-            return closed.scorer(&fitting.read_out, &fitting.basis.columns)?.losses(orders);
+            return closed.scorer(&fitting.read_out, &fitting.basis().columns)?.losses(orders);
         }
         let mut losses = Vec::with_capacity(orders.len());
         for orders in orders.chunks(ROWS) {
             let (ends, _) = self.surrogate(fitting, orders)?;
-            losses.extend(fitting.read_out.losses(&fitting.basis, &ends)?);
+            losses.extend(fitting.read_out.losses(fitting.basis(), &ends)?);
         }
         Ok(losses)
     }
@@ -137,9 +136,7 @@ impl<'s> Fitted<'s> {
         let orders = std::slice::from_ref(order);
         let (course, start) = (&mut self.course, self.window.start());
         let path = match fitting {
-            Some(fitting) => {
-                Snapshots::take(course, &mut Surrogate(&fitting.quadratics), orders, start)
-            }
+            Some(fitting) => Snapshots::take(course, &mut fitting.oracle(), orders, start),
             None => Snapshots::pilots(course, &self.problem, orders, start),
         };
         Ok(path?.rows)

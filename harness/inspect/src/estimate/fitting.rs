@@ -6,9 +6,10 @@ use stats::estimates::ItemOrder;
 use tch::{Device, Kind, Tensor};
 
 use super::closed::Closed;
-use super::oracle::surrogate::{Quadratics, Surrogate};
+use super::oracle::surrogate::Quadratics;
+use super::pieces::{ByStretch, Cut, Local, Piece};
 use super::read_out::ReadOut;
-use super::set_up::{Basis, Snapshots, curvature, gradients_at_centre};
+use super::set_up::{Basis, Snapshots, curvature, gradients_of};
 use super::{Course, Problem};
 use lab::LabError;
 use training::artefacts::Artefacts;
@@ -24,10 +25,14 @@ pub struct Recipe {
     pub pilots: Vec<ItemOrder>,
     /// Orders that the second pass follows; empty for a single pass.
     pub simulated: Vec<ItemOrder>,
-    /// Columns of the basis, k.
+    /// Columns of each basis, k.
     pub k: i64,
+    /// Where the window has a centre of its own: one stretch or several.
+    pub cuts: Vec<Cut>,
     /// What the artefacts are kept under: the digest of the run, the window and all settings.
     pub key: Digest,
+    /// Which loss is read out; everything else is the same for all of them.
+    pub loss: String,
 }
 
 /// Seconds that each stage took when it was made.
@@ -56,11 +61,9 @@ impl Seconds {
 /// A surrogate ready to answer.
 #[derive(Debug)]
 pub struct Fitting {
-    /// Directions and centre.
-    pub basis: Basis,
-    /// Every item around the centre.
-    pub quadratics: Quadratics,
-    /// The same in closed form, where the update rule is SGD.
+    /// Every item around the centre, for each stretch that has one of its own.
+    pub pieces: Vec<Piece>,
+    /// The same in closed form, where the update rule is SGD and there is one centre.
     pub closed: Option<Closed>,
     /// The held-out loss around the pilots' mean end.
     pub read_out: ReadOut,
@@ -139,43 +142,81 @@ impl Fitting {
         let mut seconds = Seconds::default();
         progress("pilots", 0, recipe.pilots.len());
         let (kept, spent) = stages.stage("pilots", 0, || {
-            let pilots = Snapshots::pilots(course, problem, &recipe.pilots, start)?;
-            Ok(vec![pilots.rows, pilots.ends])
+            packed(Snapshots::pilots(course, problem, &recipe.pilots, start)?)
         })?;
         seconds.pilots = spent;
-        let [rows, ends] = <[Tensor; 2]>::try_from(kept).map_err(|_| damaged())?;
-        // A first pass only has to find where orders go: half the columns do.
-        let columns = if recipe.simulated.is_empty() { recipe.k } else { (recipe.k + 1) / 2 };
-        let clock = Monotonic::start();
-        let mut basis = Basis::of(&rows, columns)?;
-        seconds.basis = clock.now().as_secs_f64();
+        let mut snapshots = unpacked(kept)?;
         if !recipe.simulated.is_empty() {
-            let (quadratics, spent) = surrogate(&stages, "first", problem, &basis, progress)?;
-            seconds.first_pass += spent;
+            // A first pass only has to find where orders go: half the columns do.
+            let half = (recipe.k + 1) / 2;
+            let made = pieces(&stages, "first", problem, &snapshots, recipe, half, progress)?;
+            seconds.basis += made.basis;
+            seconds.first_pass += made.curvature;
             let (simulated, spent) = stages.stage("simulated", 0, || {
-                let mut oracle = Surrogate(&quadratics);
-                let all = Snapshots::take(course, &mut oracle, &recipe.simulated, start)?;
-                Ok(vec![Tensor::f_cat(&[&rows, &all.rows], 0)?])
+                let mut oracle = ByStretch::of(&made.pieces);
+                packed(Snapshots::take(course, &mut oracle, &recipe.simulated, start)?)
             })?;
             seconds.first_pass += spent;
-            let clock = Monotonic::start();
-            basis = Basis::of(simulated.first().ok_or_else(damaged)?, recipe.k)?;
-            seconds.basis += clock.now().as_secs_f64();
+            snapshots = snapshots.with(&unpacked(simulated)?)?;
         }
-        let (quadratics, spent) = surrogate(&stages, "curvature", problem, &basis, progress)?;
-        seconds.curvature = spent;
+        let ends = snapshots.ends.shallow_clone();
+        let made = pieces(&stages, "curvature", problem, &snapshots, recipe, recipe.k, progress)?;
+        seconds.basis += made.basis;
+        seconds.curvature = made.curvature;
+        let pieces = made.pieces;
+        let last = pieces.last().ok_or_else(damaged)?;
         let clock = Monotonic::start();
-        let closed = Closed::of(&quadratics, course, start)?;
+        let closed = match pieces.as_slice() {
+            [only] => Closed::of(&only.quadratics, course, start)?,
+            _ => None,
+        };
         seconds.basis += clock.now().as_secs_f64();
-        let (kept, spent) = stages.stage("read-out", 0, || {
-            let ReadOut { at, loss, slope, curvature } = ReadOut::of(problem, &basis, &ends)?;
+        let (kept, spent) = stages.stage(&format!("read-out {}", recipe.loss), 0, || {
+            let ReadOut { at, loss, slope, curvature } = ReadOut::of(problem, &last.basis, &ends)?;
             Ok(vec![at, Tensor::from(loss), slope, curvature])
         })?;
         seconds.read_out = spent;
         let [at, loss, slope, curvature] = <[Tensor; 4]>::try_from(kept).map_err(|_| damaged())?;
         let read_out = ReadOut { at, loss: f64::try_from(&loss)?, slope, curvature };
-        Ok(Self { basis, quadratics, closed, read_out, ends, seconds })
+        Ok(Self { pieces, closed, read_out, ends, seconds })
     }
+
+    /// Directions and centre where orders end, by which losses are read out.
+    #[must_use]
+    pub fn basis(&self) -> &Basis {
+        &self.last().basis
+    }
+
+    /// The items of the last stretch around its centre: all items, where there is one centre.
+    #[must_use]
+    pub fn quadratics(&self) -> &Quadratics {
+        &self.last().quadratics
+    }
+
+    /// The surrogate.
+    #[must_use]
+    pub fn oracle(&self) -> ByStretch<Local<'_>> {
+        ByStretch::of(&self.pieces)
+    }
+
+    fn last(&self) -> &Piece {
+        // `make` is the only way to a fitting, and gives it one piece or more.
+        &self.pieces[self.pieces.len() - 1]
+    }
+}
+
+/// Snapshots as a stage keeps them.
+fn packed(snapshots: Snapshots) -> Result<Vec<Tensor>, LabError> {
+    let steps: Vec<i64> = snapshots.steps.iter().map(|step| *step as i64).collect();
+    Ok(vec![snapshots.rows, snapshots.ends, Tensor::f_from_slice(&steps)?])
+}
+
+fn unpacked(kept: Vec<Tensor>) -> Result<Snapshots, LabError> {
+    let [rows, ends, steps] = <[Tensor; 3]>::try_from(kept).map_err(|_| damaged())?;
+    let steps: Vec<i64> = Vec::try_from(&steps)?;
+    let steps: Option<Vec<usize>> = steps.iter().map(|step| usize::try_from(*step).ok()).collect();
+    let steps = steps.filter(|steps| steps.len() as i64 == rows.size()[0]).ok_or_else(damaged)?;
+    Ok(Snapshots { rows, steps, ends })
 }
 
 /// Calls once, in small, the routines of libtorch that are loaded by their first use: what a set-up
@@ -193,33 +234,68 @@ fn damaged() -> LabError {
     LabError::Order("a kept stage of the set-up holds other tensors than it should".to_owned())
 }
 
-/// Gradients and curvature of every item, item by item; and the seconds of all.
+/// The surrogates of all stretches, with the seconds that bases and curvature took.
+struct Made {
+    pieces: Vec<Piece>,
+    basis: f64,
+    curvature: f64,
+}
+
+fn pieces<P: Problem + ?Sized>(
+    stages: &Stages<'_>,
+    name: &str,
+    problem: &P,
+    snapshots: &Snapshots,
+    recipe: &Recipe,
+    k: i64,
+    progress: &mut dyn FnMut(&str, usize, usize),
+) -> Result<Made, LabError> {
+    let mut made = Made { pieces: Vec::new(), basis: 0.0, curvature: 0.0 };
+    let all: usize = recipe.cuts.iter().map(|cut| cut.items.len()).sum();
+    let mut done = 0;
+    for (number, cut) in recipe.cuts.iter().enumerate() {
+        let clock = Monotonic::start();
+        let basis = Basis::of(&snapshots.within(&cut.steps)?, k)?;
+        made.basis += clock.now().as_secs_f64();
+        let named = format!("{name} {number}");
+        let before = done;
+        let mut heard = |item: usize| progress(name, before + item, all);
+        let (quadratics, spent) = surrogate(stages, &named, problem, &basis, cut, &mut heard)?;
+        done += cut.items.len();
+        made.curvature += spent;
+        made.pieces.push(Piece { cut: cut.clone(), basis, quadratics });
+    }
+    progress(name, all, all);
+    Ok(made)
+}
+
+/// Gradients and curvature of the items of a stretch, item by item; and the seconds of all.
 fn surrogate<P: Problem + ?Sized>(
     stages: &Stages<'_>,
     name: &str,
     problem: &P,
     basis: &Basis,
-    progress: &mut dyn FnMut(&str, usize, usize),
+    cut: &Cut,
+    heard: &mut dyn FnMut(usize),
 ) -> Result<(Quadratics, f64), LabError> {
     let (kept, mut total) = stages.stage(&format!("{name} gradients"), 0, || {
-        Ok(vec![gradients_at_centre(problem, &basis.centre)?])
+        Ok(vec![gradients_of(problem, &cut.items, &basis.centre)?])
     })?;
     let found = kept.into_iter().next().ok_or_else(damaged)?;
-    let items = problem.items();
     // In one piece, so that curvature is held once and not beside a copy of itself.
-    let [gradients, all] = Quadratics::room(items as i64, &basis.columns)?;
+    let [gradients, all] = Quadratics::room(cut.items.len() as i64, &basis.columns)?;
     gradients.shallow_clone().f_copy_(&found)?;
     drop(found);
-    for item in 0..items {
-        progress(name, item, items);
-        let (kept, spent) = stages.stage(name, item, || {
-            Ok(vec![curvature(problem, basis, &gradients, item..item + 1)?])
+    for (place, item) in cut.items.iter().enumerate() {
+        heard(place);
+        let row = place as i64;
+        let (kept, spent) = stages.stage(name, *item, || {
+            Ok(vec![curvature(problem, basis, &gradients.f_get(row)?, *item)?])
         })?;
         let one = kept.into_iter().next().ok_or_else(damaged)?;
-        all.f_narrow(0, item as i64, 1)?.f_copy_(&one)?;
+        all.f_get(row)?.f_copy_(&one)?;
         total += spent;
     }
-    progress(name, items, items);
     let quadratics = Quadratics {
         centre: basis.centre.shallow_clone(),
         basis: basis.columns.shallow_clone(),

@@ -13,6 +13,7 @@ use super::oracle::projection::{Projected, Projection};
 use super::oracle::replay::Replay;
 use super::oracle::surrogate::{Quadratics, Surrogate};
 use super::oracle::taylor::{TRUST, Taylor, Terms};
+use super::pieces::{ByStretch, Piece};
 use super::{Course, Exact, Oracle, Problem, Reference};
 use lab::LabError;
 
@@ -261,8 +262,10 @@ pub struct Parts<'a, 'c, P: Problem + ?Sized> {
     pub course: &'c Course,
     /// One run, followed.
     pub reference: Option<&'a Reference>,
-    /// A surrogate from pilots.
+    /// A surrogate from pilots, around one centre.
     pub quadratics: Option<&'a Quadratics>,
+    /// The same around several centres; empty for one.
+    pub pieces: &'a [Piece],
 }
 
 impl<P: Problem + ?Sized> std::fmt::Debug for Parts<'_, '_, P> {
@@ -338,6 +341,7 @@ pub fn build<'a, P: Problem + ?Sized>(
             return Ok(Built::ByUpdates(Box::new(oracle), parts.course.plain()));
         }
         "linear" => Box::new(Linear::new(problem, &quadratics()?.centre)?),
+        _ if parts.pieces.len() > 1 => Box::new(ByStretch::of(parts.pieces)),
         _ => Box::new(Surrogate(quadratics()?)),
     };
     Ok(Built::ByRule(oracle))

@@ -5,6 +5,8 @@
 //! directions in which they differed most. Both from true runs in orders that are never among those
 //! that an estimate is judged by.
 
+use std::ops::Range;
+
 use stats::estimates::ItemOrder;
 use tch::{Kind, Tensor};
 
@@ -25,6 +27,8 @@ const ONE_SIDED: f64 = 0.5;
 pub struct Snapshots {
     /// Parameters at the start and after every step of every run, N × p.
     pub rows: Tensor,
+    /// After how many steps each row was passed, N numbers.
+    pub steps: Vec<usize>,
     /// Parameters at the end of every run, runs × p.
     pub ends: Tensor,
 }
@@ -51,12 +55,13 @@ impl Snapshots {
         orders: &[ItemOrder],
         start: &Tensor,
     ) -> Result<Self, LabError> {
-        let mut rows = Vec::new();
-        let ends = course.drive(oracle, orders, start, &mut |_, _, theta| {
+        let (mut rows, mut steps) = (Vec::new(), Vec::new());
+        let ends = course.drive(oracle, orders, start, &mut |numbers, step, theta| {
             rows.push(theta.copy());
+            steps.extend(numbers.iter().map(|_| step));
             Ok(())
         })?;
-        Ok(Self { rows: Tensor::f_cat(&rows, 0)?, ends })
+        Ok(Self { rows: Tensor::f_cat(&rows, 0)?, steps, ends })
     }
 
     /// True runs in `orders`.
@@ -72,12 +77,29 @@ impl Snapshots {
         Self::take(course, &mut Exact(problem), orders, start)
     }
 
-    /// These and others.
+    /// These and others; the ends stay these.
     ///
     /// # Errors
     /// When they are of another network.
-    pub fn with(&self, others: &Self) -> Result<Tensor, LabError> {
-        Ok(Tensor::f_cat(&[&self.rows, &others.rows], 0)?)
+    pub fn with(&self, others: &Self) -> Result<Self, LabError> {
+        let rows = Tensor::f_cat(&[&self.rows, &others.rows], 0)?;
+        let steps = self.steps.iter().chain(&others.steps).copied().collect();
+        Ok(Self { rows, steps, ends: self.ends.shallow_clone() })
+    }
+
+    /// The rows of a stretch of steps, its end included: all that runs passed through there.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    pub fn within(&self, stretch: &Range<usize>) -> Result<Tensor, LabError> {
+        let there = |step: &usize| (stretch.start..=stretch.end).contains(step);
+        let rows = (0_i64..).zip(&self.steps).filter(|(_, step)| there(step));
+        let rows: Vec<i64> = rows.map(|(row, _)| row).collect();
+        if rows.len() == self.steps.len() {
+            return Ok(self.rows.shallow_clone());
+        }
+        let rows = Tensor::f_from_slice(&rows)?.f_to_device(self.rows.device())?;
+        Ok(self.rows.f_index_select(0, &rows)?)
     }
 }
 
@@ -146,6 +168,18 @@ pub fn gradients_at_centre<P: Problem + ?Sized>(
     centre: &Tensor,
 ) -> Result<Tensor, LabError> {
     let items: Vec<usize> = (0..problem.items()).collect();
+    gradients_of(problem, &items, centre)
+}
+
+/// The gradients of some items at the centre, a row each.
+///
+/// # Errors
+/// When a gradient is not finite.
+pub fn gradients_of<P: Problem + ?Sized>(
+    problem: &P,
+    items: &[usize],
+    centre: &Tensor,
+) -> Result<Tensor, LabError> {
     let parts = items.chunks(ROWS).map(|items| {
         let rows = centre.f_unsqueeze(0)?.f_expand([items.len() as i64, -1], false)?;
         problem.gradients(items, &rows)
@@ -155,36 +189,35 @@ pub fn gradients_at_centre<P: Problem + ?Sized>(
     Ok(all)
 }
 
-/// (H_iQ)ᵀ of `items`, items × k × p: exact where the problem can, else by secants from the centre,
-/// where `gradients` (items × p) are those of all items.
+/// (H_iQ)ᵀ of `item`, k × p: exact where the problem can, else by secants from the centre, where
+/// `gradient` (p) is the item's.
 ///
 /// # Errors
 /// When a gradient is not finite.
 pub fn curvature<P: Problem + ?Sized>(
     problem: &P,
     basis: &Basis,
-    gradients: &Tensor,
-    items: std::ops::Range<usize>,
+    gradient: &Tensor,
+    item: usize,
 ) -> Result<Tensor, LabError> {
-    let steps = Tensor::f_from_slice(&basis.steps())?.f_to_kind(basis.centre.kind())?;
-    let steps = steps.f_unsqueeze(1)?.f_to_device(basis.centre.device())?;
-    let steps = steps.f_mul_scalar(ONE_SIDED)?;
-    let rows = basis.columns.f_tr()?.f_mul(&steps)?.f_add(&basis.centre)?;
-    let k = basis.k();
-    let of_item = |item: usize| -> Result<Tensor, LabError> {
-        if let Some(exact) = problem.columns(item, &basis.centre, &basis.columns)? {
-            return Ok(exact);
+    let columns = match problem.columns(item, &basis.centre, &basis.columns)? {
+        Some(exact) => exact,
+        None => {
+            let steps = Tensor::f_from_slice(&basis.steps())?.f_to_kind(basis.centre.kind())?;
+            let steps = steps.f_unsqueeze(1)?.f_to_device(basis.centre.device())?;
+            let steps = steps.f_mul_scalar(ONE_SIDED)?;
+            let rows = basis.columns.f_tr()?.f_mul(&steps)?.f_add(&basis.centre)?;
+            let k = basis.k();
+            let parts = (0..k).step_by(ROWS).map(|start| {
+                let rows = rows.f_narrow(0, start, (k - start).min(ROWS as i64))?;
+                problem.gradients(&vec![item; rows.size()[0] as usize], &rows)
+            });
+            let there = Tensor::f_cat(&parts.collect::<Result<Vec<_>, LabError>>()?, 0)?;
+            there.f_sub(gradient)?.f_div(&steps)?
         }
-        let parts = (0..k).step_by(ROWS).map(|start| {
-            let rows = rows.f_narrow(0, start, (k - start).min(ROWS as i64))?;
-            problem.gradients(&vec![item; rows.size()[0] as usize], &rows)
-        });
-        let there = Tensor::f_cat(&parts.collect::<Result<Vec<_>, LabError>>()?, 0)?;
-        Ok(there.f_sub(&gradients.f_get(item as i64)?)?.f_div(&steps)?)
     };
-    let all = Tensor::f_stack(&items.map(of_item).collect::<Result<Vec<_>, _>>()?, 0)?;
-    finite(&all)?;
-    Ok(all)
+    finite(&columns)?;
+    Ok(columns)
 }
 
 /// The surrogate of every item around a basis' centre.
@@ -193,10 +226,13 @@ pub fn curvature<P: Problem + ?Sized>(
 /// When a gradient is not finite.
 pub fn quadratics<P: Problem + ?Sized>(problem: &P, basis: &Basis) -> Result<Quadratics, LabError> {
     let gradients = gradients_at_centre(problem, &basis.centre)?;
+    let columns = (0..problem.items())
+        .map(|item| curvature(problem, basis, &gradients.f_get(item as i64)?, item));
+    let columns = columns.collect::<Result<Vec<_>, LabError>>()?;
     Ok(Quadratics {
         centre: basis.centre.shallow_clone(),
         basis: basis.columns.shallow_clone(),
-        curvature: curvature(problem, basis, &gradients, 0..problem.items())?,
+        curvature: Tensor::f_stack(&columns, 0)?,
         gradients,
     })
 }

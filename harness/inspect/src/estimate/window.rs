@@ -1,6 +1,6 @@
 //! The last steps of a recorded run: what they consumed, and where they started from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use stats::estimates::ItemOrder;
@@ -156,6 +156,45 @@ impl Window {
             own.to_vec()
         });
         self.consumed.with_epochs(epochs.collect())
+    }
+
+    /// The ids of the whole run without what `order` leaves out of the window, as `run --without` takes
+    /// them.
+    ///
+    /// # Errors
+    /// With the reason, where the loop would train something else than such an order: it cuts epochs
+    /// and batches by their length.
+    pub fn shortened(&self, order: &ItemOrder) -> Result<Vec<u32>, &'static str> {
+        let sizes: Vec<usize> =
+            self.orders.reference().steps.iter().map(|step| self.examples(step)).collect();
+        let kept: BTreeSet<u32> = order.steps.iter().flatten().copied().collect();
+        let last = self.moments.last().map_or(0, |now| now.epoch);
+        for (now, step) in self.moments.iter().zip(&self.orders.reference().steps) {
+            let left = step.iter().filter(|item| kept.contains(item)).count();
+            if left < step.len() && now.epoch < last {
+                return Err(
+                    "something is left out of an epoch before the last, and a run cuts epochs by \
+                            their length: take a window (--last) within the last epoch",
+                );
+            }
+            if left > 0 && left < step.len() {
+                return Err(
+                    "a batch is left out in part, and a run would fill it up with what follows: \
+                            leave out whole batches (--items batches)",
+                );
+            }
+        }
+        let mut ids: Vec<u32> = self.consumed.epochs().concat();
+        ids.truncate(ids.len().saturating_sub(sizes.iter().sum()));
+        for item in order.steps.iter().flatten() {
+            ids.extend(&self.items[*item as usize]);
+        }
+        Ok(ids)
+    }
+
+    /// Examples of a step.
+    fn examples(&self, step: &[u32]) -> usize {
+        step.iter().map(|item| self.items[*item as usize].len()).sum()
     }
 
     /// The order of the window that the ids of a whole run mean, as [`Window::whole`] gives them;

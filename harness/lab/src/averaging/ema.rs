@@ -5,6 +5,7 @@ use tch::Tensor;
 use crate::LabError;
 use crate::network::Parameter;
 use crate::seat::{Averaging, StepInfo};
+use crate::state::State;
 
 /// a ← decay·a + (1 − decay)·w after every update, from the weights at the start (of the stage).
 #[derive(Debug)]
@@ -48,6 +49,10 @@ impl Averaging for Ema {
             average.f_copy_(&parameter.tensor.f_detach()?)?;
         }
         Ok(())
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.of("average", &mut self.average)
     }
 }
 

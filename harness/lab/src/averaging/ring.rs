@@ -8,6 +8,7 @@ use tch::Tensor;
 use crate::LabError;
 use crate::network::Parameter;
 use crate::seat::{Averaging, StepInfo};
+use crate::state::State;
 
 choice! {
     /// How the last checkpoints become one.
@@ -98,6 +99,10 @@ impl Averaging for Ring {
     fn reset(&mut self, _: &[Parameter]) -> Result<(), LabError> {
         self.kept.clear();
         Ok(())
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.of("kept", &mut self.kept)
     }
 }
 

@@ -5,6 +5,7 @@ use tch::Tensor;
 use crate::LabError;
 use crate::network::Parameter;
 use crate::seat::{Averaging, StepInfo};
+use crate::state::State;
 
 /// Mean of the weights after each update from the share `from` of the run on.
 #[derive(Debug)]
@@ -50,6 +51,11 @@ impl Averaging for Swa {
     fn reset(&mut self, _: &[Parameter]) -> Result<(), LabError> {
         self.updates = 0;
         Ok(())
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.of("updates", &mut self.updates)?;
+        state.of("mean", &mut self.mean)
     }
 }
 

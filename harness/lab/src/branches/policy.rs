@@ -17,6 +17,7 @@ use crate::network::Network;
 use crate::rollout::{Rewarded, column, verified};
 use crate::seat::{Batch, Facts, Objective, StepInfo, TaskInfo};
 use crate::side_info::{Tokens, Verifier};
+use crate::state::State;
 
 settings! {
     /// Settings of the policy gradient on branches.
@@ -66,6 +67,8 @@ struct Counts {
     silent: u64,
     groups: u64,
 }
+
+crate::kept!(Counts { responses, tokens, forced, parallel, malformed, accepted, silent, groups });
 
 /// Policy gradient with advantages relative to a prompt's group of responses, which may branch.
 pub struct BranchedGradient {
@@ -219,6 +222,11 @@ impl Objective for BranchedGradient {
             ("never_accepted".to_owned(), (accepted == 0).into()),
             ("groups_without_signal".to_owned(), share(silent, groups).into()),
         ])
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.of("sampled", &mut self.sampled)?;
+        state.of("counts", &mut self.counts)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::orders::uniform::Uniform;
 use crate::rendering::{self, Row};
 use crate::seat::{Batch, EpochPlan, Facts, Order, OrderSource, StepInfo, TaskInfo, View};
 use crate::side_info::Sentences;
+use crate::state::State;
 
 /// Whether a step comes before that share of the run.
 #[must_use]
@@ -71,6 +72,10 @@ impl Order for Kept {
     fn facts(&self) -> Facts {
         Facts::from([("documents_kept".to_owned(), self.count().into())])
     }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
+    }
 }
 
 /// A token before each sentence, of the two that tell good ones from bad ones; it is to be predicted as any other.
@@ -117,6 +122,10 @@ impl View for Marked {
         }
         let anew = (streams, "control", now.epoch);
         Ok(rendering::rewrite(batch, anew, |row, id, random| self.marked(row, id, random))?)
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

@@ -1,15 +1,16 @@
 //! Formats at their places in a step: weights, what enters products, and gradients that come back to them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ledger::streams::Streams;
 use tch::{Kind, TchError, Tensor};
 
-use super::tap::{History, Inputs, Noise, RoundingTap, straight_through};
+use super::tap::{History, Inputs, Noise, RoundingTap, keep_noise, straight_through};
 use super::{Quantiser, learned};
 use crate::network::{Network, Parameter, Role};
 use crate::seat::{Gradients, Parametrisation, StepInfo};
+use crate::state::State;
 use crate::{LabError, sparsity};
 
 /// α of PACT at the start.
@@ -135,6 +136,12 @@ impl Parametrisation for Formats {
             }
         }
         Ok(())
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        state.of("history", &mut *history)?;
+        keep_noise(&self.places.noise, state)
     }
 }
 

@@ -6,10 +6,11 @@ use ledger::streams::Streams;
 use tch::{TchError, Tensor};
 
 use super::Quantiser;
-use super::tap::{Noise, noise_like};
+use super::tap::{Noise, keep_noise, noise_like};
 use crate::LabError;
 use crate::network::{Network, Parameter, Role};
 use crate::seat::{Batch, Constraint, Gradients, Optimizer, StepInfo};
+use crate::state::State;
 
 /// Rounds weights, biases and tables after every update, and the momentum. Normalisations, and what is learned
 /// beside weights, stay as they are.
@@ -83,5 +84,9 @@ impl Constraint for Stored {
             }
         }
         Ok(())
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        keep_noise(&self.noise, state)
     }
 }

@@ -13,8 +13,10 @@ use rand_pcg::Pcg64;
 use tch::{TchError, Tensor};
 
 use super::{Format, Quantiser, learned};
+use crate::LabError;
 use crate::kernels::{self, on_gradient};
 use crate::network::Tap;
+use crate::state::State;
 
 /// `rounded` in value, `values` in gradient.
 ///
@@ -39,6 +41,16 @@ pub fn noise_like(generator: &mut Pcg64, values: &Tensor) -> Result<Tensor, TchE
 
 /// Where noise comes from: nowhere for rounding to nearest.
 pub type Noise = Option<Arc<Mutex<Pcg64>>>;
+
+/// Keeps where the stream of noise is, if there is any.
+///
+/// # Errors
+/// When what is read does not fit.
+pub fn keep_noise(noise: &Noise, state: &mut State<'_>) -> Result<(), LabError> {
+    let Some(generator) = noise else { return Ok(()) };
+    let mut generator = generator.lock().unwrap_or_else(PoisonError::into_inner);
+    state.of("noise", &mut *generator)
+}
 
 choice! {
     /// Which neighbour on the grid a value goes to.

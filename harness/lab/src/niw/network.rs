@@ -9,6 +9,7 @@ use crate::LabError;
 use crate::episodes::{Back, Inner, start};
 use crate::network::{Network, Parameter, Role};
 use crate::seat::{Adapter, Parametrisation, Shown, StepInfo};
+use crate::state::State;
 
 /// Puts ln V₀ and ln(n₀ − d − 1) behind the network's parameters, which are m₀; they are trained, seen and kept with
 /// them.
@@ -37,6 +38,10 @@ impl Parametrisation for Beside {
 
     fn seen(&self, trained: &Network, _: Option<&StepInfo>) -> Result<Network, LabError> {
         start(trained, Back::First)
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@ use crate::diffusion::{
 use crate::network::Network;
 use crate::seat::{Batch, Facts, Objective, StepInfo, TaskInfo};
 use crate::split::Split;
+use crate::state::State;
 
 choice! {
     /// How the number of levels grows.
@@ -300,6 +301,13 @@ impl Objective for Consistency {
             ("network_evaluations".to_owned(), self.evaluations.into()),
             ("levels".to_owned(), self.table.grid.len().into()),
         ])
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.network("teacher", &mut self.teacher)?;
+        state.of("levels", &mut self.levels)?;
+        state.of("noise", &mut self.noise)?;
+        state.of("evaluations", &mut self.evaluations)
     }
 }
 

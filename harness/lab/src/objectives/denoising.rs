@@ -8,6 +8,7 @@ use crate::LabError;
 use crate::diffusion::{Denoise, Preconditioning, column, noise_like, noised, squared_distance};
 use crate::network::Network;
 use crate::seat::{Batch, Facts, Objective, StepInfo};
+use crate::state::State;
 
 /// λ(σ)·mean over coordinates of (D(x + σz, σ) − x)², ln σ ~ N(`mean`, `deviation`²),
 /// λ = (σ² + σ_d²)/(σσ_d)².
@@ -68,6 +69,12 @@ impl Objective for Denoising {
 
     fn facts(&self) -> Facts {
         Facts::from([("network_evaluations".to_owned(), self.evaluations.into())])
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.of("levels", &mut self.levels)?;
+        state.of("noise", &mut self.noise)?;
+        state.of("evaluations", &mut self.evaluations)
     }
 }
 

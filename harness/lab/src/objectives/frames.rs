@@ -12,6 +12,7 @@ use crate::LabError;
 use crate::models::clips::Clips;
 use crate::network::Network;
 use crate::seat::{Batch, Objective, Stage, StepInfo};
+use crate::state::State;
 
 /// Height and width of the window.
 const WINDOW: i64 = 11;
@@ -61,6 +62,10 @@ impl Objective for Decoding {
 
     fn acts_beside_passes(&self) -> bool {
         false
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

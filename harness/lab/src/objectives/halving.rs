@@ -13,6 +13,7 @@ use crate::diffusion::{
 };
 use crate::network::Network;
 use crate::seat::{Batch, Facts, Objective, Stage, StepInfo, TaskInfo};
+use crate::state::State;
 
 choice! {
     /// How long the stages of halving are.
@@ -214,6 +215,15 @@ impl Objective for Halving {
             ("network_evaluations".to_owned(), self.evaluations.into()),
             ("stages".to_owned(), (self.stage + 1).into()),
         ])
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        self.teacher_training.state(state)?;
+        state.of("stage", &mut self.stage)?;
+        state.network("teacher", &mut self.teacher)?;
+        state.of("intervals", &mut self.intervals)?;
+        state.of("noise", &mut self.noise)?;
+        state.of("evaluations", &mut self.evaluations)
     }
 }
 

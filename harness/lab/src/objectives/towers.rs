@@ -9,6 +9,7 @@ use crate::native;
 use crate::network::{Body, Network};
 use crate::seat::{Batch, Facts, Objective, StepInfo, View};
 use crate::side_info::Captions;
+use crate::state::State;
 use ledger::streams::Streams;
 
 /// Images resized to one size and their classes, as a teacher takes them.
@@ -25,6 +26,10 @@ impl View for AsClasses {
         batch.inputs = native::resized(&batch.inputs, self.to)?.f_unsqueeze(1)?;
         let words = i64::from(self.captions.paraphrases);
         batch.labels = batch.labels.f_div_scalar_mode(words, "floor")?;
+        Ok(())
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
         Ok(())
     }
 }
@@ -94,6 +99,10 @@ impl Objective for Towers {
 
     fn facts(&self) -> Facts {
         Facts::from([("tokens".to_owned(), self.tokens.into())])
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.of("tokens", &mut self.tokens)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::LabError;
 use crate::network::Parameter;
 use crate::optim::adamw::Adamw;
 use crate::seat::{Gradients, Optimizer, StepInfo};
+use crate::state::State;
 
 /// AdamW without its own decay, given g + decay·w.
 #[derive(Debug)]
@@ -59,5 +60,9 @@ impl Optimizer for Adam {
 
     fn reset(&mut self) -> Result<(), LabError> {
         self.rule.reset()
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        self.rule.state(state)
     }
 }

@@ -8,6 +8,7 @@ use crate::LabError;
 use crate::kernels::{AdamwStep, fused_adamw};
 use crate::network::{Network, Parameter};
 use crate::seat::{Gradients, Optimizer, StepInfo};
+use crate::state::State;
 
 settings! {
     /// Settings of AdamW.
@@ -141,6 +142,14 @@ impl Optimizer for Adamw {
         for now in self.moments.iter_mut().flatten().flatten() {
             let _ = now.f_zero_()?;
         }
+        Ok(())
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.of("moments", &mut self.moments)?;
+        state.of("steps", &mut self.steps)?;
+        // They are views of the steps.
+        self.counts = self.steps.f_unbind(0)?;
         Ok(())
     }
 }

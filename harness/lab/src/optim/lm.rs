@@ -11,6 +11,7 @@ use crate::LabError;
 use crate::network::{Network, Parameter};
 use crate::recipe::Recipe;
 use crate::seat::{Gradients, Optimizer, StepInfo, TaskInfo};
+use crate::state::State;
 
 settings! {
     /// Settings of the training of language models.
@@ -111,5 +112,10 @@ impl Optimizer for MatrixDecay {
     fn reset(&mut self) -> Result<(), LabError> {
         self.matrices.reset()?;
         self.vectors.reset()
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        self.matrices.state(state)?;
+        self.vectors.state(state)
     }
 }

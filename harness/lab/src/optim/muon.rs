@@ -8,6 +8,7 @@ use super::adamw::{Adamw, AdamwSettings};
 use crate::LabError;
 use crate::network::{Network, Parameter, Role};
 use crate::seat::{Gradients, Optimizer, StepInfo};
+use crate::state::State;
 
 choice! {
     /// Which rule moves a weight.
@@ -172,5 +173,10 @@ impl Optimizer for Muon {
             let _ = momentum.f_zero_()?;
         }
         self.auxiliary.reset()
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.of("momenta", &mut self.momenta)?;
+        self.auxiliary.state(state)
     }
 }

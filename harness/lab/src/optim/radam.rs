@@ -10,6 +10,7 @@ use super::adamw::{Adamw, AdamwSettings};
 use crate::LabError;
 use crate::network::{Network, Parameter};
 use crate::seat::{Gradients, Optimizer, StepInfo};
+use crate::state::State;
 
 choice! {
     /// Which adaptive rule.
@@ -119,6 +120,11 @@ impl Optimizer for Radam {
     fn reset(&mut self) -> Result<(), LabError> {
         self.steps = 0;
         self.adam.reset()
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        self.adam.state(state)?;
+        state.of("steps", &mut self.steps)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::LabError;
 use crate::kernels::{SgdStep, fused_sgd};
 use crate::network::{Network, Parameter};
 use crate::seat::{Gradients, Optimizer, StepInfo};
+use crate::state::State;
 
 settings! {
     /// Settings of SGD.
@@ -116,5 +117,10 @@ impl Optimizer for Sgd {
             let _ = momentum.f_zero_()?;
         }
         Ok(())
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.of("momenta", &mut self.momenta)?;
+        state.of("started", &mut self.started)
     }
 }

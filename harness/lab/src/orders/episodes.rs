@@ -3,7 +3,9 @@
 use ledger::layout::Layout;
 use ledger::order::{OrderLaw, uniform_units};
 
+use crate::LabError;
 use crate::seat::{EpochPlan, Order, OrderSource};
+use crate::state::State;
 
 /// Episodes, each the examples of one unit of the layout, shuffled as the contract shuffles examples. A budget
 /// is cut to whole episodes.
@@ -31,6 +33,10 @@ impl Order for Episodes {
     fn epoch(&mut self, epoch: u32, source: &OrderSource<'_>) -> EpochPlan {
         let ids = uniform_units(source.effective_seed, epoch, source.examples, &self.0);
         EpochPlan { ids, block: epoch }
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

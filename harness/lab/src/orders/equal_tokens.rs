@@ -7,9 +7,11 @@
 
 use ledger::order::{self, OrderLaw};
 
+use crate::LabError;
 use crate::orders::Sources;
 use crate::seat::{EpochPlan, Order, OrderSource};
 use crate::stages::Shares;
+use crate::state::State;
 
 /// Images of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +108,10 @@ impl Order for EqualTokens {
                 dealt(&all, self.counts.fixed, place, |pass| source.streams.keyed(&name, 0, pass));
         }
         EpochPlan { ids, block: epoch }
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

@@ -2,7 +2,9 @@
 
 use ledger::order::{OrderLaw, shuffle};
 
+use crate::LabError;
 use crate::seat::{EpochPlan, Facts, Feedback, Order, OrderSource, TaskInfo};
+use crate::state::State;
 
 /// Where in the run a slice is, all from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,12 @@ pub trait Weights {
     fn facts(&self) -> Facts {
         Facts::new()
     }
+
+    /// What steps change of it, as [`Order::state`] has it.
+    ///
+    /// # Errors
+    /// When what is read does not fit.
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError>;
 }
 
 /// The same weights in every round.
@@ -50,6 +58,10 @@ impl Weights for Fixed {
 
     fn weights(&mut self, _: u32) -> Vec<f64> {
         self.0.clone()
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 
@@ -73,6 +85,8 @@ struct Pool {
     pass: u32,
     next: usize,
 }
+
+crate::kept!(Pool { ids, pass, next });
 
 impl Pool {
     fn take(&mut self, group: u32, count: u32, source: &OrderSource<'_>) -> Vec<u32> {
@@ -212,6 +226,13 @@ impl Order for Mixture {
         let mut facts = self.weights.facts();
         facts.insert("mixture_by_round".to_owned(), serde_json::json!(self.used));
         facts
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        self.weights.state(state)?;
+        state.of("pools", &mut self.pools)?;
+        state.of("round", &mut self.round)?;
+        state.of("used", &mut self.used)
     }
 }
 

@@ -7,7 +7,9 @@ use std::collections::VecDeque;
 
 use ledger::order::OrderLaw;
 
+use crate::LabError;
 use crate::seat::{EpochPlan, Facts, Order, OrderSource};
+use crate::state::State;
 
 /// Says what a pass is made of.
 pub trait Selection {
@@ -27,6 +29,12 @@ pub trait Selection {
     fn facts(&self) -> Facts {
         Facts::new()
     }
+
+    /// What steps change of it, as [`Order::state`] has it.
+    ///
+    /// # Errors
+    /// When what is read does not fit.
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError>;
 }
 
 /// The order.
@@ -75,6 +83,12 @@ impl<S: Selection> Order for Paced<S> {
     fn facts(&self) -> Facts {
         self.selection.facts()
     }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        self.selection.state(state)?;
+        state.of("next", &mut self.next)?;
+        state.of("queue", &mut self.queue)
+    }
 }
 
 #[cfg(test)]
@@ -109,6 +123,10 @@ mod tests {
 
         fn ends(&mut self) {
             self.ended += 1;
+        }
+
+        fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+            Ok(())
         }
     }
 

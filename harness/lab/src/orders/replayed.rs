@@ -4,7 +4,9 @@
 use ledger::digest::Digest;
 use ledger::order::{self, OrderLaw};
 
+use crate::LabError;
 use crate::seat::{EpochPlan, Order, OrderSource};
+use crate::state::State;
 
 /// The ids that a run consumed, epoch by epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +71,10 @@ impl Order for Replayed {
     fn epoch(&mut self, epoch: u32, _: &OrderSource<'_>) -> EpochPlan {
         let ids = self.epochs.get(epoch as usize).cloned().unwrap_or_default();
         EpochPlan { ids, block: epoch }
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

@@ -3,7 +3,9 @@
 use ledger::choice;
 use ledger::order::{OrderLaw, shuffle};
 
+use crate::LabError;
 use crate::seat::{EpochPlan, Order, OrderSource, TaskInfo};
+use crate::state::State;
 
 choice! {
     /// How scores order the examples of a pass.
@@ -133,6 +135,10 @@ impl Order for ByScore {
         let ids = self.arranged(source.uniform(pass));
         let ids = ids.into_iter().skip(start).take(parts[bucket]).collect();
         EpochPlan { ids, block: epoch }
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

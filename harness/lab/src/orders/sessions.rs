@@ -2,8 +2,10 @@
 
 use ledger::order::{self, OrderLaw};
 
+use crate::LabError;
 use crate::models::clips::Clips;
 use crate::seat::{EpochPlan, Order, OrderSource};
+use crate::state::State;
 
 /// The frames of one clip after the other, each clip's for an equal part of the rounds, shuffled in every round; a
 /// round is a block within which they could as well have come in any other order.
@@ -42,6 +44,10 @@ impl Order for InSessions {
         let mut ids: Vec<u32> = (first..first + self.clips.frames).collect();
         order::shuffle(&mut source.streams.keyed("order", 0, epoch), &mut ids);
         EpochPlan { ids, block: epoch }
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

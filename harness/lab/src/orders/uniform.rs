@@ -2,7 +2,9 @@
 
 use ledger::order::OrderLaw;
 
+use crate::LabError;
 use crate::seat::{EpochPlan, Order, OrderSource};
+use crate::state::State;
 
 /// A fresh uniform shuffle of all examples in every epoch (contract, section 5).
 #[derive(Debug, Clone, Copy)]
@@ -15,5 +17,9 @@ impl Order for Uniform {
 
     fn epoch(&mut self, epoch: u32, source: &OrderSource<'_>) -> EpochPlan {
         EpochPlan { ids: source.uniform(epoch), block: epoch }
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }

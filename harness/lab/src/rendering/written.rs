@@ -9,6 +9,7 @@ use crate::LabError;
 use crate::generate::{Choice, Options, Prompts, generate};
 use crate::network::Network;
 use crate::seat::{Batch, StepInfo, View};
+use crate::state::State;
 
 /// Text of a teacher in the place of some examples, drawn at temperature 1 behind what each gives, up to its end or
 /// the longest of those examples; anew in each epoch.
@@ -62,6 +63,10 @@ impl View for Written {
             text.iter().take(*length).for_each(|token| row.push(*token, true));
         }
         Ok(replace(batch, &rows)?)
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

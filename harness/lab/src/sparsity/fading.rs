@@ -13,6 +13,7 @@ use crate::LabError;
 use crate::kernels::weights::subtract;
 use crate::network::{Network, Parameter};
 use crate::seat::{Facts, Gradients, Look, Looks, Parametrisation, StepInfo};
+use crate::state::State;
 
 choice! {
     /// How dropped weights fade.
@@ -205,6 +206,11 @@ impl Parametrisation for Masked {
             ("last_beta", json!(beta)),
         ];
         facts.map(|(name, fact)| (name.to_owned(), fact)).into()
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        // What the last step saw is set by the next one.
+        Ok(())
     }
 }
 

@@ -19,6 +19,7 @@ use crate::LabError;
 use crate::init::kaiming_uniform;
 use crate::network::{Network, Parameter, Role};
 use crate::seat::{Constraint, Facts, Gradients, Optimizer, Parametrisation, StepInfo};
+use crate::state::State;
 
 /// How large the parts are.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -249,6 +250,11 @@ impl Parametrisation for LowRank {
     fn facts(&self) -> Facts {
         self.facts.clone()
     }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        // What restarts add to is theirs to keep.
+        Ok(())
+    }
 }
 
 impl Made {
@@ -347,6 +353,14 @@ impl Constraint for Restarts {
 
     fn facts(&self) -> Facts {
         [("restarts".to_owned(), self.taken.clone().into())].into()
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        for made in self.made.borrow_mut().iter_mut() {
+            state.of("base", &mut made.base)?;
+        }
+        state.of("stream", &mut self.stream)?;
+        state.of("taken", &mut self.taken)
     }
 }
 

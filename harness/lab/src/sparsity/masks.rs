@@ -7,12 +7,24 @@ use sha2::{Digest as _, Sha256};
 use tch::{Kind, TchError, Tensor};
 
 use super::count;
+use crate::LabError;
 use crate::network::{Parameter, Role, channels_last, values};
 use crate::seat::{Facts, Optimizer};
+use crate::state::{Kept, State};
 
 /// One mask of zeros and ones per weight; other parameters have none.
 #[derive(Debug, Default)]
 pub struct Masks(Vec<Option<Tensor>>);
+
+impl Kept for Masks {
+    fn blank() -> Self {
+        Self::default()
+    }
+
+    fn pass(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        self.0.pass(state)
+    }
+}
 
 impl Masks {
     /// Keeps each weight on its own with its layer's density: u < density, u from `stream`, one

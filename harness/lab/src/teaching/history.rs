@@ -12,6 +12,8 @@ pub struct History {
     distances: Vec<f64>,
 }
 
+crate::kept!(History { memory, places, rewards, distances });
+
 /// Tasks before the first progress is measured.
 pub const BEFORE: usize = 6;
 

@@ -6,8 +6,10 @@ use ledger::streams::unit_f64;
 use rand_pcg::Pcg64;
 
 use super::{Lattice, Teacher, Uniform};
+use crate::LabError;
 use crate::mixture::{Component, Criterion, Mixture, Rows, proportional};
 use crate::seat::{Facts, TaskInfo};
+use crate::state::State;
 
 settings! {
     /// Settings of teachers with a mixture.
@@ -83,5 +85,16 @@ impl TaskMixture {
             ("mixture_fits".to_owned(), self.fits.into()),
             ("mixture_components".to_owned(), components.into()),
         ])
+    }
+
+    /// The mixture that was fitted last, and the streams.
+    ///
+    /// # Errors
+    /// When what is read does not fit.
+    pub fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        self.uniform.state(state)?;
+        state.of("mixture", &mut self.mixture)?;
+        state.of("fits", &mut self.fits)?;
+        state.of("random", &mut self.random)
     }
 }

@@ -7,6 +7,9 @@ use ledger::order::bounded;
 use ledger::streams::unit_f64;
 use rand_pcg::Pcg64;
 
+use crate::LabError;
+use crate::state::State;
+
 choice! {
     /// Whether two errors of the released code are repeated.
     pub enum Variant {
@@ -47,6 +50,8 @@ pub struct Region {
     pub progress: f64,
     children: Option<[usize; 2]>,
 }
+
+crate::kept!(Region { low, high, tried, progress, children });
 
 impl Region {
     fn contains(&self, task: &[f64]) -> bool {
@@ -184,6 +189,14 @@ impl Regions {
             let enough = below >= fewest && region.tried.len() as f64 - below >= fewest;
             enough.then(|| region.cut(dimension, threshold))
         })
+    }
+
+    /// The regions there are by now.
+    ///
+    /// # Errors
+    /// When what is read does not fit.
+    pub fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.of("regions", &mut self.regions)
     }
 }
 

@@ -350,6 +350,17 @@ impl Environment {
     }
 }
 
+/// Where a run went on in another process, from what it had kept there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interruption {
+    /// Steps taken by then.
+    pub steps: u64,
+    /// Samples seen by then.
+    pub samples: u64,
+    /// Whether it was asked to stop there; else its process was lost, and what it did behind this step was done again.
+    pub stopped: bool,
+}
+
 /// `record.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
@@ -416,7 +427,11 @@ pub struct RunRecord {
     pub facts: BTreeMap<String, Value>,
     /// What a reader must know.
     pub warnings: Vec<String>,
-    /// Machine, versions, command.
+    /// Where it went on from a checkpoint, in order. Clocks are those of all its parts: what was done twice is counted once, and
+    /// the way back to where it was not at all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interruptions: Vec<Interruption>,
+    /// Machine, versions, command; of the last part.
     pub environment: Environment,
 }
 

@@ -10,12 +10,13 @@
 //!   scores/<root>/      a model's scores per training example: <cell>.loss.npy, …
 //!   .damaged/           runs that were mended, as they were before
 //!   .tmp/  .locks/      runs being written, and who writes them
+//!   .checkpoints/       runs that go on: <cell>.kept, until the run is over
 //! ```
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use super::format::{Event, Manifest, RECORD_VERSION, RecordError, RunRecord};
+use super::format::{Event, IndexPlace, Manifest, RECORD_VERSION, RecordError, RunRecord};
 use super::writer::{RunWriter, copy_folder, entries, sync_folder};
 use crate::commitment::{CommitmentEntry, CommitmentIndex, CommitmentLine};
 use crate::digest::Digest;
@@ -136,6 +137,12 @@ impl Store {
     #[must_use]
     pub fn folder(&self, cell: &str) -> PathBuf {
         self.root.join(cell)
+    }
+
+    /// Where a cell's run is kept while it goes on.
+    #[must_use]
+    pub fn checkpoint(&self, cell: &str) -> PathBuf {
+        self.root.join(".checkpoints").join(format!("{cell}.kept"))
     }
 
     /// File with a number per training example of the data with Merkle root `root`, in dataset
@@ -284,6 +291,29 @@ impl Store {
             listed(&self.root).unwrap_or_default().into_iter().filter(name).collect();
         paths.sort();
         paths
+    }
+
+    /// Whether the commitment index holds this promise of a cell at this place.
+    ///
+    /// # Errors
+    /// When the index is damaged or cannot be read.
+    pub fn holds(
+        &self,
+        place: IndexPlace,
+        cell: &str,
+        commitment: &Digest,
+    ) -> Result<bool, RecordError> {
+        let path = self.root.join("commitments.jsonl");
+        if !path.exists() {
+            return Ok(false);
+        }
+        let index = CommitmentIndex::read_and_verify(&path)?;
+        let is_it = |line: &CommitmentLine| {
+            (line.sequence, line.digest) == (place.sequence, place.digest)
+                && line.entry.cell == cell
+                && line.entry.commitment == *commitment
+        };
+        Ok(index.lines.iter().any(is_it))
     }
 
     /// Appends to the commitment index; durable when this returns.

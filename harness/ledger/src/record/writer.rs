@@ -144,7 +144,7 @@ impl RunWriter {
     }
 }
 
-fn write_synced(
+pub(super) fn write_synced(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
 ) -> Result<(), RecordError> {

@@ -37,24 +37,35 @@ fn chaining_often_or_once_gives_the_same_chain() {
 }
 
 #[test]
-fn a_run_resumed_at_any_step_leaves_the_transcript_of_an_uninterrupted_one() {
+fn a_run_that_goes_on_at_any_step_leaves_the_transcript_of_an_uninterrupted_one() {
     let ids = sample_ids(20);
-    let record = |resumed_at: Option<u64>| {
+    let record = |stopped_at: Option<u64>| {
         let mut transcript = Transcript::start(Digest::of(b"h"));
         for epoch in 0..3 {
             transcript.begin_epoch(epoch / 2);
             for step in [&[0, 1, 2][..], &[3, 4, 5], &[6]] {
                 transcript.push_step(step).unwrap();
-                if Some(transcript.steps()) == resumed_at {
-                    transcript = Transcript::resume(transcript.finish(&ids).unwrap());
+                if Some(transcript.steps()) == stopped_at {
+                    let (before, epochs) = transcript.recorded();
+                    let chain = transcript.chain();
+                    transcript = Transcript::start(Digest::of(b"h"));
+                    transcript.go_on(&before, &epochs).unwrap();
+                    assert_eq!(transcript.chain(), chain);
                 }
             }
         }
         transcript.finish(&ids).unwrap()
     };
     for step in 1..=9 {
-        assert_eq!(record(Some(step)), record(None), "resumed at step {step}");
+        assert_eq!(record(Some(step)), record(None), "went on at step {step}");
     }
+}
+
+#[test]
+fn steps_that_are_not_those_of_the_ids_are_refused() {
+    let mut transcript = Transcript::start(Digest::of(b"h"));
+    let refused = transcript.go_on(&[1, 2, 3], &[(0, vec![(2, 2)])]);
+    assert_eq!(refused, Err(TranscriptError::EmptyStep { step: 1 }));
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod window;
 
 pub use draw::{Purpose, draw, draw_distinct, draw_subset, draw_subsets_distinct};
 pub use error::OrderError;
-pub use spec::{MOST_ORDERS, OrdersSpec};
+pub use spec::{MOST_ORDERS, Numbers, OrdersSpec};
 pub use table::{orders_of_rows, rows_of_text};
 pub use window::Window;
 

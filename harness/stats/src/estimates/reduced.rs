@@ -50,6 +50,33 @@ pub struct ReadOut {
     pub curvature: Vec<f64>,
 }
 
+/// What every step of an order adds to a loss: `effects[step]` times the mean over its items of
+/// `constant[item]` + `along[item]`·z.
+#[derive(Debug, Clone, Copy)]
+pub struct StepParts<'a> {
+    /// A factor a step.
+    pub effects: &'a [f64],
+    /// A number an item.
+    pub constant: &'a [f64],
+    /// k numbers an item.
+    pub along: &'a [f64],
+}
+
+/// a·b over the shorter of them, in sums side by side.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let length = a.len().min(b.len());
+    let (a, b) = (&a[..length], &b[..length]);
+    let mut lanes = [0.0; LANES];
+    let (heads, rest) = (a.chunks_exact(LANES), length - length % LANES);
+    for (a, b) in heads.zip(b.chunks_exact(LANES)) {
+        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += a * b;
+        }
+    }
+    let tail: f64 = a[rest..].iter().zip(&b[rest..]).map(|(a, b)| a * b).sum();
+    lanes.iter().sum::<f64>() + tail
+}
+
 impl ReadOut {
     /// A checked read-out.
     ///
@@ -69,10 +96,9 @@ impl ReadOut {
     #[must_use]
     pub fn loss(&self, z: &[f64]) -> f64 {
         let from: Vec<f64> = z.iter().zip(&self.at).map(|(z, at)| z - at).collect();
-        let dot = |row: &[f64]| row.iter().zip(&from).map(|(a, b)| a * b).sum::<f64>();
         let rows = self.curvature.chunks_exact(from.len().max(1));
-        let bent: f64 = rows.zip(&from).map(|(row, z)| z * dot(row)).sum();
-        self.value + dot(&self.gradient) + bent / 2.0
+        let bent: f64 = rows.zip(&from).map(|(row, z)| z * dot(row, &from)).sum();
+        self.value + dot(&self.gradient, &from) + bent / 2.0
     }
 }
 
@@ -179,6 +205,49 @@ impl Reduced {
             z
         };
         Ok(orders.iter().enumerate().map(&mut run).collect())
+    }
+
+    /// Losses of orders, of which every step adds its own part: `read_out` at the end, and the parts of
+    /// `steps` on the way. No coordinates are kept.
+    ///
+    /// # Errors
+    /// As [`Reduced::train`], and for parts of other sizes.
+    pub fn score(
+        &self,
+        rule: &Rule,
+        start: &[f64],
+        orders: &[ItemOrder],
+        steps: &StepParts<'_>,
+        read_out: &ReadOut,
+    ) -> Result<Vec<f64>, EstimateError> {
+        check_length("the start", start.len(), self.k)?;
+        check_finite("the start, value", start)?;
+        rule.check(self.k)?;
+        check_length("parts of items", steps.constant.len(), self.items())?;
+        check_length("parts of items along the basis", steps.along.len(), self.items() * self.k)?;
+        check_length("effects of steps", steps.effects.len(), rule.steps())?;
+        let mut scratch = vec![0.0; self.padded];
+        let mut z = vec![0.0; self.padded];
+        let mut losses = Vec::with_capacity(orders.len());
+        for order in orders {
+            self.check_order(rule, order)?;
+            let mut state = rule.begin(self.padded);
+            z.fill(0.0);
+            z[..self.k].copy_from_slice(start);
+            let mut loss = 0.0;
+            for (step, items) in order.steps.iter().enumerate() {
+                let part = |item: &u32| {
+                    let item = *item as usize;
+                    steps.constant[item] + dot(&steps.along[item * self.k..][..self.k], &z)
+                };
+                let sum: f64 = items.iter().map(part).sum();
+                loss += steps.effects[step] * sum / items.len() as f64;
+                self.gradient(items, &z, &mut scratch);
+                rule.update(&mut state, step, &scratch, &mut z);
+            }
+            losses.push(loss + read_out.loss(&z[..self.k]));
+        }
+        Ok(losses)
     }
 
     fn check_order(&self, rule: &Rule, order: &ItemOrder) -> Result<(), EstimateError> {

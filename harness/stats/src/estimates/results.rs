@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::agreement::{Agreement, Interval, PerItem};
 use super::attribution::Influence;
 use super::cost::Cost;
+use super::curricula::Curriculum;
 use super::curves::CurveAgreement;
 use super::orders::ItemOrder;
 use super::search::{Elsewhere, Found, Paired, Verified};
+use super::settings::HeldOut;
 use super::validity::{Band, Validity};
 use ledger::digest::Digest;
 
@@ -35,6 +37,12 @@ pub struct Source {
     pub estimator: String,
     /// Size of its basis; `None` for estimators without one.
     pub k: Option<usize>,
+    /// Centres along the window that have a basis each.
+    #[serde(default = "one_centre")]
+    pub centres: usize,
+    /// Whose loss is predicted, where it is not a whole split's.
+    #[serde(default)]
+    pub target: Option<String>,
     /// Seed of the pilots, the gate and the orders.
     pub seed: u64,
     /// Pilots that the estimator was made from.
@@ -54,6 +62,10 @@ pub struct Source {
     pub effect: Option<Effect>,
     /// What a reader must know.
     pub warnings: Vec<String>,
+}
+
+fn one_centre() -> usize {
+    1
 }
 
 /// The size of the effect of orders, beside that of seeds.
@@ -217,6 +229,43 @@ pub struct SearchResult {
     pub elsewhere: Option<Elsewhere>,
 }
 
+/// A search among rules that people choose, with true losses of the best.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CurriculaResult {
+    /// Where the numbers come from.
+    pub source: Source,
+    /// Draws by which each rule is estimated.
+    pub draws: usize,
+    /// Random orders that were estimated, to compare with.
+    pub random: usize,
+    /// Mean of their estimates.
+    pub random_mean: f64,
+    /// Standard deviation of their estimates.
+    pub random_sd: f64,
+    /// The rules, the lowest mean estimate first.
+    pub rules: Vec<Rule>,
+    /// The split that an answer is judged by.
+    pub elsewhere: HeldOut,
+}
+
+/// A rule that people choose, and what it comes to in the mean over its draws.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    /// In words.
+    pub name: String,
+    /// The rule.
+    pub curriculum: Curriculum,
+    /// Mean estimated loss over its draws.
+    pub estimate: f64,
+    /// Standard deviation over them.
+    pub sd: f64,
+    /// True losses of other draws of it against random orders, on the split that was searched; `None`
+    /// where it was not trained.
+    pub searched: Option<Verified>,
+    /// The same on the split that nothing was chosen by: the verdict.
+    pub elsewhere: Option<Verified>,
+}
+
 /// What the place of each item does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecencyCurves {
@@ -309,6 +358,13 @@ pub struct Datamodel {
     pub linear_interval: Option<Interval>,
     /// The same with gradient agreement in place of estimates (TracIn at every step), a baseline.
     pub tracin: Option<f64>,
+    /// The same by influence functions with EK-FAC at the end of the run; `None` for networks that are no
+    /// list of layers, and losses other than cross-entropy.
+    #[serde(default)]
+    pub ekfac: Option<f64>,
+    /// The same by the kernel of the items' gradients there, as TRAK has it for one model.
+    #[serde(default)]
+    pub kernel: Option<f64>,
     /// Mean over held-out examples of the Spearman correlation of the example's own loss, each subset
     /// estimated as it is.
     pub per_example: Option<f64>,

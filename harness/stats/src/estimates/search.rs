@@ -113,13 +113,15 @@ pub struct Found {
     pub descents: Vec<Descent>,
 }
 
-/// Searches for orders with a low score. `score` gives one estimated loss an order.
+/// Searches for orders with a low score, by descents from the orders in `from`, too. `score` gives one
+/// estimated loss an order.
 ///
 /// # Errors
 /// When `score` fails or gives no finite number.
 pub fn search<E>(
     window: &Window,
     settings: &Search,
+    from: &[ItemOrder],
     score: &mut Scoring<'_, E>,
 ) -> Result<Found, SearchError<E>> {
     let most = super::orders::MOST_ORDERS;
@@ -136,8 +138,11 @@ pub fn search<E>(
             .map(|number| draw(window, settings.seed, Purpose::Search, number as u64))
             .collect();
         let estimates = scores(score, &drawn)?;
+        // Only what may be kept is worth a hash.
+        let full = best.len() >= keep;
+        let worst = best.last().filter(|_| full).map_or(f64::INFINITY, |one| one.estimate);
         for (order, estimate) in drawn.into_iter().zip(estimates) {
-            if tally.takes(estimate) {
+            if tally.takes(estimate) && estimate < worst {
                 best.push(Scored { hash: order.hash(), order, estimate });
             }
         }
@@ -147,7 +152,16 @@ pub fn search<E>(
         return Err(SearchError::NothingFinite { orders: settings.random });
     }
     let (mut descents, mut scored) = (Vec::new(), settings.random);
-    for from in best.iter().take(settings.starts) {
+    let mut starts: Vec<Scored> = best.iter().take(settings.starts).cloned().collect();
+    if !from.is_empty() {
+        scored += from.len();
+        for (order, estimate) in from.iter().zip(scores(score, from)?) {
+            if estimate.is_finite() {
+                starts.push(Scored { hash: order.hash(), order: order.clone(), estimate });
+            }
+        }
+    }
+    for from in &starts {
         let (descent, asked) = descend(window, from, settings.most_sweeps, score)?;
         scored += asked;
         descents.push(descent);

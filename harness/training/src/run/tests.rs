@@ -92,6 +92,10 @@ impl Objective for Slow {
     fn scores(&self) -> Option<&[f64]> {
         Some(&self.scores)
     }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
+    }
 }
 
 /// Rounds of eight ids, looked up in turn, with a probe before each round.
@@ -126,6 +130,10 @@ impl Order for Watching {
         self.1.pass(10_000);
         assert_eq!(source.eligible, Some(&[1, 2, 3][..]));
         EpochPlan { ids: (epoch * 8..epoch * 8 + 8).collect(), block: epoch }
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 
@@ -206,6 +214,7 @@ impl Setting {
             transcript: &mut Transcript::start(Digest::of(b"test")),
             clock: &mut clock,
             part: WHOLE,
+            keeper: None,
         }
         .train(observe)?;
         Ok(clock.read())
@@ -257,6 +266,10 @@ impl View for Scaling {
         batch.inputs = batch.inputs.f_mul(&Tensor::from_slice(&drawn).view([-1, 1]))?;
         Ok(())
     }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
+    }
 }
 
 #[test]
@@ -292,6 +305,10 @@ impl Averaging for Seven {
 
     fn reset(&mut self, _: &[Parameter]) -> Result<(), LabError> {
         self.0 = 0;
+        Ok(())
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
         Ok(())
     }
 }
@@ -341,6 +358,10 @@ impl Parametrisation for Halves {
         for tensor in &mut gradients.tensors {
             *tensor = tensor.f_mul_scalar(0.25)?;
         }
+        Ok(())
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
         Ok(())
     }
 }
@@ -449,6 +470,10 @@ impl Optimizer for Further {
     fn reset(&mut self) -> Result<(), LabError> {
         Ok(())
     }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
+    }
 }
 
 /// Holds every parameter at 0, where it is allowed to.
@@ -473,6 +498,10 @@ impl Constraint for Zeros {
         _: &mut dyn Optimizer,
         _: &StepInfo,
     ) -> Result<(), LabError> {
+        Ok(())
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
         Ok(())
     }
 }
@@ -518,6 +547,10 @@ impl Optimizer for Suffix {
     fn reset(&mut self) -> Result<(), LabError> {
         Ok(())
     }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
+    }
 }
 
 /// Notes by which parameters the loss has a derivative: those that its graph reaches.
@@ -539,6 +572,10 @@ impl Objective for Reach {
         let reached: Vec<usize> = (0..network.parameters.len()).filter(reached).collect();
         self.0.borrow_mut().push(format!("reaches {reached:?}"));
         Ok(losses)
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 
@@ -570,6 +607,10 @@ impl Learner for Counting {
             }
             Ok(None)
         })
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 
@@ -620,6 +661,10 @@ impl Search for Roll {
         let _ = network.parameters[0].tensor.f_add_scalar_(moved)?;
         Ok(())
     }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
+    }
 }
 
 /// Cross-entropy that notes whose loss it is asked for, and halves the rate from step 1 on.
@@ -641,6 +686,10 @@ impl Objective for Noting {
         let losses = DefaultLoss::Classes.losses(network, batch, now)?;
         assert!(!losses.requires_grad());
         Ok(losses)
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 
@@ -702,6 +751,10 @@ impl Order for Outside {
     fn epoch(&mut self, epoch: u32, source: &OrderSource<'_>) -> EpochPlan {
         EpochPlan { ids: (1..=source.examples).collect(), block: epoch }
     }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
+    }
 }
 
 #[test]
@@ -760,6 +813,10 @@ fn a_run_without_rounds_is_looked_at_once_and_leaves_the_network_alone() {
 
         fn epoch(&mut self, _: u32, _: &OrderSource<'_>) -> EpochPlan {
             EpochPlan { ids: Vec::new(), block: 0 }
+        }
+
+        fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+            Ok(())
         }
     }
     let mut setting = Setting::new(1, 1);

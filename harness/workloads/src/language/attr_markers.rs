@@ -18,7 +18,7 @@
 //! - `validity`: share of allowed steps, all domains alike; what is no symbol in its place counts as a step that is
 //!   not allowed, and so does a completion without a step. `head` is that of the first domain, `tail` of those from the
 //!   fifth on, `tail_lead` tail less head.
-//! - `violation`: share of completions whose length is of another bucket than the example's.
+//! - `violation`: share of completions whose length is of another bucket than the example's, with half a one more among one more.
 //! - `inferred`: share of completions that begin with the marker of the right domain.
 //! - `fixed_validity`, `fixed_tail`, `fixed_violation`: the same with markers in the prompt, at the end of a run.
 
@@ -372,6 +372,12 @@ fn validity(checked: &[(u32, Checked)], of: impl Fn(u32) -> bool) -> f64 {
     mean(checked.iter().filter(|(domain, _)| of(*domain)).map(|(_, checked)| checked.validity))
 }
 
+/// k of n lengths in another bucket, as (k + 1/2)/(n + 1): none at all is still a number to divide by.
+fn violation(checked: &[(u32, Checked)]) -> f64 {
+    let count = checked.iter().filter(|(_, checked)| !checked.fits).count() as f64;
+    (count + 0.5) / (checked.len() as f64 + 1.0)
+}
+
 fn rate(checked: &[(u32, Checked)], of: impl Fn(&Checked) -> bool) -> f64 {
     mean(checked.iter().map(|(_, checked)| f64::from(u8::from(of(checked)))))
 }
@@ -386,14 +392,14 @@ impl Judge for Completions {
             ("head".to_owned(), head),
             ("tail".to_owned(), tail),
             ("tail_lead".to_owned(), tail - head),
-            ("violation".to_owned(), rate(&checked, |checked| !checked.fits)),
+            ("violation".to_owned(), violation(&checked)),
             ("inferred".to_owned(), rate(&checked, |checked| checked.inferred)),
         ]);
         if request.last {
             let fixed = self.checked(request.model.network, request.judged, true)?;
             metrics.insert("fixed_validity".to_owned(), validity(&fixed, |_| true));
             metrics.insert("fixed_tail".to_owned(), validity(&fixed, is_tail));
-            metrics.insert("fixed_violation".to_owned(), rate(&fixed, |checked| !checked.fits));
+            metrics.insert("fixed_violation".to_owned(), violation(&fixed));
         }
         Ok(metrics)
     }

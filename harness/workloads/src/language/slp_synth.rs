@@ -5,7 +5,9 @@
 //! its output, whatever program was drawn. The loss is the response's.
 //!
 //! `whole` is the share of examples whose drawn program is the likeliest token by token; `accuracy`,
-//! computed at the last look, is that of the model's own greedy response.
+//! computed at the last look, is that of the model's own greedy response. At the last look, too, of responses at temperature
+//! 1: `sampled`, how many are right, `pass@8`, how many prompts have a right one among eight, and `selected`, how many
+//! prompts a method answers rightly that writes in its own way, as those do that choose among samples.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use data::slp::synth::Synth;
 use ledger::catalogue::{DataName, MetricInfo};
 use ledger::digest::Digest;
 use ledger::settings;
+use ledger::streams::Streams;
 use tch::Device;
 
 use crate::shared::generated;
@@ -24,8 +27,10 @@ use lab::LabError;
 use lab::models::gpt::gpt;
 use lab::objectives::DefaultLoss;
 use lab::offers;
-use lab::seat::Outcome;
+use lab::prompt::Prompt;
+use lab::seat::{Outcome, Texts};
 use lab::side_info::{SideInfo, Tokens, Verifier};
+use lab::writing::drafts;
 use training::judge::{EvaluationRequest, Judge};
 use training::workload::{Ready, Workload};
 
@@ -39,6 +44,9 @@ settings! {
 
 const METRICS: &[MetricInfo] = &[
     MetricInfo::share("accuracy", 0.0),
+    MetricInfo::share("sampled", 0.0),
+    MetricInfo::share("pass@8", 0.0),
+    MetricInfo::share("selected", 0.0),
     MetricInfo::share("whole", 0.0),
     MetricInfo::error("nll"),
 ];
@@ -54,7 +62,14 @@ const SYNTH: Synth = Synth { modulus: 7, shown: 4, statements: 3 };
 pub static WORKLOAD: Workload = Workload {
     title: "programs from inputs and outputs, small transformer",
     data: DataName::Generated,
-    offers: &[offers::LOSS, offers::TOKENS, offers::RESPONSES, offers::GROUPS, offers::VERIFIER],
+    offers: &[
+        offers::LOSS,
+        offers::TOKENS,
+        offers::RESPONSES,
+        offers::GROUPS,
+        offers::VERIFIER,
+        offers::PROMPTS,
+    ],
     metrics: METRICS,
     metric: "nll",
     target: 1.3,
@@ -116,6 +131,10 @@ impl Verifier for Checker {
         Outcome { correct: explains == Some(true), well_formed: explains.is_some() }
     }
 
+    fn prompt_length(&self) -> Option<usize> {
+        Some(SYNTH.length() - SYNTH.longest_response())
+    }
+
     fn longest_response(&self) -> usize {
         SYNTH.longest_response()
     }
@@ -145,9 +164,56 @@ impl Judge for Programs {
                 f64::from(u8::from(SYNTH.check(prompt, response) == Some(true)))
             });
             metrics.insert("accuracy".to_owned(), mean(right));
+            metrics.extend(written(request, &prompts)?);
         }
         Ok(metrics)
     }
+}
+
+/// Drafts that a prompt has a right one among.
+const DRAFTS: u32 = 8;
+
+/// What samples and the method's own choice among them are worth; the same random numbers for every arm and seed.
+fn written(
+    request: &EvaluationRequest<'_>,
+    asked: &[&[u16]],
+) -> Result<[(String, f64); 3], LabError> {
+    let streams = Streams::new(Digest::of(b"palimpsest/slp-synth/texts/v1").0);
+    let prompt = |(id, tokens): (u32, &&[u16])| Prompt {
+        id,
+        tokens: tokens.iter().copied().map(i64::from).collect(),
+    };
+    let prompts: Vec<Prompt> = (0..).zip(asked).map(prompt).collect();
+    let texts = Texts {
+        prompts: &prompts,
+        longest: SYNTH.longest_response(),
+        end: Some(Alphabet::END.into()),
+        temperature: 1.0,
+        banned: &[],
+        streams: &streams,
+    };
+    let right = |prompt: &[u16], text: &[i64]| {
+        let tokens = text.iter().filter_map(|token| u16::try_from(*token).ok());
+        let tokens: Vec<u16> = tokens.collect();
+        let ended = tokens.strip_suffix(&[Alphabet::END]);
+        ended.is_some_and(|response| SYNTH.check(prompt, response) == Some(true))
+    };
+    let share = |right: bool| f64::from(u8::from(right));
+    let drafts = drafts(request.model.network, &texts, DRAFTS)?;
+    let each: Vec<Vec<bool>> = asked
+        .iter()
+        .zip(&drafts)
+        .map(|(prompt, drafts)| drafts.iter().map(|draft| right(prompt, &draft.tokens)).collect())
+        .collect();
+    let selected = request.model.write(&texts)?;
+    let selected =
+        asked.iter().zip(&selected).map(|(prompt, text)| share(right(prompt, &text.tokens)));
+    let values = [
+        ("sampled", mean(each.iter().flatten().map(|right| share(*right)))),
+        ("pass@8", mean(each.iter().map(|right| share(right.contains(&true))))),
+        ("selected", mean(selected)),
+    ];
+    Ok(values.map(|(name, value)| (name.to_owned(), value)))
 }
 
 #[cfg(test)]
@@ -167,5 +233,21 @@ mod tests {
             assert_eq!(verifier.check(id, &response), Outcome { correct: true, well_formed: true });
         }
         assert!(!verifier.check(0, &[1, 1]).well_formed);
+    }
+
+    #[test]
+    fn no_choice_among_samples_is_right_more_often_than_some_sample_is() {
+        let stage = crate::fixture("slp-synth", &Values::new()).unwrap();
+        let network = stage.network(3).unwrap();
+        let Ready { splits, judge, .. } = stage.ready();
+        let (model, split) = (training::judge::Model::plain(&network), &splits.validation);
+        let judged = training::judge::Judged::Validation;
+        let request = EvaluationRequest { model, split, judged, last: true };
+        let metrics = tch::no_grad(|| judge.metrics(&request)).unwrap();
+        let [sampled, passed, selected] =
+            ["sampled", "pass@8", "selected"].map(|name| metrics[name]);
+        assert!(sampled <= passed && selected <= passed, "{metrics:?}");
+        // One program in some thousand, now and then.
+        assert!(passed < 0.2, "{metrics:?}");
     }
 }

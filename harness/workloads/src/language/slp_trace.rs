@@ -9,12 +9,11 @@
 //! answer itself only repeats the last of them); `accuracy`, computed at the last look, is that of
 //! the answer of the model's own greedy response.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use data::sequences::{Place, Sequence, Sizes, distinct};
+use data::slp::Alphabet;
 use data::slp::trace::{Trace, Traced};
-use data::slp::{Alphabet, Program};
 use ledger::catalogue::{DataName, MetricInfo};
 use ledger::digest::Digest;
 use ledger::settings;
@@ -22,14 +21,13 @@ use ledger::settings::{Range, Values};
 use tch::Device;
 
 use crate::shared::generated;
-use crate::shared::language::{Scores, Size, complete, mean, split};
+use crate::shared::language::{Size, split};
+use crate::shared::traces::{Answers, Checker};
 use lab::LabError;
 use lab::models::gpt::gpt;
 use lab::objectives::DefaultLoss;
 use lab::offers;
-use lab::seat::Outcome;
-use lab::side_info::{SideInfo, Tokens, Verifier};
-use training::judge::{EvaluationRequest, Judge};
+use lab::side_info::{SideInfo, Tokens};
 use training::workload::{Ready, Workload};
 
 settings! {
@@ -127,83 +125,16 @@ fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
         verifier: Some(Arc::new(Checker { trace: trace.clone(), programs })),
         ..SideInfo::default()
     };
-    let judge = Box::new(Answers {
-        trace,
-        validation: parts.validation.examples,
-        test: parts.test.examples,
-    });
+    let (validation, test) = (parts.validation.examples, parts.test.examples);
+    let judge = Box::new(Answers { trace, validation, test });
     Ok(Ready { splits, identity, side, judge })
-}
-
-/// Checks responses to training questions.
-#[derive(Debug)]
-struct Checker {
-    trace: Trace,
-    programs: Vec<Program>,
-}
-
-impl Verifier for Checker {
-    fn check(&self, id: u32, response: &[i64]) -> Outcome {
-        let tokens: Option<Vec<u16>> = response.iter().map(|t| u16::try_from(*t).ok()).collect();
-        let checked = self.programs.get(id as usize).zip(tokens);
-        let checked = checked.map(|(program, tokens)| self.trace.check(program, &tokens));
-        checked.map_or(Outcome { correct: false, well_formed: false }, |checked| Outcome {
-            correct: checked.correct,
-            well_formed: checked.well_formed,
-        })
-    }
-
-    fn longest_response(&self) -> usize {
-        self.trace.longest_response()
-    }
-}
-
-/// Judges thoughts token by token, and answers.
-#[derive(Debug)]
-struct Answers {
-    trace: Trace,
-    validation: Vec<Traced>,
-    test: Vec<Traced>,
-}
-
-/// Share of values that are right: every second token of a thought, which answer mark, answer and
-/// end follow.
-fn steps(scores: &Scores) -> f64 {
-    let values = scores.rows.iter().flat_map(|row| {
-        let thought = row.len().saturating_sub(3);
-        row.iter().take(thought).skip(1).step_by(2)
-    });
-    mean(values.map(|(_, right)| f64::from(u8::from(*right))))
-}
-
-impl Judge for Answers {
-    fn metrics(&self, request: &EvaluationRequest<'_>) -> Result<BTreeMap<String, f64>, LabError> {
-        let scores = Scores::of(request.model.network, request.split)?;
-        let mut metrics = BTreeMap::from([
-            ("steps".to_owned(), steps(&scores)),
-            ("nll".to_owned(), scores.nll()),
-        ]);
-        if request.last {
-            let examples = request.judged.pick(&self.validation, &self.test);
-            let prompts: Vec<_> = examples
-                .iter()
-                .map(|Traced { sequence, .. }| &sequence.tokens[..sequence.prompt])
-                .collect();
-            let longest = self.trace.longest_response();
-            let responses = complete(request.model.network, &prompts, longest, Alphabet::END)?;
-            let right = examples.iter().zip(&responses).map(|(traced, response)| {
-                f64::from(u8::from(self.trace.check(&traced.program, response).correct))
-            });
-            metrics.insert("accuracy".to_owned(), mean(right));
-        }
-        Ok(metrics)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use training::judge::{Judged, Model};
+    use lab::seat::Outcome;
+    use training::judge::{EvaluationRequest, Judged, Model};
     use training::trial::Fixture;
 
     fn fixture() -> Fixture {
@@ -227,16 +158,6 @@ mod tests {
         // One in thirteen by chance.
         assert!(swapped < 25, "{swapped}");
         assert!(!verifier.check(1_000, &[]).correct);
-    }
-
-    #[test]
-    fn steps_are_the_values_of_the_thought() {
-        let wrong_names = [false, true, false, true, true, true, true];
-        let row = |right: &[bool]| right.iter().map(|right| (1.0, *right)).collect::<Vec<_>>();
-        let scores = Scores {
-            rows: vec![row(&wrong_names), row(&[true, false, true, true, true, true, true])],
-        };
-        assert_eq!(steps(&scores), 0.75);
     }
 
     #[test]

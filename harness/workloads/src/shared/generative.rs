@@ -131,7 +131,8 @@ impl Source<'_> {
             loaded.origin,
         );
         let fresh = spare.rows(0, spare.len())?.0;
-        let generation = Generation { shape, sigma_data: SIGMA_DATA, fresh };
+        let generation =
+            Generation { shape, sigma_data: SIGMA_DATA, fresh, conditions: None, reward: None };
         let side = SideInfo { generation: Some(generation), ..SideInfo::default() };
         let judge = Box::new(Samplewise { kind, projections, spaces, validation, test });
         Ok(Ready { splits, identity: Arc::new(identity), side, judge })

@@ -8,8 +8,9 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use lab::LabError;
 use lab::generate::{Choice, Generated, Options, Prompts, generate};
+pub use lab::init::spread;
 use lab::models::gpt::Shape;
-use lab::network::{Network, Parameter, Role, values};
+use lab::network::{Network, values};
 use lab::objectives::{IGNORED, token_losses};
 use lab::split::Split;
 
@@ -35,27 +36,6 @@ impl Size {
             Self::M => Shape::m(vocabulary, context),
         }
     }
-}
-
-/// Scales initial values to those of PyTorch's default layers: tables to N(0, 1), matrices to the
-/// variance 1/(3·fan-in). With GPT-2's (N(0, 0.02²) at any width) a network this narrow does not
-/// begin to look names up within a run.
-///
-/// # Errors
-/// When libtorch refuses an operation.
-pub fn spread(network: &Network) -> Result<(), TchError> {
-    tch::no_grad(|| {
-        for Parameter { role, tensor, .. } in &network.parameters {
-            let wanted = match (role, tensor.size().last()) {
-                (Role::Embedding, _) => 1.0,
-                (Role::Weight, Some(&inputs)) => (1.0 / (3.0 * inputs as f64)).sqrt(),
-                _ => continue,
-            };
-            let found = tensor.f_std(false)?.f_double_value(&[])?;
-            let _ = tensor.detach().f_mul_scalar_(wanted / found)?;
-        }
-        Ok(())
-    })
 }
 
 /// Puts sequences on `device`: inputs are all tokens but the last of `length`, labels the tokens

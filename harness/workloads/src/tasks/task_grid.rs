@@ -27,6 +27,7 @@ use lab::LabError;
 use lab::network::{Body, Network, values};
 use lab::recipe::Step;
 use lab::seat::{Batch, Learner, StepInfo};
+use lab::state::State;
 use lab::teaching::Lattice;
 use training::judge::{EvaluationRequest, Judge};
 use training::workload::Workload;
@@ -114,6 +115,10 @@ impl Learner for Table {
 
     fn scores(&self) -> Option<&[f64]> {
         Some(&self.rewards)
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

@@ -60,8 +60,13 @@ fn reference(course: &mut Course, toy: &Toy) -> Reference {
 /// What the estimator `id` says of all orders.
 fn estimated(id: &str, course: &mut Course, toy: &Toy, options: &Options) -> Tensor {
     let reference = reference(course, toy);
-    let parts =
-        Parts { problem: toy, course: &*course, reference: Some(&reference), quadratics: None };
+    let parts = Parts {
+        problem: toy,
+        course: &*course,
+        reference: Some(&reference),
+        quadratics: None,
+        pieces: &[],
+    };
     let built = build(id, &parts, options, &mut Pcg64::new(1, 2)).unwrap();
     match built {
         Built::ByRule(mut oracle) => follow(course, oracle.as_mut(), &orders()),
@@ -326,6 +331,7 @@ fn frozen_adam_stays_finite_where_the_second_moment_is_zero() {
             course: &course,
             reference: Some(&reference),
             quadratics: None,
+            pieces: &[],
         };
         let built = build("taylor-frozen", &parts, &options, &mut Pcg64::new(1, 2)).unwrap();
         let Built::ByUpdates(mut oracle, mut plain) = built else { panic!("not by updates") };
@@ -375,7 +381,8 @@ fn unknown_estimators_and_missing_parts_are_named() {
     assert!(find("surogate").unwrap_err().to_string().contains("did you mean \"surrogate\"?"));
     assert!(find("zzzzzzzz").unwrap_err().to_string().contains("valid: exact, null, replay"));
     let (toy, course) = (Toy(2), course(sgd(0.1, 0.0, false, 0.0), 4, &[]));
-    let parts = Parts { problem: &toy, course: &course, reference: None, quadratics: None };
+    let parts =
+        Parts { problem: &toy, course: &course, reference: None, quadratics: None, pieces: &[] };
     // True gradients need nothing beside the problem.
     for entry in REGISTRY.iter().filter(|entry| entry.id != "exact") {
         let error = build(entry.id, &parts, &Options::default(), &mut Pcg64::new(1, 2));

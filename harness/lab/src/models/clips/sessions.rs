@@ -14,6 +14,7 @@ use crate::LabError;
 use crate::network::{Network, Parameter, values};
 use crate::seat::{Facts, Gradients, Look, Looks, Parametrisation, StepInfo};
 use crate::sparsity::scores;
+use crate::state;
 
 /// What clips share.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -225,6 +226,13 @@ impl Parametrisation for Sessions {
             ("masks_sha256", json!(digests)),
         ];
         facts.map(|(name, fact)| (name.to_owned(), fact)).into()
+    }
+
+    fn state(&mut self, state: &mut state::State<'_>) -> Result<(), LabError> {
+        let mut own = self.state.borrow_mut();
+        state.of("at", &mut own.at)?;
+        state.of("masks", &mut own.masks)?;
+        state.of("free", &mut own.free)
     }
 }
 

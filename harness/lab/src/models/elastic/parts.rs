@@ -6,6 +6,7 @@ use super::{Choice, Elastic};
 use crate::LabError;
 use crate::network::{Network, Parameter};
 use crate::seat::{Look, Looks, Parametrisation, StepInfo};
+use crate::state::State;
 
 /// The network with the matrices of its smaller kernels beside it, and its parts; or one part alone.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +39,10 @@ impl Parametrisation for Parts {
             Parameter { name: name.clone(), tensor: tensor.shallow_clone(), ..*parameter }
         });
         Ok(trained.over(seen.collect()))
+    }
+
+    fn state(&mut self, _: &mut State<'_>) -> Result<(), LabError> {
+        Ok(())
     }
 }
 

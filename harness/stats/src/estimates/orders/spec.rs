@@ -8,6 +8,17 @@ use super::OrderError;
 /// The most orders of one question.
 pub const MOST_ORDERS: usize = 10_000_000;
 
+/// What the numbers of a file are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbers {
+    /// Whatever they can be.
+    Either,
+    /// Item numbers of the window (`items:FILE`).
+    Items,
+    /// Ids of the whole run (`ids:FILE`).
+    Ids,
+}
+
 /// Which orders are meant: `N`, `reverse`, `sorted:KEY`, `sorted:KEY:desc` or a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OrdersSpec {
@@ -22,8 +33,8 @@ pub enum OrdersSpec {
         /// Highest first.
         descending: bool,
     },
-    /// The rows of a table of item numbers; a file called `reverse` is `./reverse`.
-    File(PathBuf),
+    /// The rows of a table; a file called `reverse` is `./reverse`.
+    File(PathBuf, Numbers),
 }
 
 impl FromStr for OrdersSpec {
@@ -43,6 +54,12 @@ impl FromStr for OrdersSpec {
             }
             return Ok(Self::Sorted { key: key.to_owned(), descending });
         }
+        for (prefix, numbers) in [("items:", Numbers::Items), ("ids:", Numbers::Ids)] {
+            if let Some(file) = text.strip_prefix(prefix) {
+                let named = !file.is_empty();
+                return named.then(|| Self::File(file.into(), numbers)).ok_or_else(unknown);
+            }
+        }
         match text {
             "" | "sorted" => Err(unknown()),
             "reverse" => Ok(Self::Reverse),
@@ -51,7 +68,7 @@ impl FromStr for OrdersSpec {
                 let refused = || OrderError::Count { found: text.to_owned(), most: MOST_ORDERS };
                 known.map(Self::Random).ok_or_else(refused)
             }
-            _ => Ok(Self::File(text.into())),
+            _ => Ok(Self::File(text.into(), Numbers::Either)),
         }
     }
 }
@@ -69,13 +86,17 @@ mod tests {
         assert_eq!(read("sorted:loss"), sorted("loss", false));
         assert_eq!(read("sorted:loss:desc"), sorted("loss", true));
         assert_eq!(read("sorted:loss:asc"), sorted("loss", false));
-        assert_eq!(read("orders.npy"), OrdersSpec::File("orders.npy".into()));
-        assert_eq!(read("./64"), OrdersSpec::File("./64".into()));
+        let file = |path: &str, numbers| OrdersSpec::File(path.into(), numbers);
+        assert_eq!(read("orders.npy"), file("orders.npy", Numbers::Either));
+        assert_eq!(read("./64"), file("./64", Numbers::Either));
+        assert_eq!(read("ids:best.npy"), file("best.npy", Numbers::Ids));
+        assert_eq!(read("items:orders.txt"), file("orders.txt", Numbers::Items));
     }
 
     #[test]
     fn texts_that_name_no_orders_are_refused_with_the_text() {
-        for text in ["", "sorted", "sorted:", "sorted:loss:down", "sorted::desc"] {
+        for text in ["", "sorted", "sorted:", "sorted:loss:down", "sorted::desc", "ids:", "items:"]
+        {
             let found = text.to_owned();
             assert_eq!(text.parse::<OrdersSpec>(), Err(OrderError::Spec { found }));
         }

@@ -70,6 +70,40 @@ fn read_outs_are_quadratics_around_their_centre() {
 }
 
 #[test]
+fn a_score_is_what_is_added_up_along_the_way_and_read_out_at_the_end() {
+    // Five items in eleven dimensions, which fill no whole lanes, and steps of one and of two items.
+    let noise = |n: usize| -> Vec<f64> { (0..n).map(|at| (at as f64 * 12.9898).sin()).collect() };
+    let model = Reduced::new(11, &noise(55), &noise(605)).unwrap();
+    let rule = Rule::Sgd(Sgd { momentum: 0.5, ..sgd(&[0.1, 0.2, 0.1], 11) });
+    let orders = [
+        ItemOrder::batches(&[0, 1, 2]),
+        ItemOrder { steps: vec![vec![4, 3], vec![1]] },
+        ItemOrder::batches(&[2, 1, 0]),
+    ];
+    let read_out =
+        ReadOut { value: 2.0, at: noise(11), gradient: noise(11), curvature: noise(121) };
+    let (effects, constant, along) = (noise(3), noise(5), noise(55));
+    let parts = StepParts { effects: &effects, constant: &constant, along: &along };
+    let scores = model.score(&rule, &noise(11), &orders, &parts, &read_out).unwrap();
+    let mut expected = vec![0.0; 3];
+    let ends = model
+        .follow(&rule, &noise(11), &orders, &mut |order, step, items, z| {
+            for item in items.iter().map(|item| *item as usize) {
+                let row = along[item * 11..].iter().zip(z).map(|(a, z)| a * z).sum::<f64>();
+                expected[order] += effects[step] * (constant[item] + row) / items.len() as f64;
+            }
+        })
+        .unwrap();
+    for (expected, end) in expected.iter_mut().zip(&ends) {
+        *expected += read_out.loss(end);
+    }
+    assert!(close(&scores, &expected), "{scores:?} {expected:?}");
+    assert!((scores[0] - scores[2]).abs() > 1e-3);
+    let short = StepParts { along: &along[1..], ..parts };
+    assert!(model.score(&rule, &noise(11), &orders, &short, &read_out).is_err());
+}
+
+#[test]
 fn momentum_starts_as_told_and_nesterov_looks_ahead() {
     let one = Reduced::new(1, &[1.0], &[0.0]).unwrap();
     let order = [ItemOrder::batches(&[0, 0])];

@@ -12,7 +12,7 @@ fn run(window: &Window, settings: &Search) -> Found {
     let mut score = |orders: &[ItemOrder]| -> Result<Vec<f64>, Infallible> {
         Ok(orders.iter().map(weighted).collect())
     };
-    search(window, settings, &mut score).unwrap()
+    search(window, settings, &[], &mut score).unwrap()
 }
 
 #[test]
@@ -47,6 +47,21 @@ fn the_best_are_the_best_of_all_drawn_and_no_two_are_alike() {
 }
 
 #[test]
+fn descents_start_from_the_orders_that_are_brought_too() {
+    let window = Window::batches(8).unwrap();
+    let settings = Search { random: 20, starts: 0, ..Search::default() };
+    let mut score = |orders: &[ItemOrder]| -> Result<Vec<f64>, Infallible> {
+        Ok(orders.iter().map(weighted).collect())
+    };
+    let brought = ItemOrder::batches(&[7, 6, 5, 4, 3, 2, 0, 1]);
+    let found = search(&window, &settings, &[brought], &mut score).unwrap();
+    let [only] = &found.descents[..] else { panic!("one descent") };
+    assert_eq!((only.swaps, only.start - only.end.estimate), (1, 1.0));
+    let none = search(&window, &settings, &[], &mut score).unwrap();
+    assert!(none.descents.is_empty() && found.scored > none.scored);
+}
+
+#[test]
 fn descent_stays_within_epochs_and_skips_swaps_within_a_step() {
     let reference = ItemOrder { steps: vec![vec![0, 1], vec![2, 3], vec![4, 5], vec![6, 7]] };
     let window = Window::new(reference, vec![0..2, 2..4]).unwrap();
@@ -69,12 +84,12 @@ fn diverged_estimates_are_counted_and_never_win() {
         Ok(orders.iter().map(of).collect())
     };
     let settings = Search { random: 100, starts: 0, ..Search::default() };
-    let found = search(&window, &settings, &mut score).unwrap();
+    let found = search(&window, &settings, &[], &mut score).unwrap();
     assert!(found.not_finite > 10);
     assert!(found.best.iter().all(|one| one.estimate.is_finite()));
     let mut never =
         |orders: &[ItemOrder]| -> Result<Vec<f64>, Infallible> { Ok(vec![f64::NAN; orders.len()]) };
-    let refused = search(&window, &settings, &mut never).unwrap_err().to_string();
+    let refused = search(&window, &settings, &[], &mut never).unwrap_err().to_string();
     assert_eq!(
         refused,
         "none of 100 random orders has a finite score: the estimator diverges here"
@@ -85,7 +100,7 @@ fn diverged_estimates_are_counted_and_never_win() {
 fn an_estimator_that_miscounts_is_refused() {
     let window = Window::batches(5).unwrap();
     let mut short = |_: &[ItemOrder]| -> Result<Vec<f64>, Infallible> { Ok(vec![1.0]) };
-    let refused = search(&window, &Search::default(), &mut short).unwrap_err().to_string();
+    let refused = search(&window, &Search::default(), &[], &mut short).unwrap_err().to_string();
     assert_eq!(refused, "1 scores for 1024 orders");
 }
 
@@ -95,6 +110,17 @@ fn a_verified_search_is_told_in_standard_deviations() {
     assert_eq!((found.random_sd, found.difference_in_sd), (1.0, -3.5));
     assert!(Verified::of(&[], &[1.0, 2.0]).is_err());
     assert!(Verified::of(&[1.0], &[2.0, 2.0]).is_err());
+}
+
+#[test]
+fn the_difference_from_random_has_the_interval_of_welchs_test() {
+    let found = Verified::of(&[1.0, 2.0, 4.0], &[4.0, 6.0, 5.0, 8.0, 7.0]).unwrap();
+    let interval = found.interval_in_sd().unwrap();
+    // Variances 7/3 and 5/2 over 3 and 5: freedom 4.6, cut to 4; t(0.975, 4) = 2.776445 (scipy 1.17).
+    let half = 2.776_445_105 * (7.0_f64 / 9.0 + 0.5).sqrt() / 2.5_f64.sqrt();
+    assert!((interval.high - found.difference_in_sd - half).abs() < 1e-6, "{interval:?}");
+    assert!((found.difference_in_sd - interval.low - half).abs() < 1e-6);
+    assert_eq!(Verified::of(&[1.0], &[4.0, 6.0]).unwrap().interval_in_sd(), None);
 }
 
 #[test]

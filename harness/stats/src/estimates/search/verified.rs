@@ -60,6 +60,25 @@ impl Verified {
     }
 }
 
+impl Verified {
+    /// 95 % interval of the difference of both means in [`Verified::random_sd`], by Welch's test;
+    /// `None` for a single found order.
+    #[must_use]
+    pub fn interval_in_sd(&self) -> Option<Interval> {
+        let (n, m) = (self.best.len(), self.random.len());
+        if n < 2 || m < 2 {
+            return None;
+        }
+        let (a, b) = (sd(&self.best).powi(2) / n as f64, self.random_sd.powi(2) / m as f64);
+        let freedom = (a + b).powi(2) / (a.powi(2) / (n - 1) as f64 + b.powi(2) / (m - 1) as f64);
+        // Whole freedoms below it are on the safe side.
+        let half = student_t_bound(0.95, (freedom as usize).max(1)).ok()?;
+        let half = half * (a + b).sqrt() / self.random_sd;
+        let middle = self.difference_in_sd;
+        Some(Interval { low: middle - half, high: middle + half })
+    }
+}
+
 /// How much lower one run's loss is than another's on the same held-out examples.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Paired {

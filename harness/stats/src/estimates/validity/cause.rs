@@ -36,8 +36,9 @@ impl Diagnosis {
             format!("{found}: the basis misses directions, take a larger -k or --passes 2")
         } else {
             format!(
-                "{found}: one centre does not follow how the gradients bend, which no larger -k \
-                 cures; take a shorter window (--last) or a run with a smaller learning rate"
+                "{found}: gradients bend more on the way than a centre follows, which no larger -k cures; \
+                 take more centres (--centres), a shorter window (--last) or a run with a smaller \
+                 learning rate"
             )
         }
     }

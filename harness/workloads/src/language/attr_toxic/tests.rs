@@ -122,4 +122,6 @@ fn the_truth_knows_less_than_the_topic_and_more_than_nothing() {
 fn triples_are_counted_once_where_they_are_equal() {
     assert_eq!(distinct_triples(&[vec![1, 2, 3, 4], vec![1, 2, 3]]), 2.0 / 3.0);
     assert_eq!(badness(&[3, 40, 54, 34]), 0.5);
+    assert_eq!(sampled_badness(&[vec![3, 40], vec![54, 34]]), 0.5);
+    assert_eq!(sampled_badness(&[vec![3, 4, 5, 6]]), 0.1);
 }

@@ -8,6 +8,7 @@ use super::track::{Policy, SENSES, Track, drive, passed};
 use lab::LabError;
 use lab::network::{Network, values};
 use lab::seat::{Batch, Objective, StepInfo};
+use lab::state::State;
 
 /// Deviation of the noise on actions.
 pub const NOISE: f64 = 0.5;
@@ -103,6 +104,11 @@ impl Objective for Reinforce {
 
     fn scores(&self) -> Option<&[f64]> {
         Some(&self.rewards)
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.of("env", &mut self.env)?;
+        state.of("rollout", &mut self.rollout)
     }
 }
 

@@ -17,6 +17,7 @@ use lab::critic::value_losses;
 use lab::models::Builder;
 use lab::network::{Layer, Network, Parameter, Role, values};
 use lab::seat::{Batch, Facts, Objective, StepInfo};
+use lab::state::State;
 
 /// Width of both hidden layers.
 const WIDTH: usize = 64;
@@ -358,6 +359,14 @@ impl Objective for Proximal {
             ("environment_steps".to_owned(), self.steps.into()),
             ("episodes".to_owned(), self.episodes.into()),
         ])
+    }
+
+    fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
+        state.of("env", &mut self.env)?;
+        state.of("rollout", &mut self.rollout)?;
+        state.of("parts", &mut self.parts)?;
+        state.of("steps", &mut self.steps)?;
+        state.of("episodes", &mut self.episodes)
     }
 }
 
