@@ -17,6 +17,10 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Whether somebody has asked this process to end.
 static ASKED: AtomicBool = AtomicBool::new(false);
+/// Whether that is some time ago, so that asking once more is another wish: `timeout` and schedulers signal a process
+/// and its group, which comes twice at once.
+static SETTLED: AtomicBool = AtomicBool::new(false);
+const SETTLES: Duration = Duration::from_millis(500);
 /// Whether nothing trains any more.
 static KEPT: AtomicBool = AtomicBool::new(false);
 /// Processes that train for this one.
@@ -55,7 +59,7 @@ pub fn stop_when_asked() -> Result<(), ctrlc::Error> {
 
 /// Ends the process on SIGINT, SIGTERM and SIGHUP after saying how many of `all` cells are over and
 /// what `goes_on`. The store is valid at every moment, so nothing has to be finished first; but where runs are `kept`, what
-/// trains has a time of grace to be kept behind its step, unless it is asked again.
+/// trains has a time of grace to be kept behind its step, unless it is asked again half a second later.
 pub fn last_words(
     over: &Over,
     all: usize,
@@ -70,8 +74,12 @@ pub fn last_words(
     };
     let end = Arc::new(end);
     ctrlc::set_handler(move || {
-        if !kept || ASKED.swap(true, Ordering::Relaxed) {
+        let again = ASKED.swap(true, Ordering::Relaxed);
+        if !kept || (again && SETTLED.load(Ordering::Relaxed)) {
             end();
+        }
+        if again {
+            return;
         }
         note("\nstopping: what trains is kept behind its step; asked once more, it ends at once");
         let workers = WORKERS.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -82,6 +90,7 @@ pub fn last_words(
             while !left.is_zero() && !KEPT.load(Ordering::Relaxed) {
                 std::thread::sleep(LOOK);
                 left = left.saturating_sub(LOOK);
+                SETTLED.fetch_or(GRACE - left >= SETTLES, Ordering::Relaxed);
             }
             end();
         });

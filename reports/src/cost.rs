@@ -1,5 +1,7 @@
 //! Cost against quality: an arm is on the front where no other is at once no dearer and no worse.
 
+use std::collections::BTreeSet;
+
 use analysis::summary::{ArmAnalysis, CurvePoint, Estimate, WorkloadAnalysis, front};
 
 use crate::axis::{Scale, zoom};
@@ -11,47 +13,53 @@ use crate::text;
 
 /// What a metric is held against.
 #[derive(Clone, Copy, PartialEq)]
-enum Price {
+enum Price<'a> {
     Time,
-    Tokens,
+    /// What runs count, in this unit.
+    Counted(&'a str),
 }
 
-impl Price {
+impl<'a> Price<'a> {
     fn of(self, arm: &ArmAnalysis) -> Option<&Estimate> {
         match self {
             Self::Time => arm.train_seconds.as_ref(),
-            Self::Tokens => arm.forward_tokens.as_ref(),
+            Self::Counted(unit) => {
+                let own = arm.forward.as_ref().filter(|counted| counted.unit == unit);
+                own.map(|counted| &counted.estimate)
+            }
         }
     }
 
-    fn words(self) -> &'static str {
+    fn words(self) -> String {
         match self {
-            Self::Time => "train time",
-            Self::Tokens => "forward tokens",
+            Self::Time => "train time".to_owned(),
+            Self::Counted(unit) => format!("forward {unit}"),
         }
     }
 
     /// Its unit up to `most`, and how much one is.
-    fn unit(self, most: f64, scale: Scale) -> (&'static str, f64) {
+    fn unit(self, most: f64, scale: Scale) -> (&'a str, f64) {
         match self {
             Self::Time => axis_unit(most, scale),
-            Self::Tokens if most >= 2e6 => ("millions", 1e6),
-            Self::Tokens if most >= 2e3 => ("thousands", 1e3),
-            Self::Tokens => ("tokens", 1.0),
+            Self::Counted(_) if most >= 2e6 => ("millions", 1e6),
+            Self::Counted(_) if most >= 2e3 => ("thousands", 1e3),
+            Self::Counted(unit) => (unit, 1.0),
         }
     }
 
     fn say(self, value: f64) -> String {
         match self {
             Self::Time => text::time(value),
-            Self::Tokens => format!("{} tokens", text::fixed(value, 0)),
+            Self::Counted(unit) => format!("{} {unit}", text::fixed(value, 0)),
         }
     }
 }
 
-/// A figure against train time, and one against the tokens that networks read, where runs count them.
+/// A figure against train time, and one against each thing that runs count.
 pub(crate) fn figures(workload: &WorkloadAnalysis, series: &[Series], width: f64) -> Vec<Figure> {
-    let prices = [Price::Time, Price::Tokens].into_iter();
+    let counted = workload.arms.iter().filter_map(|arm| arm.forward.as_ref());
+    let units: BTreeSet<&str> = counted.map(|counted| counted.unit.as_str()).collect();
+    let prices = std::iter::once(Price::Time).chain(units.into_iter().map(Price::Counted));
     prices.filter_map(|price| figure(workload, series, width, price)).collect()
 }
 
@@ -60,7 +68,7 @@ fn figure(
     workload: &WorkloadAnalysis,
     series: &[Series],
     width: f64,
-    price: Price,
+    price: Price<'_>,
 ) -> Option<Figure> {
     let name = front::quality(&workload.arms, &workload.target);
     let arms = workload.arms.iter().zip(series);
@@ -119,7 +127,7 @@ fn figure(
     }
     let title = format!("{}: {metric} against {}", workload.workload, price.words());
     let mut figure = Figure::wide(width, title, &explanation);
-    figure.name = if price == Price::Time { "cost" } else { "tokens" }.to_owned();
+    figure.name = if let Price::Counted(unit) = price { unit } else { "cost" }.to_owned();
     figure.upwards = Some(format!("{split} {metric}"));
     let axes = Axes {
         x,
@@ -193,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_an_axis_where_runs_count_them() {
+    fn what_runs_count_is_an_axis_with_its_unit() {
         let analysis = sample::recorded();
         let workload = &analysis.workloads[0];
         let series = Series::of(&Looks::of(&analysis), workload);

@@ -114,7 +114,9 @@ fn a_run_that_is_killed_and_then_stopped_ends_to_the_bits_of_one_that_was_not() 
         wait_for_a_checkpoint(&bench, &mut child, killed.samples),
         "it ended before its signal"
     );
+    // Twice at once, as `timeout` sends it to the process and to its group: one wish.
     send("-TERM", &child.id().to_string());
+    send("-TERM", &format!("-{}", child.id()));
     let said = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&said.stderr);
     assert_eq!(said.status.code(), Some(130), "{text}");

@@ -210,9 +210,9 @@ pub struct ArmAnalysis {
     /// Train seconds of a run in all, over cells with a clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_seconds: Option<Estimate>,
-    /// Tokens that the networks of a run read in all (fact `forward_tokens`), where its runs count them.
+    /// What the networks of a run took in all, where its runs count it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub forward_tokens: Option<Estimate>,
+    pub forward: Option<Counted>,
     /// Whether no other arm is at once no dearer and no worse (train seconds in all, the target's metric at the end),
     /// and better in one of both; absent where one of the two is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -259,6 +259,15 @@ pub struct Outcomes {
     pub diverged: u32,
     /// Crashed; excluded from every estimate.
     pub failed: u32,
+}
+
+/// What runs count beside their time: the fact `forward_UNIT` of their records.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Counted {
+    /// What is counted, a word of small letters.
+    pub unit: String,
+    /// How many of it.
+    pub estimate: Estimate,
 }
 
 /// A number with its interval.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use analysis::suite::CompareBy;
 use analysis::summary::score::Score;
 use analysis::summary::{
-    ANALYSIS_VERSION, Analysis, ArmAnalysis, ClaimOutcome, CurvePoint, Estimate, Outcomes, RunRow,
-    SpeedUp, ToTarget, WorkloadAnalysis,
+    ANALYSIS_VERSION, Analysis, ArmAnalysis, ClaimOutcome, Counted, CurvePoint, Estimate, Outcomes,
+    RunRow, SpeedUp, ToTarget, WorkloadAnalysis,
 };
 use ledger::catalogue::MetricInfo;
 use ledger::goal::{Direction, Target};
@@ -213,7 +213,7 @@ fn arm(index: usize, shape: &Shape, seeds: usize, target: f64) -> ArmAnalysis {
         }),
         noise_floor: (index != 0).then_some(0.06),
         train_seconds: Some(estimate((0..seeds).map(|seed| seconds(seed, budget)).collect())),
-        forward_tokens: None,
+        forward: None,
         undominated: Some(matches!(index, 2 | 8 | 9)),
         by_samples: curve(&|x| x * 1000.0),
         by_time: curve(&|x| seconds(0, x)),
@@ -548,7 +548,7 @@ pub fn recorded() -> Analysis {
         points.truncate(1);
     }
     arm.by_time.clear();
-    (arm.train_seconds, arm.forward_tokens, arm.undominated) = (None, None, None);
+    (arm.train_seconds, arm.forward, arm.undominated) = (None, None, None);
     analysis(vec![workload], Vec::new())
 }
 
@@ -575,7 +575,7 @@ fn record_more(arm: &mut ArmAnalysis, place: usize) {
     arm.at_budget.insert("validation/length".to_owned(), estimate(lengths));
     let tokens =
         (0..5).map(|seed| 4e5 * (1.0 + place as f64) + 9e3 * wobble(seed, place)).collect();
-    arm.forward_tokens = Some(estimate(tokens));
+    arm.forward = Some(Counted { unit: "tokens".to_owned(), estimate: estimate(tokens) });
 }
 
 /// One arm under one seed, which never reached the target.

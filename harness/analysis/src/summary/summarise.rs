@@ -11,7 +11,7 @@ use super::estimates::{LEVEL, common_horizon, estimate, reach_rate, to_target};
 use super::membership::{self, Evidence, by_cell};
 use super::tuning::TuningAnalysis;
 use super::{
-    ANALYSIS_VERSION, Analysis, ArmAnalysis, CellLeft, CellRun, Outcomes, RunRow, SpeedUp,
+    ANALYSIS_VERSION, Analysis, ArmAnalysis, CellLeft, CellRun, Counted, Outcomes, RunRow, SpeedUp,
     WorkloadAnalysis, claims, front, order_estimates, read_cells, score, stopping,
 };
 use crate::imported::{has_clock, is_imported};
@@ -23,8 +23,23 @@ use stats::paired::{Pair, speed_up};
 use stats::survival::Outcome;
 use stats::t_test::{Alternative, t_test};
 
-/// The fact by which methods that sample say how many tokens their networks have read.
-const FORWARD_TOKENS: &str = "forward_tokens";
+/// How facts begin that say how much networks were given in all; behind it stands the unit.
+const FORWARD: &str = "forward_";
+
+/// What runs that did not diverge count; a name of more than one word is a part of it.
+fn forward(runs: &ArmRuns<'_>) -> Option<Counted> {
+    let counting = || runs.records().filter(|record| record.status != Status::Diverged);
+    let is_unit = |unit: &&str| {
+        (1..=16).contains(&unit.len()) && unit.bytes().all(|byte| byte.is_ascii_lowercase())
+    };
+    let mut names = counting().flat_map(|record| record.facts.keys());
+    let unit = names.find_map(|name| name.strip_prefix(FORWARD).filter(is_unit))?.to_owned();
+    let name = format!("{FORWARD}{unit}");
+    let counts = counting().filter_map(|record| record.facts.get(&name)?.as_f64());
+    let counts: Vec<f64> = counts.collect();
+    let estimate = counts.iter().any(|count| *count > 0.0).then(|| estimate(counts))?;
+    Some(Counted { unit, estimate })
+}
 
 /// The runs of one arm on one workload, in seed order; failed and missing ones left out.
 pub(super) struct ArmRuns<'a> {
@@ -273,9 +288,6 @@ fn arm_analysis(
         .collect();
     let curves: Vec<Vec<Point>> =
         runs.runs.iter().map(|(_, left)| curve(&left.events, target)).collect();
-    let tokens = runs.records().filter(|record| record.status != Status::Diverged);
-    let tokens = tokens.filter_map(|record| record.facts.get(FORWARD_TOKENS)?.as_f64());
-    let tokens: Vec<f64> = tokens.collect();
     let laws: BTreeSet<String> = runs.records().filter_map(law_name).collect();
     let at_start = runs.records().filter(|record| met_at_start(record)).count();
     let at_start = u32::try_from(at_start).unwrap_or(u32::MAX);
@@ -303,7 +315,7 @@ fn arm_analysis(
         fewer_samples: baseline.and_then(|baseline| ratio(baseline, &runs, samples)),
         noise_floor: None,
         train_seconds: (!trained.is_empty()).then(|| estimate(trained)),
-        forward_tokens: (tokens.iter().any(|count| *count > 0.0)).then(|| estimate(tokens)),
+        forward: forward(&runs),
         undominated: None,
         by_samples: by_samples(&curves),
         by_time: by_time(&curves),

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::summarise::summarise;
-use super::{Analysis, ArmAnalysis, CellLeft, CellRun};
+use super::{Analysis, ArmAnalysis, CellLeft, CellRun, Counted};
 use crate::suite::{ArmPair, ClaimUse, CompareBy, PaperNumber, Sections, When};
 use crate::suite_run::SuiteRun;
 use crate::suite_run::{RunArm, RunCell, RunStopping, RunWorkload};
@@ -381,27 +381,31 @@ fn curves_are_means_over_seeds_with_interpolation_in_time() {
 }
 
 #[test]
-fn tokens_are_those_that_runs_count_and_none_where_they_do_not() {
+fn what_runs_count_is_read_with_its_unit_and_nothing_where_they_do_not() {
     let times = times(&[4.0, 6.0]);
     let made = Made::on_one(&times, &times, Vec::new());
-    assert_eq!(arm(&made.analysis(), "new").forward_tokens, None);
+    assert_eq!(arm(&made.analysis(), "new").forward, None);
     let counted = Made {
         change: |record| {
             let tokens = if record.seed == "0" { 1_000 } else { 3_000 };
-            record.facts.insert("forward_tokens".to_owned(), tokens.into());
+            // A part of it, and what is no word, are passed over.
+            for name in ["forward_", "forward_../x", "forward_tokens_sampled", "forward_tokens"] {
+                record.facts.insert(name.to_owned(), tokens.into());
+            }
         },
         ..made
     };
     let analysis = counted.analysis();
-    let tokens = arm(&analysis, "new").forward_tokens.as_ref().unwrap();
-    assert_eq!((tokens.value, &tokens.values[..]), (2_000.0, &[1_000.0, 3_000.0][..]));
+    let Counted { unit, estimate } = arm(&analysis, "new").forward.as_ref().unwrap();
+    assert_eq!((unit.as_str(), estimate.value), ("tokens", 2_000.0));
+    assert_eq!(estimate.values, [1_000.0, 3_000.0]);
     let none = Made {
         change: |record| {
             record.facts.insert("forward_tokens".to_owned(), 0.into());
         },
         ..counted
     };
-    assert_eq!(arm(&none.analysis(), "new").forward_tokens, None);
+    assert_eq!(arm(&none.analysis(), "new").forward, None);
 }
 
 #[test]
