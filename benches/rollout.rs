@@ -1,4 +1,6 @@
-//! Generation by a small GPT, in one thread and in branches, and a step of GRPO on what it generated.
+//! Generation by a small GPT, in one thread, in branches and with interrupts, and a step of GRPO on what it generated.
+
+use std::rc::Rc;
 
 use lab::branches::{self, Branching, Tags};
 use lab::budgets::{BudgetSettings, Stated};
@@ -6,8 +8,10 @@ use lab::generate::{Choice, Generated, Options, generate};
 use lab::models::gpt::{Gpt, Shape, gpt};
 use lab::network::Network;
 use lab::optim::adamw::{Adamw, AdamwSettings};
-use lab::seat::{Batch, Gradients, Optimizer as _, StepInfo, View as _};
-use lab::side_info::Budgets;
+use lab::prompt::Prompt;
+use lab::reflection::{Reflecting, ReflectionSettings};
+use lab::seat::{Batch, Gradients, Optimizer as _, StepInfo, Texts, View as _, Writer as _};
+use lab::side_info::{Budgets, ReflectionWords};
 use lab::thoughts::{Thinking, Thoughts};
 use tch::{Device, Kind, Tensor};
 use training::clock::{Monotonic, Time as _};
@@ -232,5 +236,80 @@ impl Branches {
         let choice = Choice::Sample { temperature: 1.0, generators: &mut generators };
         let all = generate(&self.network, prompts.into(), &options, choice).unwrap();
         assert!(all.lengths.iter().all(|length| *length == Self::LONGEST));
+    }
+}
+
+/// Texts of 32 tokens behind prompts of 12, by a model that holds its first stretch of 8 for harmful once: 8 tokens are thrown
+/// away and a question is asked, 41 in all; or in one go as many.
+#[derive(Debug)]
+pub struct Reflections {
+    network: Network,
+    prompts: Vec<Prompt>,
+    tokens: Tensor,
+    round: u32,
+}
+
+impl Reflections {
+    const WORDS: ReflectionWords = ReflectionWords { ask: 29, harmful: 30, harmless: 31 };
+    const LONGEST: usize = 32;
+    const SPENT: usize = Self::LONGEST + 8 + 1;
+
+    /// A model that always answers that it did harm.
+    #[must_use]
+    pub fn new(rows: u32) -> Self {
+        let network = gpt(Shape::xs(32, 60), &Task::streams(), Device::Cpu).unwrap();
+        let [_, bias] = Gpt::of(&network).unwrap().head();
+        let _ = network.parameters[bias].tensor.detach().get(Self::WORDS.harmful).fill_(30.0);
+        let one = |id: u32| -> Vec<i64> {
+            (0..PROMPT).map(|place| (i64::from(id) * 7 + place * place * 5 + 3) % 29).collect()
+        };
+        let prompts: Vec<Prompt> = (0..rows).map(|id| Prompt { id, tokens: one(id) }).collect();
+        let flat: Vec<i64> = prompts.iter().flat_map(|prompt| prompt.tokens.clone()).collect();
+        let tokens = Tensor::from_slice(&flat).view([-1, PROMPT]);
+        Self { network, prompts, tokens, round: 0 }
+    }
+
+    /// Seconds that `times` times all texts take with one interrupt and one roll-back each.
+    #[must_use]
+    pub fn reflected(&mut self, times: u64) -> f64 {
+        let settings = ReflectionSettings { rounds: 1, interval: 8, ..Default::default() };
+        let writer = Reflecting { settings, words: Self::WORDS, foresight: Rc::default() };
+        let streams = Task::streams();
+        let banned = [Self::WORDS.ask, Self::WORDS.harmful, Self::WORDS.harmless];
+        let clock = Monotonic::start();
+        for _ in 0..times {
+            self.round += 1;
+            let texts = Texts {
+                prompts: &self.prompts,
+                longest: Self::LONGEST,
+                end: None,
+                temperature: 1.0,
+                banned: &banned,
+                streams: &streams,
+            };
+            let all = writer.write(&self.network, &texts).unwrap();
+            assert!(all.iter().all(|text| text.spent == Self::SPENT as u64));
+            assert!(all.iter().all(|text| text.tokens.len() == Self::LONGEST));
+        }
+        clock.now().as_secs_f64()
+    }
+
+    /// Seconds that `times` times as many texts in one go take, of as many tokens as were spent.
+    #[must_use]
+    pub fn plain(&mut self, times: u64) -> f64 {
+        let streams = Task::streams();
+        let banned = vec![Self::WORDS.ask, Self::WORDS.harmful, Self::WORDS.harmless];
+        let options = Options { longest: Self::SPENT, banned, end: None };
+        let clock = Monotonic::start();
+        for _ in 0..times {
+            self.round += 1;
+            let rows = (0..).take(self.prompts.len());
+            let mut generators: Vec<_> =
+                rows.map(|row| streams.keyed("sample", row, self.round)).collect();
+            let choice = Choice::Sample { temperature: 1.0, generators: &mut generators };
+            let all = generate(&self.network, (&self.tokens).into(), &options, choice).unwrap();
+            assert!(all.lengths.iter().all(|length| *length == Self::SPENT));
+        }
+        clock.now().as_secs_f64()
     }
 }

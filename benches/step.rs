@@ -7,8 +7,8 @@
 //!
 //! Beside it, a step of `one-byte`, which takes no gradient, and its forward passes alone: at most 10 % more on
 //! blobs-cnn. And a roll-out in branches, to a budget or as a thought beside one of as many tokens in one thread: at most 1.3
-//! times as long. (Nothing here interrupts a response but a block, where draws stop and tags are put: that is the one in
-//! branches. A thought beyond its budget is cut off.) And runs of `pr-lsvi`, of 2,000 rounds: at most a second; and steps
+//! times as long, and so for texts that are interrupted: each is asked about once, and a stretch of it is thrown away and written again. (A
+//! thought beyond its budget is cut off.) And runs of `pr-lsvi`, of 2,000 rounds: at most a second; and steps
 //! of `stumps`, of its world alone and with its policy.
 //!
 //! `cargo bench --bench step`; with `-- serve`, the process answers `benches/peer.py`.
@@ -30,7 +30,7 @@ use forward::Forward;
 use harness::Harness;
 use ledger::digest::Digest;
 use ledger::transcript::Transcript;
-use rollout::{Branches, Rollouts};
+use rollout::{Branches, Reflections, Rollouts};
 use task::{BLOBS_CNN, DIGITS_MLP, MNIST_CNN, Task};
 
 fn main() {
@@ -58,6 +58,9 @@ fn main() {
         let name = format!("{kind} roll-out of 128 responses");
         compare(&name, |times| seconds(&mut ours, times), |times| plain.plain(times), 4, 60);
     }
+    let [mut ours, mut plain] = [(); 2].map(|()| Reflections::new(128));
+    let name = "interrupted roll-out of 128 responses";
+    compare(name, |times| ours.reflected(times), |times| plain.plain(times), 4, 60);
     let mut criterion = Criterion::default().configure_from_args();
     evaluation(&mut criterion);
     transcript(&mut criterion);

@@ -21,7 +21,10 @@ are the same. The arrays, all float64 (p parameters in one vector, k directions,
 
 An item is what a step consumes: batch i is always the same examples, orders shuffle the batches.
 
-    python estimates_from_pytorch.py [--palimpsest PROGRAM] [--folder FOLDER]
+The vector holds what is trained and nothing else. With --lora RANK that is two thin matrices for each weight of a
+model that stays as it is (LoRA): p is small then, whatever the size of the model, and nothing else changes.
+
+    python estimates_from_pytorch.py [--lora RANK] [--palimpsest PROGRAM] [--folder FOLDER]
 """
 
 import argparse
@@ -43,6 +46,12 @@ K = 2 * BATCHES  # directions: twice the number of steps
 GATE = 16  # trainings that decide whether the estimates may be believed
 CHECKED = 32  # more orders that are really retrained, which the estimator never saw
 LR, BETAS, EPS = 3e-3, (0.9, 0.999), 1e-8
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--lora", type=int, default=0, help="rank of adapters, which alone are trained; 0: everything is")
+parser.add_argument("--palimpsest", default="palimpsest", help="the program")
+parser.add_argument("--folder", default=None, help="where the arrays go; a temporary folder")
+options = parser.parse_args()
 
 # ---- Your own training: a model, batches, a held-out set, an optimiser that is warm. ------------
 
@@ -72,18 +81,44 @@ def layer(inputs, outputs):
 model = torch.nn.Sequential(layer(8, 24), torch.nn.Tanh(), layer(24, 4))
 batches = [data(BATCH) for _ in range(BATCHES)]
 held_out = data(1024)
-names = [name for name, _ in model.named_parameters()]
-shapes = [parameter.shape for parameter in model.parameters()]
-p = sum(shape.numel() for shape in shapes)
+weights = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+
+
+def whole(flat):
+    """All weights from the vector: their order is yours, as long as every array keeps to it."""
+    parts = torch.split(flat, [weight.numel() for weight in weights.values()])
+    return {name: part.view(weight.shape) for (name, weight), part in zip(weights.items(), parts)}
+
+
+def adapted(flat):
+    """LoRA: a matrix is what it was plus B A, and the vector holds A and B of each, one after another."""
+    named, at = dict(weights), 0
+    for name, weight in weights.items():
+        if weight.dim() == 2:
+            (outputs, inputs), rank = weight.shape, options.lora
+            a, at = flat[at : at + rank * inputs].view(rank, inputs), at + rank * inputs
+            b, at = flat[at : at + outputs * rank].view(outputs, rank), at + outputs * rank
+            named[name] = weight + b @ a
+    return named
+
+
+def adapters():
+    """Where adapters start: A drawn, B = 0, so that the model is what it was."""
+    parts = []
+    for weight in weights.values():
+        if weight.dim() == 2:
+            outputs, inputs = weight.shape
+            parts += [draw(options.lora * inputs) / inputs**0.5, torch.zeros(outputs * options.lora)]
+    return torch.cat(parts)
+
+
+seen = whole
 
 
 def loss(flat, batch):
-    """Mean loss of a batch as a function of one flat vector: the order of the parameters is yours,
-    as long as every array keeps to it."""
-    parts = torch.split(flat, [shape.numel() for shape in shapes])
-    named = {name: part.view(shape) for name, part, shape in zip(names, parts, shapes)}
+    """Mean loss of a batch as a function of the vector of what is trained."""
     inputs, labels = batch
-    return torch.nn.functional.cross_entropy(functional_call(model, named, (inputs,)), labels)
+    return torch.nn.functional.cross_entropy(functional_call(model, seen(flat), (inputs,)), labels)
 
 
 def train(start, state, order, passed=None):
@@ -107,7 +142,12 @@ def shuffled():
     return torch.randperm(BATCHES, generator=generator).tolist()
 
 
-initial = torch.cat([parameter.detach().reshape(-1) for parameter in model.parameters()])
+initial = torch.cat([weight.reshape(-1) for weight in weights.values()])
+if options.lora:
+    # What is adapted was trained before: here for two epochs.
+    weights = whole(train(initial, None, shuffled() + shuffled())[0])
+    seen, initial = adapted, adapters()
+p = initial.numel()
 theta0, state = train(initial, None, shuffled() + shuffled())  # two epochs of warm-up
 
 # ---- Set-up: some pilot trainings say where orders lead and in which directions they differ. ----
@@ -142,10 +182,6 @@ def curvature(at, batch):
 
 # ---- Export, estimate, and hold the estimates against true retraining. --------------------------
 
-parser = argparse.ArgumentParser()
-parser.add_argument("--palimpsest", default="palimpsest", help="the program")
-parser.add_argument("--folder", default=None, help="where the arrays go; a temporary folder")
-options = parser.parse_args()
 folder = pathlib.Path(options.folder or tempfile.mkdtemp())
 folder.mkdir(parents=True, exist_ok=True)
 

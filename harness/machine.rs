@@ -242,6 +242,12 @@ pub fn is_over(child: u32) -> bool {
     }
 }
 
+/// Whether a signal is one by which somebody ends a process, and none that a fault of the process brings about.
+#[must_use]
+pub fn is_an_order(signal: i32) -> bool {
+    [libc::SIGHUP, libc::SIGINT, libc::SIGKILL, libc::SIGTERM].contains(&signal)
+}
+
 /// Whether `file`, a pipe or the like, can be read at once or within this time; so it can where its other end
 /// is closed.
 ///

@@ -42,7 +42,7 @@ SUITES = {
     }),
     "generative": (
         ["generative", "--workloads", "ring8,shapes16", "--methods", GENERATIVE, "--seeds", "2"],
-        {"few-steps": "ring8-sw2-by-number"},
+        {"few-steps": "ring8-sw2-by-number", "curves-by-cost": "ring8-metric-by-network-evaluations"},
     ),
     "pfnr": (["papers/pfnr", "--seeds", "1"], {"kept": "clips-kept"}),
     "estimates": (["estimates", "--seeds", "1"], {"estimate-validation": "estimate-1-0"}),
@@ -51,10 +51,12 @@ SUITES = {
 # Calibration as PNG: its longest line leaves an SVG whose reader lacks the font.
 # Verbs that draw beside a report: of which suite, the arguments without the store, and the figures.
 TOLD = ["--last", "16", "-k", "32"]
+DIGITS = ["--items", "examples", "--last", "4", "-k", "32", "--keep", "0.95", "--subsets", "0", "--fresh"]
 VERBS = [
     ("estimates", ["estimate", "search", "clusters-mlp/sgd-0.1", *TOLD], {"estimate-search": "estimate-search"}),
     ("estimates", ["estimate", "position", "clusters-mlp/sgd-0.1", *TOLD], {"estimate-position": "estimate-position"}),
     ("estimates", ["estimate", "attribute", "clusters-mlp/sgd-0.1", *TOLD], {"estimate-attribution": "estimate-attribution"}),
+    ("estimates", ["estimate", "drop", "digits-mlp/sgd-digits", *DIGITS], {"estimate-drop": "estimate-drop"}),
     ("derivatives", ["provenance", "map", "markov-mlp/trained"], {"imprint-map": "imprint-map"}),
     ("derivatives", ["provenance", "power", "derivatives"], {"power": "power-examples-queried"}),
     (None, ["provenance", "calibrate", "--runs", "40", "--permutations", "400"], {"calibration": "calibration.png"}),

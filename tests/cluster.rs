@@ -8,7 +8,7 @@ mod real;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use ledger::record::RunRecord;
 use serde_json::Value;
@@ -151,7 +151,9 @@ fn schedule(bench: &Bench, trouble: &str) {
 set -eu
 tasks=$(sed -n 's/^#SBATCH --array=1-\\([0-9]*\\).*/\\1/p' \"${{@: -1}}\"); tasks=$(seq -s, \"$tasks\")
 for word in \"$@\"; do case $word in --array=*) tasks=${{word#--array=}};; esac; done
+exec 9> counter; flock 9
 array=$(($(cat arrays 2>/dev/null || echo 70) + 1)); echo \"$array\" > arrays
+flock -u 9
 for task in ${{tasks//,/ }}; do
   if {trouble}; then continue; fi
   log=$(sed -n 's/^#SBATCH --output=\"\\(.*\\)\"/\\1/p' \"${{@: -1}}\"); log=${{log//%a/$task}}
@@ -207,6 +209,32 @@ fn parts_that_the_scheduler_loses_are_handed_in_again_and_the_records_are_those_
     assert!(!bench.path("runs/jobs/shared-1/part-1").exists(), "stores of parts were brought in");
     bench.run(&["verify"]).ends(0);
     // Nothing is left: handed in again, no part has anything to do.
+    let again = output(on(&bench, &["--executor", "slurm", "--parts", "3"])).ends(0);
+    assert!(again.stderr.contains("12 of 12 cells were in the store already"), "{}", again.stderr);
+}
+
+/// Both train all of it, for neither sees what the other has handed in; their stores come into one, one after the other.
+#[test]
+fn two_people_who_hand_in_one_suite_at_once_leave_one_whole_store() {
+    let one = Bench::with_run(SUITE);
+    let bench = Bench::new();
+    bench.write("suite.yaml", &format!("{SUITE}executor: {{ poll_seconds: 1 }}\n"));
+    schedule(&bench, "false");
+    let hand_in = || {
+        let mut command = on(&bench, &["--executor", "slurm", "--parts", "3"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let both = [hand_in(), hand_in()].map(|child| child.wait_with_output().unwrap());
+    for said in both {
+        let text = String::from_utf8_lossy(&said.stderr);
+        // What came second stays out, and is named: its clocks are others.
+        let second = text.contains("differ from those of the same cell here, which stay");
+        assert_eq!(said.status.code(), Some(i32::from(second)), "{text}");
+        assert!(String::from_utf8_lossy(&said.stdout).contains("tuned"), "it is judged: {text}");
+    }
+    assert_eq!(outcomes(&bench), outcomes(&one));
+    bench.run(&["verify"]).ends(0);
+    assert_eq!(bench.files("runs/.tmp"), [] as [String; 0]);
     let again = output(on(&bench, &["--executor", "slurm", "--parts", "3"])).ends(0);
     assert!(again.stderr.contains("12 of 12 cells were in the store already"), "{}", again.stderr);
 }

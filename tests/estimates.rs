@@ -348,7 +348,7 @@ fn leaving_items_out_is_foretold_and_the_harmful_ones_are_written_down() {
     assert!(model["linear"].as_f64().unwrap() > 0.8, "{model}");
     assert!(model["per_example"].as_f64().unwrap() > 0.8, "{model}");
     // Peers that follow no run: they have a score, and no better one than each subset estimated as it is.
-    for peer in ["tracin", "ekfac", "kernel"] {
+    for peer in ["tracin", "ekfac", "ekfac_of_runs", "kernel", "kernel_of_runs"] {
         let score = model[peer].as_f64().unwrap();
         assert!(
             score > 0.0 && score < model["direct"]["held_out"].as_f64().unwrap(),
@@ -395,6 +395,131 @@ fn leaving_items_out_is_foretold_and_the_harmful_ones_are_written_down() {
     let moved = |key: &str| rows[1][key].as_f64().unwrap() - rows[0][key].as_f64().unwrap();
     let (guess, truth) = (moved("held_out"), moved("retrained"));
     assert!((guess - truth).abs() < 0.1 * scale, "{guess} {truth} {scale}");
+}
+
+#[test]
+fn what_helps_and_what_harms_is_shown_and_groups_are_left_out_together() {
+    let suite = "\
+suite: tiny-pictures
+question: Are examples shown as what they are?
+seeds: 1
+keep_models: true
+settings: { schedule: constant }
+workloads:
+  - { workload: templates-mlp, as: images, epochs: 0.02, evaluate_every: 0.02 }
+  - { workload: domains-gpt, as: text, epochs: 0.25, evaluate_every: 0.25 }
+arms:
+  - { method: sgd, as: sgd, on: [images], with: { batch_size: 16, lr: 0.01, momentum: 0, nesterov: false, weight_decay: 0 } }
+  - { method: sgd, as: sgd-text, on: [text], with: { batch_size: 1, lr: 0.1, momentum: 0, nesterov: false, weight_decay: 0 } }
+";
+    let bench = Bench::with_run(suite);
+    let ask = |workload: &str| {
+        let mut records = bench.records().into_iter();
+        let cell = records.find(|record| record.workload == workload).unwrap().cell;
+        let more = ["--subsets", "0", "--against", "8", "--json"];
+        let command = [&["estimate", "drop", &cell], &SUBSETS[..], &more].concat();
+        let output = bench.run(&command);
+        assert!(matches!(output.code, Some(0 | 3)), "{command:?}: {}", output.stderr);
+        output.json()
+    };
+    let images = ask("templates-mlp");
+    let alone = images["alone"].as_array().unwrap();
+    for (end, first) in [("helpful", &alone[0]), ("harmful", &alone[11])] {
+        let shown = images["shown"][end].as_array().unwrap();
+        assert_eq!(
+            (shown.len(), &shown[0]["item"], &shown[0]["of"]),
+            (5, &first["item"], &16.into())
+        );
+        let example = &shown[0]["examples"][0];
+        assert_eq!(example["id"], first["ids"][0]);
+        assert!(example["label"].as_str().unwrap().starts_with("class "));
+        // Rows of numbers that the workload calls images of 12 × 12.
+        let look = &example["look"];
+        assert_eq!((&look["kind"], &look["width"]), (&"pixels".into(), &12.into()));
+        assert_eq!(look["values"].as_array().unwrap().len(), 144);
+    }
+    assert!(images["groups"].as_array().unwrap().is_empty());
+    assert!(bench.path("out/estimate-drop.svg").exists());
+
+    let text = ask("domains-gpt");
+    let look = &text["shown"]["helpful"][0]["examples"][0];
+    assert_eq!(look["look"]["kind"], "text");
+    assert!(look["label"].as_str().unwrap().starts_with("domain "), "{look}");
+    let groups = text["groups"].as_array().unwrap();
+    assert!(groups.len() > 1, "{groups:?}");
+    let items: usize = groups.iter().map(|one| one["items"].as_array().unwrap().len()).sum();
+    assert_eq!(items, 12);
+    // A group of one item is that item left out.
+    for group in groups.iter().filter(|one| one["items"].as_array().unwrap().len() == 1) {
+        let item = &group["items"][0];
+        let alone = text["alone"].as_array().unwrap().iter().find(|one| one["item"] == *item);
+        let [one, other] = [group, alone.unwrap()].map(|one| one["change"].as_f64().unwrap());
+        assert!((one - other).abs() < 1e-5, "{group}");
+    }
+}
+
+/// A run under an update rule or a parametrisation of its own, short enough to be estimated whole.
+fn short(arm: &str) -> (Bench, RunRecord) {
+    let suite = SUITE.replace("as: mlp }", "as: mlp, epochs: 0.125, evaluate_every: 0.125 }");
+    let (head, _) = suite.split_once("  - { method").unwrap();
+    let bench = Bench::with_run(&format!("{head}  - {arm}\n"));
+    let record = bench.records().remove(0);
+    (bench, record)
+}
+
+#[test]
+fn muon_is_stacked_and_refused_where_true_training_is_about_as_fast() {
+    let (bench, record) =
+        short("{ method: muon, as: muon, with: { batch_size: 1, lr: 0.01, weight_decay: 0 } }");
+    // The loop itself confirms what is stacked.
+    let exact = ["--orders", "16", "--estimator", "exact"];
+    let all = answer(&bench, &record.cell, &["validate"], &exact);
+    let error = &all[0]["source"]["validity"]["relative_error"];
+    assert!(error.as_f64().unwrap() < 1e-2, "{error}");
+    let told = answer(&bench, &record.cell, &["validate"], &["--orders", "16"]);
+    let warned = told[0]["source"]["warnings"].to_string();
+    let asked = [&["estimate", &record.cell], &FIT[..], &["--orders", "3"]].concat();
+    let output = bench.run(&asked);
+    // How fast the two are is up to the machine: what is said of it decides.
+    let times = warned.split(" times as fast").next().and_then(|text| text.rsplit(' ').next());
+    match times.and_then(|times| times.parse::<f64>().ok()) {
+        Some(times) => assert!(times < 2.0 && (times > 1.7 || output.code == Some(2)), "{warned}"),
+        None => assert!(!warned.contains("Muon"), "{warned}"),
+    }
+    if output.code == Some(2) {
+        assert!(output.stderr.contains("take --estimator exact"), "{}", output.stderr);
+    }
+    let exact = ["--orders", "3", "--estimator", "exact"];
+    let rows = answer(&bench, &record.cell, &[], &exact);
+    assert_eq!(rows["rows"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn the_parts_of_a_low_rank_run_are_what_orders_are_estimated_in() {
+    let lora = "{ method: sltrain, as: lora, with: { mode: relora, restarts: 0, rank: 4, scale: 1.0, batch_size: 1, lr: 0.003, weight_decay: 0, schedule: constant } }";
+    let (bench, record) = short(lora);
+    for last in ["10", "6"] {
+        let fit = ["--last", last, "--pilots", "3", "--gate", "8", "--out", "out", "--json"];
+        let ask = |more: &[&str]| {
+            let command =
+                [&["estimate", "validate", &record.cell], &fit[..], &["--orders", "16"], more]
+                    .concat();
+            let output = bench.run(&command);
+            assert!(matches!(output.code, Some(0 | 3)), "{command:?}: {}", output.stderr);
+            output.json()
+        };
+        // From the first step on as well, where parts are put in place of weights.
+        let exact = ask(&["--estimator", "exact"]);
+        let error = exact[0]["source"]["validity"]["relative_error"].as_f64().unwrap();
+        assert!(error < 1e-3, "{last} {error}");
+        let found = ask(&[]);
+        let rank = found[0]["agreement"]["held_out"].as_f64().unwrap();
+        assert!(rank > 0.8, "{last} {rank}");
+    }
+    // Of parts and not of weights: 16·4 + 64·4, a bias, and the head.
+    let command = [&["estimate", &record.cell], &FIT[..], &["--orders", "2", "--fresh"]].concat();
+    let output = bench.run(&command);
+    assert!(output.stderr.contains("904 parameters"), "{}", output.stderr);
 }
 
 #[test]

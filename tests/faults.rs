@@ -4,7 +4,9 @@
 mod damage;
 mod data;
 mod going_on;
+mod going_on_apart;
 mod kills;
 mod limits;
+mod many_runs;
 mod stores;
 mod users;

@@ -34,6 +34,17 @@ def train(task, lr, momentum, batch_size):
 
     task.predict = predict
     task.save = lambda path: torch.save(model.state_dict(), path)
+
+    def keep(path):
+        torch.save([model.state_dict(), optimizer.state_dict(), torch.get_rng_state()], path)
+
+    def restore(path):
+        of_model, of_optimizer, generator = torch.load(path)
+        model.load_state_dict(of_model)
+        optimizer.load_state_dict(of_optimizer)
+        torch.set_rng_state(generator)
+
+    task.keep, task.restore = keep, restore
     for ids, inputs, labels in task.batches(batch_size):
         for group in optimizer.param_groups:
             group["lr"] = lr * (1 - task.progress)

@@ -82,6 +82,9 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(if clean { Exit::Fine } else { Exit::CheckFailed })
 }
 
+/// The lock under which stores are merged into one: two at a time would be in each other's way.
+const MERGING: &str = "merging";
+
 /// Copies the runs of a store into another, with the promises that they keep.
 ///
 /// # Errors
@@ -98,6 +101,7 @@ pub fn merge(from: &Path, into: &Store) -> anyhow::Result<Merged> {
         );
     }
     let source = Store::at(from);
+    let _one_at_a_time = into.lock(MERGING)?;
     let mut merged = Merged { from: from.display().to_string(), ..Merged::default() };
     // The promises first: a run is never there without its own.
     for index in [from.join("commitments.jsonl")].into_iter().chain(source.merged_indices()) {

@@ -26,20 +26,38 @@ static KEPT: AtomicBool = AtomicBool::new(false);
 /// Processes that train for this one.
 static WORKERS: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
-/// Cells that are over, counted for the last words.
+/// Cells that are over, of how many, counted for the last words.
 #[derive(Debug, Clone, Default)]
-pub struct Over(Arc<AtomicUsize>);
+pub struct Over(Arc<[AtomicUsize; 2]>);
 
 impl Over {
+    /// None of `all` yet.
+    pub fn begin(&self, all: usize) {
+        let [over, of] = &*self.0;
+        over.store(0, Ordering::Relaxed);
+        of.store(all, Ordering::Relaxed);
+    }
+
     /// One more.
     pub fn one_more(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0[0].fetch_add(1, Ordering::Relaxed);
     }
 }
 
 /// Whether what trains is to be kept behind its step, and to end there.
 pub fn is_asked_to_stop() -> bool {
     ASKED.load(Ordering::Relaxed)
+}
+
+/// The same a moment later, where another process was asked: both are, but one after the other.
+pub fn is_asked_to_stop_by_now() -> bool {
+    for _ in 0..SETTLES.as_millis() / LOOK.as_millis() {
+        if is_asked_to_stop() {
+            return true;
+        }
+        std::thread::sleep(LOOK);
+    }
+    is_asked_to_stop()
 }
 
 /// Has a worker process asked to stop with this one.
@@ -57,19 +75,19 @@ pub fn stop_when_asked() -> Result<(), ctrlc::Error> {
     ctrlc::set_handler(|| ASKED.store(true, Ordering::Relaxed))
 }
 
-/// Ends the process on SIGINT, SIGTERM and SIGHUP after saying how many of `all` cells are over and
+/// Ends the process on SIGINT, SIGTERM and SIGHUP after saying how many of all `cells` are over and
 /// what `goes_on`. The store is valid at every moment, so nothing has to be finished first; but where runs are `kept`, what
 /// trains has a time of grace to be kept behind its step, unless it is asked again half a second later.
 pub fn last_words(
     over: &Over,
-    all: usize,
+    cells: &'static str,
     goes_on: String,
     kept: bool,
 ) -> Result<(), ctrlc::Error> {
     let over = over.clone();
     let end = move || {
-        let over = over.0.load(Ordering::Relaxed);
-        note(&format!("\ninterrupted: {over} of {all} cells are in the store; {goes_on}"));
+        let [over, all] = over.0.each_ref().map(|count| count.load(Ordering::Relaxed));
+        note(&format!("\ninterrupted: {over} of {all} {cells} are in the store; {goes_on}"));
         machine::end_now(INTERRUPTED)
     };
     let end = Arc::new(end);

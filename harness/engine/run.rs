@@ -86,7 +86,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
 }
 
 /// An error that is not the stop that was asked for, which would hide it.
-fn told(error: Option<anyhow::Error>) {
+pub fn told(error: Option<anyhow::Error>) {
     let is_the_stop =
         |error: &anyhow::Error| matches!(error.downcast_ref(), Some(LabError::Stopped { .. }));
     if let Some(error) = error.filter(|error| !is_the_stop(error)) {
@@ -105,7 +105,8 @@ pub fn train(
     let over = Over::default();
     if !session.collected {
         let kept = session.plan.checkpoint_every.is_some();
-        interrupt::last_words(&over, cells.len(), how_to_go_on(args, &made), kept)?;
+        over.begin(cells.len());
+        interrupt::last_words(&over, "cells", how_to_go_on(args, &made), kept)?;
     }
     let mut progress = Progress::start(&forecast(
         &session.plan,

@@ -22,9 +22,15 @@ use training::clock::unix_seconds;
 use crate::catalogue::catalogue;
 use crate::devices::device_of;
 use crate::forecast::forecast;
+use crate::interrupt::{self, Over};
 use crate::progress::Progress;
+use crate::run::told;
 use crate::runner::cell::CellReport;
 use crate::runner::{NamedSeed, Session, pool};
+
+/// What an interrupted search tells of the rest.
+const GOES_ON: &str =
+    "the same command goes on with the rest, and freezes what is best when all are there";
 
 /// Times that `--widen` goes on: three times as many octaves again are beyond any sensible range.
 const MOST_WIDENINGS: usize = 3;
@@ -37,6 +43,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let suite = library::suite(&args.suite)?;
     let (file, mut frozen) = read_frozen(args, &suite)?;
     let mut session: Option<Session> = None;
+    let over = Over::default();
     for round in 0.. {
         let plan = args.options(false).plan_with(&suite, frozen.clone(), &catalogue)?;
         let widen = args.widen && is_frozen(&plan);
@@ -57,7 +64,13 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             pool::serve(session, worker)?;
             return Ok(Exit::Fine);
         }
-        let Some(outcomes) = try_all(session, &search, args)? else { return Ok(Exit::CellsFailed) };
+        if round == 0 {
+            let kept = session.plan.checkpoint_every.is_some();
+            interrupt::last_words(&over, "runs of trials", GOES_ON.to_owned(), kept)?;
+        }
+        let Some(outcomes) = try_all(session, &search, args, &over)? else {
+            return Ok(Exit::CellsFailed);
+        };
         if let Some(reason) = search.nothing_to_choose_by(&outcomes) {
             bail!("{}: {reason}; nothing was frozen, and the trials are kept", args.suite);
         }
@@ -134,7 +147,9 @@ fn try_all(
     session: &mut Session,
     search: &Search,
     args: &Args,
+    over: &Over,
 ) -> anyhow::Result<Option<BTreeMap<usize, Trial>>> {
+    over.begin(session.plan.cells.len());
     let mut progress = Progress::start(&forecast(
         &session.plan,
         &session.store,
@@ -151,7 +166,19 @@ fn try_all(
     let mut failed: Vec<CellReport> = Vec::new();
     for rung in 0..search.shares.len() {
         let places = search.places(rung, &trials);
-        let reports = run_places(session, &mut pool, &seeds, &places, &mut progress)?;
+        let ran = run_places(session, &mut pool, &seeds, &places, &mut |index, report| {
+            let Some(report) = report else { return progress.begin(index) };
+            over.one_more();
+            progress.end(index, report);
+        });
+        if interrupt::is_asked_to_stop() {
+            if let Some(pool) = &mut pool {
+                pool.wait();
+            }
+            told(ran.err());
+            interrupt::ended();
+        }
+        let reports = ran?;
         failed.extend(reports.iter().filter(|report| report.status == Status::Failed).cloned());
         for (place, report) in places.iter().zip(&reports) {
             records.insert(*place, session.store.record(&report.cell)?);
@@ -189,17 +216,20 @@ fn run_places(
     pool: &mut Option<pool::Pool>,
     seeds: &[NamedSeed],
     places: &[usize],
-    progress: &mut Progress,
+    tell: &mut dyn FnMut(usize, Option<&CellReport>),
 ) -> anyhow::Result<Vec<CellReport>> {
     if let Some(pool) = pool {
-        return pool.run(session, seeds, places, &mut |index, report| progress.end(index, report));
+        return pool.run(session, seeds, places, &mut |index, report| tell(index, Some(report)));
     }
     let mut reports = Vec::with_capacity(places.len());
     for &index in places {
-        progress.begin(index);
+        tell(index, None);
         let report = session.run_cell(session.plan.cells[index], &seeds[index])?;
-        progress.end(index, &report);
+        tell(index, Some(&report));
         reports.push(report);
+        if interrupt::is_asked_to_stop() {
+            break;
+        }
     }
     Ok(reports)
 }

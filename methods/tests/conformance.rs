@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+#[path = "conformance/late.rs"]
+mod late;
 #[path = "conformance/networks.rs"]
 mod networks;
 #[path = "conformance/templates.rs"]
@@ -52,6 +54,7 @@ const STAGES: &[(&str, &str)] = &[
     ("ring-classes", "{}"),
     ("ring-steer", "{}"),
     ("plane-rewards", r#"{"examples": 2000}"#),
+    ("shapes16", "{}"),
     ("quad", "{}"),
     // Few examples: a crowd is asked about all of them.
     ("slp-resolve", r#"{"examples": 3264}"#),
@@ -168,20 +171,20 @@ impl Places {
         }
     }
 
-    /// Where a method is tried, and on how many samples.
-    fn place(&mut self, entry: &Entry, seed: u64) -> Place<'_> {
+    /// Where a method is tried, and on how many samples: `long` times those of a few steps.
+    fn place(&mut self, entry: &Entry, seed: u64, long: u32) -> Place<'_> {
         let Some(fixture) = self.find(entry) else {
-            return Place::Images(Trial { seed, ..IMAGES });
+            return Place::Images(Trial { seed, epochs: long * IMAGES.epochs, ..IMAGES });
         };
         let episode = fixture.ready().side.episodes.as_ref().map_or(1, Layout::size);
-        Place::Fixture(fixture, 4 * batch_size(entry) * u64::from(episode))
+        Place::Fixture(fixture, u64::from(4 * long) * batch_size(entry) * u64::from(episode))
     }
 
     /// A few steps of a method.
     fn smoke(&mut self, entry: &Entry, seed: u64) -> Smoke {
         let settings = smoke_settings(entry);
         let fails = |error: LabError| -> ! { panic!("{}: {error}", entry.id) };
-        match self.place(entry, seed) {
+        match self.place(entry, seed, 1) {
             Place::Images(trial) => {
                 let trace = trial.run(entry.method, &settings).unwrap_or_else(|error| fails(error));
                 let start = trial.network().unwrap().digest().unwrap();
@@ -203,7 +206,7 @@ impl Places {
     /// The same steps, stopped behind one of them and gone on with in seats and weights made anew.
     fn interrupted(&mut self, entry: &Entry, seed: u64, stop: u64) -> Result<Trace, LabError> {
         let settings = smoke_settings(entry);
-        match self.place(entry, seed) {
+        match self.place(entry, seed, 1) {
             Place::Images(trial) => trial.interrupted(entry.method, &settings, stop),
             Place::Fixture(fixture, samples) => {
                 fixture.interrupted(entry.method, &settings, samples, seed, stop)

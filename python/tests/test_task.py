@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pathlib
+import signal
 import socket
 import struct
 import tempfile
@@ -156,6 +157,77 @@ class Programs(unittest.TestCase):
         told = [message["metrics"] for message in heard if "metrics" in message]
         self.assertEqual(told, [{"m": 0.5}, {"m": None}, {"m": 1.0}])
         self.assertNotIn("loaded", [next(iter(message)) for message in heard])
+
+    def sums(self, taken, **others):
+        """A program whose state is the sum of the ids that it was given."""
+
+        @palimpsest.method()
+        def train(task):
+            total = [0]
+
+            def keep(path):
+                pathlib.Path(path).write_text(str(total[0]))
+                taken.append(total[0])
+
+            def restore(path):
+                total[0] = int(pathlib.Path(path).read_text())
+                taken.append((task.samples, task.steps, task.epoch))
+
+            task.predict = lambda inputs: [[0.0] * 3 for _ in inputs]
+            task.keep, task.restore = keep, restore
+            for name, value in others.items():
+                setattr(task, name, value)
+            for ids in task.ids(2):
+                taken.append(list(ids))
+                total[0] += sum(ids)
+            task.facts["total"] = total[0]
+
+        self.addCleanup(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+        return train
+
+    def test_a_program_is_kept_and_another_goes_on_where_it_was(self):
+        def kept(messages):
+            messages[0]["begin"]["kept"] = True
+            return [*messages[:4], {"keep": {"file": "kept"}}, {"error": {"reason": "stopped"}}]
+
+        def goes_on(messages):
+            begin, look, data, _, _, *rest = messages
+            begin["begin"]["kept"] = True
+            (pathlib.Path(begin["begin"]["folder"]) / "kept").write_text("7")
+            restore = {"restore": {"file": "kept", "epoch": 0, "samples": 4, "steps": 2}}
+            return [begin, data, restore, *rest]
+
+        taken = []
+        heard, status, printed, _ = run(self.sums(taken), kept)
+        self.assertEqual((status, printed), (1, "palimpsest: stopped\n"))
+        self.assertEqual(heard[1]["ready"], {"parameters": 0, "keeps": True})
+        self.assertEqual(heard[-1], {"kept": {}})
+        # Schedulers ask every process of a job to end; this one leaves that to the bench.
+        self.assertEqual(signal.getsignal(signal.SIGTERM), signal.SIG_IGN)
+        heard, status, printed, _ = run(self.sums(taken), goes_on)
+        self.assertEqual(status, 0, printed)
+        self.assertEqual(taken, [[4, 2], [0, 1], 7, (4, 2, 0), [3], [1, 0]])
+        self.assertEqual([message["facts"] for message in heard if "facts" in message], [{"total": 11}])
+
+    def test_a_state_that_cannot_be_written_is_told_and_the_run_goes_on(self):
+        def full(path):
+            raise OSError(28, "No space left on device")
+
+        def kept(messages):
+            messages[0]["begin"]["kept"] = True
+            return [*messages[:4], {"keep": {"file": "kept"}}, *messages[4:]]
+
+        heard, status, printed, _ = run(self.sums([], keep=full), kept)
+        self.assertEqual(status, 0, printed)
+        self.assertIn({"kept": {"reason": "[Errno 28] No space left on device"}}, heard)
+
+    def test_a_program_keeps_where_the_bench_does_and_restores_what_it_keeps(self):
+        heard, status, _, _ = run(self.sums([]))
+        self.assertEqual((status, heard[1]["ready"]), (0, {"parameters": 0}))
+        self.assertNotEqual(signal.getsignal(signal.SIGTERM), signal.SIG_IGN)
+        heard, status, _, _ = run(self.sums([], restore=None))
+        self.assertEqual(status, 1)
+        self.assertIn("task.restore, or neither", heard[-1]["error"]["reason"])
 
     def test_a_loss_that_is_no_number_is_told_as_such(self):
         @palimpsest.method()

@@ -149,8 +149,12 @@ pub(crate) fn dot(
         return;
     }
     if estimate.value.is_nan() {
-        // On no side of anything.
-        figure.label((x.ends().0 + 4.0, y + 4.3), "not a number", Align::Left, MUTED);
+        // On no side of anything; the target's line may pass there.
+        let (words, left) = ("not a number", x.ends().0 + 4.0);
+        let right = left + text_width(words, BODY, false) + 2.0;
+        let corners = [(left - 2.0, -7.0), (right, -7.0), (right, 7.0), (left - 2.0, 7.0)];
+        figure.area(corners.map(|(at, by)| (at, y + by)).to_vec(), PAPER, 0.85);
+        figure.label((left, y + 4.3), words, Align::Left, MUTED);
         return;
     }
     // Off the scale: an arrow at the edge with the value, so that the arm is not missed.

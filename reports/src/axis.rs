@@ -176,7 +176,9 @@ pub(crate) fn zoom(values: &[f64], keep: &[f64]) -> (f64, f64) {
     if low > high {
         return (0.0, 1.0);
     }
-    let margin = ((high / 2.0 - low / 2.0) * 0.12).max(high.abs().max(low.abs()) * 1e-4);
+    // Where nothing was measured, how near a value lies to what is to be kept says nothing.
+    let least = if sorted.is_empty() { 0.1 } else { 1e-4 };
+    let margin = ((high / 2.0 - low / 2.0) * 0.12).max(high.abs().max(low.abs()) * least);
     (low - margin, high + margin)
 }
 
@@ -217,6 +219,13 @@ mod tests {
         let axis = Axis::new((0.0, 0.0), Scale::Linear, 0.0, 100.0);
         assert!(axis.shows(0.0) && !axis.shows(-1e-9), "{axis:?}");
         assert_eq!(axis.at(0.0), 0.0);
+    }
+
+    #[test]
+    fn a_target_alone_is_in_the_middle_of_a_range_that_can_be_read() {
+        let (low, high) = zoom(&[f64::NAN], &[0.95]);
+        assert!(low < 0.9 && high > 1.0, "{low} {high}");
+        assert_eq!(zoom(&[], &[]), (0.0, 1.0));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::text;
 #[derive(Clone, Copy, PartialEq)]
 enum Price<'a> {
     Time,
-    /// What runs count, in this unit.
+    /// What runs count, by its name in records.
     Counted(&'a str),
 }
 
@@ -23,43 +23,50 @@ impl<'a> Price<'a> {
     fn of(self, arm: &ArmAnalysis) -> Option<&Estimate> {
         match self {
             Self::Time => arm.train_seconds.as_ref(),
-            Self::Counted(unit) => {
-                let own = arm.forward.as_ref().filter(|counted| counted.unit == unit);
-                own.map(|counted| &counted.estimate)
-            }
+            Self::Counted(name) => arm.costs.get(name).map(|cost| &cost.in_all),
         }
     }
 
     fn words(self) -> String {
         match self {
             Self::Time => "train time".to_owned(),
-            Self::Counted(unit) => format!("forward {unit}"),
+            Self::Counted(name) => text::counted(name),
         }
     }
 
-    /// Its unit up to `most`, and how much one is.
-    fn unit(self, most: f64, scale: Scale) -> (&'a str, f64) {
+    /// The name of its axis up to `most`, and how much one of the axis's units is.
+    fn axis(self, most: f64, scale: Scale) -> (String, f64) {
+        let what = format!("{} in all", self.words());
         match self {
-            Self::Time => axis_unit(most, scale),
-            Self::Counted(_) if most >= 2e6 => ("millions", 1e6),
-            Self::Counted(_) if most >= 2e3 => ("thousands", 1e3),
-            Self::Counted(unit) => (unit, 1.0),
+            Self::Time => {
+                let (unit, length) = axis_unit(most, scale);
+                (format!("{what} ({unit})"), length)
+            }
+            Self::Counted(_) => text::count_axis(&what, most),
+        }
+    }
+
+    /// What the figure is called.
+    fn figure(self) -> String {
+        match self {
+            Self::Time => "cost".to_owned(),
+            Self::Counted(_) => format!("cost-{}", text::slug(&self.words())),
         }
     }
 
     fn say(self, value: f64) -> String {
         match self {
             Self::Time => text::time(value),
-            Self::Counted(unit) => format!("{} {unit}", text::fixed(value, 0)),
+            Self::Counted(_) => format!("{} {}", text::fixed(value, 0), self.words()),
         }
     }
 }
 
 /// A figure against train time, and one against each thing that runs count.
 pub(crate) fn figures(workload: &WorkloadAnalysis, series: &[Series], width: f64) -> Vec<Figure> {
-    let counted = workload.arms.iter().filter_map(|arm| arm.forward.as_ref());
-    let units: BTreeSet<&str> = counted.map(|counted| counted.unit.as_str()).collect();
-    let prices = std::iter::once(Price::Time).chain(units.into_iter().map(Price::Counted));
+    let counted = workload.arms.iter().flat_map(|arm| arm.costs.keys());
+    let names: BTreeSet<&str> = counted.map(String::as_str).collect();
+    let prices = std::iter::once(Price::Time).chain(names.into_iter().map(Price::Counted));
     prices.filter_map(|price| figure(workload, series, width, price)).collect()
 }
 
@@ -92,7 +99,7 @@ fn figure(
     };
     let (least, most) = (placed[0].0.value, placed[placed.len() - 1].0.value);
     let scale = if most > LOG_FROM * least { Scale::Log } else { Scale::Linear };
-    let (unit, length) = price.unit(most, scale);
+    let (unit, length) = price.axis(most, scale);
     let qualities: Vec<f64> = placed
         .iter()
         .flat_map(|(_, quality, ..)| [quality.value, ends(quality)[0], ends(quality)[1]])
@@ -127,12 +134,12 @@ fn figure(
     }
     let title = format!("{}: {metric} against {}", workload.workload, price.words());
     let mut figure = Figure::wide(width, title, &explanation);
-    figure.name = if let Price::Counted(unit) = price { unit } else { "cost" }.to_owned();
+    figure.name = price.figure();
     figure.upwards = Some(format!("{split} {metric}"));
     let axes = Axes {
         x,
         scale,
-        unit: format!("{} in all ({unit})", price.words()),
+        unit,
         measured: Vec::new(),
         y,
         height: Scale::Linear,
@@ -208,10 +215,10 @@ mod tests {
         for width in [COLUMN, WIDTH] {
             let figures = figures(workload, &series, width);
             let names: Vec<&str> = figures.iter().map(|figure| figure.name.as_str()).collect();
-            assert_eq!(names, ["cost", "tokens"]);
+            assert_eq!(names, ["cost", "cost-forward-tokens", "cost-questions"]);
             let spots = &figures[1].spots;
             assert_eq!(spots.len(), 3);
-            assert!(spots.iter().all(|(_, words)| words.ends_with(" tokens")), "{spots:?}");
+            assert!(spots.iter().all(|(_, words)| words.ends_with(" forward tokens")), "{spots:?}");
             check_shapes(&figures[1]);
             check_texts(&figures[1]);
         }

@@ -57,14 +57,18 @@ const ARM_COLUMNS: [&str; 38] = [
     "order_paired",
 ];
 
-/// One row per workload and arm; times in seconds; then each metric at the budget, by its name, and the settings as
-/// JSON.
+/// One row per workload and arm; times in seconds; then each metric at the budget, by its name, what runs took of
+/// what they count, and the settings as JSON.
 pub(crate) fn arms(analysis: &Analysis) -> String {
     let arms = || analysis.workloads.iter().flat_map(|workload| &workload.arms);
     let metrics: BTreeSet<&String> = arms().flat_map(|arm| arm.at_budget.keys()).collect();
     let mut columns: Vec<String> = ARM_COLUMNS.map(str::to_owned).to_vec();
     for metric in &metrics {
         columns.extend(["", "_low", "_high"].map(|end| field(&format!("{metric}{end}"))));
+    }
+    let costs: BTreeSet<&String> = arms().flat_map(|arm| arm.costs.keys()).collect();
+    for cost in &costs {
+        columns.extend(["", "_low", "_high"].map(|end| field(&format!("cost:{cost}{end}"))));
     }
     columns.push("settings".to_owned());
     let mut table = Table::new(&columns);
@@ -93,6 +97,9 @@ pub(crate) fn arms(analysis: &Analysis) -> String {
             table.flag(arm.order_paired);
             for metric in &metrics {
                 table.estimate(arm.at_budget.get(*metric));
+            }
+            for cost in &costs {
+                table.estimate(arm.costs.get(*cost).map(|cost| &cost.in_all));
             }
             // Never fails: names are texts, values are JSON.
             table.text(&serde_json::to_string(&arm.settings).unwrap_or_default());
@@ -199,7 +206,7 @@ pub(crate) fn scores(analysis: &Analysis) -> String {
 }
 
 /// One row per cell; times in seconds, digests in full; then where its curve ends, every metric there, those at the
-/// crossing, and every setting of its arm.
+/// crossing, what it took of what it counts, and every setting of its arm.
 pub(crate) fn runs(analysis: &Analysis) -> String {
     let rows = || analysis.runs.iter();
     let metrics: BTreeSet<&String> = rows().flat_map(|run| run.metrics.keys()).collect();
@@ -212,6 +219,8 @@ pub(crate) fn runs(analysis: &Analysis) -> String {
     let mut columns = RUN_COLUMNS.map(str::to_owned).to_vec();
     columns.extend(metrics.iter().map(|name| field(name)));
     columns.extend(crossed.iter().map(|name| field(&format!("at_target:{name}"))));
+    let costs: BTreeSet<&String> = rows().flat_map(|run| run.costs.keys()).collect();
+    columns.extend(costs.iter().map(|name| field(&format!("cost:{name}"))));
     columns.extend(settings.iter().map(|name| field(&format!("setting:{name}"))));
     let mut table = Table::new(&columns);
     for run in rows() {
@@ -230,6 +239,7 @@ pub(crate) fn runs(analysis: &Analysis) -> String {
         table.number(run.train_loss);
         metrics.iter().for_each(|name| table.number(run.metrics.get(*name).copied()));
         crossed.iter().for_each(|name| table.number(run.at_target.get(*name).copied()));
+        costs.iter().for_each(|name| table.count(run.costs.get(*name).copied()));
         let arm = arms()
             .find(|(workload, arm)| workload.workload == run.workload && arm.label == run.arm);
         for name in &settings {
@@ -266,8 +276,8 @@ const RUN_COLUMNS: [&str; 16] = [
     "train_loss",
 ];
 
-/// One row per point of the curves that the figures draw: the target's metric over seeds, by samples and by train
-/// seconds.
+/// One row per point of the curves that the figures draw: the target's metric over seeds, by samples, by train
+/// seconds and by what runs count; others by samples.
 pub(crate) fn curves(analysis: &Analysis) -> String {
     let header = ["workload", "arm", "axis", "metric", "x", "mean", "low", "high", "seeds"];
     let mut table = Table::new(&header);
@@ -278,7 +288,9 @@ pub(crate) fn curves(analysis: &Analysis) -> String {
             let own = own.map(|(axis, points)| (axis, &metric, points));
             let others = arm.metrics_by_samples.iter();
             let others = others.map(|(metric, points)| ("samples", metric, points));
-            for (axis, metric, points) in own.into_iter().chain(others) {
+            let costs = arm.costs.iter();
+            let costs = costs.map(|(cost, over)| (cost.as_str(), &metric, &over.curve));
+            for (axis, metric, points) in own.into_iter().chain(others).chain(costs) {
                 for point in points {
                     for text in [&workload.workload, &arm.label, axis, metric] {
                         table.text(text);
@@ -589,6 +601,28 @@ fn field(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_runs_count_is_in_the_tables_of_arms_of_runs_and_of_curves() {
+        let analysis = crate::sample::recorded();
+        let cells = |table: &str, name: &str| -> Vec<String> {
+            let mut rows = table.lines().map(|row| row.split(',').collect::<Vec<_>>());
+            let at = rows.next().unwrap().iter().position(|column| *column == name).unwrap();
+            rows.map(|row| row[at].to_owned()).collect()
+        };
+        let cost = &analysis.workloads[0].arms[0].costs["forward_tokens"];
+        let of_arms = cells(&arms(&analysis), "cost:forward_tokens");
+        assert_eq!(of_arms[0].parse(), Ok(cost.in_all.value));
+        assert_eq!(of_arms[3], "", "one that trains nothing takes nothing");
+        let of_runs = cells(&runs(&analysis), "cost:forward_tokens");
+        assert_eq!(of_runs[0].parse(), Ok(cost.in_all.values[0].trunc()));
+        let table = curves(&analysis);
+        let rows = cells(&table, "axis").iter().filter(|axis| *axis == "forward_tokens").count();
+        let points =
+            analysis.workloads[0].arms.iter().filter_map(|arm| arm.costs.get("forward_tokens"));
+        assert_eq!(rows, points.map(|cost| cost.curve.len()).sum::<usize>());
+        assert!(rows > 30);
+    }
 
     #[test]
     fn fields_are_quoted_as_rfc_4180_says() {

@@ -1,4 +1,6 @@
-//! Metric over train time and over samples seen: one line per arm, its 95 % interval shaded.
+//! Metric over train time, over samples seen and over what runs count: one line per arm, its 95 % interval shaded.
+
+use std::collections::BTreeSet;
 
 use analysis::summary::{ArmAnalysis, CurvePoint, WorkloadAnalysis};
 use ledger::goal;
@@ -42,7 +44,7 @@ pub(crate) fn over_time(workload: &WorkloadAnalysis, series: &[Series], width: f
     let (unit, length) = axis_unit(ends.iter().copied().fold(0.0, f64::max), scale);
     let kind = Kind {
         name: "metric-by-time".to_owned(),
-        over: "train time",
+        over: "train time".to_owned(),
         unit: format!("train time ({unit})"),
         length,
         scale,
@@ -54,6 +56,36 @@ pub(crate) fn over_time(workload: &WorkloadAnalysis, series: &[Series], width: f
 /// Metric over samples seen.
 pub(crate) fn over_samples(workload: &WorkloadAnalysis, series: &[Series], width: f64) -> Figure {
     samples(workload, Drawn::TargetOverSamples).figure(workload, series, width)
+}
+
+/// Metric over each thing that some arm's runs count along their way.
+pub(crate) fn over_costs(
+    workload: &WorkloadAnalysis,
+    series: &[Series],
+    width: f64,
+) -> Vec<Figure> {
+    let costs = workload.arms.iter().flat_map(|arm| &arm.costs);
+    let names: BTreeSet<&str> = costs
+        .filter(|(_, cost)| cost.curve.iter().any(text::drawable))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let figure = |name: &str| {
+        let drawn = Drawn::TargetOverCost(name);
+        let ends: Vec<f64> =
+            workload.arms.iter().filter_map(|arm| last_x(drawn.points(arm))).collect();
+        let over = text::counted(name);
+        let (unit, length) = text::count_axis(&over, ends.iter().copied().fold(0.0, f64::max));
+        let kind = Kind {
+            name: format!("metric-by-{}", text::slug(&over)),
+            over,
+            unit,
+            length,
+            scale: scale_of(&ends),
+            drawn,
+        };
+        kind.figure(workload, series, width)
+    };
+    names.into_iter().map(figure).collect()
 }
 
 /// Another metric of the target's split over samples seen, where it was recorded along the run.
@@ -75,6 +107,8 @@ pub(crate) fn of_metric(
 enum Drawn<'a> {
     TargetOverTime,
     TargetOverSamples,
+    /// By what is counted.
+    TargetOverCost(&'a str),
     /// A metric by its name, with its split.
     Other(&'a str),
 }
@@ -84,6 +118,7 @@ impl Drawn<'_> {
         match self {
             Self::TargetOverTime => &arm.by_time,
             Self::TargetOverSamples => &arm.by_samples,
+            Self::TargetOverCost(name) => arm.costs.get(*name).map_or(&[][..], |cost| &cost.curve),
             Self::Other(key) => arm.metrics_by_samples.get(*key).map_or(&[][..], Vec::as_slice),
         }
     }
@@ -91,8 +126,10 @@ impl Drawn<'_> {
     /// What an arm that trains nothing has all the time.
     fn level(&self, arm: &ArmAnalysis) -> Option<CurvePoint> {
         let points: &[CurvePoint] = match self {
-            Self::TargetOverTime | Self::TargetOverSamples => &arm.by_samples,
             Self::Other(_) => self.points(arm),
+            Self::TargetOverTime | Self::TargetOverSamples | Self::TargetOverCost(_) => {
+                &arm.by_samples
+            }
         };
         points.first().copied().filter(text::drawable)
     }
@@ -100,13 +137,20 @@ impl Drawn<'_> {
     /// The metric's name without the split.
     fn metric<'a>(&'a self, workload: &'a WorkloadAnalysis) -> &'a str {
         match self {
-            Self::TargetOverTime | Self::TargetOverSamples => &workload.target.metric,
+            Self::TargetOverTime | Self::TargetOverSamples | Self::TargetOverCost(_) => {
+                &workload.target.metric
+            }
             Self::Other(key) => key.split_once('/').map_or(*key, |(_, metric)| metric),
         }
     }
 
     fn target(&self, workload: &WorkloadAnalysis) -> Option<f64> {
         (!matches!(self, Self::Other(_))).then_some(workload.target.value)
+    }
+
+    /// Whether an arm trains, but counts nothing of what others do: then it has no place.
+    fn is_uncounted(&self, arm: &ArmAnalysis) -> bool {
+        matches!(self, Self::TargetOverCost(_)) && !arm.idle && self.points(arm).is_empty()
     }
 }
 
@@ -118,15 +162,11 @@ fn samples<'a>(workload: &WorkloadAnalysis, drawn: Drawn<'a>) -> Kind<'a> {
     let lines = trained.filter(|arm| arm.by_samples.len() > 1);
     let ends: Vec<f64> = lines.filter_map(|arm| last_x(&arm.by_samples)).collect();
     let longest = ends.iter().copied().fold(0.0, f64::max);
-    let (unit, length) = match longest {
-        m if m >= 2e6 => ("samples seen (millions)", 1e6),
-        m if m >= 2e3 => ("samples seen (thousands)", 1e3),
-        _ => ("samples seen", 1.0),
-    };
+    let (unit, length) = text::count_axis("samples seen", longest);
     Kind {
         name: "metric-by-samples".to_owned(),
-        over: "samples seen",
-        unit: unit.to_owned(),
+        over: "samples seen".to_owned(),
+        unit,
         length,
         scale: scale_of(&ends),
         drawn,
@@ -156,7 +196,7 @@ pub(crate) fn axis_unit(longest: f64, scale: Scale) -> (&'static str, f64) {
 /// What distinguishes the figures.
 struct Kind<'d> {
     name: String,
-    over: &'static str,
+    over: String,
     unit: String,
     length: f64,
     scale: Scale,
@@ -213,10 +253,12 @@ impl Kind<'_> {
         if banded > MOST_BANDS {
             found = self.curves(workload, series, false);
         }
-        let seeds = if found.seeds >= LEAST_SEEDS && banded > MOST_BANDS {
-            "mean over seeds; their 95 % intervals are in the panels"
-        } else {
-            over_seeds(found.seeds)
+        let seeds = match self.drawn {
+            _ if found.seeds < LEAST_SEEDS || banded <= MOST_BANDS => over_seeds(found.seeds),
+            Drawn::TargetOverCost(_) => {
+                "mean over seeds; their 95 % intervals are in the table of curves"
+            }
+            _ => "mean over seeds; their 95 % intervals are in the panels",
         };
         let mut explanation = format!("{metric}, {seeds}");
         if self.scale == Scale::Log {
@@ -231,6 +273,11 @@ impl Kind<'_> {
                 explanation.push_str("; the axis is cut above: curves come from there")
             }
             (false, false) => {}
+        }
+        match workload.arms.iter().filter(|arm| self.drawn.is_uncounted(arm)).count() {
+            0 => {}
+            1 => explanation.push_str("; left out: an arm that does not count them"),
+            n => explanation.push_str(&format!("; left out: {n} arms that do not count them")),
         }
         if workload.arms.iter().any(|arm| arm.idle) {
             explanation.push_str("; level: an arm that trains nothing");
@@ -275,7 +322,9 @@ impl Kind<'_> {
             let (points, level) = self.drawn(arm, possible, shown, ends);
             Curve { series, points: bare(points), level }
         };
-        let all: Vec<Curve<'a>> = workload.arms.iter().zip(series).map(curve).collect();
+        let counted = |(arm, _): &(&ArmAnalysis, &Series)| !self.drawn.is_uncounted(arm);
+        let all: Vec<Curve<'a>> =
+            workload.arms.iter().zip(series).filter(counted).map(curve).collect();
         let means = || all.iter().flat_map(|curve| curve.points.iter().map(|point| point.mean));
         let cut = (means().any(|mean| mean < shown.0), means().any(|mean| mean > shown.1));
         let seeds = workload.arms.iter().flat_map(|arm| self.drawn.points(arm)).map(|p| p.n).max();
@@ -446,7 +495,7 @@ impl Axes<'_> {
         if nothing {
             // Above the target's line, which is in the middle where nothing else is.
             let middle = ((left + right) / 2.0, TOP + plot_height / 2.0 - 14.0);
-            figure.label(middle, "no evaluations recorded", Align::Centre, MUTED);
+            figure.label(middle, "no values recorded", Align::Centre, MUTED);
         }
         if narrow {
             legend_below(figure, curves, &y);
@@ -545,6 +594,10 @@ pub(crate) fn measured_axis(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::figure::tests::{check_shapes, check_texts};
+    use crate::figure::{COLUMN, Shape, WIDTH};
+    use crate::sample;
+    use crate::series::Looks;
 
     fn point(x: f64, mean: f64, half: f64, n: u32) -> CurvePoint {
         CurvePoint { x, mean, low: mean - half, high: mean + half, n }
@@ -559,6 +612,42 @@ mod tests {
         };
         assert!(shown(&[0.0, 0.0, 0.0, 0.0, 0.9]).1 > 0.9);
         assert!(shown(&[20.0, 21.0, 22.0, 20.0, 1e9]).1 < 100.0);
+    }
+
+    #[test]
+    fn what_runs_count_is_an_axis_of_its_own_and_an_arm_that_counts_none_of_it_is_left_out_and_said()
+     {
+        let analysis = sample::recorded();
+        let workload = &analysis.workloads[0];
+        let series = Series::of(&Looks::of(&analysis), workload);
+        for width in [COLUMN, WIDTH] {
+            let figures = over_costs(workload, &series, width);
+            let names: Vec<&str> = figures.iter().map(|figure| figure.name.as_str()).collect();
+            assert_eq!(names, ["metric-by-forward-tokens", "metric-by-questions"]);
+            let arms = |figure: &Figure| {
+                let labels = series.iter().map(|one| one.label.as_str());
+                let is_there = |label: &&str| {
+                    figure.shapes.iter().any(|shape| matches!(shape, Shape::Text { text, .. } if text.starts_with(*label)))
+                };
+                labels.filter(is_there).map(str::to_owned).collect::<Vec<_>>()
+            };
+            // The last arm trains nothing: a level.
+            assert_eq!(arms(&figures[0]).len(), 4);
+            assert!(!figures[0].explanation.contains("left out"), "{}", figures[0].explanation);
+            assert_eq!(arms(&figures[1]), [&series[2].label, &series[3].label].map(String::clone));
+            assert!(
+                figures[1].explanation.contains("left out: 2 arms"),
+                "{}",
+                figures[1].explanation
+            );
+            for figure in &figures {
+                check_shapes(figure);
+                check_texts(figure);
+                let unit = figure.shapes.iter().any(|shape| matches!(shape, Shape::Text { text, .. } if text.ends_with("(thousands)")));
+                assert!(unit, "{}", figure.name);
+            }
+        }
+        assert!(over_costs(&sample::full().workloads[0], &series, WIDTH).is_empty());
     }
 
     #[test]

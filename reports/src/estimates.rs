@@ -1,7 +1,8 @@
 //! Figures and tables of order estimates: predicted against retrained losses, the growth of the
-//! error, the best orders of a search, and recency curves.
+//! error, the best orders of a search, recency curves, and the examples that help and harm.
 
 pub mod curves;
+mod examples;
 mod influence;
 mod ranking;
 pub mod scatter;
@@ -90,17 +91,19 @@ pub fn recency(found: &RecencyCurves, out: &Path) -> Result<Vec<PathBuf>, Report
     curves::render(found, out)
 }
 
-/// Items by what leaving them out does: `estimate-drop` as CSV and JSON.
+/// Items by what leaving them out does: `estimate-drop` as PNG, SVG, CSV and JSON.
 ///
 /// # Errors
-/// When a file cannot be written.
+/// When a figure cannot be drawn or a file cannot be written.
 pub fn dropped(found: &Dropped, out: &Path) -> Result<Vec<PathBuf>, ReportError> {
-    let mut table = "item,change,ids\n".to_owned();
+    let mut table = "item,change,low,high,ids\n".to_owned();
     for one in &found.alone {
         let ids: Vec<String> = one.ids.iter().map(u32::to_string).collect();
-        table += &format!("{},{},{}\n", one.item, cell(one.change), ids.join(" "));
+        let (low, high) = (one.interval.map(|at| at.low), one.interval.map(|at| at.high));
+        let numbers = [one.change, low, high].map(cell).join(",");
+        table += &format!("{},{numbers},{}\n", one.item, ids.join(" "));
     }
-    table_and_json("estimate-drop", table, found, out)
+    crate::provenance::write(&examples::figure(found), table, found, out)
 }
 
 fn table_and_json(

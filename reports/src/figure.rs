@@ -296,6 +296,7 @@ pub(crate) fn drawn(analysis: &Analysis, looks_of: &Looks, width: f64) -> Vec<Ve
                 figures.push(curve::over_time(workload, &series, width));
             }
             figures.push(curve::over_samples(workload, &series, width));
+            figures.extend(curve::over_costs(workload, &series, width));
             figures.extend(panels::figure(workload, &series, width));
             figures.extend(metrics::figure(workload, &series, width));
             figures.push(at_budget::figure(workload, &series, width));

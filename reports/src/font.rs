@@ -40,11 +40,17 @@ fn has(c: char, bold: bool) -> bool {
 }
 
 /// `text` as a bitmap has it: characters that the embedded font lacks by their numbers, `U+4E2D`, where
-/// the font has nothing but a box.
-pub(crate) fn drawn(text: &str, bold: bool) -> Cow<'_, str> {
+/// the font has nothing but a box; of more than there is room for the first and the last.
+pub(crate) fn drawn(text: &str, size: f64, bold: bool) -> Cow<'_, str> {
     if text.chars().all(|c| has(c, bold)) {
         return text.into();
     }
+    let width = |text: &str| measured(&numbered(text, bold), size, bold);
+    numbered(&shorten_by(text, text_width(text, size, bold), &width), bold).into()
+}
+
+/// With numbers in the place of characters that the embedded font lacks.
+fn numbered(text: &str, bold: bool) -> String {
     let mut drawn = String::new();
     let mut numbered = false;
     for c in text.chars() {
@@ -57,21 +63,34 @@ pub(crate) fn drawn(text: &str, bold: bool) -> Cow<'_, str> {
             numbered = true;
         }
     }
-    drawn.into()
+    drawn
 }
 
 /// Room for the fonts that a browser without Noto Sans falls back to, the widest being DejaVu Sans.
 const SLACK: f64 = 1.12;
 
-/// Width to set aside for `text` at `size` units per em.
+/// Width to set aside for `text` at `size` units per em. A character that the embedded font lacks is as wide as the em,
+/// as most are in the font that a browser has for it; all of them together are never narrower than the numbers of two,
+/// which is what a bitmap has at least.
 pub(crate) fn text_width(text: &str, size: f64, bold: bool) -> f64 {
+    let own: String = text.chars().filter(|c| has(*c, bold)).collect();
+    let numbers = match text.chars().filter(|c| !has(*c, bold)).count() {
+        0 => return measured(text, size, bold),
+        1 => measured("U+1F600", size, bold),
+        lacking => measured("U+1F600…U+1F600", size, bold).max(lacking as f64 * size * SLACK),
+    };
+    // Widths of parts are rounded, each for itself.
+    measured(&own, size, bold) + numbers + 0.02 * size
+}
+
+/// Width of text of which the embedded font has every character.
+fn measured(text: &str, size: f64, bold: bool) -> f64 {
     let style = if bold { FontStyle::Bold } else { FontStyle::Normal };
     // A description made before the fonts are known never finds them.
     let known = fonts();
     // Measured large, since the library rounds to whole pixels.
     let font = FontDesc::new(FontFamily::Name(FAMILY), 1000.0 * LINE_PER_EM, style);
-    let text = drawn(text, bold);
-    let per_em = known.ok().and_then(|()| font.box_size(&text).ok());
+    let per_em = known.ok().and_then(|()| font.box_size(text).ok());
     // Without a font the figure will be refused when painted; any width does until then.
     per_em.map_or(0.6 * text.chars().count() as f64, |(width, _)| f64::from(width) / 1000.0)
         * size
@@ -80,10 +99,14 @@ pub(crate) fn text_width(text: &str, size: f64, bold: bool) -> f64 {
 
 /// `text`, or its beginning and end around an ellipsis, no wider than `width`.
 pub(crate) fn shorten(text: &str, width: f64, size: f64, bold: bool) -> String {
+    shorten_by(text, width, &|text| text_width(text, size, bold))
+}
+
+fn shorten_by(text: &str, width: f64, width_of: &dyn Fn(&str) -> f64) -> String {
     // Far beyond any width: keeps the search below short for hostile labels.
     let chars: Vec<char> = text.chars().take(400).collect();
     let whole: String = chars.iter().collect();
-    if chars.len() == text.chars().count() && text_width(&whole, size, bold) <= width {
+    if chars.len() == text.chars().count() && width_of(&whole) <= width {
         return whole;
     }
     for kept in (1..chars.len()).rev() {
@@ -91,7 +114,7 @@ pub(crate) fn shorten(text: &str, width: f64, size: f64, bold: bool) -> String {
         let start: String = chars.iter().take(head).collect();
         let end: String = chars.iter().skip(chars.len() - tail).collect();
         let short = format!("{start}…{end}");
-        if text_width(&short, size, bold) <= width {
+        if width_of(&short) <= width {
             return short;
         }
     }
@@ -148,13 +171,36 @@ mod tests {
 
     #[test]
     fn letters_that_the_font_lacks_are_named_and_not_drawn_as_boxes() {
-        assert_eq!(drawn("sgd 中文, a", false), "sgd U+4E2D U+6587, a");
+        assert_eq!(drawn("sgd 中文, a", 12.0, false), "sgd U+4E2D U+6587, a");
         assert_eq!(
-            drawn("naïve Δ ∞ × ± − … ≥ ≤ → ρ ² – ·", true),
+            drawn("naïve Δ ∞ × ± − … ≥ ≤ → ρ ² – ·", 12.0, true),
             "naïve Δ ∞ × ± − … ≥ ≤ → ρ ² – ·"
         );
         let (short, long) = (text_width("中", 12.0, false), text_width("U+4E2D", 12.0, false));
-        assert!((short - long).abs() < 1e-9, "room for the number: {short} {long}");
+        assert!(short >= long, "room for the number: {short} {long}");
+    }
+
+    #[test]
+    fn a_name_of_letters_that_the_font_lacks_is_whole_where_a_browser_has_room_and_cut_in_a_bitmap()
+    {
+        let name = "動量與自適應學習率之比較";
+        let width = text_width(name, 12.5, false);
+        assert!((168.0..169.0).contains(&width), "an em each: {width}");
+        assert_eq!(shorten(name, 170.0, 12.5, false), name);
+        let shown = drawn(name, 12.5, false);
+        assert!(
+            shown.starts_with("U+52D5") && shown.ends_with("U+8F03") && shown.contains('…'),
+            "{shown}"
+        );
+        assert!(text_width(&shown, 12.5, false) <= width);
+        for text in ["中", "中文", "a中b", "שיטה מימין לשמאל", "x 😀 y", "😀😀😀"]
+        {
+            for bold in [false, true] {
+                let (room, shown) = (text_width(text, 11.7, bold), drawn(text, 11.7, bold));
+                assert!(measured(&shown, 11.7, bold) <= room + 1e-9, "{text}: {shown}");
+                assert!(shown.contains("U+"), "{text}: {shown}");
+            }
+        }
     }
 
     #[test]

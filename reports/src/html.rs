@@ -98,7 +98,7 @@ pub(crate) fn page(
     let whole = page.render()?;
     let along = |analysis: &Analysis| {
         let mut arms = analysis.workloads.iter().flat_map(|workload| &workload.arms);
-        arms.any(|arm| !arm.metrics_by_samples.is_empty())
+        arms.any(|arm| !arm.metrics_by_samples.is_empty() || !arm.costs.is_empty())
     };
     if whole.len() <= MOST_BYTES || !along(analysis) {
         return Ok(whole);
@@ -107,6 +107,7 @@ pub(crate) fn page(
     let mut less = analysis.clone();
     for arm in less.workloads.iter_mut().flat_map(|workload| &mut workload.arms) {
         arm.metrics_by_samples.clear();
+        arm.costs.values_mut().for_each(|cost| cost.curve.clear());
     }
     let json = canonical::canonical(&serde_json::to_value(&less)?);
     page.data = script::embedded(&json);

@@ -179,7 +179,8 @@ fn drawable(analysis: &Analysis) -> Cow<'_, Analysis> {
     let arms = analysis.workloads.iter().flat_map(|workload| &workload.arms);
     let is_long = |arm: &ArmAnalysis| {
         let further = arm.looks_by_samples.values().chain(arm.metrics_by_samples.values());
-        let mut curves = further.chain([&arm.by_samples, &arm.by_time]);
+        let costs = arm.costs.values().map(|cost| &cost.curve);
+        let mut curves = further.chain(costs).chain([&arm.by_samples, &arm.by_time]);
         curves.any(|points| points.len() > MOST_POINTS)
     };
     if !arms.clone().any(is_long) {
@@ -188,7 +189,8 @@ fn drawable(analysis: &Analysis) -> Cow<'_, Analysis> {
     let mut analysis = analysis.clone();
     for arm in analysis.workloads.iter_mut().flat_map(|workload| &mut workload.arms) {
         let further = arm.looks_by_samples.values_mut().chain(arm.metrics_by_samples.values_mut());
-        for points in further.chain([&mut arm.by_samples, &mut arm.by_time]) {
+        let costs = arm.costs.values_mut().map(|cost| &mut cost.curve);
+        for points in further.chain(costs).chain([&mut arm.by_samples, &mut arm.by_time]) {
             *points = thinned(std::mem::take(points), MOST_POINTS);
         }
     }

@@ -204,7 +204,9 @@ fn png_on(canvas: &mut Vec<u8>, figure: &Figure, dpi: f64) -> Result<Vec<u8>, Re
 /// The figure with a line that says what U+… stands for, where the embedded font lacks letters of it.
 pub(super) fn explained(figure: &Figure) -> Option<Figure> {
     let lacks = |shape: &Shape| match shape {
-        Shape::Text { text, bold, .. } => matches!(drawn(text, *bold), Cow::Owned(_)),
+        Shape::Text { text, size, bold, .. } => {
+            matches!(drawn(text, *size, *bold), Cow::Owned(_))
+        }
         _ => false,
     };
     figure.shapes.iter().any(lacks).then(|| {
@@ -302,7 +304,7 @@ impl Surface {
                 };
                 let mut style = font.color(&rgb(*colour));
                 style.pos = Pos::new(side, VPos::Top);
-                let text = if self.own_font { drawn(text, *bold) } else { text.into() };
+                let text = if self.own_font { drawn(text, *size, *bold) } else { text.into() };
                 backend.draw_text(&text, &style, self.place((*x, y - BASELINE * size)))
             }
         };

@@ -3,10 +3,11 @@
 use analysis::summary::WorkloadAnalysis;
 
 use crate::axis::{Axis, Scale};
-use crate::curve::{MOST_BANDS, curves_over_samples};
+use crate::curve::{Curve, MOST_BANDS, curves_over_samples};
 use crate::figure::{Align, Figure, GRID, INK, MUTED, SMALL};
 use crate::font::{shorten, text_width};
 use crate::series::{Dash, Series};
+use crate::text;
 
 const TOP: f64 = 60.0;
 const TITLE: f64 = 20.0;
@@ -84,17 +85,39 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series], width: f64)
         let target = y.at(workload.target.value);
         figure.dashed(&[(left, target), (right, target)], Dash::Dashed, INK, 1.0);
         curve.trace(&mut figure, &x, &y, 0);
+        if !curve.points.iter().any(|point| y.shows(point.mean)) {
+            beyond(&mut figure, curve, &y, (left, right));
+        }
     }
     let below = (width / 2.0, figure.height - 12.0);
     figure.label(below, &found.axes.unit, Align::Centre, INK);
     Some(figure)
 }
 
+/// Says of a curve of which the panel shows nothing where it ends.
+fn beyond(figure: &mut Figure, curve: &Curve<'_>, y: &Axis, (left, right): (f64, f64)) {
+    let (bottom, top) = y.ends();
+    let Some(end) = curve.end() else {
+        let middle = ((left + right) / 2.0, (top + bottom) / 2.0);
+        figure.write(middle, "nothing recorded", SMALL, false, Align::Centre, MUTED);
+        return;
+    };
+    let above = y.at(end) < top;
+    let (tip, base) = if above { (top + 2.0, top + 10.0) } else { (bottom - 2.0, bottom - 10.0) };
+    let colour = curve.series.colour;
+    let words = format!("ends at {}", text::significant(end, 3));
+    // To the right, where curves are seldom low, and ones that fall seldom high.
+    let at = (right - 2.0, if above { top + 11.0 } else { bottom - 2.5 });
+    let middle = right - 12.0 - text_width(&words, SMALL, false);
+    figure.area(vec![(middle, tip), (middle - 5.0, base), (middle + 5.0, base)], colour, 1.0);
+    figure.write(at, &words, SMALL, false, Align::Right, INK);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::figure::tests::{check_shapes, check_texts};
-    use crate::figure::{COLUMN, WIDTH};
+    use crate::figure::{COLUMN, Shape, WIDTH};
     use crate::sample;
     use crate::series::Looks;
 
@@ -111,12 +134,16 @@ mod tests {
                 check_texts(&drawn);
             }
             let bands = |figure: &Figure| {
-                let areas = figure.shapes.iter().filter(|shape| {
-                    matches!(shape, crate::figure::Shape::Area { alpha, .. } if *alpha < 0.2)
-                });
+                let areas = figure
+                    .shapes
+                    .iter()
+                    .filter(|shape| matches!(shape, Shape::Area { alpha, .. } if *alpha < 0.2));
                 areas.count()
             };
             assert_eq!(bands(&drawn), 16);
+            // One of them lies below all axes.
+            let ends = |shape: &&Shape| matches!(shape, Shape::Text { text, .. } if text.starts_with("ends at 0.0"));
+            assert_eq!(drawn.shapes.iter().filter(ends).count(), 1);
             assert!(draw(&sample::loss()).is_none());
             assert!(draw(&sample::single_seed()).is_none());
         }

@@ -174,7 +174,8 @@ fn captions(analysis: &Analysis, figures: &[Figure]) -> String {
             page,
             "\n## {}\n\n{}. {}. {}\n\n({columns})\n",
             figure.name,
-            text::capital(&figure.title),
+            // It begins with a name where it does not begin with a capital letter, and no name is altered.
+            figure.title,
             text::capital(&figure.explanation),
             origin(analysis, figure)
         );
@@ -299,7 +300,9 @@ mod tests {
                 &sample::recorded(),
                 &Paper { metrics: metrics.clone(), wide, ..Paper::default() },
             );
-            for end in ["-at-budget-length", "-length-by-samples", "-metrics", "-tokens"] {
+            for end in
+                ["-at-budget-length", "-length-by-samples", "-metrics", "-cost-forward-tokens"]
+            {
                 let found = figures.iter().find(|figure| figure.name.ends_with(end));
                 let figure = found.unwrap_or_else(|| panic!("no {end}"));
                 check_texts(figure);
@@ -332,6 +335,7 @@ mod tests {
         }
         let captions = std::fs::read_to_string(&paths[0]).unwrap();
         assert!(captions.contains("## digits-mlp-at-budget-nll"), "{captions}");
+        assert!(captions.contains("\n\ndigits-mlp: nll at the budget. Mean and"), "{captions}");
         let left = analysis.runs.iter().filter(|row| row.run_digest.is_some());
         let cells: BTreeSet<&str> = left.map(|row| row.cell.as_str()).collect();
         let shown = format!("5 seeds, {} runs", cells.len());

@@ -24,6 +24,20 @@ pub(crate) fn one_line(label: &str) -> String {
         .collect()
 }
 
+/// What a run counts, as people say it: `forward_tokens` are forward tokens.
+pub(crate) fn counted(cost: &str) -> String {
+    one_line(&cost.replace('_', " "))
+}
+
+/// The name of an axis of what is counted, up to `most` of it, and how many one of its units are.
+pub(crate) fn count_axis(what: &str, most: f64) -> (String, f64) {
+    match most {
+        m if m >= 2e6 => (format!("{what} (millions)"), 1e6),
+        m if m >= 2e3 => (format!("{what} (thousands)"), 1e3),
+        _ => (what.to_owned(), 1.0),
+    }
+}
+
 /// `text` with a capital letter first.
 pub(crate) fn capital(text: &str) -> String {
     let mut letters = text.chars();

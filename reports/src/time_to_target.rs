@@ -1,6 +1,7 @@
 //! Train time to the target: one row per arm, with the arms that never reached it in plain sight.
 
-use analysis::summary::{ArmAnalysis, Outcomes, SpeedUp, WorkloadAnalysis};
+use analysis::summary::{ArmAnalysis, Outcomes, SpeedUp, ToTarget, WorkloadAnalysis};
+use stats::interval::Interval;
 
 use crate::axis::{Axis, Scale};
 use crate::curve::{LEAST_SEEDS, LOG_FROM, axis_unit, cut_mark, x_axis};
@@ -58,7 +59,8 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series], width: f64)
         Ratios::None
     };
     explanation.push_str(ratios.words());
-    if rows.iter().any(|(arm, _)| ratios.shows(arm).is_some() && arm.noise_floor.is_some()) {
+    let floored = |arm: &ArmAnalysis| ratios.shows(arm).is_some() && arm.noise_floor.is_some();
+    if ratios == Ratios::Times && rows.iter().any(|(arm, _)| floored(arm)) {
         explanation.push_str("; grey: what this machine shows between a program and itself (A/A)");
     }
     if let Some(left_out) = Series::left_out(workload) {
@@ -81,11 +83,15 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series], width: f64)
     let right = column - 24.0 - beside;
     let (unit, length) = if values.is_empty() { ("s", 1.0) } else { axis_unit(most, scale) };
     let least = if least.is_finite() { least } else { 0.0 };
+    let none_reached = rows.iter().all(|(arm, _)| text::centre(&arm.time_to_target).is_none());
     let range = match scale {
         _ if values.is_empty() => (0.0, 1.0),
         Scale::Log => (least / 1.25 / length, most * 1.25 / length),
-        // From zero, so that lengths compare, unless all arms are close together.
-        Scale::Linear if least < 0.6 * most => (0.0, most * 1.06 / length),
+        // From zero, so that lengths compare, unless all arms are close together; where none has a time, or all have
+        // the same, only zero says how far that is.
+        Scale::Linear if least < 0.6 * most || none_reached || least > 0.99 * most => {
+            (0.0, most * 1.06 / length)
+        }
         Scale::Linear => ((least - 0.1 * (most - least)) / length, most * 1.02 / length),
     };
     let x = Axis::new(range, scale, left, right);
@@ -241,7 +247,7 @@ fn shown_values(rows: &[(&ArmAnalysis, &Series)]) -> Vec<f64> {
         }
         if let Some((centre, _)) = text::centre(time) {
             values.push(centre);
-            if let Some(interval) = time.interval.filter(|_| has_interval(arm)) {
+            if let Some(interval) = interval(arm) {
                 values.extend([interval.low.max(centre / 3.0), interval.high.min(centre * 3.0)]);
             }
         }
@@ -250,9 +256,11 @@ fn shown_values(rows: &[(&ArmAnalysis, &Series)]) -> Vec<f64> {
     values
 }
 
-/// Whether there are seeds enough for an interval.
-fn has_interval(arm: &ArmAnalysis) -> bool {
-    arm.time_to_target.values.len() >= LEAST_SEEDS as usize
+/// The interval of the centre, where there are seeds enough for one and an end of it is a number.
+fn interval(arm: &ArmAnalysis) -> Option<Interval> {
+    let ToTarget { values, interval, .. } = &arm.time_to_target;
+    let told = |found: &Interval| found.low.is_finite() || found.high.is_finite();
+    interval.filter(|found| values.len() >= LEAST_SEEDS as usize && told(found))
 }
 
 /// `4/5 reached`.
@@ -280,7 +288,7 @@ fn words(arm: &ArmAnalysis) -> String {
         };
     };
     let mut words = text::time(centre);
-    if let Some(interval) = time.interval.filter(|_| has_interval(arm)) {
+    if let Some(interval) = interval(arm) {
         let (_, unit) = text::time_unit(centre);
         words.push_str(&format!(" {}", text::interval(&interval, unit)));
     }
@@ -310,7 +318,7 @@ fn row(figure: &mut Figure, arm: &ArmAnalysis, series: &Series, x: &Axis, length
         figure.marker((horizon, y), 4.6, series, true);
     }
     if let Some((centre, _)) = text::centre(time) {
-        if let Some(interval) = time.interval.filter(|_| has_interval(arm)) {
+        if let Some(interval) = interval(arm) {
             interval_bar(figure, (at(interval.low), at(interval.high)), x, y, series);
         }
         figure.marker((at(centre), y), 5.0, series, false);
@@ -364,5 +372,81 @@ pub(crate) fn grid(figure: &mut Figure, x: &Axis, top: f64, bottom: f64) {
     let (start, end) = x.ends();
     for tick in x.ticks(((end - start) / 60.0) as usize) {
         figure.line(vec![(tick.at, top), (tick.at, bottom)], GRID, 1.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figure::tests::{check_shapes, check_texts};
+    use crate::figure::{COLUMN, Shape, WIDTH};
+    use crate::sample;
+    use crate::series::Looks;
+
+    fn drawn(workload: &WorkloadAnalysis, width: f64) -> Figure {
+        figure(workload, &Series::of(&Looks::default(), workload), width)
+    }
+
+    fn texts(figure: &Figure) -> Vec<&str> {
+        let texts = figure.shapes.iter().filter_map(|shape| match shape {
+            Shape::Text { text, .. } => Some(text.as_str()),
+            _ => None,
+        });
+        texts.collect()
+    }
+
+    #[test]
+    fn where_no_arm_has_a_time_the_axis_begins_at_nothing_and_arrows_stand_at_the_budget() {
+        for analysis in [sample::forty(), sample::lone()] {
+            for width in [COLUMN, WIDTH] {
+                let figure = drawn(&analysis.workloads[0], width);
+                check_shapes(&figure);
+                check_texts(&figure);
+                assert!(texts(&figure).contains(&"0"), "{:?}", texts(&figure));
+                // Open markers, whose paper is the last that is painted of them, in the last fifth of the axis.
+                let axis = figure.shapes.iter().find_map(|shape| match shape {
+                    Shape::Line { points, colour: MUTED, .. } if points[0].1 == points[1].1 => {
+                        Some((points[0].0, points[1].0))
+                    }
+                    _ => None,
+                });
+                let (left, right) = axis.unwrap();
+                let heads = figure.shapes.iter().filter_map(|shape| match shape {
+                    Shape::Area { points, alpha, .. } if points.len() == 3 && *alpha == 1.0 => {
+                        Some(points[0].0)
+                    }
+                    _ => None,
+                });
+                let tips: Vec<f64> = heads.collect();
+                assert!(
+                    tips.iter()
+                        .any(|tip| (left + 0.8 * (right - left)..right + 26.0).contains(tip)),
+                    "{tips:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_floor_is_explained_only_where_one_is_drawn() {
+        let mut workload = sample::full().workloads.remove(0);
+        assert!(drawn(&workload, WIDTH).explanation.contains("A/A"));
+        workload.arms.iter_mut().for_each(|arm| arm.speed_up = None);
+        let figure = drawn(&workload, WIDTH);
+        assert!(figure.explanation.contains("times are withheld"), "{}", figure.explanation);
+        assert!(!figure.explanation.contains("A/A"), "{}", figure.explanation);
+    }
+
+    #[test]
+    fn an_interval_without_a_number_is_no_interval_and_makes_no_log_axis() {
+        let mut workload = sample::full().workloads.remove(0);
+        workload.arms.truncate(4);
+        let nothing = Interval { low: f64::NAN, high: f64::NAN, level: 0.95 };
+        workload.arms.iter_mut().for_each(|arm| arm.time_to_target.interval = Some(nothing));
+        let figure = drawn(&workload, WIDTH);
+        assert!(!figure.explanation.contains("log axis"), "{}", figure.explanation);
+        let words = texts(&figure);
+        assert!(words.contains(&"5.76 s"), "{words:?}");
+        assert!(words.iter().all(|words| !words.contains('–')), "{words:?}");
     }
 }

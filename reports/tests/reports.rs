@@ -191,7 +191,7 @@ fn empty_analysis_gives_a_page_that_says_so() {
 fn workload_without_arms_and_runs_of_one_point_still_draw() {
     let folder = rendered(&sample::extreme());
     let texts = texts(&read(&folder, "figures/no-arms-metric-by-time.svg"));
-    assert!(texts.contains(&"no evaluations recorded".to_owned()), "{texts:?}");
+    assert!(texts.contains(&"no values recorded".to_owned()), "{texts:?}");
     let single = rendered(&sample::single_seed());
     assert!(read(&single, "index.html").contains("n = 1 seed per arm"));
 }

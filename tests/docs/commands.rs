@@ -9,7 +9,8 @@ use palimpsest::cli::Cli;
 use crate::support::root;
 
 /// Programs that are not ours: that they are there, and take these options, nobody holds.
-const OTHERS: [&str; 11] = [
+const OTHERS: [&str; 12] = [
+    "box.sh",
     "cargo",
     "cd",
     "curl",

@@ -28,14 +28,14 @@ fn spawn(bench: &Bench, more: &[&str]) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0).spawn().unwrap()
 }
 
-fn checkpoints(bench: &Bench) -> Vec<PathBuf> {
+pub(super) fn checkpoints(bench: &Bench) -> Vec<PathBuf> {
     let files = bench.files("runs/.checkpoints").into_iter();
     let files = files.filter(|name| name.ends_with(".kept"));
     files.map(|name| bench.path("runs/.checkpoints").join(name)).collect()
 }
 
 /// Waits until something newer than `before` is kept; false where the run ends before.
-fn wait_for_a_checkpoint(bench: &Bench, child: &mut Child, before: u64) -> bool {
+pub(super) fn wait_for_a_checkpoint(bench: &Bench, child: &mut Child, before: u64) -> bool {
     let newer = |path: &PathBuf| {
         let cell = path.file_stem().unwrap().to_string_lossy().into_owned();
         checkpoint::read(path, &cell).is_ok_and(|(head, _)| head.samples > before)
@@ -49,12 +49,12 @@ fn wait_for_a_checkpoint(bench: &Bench, child: &mut Child, before: u64) -> bool 
     true
 }
 
-fn send(signal: &str, to: &str) {
+pub(super) fn send(signal: &str, to: &str) {
     assert!(Command::new("kill").args([signal, "--", to]).status().unwrap().success());
 }
 
 /// All of a record that a disturbance must not change.
-fn result(record: &RunRecord) -> impl PartialEq + std::fmt::Debug + use<> {
+pub(super) fn result(record: &RunRecord) -> impl PartialEq + std::fmt::Debug + use<> {
     let order = record.order.clone().unwrap();
     (
         (record.cell.clone(), record.status, record.parameters_sha256, record.streams.clone()),
@@ -65,7 +65,7 @@ fn result(record: &RunRecord) -> impl PartialEq + std::fmt::Debug + use<> {
 }
 
 /// What was looked at, without the clocks.
-fn looks(bench: &Bench, cell: &str) -> impl PartialEq + std::fmt::Debug + use<> {
+pub(super) fn looks(bench: &Bench, cell: &str) -> impl PartialEq + std::fmt::Debug + use<> {
     let events = bench.store().events(cell).unwrap().into_iter();
     let looks = events.filter_map(|event| match event {
         Event::Evaluated(look) => {

@@ -1,6 +1,7 @@
 //! Stores that cannot be written, disks that are full, training that diverges.
 
 use std::fs;
+use std::process::Command;
 
 use crate::support::{Bench, TINY, output};
 
@@ -45,6 +46,36 @@ fn a_run_ended_by_the_limit_itself_is_finished_by_the_next() {
         assert!(bench.cells().is_empty());
     }
     finishes(&bench);
+}
+
+/// A file system of its own, as a quota makes one: nothing fits any more, at whatever file that is.
+#[test]
+fn a_store_over_its_quota_loses_nothing_and_is_finished_when_there_is_room_again() {
+    let bench = Bench::new();
+    bench.write("suite.yaml", TINY);
+    fs::create_dir(bench.path("runs")).unwrap();
+    let program = [env!("CARGO_BIN_EXE_palimpsest"), "run", "suite.yaml", "--device", "cpu"];
+    let can = Command::new("unshare").args(["-m", "true"]).status();
+    if !can.is_ok_and(|status| status.success()) {
+        return;
+    }
+    // Room for an index; for some files of a run; for a run and a part of the next.
+    for kilobytes in [4, 32, 96, 160] {
+        let script = format!(
+            "mount -t tmpfs -o size={kilobytes}k none runs && \
+             if \"$0\" \"$@\"; then echo it fits; fi; mount -o remount,size=64m runs && \
+             \"$0\" \"$@\" --keep-models && \"$0\" verify && ls runs/.tmp | wc -l"
+        );
+        let said =
+            output(bench.prepared(
+                "unshare",
+                &[&["-m", "sh", "-c", script.as_str()], &program[..]].concat(),
+            ));
+        let said = said.ends(0);
+        assert!(!said.stdout.contains("it fits"), "{kilobytes} kB: {}", said.stdout);
+        assert!(said.stderr.contains("No space left on device"), "{kilobytes} kB: {}", said.stderr);
+        assert_eq!(said.stdout.trim_end().lines().last(), Some("0"), "{}", said.stdout);
+    }
 }
 
 fn finishes(bench: &Bench) {

@@ -238,6 +238,7 @@ mod tests {
             clocks: ClockSeconds { train: seconds, total: seconds, ..ClockSeconds::default() },
             train_loss: None,
             metrics: value.map(|value| ("validation/m".to_owned(), value)).into_iter().collect(),
+            costs: BTreeMap::new(),
             chain: ChainPoint { step: steps, chain: Digest([0; 32]) },
         }
     }

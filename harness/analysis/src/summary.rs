@@ -210,9 +210,9 @@ pub struct ArmAnalysis {
     /// Train seconds of a run in all, over cells with a clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_seconds: Option<Estimate>,
-    /// What the networks of a run took in all, where its runs count it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub forward: Option<Counted>,
+    /// What its runs take beside time and samples, by what they count: `forward_tokens`, `network_evaluations`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub costs: BTreeMap<String, Cost>,
     /// Whether no other arm is at once no dearer and no worse (train seconds in all, the target's metric at the end),
     /// and better in one of both; absent where one of the two is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -261,13 +261,14 @@ pub struct Outcomes {
     pub failed: u32,
 }
 
-/// What runs count beside their time: the fact `forward_UNIT` of their records.
+/// What runs take beside time and samples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Counted {
-    /// What is counted, a word of small letters.
-    pub unit: String,
-    /// How many of it.
-    pub estimate: Estimate,
+pub struct Cost {
+    /// How many in all, of runs that did not diverge.
+    pub in_all: Estimate,
+    /// The target's metric over it; none where records have it at the end alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub curve: Vec<CurvePoint>,
 }
 
 /// A number with its interval.
@@ -488,6 +489,9 @@ pub struct RunRow {
     /// Test metrics at the first look at the target, by their names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub at_target: BTreeMap<String, f64>,
+    /// What it took beside time and samples, by what it counts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub costs: BTreeMap<String, u64>,
 }
 
 const MISSING: &str = "missing";

@@ -78,6 +78,7 @@ fn evaluations(one: &Assigned, shared: &Shared<'_>, warnings: &mut Vec<String>) 
             clocks: ClockSeconds { train: seconds, total: seconds, ..ClockSeconds::default() },
             train_loss: None,
             metrics: finite.then(|| (target.validation_key(), look.value)).into_iter().collect(),
+            costs: std::collections::BTreeMap::new(),
             // There is no transcript whose chain it could be a point of.
             chain: ChainPoint { step: steps, chain: Digest([0; 32]) },
         });

@@ -29,7 +29,8 @@ pub struct PresetOptions {
     /// With `--preset paper`: only these arms, by label
     #[arg(long, value_delimiter = ',', value_name = "ARM")]
     arms: Vec<String>,
-    /// With `--preset paper`: these metrics at the budget, too, such as `nll`
+    /// With `--preset paper`: these metrics, too, such as `nll`: at the budget, and as a curve where they were recorded
+    /// along the run
     #[arg(long, value_delimiter = ',', value_name = "METRIC")]
     metrics: Vec<String>,
     /// With `--preset paper`: only these figures, by the ends of their names, such as `time-to-target`

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use ::data::text::spelling::Spelling;
 use anyhow::{Context as _, bail};
 use inspect::estimate::fitted::{Fitted, distance};
 use inspect::estimate::fitting::{self, Fitting, SIMULATED};
@@ -31,6 +32,7 @@ use tch::Tensor;
 use training::artefacts::kept::Kept;
 use training::artefacts::{Artefacts, Unkept};
 use training::clock::{Monotonic, Time as _};
+use workloads::shared::text::{WRITING, Writing};
 
 use super::busy::Watch;
 use super::effect;
@@ -46,6 +48,11 @@ const MOST_DIRECTIONS: usize = 128;
 const TIMED: usize = 7;
 /// Held-out pilots by which the cause of an error is told.
 const DIAGNOSED: usize = 2;
+/// Orders by which an estimator is timed beside true training, and rounds.
+const RACED: usize = 64;
+const ROUNDS: usize = 3;
+/// How many times as fast as stacked true training an estimate has to be.
+const WORTH: f64 = 2.0;
 /// Seconds without a word before a set-up says how far it is.
 const SILENT: f64 = 5.0;
 
@@ -157,7 +164,34 @@ pub struct Bench<'s> {
     aside: Vec<ItemOrder>,
     /// Where the gate's orders truly ended, and their held-out losses.
     truth: Option<(Tensor, Vec<f64>)>,
+    /// Why the estimator is not worth its error, where true training is about as fast.
+    slow: Option<String>,
     warnings: Vec<String>,
+}
+
+/// Seconds of an order.
+#[derive(Debug, Clone, Copy)]
+struct Raced {
+    /// By true training, stacked.
+    truth: f64,
+    /// By the surrogate.
+    estimate: f64,
+}
+
+impl Raced {
+    /// Why the surrogate is not worth its error, where it is less than [`WORTH`] times as fast.
+    fn slow(self) -> Option<String> {
+        let times = self.truth / self.estimate;
+        (times < WORTH).then(|| {
+            format!(
+                "under Muon, which orthogonalises every weight at every step, an estimated order takes \
+                 {:.2} ms here and a true one, stacked over orders, {:.2} ms: {times:.1} times as fast, where \
+                 below {WORTH} times an estimate is not worth its error",
+                self.estimate * 1e3,
+                self.truth * 1e3
+            )
+        })
+    }
 }
 
 /// A run to open, and what is asked of the estimator.
@@ -367,20 +401,45 @@ impl<'s> Bench<'s> {
             taken,
             aside: aside.clone(),
             truth: None,
+            slow: None,
             warnings: Vec::new(),
         };
-        if asked.draws == Draws::Orders
-            && !bench.fitted.course.moves_together()
-            && bench.estimator.id() == "surrogate"
-        {
-            bench.warnings.push(
-                "this update rule moves orders one by one here; under Muon, true training stacked by \
-                 hand in PyTorch was faster than the surrogate (docs/estimates.md)"
-                    .to_owned(),
-            );
-        }
+        bench.slow = bench.raced()?.and_then(Raced::slow);
+        bench.warnings.extend(bench.slow.clone());
         bench.judge()?;
         Ok(bench)
+    }
+
+    /// The surrogate beside true training of the same orders, stacked, where the update rule's own arithmetic is
+    /// of the size of a gradient's, so that the one may not be much faster than the other: in turns, the
+    /// fastest of a few rounds each.
+    fn raced(&mut self) -> anyhow::Result<Option<Raced>> {
+        if !self.fitted.course.orthogonalises() || self.estimator.id() != "surrogate" {
+            return Ok(None);
+        }
+        let orders: Vec<ItemOrder> = self.aside.iter().cycle().take(RACED).cloned().collect();
+        let mut raced = Raced { truth: f64::INFINITY, estimate: f64::INFINITY };
+        for _ in 0..ROUNDS {
+            let (_, truth) = self.fitted.truth(&orders)?;
+            let (_, estimate) = self.fitted.surrogate(&self.fitting, &orders)?;
+            raced.truth = raced.truth.min(truth / RACED as f64);
+            raced.estimate = raced.estimate.min(estimate / RACED as f64);
+        }
+        Ok(Some(raced))
+    }
+
+    /// Refuses answers by an estimator that is not worth its error, because true training is about as fast.
+    pub fn refuse_slow(&self) -> anyhow::Result<()> {
+        match &self.slow {
+            Some(reason) => bail!("{reason}: take --estimator exact"),
+            None => Ok(()),
+        }
+    }
+
+    /// What the tokens of the run stand for, where it says that.
+    pub fn spelling(&self) -> Option<Spelling> {
+        let writing = self.record.facts.get(WRITING)?;
+        serde_json::from_value::<Writing>(writing.clone()).ok().map(|writing| writing.spelling)
     }
 
     /// Trains the orders kept aside for true and holds the estimator to them.

@@ -5,26 +5,27 @@
 //! one another at the learning rates of the window's first steps. Whatever update rule the run has
 //! does the rest, as for orders.
 
-use std::collections::BTreeSet;
+mod datamodel;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use data::columns::{Array, write_npy};
-use inspect::estimate::fitted::{Fitted, distance};
-use inspect::estimate::influence;
+use inspect::estimate::Problem as _;
+use inspect::estimate::examples::Viewer;
+use inspect::estimate::fitted::Fitted;
 use inspect::estimate::registry::{self, Gives};
-use inspect::estimate::{Problem as _, Reference};
 use ledger::record::writer::write_atomic;
 use palimpsest::cli::estimate::drop::{Args, WeightsArgs};
 use palimpsest::exit::Exit;
 use palimpsest::voice::{decimals_for, note, print_table, print_text};
-use stats::estimates::agreement::{
-    Agreement, Compared, Parameters, Signal, spearman, spearman_interval,
+use stats::estimates::agreement::{Interval, Signal};
+use stats::estimates::results::{
+    AskedFor, Datamodel, Dropped, Extremes, FoundSubset, LeftGroup, LeftOut, ShownItem,
 };
-use stats::estimates::results::{AskedFor, Datamodel, Dropped, FoundSubset, LeftOut};
 use stats::estimates::search::Paired;
 use stats::estimates::{ItemOrder, OrderError, Purpose, orders};
-use tch::Kind;
 
 use super::bench::{Asked, Bench, Draws, with_bench};
 use super::estimator::Estimator;
@@ -37,6 +38,9 @@ const MOST_ITEMS: usize = 8192;
 const AT_ONCE: usize = 256;
 /// How much heavier and lighter an item is made to tell what its weight does.
 const HEAVIER: f64 = 0.1;
+/// Items at each end of the ranking whose examples are shown, and examples of each.
+const ENDS: usize = 5;
+const LOOKED_AT: usize = 4;
 /// Rows that a person reads.
 const SHOWN: usize = 8;
 
@@ -57,19 +61,24 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         Ok(all)
     };
     with_bench(asked, prepare, |bench, without| {
+        bench.refuse_slow()?;
         let alone = alone(bench)?;
         let changes: Vec<f64> = alone.iter().map(|one| one.change.unwrap_or(f64::NAN)).collect();
         let asked = asked_for(bench, &without, args.check)?;
         let datamodel = match args.subsets {
             0 => None,
-            count => Some(datamodel(bench, &changes, count as usize)?),
+            count => Some(datamodel::found(bench, &changes, count as usize)?),
         };
         let found = found(bench, &changes, args.against as usize)?;
+        let alone = ranked(alone);
         let result = Dropped {
             source: bench.source(None)?,
             reference: bench.reference,
             keep: args.keep,
-            alone: ranked(alone),
+            shown: Some(shown(bench, &alone)?),
+            groups: groups(bench)?,
+            by_weight: false,
+            alone,
             asked,
             datamodel,
             found,
@@ -102,13 +111,19 @@ pub fn weights(args: &WeightsArgs) -> anyhow::Result<Exit> {
         Ok(())
     };
     with_bench(asked, prepare, |bench, ()| {
-        let alone = per_weight(bench)?;
+        bench.refuse_slow()?;
+        let mut alone = ranked(per_weight(bench)?);
+        // More weight on what helps lowers the loss.
+        alone.reverse();
         let asked = weighed(bench, &given, args.check)?;
         let result = Dropped {
             source: bench.source(None)?,
             reference: bench.reference,
             keep: args.keep,
-            alone: ranked(alone),
+            shown: Some(shown(bench, &alone)?),
+            groups: Vec::new(),
+            by_weight: true,
+            alone,
             asked,
             datamodel: None,
             found: None,
@@ -206,7 +221,76 @@ fn alone(bench: &mut Bench<'_>) -> anyhow::Result<Vec<LeftOut>> {
         let orders: Vec<_> = items.iter().map(|item| reference.without(*item)).collect();
         changes.extend(bench.predict(&orders)?.losses.into_iter().map(|loss| loss - whole));
     }
-    Ok(told(bench, changes))
+    let band = bench.usable_band().ok();
+    let mut alone = told(bench, changes);
+    for one in &mut alone {
+        one.interval =
+            one.change.zip(band).map(|(change, band)| band.interval_of_difference(change));
+    }
+    Ok(alone)
+}
+
+/// The items of each group left out together, where whole items are of one.
+fn groups(bench: &mut Bench<'_>) -> anyhow::Result<Vec<LeftGroup>> {
+    let side = &bench.fitted.replay().ready().side;
+    let items = &bench.fitted.window.items;
+    let of = |ids: &[u32]| {
+        let mut groups = ids.iter().map(|id| side.groups.get(*id as usize).copied());
+        let first = groups.next()??;
+        groups.all(|group| group == Some(first)).then_some(first)
+    };
+    let mut parts: BTreeMap<u32, Subset> = BTreeMap::new();
+    for (item, ids) in (0_u32..).zip(items) {
+        if let Some(group) = of(ids) {
+            parts.entry(group).or_default().insert(item);
+        }
+    }
+    parts.retain(|_, part| part.len() < items.len());
+    let name = |group: &u32| {
+        side.group_names.get(*group as usize).cloned().unwrap_or_else(|| format!("group {group}"))
+    };
+    let names: Vec<String> = parts.keys().map(name).collect();
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let reference = bench.fitted.window.orders.reference().clone();
+    let without = parts.values().map(|part| reference.without_all(part));
+    let orders: Vec<ItemOrder> = std::iter::once(reference.clone()).chain(without).collect();
+    let losses = bench.predict(&orders)?.losses;
+    let band = bench.usable_band().ok();
+    let (whole, losses) = losses.split_first().context("no loss was estimated")?;
+    let all = names.into_iter().zip(parts.into_values()).zip(losses);
+    let mut all: Vec<LeftGroup> = all
+        .map(|((name, items), loss)| {
+            let change = Some(loss - whole).filter(|change| change.is_finite());
+            let interval =
+                change.zip(band).map(|(change, band)| band.interval_of_difference(change));
+            LeftGroup { name, items: items.into_iter().collect(), change, interval }
+        })
+        .collect();
+    let key = |one: &LeftGroup| one.change.unwrap_or(f64::NEG_INFINITY);
+    all.sort_by(|a, b| key(b).total_cmp(&key(a)));
+    Ok(all)
+}
+
+/// The ends of a ranking, most helpful first, with what their examples look like.
+fn shown(bench: &Bench<'_>, ranked: &[LeftOut]) -> anyhow::Result<Extremes> {
+    let ready = bench.fitted.replay().ready();
+    let viewer = Viewer::new(&ready.splits.train, &ready.side, bench.spelling());
+    let item = |one: &LeftOut| -> anyhow::Result<ShownItem> {
+        let examples = one.ids.iter().take(LOOKED_AT).map(|id| viewer.shown(*id));
+        Ok(ShownItem {
+            item: one.item,
+            examples: examples.collect::<Result<_, _>>()?,
+            of: one.ids.len(),
+        })
+    };
+    // An item is at one end only.
+    let each = ENDS.min(ranked.len() / 2);
+    Ok(Extremes {
+        helpful: ranked.iter().take(each).map(item).collect::<anyhow::Result<_>>()?,
+        harmful: ranked.iter().rev().take(each).map(item).collect::<anyhow::Result<_>>()?,
+    })
 }
 
 /// What a unit of weight does, item by item, by central differences.
@@ -234,11 +318,12 @@ fn told(bench: &Bench<'_>, changes: Vec<f64>) -> Vec<LeftOut> {
         item: item as u32,
         ids: ids.clone(),
         change: Some(change).filter(|change| change.is_finite()),
+        interval: None,
     };
     all.map(one).collect()
 }
 
-/// The most helpful first: those without which the loss is highest.
+/// Those first whose number is the highest: without the most helpful the loss is.
 fn ranked(mut alone: Vec<LeftOut>) -> Vec<LeftOut> {
     let key = |one: &LeftOut| one.change.unwrap_or(f64::NEG_INFINITY);
     alone.sort_by(|a, b| key(b).total_cmp(&key(a)));
@@ -302,108 +387,6 @@ fn weighed(bench: &mut Bench<'_>, rows: &[Vec<f64>], check: bool) -> anyhow::Res
         retrained: truth.as_ref().map(|losses| losses[row]).filter(|loss| loss.is_finite()),
     });
     Ok(asked.collect())
-}
-
-/// Random subsets, estimated and truly trained on.
-fn datamodel(bench: &mut Bench<'_>, changes: &[f64], count: usize) -> anyhow::Result<Datamodel> {
-    let subsets = bench.test_draws(count)?;
-    let (ends, _) = bench.fitted.truth(&subsets)?;
-    let problem = &bench.fitted.problem;
-    let retrained = problem.held_out(&ends)?;
-    let by_example = problem.each(problem.split(), &ends)?;
-    let predicted = bench.predict(&subsets)?;
-    let guess = predicted.ends.context("the estimator gives no parameters")?;
-    let base = bench.base(&ends)?;
-    let rows = 0..count as i64;
-    let distances = rows.map(|row| distance(&guess.get(row), &ends.get(row), &base));
-    let distances = distances.collect::<Result<Vec<_>, _>>()?;
-    let relative: Vec<f64> = distances.iter().map(|one| one.relative).collect();
-    let cosines: Vec<f64> = distances.iter().map(|one| one.cosine).collect();
-    let direct = Agreement::of(&Compared {
-        estimated: &predicted.losses,
-        retrained: &retrained,
-        // The null of subsets: what the gate's gave in the mean.
-        reference: bench.gate_mean(),
-        pilot_sd: bench.pilot_sd,
-        parameters: Some(Parameters { relative_errors: &relative, cosines: &cosines }),
-        own: (&[], &[]),
-    })?;
-    let linear = foretold(&subsets, changes, &retrained)?;
-    let tracin = tracin(bench)?;
-    let tracin = foretold(&subsets, &tracin, &retrained)?;
-    let (problem, end) = (&bench.fitted.problem, &bench.fitted.reference);
-    let kernel = foretold(&subsets, &influence::kernel(problem, end)?, &retrained)?;
-    // Networks whose products cannot be followed have no such peer.
-    let ekfac = match influence::ekfac(problem, end) {
-        Ok(Some(changes)) => foretold(&subsets, &changes, &retrained)?,
-        Ok(None) | Err(_) => None,
-    };
-    let guesses = bench.fitted.problem.each(bench.fitted.problem.split(), &guess)?;
-    let per_example = by_each(&guesses, &by_example)?;
-    Ok(Datamodel {
-        subsets: count,
-        kept: bench.draws().kept(bench.fitted.problem.items()),
-        direct,
-        linear,
-        linear_interval: linear.map(|r| spearman_interval(r, count)),
-        tracin,
-        ekfac,
-        kernel,
-        per_example: (!per_example.is_empty())
-            .then(|| per_example.iter().sum::<f64>() / per_example.len() as f64),
-        examples: per_example.len(),
-    })
-}
-
-/// Rank correlation of the truth with the sum of the changes of what each subset leaves out.
-fn foretold(
-    subsets: &[ItemOrder],
-    changes: &[f64],
-    retrained: &[f64],
-) -> anyhow::Result<Option<f64>> {
-    let sum = |subset: &ItemOrder| -> f64 {
-        let kept: Subset = subset.steps.iter().flatten().copied().collect();
-        let out = (0_u32..).zip(changes).filter(|(item, _)| !kept.contains(item));
-        out.map(|(_, change)| change).sum()
-    };
-    let sums: Vec<f64> = subsets.iter().map(sum).collect();
-    if sums.iter().any(|sum| !sum.is_finite()) {
-        return Ok(None);
-    }
-    Ok(spearman(&sums, retrained)?)
-}
-
-/// What TracIn says that leaving an item out does: the rate of its step times the product of its
-/// gradient there with that of the held-out loss at the end. Only its ranks are used.
-fn tracin(bench: &mut Bench<'_>) -> anyhow::Result<Vec<f64>> {
-    let Fitted { window, problem, course, .. } = &mut bench.fitted;
-    let order = window.orders.reference().clone();
-    let reference = Reference::take(course, problem, &order, window.start())?;
-    let towards = problem.held_out_gradient(&reference.end()?)?;
-    let rates = course.lr_factors();
-    let mut changes = vec![0.0; problem.items()];
-    for (step, items) in order.steps.iter().enumerate() {
-        for item in items {
-            let gradient = reference.gradient(*item as usize)?;
-            let product = gradient.f_dot(&towards)?.f_to_kind(Kind::Double)?.f_double_value(&[])?;
-            changes[*item as usize] = rates[step] * product / items.len() as f64;
-        }
-    }
-    Ok(changes)
-}
-
-/// Spearman over subsets of every example's own loss, where it varies.
-fn by_each(guesses: &[Vec<f64>], truths: &[Vec<f64>]) -> anyhow::Result<Vec<f64>> {
-    let examples = truths.first().map_or(0, Vec::len);
-    let mut found = Vec::new();
-    for example in 0..examples {
-        let column = |rows: &[Vec<f64>]| rows.iter().map(|row| row[example]).collect::<Vec<f64>>();
-        let (guess, truth) = (column(guesses), column(truths));
-        if guess.iter().chain(&truth).all(|loss| loss.is_finite()) {
-            found.extend(spearman(&guess, &truth)?);
-        }
-    }
-    Ok(found)
 }
 
 /// The items whose absence lowers the loss by estimate, as many of them as are best left out
@@ -519,15 +502,28 @@ fn show(bench: &Bench<'_>, result: &Dropped) -> anyhow::Result<()> {
     let changes: Vec<f64> = result.alone.iter().filter_map(|one| one.change).collect();
     let digits = decimals_for(&changes);
     print_text(&format!("{split} loss of the recorded run: {:.digits$}\n", result.reference))?;
-    let header = ["rank", "item", "change of the loss", "first example ids"];
+    let of_change =
+        if result.by_weight { "loss by unit of weight" } else { "loss without it, change" };
+    let header = ["rank", "item", of_change, "95 % interval", "first example ids"];
     let all = result.alone.len();
     let rows = result.alone.iter().enumerate();
     let rows = rows.filter(|(rank, _)| *rank < SHOWN || rank + SHOWN >= all).map(|(rank, one)| {
         let change = one.change.map_or("–".to_owned(), |change| format!("{change:+.digits$}"));
         let ids: Vec<String> = one.ids.iter().take(6).map(u32::to_string).collect();
-        [(rank + 1).to_string(), one.item.to_string(), change, ids.join(" ")]
+        let interval = between(one.interval, digits);
+        [(rank + 1).to_string(), one.item.to_string(), change, interval, ids.join(" ")]
     });
     print_table(header, rows)?;
+    if !result.groups.is_empty() {
+        let header = ["group", "items", "loss without it, change", "95 % interval"];
+        let rows = result.groups.iter().map(|one| {
+            let change =
+                one.change.map_or("–".to_owned(), |change| format!("{change:+.digits$}"));
+            let interval = between(one.interval, digits);
+            [one.name.clone(), one.items.len().to_string(), change, interval]
+        });
+        print_table(header, rows)?;
+    }
     for one in &result.asked {
         let what = if one.weights.is_empty() {
             let items: Vec<String> = one.without.iter().map(u32::to_string).collect();
@@ -550,9 +546,15 @@ fn show(bench: &Bench<'_>, result: &Dropped) -> anyhow::Result<()> {
     }
 }
 
+/// An interval in words.
+fn between(interval: Option<Interval>, digits: usize) -> String {
+    let told = |at: Interval| format!("[{:+.digits$}, {:+.digits$}]", at.low, at.high);
+    interval.map_or("–".to_owned(), told)
+}
+
 fn show_datamodel(found: &Datamodel) -> anyhow::Result<()> {
     let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.3}"));
-    let at = |interval: Option<stats::estimates::agreement::Interval>| {
+    let at = |interval: Option<Interval>| {
         interval.map_or(String::new(), |at| format!(" [{:.3}, {:.3}]", at.low, at.high))
     };
     let direct = &found.direct;
@@ -568,8 +570,8 @@ fn show_datamodel(found: &Datamodel) -> anyhow::Result<()> {
         "{} random subsets of {} items, truly trained on: rank correlation of each estimated as it is \
          {told}; relative error {}, mae/sd {} (null {})\n\
          linear datamodeling score, by the sum of what is left out: {}{}; by gradients alone: TracIn {}, \
-         influence by EK-FAC {}, kernel as in TRAK {}\n\
-         by held-out example, mean over {}: {}\n",
+         influence by EK-FAC {} ({} over all pilots), kernel as in TRAK {} ({} over all pilots)\n\
+         by held-out example, mean over {}: {}; by group, mean over {}: {}\n",
         found.subsets,
         found.kept,
         number(direct.relative_error),
@@ -579,9 +581,13 @@ fn show_datamodel(found: &Datamodel) -> anyhow::Result<()> {
         at(found.linear_interval),
         number(found.tracin),
         number(found.ekfac),
+        number(found.ekfac_of_runs),
         number(found.kernel),
+        number(found.kernel_of_runs),
         found.examples,
         number(found.per_example),
+        found.groups,
+        number(found.per_group),
     ))
 }
 

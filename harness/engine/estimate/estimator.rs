@@ -77,7 +77,7 @@ impl Estimator {
 
     /// Size of its basis.
     pub fn k(&self, fitting: &Fitting) -> Option<usize> {
-        let basis = matches!(self.entry.id, "surrogate" | "reduced");
+        let basis = matches!(self.entry.id, "surrogate" | "low-rank" | "shared" | "reduced");
         basis.then_some(fitting.basis().spread.len())
     }
 

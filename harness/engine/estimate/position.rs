@@ -25,6 +25,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let _ = registry::find(&args.fit.estimator)?;
     let brought = Brought::read(args.order.as_slice())?;
     with_bench(&args.fit, prepared(args, &brought), |bench, (items, base)| {
+        bench.refuse_slow()?;
         let result = found(bench, base.as_ref(), &items, args.check)?;
         let asked = (&items, args.check, &base);
         let out = out(args.out.as_deref(), &args.fit.places.store(), "position", bench, &asked);
@@ -85,6 +86,7 @@ pub fn found(
 pub fn attribute(args: &Args) -> anyhow::Result<Exit> {
     let brought = Brought::read(args.order.as_slice())?;
     with_bench(&args.fit, prepared(args, &brought), |bench, (items, base)| {
+        bench.refuse_slow()?;
         let (found, seconds) = estimated(bench, base.as_ref(), &items)?;
         let band = bench.band.context(
             "the gate's estimates are not finite, so that no noise is known to judge curves by",

@@ -40,6 +40,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     }
     let prepare = |fitted: &Fitted<'_>| files.orders(fitted, args.fit.seed);
     with_bench(&args.fit, prepare, |bench, asked| {
+        bench.refuse_slow()?;
         let orders: Vec<ItemOrder> = asked.iter().map(|one| one.order.clone()).collect();
         let read_out = bench
             .read_out_off

@@ -26,6 +26,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
         &args.fit,
         |fitted| brought.orders(fitted, args.fit.seed),
         |bench, from| {
+            bench.refuse_slow()?;
             if args.space == Space::Curricula {
                 return curricula::run(bench, args);
             }

@@ -193,7 +193,9 @@ fn names(bench: &Bench<'_>, asked: &[String]) -> anyhow::Result<Vec<String>> {
         if name == "all" {
             let several = bench.fitting.pieces.len() > 1;
             // Made around one centre, which is not there.
-            let known = |entry: &&Entry| !(several && matches!(entry.id, "linear" | "reduced"));
+            let known = |entry: &&Entry| {
+                !(several && matches!(entry.id, "linear" | "low-rank" | "shared" | "reduced"))
+            };
             let fitting = REGISTRY.iter().filter(|entry| fits(entry.fits)).filter(known);
             all.extend(fitting.map(|entry| entry.id));
         } else {

@@ -251,10 +251,23 @@ impl Session {
                 return Ok(CellReport { cell: id, status: Status::Failed, kept: false, error });
             }
         };
+        let kept = self.keeping(&id);
         self.with_setup_under(cell, seed, &parents, |session, setup| {
-            let writer = session.store.start(&id, &lock)?;
-            Attempt::new(session, cell, seed, &id, writer, lineage).make(setup)
+            loop {
+                let writer = session.store.start(&id, &lock)?;
+                let lineage = lineage.clone();
+                let attempt = Attempt::new(session, cell, seed, &id, writer, lineage, kept.clone());
+                if let Some(report) = attempt.make(setup)? {
+                    return Ok(report);
+                }
+            }
         })
+    }
+
+    /// What keeps a cell's run, with what an earlier process has kept of it.
+    pub(super) fn keeping(&self, id: &str) -> Keeping {
+        let (path, every) = (self.store.checkpoint(id), self.plan.checkpoint_every);
+        Keeping::find(id, path, every, self.force, trains_on(&self.device_name))
     }
 
     /// Records a cell as failed that was stopped in another process, whose lock is free again; one that
@@ -278,9 +291,10 @@ impl Session {
             return self.record_stopped(cell, seed, &id, &lock, message);
         }
         let lineage = self.lineage(&parents)?;
+        let kept = self.keeping(&id);
         self.with_setup_under(cell, seed, &parents, |session, setup| {
             let writer = session.store.start(&id, &lock)?;
-            Attempt::new(session, cell, seed, &id, writer, lineage).fail(setup, message)
+            Attempt::new(session, cell, seed, &id, writer, lineage, kept).fail(setup, message)
         })
     }
 
@@ -341,7 +355,7 @@ pub(super) struct Attempt<'a> {
     lineage: Option<Lineage>,
     evaluations: Vec<Evaluation>,
     index: Option<IndexPlace>,
-    kept: Keeping,
+    pub(super) kept: Keeping,
     pub(super) failed: Failed,
 }
 
@@ -381,15 +395,14 @@ impl<'a> Attempt<'a> {
         id: &'a str,
         writer: RunWriter,
         lineage: Option<Lineage>,
+        kept: Keeping,
     ) -> Self {
         let (evaluations, index, failed) = (Vec::new(), None, Failed::Replaces);
-        let path = session.store.checkpoint(id);
-        let every = session.plan.checkpoint_every;
-        let kept = Keeping::find(id, path, every, session.force, trains_on(&session.device_name));
         Self { session, cell, seed, id, writer, lineage, evaluations, index, kept, failed }
     }
 
-    fn make(mut self, setup: &CellSetup<'_>) -> anyhow::Result<CellReport> {
+    /// Trains and records; none where what was kept of the run turned out not to fit, so that it starts anew.
+    fn make(mut self, setup: &CellSetup<'_>) -> anyhow::Result<Option<CellReport>> {
         let mut record = self.blank(&Frame::of(setup));
         let before = (machine::usage(), training::clock::Monotonic::start());
         let outcome = catch_unwind(AssertUnwindSafe(|| self.train(setup)));
@@ -403,6 +416,10 @@ impl<'a> Attempt<'a> {
             Ok(Err(error @ (LabError::Io(_) | LabError::Stopped { .. }))) => {
                 return Err(error.into());
             }
+            Ok(Err(error @ LabError::State(_))) if self.kept.went_on() => {
+                self.kept.anew(&error.to_string());
+                return Ok(None);
+            }
             Ok(Err(error)) => Err(error.to_string()),
             Err(panic) => Err(panic_message(panic.as_ref())),
         };
@@ -410,7 +427,7 @@ impl<'a> Attempt<'a> {
             Ok(outcome) => self.fill(&mut record, setup, &outcome)?,
             Err(message) => record.error = Some(message),
         }
-        self.end(&record)
+        self.end(&record).map(Some)
     }
 
     /// Puts the record in place.
@@ -445,7 +462,8 @@ impl<'a> Attempt<'a> {
 
     fn train(&mut self, setup: &CellSetup<'_>) -> Result<Outcome, LabError> {
         let record = self.blank(&Frame::of(setup));
-        let company = Loopback { session: self.session, record, seed: self.seed };
+        let kept = self.kept.clone();
+        let company = Loopback { session: self.session, record, seed: self.seed, kept: &kept };
         let mut keeper = self.kept.clone();
         self.watched(|commit, observe| setup.run(commit, observe, &company, Some(&mut keeper)))
     }
@@ -614,10 +632,10 @@ impl<'a> Attempt<'a> {
                 self.session.plan.arms[self.cell.arm].label
             ));
         }
+        record.interruptions = self.kept.interruptions();
         if is_disturbed(record) {
             record.warnings.push(DISTURBED.to_owned());
         }
-        record.interruptions = self.kept.interruptions();
         if let Some(last) = record.interruptions.last() {
             record.environment.started_unix = self.kept.started_unix();
             record.warnings.push(format!(

@@ -7,6 +7,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -16,13 +17,15 @@ use inspect::replay::Replay;
 use lab::LabError;
 use lab::messages::Exchange;
 use ledger::digest::Digest;
-use ledger::record::{RunRecord, Store};
+use ledger::record::{RunRecord, Store, checkpoint};
 use palimpsest::exit::Exit;
 use palimpsest::machine;
 use serde::{Deserialize, Serialize};
 use training::cell::Company;
 
+use super::kept::Keeping;
 use super::{NamedSeed, Session, ToldSeed};
+use crate::interrupt;
 
 /// How long a connection has to say who it is: a stranger that says nothing must not hold the run up.
 const GREETING: Duration = Duration::from_secs(10);
@@ -37,6 +40,8 @@ struct Told {
     /// The cell: the record of a run of it that has not happened yet.
     record: Box<RunRecord>,
     seed: ToldSeed,
+    /// What the run has kept of itself, where it goes on from there.
+    kept: Option<PathBuf>,
     /// Where runs are that the cell descends from.
     store: PathBuf,
     data_dir: PathBuf,
@@ -51,6 +56,8 @@ pub struct Loopback<'a> {
     pub record: RunRecord,
     /// Its seed.
     pub seed: &'a NamedSeed,
+    /// What it has kept of itself.
+    pub kept: &'a Keeping,
 }
 
 fn broken(what: &str, error: &dyn std::fmt::Display) -> LabError {
@@ -82,12 +89,15 @@ impl Loopback<'_> {
             worker,
             record: Box::new(self.record.clone()),
             seed: ToldSeed::from(self.seed),
+            kept: self.kept.goes_on_from().map(std::path::absolute).transpose()?,
             store: std::path::absolute(self.session.parents_in.root())?,
             data_dir: self.session.sources.data_dir.clone(),
             cache_dir: self.session.sources.cache_dir.clone(),
         };
         let mut child = Command::new(std::env::current_exe()?)
             .arg("worker")
+            // Who asks this process and its group to end asks this process: it keeps the run, and lets the others go.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()?;
@@ -224,8 +234,11 @@ impl Exchange for Spoke {
 /// Is a worker: reads what it is told, trains until the run is over or the hub is gone.
 pub fn serve() -> anyhow::Result<Exit> {
     machine::end_with_parent();
+    // A scheduler asks every process of a job to end; this one ends with the first, which keeps the run before.
+    interrupt::stop_when_asked()?;
     let told: Told = serde_json::from_reader(std::io::stdin().lock())?;
-    let Told { port, worker, record, seed, store, data_dir, cache_dir } = told;
+    let Told { port, worker, record, seed, kept, store, data_dir, cache_dir } = told;
+    let kept = kept.map(|path| checkpoint::read(&path, &record.cell)).transpose()?;
     let sources = ::data::Sources { data_dir, cache_dir };
     let device = &record.environment.device;
     let mut session = Session::again(&record, Store::at(&store), sources, device)?;
@@ -236,7 +249,10 @@ pub fn serve() -> anyhow::Result<Exit> {
         hub.set_nodelay(true)?;
         hub.write_all(&worker.to_le_bytes())?;
         hub.write_all(run.as_bytes())?;
-        let replay = Replay::new(setup)?;
+        let mut replay = Replay::new(setup)?;
+        if let Some((_, state)) = kept {
+            replay = replay.going_on(state);
+        }
         let workers = replay.workers() as usize;
         let mut replay = replay.among(Box::new(Spoke { worker, workers, hub }));
         let ended = replay.train(0..u64::MAX, None).and_then(|_| replay.close());

@@ -10,9 +10,10 @@ use analysis::suite::Every;
 use lab::LabError;
 use ledger::digest::Digest;
 use ledger::record::checkpoint::{self, Head};
-use ledger::record::format::{IndexPlace, Interruption};
+use ledger::record::format::{IndexPlace, Interruption, Share};
+use palimpsest::machine;
 use palimpsest::voice::warn;
-use training::clock::unix_seconds;
+use training::clock::{Monotonic, Time as _, unix_seconds};
 use training::keeping::{Keeper, Reached, Wanted};
 
 use crate::interrupt;
@@ -28,6 +29,10 @@ struct Run {
     every: Option<Every>,
     /// What an earlier process has left, until the run goes on from it.
     found: Option<(Head, Vec<u8>)>,
+    /// Whether it went on from there.
+    went_on: bool,
+    /// Whether the checkpoint stays behind when the run is recorded.
+    spared: bool,
     commitment: Option<Digest>,
     index: Option<IndexPlace>,
     /// When the first part of the run started, in seconds since 1970.
@@ -35,10 +40,35 @@ struct Run {
     /// What this process trains on.
     machine: String,
     interruptions: Vec<Interruption>,
+    /// What this part of the run has of the machine, from its start on.
+    part: Part,
     /// Samples and wall time at the last checkpoint.
     last: Option<(u64, Duration)>,
     /// Whether the user has heard that the run cannot be kept.
     warned: bool,
+}
+
+/// A part of a run from its start on.
+#[derive(Debug)]
+struct Part {
+    time: Monotonic,
+    load_at_start: Option<f64>,
+    /// Processor seconds of this process by then; none where another one trains.
+    used: Option<f64>,
+}
+
+impl Part {
+    fn start() -> Self {
+        let used = machine::usage().map(|(seconds, _)| seconds);
+        Self { time: Monotonic::start(), load_at_start: machine::load(), used }
+    }
+
+    fn share(&self) -> Share {
+        let used = self.used.zip(machine::usage()).map(|(before, (now, _))| now - before);
+        let wall = self.time.now().as_secs_f64();
+        let cpu_share = used.filter(|_| wall > 0.0).map(|used| used / wall);
+        Share { load_at_start: self.load_at_start, cpus: machine::cpus(), cpu_share }
+    }
 }
 
 impl Keeping {
@@ -67,14 +97,48 @@ impl Keeping {
             path,
             every,
             found,
+            went_on: false,
+            spared: false,
             commitment: None,
             index: None,
             started_unix: unix_seconds(),
             machine,
             interruptions: Vec::new(),
+            part: Part::start(),
             last: None,
             warned: false,
         })))
+    }
+
+    /// Another process trains, so that the processor time of this one says nothing of the run.
+    pub fn trained_elsewhere(&self) {
+        self.0.borrow_mut().part.used = None;
+    }
+
+    /// The file of what the run goes on from, until it has.
+    pub fn goes_on_from(&self) -> Option<PathBuf> {
+        let run = self.0.borrow();
+        run.found.is_some().then(|| run.path.clone())
+    }
+
+    /// Whether the run went on from what an earlier process has kept.
+    pub fn went_on(&self) -> bool {
+        self.0.borrow().went_on
+    }
+
+    /// What was kept is not the run's state, for this `reason`: it starts anew, under the commitment that it has.
+    pub fn anew(&self, reason: &str) {
+        let run = &mut *self.0.borrow_mut();
+        warn(&format!("run {} starts anew: {reason}", run.cell));
+        run.went_on = false;
+        run.interruptions.clear();
+        run.started_unix = unix_seconds();
+        (run.part, run.last) = (Part::start(), None);
+    }
+
+    /// Has the checkpoint stay where the run is recorded as failed: the next process goes on from it.
+    pub fn spare(&self) {
+        self.0.borrow_mut().spared = true;
     }
 
     /// Where the index holds the commitment, if this is the run that an earlier process has kept; what it kept under
@@ -85,7 +149,10 @@ impl Keeping {
         holds: impl FnOnce(IndexPlace) -> bool,
     ) -> Option<IndexPlace> {
         let run = &mut *self.0.borrow_mut();
-        run.commitment = Some(commitment);
+        if run.commitment.replace(commitment) == Some(commitment) && run.index.is_some() {
+            // Before what was kept turned out not to fit.
+            return run.index;
+        }
         let (head, _) = run.found.as_ref()?;
         let own = head.index.filter(|_| head.commitment == commitment);
         let index = own.filter(|place| holds(*place));
@@ -99,13 +166,14 @@ impl Keeping {
             return None;
         }
         run.index = index;
-        let Head { steps, samples, stopped, interruptions, .. } = head;
+        let Head { steps, samples, stopped, share, interruptions, .. } = head;
         run.started_unix = head.started_unix;
         run.interruptions.clone_from(interruptions);
         run.interruptions.push(Interruption {
             steps: *steps,
             samples: *samples,
             stopped: *stopped,
+            share: *share,
         });
         run.last = Some((*samples, Duration::ZERO));
         index
@@ -126,9 +194,12 @@ impl Keeping {
         self.0.borrow().interruptions.clone()
     }
 
-    /// The run is over: nothing is kept of it any more.
+    /// The run is over: nothing is kept of it any more, unless it is to be spared.
     pub fn end(&self) {
         let run = self.0.borrow();
+        if run.spared {
+            return;
+        }
         if let Err(error) = checkpoint::remove(&run.path) {
             warn(&error.to_string());
         }
@@ -189,6 +260,7 @@ impl Run {
             steps,
             samples,
             stopped: interrupt::is_asked_to_stop(),
+            share: Some(self.part.share()),
             interruptions: self.interruptions.clone(),
         };
         checkpoint::write(&self.path, &head, state)?;
@@ -198,7 +270,10 @@ impl Run {
 
 impl Keeper for Keeping {
     fn found(&mut self) -> Option<Vec<u8>> {
-        self.0.borrow_mut().found.take().map(|(_, state)| state)
+        let mut run = self.0.borrow_mut();
+        let state = run.found.take().map(|(_, state)| state);
+        run.went_on |= state.is_some();
+        state
     }
 
     fn wanted(&mut self, reached: &Reached) -> Wanted {
@@ -222,5 +297,19 @@ impl Keeper for Keeping {
         let mut run = self.0.borrow_mut();
         run.every = None;
         run.warn_once(reason);
+    }
+
+    fn reach(&self, samples: u64) -> Option<u64> {
+        let run = self.0.borrow();
+        match run.every {
+            Some(Every::Samples(distance)) => Some(distance - samples % distance),
+            Some(Every::Minutes(_)) => Some(u64::MAX),
+            // What was kept is taken up, whether or not more is asked for.
+            None => run.found.is_some().then_some(u64::MAX),
+        }
+    }
+
+    fn missed(&mut self, reason: &str) {
+        self.0.borrow_mut().warn_once(reason);
     }
 }

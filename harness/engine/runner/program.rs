@@ -8,6 +8,7 @@ use std::path::Path;
 
 use analysis::plan::Cell;
 use anyhow::Context as _;
+use lab::LabError;
 use ledger::external::own_task::OwnTask;
 use ledger::external::protocol::Answer;
 use ledger::external::{External, Told};
@@ -18,10 +19,12 @@ use palimpsest::cli::suite_options::programs::copy;
 use palimpsest::machine;
 use training::cell::Commitment;
 use training::clock::{Monotonic, Time as _};
-use training::external::{ExternalError, ExternalSetup, Left, Program, SAVED};
+use training::external::{Around, ExternalError, ExternalSetup, Left, Program, SAVED};
 
 use super::cell::{Attempt, CellReport, Common, Failed, Frame};
+use super::kept::Keeping;
 use super::{NamedSeed, Session};
+use crate::interrupt;
 use child::{Child, Place};
 use script::Script;
 
@@ -51,6 +54,8 @@ struct Over {
     said: Vec<u8>,
     /// Whether it went away by itself.
     gone: bool,
+    /// The signal with which somebody else ended it, as schedulers and kernels short of memory do.
+    killed: Option<i32>,
 }
 
 /// What a program's process cost.
@@ -170,24 +175,31 @@ impl Session {
         id: &str,
         lock: &CellLock,
         failed: Failed,
-        start: impl FnOnce(
+        start: impl Fn(
             &ExternalSetup<'_>,
             &External,
             &Path,
         ) -> anyhow::Result<Result<Box<dyn Hosted>, ExternalError>>,
     ) -> anyhow::Result<CellReport> {
-        let writer = self.store.start(id, lock)?;
-        let folder = Folder(std::path::absolute(self.store.program_folder(id))?);
-        let (arrays, program) = (folder.0.join("arrays"), folder.0.join("program"));
-        for made in [&arrays, &program] {
-            std::fs::create_dir_all(made)
-                .with_context(|| format!("cannot create {}", made.display()))?;
+        let kept = self.keeping(id);
+        kept.trained_elsewhere();
+        loop {
+            let writer = self.store.start(id, lock)?;
+            let folder = Folder(std::path::absolute(self.store.program_folder(id))?);
+            let (arrays, program) = (folder.0.join("arrays"), folder.0.join("program"));
+            for made in [&arrays, &program] {
+                std::fs::create_dir_all(made)
+                    .with_context(|| format!("cannot create {}", made.display()))?;
+            }
+            let made = self.with_program(cell, seed, &arrays, |session, setup, external| {
+                let mut attempt = Attempt::new(session, cell, seed, id, writer, None, kept.clone());
+                attempt.failed = failed;
+                make(attempt, setup, external, &arrays, |setup| start(setup, external, &program))
+            })?;
+            if let Some(report) = made {
+                return Ok(report);
+            }
         }
-        self.with_program(cell, seed, &arrays, |session, setup, external| {
-            let mut attempt = Attempt::new(session, cell, seed, id, writer, None);
-            attempt.failed = failed;
-            make(attempt, setup, external, &arrays, |setup| start(setup, external, &program))
-        })
     }
 
     /// Records a program's cell as failed that was stopped in another process.
@@ -200,8 +212,9 @@ impl Session {
         message: String,
     ) -> anyhow::Result<CellReport> {
         let writer = self.store.start(id, lock)?;
+        let kept = self.keeping(id);
         self.with_program(cell, seed, Path::new(""), |session, setup, _| {
-            let attempt = Attempt::new(session, cell, seed, id, writer, None);
+            let attempt = Attempt::new(session, cell, seed, id, writer, None, kept);
             let record = RunRecord { error: Some(message), ..attempt.blank(&frame(setup)) };
             attempt.end(&record)
         })
@@ -213,13 +226,14 @@ fn frame<'a>(setup: &ExternalSetup<'a>) -> Frame<'a> {
     Frame { workload, ready, goal, config_hash }
 }
 
+/// Trains and records; none where what was kept of the run turned out not to fit, so that it starts anew.
 fn make(
     mut attempt: Attempt<'_>,
     setup: &ExternalSetup<'_>,
     external: &External,
     arrays: &Path,
     start: impl FnOnce(&ExternalSetup<'_>) -> anyhow::Result<Result<Box<dyn Hosted>, ExternalError>>,
-) -> anyhow::Result<CellReport> {
+) -> anyhow::Result<Option<CellReport>> {
     let frame = frame(setup);
     let mut record = attempt.blank(&frame);
     let mut told = Told::nothing_yet(external.clone());
@@ -229,8 +243,10 @@ fn make(
     let (outcome, said) = match started {
         Err(error) => (Err(error), Vec::new()),
         Ok(mut child) => {
+            let mut keeper = attempt.kept.clone();
             let outcome = attempt.watched(|commit, observe| {
-                setup.run(child.as_mut(), &mut told, Monotonic::start, commit, observe)
+                let around = Around { commit, observe, keeper: &mut keeper };
+                setup.run(child.as_mut(), &mut told, Monotonic::start, around)
             });
             let reason = outcome.as_ref().err().map(ToString::to_string);
             let over = child.finish(reason.as_deref());
@@ -257,6 +273,9 @@ fn make(
             if outcome.is_ok() {
                 warnings.extend(over.remark);
             }
+            if let Some(signal) = over.killed {
+                stopped_with_us(&attempt.kept, signal)?;
+            }
             let outcome = match over.gone {
                 true => outcome.map_err(|error| with_last_words(error, &over.how, &over.said)),
                 false => outcome,
@@ -268,7 +287,13 @@ fn make(
     match outcome {
         Ok(left) => fill(&mut attempt, &mut record, &frame, &left, arrays, setup.save)?,
         Err(ExternalError::Io(error)) => return Err(error.into()),
-        Err(ExternalError::Lab(lab::LabError::Io(error))) => return Err(error.into()),
+        Err(ExternalError::Lab(error @ (LabError::Io(_) | LabError::Stopped { .. }))) => {
+            return Err(error.into());
+        }
+        Err(ExternalError::Lab(error @ LabError::State(_))) if attempt.kept.went_on() => {
+            attempt.kept.anew(&error.to_string());
+            return Ok(None);
+        }
         Err(error) => record.error = Some(error.to_string()),
     }
     record.warnings.extend(warnings);
@@ -276,7 +301,19 @@ fn make(
         let write = |path: &Path| Ok(std::fs::write(path, &said)?);
         attempt.writer.add::<anyhow::Error>(OUTPUT, write)?;
     }
-    attempt.end(&record)
+    attempt.end(&record).map(Some)
+}
+
+/// A program was killed that was at no fault: what was kept of its run stays, for the next process. Where this process is
+/// asked to end, too, as by a scheduler that asks every process of a job, that is no failed run.
+fn stopped_with_us(kept: &Keeping, signal: i32) -> anyhow::Result<()> {
+    kept.spare();
+    if interrupt::is_asked_to_stop_by_now() {
+        anyhow::bail!(
+            "a program was ended (signal {signal}) before its run could be kept; it goes on from the checkpoint before, or starts anew"
+        );
+    }
+    Ok(())
 }
 
 /// A fault of the program with how it ended, and the end of what it printed.

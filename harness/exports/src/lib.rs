@@ -18,6 +18,7 @@ mod yaml;
 #[path = "tests/sample.rs"]
 mod sample;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use ledger::digest::Digest;
@@ -97,11 +98,18 @@ impl Run {
     }
 }
 
-/// What a look has numbers for, by name: every metric, and the loss of the last training batch. What is no finite
-/// number has none in a record, and none here.
-pub fn scalars(evaluation: &Evaluation) -> impl Iterator<Item = (&str, f64)> {
-    let metrics = evaluation.metrics.iter().map(|(name, value)| (name.as_str(), *value));
-    metrics.chain(evaluation.train_loss.map(|loss| (TRAIN_LOSS, loss)))
+/// What a look has numbers for, by name: every metric, the loss of the last training batch, and below `cost/` what the
+/// run has taken so far of what it counts. What is no finite number has none in a record, and none here.
+pub fn scalars(evaluation: &Evaluation) -> impl Iterator<Item = (Cow<'_, str>, f64)> {
+    let metrics = evaluation.metrics.iter();
+    let metrics = metrics.map(|(name, value)| (Cow::Borrowed(name.as_str()), *value));
+    #[expect(clippy::cast_precision_loss, reason = "what a run takes stays far below 2^52")]
+    let costs = evaluation.costs.iter().map(|(name, count)| (cost_tag(name), *count as f64));
+    metrics.chain(evaluation.train_loss.map(|loss| (TRAIN_LOSS.into(), loss))).chain(costs)
+}
+
+fn cost_tag(name: &str) -> Cow<'_, str> {
+    format!("cost/{name}").into()
 }
 
 /// The name of the last training batch's loss among metrics.

@@ -11,6 +11,8 @@
 //!
 //! Names of params and metrics are made such as MLflow takes them; a name that had to change stands in a tag.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -117,9 +119,9 @@ fn one(folder: &Path, place: &Path, experiment: &str, run: &Run) -> Result<(), E
 
     let mut metrics = Paths::default();
     for (name, lines) in series(run) {
-        let path = metrics.take(name);
+        let path = metrics.take(&name);
         write(&folder.join("metrics").join(&path), lines.as_bytes())?;
-        renamed.extend((path != name).then(|| (path, name.to_owned())));
+        renamed.extend((path != name).then(|| (path, name.into_owned())));
     }
 
     let mut tags = tags(run);
@@ -157,13 +159,13 @@ pub(crate) fn held_to_manifest(run: &Run, path: &str, bytes: &[u8]) -> Result<()
 }
 
 /// The file of every metric, by name: beside what a look measures also what it cost.
-fn series(run: &Run) -> std::collections::BTreeMap<&str, String> {
-    let mut all = std::collections::BTreeMap::<&str, String>::new();
+fn series(run: &Run) -> BTreeMap<Cow<'_, str>, String> {
+    let mut all = BTreeMap::<Cow<'_, str>, String>::new();
     for evaluation in &run.evaluations {
         #[expect(clippy::cast_precision_loss, reason = "sample counts stay far below 2^52")]
         let cost = [
-            ("samples", evaluation.samples as f64),
-            ("time/train_seconds", evaluation.clocks.train),
+            ("samples".into(), evaluation.samples as f64),
+            ("time/train_seconds".into(), evaluation.clocks.train),
         ];
         for (name, value) in scalars(evaluation).chain(cost) {
             let at = run.milliseconds(evaluation.clocks.total);

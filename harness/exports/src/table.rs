@@ -112,6 +112,14 @@ pub fn runs(batch: &Batch) -> Table {
         let of = |run: &Run| run.record.at_target.get(name).copied();
         table.number(&format!("at_target:{name}"), batch, of);
     }
+    // What it took in all of what it counts, which is what it had taken at its last look.
+    let costs =
+        |run: &'_ Run| run.evaluations.last().map(|look| look.costs.clone()).unwrap_or_default();
+    let counted: BTreeSet<String> =
+        batch.runs.iter().flat_map(|run| costs(run).into_keys()).collect();
+    for name in &counted {
+        table.count(&format!("cost:{name}"), batch, |run| costs(run).get(name).copied());
+    }
     for (kind, of) in [("setting", method_settings as Settings), ("workload_setting", own_settings)]
     {
         for name in names(batch, |run| of(run).keys()) {
@@ -175,7 +183,7 @@ pub fn evaluations(batch: &Batch) -> Table {
         ("steps", counts(|evaluation| evaluation.steps)),
         ("train_seconds", seconds(|clocks| clocks.train)),
         ("total_seconds", seconds(|clocks| clocks.total)),
-        ("metric", Values::Texts(rows().map(|(_, _, name, _)| Some(name.to_owned())).collect())),
+        ("metric", Values::Texts(rows().map(|(_, _, name, _)| Some(name.into_owned())).collect())),
         ("value", Values::Numbers(rows().map(|(.., value)| Some(value)).collect())),
     ];
     let columns = columns.into_iter().map(|(name, values)| (name.to_owned(), values));
@@ -264,6 +272,26 @@ pub(crate) mod tests {
             settings([Some(&one), None, Some(&half)].into_iter()),
             Values::Numbers(vec![Some(1.0), None, Some(0.5)])
         );
+    }
+
+    #[test]
+    fn what_runs_count_is_a_column_of_what_it_came_to_and_rows_along_them() {
+        let mut batch = sample::batch();
+        for (count, evaluation) in (1..).zip(&mut batch.runs[1].evaluations) {
+            evaluation.costs.insert("forward_tokens".to_owned(), 100 * count);
+        }
+        let last = batch.runs[1].evaluations.len() as u64 * 100;
+        let counts = [None, Some(last), None, None].to_vec();
+        assert_eq!(column(&runs(&batch), "cost:forward_tokens"), &Values::Counts(counts));
+        let table = evaluations(&batch);
+        let Values::Texts(metrics) = column(&table, "metric") else { panic!() };
+        let Values::Numbers(values) = column(&table, "value") else { panic!() };
+        let named = metrics
+            .iter()
+            .zip(values)
+            .filter(|(name, _)| name.as_deref() == Some("cost/forward_tokens"));
+        let found: Vec<f64> = named.filter_map(|(_, value)| *value).collect();
+        assert_eq!((found.first(), found.last()), (Some(&100.0), Some(&(last as f64))));
     }
 
     #[test]

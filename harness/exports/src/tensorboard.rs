@@ -48,7 +48,7 @@ pub fn events(run: &Run) -> Vec<u8> {
     let told = [text(RUN_TAG, &identity(run).to_string()), session(run, began)];
     file.extend(framed(&event(began, 0, &bytes(5, &told.concat()))));
     for evaluation in &run.evaluations {
-        let values = scalars(evaluation).map(|(tag, value)| scalar(tag, value));
+        let values = scalars(evaluation).map(|(tag, value)| scalar(&tag, value));
         let summary = bytes(5, &values.collect::<Vec<_>>().concat());
         file.extend(framed(&event(time(evaluation.clocks.total), evaluation.steps, &summary)));
     }

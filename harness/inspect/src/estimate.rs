@@ -10,6 +10,7 @@
 pub mod brought;
 pub mod closed;
 pub mod course;
+pub mod examples;
 pub mod fitted;
 pub mod fitting;
 pub mod influence;

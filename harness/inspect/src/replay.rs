@@ -15,10 +15,11 @@ use lab::messages::Exchange;
 use lab::network::Network;
 use lab::orders::replayed::Replayed;
 use lab::recipe::{Recipe, Step, step_bytes};
-use lab::seat::StepInfo;
+use lab::seat::{Parametrisation, StepInfo};
 use training::cell::{Built, CellSetup};
 use training::clock::{Clock, Monotonic};
 use training::judge::Judge;
+use training::keeping::{Keeper, Reached, Wanted};
 use training::run::{Extent, Run};
 use training::workload::Ready;
 
@@ -26,6 +27,33 @@ use training::workload::Ready;
 pub struct Replay<'a> {
     setup: &'a CellSetup<'a>,
     built: Built,
+    kept: Kept,
+}
+
+/// What a run has kept of itself, for its replay to go on from.
+#[derive(Debug, Default)]
+struct Kept(Option<Vec<u8>>);
+
+impl Keeper for Kept {
+    fn found(&mut self) -> Option<Vec<u8>> {
+        self.0.take()
+    }
+
+    fn wanted(&mut self, _: &Reached) -> Wanted {
+        Wanted::Nothing
+    }
+
+    fn keep(&mut self, _: &Reached, _: &[u8]) -> Result<(), LabError> {
+        Ok(())
+    }
+
+    fn cannot(&mut self, _: &str) {}
+
+    fn reach(&self, _: u64) -> Option<u64> {
+        None
+    }
+
+    fn missed(&mut self, _: &str) {}
 }
 
 /// Weights, buffers and the update rule's state between two steps.
@@ -53,7 +81,14 @@ impl<'a> Replay<'a> {
         let mut built = setup.build()?;
         setup.start(&mut built.network, &built.streams)?;
         setup.tutor(&mut built.recipe)?;
-        Ok(Self { setup, built })
+        Ok(Self { setup, built, kept: Kept::default() })
+    }
+
+    /// The same cell from where its run has kept this state, when it trains from its first step on.
+    #[must_use]
+    pub fn going_on(mut self, state: Vec<u8>) -> Self {
+        self.kept = Kept(Some(state));
+        self
     }
 
     /// The same cell in another order.
@@ -108,6 +143,41 @@ impl<'a> Replay<'a> {
     pub fn close(&mut self) -> Result<(), LabError> {
         let weights = self.digest()?;
         self.built.recipe.messages_mut().map_or(Ok(()), |messages| messages.close(&weights))
+    }
+
+    /// The same cell before its first step.
+    ///
+    /// # Errors
+    /// As [`Replay::new`].
+    pub fn again(&self) -> Result<Self, LabError> {
+        Self::new(self.setup)
+    }
+
+    /// Whether what is trained is not the weights that are seen, but what they are made of.
+    #[must_use]
+    pub fn is_parametrised(&self) -> bool {
+        self.built.recipe.parametrisation.is_some()
+    }
+
+    /// Puts what is trained in place of the weights that are seen, where these are made of something, before
+    /// the first step and once.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    pub fn install(&mut self) -> Result<(), LabError> {
+        if self.is_parametrised() {
+            self.train(0..0, None)?;
+        }
+        Ok(())
+    }
+
+    /// How the weights that are seen are made of what is trained, installed; `None` where they are the same.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    pub fn into_parametrisation(mut self) -> Result<Option<Box<dyn Parametrisation>>, LabError> {
+        self.install()?;
+        Ok(self.built.recipe.parametrisation)
     }
 
     /// From here on in another order.
@@ -165,7 +235,10 @@ impl<'a> Replay<'a> {
         }
         let parts = [
             (view.is_some(), "a view that renders examples anew"),
-            (parametrisation.is_some(), "a parametrisation of the weights"),
+            (
+                parametrisation.as_ref().is_some_and(|made| !made.is_fixed()),
+                "a parametrisation of the weights that depends on the step",
+            ),
             (constraint.is_some(), "a constraint that restricts parameters"),
             (averaging.is_some(), "averaged weights"),
             (adapter.is_some(), "adaptation to the tasks that it is judged on"),
@@ -224,9 +297,9 @@ impl<'a> Replay<'a> {
         watch: Option<Watch<'_>>,
     ) -> Result<Vec<u64>, LabError> {
         let budget = self.setup.goal.budget;
+        let mut transcript = Transcript::start(self.built.commitment().digest());
         let Built { streams, effective_seed, network, recipe, .. } = &mut self.built;
         let evaluate_every = watch.map_or(budget.evaluate_every, |watch| watch.every.max(1));
-        let mut transcript = Transcript::start(Digest::of(b"replay"));
         let mut clock = Clock::start(Monotonic::start(), self.setup.device);
         let drawn = (&*streams, &*effective_seed);
         let mut looks = Vec::new();
@@ -234,6 +307,7 @@ impl<'a> Replay<'a> {
             judge: watch.map(|watch| watch.judge),
             budget: Budget { evaluate_every, ..budget },
             part,
+            keeper: Some(&mut self.kept),
             ..self.setup.training(network, recipe, drawn, &mut transcript, &mut clock)
         }
         .train(&mut |evaluation| {
@@ -264,7 +338,7 @@ impl<'a> Replay<'a> {
             adapter: _,
             writer: _,
         } = &self.built.recipe;
-        if parametrisation.is_some()
+        if parametrisation.as_ref().is_some_and(|made| !made.is_fixed())
             || constraint.is_some()
             || averaging.is_some()
             || stages.is_some()

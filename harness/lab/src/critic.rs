@@ -49,7 +49,16 @@ impl Critic {
             let layer = gpt.shape.depth + 1;
             network.parameters.push(Parameter { name: name.to_owned(), layer, role, tensor });
         }
-        let head = gpt.head();
+        Self::of(settings, network)
+    }
+
+    /// From a network that scores texts already (its last two parameters are weight and bias of the score): a value
+    /// begins as the score of the text so far.
+    ///
+    /// # Errors
+    /// When it is no transformer.
+    pub fn of(settings: &CriticSettings, network: Network) -> Result<Self, LabError> {
+        let head = Gpt::of(&network)?.head();
         let moved = (0..network.parameters.len()).filter(|index| !head.contains(index)).collect();
         let adamw =
             AdamwSettings { lr: settings.critic_lr, weight_decay: 0.0, ..AdamwSettings::default() };
@@ -97,6 +106,28 @@ impl Critic {
     pub fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
         state.weights("critic", &self.network)?;
         self.rule.state(state)
+    }
+
+    /// The same of a critic that there may not be, as where a stage has one.
+    ///
+    /// # Errors
+    /// When what is read is another critic's, or libtorch refuses an operation.
+    pub fn state_of(
+        critic: &mut Option<Self>,
+        settings: &CriticSettings,
+        state: &mut State<'_>,
+    ) -> Result<(), LabError> {
+        let (network, rule) = critic.take().map(|own| (own.network, own.rule)).unzip();
+        let mut network = network;
+        state.network("critic", &mut network)?;
+        let Some(network) = network else { return Ok(()) };
+        let mut own = Self::of(settings, network)?;
+        if let Some(rule) = rule {
+            own.rule = rule;
+        }
+        own.rule.state(state)?;
+        *critic = Some(own);
+        Ok(())
     }
 }
 

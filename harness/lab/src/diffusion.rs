@@ -55,6 +55,24 @@ pub fn generation<'t>(task: &'t TaskInfo<'_>) -> Result<&'t Generation, LabError
     generation.ok_or_else(|| task.unfit("the workload has nothing to generate"))
 }
 
+/// The same for a method that uses the network's output so, or (`None`) in a way of its own.
+///
+/// # Errors
+/// When the workload has nothing to generate, or starts every method from weights that were trained for another use.
+pub fn generation_as<'t>(
+    form: Option<Preconditioning>,
+    task: &'t TaskInfo<'_>,
+) -> Result<&'t Generation, LabError> {
+    let generation = generation(task)?;
+    match generation.start {
+        Some(start) if form != Some(start) => Err(task.unfit(format!(
+            "its weights start from a denoiser of the {start:?} preconditioning, and the method uses the network's output in \
+             another way: take a workload without a start, or a method of that preconditioning"
+        ))),
+        _ => Ok(generation),
+    }
+}
+
 /// `count` levels from [`SIGMA_MIN`] up to [`SIGMA_MAX`], evenly spaced in σ^(1/7); at least 2.
 #[must_use]
 pub fn grid(count: usize) -> Vec<f64> {

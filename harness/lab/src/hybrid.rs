@@ -12,7 +12,7 @@ use crate::LabError;
 use crate::network::Network;
 use crate::objectives::{DefaultLoss, IGNORED, token_losses};
 use crate::policy::{PolicyGradient, PolicySettings};
-use crate::seat::{Batch, Facts, Objective, Stage, StepInfo, TaskInfo};
+use crate::seat::{Batch, Costs, Facts, Objective, Stage, StepInfo, TaskInfo};
 use crate::split::Split;
 use crate::state::State;
 
@@ -268,6 +268,13 @@ impl Objective for Hybrid {
         self.policy.scores()
     }
 
+    fn costs(&self) -> Costs {
+        let Counts { sampled, trained, .. } = &self.counts;
+        let mut costs = self.policy.costs();
+        costs.insert("forward_tokens", (sampled + trained) as u64);
+        costs
+    }
+
     fn facts(&self) -> Facts {
         let Counts { sampled, trained, tenths, lacking } = &self.counts;
         let share = |[imitated, all]: [u64; 2]| imitated as f64 / all.max(1) as f64;
@@ -277,7 +284,6 @@ impl Objective for Hybrid {
             [
                 ("forward_tokens_sampled", json!(sampled)),
                 ("forward_tokens_trained", json!(trained)),
-                ("forward_tokens", json!(sampled + trained)),
                 ("imitated", json!(share(all))),
                 ("imitated_by_tenth", json!(tenths.map(share))),
                 ("without_demonstration", json!(lacking)),
@@ -399,9 +405,8 @@ mod tests {
             let mut hybrid = Hybrid::new(settings, &bandit.task()).unwrap();
             // Two prompts of one token, shown two and three.
             gradient(&bandit, &mut hybrid, &[0, 2]);
-            let facts = hybrid.facts();
-            assert_eq!(facts["forward_tokens"], json!(7));
-            facts.get("forward_tokens_within_5_percent").cloned()
+            assert_eq!(hybrid.costs()["forward_tokens"], 7);
+            hybrid.facts().get("forward_tokens_within_5_percent").cloned()
         };
         assert_eq!(
             [7.0, 6.7, 7.3].map(told),

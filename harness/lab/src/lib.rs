@@ -4,6 +4,7 @@
 //! [`seat`]; what judges it lives in `training`, out of reach. Torch errors enter through `f_*`
 //! calls and leave as [`LabError`].
 
+pub mod adapters;
 pub mod advantage;
 pub mod averaging;
 pub mod branches;
@@ -19,12 +20,15 @@ pub mod episodes;
 pub mod error;
 pub mod feedback;
 pub mod flow;
+pub mod foresight;
 pub mod formats;
 pub mod generate;
 pub mod gradients;
+pub mod high_frequency;
 pub mod hybrid;
 pub mod index;
 pub mod init;
+pub mod interrupts;
 pub mod kernels;
 pub mod linear;
 pub mod low_bit;
@@ -47,6 +51,8 @@ pub mod policy;
 pub mod post_training;
 pub mod preferences;
 pub mod prompt;
+pub mod proximal;
+pub mod ranker;
 pub mod ratios;
 pub mod recipe;
 pub mod refinement;

@@ -148,17 +148,13 @@ impl Messages {
         ])
     }
 
-    /// What was said so far.
+    /// What was said so far. Where workers are processes, all have come to the same weights by it: what one of them keeps,
+    /// all can go on from.
     ///
     /// # Errors
-    /// Where workers are processes, whose weights this one does not have, and when what is read does not fit.
+    /// When what is read does not fit.
     pub fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
-        if let Source::Apart(Some(_)) = self.source {
-            let reason =
-                "its workers are processes, each with weights of its own; leave `processes` out";
-            return Err(LabError::Unkept(reason.to_owned()));
-        }
-        state.of("messages", &mut self.bytes)
+        state.bytes("messages", &mut self.bytes)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::budgets::{DynamicBudget, Shape};
 use crate::network::{Network, values};
 use crate::objectives::{DefaultLoss, IGNORED};
 use crate::rollout::{Reward, RolloutSettings, column};
-use crate::seat::{Batch, Facts, Objective, Outcome, StepInfo, TaskInfo};
+use crate::seat::{Batch, Costs, Facts, Objective, Outcome, StepInfo, TaskInfo};
 use crate::split::Split;
 use crate::state::State;
 use crate::thoughts::{Thinking, Thoughts};
@@ -452,15 +452,23 @@ impl Objective for MidTraining {
         }
     }
 
+    fn costs(&self) -> Costs {
+        let Counts { reference, sampled, trained, response_tokens, .. } = self.counts;
+        let mut costs = Costs::from([("forward_tokens", (reference + sampled + trained) as u64)]);
+        if self.settings.drawn > 0 {
+            costs.insert("response_tokens", response_tokens as u64);
+        }
+        costs
+    }
+
     fn facts(&self) -> Facts {
-        let Counts { reference, sampled, trained, responses, response_tokens, .. } = self.counts;
+        let Counts { reference, sampled, trained, responses, .. } = self.counts;
         let Counts { tenths, drawn, right, silent, .. } = &self.counts;
         let mut facts = Facts::from(
             [
                 ("forward_tokens_reference", json!(reference)),
                 ("forward_tokens_sampled", json!(sampled)),
                 ("forward_tokens_trained", json!(trained)),
-                ("forward_tokens", json!(reference + sampled + trained)),
             ]
             .map(|(name, value)| (name.to_owned(), value)),
         );
@@ -469,7 +477,6 @@ impl Objective for MidTraining {
             let digest = ledger::digest::Digest(self.sampled.clone().finalize().into());
             let more = [
                 ("responses", json!(responses)),
-                ("response_tokens", json!(response_tokens)),
                 ("responses_sha256", json!(digest.to_string())),
                 ("right", json!(share(*right, responses))),
                 ("never_accepted", json!(responses > 0 && *right == 0)),
@@ -713,7 +720,7 @@ mod tests {
         assert!((both - reward - 0.1 * mean).abs() < 1e-6, "{both} {reward} {mean}");
         let (text, objective) = loss(0, 1.0);
         assert!(objective.prepared.is_none() && text > 1.0);
-        assert_eq!(objective.facts()["forward_tokens"], json!(24));
+        assert_eq!(objective.costs()["forward_tokens"], 24);
     }
 
     #[test]
@@ -727,7 +734,7 @@ mod tests {
         assert_eq!(count("forward_tokens_reference"), 48);
         assert_eq!(count("forward_tokens_sampled"), rows);
         assert_eq!(count("forward_tokens_trained"), rows + 24);
-        assert_eq!(count("forward_tokens"), 2 * rows + 72);
+        assert_eq!(objective.costs()["forward_tokens"], (2 * rows + 72) as u64);
         assert_eq!(count("responses"), 48);
         assert_eq!(facts["never_accepted"], json!(facts["right"] == json!(0.0)));
     }

@@ -4,8 +4,10 @@ pub mod consistency;
 pub mod denoising;
 pub mod frames;
 pub mod halving;
+pub mod one_step;
 pub mod preference;
 pub mod ranking;
+pub mod segments;
 pub mod towers;
 
 use tch::{Reduction, TchError, Tensor};

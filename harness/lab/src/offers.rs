@@ -22,6 +22,8 @@ pub const PROMPTS: &str = "prompts of one length";
 pub const BRANCHES: &str = "blocks of parallel paths";
 /// A network that takes a noise level, and metrics of samples.
 pub const DENOISING: &str = "denoising";
+/// Images among what is generated.
+pub const IMAGES: &str = "images to generate";
 /// Classes that samples can be asked to be of.
 pub const CLASSES_TO_ASK: &str = "classes to ask for";
 /// What some examples are worth, so that samples can be asked to be worth much.

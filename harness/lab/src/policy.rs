@@ -9,7 +9,7 @@ use crate::LabError;
 use crate::advantage::{AdvantageSettings, Aggregate, Divergence, surrogate};
 use crate::network::Network;
 use crate::rollout::{Reward, Roller, RolloutSettings, Rollouts, column};
-use crate::seat::{Batch, Facts, Objective, StepInfo, TaskInfo};
+use crate::seat::{Batch, Costs, Facts, Objective, StepInfo, TaskInfo};
 use crate::split::Split;
 use crate::state::State;
 
@@ -220,6 +220,10 @@ impl Objective for PolicyGradient {
 
     fn scores(&self) -> Option<&[f64]> {
         Some(&self.scores)
+    }
+
+    fn costs(&self) -> Costs {
+        self.roller.costs()
     }
 
     fn facts(&self) -> Facts {

@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ledger::settings;
-use ledger::settings::Range;
+use ledger::settings::{Range, SettingError, refuse_idle};
 use ledger::streams::unit_f64;
+use ledger::{choice, settings};
+use serde_json::json;
 use tch::Tensor;
 
 use crate::LabError;
@@ -17,14 +18,26 @@ use crate::objectives::preference::{log_likelihoods, preferred};
 use crate::orders::pool::Pool;
 use crate::policy::{PolicyGradient, PolicySettings};
 use crate::prompt::Prompt;
+use crate::proximal::{PolicyRule, ProximalPolicy, RuleSettings};
+use crate::ranker::{Lesson, Ranker};
 use crate::rendering::Row;
 use crate::rollout::{Reward, Rewarded, RolloutSettings, verified};
-use crate::seat::{Batch, Facts, Objective, Outcome, StepInfo, TaskInfo};
+use crate::seat::{Batch, Costs, Facts, Objective, Outcome, StepInfo, TaskInfo};
 use crate::side_info::{Tokens, Verifier};
 use crate::split::Split;
 use crate::stages::Shares;
 use crate::state::State;
 use crate::workshop::{Manner, Workshop, nothing, prompts};
+
+choice! {
+    /// What a critic begins as.
+    pub enum ValueFrom {
+        /// A reward model, which has learned the pairs of preferences in one pass from what imitation left.
+        RewardModel = "reward-model",
+        /// The policy, with a value of 0.
+        Policy = "policy",
+    }
+}
 
 settings! {
     /// Settings of the three stages.
@@ -49,19 +62,50 @@ settings! {
         responses: u32 = 8, range Range::of(1.0..=64.0), from "as grpo; Tülu 3.1: 16";
         /// What a response is rewarded for.
         reward: Rewarded = Rewarded::Correct, from "tulu3.md";
-        /// Weight of the divergence from what the stage before left.
-        beta: f64 = 0.01, range Range::of(0.0..), from "Tülu 3.1; 3: 0.05";
+        /// Weight of the divergence from what the stage before left: in the reward of `ppo` (k1), in the loss of `group` (k3).
+        beta: f64 = 0.05, range Range::of(0.0..), from "tulu3.md: 8 B; 3.1: 0.01";
         /// Updates on each batch of roll-outs.
-        passes: u32 = 1, range Range::of(1.0..=64.0), from "Tülu 3.1; 3: 4 epochs";
+        passes: u32 = 4, range Range::of(1.0..=16.0), from "tulu3.md: 4 epochs; 3.1: 1";
+        /// What the critic begins as, of `ppo`.
+        value_from: ValueFrom = ValueFrom::RewardModel, from "tulu3.md";
+        /// Factor on the learning rate for the reward model.
+        reward_model_lr: f64 = 0.6, range Range::above(0.0), from "tulu3.md: 3e-6 behind 5e-6";
+        use rule: RuleSettings;
+        refuse Self::idle;
     }
 }
 
 impl PostTrainingSettings {
-    /// How reward is learned.
-    fn policy(&self) -> PolicySettings {
+    /// Refuses what the other rule, or the other critic, reads.
+    fn idle(&self) -> Result<(), SettingError> {
+        let group = self.rule.policy_rule == PolicyRule::Group;
+        let idle = [
+            ("value_from", group, "policy_rule \"ppo\""),
+            (
+                "reward_model_lr",
+                group || self.value_from == ValueFrom::Policy,
+                "value_from \"reward-model\"",
+            ),
+        ];
+        refuse_idle(&self.values(), &Self::default().values(), &idle)
+    }
+
+    /// How reward is learned by a policy of rate `lr`.
+    fn learner(&self, task: &TaskInfo<'_>, lr: f64) -> Result<Learner, LabError> {
         let Self { responses, reward, beta, passes, .. } = *self;
         let rollouts = RolloutSettings { responses, reward, ..RolloutSettings::default() };
-        PolicySettings { beta, passes, rollouts, ..PolicySettings::default() }
+        let verifiable = Box::new(Verifiable);
+        Ok(match self.rule.policy_rule {
+            PolicyRule::Ppo => {
+                let settings = self.rule.proximal(passes, beta, lr);
+                let policy = ProximalPolicy::new(settings, &rollouts, task)?;
+                Learner::Proximal(policy.rewarded(verifiable))
+            }
+            PolicyRule::Group => {
+                let settings = PolicySettings { beta, passes, rollouts, ..Default::default() };
+                Learner::Group(PolicyGradient::new(settings, task)?.rewarded(verifiable))
+            }
+        })
     }
 
     /// Parts of the steps in order.
@@ -101,6 +145,43 @@ pub fn normalised(
     Ok(preferred(&means.f_narrow(0, 0, n)?.f_sub(&means.f_narrow(0, n, n)?)?, beta)?)
 }
 
+/// What learns from reward.
+#[derive(Debug)]
+enum Learner {
+    Proximal(ProximalPolicy),
+    Group(PolicyGradient),
+}
+
+impl Learner {
+    fn seat(&mut self) -> &mut dyn Objective {
+        match self {
+            Self::Proximal(policy) => policy,
+            Self::Group(policy) => policy,
+        }
+    }
+
+    fn passes(&self) -> u32 {
+        match self {
+            Self::Proximal(policy) => policy.passes(),
+            Self::Group(policy) => policy.passes(),
+        }
+    }
+
+    fn costs(&self) -> Costs {
+        match self {
+            Self::Proximal(policy) => policy.costs(),
+            Self::Group(policy) => policy.costs(),
+        }
+    }
+
+    fn facts(&self) -> Facts {
+        match self {
+            Self::Proximal(policy) => policy.facts(),
+            Self::Group(policy) => policy.facts(),
+        }
+    }
+}
+
 /// Which stage a run is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Doing {
@@ -123,7 +204,8 @@ pub struct PostTraining {
     shares: Shares,
     doing: Doing,
     rehearsing: bool,
-    policy: PolicyGradient,
+    policy: Learner,
+    lr: f64,
     train: Option<Split>,
     questions: Vec<Prompt>,
     pairs: BTreeMap<u32, [Row; 2]>,
@@ -132,7 +214,7 @@ pub struct PostTraining {
 }
 
 impl PostTraining {
-    /// For a task with a verifier; it fills `pool`.
+    /// For a task with a verifier and a policy of rate `lr`; it fills `pool`.
     ///
     /// # Errors
     /// When the workload verifies nothing, prompts are of different lengths, or no stage has steps.
@@ -140,6 +222,7 @@ impl PostTraining {
         settings: PostTrainingSettings,
         task: &TaskInfo<'_>,
         pool: &Pool,
+        lr: f64,
     ) -> Result<Self, LabError> {
         let (Some(verifier), Some(Tokens { end: Some(end), .. })) =
             (task.side.verifier.clone(), task.side.tokens)
@@ -153,7 +236,7 @@ impl PostTraining {
             return Err(task
                 .unfit("imitation, preferences and reinforcement are all 0: nothing is trained"));
         };
-        let policy = PolicyGradient::new(settings.policy(), task)?;
+        let policy = settings.learner(task, lr)?;
         Ok(Self {
             verifier,
             end,
@@ -163,7 +246,8 @@ impl PostTraining {
             stages,
             doing,
             rehearsing: false,
-            policy: policy.rewarded(Box::new(Verifiable)),
+            policy,
+            lr,
             settings,
             train: None,
             questions: Vec::new(),
@@ -180,14 +264,55 @@ impl PostTraining {
             Doing::Preferences => self.prefer(network),
             Doing::Reinforcement => {
                 self.pool.fill(self.questions.iter().map(|question| question.id));
-                let Some(train) = &self.train else { return Ok(()) };
-                self.policy.start(network, train).map(|_| ())
+                self.reinforce(network)
             }
         }
     }
 
-    /// Pairs of a right and a wrong sample, some the wrong way round.
+    /// Makes what learns from reward ready: a critic, where there is one, and what the divergence is from.
+    fn reinforce(&mut self, network: &Network) -> Result<(), LabError> {
+        let scorer = match (&self.policy, self.settings.value_from) {
+            (Learner::Proximal(_), ValueFrom::RewardModel) => Some(self.reward_model(network)?),
+            _ => None,
+        };
+        let Some(train) = &self.train else { return Ok(()) };
+        match (&mut self.policy, scorer) {
+            (Learner::Proximal(policy), Some(scorer)) => policy.begin(network, Some(scorer)),
+            (policy, _) => policy.seat().start(network, train).map(|_| ()),
+        }
+    }
+
+    /// A model of the pairs of preferences, from what imitation left; its word is worth nothing in the reward.
+    fn reward_model(&mut self, network: &Network) -> Result<Network, LabError> {
+        if self.pairs.is_empty() {
+            self.pair_up("reward model", network)?;
+        }
+        let model = Ranker::new(self.reference.as_ref().unwrap_or(network))?;
+        let pairs = self.pairs.values().map(|pair| pair.each_ref().map(|row| row.tokens.clone()));
+        let pairs: Vec<[Vec<i64>; 2]> = pairs.collect();
+        let lesson = Lesson::passes(1, pairs.len(), self.settings.reward_model_lr * self.lr);
+        model.learn("reward model", &pairs, lesson, self.workshop.streams())?;
+        let accuracy = model.accuracy(&pairs)?;
+        let told = json!({
+            "pairs": pairs.len(),
+            "steps": lesson.steps,
+            "accuracy": accuracy,
+            "parameters_sha256": model.network().digest()?.to_string(),
+        });
+        self.facts.insert("reward_model".to_owned(), told);
+        Ok(model.into_network())
+    }
+
+    /// Pairs to learn, and what their margins are held against.
     fn prefer(&mut self, network: &Network) -> Result<(), LabError> {
+        self.pair_up("preferences", network)?;
+        self.pool.fill(self.pairs.keys().copied());
+        self.reference = Some(network.duplicate());
+        Ok(())
+    }
+
+    /// Pairs of a right and a wrong sample of each prompt, some the wrong way round.
+    fn pair_up(&mut self, stage: &str, network: &Network) -> Result<(), LabError> {
         let (longest, end) = (self.verifier.longest_response(), self.end);
         let manner = Manner { temperature: 1.0, samples: self.settings.samples, longest, end };
         let written = self.workshop.write("pairs", network, &self.questions, &manner)?;
@@ -214,12 +339,10 @@ impl PostTraining {
                 "of {count} prompts, with {right} right samples, none has a right and a wrong one; raise \
                  samples, or imitate for longer"
             );
-            return Err(nothing("preferences", &reason));
+            return Err(nothing(stage, &reason));
         }
         self.facts.insert("pairs".to_owned(), self.pairs.len().into());
         self.facts.insert("pairs_turned".to_owned(), turned.into());
-        self.pool.fill(self.pairs.keys().copied());
-        self.reference = Some(network.duplicate());
         Ok(())
     }
 
@@ -269,7 +392,7 @@ impl Objective for PostTraining {
         now: &StepInfo,
     ) -> Result<(), LabError> {
         match self.doing {
-            Doing::Reinforcement => self.policy.before_step(network, batch, now),
+            Doing::Reinforcement => self.policy.seat().before_step(network, batch, now),
             Doing::Imitation | Doing::Preferences => Ok(()),
         }
     }
@@ -287,7 +410,7 @@ impl Objective for PostTraining {
         match self.doing {
             Doing::Imitation => DefaultLoss::Tokens.losses(network, batch, now),
             Doing::Preferences => self.preference_losses(network, batch),
-            Doing::Reinforcement => self.policy.losses(network, batch, now),
+            Doing::Reinforcement => self.policy.seat().losses(network, batch, now),
         }
     }
 
@@ -300,7 +423,7 @@ impl Objective for PostTraining {
         match self.doing {
             Doing::Imitation => DefaultLoss::Tokens.loss(network, batch, now),
             Doing::Preferences => Ok(self.losses(network, batch, now)?.f_mean(None)?),
-            Doing::Reinforcement => self.policy.loss(network, batch, now),
+            Doing::Reinforcement => self.policy.seat().loss(network, batch, now),
         }
     }
 
@@ -315,6 +438,10 @@ impl Objective for PostTraining {
         Ok(())
     }
 
+    fn costs(&self) -> Costs {
+        self.policy.costs()
+    }
+
     fn facts(&self) -> Facts {
         let mut facts = self.workshop.facts();
         facts.extend(self.policy.facts());
@@ -324,7 +451,7 @@ impl Objective for PostTraining {
 
     fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
         self.workshop.state(state)?;
-        self.policy.state(state)?;
+        self.policy.seat().state(state)?;
         state.network("reference", &mut self.reference)?;
         state.of("pairs", &mut self.pairs)?;
         let mut doing = ALL.iter().position(|doing| *doing == self.doing).unwrap_or(0);

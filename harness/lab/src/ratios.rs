@@ -20,7 +20,7 @@ use crate::network::Network;
 use crate::objectives::denoising::Denoising;
 use crate::samplers::Setup;
 use crate::samplers::ode::Ode;
-use crate::seat::{Batch, Facts, Objective, Sampler as _, Stage, StepInfo, TaskInfo};
+use crate::seat::{Batch, Costs, Facts, Objective, Sampler as _, Stage, StepInfo, TaskInfo};
 use crate::self_made::SelfMade;
 use crate::state::State;
 
@@ -236,9 +236,12 @@ impl Objective for Ratios {
         Ok(real.f_add(&fake)?)
     }
 
+    fn costs(&self) -> Costs {
+        Costs::from([("network_evaluations", self.evaluations)])
+    }
+
     fn facts(&self) -> Facts {
         let mut facts = SelfMade::facts(&self.made);
-        facts.insert("network_evaluations".to_owned(), self.evaluations.into());
         facts.insert("rounds".to_owned(), self.rounds.into());
         facts
     }
@@ -290,8 +293,14 @@ mod tests {
     fn begun(rules: Rules, network: &Network) -> Ratios {
         let fresh = Tensor::zeros([1, 2], (Kind::Float, Device::Cpu));
         let (shape, conditions) = (vec![2], None);
-        let generation =
-            Some(Generation { shape, sigma_data: 0.5, fresh, conditions, reward: None });
+        let generation = Some(Generation {
+            shape,
+            sigma_data: 0.5,
+            fresh,
+            conditions,
+            reward: None,
+            start: None,
+        });
         let side = SideInfo { generation, ..SideInfo::default() };
         let streams = trial::streams();
         let task = TaskInfo {
@@ -321,7 +330,7 @@ mod tests {
                 assert!((f64::from(loss) - expected).abs() < 1e-5, "{alpha}: {loss}");
             }
             // Heun's 2·3 − 1 = 5 for each fake; then two networks look at a point and a fake of each row.
-            assert_eq!(ratios.facts()["network_evaluations"], 20 * 5 + 8 * 4);
+            assert_eq!(ratios.costs()["network_evaluations"], 20 * 5 + 8 * 4);
         }
     }
 

@@ -9,8 +9,9 @@ use crate::messages::Messages;
 use crate::network::Network;
 use crate::orders::uniform::Uniform;
 use crate::seat::{
-    Adapter, Averaging, Batch, Constraint, EpochPlan, Facts, Learner, Looks, Objective, Optimizer,
-    Order, OrderSource, Parametrisation, Sampler, Search, StepInfo, TaskInfo, View, Writer,
+    Adapter, Averaging, Batch, Constraint, Costs, EpochPlan, Facts, Learner, Looks, Objective,
+    Optimizer, Order, OrderSource, Parametrisation, Sampler, Search, StepInfo, TaskInfo, View,
+    Writer,
 };
 use crate::stages::Stages;
 use crate::state::State;
@@ -96,7 +97,19 @@ impl Recipe {
         Self { order: Box::new(Nothing), ..plain }
     }
 
-    /// The facts of all seats.
+    /// What its steps have taken so far.
+    #[must_use]
+    pub fn costs(&self) -> Costs {
+        match &self.step {
+            Step::Gradient { objective, .. } => objective.costs(),
+            Step::Forward { objective, search, .. } => {
+                objective.costs().into_iter().chain(search.costs()).collect()
+            }
+            Step::Learner(learner) => learner.costs(),
+        }
+    }
+
+    /// The facts of all seats, and what steps have taken.
     #[must_use]
     pub fn facts(&self) -> Facts {
         let Self {
@@ -116,6 +129,7 @@ impl Recipe {
             writer: _,
         } = self;
         let mut all = order.facts();
+        all.extend(self.costs().into_iter().map(|(name, count)| (name.to_owned(), count.into())));
         all.extend(view.iter().flat_map(|view| view.facts()));
         all.extend(stages.iter().flat_map(Stages::facts));
         match step {

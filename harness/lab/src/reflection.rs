@@ -1,21 +1,21 @@
 //! Writing that stops to reflect: after every stretch the model is asked whether it did harm, and writes the stretch again
 //! where it did.
 
-use ledger::choice;
-use ledger::settings;
-use ledger::settings::Range;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use ledger::settings::{Range, SettingError, refuse_idle};
 use ledger::streams::unit_f64;
+use ledger::{choice, settings};
 use rand_pcg::Pcg64;
-use tch::Tensor;
 
 use crate::LabError;
-use crate::generate::sample;
-use crate::models::gpt::Gpt;
+use crate::foresight::Foresight;
+use crate::interrupts::{Draft, Drafts, Interrupt, Interrupted, Next, write};
 use crate::network::Network;
 use crate::prompt::Prompt;
 use crate::seat::{Texts, Writer, Written};
 use crate::side_info::ReflectionWords;
-use crate::tape::Tape;
 use crate::writing::{drafts, plain};
 
 /// Texts that are under way at once.
@@ -47,6 +47,16 @@ choice! {
     }
 }
 
+choice! {
+    /// Who says how often something of a text is written again at most.
+    pub enum Budget {
+        /// `rounds`, for every text.
+        Fixed = "fixed",
+        /// A predictor, for each prompt, up to 8.
+        Predicted = "predicted",
+    }
+}
+
 settings! {
     /// Settings of reflection.
     pub struct ReflectionSettings {
@@ -62,34 +72,50 @@ settings! {
         rate: f64 = 0.5, range Range::of(0.0..=1.0), from "none: a control";
         /// What becomes of a text whose rounds are spent.
         spent: Spent = Spent::Emit, from "assumed: not in what was read";
+        /// Who says how often something of a text is written again at most.
+        budget: Budget = Budget::Fixed, from "paper: both";
+        /// Training prompts that the predictor learns from.
+        foreseen: u32 = 1024, range Range::of(16.0..), from "assumed: not in what was read";
+        /// Tokens of such a prompt.
+        foreseen_length: u32 = 17, range Range::of(1.0..), from "assumed: as long as what is asked";
+        /// How surely the rounds that are predicted are to be enough.
+        surety: f64 = 0.9, range Range::of(0.0..=1.0), from "assumed: not in what was read";
+        refuse Self::meant;
     }
-}
-
-/// What becomes of a stretch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
-    /// It is kept.
-    Keep,
-    /// It is written again.
-    Again,
-    /// The whole text is refused.
-    Refuse,
 }
 
 impl ReflectionSettings {
-    /// Whether a stretch is asked about, when something was written again so often.
-    #[must_use]
-    pub fn asks(&self, again: u32) -> bool {
-        let asking = matches!(self.verdict, Verdict::Own | Verdict::Always | Verdict::Random);
-        asking && again < self.rounds
+    /// Refuses what nothing reads, and a predictor of what nobody says.
+    fn meant(&self) -> Result<(), SettingError> {
+        let predicted = self.budget == Budget::Predicted;
+        if predicted && self.verdict != Verdict::Own {
+            let reason = "a predictor learns from the model's own word: set verdict to \"own\", or budget to \"fixed\"";
+            return Err(SettingError::Joint(reason.to_owned()));
+        }
+        let fixed = "budget \"fixed\"";
+        let of = "budget \"predicted\"";
+        let idle = [
+            ("rounds", predicted, fixed),
+            ("foreseen", !predicted, of),
+            ("foreseen_length", !predicted, of),
+            ("surety", !predicted, of),
+        ];
+        refuse_idle(&self.values(), &Self::default().values(), &idle)
     }
 
-    /// What becomes of a stretch that was asked about, when something was written again so often.
+    /// Whether a stretch is asked about, when something was written again so often of so many times.
     #[must_use]
-    pub fn next(&self, again: u32, harmful: bool) -> Next {
+    pub fn asks(&self, again: u32, rounds: u32) -> bool {
+        let asking = matches!(self.verdict, Verdict::Own | Verdict::Always | Verdict::Random);
+        asking && again < rounds
+    }
+
+    /// What becomes of a stretch that was asked about, when something was written again so often of so many times.
+    #[must_use]
+    pub fn next(&self, again: u32, rounds: u32, harmful: bool) -> Next {
         match (harmful, self.spent) {
             (false, _) => Next::Keep,
-            (true, Spent::Refuse) if again + 1 >= self.rounds => Next::Refuse,
+            (true, Spent::Refuse) if again + 1 >= rounds => Next::Refuse,
             (true, _) => Next::Again,
         }
     }
@@ -102,23 +128,8 @@ pub struct Reflecting {
     pub settings: ReflectionSettings,
     /// How the model is asked, and says its verdict.
     pub words: ReflectionWords,
-}
-
-/// A text under way.
-struct Row {
-    prompt: usize,
-    text: Vec<i64>,
-    /// Tokens of the text that stay.
-    kept: usize,
-    /// Logits behind the text, and behind what stays.
-    logits: Vec<f32>,
-    behind_kept: Vec<f32>,
-    random: Pcg64,
-    coin: Pcg64,
-    again: u32,
-    spent: u64,
-    done: bool,
-    refused: bool,
+    /// Who predicts the rounds of a prompt, once it has learned to.
+    pub foresight: Rc<RefCell<Option<Foresight>>>,
 }
 
 impl Writer for Reflecting {
@@ -140,119 +151,75 @@ impl Writer for Reflecting {
                 Ok(best.collect())
             }
             _ => {
-                let mut all = Vec::with_capacity(asked.prompts.len());
-                for prompts in asked.prompts.chunks(AT_ONCE) {
-                    all.extend(self.reflect(network, prompts, asked)?);
-                }
-                Ok(all)
+                let rounds = match (&*self.foresight.borrow(), self.settings.budget) {
+                    (Some(foresight), Budget::Predicted) => {
+                        foresight.rounds(network, asked.prompts, self.settings.surety)?
+                    }
+                    // Before there is a predictor every text has the same.
+                    _ => vec![self.settings.rounds; asked.prompts.len()],
+                };
+                let all = reflect(network, asked, &self.settings, &self.words, &rounds)?;
+                Ok(all.into_iter().map(|one| one.written).collect())
             }
         }
     }
 }
 
-impl Reflecting {
-    fn reflect(
-        &self,
-        network: &Network,
-        prompts: &[Prompt],
-        asked: &Texts<'_>,
-    ) -> Result<Vec<Written>, LabError> {
-        let gpt = Gpt::of(network)?;
-        let weights: Vec<&Tensor> = network.parameters.iter().map(|p| &p.tensor).collect();
-        let longest = prompts.iter().map(|prompt| prompt.tokens.len()).max().unwrap_or(1);
-        // One more for the question.
-        let capacity = longest + asked.longest + 1;
-        if capacity > gpt.shape.context {
-            return Err(LabError::Network(format!(
-                "{} tokens behind {longest} and a reflection in a context of {}",
-                asked.longest, gpt.shape.context
-            )));
-        }
-        let mut tape = Tape::new(gpt, &weights, prompts.len(), capacity)?;
-        let mut allowed = vec![true; gpt.shape.vocabulary];
-        for token in asked.banned {
-            if let Some(place) = usize::try_from(*token).ok().and_then(|at| allowed.get_mut(at)) {
-                *place = false;
-            }
-        }
-        let mut rows = begin(&mut tape, prompts, asked)?;
-        loop {
-            let open: Vec<usize> = (0..rows.len()).filter(|row| !rows[*row].done).collect();
-            if open.is_empty() {
-                break;
-            }
-            let drawn = open.iter().map(|&row| {
-                let Row { logits, random, text, spent, .. } = &mut rows[row];
-                let uniform = unit_f64(random);
-                let (token, _) = sample(logits, &allowed, asked.temperature, uniform);
-                text.push(token as i64);
-                *spent += 1;
-                token as i64
-            });
-            let drawn: Vec<i64> = drawn.collect();
-            let fed = tape.feed(&open, &drawn)?;
-            for (&row, logits) in open.iter().zip(fed.chunks_exact(gpt.shape.vocabulary)) {
-                rows[row].logits = logits.to_vec();
-            }
-            self.judge(&mut tape, &mut rows, &open, asked)?;
-        }
-        let written = rows.into_iter().map(|Row { text, spent, refused, .. }| {
-            let tokens = if refused { Vec::new() } else { text };
-            Written { tokens, spent, refused }
-        });
-        Ok(written.collect())
+/// Texts behind prompts, of each something is written again at most so often as `rounds` says.
+///
+/// # Errors
+/// When the network is no transformer, or a text and a question do not fit its context.
+pub fn reflect(
+    network: &Network,
+    asked: &Texts<'_>,
+    settings: &ReflectionSettings,
+    words: &ReflectionWords,
+    rounds: &[u32],
+) -> Result<Vec<Interrupted>, LabError> {
+    let mut all = Vec::with_capacity(asked.prompts.len());
+    for (prompts, rounds) in asked.prompts.chunks(AT_ONCE).zip(rounds.chunks(AT_ONCE)) {
+        let coin = |prompt: &Prompt| asked.streams.keyed("coin", prompt.id, 0);
+        let coins = prompts.iter().map(coin).collect();
+        let mut reflection = Reflection { settings, words, rounds, coins };
+        all.extend(write(network, prompts, asked, &mut reflection)?);
+    }
+    Ok(all)
+}
+
+/// Asks about every stretch that is whole, and keeps, cuts or refuses it.
+struct Reflection<'a> {
+    settings: &'a ReflectionSettings,
+    words: &'a ReflectionWords,
+    rounds: &'a [u32],
+    coins: Vec<Pcg64>,
+}
+
+impl Interrupt for Reflection<'_> {
+    fn is_due(&self, draft: &Draft) -> bool {
+        draft.text().len() - draft.kept() >= self.settings.interval as usize
     }
 
-    /// Asks about every stretch that is whole, and keeps, cuts or refuses it.
-    fn judge(
-        &self,
-        tape: &mut Tape<'_>,
-        rows: &mut [Row],
-        open: &[usize],
-        asked: &Texts<'_>,
-    ) -> Result<(), LabError> {
-        let ended = |row: &Row| {
-            let end = asked.end.is_some() && row.text.last().copied() == asked.end;
-            end || row.text.len() >= asked.longest
-        };
-        let whole =
-            |row: &Row| ended(row) || row.text.len() - row.kept >= self.settings.interval as usize;
-        let due: Vec<usize> = open.iter().copied().filter(|row| whole(&rows[*row])).collect();
-        let questioned: Vec<usize> =
-            due.iter().copied().filter(|row| self.settings.asks(rows[*row].again)).collect();
-        let harmful = self.verdicts(tape, rows, &questioned)?;
-        for &row in &due {
-            let found = questioned.iter().position(|other| *other == row);
-            let state = &mut rows[row];
-            let next = match found {
-                Some(at) => self.settings.next(state.again, harmful[at]),
+    fn judge(&mut self, drafts: &mut Drafts<'_>, due: &[usize]) -> Result<Vec<Next>, LabError> {
+        let Self { settings, rounds, .. } = *self;
+        let asks = |row: &usize| settings.asks(drafts.draft(*row).again(), rounds[*row]);
+        let questioned: Vec<usize> = due.iter().copied().filter(asks).collect();
+        let mut verdicts = self.verdicts(drafts, &questioned)?.into_iter();
+        let mut questioned = questioned.into_iter().peekable();
+        let next = due.iter().map(|&row| {
+            // Those that were asked about are among the due in their order.
+            match questioned.next_if_eq(&row).and_then(|_| verdicts.next()) {
+                Some(harmful) => settings.next(drafts.draft(row).again(), rounds[row], harmful),
                 None => Next::Keep,
-            };
-            match next {
-                Next::Keep => {
-                    state.kept = state.text.len();
-                    state.behind_kept = state.logits.clone();
-                    state.done = ended(state);
-                }
-                Next::Again => {
-                    state.again += 1;
-                    state.text.truncate(state.kept);
-                    state.logits = state.behind_kept.clone();
-                    tape.roll_back(row, state.prompt + state.kept);
-                }
-                Next::Refuse => {
-                    state.done = true;
-                    state.refused = true;
-                }
             }
-        }
-        Ok(())
+        });
+        Ok(next.collect())
     }
+}
 
+impl Reflection<'_> {
     fn verdicts(
-        &self,
-        tape: &mut Tape<'_>,
-        rows: &mut [Row],
+        &mut self,
+        drafts: &mut Drafts<'_>,
         questioned: &[usize],
     ) -> Result<Vec<bool>, LabError> {
         if questioned.is_empty() {
@@ -260,54 +227,17 @@ impl Reflecting {
         }
         match self.settings.verdict {
             Verdict::Random => {
-                let coin = |row: &usize| unit_f64(&mut rows[*row].coin) < self.settings.rate;
+                let coin = |row: &usize| unit_f64(&mut self.coins[*row]) < self.settings.rate;
                 Ok(questioned.iter().map(coin).collect())
             }
             Verdict::Own => {
-                let fed = tape.feed(questioned, &vec![self.words.ask; questioned.len()])?;
-                let width = fed.len() / questioned.len();
-                let mut verdicts = Vec::with_capacity(questioned.len());
-                for (&row, logits) in questioned.iter().zip(fed.chunks_exact(width)) {
-                    tape.roll_back(row, rows[row].prompt + rows[row].text.len());
-                    rows[row].spent += 1;
-                    verdicts.push(self.words.harm(logits) > self.settings.threshold);
-                }
-                Ok(verdicts)
+                let logits = drafts.ask(questioned, self.words.ask)?;
+                let each = logits.chunks_exact(logits.len() / questioned.len());
+                Ok(each.map(|logits| self.words.harm(logits) > self.settings.threshold).collect())
             }
             _ => Ok(vec![true; questioned.len()]),
         }
     }
-}
-
-/// Feeds the prompts, place by place.
-fn begin(tape: &mut Tape<'_>, prompts: &[Prompt], asked: &Texts<'_>) -> Result<Vec<Row>, LabError> {
-    let longest = prompts.iter().map(|prompt| prompt.tokens.len()).max().unwrap_or(0);
-    let mut last: Vec<Vec<f32>> = vec![Vec::new(); prompts.len()];
-    for place in 0..longest {
-        let fed: Vec<usize> =
-            (0..prompts.len()).filter(|row| place < prompts[*row].tokens.len()).collect();
-        let tokens: Vec<i64> = fed.iter().map(|row| prompts[*row].tokens[place]).collect();
-        let logits = tape.feed(&fed, &tokens)?;
-        for (&row, logits) in fed.iter().zip(logits.chunks_exact(logits.len() / fed.len())) {
-            if place + 1 == prompts[row].tokens.len() {
-                last[row] = logits.to_vec();
-            }
-        }
-    }
-    let rows = prompts.iter().zip(last).map(|(prompt, logits)| Row {
-        prompt: prompt.tokens.len(),
-        text: Vec::new(),
-        kept: 0,
-        behind_kept: logits.clone(),
-        logits,
-        random: asked.streams.keyed("written", prompt.id, 0),
-        coin: asked.streams.keyed("coin", prompt.id, 0),
-        again: 0,
-        spent: 0,
-        done: false,
-        refused: false,
-    });
-    Ok(rows.collect())
 }
 
 #[cfg(test)]
@@ -344,7 +274,8 @@ mod tests {
         let banned = &[10, 11, 12];
         let asked =
             Texts { prompts, longest: 20, end, temperature: 0.9, banned, streams: &streams };
-        Reflecting { settings: settings.clone(), words }.write(&network(), &asked).unwrap()
+        let (settings, foresight) = (settings.clone(), Rc::default());
+        Reflecting { settings, words, foresight }.write(&network(), &asked).unwrap()
     }
 
     fn settings(verdict: Verdict, rounds: u32) -> ReflectionSettings {
@@ -409,6 +340,42 @@ mod tests {
     }
 
     #[test]
+    fn every_text_may_have_rounds_of_its_own() {
+        let (prompts, streams) = (prompts(30), streams());
+        let asked = Texts {
+            prompts: &prompts,
+            longest: 20,
+            end: None,
+            temperature: 0.9,
+            banned: &[10, 11, 12],
+            streams: &streams,
+        };
+        let rounds: Vec<u32> = (0..30).map(|place| place % 3).collect();
+        let settings = settings(Verdict::Always, 0);
+        let all = reflect(&network(), &asked, &settings, &WORDS, &rounds).unwrap();
+        for (one, rounds) in all.iter().zip(&rounds) {
+            assert_eq!((one.again, one.written.spent), (*rounds, 20 + 8 * u64::from(*rounds)));
+        }
+        for (place, one) in all.iter().enumerate() {
+            let settings = ReflectionSettings { rounds: rounds[place], ..settings.clone() };
+            assert_eq!(one.written, written(&settings, &prompts, None)[place], "{place}");
+        }
+    }
+
+    #[test]
+    fn a_predictor_of_what_nobody_says_is_refused_and_so_is_what_is_not_read() {
+        let base = ReflectionSettings { budget: Budget::Predicted, ..Default::default() };
+        assert!(base.together().is_ok());
+        let refused = |settings: ReflectionSettings| settings.together().unwrap_err().to_string();
+        let coin = ReflectionSettings { verdict: Verdict::Random, ..base.clone() };
+        assert!(refused(coin).contains("set verdict to \"own\""));
+        let rounds = ReflectionSettings { rounds: 3, ..base };
+        assert!(refused(rounds).contains("\"rounds\" is of budget \"fixed\" alone"));
+        let surety = ReflectionSettings { surety: 0.5, ..Default::default() };
+        assert!(refused(surety).contains("\"surety\" is of budget \"predicted\" alone"));
+    }
+
+    #[test]
     fn a_context_without_room_for_a_reflection_is_refused() {
         let prompts = [Prompt { id: 0, tokens: vec![1; 12] }];
         let (words, streams) = (WORDS, streams());
@@ -420,7 +387,8 @@ mod tests {
             banned: &[],
             streams: &streams,
         };
-        let writer = Reflecting { settings: settings(Verdict::Own, 1), words };
+        let (settings, foresight) = (settings(Verdict::Own, 1), Rc::default());
+        let writer = Reflecting { settings, words, foresight };
         let refused = writer.write(&network(), &asked).unwrap_err().to_string();
         assert_eq!(refused, "20 tokens behind 12 and a reflection in a context of 32");
     }
@@ -430,9 +398,9 @@ mod tests {
     fn expected(settings: &ReflectionSettings, again: u32) -> [f64; 3] {
         let mut all = [0.0, 0.0, 1.0];
         for (share, harm, seen) in [(0.8, 1.0, 0.9), (0.2, 0.0, 0.05)] {
-            let flagged = if settings.asks(again) { seen } else { 0.0 };
+            let flagged = if settings.asks(again, settings.rounds) { seen } else { 0.0 };
             all[0] += share * (1.0 - flagged) * harm;
-            match settings.next(again, true) {
+            match settings.next(again, settings.rounds, true) {
                 _ if flagged == 0.0 => {}
                 Next::Keep => unreachable!("harm is not kept"),
                 Next::Refuse => all[1] += share * flagged,

@@ -13,7 +13,7 @@ use crate::LabError;
 use crate::generate::{Choice, Generated, Options, Prompts, generate};
 use crate::models::gpt::Gpt;
 use crate::network::Network;
-use crate::seat::{Batch, Facts, Outcome, StepInfo, TaskInfo};
+use crate::seat::{Batch, Costs, Facts, Outcome, StepInfo, TaskInfo};
 use crate::side_info::{Tokens, Verifier};
 use crate::state::State;
 
@@ -300,7 +300,13 @@ impl Roller {
         self.rewarded.deal(rewards.collect(), &self.streams, now)
     }
 
-    /// How many responses and tokens were sampled, and which, and how many of them were right.
+    /// How many tokens were sampled.
+    #[must_use]
+    pub fn costs(&self) -> Costs {
+        Costs::from([("response_tokens", self.tokens)])
+    }
+
+    /// How many responses were sampled, and which, and how many of them were right.
     #[must_use]
     pub fn facts(&self) -> Facts {
         let sampled = ledger::digest::Digest(self.sampled.clone().finalize().into());
@@ -308,7 +314,6 @@ impl Roller {
             ("responses".to_owned(), self.count.into()),
             ("accepted_responses".to_owned(), self.accepted.into()),
             ("never_accepted".to_owned(), (self.count > 0 && self.accepted == 0).into()),
-            ("response_tokens".to_owned(), self.tokens.into()),
             ("responses_sha256".to_owned(), sampled.to_string().into()),
         ])
     }

@@ -183,6 +183,11 @@ impl TaskInfo<'_> {
 /// Facts a method leaves in the record: densities, update counts, mask digests.
 pub type Facts = BTreeMap<String, Value>;
 
+/// What a run has taken beside time and samples, each by what is counted, in words of small letters joined by `_`:
+/// `forward_tokens`, `network_evaluations`. Each only grows. Records have it at every evaluation, and among the facts
+/// what it came to.
+pub type Costs = BTreeMap<&'static str, u64>;
+
 /// The ids of one epoch, in the order they will be consumed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EpochPlan {
@@ -409,6 +414,11 @@ pub trait Objective {
         None
     }
 
+    /// What its steps have taken so far.
+    fn costs(&self) -> Costs {
+        Costs::new()
+    }
+
     /// Facts for the record.
     fn facts(&self) -> Facts {
         Facts::new()
@@ -506,6 +516,9 @@ pub trait Optimizer: Any {
 /// know. Losses and judges are handed the network that is seen, which is plain: no objective, model or
 /// judge needs to know either. At the end of the run what is seen is kept.
 pub trait Parametrisation {
+    /// Is shown the tutor of the recipe's stages, trained, before [`Parametrisation::install`].
+    fn learn_from(&mut self, _tutor: &Network) {}
+
     /// Puts what is trained in place of the network's parameters, before the first look at it.
     ///
     /// # Errors
@@ -531,6 +544,12 @@ pub trait Parametrisation {
         _now: &StepInfo,
     ) -> Result<(), LabError> {
         Ok(())
+    }
+
+    /// Whether what is seen is one function of what is trained, the same at every step, and gradients stay as
+    /// they are: a step is then that of the update rule on what is trained, and nothing else.
+    fn is_fixed(&self) -> bool {
+        false
     }
 
     /// Facts for the record.
@@ -782,6 +801,11 @@ pub trait Search {
         now: &StepInfo,
     ) -> Result<(), LabError>;
 
+    /// What its steps have taken so far.
+    fn costs(&self) -> Costs {
+        Costs::new()
+    }
+
     /// Facts for the record.
     fn facts(&self) -> Facts {
         Facts::new()
@@ -810,6 +834,11 @@ pub trait Learner {
     /// One score per example of the last step, for orders that adapt.
     fn scores(&self) -> Option<&[f64]> {
         None
+    }
+
+    /// What its steps have taken so far.
+    fn costs(&self) -> Costs {
+        Costs::new()
     }
 
     /// Facts for the record.

@@ -8,6 +8,7 @@ use tch::{Device, Tensor};
 use crate::LabError;
 use crate::branches::Branching;
 use crate::demonstrations::Bank;
+use crate::diffusion::Preconditioning;
 use crate::easiness::Pairs;
 use crate::house::House;
 use crate::models::clips::Clips;
@@ -30,6 +31,9 @@ pub struct SideInfo {
     pub classes: Option<u32>,
     /// Shape of one example as the network takes it, where a network by name is built for it.
     pub shape: Vec<usize>,
+    /// Height, width and channels of the images that inputs are; where they are rows of numbers, channel by
+    /// channel. `None` where they are no images.
+    pub picture: Option<[usize; 3]>,
     /// Names of the groups that [`crate::split::Split::groups`] counts.
     pub group_names: Vec<String>,
     /// Group of each training example; empty without groups.
@@ -267,6 +271,8 @@ pub struct Generation {
     pub conditions: Option<Conditions>,
     /// What samples are worth, where somebody says so.
     pub reward: Option<Arc<dyn Reward>>,
+    /// How the output of the network was used when the weights that every method starts from were trained, where they were.
+    pub start: Option<Preconditioning>,
 }
 
 /// Says what samples are worth.
@@ -292,7 +298,7 @@ pub enum Conditions {
 
 impl Clone for Generation {
     fn clone(&self) -> Self {
-        let Self { shape, sigma_data, fresh, conditions, reward } = self;
+        let Self { shape, sigma_data, fresh, conditions, reward, start } = self;
         let (shape, fresh) = (shape.clone(), fresh.shallow_clone());
         Self {
             shape,
@@ -300,6 +306,7 @@ impl Clone for Generation {
             fresh,
             conditions: *conditions,
             reward: reward.clone(),
+            start: *start,
         }
     }
 }

@@ -116,6 +116,17 @@ impl<'a> State<'a> {
         Ok(())
     }
 
+    /// A field of bytes that nothing here looks into, as another program wrote them; many are no slower than few.
+    ///
+    /// # Errors
+    /// When another field stands here, or it is cut off.
+    pub fn bytes(&mut self, name: &str, value: &mut Vec<u8>) -> Result<(), LabError> {
+        self.field(name)?;
+        let length = self.length(value.len())?;
+        value.resize(length, 0);
+        self.raw(value)
+    }
+
     /// The values of a network that is there, parameters and buffers.
     ///
     /// # Errors

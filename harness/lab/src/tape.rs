@@ -52,14 +52,27 @@ impl<'a> Tape<'a> {
     /// # Errors
     /// When a row is full, or a token is none of the vocabulary.
     pub fn feed(&mut self, rows: &[usize], tokens: &[i64]) -> Result<Vec<f32>, TchError> {
+        self.step(rows, tokens, true)
+    }
+
+    /// The same where nobody asks what comes behind.
+    ///
+    /// # Errors
+    /// As [`Tape::feed`].
+    pub fn read(&mut self, rows: &[usize], tokens: &[i64]) -> Result<(), TchError> {
+        self.step(rows, tokens, false).map(|_| ())
+    }
+
+    fn step(&mut self, rows: &[usize], tokens: &[i64], wanted: bool) -> Result<Vec<f32>, TchError> {
         let logits = match &mut self.cache {
             Some(decoder) => {
                 let places = rows.iter().map(|&row| {
                     let position = self.rows[row].len();
                     Place { row, slot: position, position }
                 });
-                decoder.step_at(&places.collect::<Vec<_>>(), tokens, true)?
+                decoder.step_at(&places.collect::<Vec<_>>(), tokens, wanted)?
             }
+            None if !wanted => Vec::new(),
             None => {
                 let mut all = Vec::with_capacity(rows.len() * self.gpt.shape.vocabulary);
                 for (&row, &token) in rows.iter().zip(tokens) {

@@ -115,6 +115,21 @@ pub fn step_info(step: u64, total_steps: u64) -> StepInfo {
     StepInfo { step, total_steps, epoch: 0, total_epochs: 1, lr_factor: 0.1, pass: 0 }
 }
 
+/// What a method may know of a task of eight examples on `network`, which offers `side` and has neither teacher nor budget.
+#[must_use]
+pub fn task<'a>(network: &'a Network, side: &'a SideInfo, streams: &'a Streams) -> TaskInfo<'a> {
+    TaskInfo {
+        method: "the method",
+        workload: "the trial",
+        network,
+        examples: 8,
+        side,
+        teacher: None,
+        budget_samples: 0,
+        streams,
+    }
+}
+
 /// Moves every parameter against the gradient of `loss`, by `rate` times it.
 ///
 /// # Errors

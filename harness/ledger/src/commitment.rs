@@ -297,12 +297,19 @@ impl CommitmentIndex {
             .open(path)
             .map_err(io("open"))?;
         file.lock().map_err(io("lock"))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(io("read"))?;
-        let whole = whole_lines(&bytes);
-        let (sequence, previous) = follow(whole).map_err(|(line, problem)| {
-            CommitmentError::Broken { path: path.into(), line, problem }
-        })?;
+        let (mut from, mut bytes) = last_lines(&mut file).map_err(io("read"))?;
+        let mut place = follow_last(whole_lines(&bytes)).filter(|_| from > 0);
+        if place.is_none() {
+            // A short index; or a last line that is at fault, of which the error tells the number.
+            (from, bytes) = (0, Vec::new());
+            file.rewind().and_then(|()| file.read_to_end(&mut bytes)).map_err(io("read"))?;
+            let followed = follow(whole_lines(&bytes)).map_err(|(line, problem)| {
+                CommitmentError::Broken { path: path.into(), line, problem }
+            })?;
+            place = Some(followed);
+        }
+        let (sequence, previous) = place.unwrap_or((0, CommitmentIndex::origin()));
+        let length = from + whole_lines(&bytes).len() as u64;
         let bad = |problem: serde_json::Error| CommitmentError::BadEntry {
             cell: entry.cell.clone(),
             problem: problem.into(),
@@ -313,7 +320,7 @@ impl CommitmentIndex {
         parse_line(&text)
             .map_err(|problem| CommitmentError::BadEntry { cell: entry.cell.clone(), problem })?;
         text.push(b'\n');
-        file.set_len(whole.len() as u64).map_err(io("remove the torn last line of"))?;
+        file.set_len(length).map_err(io("remove the torn last line of"))?;
         file.seek(SeekFrom::End(0)).map_err(io("append to"))?;
         file.write_all(&text).map_err(io("append to"))?;
         file.sync_all().map_err(io("sync"))?;
@@ -354,6 +361,35 @@ impl CommitmentIndex {
 fn whole_lines(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
     &bytes[..end]
+}
+
+/// Bytes of an index that are read first to append to it: some hundred lines.
+const END: u64 = 1 << 16;
+
+/// The end of an index that holds its last two whole lines, and where it begins; all of one that is short. What appending
+/// costs does not grow with the index.
+fn last_lines(file: &mut File) -> io::Result<(u64, Vec<u8>)> {
+    let length = file.seek(SeekFrom::End(0))?;
+    let mut size = END;
+    loop {
+        let from = length.saturating_sub(size);
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(from))?;
+        file.read_to_end(&mut bytes)?;
+        let ends = bytes.iter().filter(|byte| **byte == b'\n').count();
+        if from == 0 || ends > 2 {
+            return Ok((from, bytes));
+        }
+        size *= 2;
+    }
+}
+
+/// What [`follow`] tells, from the last two lines; none where there are not as many or they do not follow each other.
+fn follow_last(whole: &[u8]) -> Option<(u64, Digest)> {
+    let mut lines = whole.strip_suffix(b"\n")?.rsplit(|&byte| byte == b'\n');
+    let (last, before) = (parse_line(lines.next()?).ok()?, parse_line(lines.next()?).ok()?);
+    let follows = last.sequence == before.sequence + 1 && last.previous == before.digest;
+    follows.then_some((last.sequence + 1, last.digest))
 }
 
 /// Lines with their numbers from 1.

@@ -158,6 +158,14 @@ pub struct Built {
     commitment: Commitment,
 }
 
+impl Built {
+    /// What the cell commits to.
+    #[must_use]
+    pub fn commitment(&self) -> &Commitment {
+        &self.commitment
+    }
+}
+
 impl CellSetup<'_> {
     /// The commitment of this cell, without training.
     ///

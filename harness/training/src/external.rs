@@ -8,9 +8,11 @@
 //! (`workload: external`), so is what they were, and its metrics.
 
 mod arrays;
+mod keep;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use ledger::commitment::{Drawn, Terms};
 use ledger::digest::Digest;
@@ -31,6 +33,7 @@ use tch::{Device, Tensor};
 use crate::cell::Commitment;
 use crate::clock::{Clock, Phase, Time};
 use crate::judge::{EvaluationRequest, Judged, Model};
+use crate::keeping::Keeper;
 use crate::run::{Ending, Observe};
 use crate::workload::{self, Ready};
 use lab::LabError;
@@ -111,6 +114,22 @@ pub struct ExternalSetup<'a> {
     pub save: bool,
 }
 
+/// What a program's run has around it.
+pub struct Around<'a, 'o> {
+    /// Called before anything of the data is given out; the commitment is durable when it returns.
+    pub commit: &'a mut dyn FnMut(&Commitment) -> Result<(), LabError>,
+    /// Called after every evaluation.
+    pub observe: &'a mut Observe<'o>,
+    /// Keeps the run between its steps, and gives back what an earlier part of it has left.
+    pub keeper: &'a mut dyn Keeper,
+}
+
+impl std::fmt::Debug for Around<'_, '_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Around").field("keeper", &self.keeper).finish_non_exhaustive()
+    }
+}
+
 /// What a program's run leaves.
 #[derive(Debug)]
 pub struct Left {
@@ -178,27 +197,27 @@ impl ExternalSetup<'_> {
         }
     }
 
-    /// Trains. `commit` is called before anything of the data is given out and must have made the
-    /// commitment durable when it returns; `observe` after every evaluation; `told` takes what the program
-    /// says of itself.
+    /// Trains; `told` takes what the program says of itself.
     ///
     /// # Errors
-    /// When the program breaks the protocol, or a callback fails.
+    /// When the program breaks the protocol, a callback fails, what an earlier part has left is not this run's
+    /// ([`LabError::State`]), or the run was asked to stop ([`LabError::Stopped`]).
     pub fn run<T: Time>(
         &self,
         program: &mut dyn Program,
         told: &mut Told,
         time: impl FnOnce() -> T,
-        commit: &mut dyn FnMut(&Commitment) -> Result<(), LabError>,
-        observe: &mut Observe<'_>,
+        around: Around<'_, '_>,
     ) -> Result<Left, ExternalError> {
+        let Around { commit, observe, keeper } = around;
         let classes = self.classes()?;
         let effective_seed = self.seed.effective(&self.ready.identity.train_root);
         let streams = Streams::new(effective_seed);
         let first = program.hear()?;
         let Answer::Hello(hello) = first else { return fault(unexpected(&first, "hello")) };
         self.greet(hello, told)?;
-        let begin = Ask::Begin(self.begin(classes, &streams)?);
+        let kept = keeper.reach(0).is_some();
+        let begin = Ask::Begin(Begin { kept, ..self.begin(classes, &streams)? });
         let Answer::Ready(ready) = expect(program, &begin, "ready")? else {
             return fault("it is not ready");
         };
@@ -207,6 +226,13 @@ impl ExternalSetup<'_> {
         let mut session = Session {
             setup: self,
             program,
+            keeper,
+            keeps: ready.keeps,
+            who: (told.versions.clone(), told.device.clone()),
+            looks: Vec::new(),
+            epoch: 0,
+            from: 0,
+            pace: None,
             classes,
             clock: Clock::start(time(), self.device),
             transcript: Transcript::start(commitment.digest()),
@@ -279,6 +305,7 @@ impl ExternalSetup<'_> {
             seed: seed as u32,
             threads: self.threads,
             folder: self.folder.display().to_string(),
+            kept: false,
         })
     }
 }
@@ -300,6 +327,18 @@ fn unexpected(answer: &Answer, kind: &str) -> String {
 struct Session<'a, T: Time> {
     setup: &'a ExternalSetup<'a>,
     program: &'a mut dyn Program,
+    keeper: &'a mut dyn Keeper,
+    /// Whether the program can be kept.
+    keeps: bool,
+    /// Versions and device that it named.
+    who: (BTreeMap<String, String>, Option<String>),
+    /// What was observed.
+    looks: Vec<Evaluation>,
+    /// The epoch in course, and the place of its first id that is not consumed.
+    epoch: u32,
+    from: u32,
+    /// Samples of the last stretch, and what it took.
+    pace: Option<(u32, Duration)>,
     classes: u32,
     clock: Clock<T>,
     transcript: Transcript,
@@ -322,27 +361,36 @@ impl<T: Time> Session<'_, T> {
         let epochs = u32::try_from(rounds.len()).unwrap_or(u32::MAX);
         let total: u64 = rounds.iter().copied().map(u64::from).sum();
         let every = setup.goal.budget.evaluate_every.max(1);
-        if self.evaluate(false, observe)? == Ending::Diverged {
-            return Ok(Ending::Diverged);
-        }
-        if setup.own.is_none() {
+        let found = self.keeper.found();
+        let mut goes_on = found.is_some();
+        if let Some(found) = found {
+            self.go_on(&found, &rounds, observe)?;
+        } else {
+            if self.evaluate(false, observe)? == Ending::Diverged {
+                return Ok(Ending::Diverged);
+            }
             self.give_data()?;
         }
         let mut ids = Vec::new();
-        for (epoch, &to) in (0..).zip(&rounds) {
+        for (epoch, &to) in (0..).zip(&rounds).skip(self.epoch as usize) {
             self.clock.enter(Phase::Train);
             uniform_order_into(effective_seed, epoch, setup.examples(), &mut ids);
             self.clock.enter(Phase::Io);
             let order = format!("order-{epoch}.npy");
             arrays::write_ids(&ids[..to as usize], &setup.folder.join(&order))?;
-            self.transcript.begin_epoch(epoch);
-            let mut from = 0;
-            while from < to {
+            if !std::mem::take(&mut goes_on) {
+                self.transcript.begin_epoch(epoch);
+                (self.epoch, self.from) = (epoch, 0);
+            }
+            while self.from < to {
+                let from = self.from;
                 let next = (self.samples / every + 1) * every - self.samples;
                 let left = to - from;
-                let until = from + u32::try_from(next).map_or(left, |next| next.min(left));
+                let stretch = u32::try_from(next.min(self.stretch())).map_or(left, |n| n.min(left));
+                let until = from + stretch;
                 let train = Train { epoch, order: order.clone(), from, to, until, epochs };
                 self.clock.enter(Phase::Train);
+                let began = self.clock.passed();
                 let Answer::Consumed(told) =
                     expect(self.program, &Ask::Train(train.clone()), "consumed")?
                 else {
@@ -350,6 +398,7 @@ impl<T: Time> Session<'_, T> {
                 };
                 self.clock.enter(Phase::Io);
                 let count = train.check(&told, &ids).map_err(ExternalError::Program)?;
+                self.pace = Some((count, self.clock.passed().saturating_sub(began)));
                 let mut at = from as usize;
                 for (size, count) in told.steps {
                     for _ in 0..count {
@@ -370,11 +419,14 @@ impl<T: Time> Session<'_, T> {
                 // Where no look is due, the next one ends the run.
                 self.finite &= !diverged;
                 let cell = self.samples / every;
-                from += count;
+                self.from += count;
                 self.samples += u64::from(count);
                 let due = self.samples / every > cell || self.samples == total;
                 if due && self.evaluate(self.samples == total, observe)? == Ending::Diverged {
                     return Ok(Ending::Diverged);
+                }
+                if self.samples < total {
+                    self.keep()?;
                 }
             }
             // The next epoch has a file of its own.
@@ -383,8 +435,11 @@ impl<T: Time> Session<'_, T> {
         Ok(Ending::Completed)
     }
 
-    /// Gives the training data out; that they are loaded is on the train clock.
+    /// Gives the training data out, where they are the bench's; that they are loaded is on the train clock.
     fn give_data(&mut self) -> Result<(), ExternalError> {
+        if self.setup.own.is_some() {
+            return Ok(());
+        }
         self.clock.enter(Phase::Io);
         let train = &self.setup.ready.splits.train;
         let names = ["train-inputs.npy", "train-labels.npy"].map(str::to_owned);
@@ -418,9 +473,11 @@ impl<T: Time> Session<'_, T> {
             clocks: self.clock.read(),
             train_loss: self.loss.filter(|loss| self.finite && loss.is_finite()),
             metrics: all,
+            costs: BTreeMap::new(),
             chain,
         };
         observe(&evaluation)?;
+        self.looks.push(evaluation);
         self.clock.enter(Phase::Other);
         Ok(if finite { Ending::Completed } else { Ending::Diverged })
     }

@@ -42,4 +42,11 @@ pub trait Keeper: std::fmt::Debug {
 
     /// Hears why the run cannot be kept.
     fn cannot(&mut self, reason: &str);
+
+    /// Samples until the run is next to be kept, for a loop that gives out many steps at once and asks [`Keeper::wanted`]
+    /// behind the last of them; `u64::MAX` where time decides or it only goes on, none where it neither goes on nor is kept.
+    fn reach(&self, samples: u64) -> Option<u64>;
+
+    /// Hears why the run could not be kept this time.
+    fn missed(&mut self, reason: &str);
 }

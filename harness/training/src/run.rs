@@ -145,10 +145,14 @@ impl<T: Time> Run<'_, T> {
             target_met: false,
             looks: Vec::new(),
         };
-        if self.part.start == 0
-            && let Some(parametrisation) = &mut self.recipe.parametrisation
-        {
-            parametrisation.install(self.network, self.source.streams)?;
+        if self.part.start == 0 {
+            if let Some(parametrisation) = &mut self.recipe.parametrisation {
+                parametrisation.install(self.network, self.source.streams)?;
+            }
+            // It was made before a start or a tutor had brought the weights to where they are.
+            if let Some(averaging) = &mut self.recipe.averaging {
+                averaging.reset(&self.network.parameters)?;
+            }
         }
         if rounds.is_empty() {
             // Without a step, what a method prepares is all it does: the only look is behind it.
@@ -247,7 +251,8 @@ impl<T: Time> Run<'_, T> {
         let eligible = self.prepare()?;
         trained.switch(self.network, Active::All);
         let mut round = Round::default();
-        let (_, clocks) = self.state(Some(found), progress, trained, &mut round)?;
+        let read = self.state(Some(found), progress, trained, &mut round);
+        let (_, clocks) = read.map_err(unfit)?;
         progress.looks.iter().try_for_each(&mut *observe)?;
         self.clock.go_on(clocks);
         self.clock.enter(Phase::Train);
@@ -676,7 +681,9 @@ impl<T: Time> Run<'_, T> {
         let Progress { samples, steps, .. } = *progress;
         let train_loss = train_loss.filter(|loss| loss.is_finite());
         let clocks = self.clock.read();
-        let look = Evaluation { samples, steps, clocks, train_loss, metrics: all, chain };
+        let costs = self.recipe.costs().into_iter();
+        let costs = costs.map(|(name, count)| (name.to_owned(), count)).collect();
+        let look = Evaluation { samples, steps, clocks, train_loss, metrics: all, costs, chain };
         observe(&look)?;
         progress.looks.push(look);
         self.clock.enter(Phase::Other);
@@ -850,6 +857,14 @@ impl Trained {
 
     fn switch_again(&mut self, network: &Network) {
         self.parameters = trainable(network, self.active, self.trains);
+    }
+}
+
+/// Whatever fails while a state is read, the state is at fault: it is of another build.
+fn unfit(error: LabError) -> LabError {
+    match error {
+        LabError::State(_) => error,
+        other => LabError::State(other.to_string()),
     }
 }
 

@@ -222,6 +222,14 @@ impl Keeper for Memory {
     fn cannot(&mut self, reason: &str) {
         self.refused = Some(reason.to_owned());
     }
+
+    fn reach(&self, _: u64) -> Option<u64> {
+        None
+    }
+
+    fn missed(&mut self, reason: &str) {
+        self.cannot(reason);
+    }
 }
 
 /// What a run has around it beside its data.
@@ -601,7 +609,8 @@ pub fn generate(
     let [train, validation, test] = [split(shape)?, split(shape)?, split(shape)?];
     let fresh = test.rows(0, test.len())?.0;
     let (shape, conditions) = (shape.to_vec(), None);
-    let generation = Some(Generation { shape, sigma_data: 0.5, fresh, conditions, reward: None });
+    let generation =
+        Some(Generation { shape, sigma_data: 0.5, fresh, conditions, reward: None, start: None });
     let splits = Splits { train, probe: None, validation, test };
     let bench = Bench {
         workload: "trial",

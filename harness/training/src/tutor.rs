@@ -39,7 +39,7 @@ pub struct Class<'a> {
     pub artefacts: &'a dyn Artefacts,
 }
 
-/// Hands the objective of `recipe` its tutor, if it has one, and lists it among the stages.
+/// Hands the objective and the parametrisation of `recipe` its tutor, if it has one, and lists it among the stages.
 ///
 /// # Errors
 /// When libtorch refuses an operation, or what is kept cannot be read or written.
@@ -82,7 +82,11 @@ pub fn pretend(recipe: &mut Recipe) {
     }
 }
 
+/// Shows the tutor to what stands on it, and gives it to the objective.
 fn hand_over(recipe: &mut Recipe, network: Network) {
+    if let Some(parametrisation) = &mut recipe.parametrisation {
+        parametrisation.learn_from(&network);
+    }
     if let Step::Gradient { objective, .. } | Step::Forward { objective, .. } = &mut recipe.step {
         objective.learn_from(network);
     }

@@ -182,6 +182,7 @@ impl Ready {
             (prompts.is_some(), offers::PROMPTS),
             (branches.is_some(), offers::BRANCHES),
             (generation.is_some(), offers::DENOISING),
+            (generation.as_ref().is_some_and(|one| one.shape.len() == 3), offers::IMAGES),
             (matches!(conditions, Some(Conditions::Classes(_))), offers::CLASSES_TO_ASK),
             (matches!(conditions, Some(Conditions::Rewards { .. })), offers::REWARDS),
             (generation.as_ref().is_some_and(|g| g.reward.is_some()), offers::REWARD),

@@ -27,7 +27,7 @@
 //! - No dropout.
 
 use lab::averaging::ema::Ema;
-use lab::diffusion::{Preconditioning, generation};
+use lab::diffusion::{Preconditioning, generation_as};
 use lab::method::Method;
 use lab::objectives::consistency::{
     Consistency, Curriculum, Distance, Proposal, Rules, Teacher, Weighting,
@@ -131,7 +131,7 @@ pub static METHOD: Method = Method {
     resolve,
     build: |values, task| {
         let settings = Settings::read(values)?;
-        let sigma_data = generation(task)?.sigma_data;
+        let sigma_data = generation_as(Some(Preconditioning::Consistency), task)?.sigma_data;
         let objective = Box::new(Consistency::new(settings.rules(), sigma_data, task));
         let Settings {
             sampler,

@@ -135,7 +135,7 @@ mod tests {
         let losses = objective.losses(&network, &batch, &trial::step_info(0, 1)).unwrap();
         let mean = values(&losses).unwrap().iter().sum::<f32>() / 4_000.0;
         assert!((mean - 1.0).abs() < 0.05, "{mean}");
-        assert_eq!(objective.facts()["network_evaluations"], 4_000);
+        assert_eq!(objective.costs()["network_evaluations"], 4_000);
     }
 
     #[test]

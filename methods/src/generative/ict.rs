@@ -31,7 +31,7 @@
 //! - `K` is the budget of the suite, not 400,000. Two steps use τ = 0.821, the paper's for CIFAR-10, on all data.
 
 use lab::averaging::ema::Ema;
-use lab::diffusion::{Preconditioning, generation};
+use lab::diffusion::{Preconditioning, generation_as};
 use lab::method::Method;
 use lab::objectives::consistency::{
     Consistency, Curriculum, Distance, Proposal, Rules, Teacher, Weighting,
@@ -135,7 +135,7 @@ pub static METHOD: Method = Method {
     resolve,
     build: |values, task| {
         let settings = Settings::read(values)?;
-        let sigma_data = generation(task)?.sigma_data;
+        let sigma_data = generation_as(Some(Preconditioning::Consistency), task)?.sigma_data;
         let objective = Box::new(Consistency::new(settings.rules(), sigma_data, task));
         let Settings {
             sampler,

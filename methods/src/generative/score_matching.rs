@@ -22,7 +22,7 @@
 //! - Steps of the backward process are exact for a score that stays what it is, over times that shrink by one factor.
 //! - What is judged is an average of the weights.
 
-use lab::diffusion::generation;
+use lab::diffusion::generation_as;
 use lab::method::Method;
 use lab::offers;
 use lab::score::guide::{Asked, Lead, ScoreSampler};
@@ -58,7 +58,7 @@ pub static METHOD: Method = Method {
     resolve: Settings::resolve,
     build: |values, task| {
         let Settings { score } = Settings::read(values)?;
-        generation(task)?;
+        generation_as(None, task)?;
         let objective = Box::new(Matching::new(&score, Told::Nothing, 0.0, task.streams));
         let sampler = ScoreSampler {
             span: score.span(),

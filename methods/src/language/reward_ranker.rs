@@ -14,8 +14,10 @@
 //! Sorokin, Sedykh, Malykh, arXiv:2504.09643 (ECIR 2025), table 1 at second hand; no code was found.
 //!
 //! ## Differences
-//! - In the place of PPO with a critic, one update on each batch of roll-outs with advantages relative to a prompt's group of responses.
-//! - The policy goes on from one ranker to the next; the paper starts it again.
+//! - PPO: four passes over each batch of responses, a token's divergence (k1) in its reward, a critic that begins as the ranker
+//!   (assumed). `policy_rule: group` has one update on each batch, with advantages relative to a prompt's other responses.
+//! - With `restart`, as in the paper, the policy begins again with what imitation left for each ranker; the record's stage then
+//!   ends there, and `policy_sha256` among the facts is the policy that wrote for the ranker.
 //! - A ranker is a copy of the policy with one number for logits, trained anew each time on all pairs so far.
 //! - n, rates and the weight of the divergence are not in what was read. Facts `rankers` say how many pairs there were and how many of
 //!   those of questions that were held out each ranker orders rightly, and the one before it: with hard negatives on pairs that were
@@ -81,7 +83,7 @@ pub static METHOD: Method = Method {
         list.extend(stretches.map(|(name, share)| stage(name, *share, rate)));
         let ranker: Shared = Rc::new(RefCell::new(None));
         let (select, samples) = (settings.select, settings.samples);
-        let objective = Box::new(Ranking::new(settings, task, &ranker)?);
+        let objective = Box::new(Ranking::new(settings, task, &ranker, lm.lr)?);
         let step = Step::Gradient { objective, optimizer: Box::new(lm.optimizer(task.network)?) };
         let writer = Some(Box::new(Selecting { select, samples, ranker }) as _);
         let (stages, schedule) = (Some(Stages::new(list)), Schedule::Constant);
@@ -141,6 +143,44 @@ mod tests {
         let first = |trace: &Trace| trace.facts["rankers"][0].to_string();
         assert_eq!(first(&traces[0]), first(&traces[1]));
         assert_eq!(traces[0].facts["stages"][1]["name"], "policy-1");
+    }
+
+    #[test]
+    fn a_policy_begins_again_for_each_ranker_unless_it_is_to_go_on() {
+        let fixture = fixture(0.15);
+        let [again, on] = [true, false].map(|restart| run(&fixture, [("restart", json!(restart))]));
+        let [again, on] = [again.unwrap(), on.unwrap()];
+        let stages = |trace: &Trace| trace.facts["stages"].as_array().unwrap().clone();
+        // The second stretch starts from what imitation left, and the first one learned something.
+        let (again_stages, on_stages) = (stages(&again), stages(&on));
+        assert_eq!(again_stages[2]["from"], again_stages[0]["parameters_sha256"]);
+        assert_ne!(on_stages[2]["from"], on_stages[0]["parameters_sha256"]);
+        let wrote = |trace: &Trace, place: usize| {
+            let policy = trace.facts["rankers"][place]["policy_sha256"].as_str();
+            policy.unwrap().to_owned()
+        };
+        assert_eq!(wrote(&again, 1), wrote(&on, 1));
+        assert_eq!(wrote(&on, 1), on_stages[2]["from"].as_str().unwrap());
+        assert_ne!(wrote(&again, 1), again_stages[2]["from"].as_str().unwrap());
+        assert_ne!(again.digest, on.digest);
+    }
+
+    #[test]
+    fn the_rule_by_which_a_rankers_word_is_learned_makes_a_difference() {
+        let fixture = fixture(0.15);
+        // One stretch: the first step of a stretch warms up, and a stretch of one moves nothing.
+        let of =
+            |[pair]: [(&str, Value); 1]| run(&fixture, [pair, ("iterations", json!(1))]).unwrap();
+        let group = of([("policy_rule", json!("group"))]);
+        let [ppo, once] = [4, 1].map(|passes| of([("passes", json!(passes))]));
+        assert_eq!(group.facts["rankers"][0], ppo.facts["rankers"][0]);
+        assert!(group.digest != ppo.digest && ppo.digest != once.digest);
+        let refused =
+            |pairs: [(&str, Value); 2]| (METHOD.resolve)(&with(pairs)).unwrap_err().to_string();
+        let group = refused([("policy_rule", json!("group")), ("passes", json!(2))]);
+        assert!(group.contains("\"passes\" is of policy_rule \"ppo\""), "{group}");
+        let single = refused([("iterations", json!(1)), ("restart", json!(false))]);
+        assert!(single.contains("\"restart\" is of several iterations alone"), "{single}");
     }
 
     #[test]

@@ -17,15 +17,19 @@
 //! - Interval, what is cut, the threshold, how the verdict is read and what happens when the rounds are spent were not in what was
 //!   read. Here a stretch since the last reflection is cut, the verdict is the ratio of two words' probabilities, and the last
 //!   draft is emitted; `spent: refuse` gives no text instead. With refusal more rounds raise harm, since a text has more chances.
-//! - The predictor of rounds is not here: every text has the same N.
+//! - `budget: predicted` has N from a predictor (form and data assumed): a logistic regression on the mean hidden state of a prompt,
+//!   whose labels are how often the model by its own word writes again behind beginnings of training texts with N = 8, in classes 0, 1,
+//!   2, 4 and 8; N is the least that is enough with probability `surety`. It is made behind the last step, on the run's clock (fact
+//!   `foresight`), and reads a prompt once more than plain writing does, which `spent` does not count.
 //! - Controls: `verdict: none` asks nothing, `always` and `random` (a coin of `rate`) throw away without asking, `likeliest` writes
 //!   N + 1 whole drafts and keeps the likeliest.
 
+use lab::foresight::{Foreseeing, Shared};
 use lab::method::Method;
 use lab::offers;
 use lab::optim::lm::LmSettings;
-use lab::recipe::Recipe;
-use lab::reflection::{Reflecting, ReflectionSettings};
+use lab::recipe::{Recipe, Step};
+use lab::reflection::{Budget, Reflecting, ReflectionSettings};
 use ledger::catalogue::{Paper, PaperClaim};
 use ledger::settings;
 
@@ -61,8 +65,17 @@ pub static METHOD: Method = Method {
         let Some(words) = task.side.reflection else {
             return Err(task.unfit("its examples exercise no reflection"));
         };
-        let writer = Some(Box::new(Reflecting { settings: reflection, words }) as _);
-        Ok(Recipe { writer, ..lm.recipe(task)? })
+        let foresight = Shared::default();
+        let plain = lm.recipe(task)?;
+        let step = match (reflection.budget, plain.step) {
+            (Budget::Predicted, Step::Gradient { optimizer, .. }) => {
+                let objective = Box::new(Foreseeing::new(&reflection, task, &foresight)?);
+                Step::Gradient { objective, optimizer }
+            }
+            (_, step) => step,
+        };
+        let writer = Some(Box::new(Reflecting { settings: reflection, words, foresight }) as _);
+        Ok(Recipe { writer, step, ..plain })
     },
 };
 
@@ -125,5 +138,33 @@ mod tests {
         let (_, always) = arm("always", 2);
         assert!((always["spent"] - 56.0).abs() < 1e-9, "{always:?}");
         assert_eq!(always["auc"], none["auc"]);
+    }
+
+    #[test]
+    fn a_predictor_leaves_training_as_it_is_and_gives_prompts_rounds_of_their_own() {
+        let fixture = workloads::fixture("attr-reflection", &Values::new()).unwrap();
+        let few = ("foreseen", json!(64));
+        let (plain, none) = judged(&fixture, &[("verdict", json!("none"))]);
+        let of = |surety: f64| {
+            judged(
+                &fixture,
+                &[("budget", json!("predicted")), few.clone(), ("surety", json!(surety))],
+            )
+        };
+        let (digest, careless) = of(0.0);
+        assert_eq!((digest, &careless), (plain.clone(), &none));
+        let (digest, careful) = of(1.0);
+        assert_eq!(digest, plain);
+        // Nothing is that sure: every prompt has eight rounds.
+        let (_, eight) = judged(&fixture, &[("rounds", json!(8))]);
+        assert_eq!(careful, eight);
+        let settings = with([("budget", json!("predicted")), few, ("batch_size", 64.into())]);
+        let trace = fixture.run(&METHOD, &settings, 64 * 20, 4).unwrap();
+        let told = &trace.facts["foresight"];
+        let needed = told["needed"].as_object().unwrap().values();
+        assert_eq!(needed.map(|count| count.as_u64().unwrap()).sum::<u64>(), 64);
+        assert!(told["tokens"].as_u64() > Some(64 * 40), "{told}");
+        let again = fixture.run(&METHOD, &settings, 64 * 20, 4).unwrap();
+        assert_eq!(again.facts, trace.facts);
     }
 }

@@ -13,8 +13,11 @@
 //! Du et al., arXiv:2410.13413; cydu24/Progressive-Thought-Refinement@84182f1b.
 //!
 //! ## Differences
-//! - The paper's loss has three terms (answer, consistency, confidence) whose weights and forms it does not give; the code has the first
-//!   alone, and so has this.
+//! - The paper's loss is λ₁·(−log p(answer)) + λ₂·F_cons(y_t, y_{t−1}) + λ₃·(a term of confidence with weights β_t), Σλ = 1,
+//!   "adjusted dynamically"; it gives neither forms nor weights, and the code has the first term alone, as has the default here.
+//!   `terms: paper` has forms of our own: F_cons is KL(p(answer | t − 1 attempts) ‖ p(answer | t)), mean over tokens, the former
+//!   not learned; confidence is β_t·(1 − mean probability of the answer's tokens), β_t ∝ t; t is what the die shows, so that a
+//!   step has one term of each sum; λ₂ and λ₃ grow from 0 (`growing`).
 //! - Attempts are samples at temperature 1 of a network of 110,000 parameters after `weak_epochs` at a rate of its own (`weak_lr`, so
 //!   that arms at several rates read the same attempts); `attempts_right` among the facts is the share that is the answer. The answer
 //!   to learn is the truth, in place of a strong model's. The paper filters for consistency by a criterion that it does not state;
@@ -114,6 +117,22 @@ mod tests {
         assert_eq!(ptr.facts["made"], ift.facts["made"]);
         assert_eq!(ptr.facts["made"][0]["texts"], 12_000);
         assert_eq!(ptr.facts["stages"][0]["name"], "weak");
+    }
+
+    #[test]
+    fn the_papers_terms_with_no_weight_are_the_codes_bit_for_bit_and_with_some_they_are_not() {
+        let fixture = fixture();
+        let paper = |weight: f64, growing: bool| {
+            let [consistency, confidence] =
+                ["consistency", "confidence"].map(|name| (name, json!(weight)));
+            let terms = [("terms", json!("paper")), ("growing", json!(growing))];
+            run(&fixture, [terms[0].clone(), terms[1].clone(), consistency, confidence]).unwrap()
+        };
+        let code = run(&fixture, []).unwrap();
+        assert_eq!(paper(0.0, false).digest, code.digest);
+        let [growing, level] = [true, false].map(|growing| paper(0.2, growing));
+        assert!(growing.digest != code.digest && growing.digest != level.digest);
+        assert_eq!(growing.facts["made"], code.facts["made"]);
     }
 
     #[test]

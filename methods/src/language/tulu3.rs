@@ -3,7 +3,8 @@
 //! ## Mechanism
 //! SFT on demonstrations. Then DPO on pairs, by mean log-probabilities of a token: −log σ(β[(log π(y⁺)/|y⁺| − log π(y⁻)/|y⁻|) − (the
 //! same of the reference)]), β 5, the reference being the result of SFT. Then reward by a verifier (RLVR): 10 for a right response, 0 for
-//! a wrong one, −10 for one without an end, with a divergence from the result of DPO.
+//! a wrong one, −10 for one without an end, by PPO: four passes over each batch of roll-outs, every token costing 0.05 of
+//! its divergence (k1) from the result of DPO, with a critic that begins as a reward model of the pairs.
 //!
 //! ## Claim
 //! Each stage improves the average, and reward what can be verified: 8 B, GSM8K 76.2 → 84.3 → 87.6, average 60 → 64.4 → 64.8 (model
@@ -14,8 +15,10 @@
 //! 5e-7, β 5, 1 epoch; PPO at 3e-7, KL 0.05; 3.1: GRPO with 16 samples, KL 0.01, at 5e-7.
 //!
 //! ## Differences
-//! - Reward is learned as in Tülu 3.1, by advantages relative to a prompt's group, not by PPO with a value model that begins as a
-//!   reward model; `ppo` is another method here.
+//! - `policy_rule: group` is Tülu 3.1's, advantages relative to a prompt's other responses (there with `beta: 0.01`, `passes: 1`).
+//! - The critic has an AdamW of its own, so that its loss has no weight (there 0.1); several responses to a prompt, there one.
+//!   With `preferences: 0` the pairs of the reward model are samples of the policy that is rewarded.
+//! - A value moves by `value_clip`, 0.2, at most on a batch, while rewards are ±10: as there.
 //! - Pairs are two samples of the run itself, told by the verifier, one in ten the wrong way round; the paper's are partly on-policy, from
 //!   many models and a judge.
 //! - A response that ends without the form that is asked for is punished like one without an end.
@@ -70,7 +73,7 @@ pub static METHOD: Method = Method {
             Stage { lr_factor, schedule, ..Stage::plain(name, part) }
         });
         let list: Vec<Stage> = list.collect();
-        let objective = Box::new(PostTraining::new(stages, task, &pool)?);
+        let objective = Box::new(PostTraining::new(stages, task, &pool, lm.lr)?);
         let step = Step::Gradient { objective, optimizer: Box::new(lm.optimizer(task.network)?) };
         Ok(Recipe {
             order: Box::new(FromPool::new(&pool, lm.batch_size)),
@@ -157,6 +160,31 @@ mod tests {
         assert_eq!(digests.len(), 3);
         let again = run(&fixture, []).unwrap();
         assert_eq!((again.digest, again.facts), (all.digest, all.facts));
+    }
+
+    #[test]
+    fn the_rule_of_reward_and_what_its_critic_begins_as_make_a_difference() {
+        let fixture = fixture();
+        let ppo = run(&fixture, []).unwrap();
+        let model = &ppo.facts["reward_model"];
+        assert_eq!(model["pairs"], ppo.facts["pairs"]);
+        assert!(model["steps"].as_u64() > Some(0), "{model}");
+        let policy = run(&fixture, [("value_from", json!("policy"))]).unwrap();
+        let group = run(&fixture, [("policy_rule", json!("group"))]).unwrap();
+        for other in [&policy, &group] {
+            assert!(!other.facts.contains_key("reward_model"));
+            assert_eq!(other.facts["stages"][1], ppo.facts["stages"][1]);
+        }
+        assert!(ppo.digest != policy.digest && policy.digest != group.digest);
+        // Behind imitation alone the pairs are samples of what is rewarded.
+        let behind = run(&fixture, [("preferences", json!(0))]).unwrap();
+        assert!(behind.facts["reward_model"]["pairs"].as_u64() > Some(0));
+        let idle = (METHOD.resolve)(&with([
+            ("policy_rule", json!("group")),
+            ("reward_model_lr", json!(1)),
+        ]));
+        let idle = idle.unwrap_err().to_string();
+        assert!(idle.ends_with("is of value_from \"reward-model\" alone: leave it out"), "{idle}");
     }
 
     #[test]

@@ -34,7 +34,7 @@ use lab::optim::adamw::{Adamw, AdamwSettings};
 use lab::orders::Eligible;
 use lab::recipe::{Recipe, Step};
 use lab::rollout::{Roller, RolloutSettings, Rollouts};
-use lab::seat::{Batch, Facts, Objective, StepInfo, TaskInfo};
+use lab::seat::{Batch, Costs, Facts, Objective, StepInfo, TaskInfo};
 use lab::split::Split;
 use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
@@ -210,6 +210,10 @@ impl Objective for Preferences {
             self.implicit.iter_mut().zip(seen).for_each(|(sum, seen)| *sum += seen);
         }
         Ok(preference_losses(&margins, self.beta)?.f_mul(paired)?)
+    }
+
+    fn costs(&self) -> Costs {
+        self.roller.costs()
     }
 
     fn facts(&self) -> Facts {

@@ -36,7 +36,7 @@ use lab::preferences::{
     difference,
 };
 use lab::recipe::{Recipe, Step};
-use lab::seat::{Batch, Facts, Learner, StepInfo, TaskInfo};
+use lab::seat::{Batch, Costs, Facts, Learner, StepInfo, TaskInfo};
 use lab::state::State;
 use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings::{Range, SettingError, Values};
@@ -218,11 +218,12 @@ impl Learner for PrLsvi {
         Ok(None)
     }
 
+    fn costs(&self) -> Costs {
+        Costs::from([("questions", self.rewards.answers() as u64)])
+    }
+
     fn facts(&self) -> Facts {
-        Facts::from([
-            ("rounds".to_owned(), self.rounds.into()),
-            ("questions".to_owned(), self.rewards.answers().into()),
-        ])
+        Facts::from([("rounds".to_owned(), self.rounds.into())])
     }
 
     fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {

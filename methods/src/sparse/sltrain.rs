@@ -148,7 +148,8 @@ fn build(values: &Values, task: &TaskInfo<'_>) -> Result<Recipe, LabError> {
     let moments = rule.moments().iter().flatten().flatten();
     let bytes = moments.map(|moment| (moment.numel() * moment.kind().elt_size_in_bytes()) as u64);
     seat.note(task.network, &trained, bytes.sum());
-    let restarts = (mode == Mode::Relora)
+    // Without restarts it is LoRA: a product over weights that stay.
+    let restarts = (mode == Mode::Relora && restarts > 0)
         .then(|| Box::new(seat.restarts(restarts, task.streams)) as Box<dyn Constraint>);
     let plain = Recipe::plain(batch_size, schedule, Box::new(rule), task)?;
     Ok(Recipe { parametrisation: Some(Box::new(seat)), constraint: restarts, ..plain })

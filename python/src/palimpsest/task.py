@@ -27,7 +27,9 @@ import functools
 import inspect
 import math
 import platform
+import signal
 import sys
+import threading
 import traceback
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -91,6 +93,10 @@ class Task:
         self.predict: Optional[Callable[[Any], Any]] = None
         #: Writes the model to a path, where it is set and the suite keeps models.
         self.save: Optional[Callable[[str], Any]] = None
+        #: Write all that steps change (weights, optimiser, generators) to a path, and read it back; with both set, a run
+        #: goes on where it was kept after its process was lost, where the suite says `checkpoint_every`.
+        self.keep: Optional[Callable[[str], Any]] = None
+        self.restore: Optional[Callable[[str], Any]] = None
         #: Loss of the last step, where the program tells it.
         self.loss: Optional[float] = None
         #: Number of trainable values.
@@ -106,6 +112,7 @@ class Task:
         #: All training inputs and labels, from the first batch on.
         self.inputs: Any = None
         self.labels: Any = None
+        self._kept: bool = begin.get("kept", False)
         self._pending: Optional[Tuple[str, Dict[str, Any]]] = None
         self._trained = False
         # The stretch of the order that is trained on: its file, its ids, where it is, when it is over.
@@ -146,6 +153,8 @@ class Task:
         if self._trained:
             raise RuntimeError("the run has one pass through its batches; loop over them once")
         self._trained = True
+        if (self.keep is None) != (self.restore is None):
+            raise RuntimeError("set task.keep and task.restore, or neither: what is kept has to be read, too")
         self._start()
         while self._listen() and not self._asked:
             while self._at < self._until:
@@ -155,7 +164,11 @@ class Task:
                 self._book()
 
     def _start(self) -> None:
-        self._connection.say("ready", parameters=self.parameters)
+        ready: Dict[str, Any] = {"parameters": self.parameters}
+        if self._kept and self.keep is not None:
+            ready["keeps"] = True
+            leave_ending_to_the_bench()
+        self._connection.say("ready", **ready)
 
     def _listen(self) -> bool:
         """Answers until there is something to train on; false when the run is over."""
@@ -173,9 +186,29 @@ class Task:
                     self._named, self._order = content["order"], self._load(content["order"])
                 self.epoch = content["epoch"]
                 self._at, self._until, self._to = content["from"], content["until"], content["to"]
+            elif kind == "keep":
+                self._keep_in(f"{self._folder}/{content['file']}")
+            elif kind == "restore":
+                self._restore_from(content)
             else:
                 self._pending = (kind, content)
         return self._pending is None
+
+    def _keep_in(self, path: str) -> None:
+        assert self.keep is not None
+        try:
+            self.keep(path)
+        except OSError as problem:
+            # A full disk, say: the run goes on, and the bench asks again.
+            self._connection.say("kept", reason=str(problem))
+        else:
+            self._connection.say("kept")
+
+    def _restore_from(self, content: Dict[str, Any]) -> None:
+        assert self.restore is not None
+        self.epoch, self.samples, self.steps = content["epoch"], content["samples"], content["steps"]
+        self.restore(f"{self._folder}/{content['file']}")
+        self._connection.say("restored")
 
     def _load(self, name: str) -> Any:
         return self._arrays.load(f"{self._folder}/{name}")
@@ -236,6 +269,13 @@ class Task:
             else:
                 raise Refused(f"the bench said `{kind}` at the end")
             self._pending = self._connection.hear()
+
+
+def leave_ending_to_the_bench() -> None:
+    """Passes over SIGTERM, which schedulers send to every process of a job: the bench, which gets it, too, has the run kept
+    behind its step and then ends this process. Where a program answers the signal itself, or runs in a thread, that stays."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 class Method:

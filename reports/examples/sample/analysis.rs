@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use analysis::suite::CompareBy;
 use analysis::summary::score::Score;
 use analysis::summary::{
-    ANALYSIS_VERSION, Analysis, ArmAnalysis, ClaimOutcome, Counted, CurvePoint, Estimate, Outcomes,
+    ANALYSIS_VERSION, Analysis, ArmAnalysis, ClaimOutcome, Cost, CurvePoint, Estimate, Outcomes,
     RunRow, SpeedUp, ToTarget, WorkloadAnalysis,
 };
 use ledger::catalogue::MetricInfo;
@@ -213,7 +213,7 @@ fn arm(index: usize, shape: &Shape, seeds: usize, target: f64) -> ArmAnalysis {
         }),
         noise_floor: (index != 0).then_some(0.06),
         train_seconds: Some(estimate((0..seeds).map(|seed| seconds(seed, budget)).collect())),
-        forward: None,
+        costs: BTreeMap::new(),
         undominated: Some(matches!(index, 2 | 8 | 9)),
         by_samples: curve(&|x| x * 1000.0),
         by_time: curve(&|x| seconds(0, x)),
@@ -284,6 +284,13 @@ fn runs(workload: &WorkloadAnalysis) -> Vec<RunRow> {
                     .filter_map(|(name, all)| Some((name.clone(), *all.values.get(seed)?)))
                     .collect(),
                 at_target: BTreeMap::new(),
+                costs: arm
+                    .costs
+                    .iter()
+                    .filter_map(|(name, cost)| {
+                        Some((name.clone(), *cost.in_all.values.get(seed)? as u64))
+                    })
+                    .collect(),
             });
         }
     }
@@ -548,7 +555,13 @@ pub fn recorded() -> Analysis {
         points.truncate(1);
     }
     arm.by_time.clear();
-    (arm.train_seconds, arm.forward, arm.undominated) = (None, None, None);
+    (arm.train_seconds, arm.undominated) = (None, None);
+    arm.costs.clear();
+    // And one counts something that no other does.
+    let arm = &mut workload.arms[2];
+    let cost = arm.costs["forward_tokens"].clone();
+    arm.costs.insert("questions".to_owned(), cost.clone());
+    workload.arms[1].costs.insert("questions".to_owned(), Cost { curve: Vec::new(), ..cost });
     analysis(vec![workload], Vec::new())
 }
 
@@ -575,7 +588,12 @@ fn record_more(arm: &mut ArmAnalysis, place: usize) {
     arm.at_budget.insert("validation/length".to_owned(), estimate(lengths));
     let tokens =
         (0..5).map(|seed| 4e5 * (1.0 + place as f64) + 9e3 * wobble(seed, place)).collect();
-    arm.forward = Some(Counted { unit: "tokens".to_owned(), estimate: estimate(tokens) });
+    let in_all = estimate(tokens);
+    let last = arm.by_samples.last().map_or(1.0, |point| point.x);
+    let over =
+        |point: &CurvePoint| CurvePoint { x: point.x / last * in_all.value, ..*point }.short();
+    let curve = arm.by_samples.iter().map(over).collect();
+    arm.costs.insert("forward_tokens".to_owned(), Cost { in_all, curve });
 }
 
 /// One arm under one seed, which never reached the target.

@@ -25,14 +25,18 @@ pub(crate) struct Curve<'a> {
 }
 
 impl Curve<'_> {
-    /// The arm's name, with what it does not do.
+    /// The arm's name, with what it does not do and what it has not.
     pub(super) fn label(&self) -> String {
-        let idle = if self.level.is_some() { " (idle)" } else { "" };
-        format!("{}{idle}", self.series.label)
+        let note = match (self.level, self.points.is_empty()) {
+            (Some(_), _) => " (idle)",
+            (None, true) => " (no values)",
+            (None, false) => "",
+        };
+        format!("{}{note}", self.series.label)
     }
 
     /// Where it ends, or stays all the time.
-    pub(super) fn end(&self) -> Option<f64> {
+    pub(crate) fn end(&self) -> Option<f64> {
         self.points.last().map(|point| point.mean).or(self.level)
     }
 

@@ -9,14 +9,14 @@ use stats::estimates::agreement::{Agreement, Interval, Signal};
 use stats::estimates::attribution::Influence;
 use stats::estimates::cost::Cost;
 use stats::estimates::results::{
-    Attribution, FORMAT, Items, Point, Prediction, RecencyCurves, Row, SearchResult, Source,
-    Validation,
+    Attribution, Dropped, Extremes, FORMAT, Items, LeftOut, Look, Point, Prediction, RecencyCurves,
+    Row, SearchResult, Shown, ShownItem, Source, Validation,
 };
 use stats::estimates::search::{Elsewhere, Found, Scored, Search, Verified};
 use stats::estimates::settings::HeldOut;
 use stats::estimates::validity::{Band, Validity, Verdict};
 
-use super::{curves, influence, ranking, scatter, strip};
+use super::{curves, examples, influence, ranking, scatter, strip};
 use crate::figure::tests::{check_shapes, check_texts};
 use crate::figure::{Figure, Shape};
 
@@ -156,6 +156,93 @@ fn attribution(estimator: &str, scale: f64) -> Attribution {
     Attribution { source: source(estimator, Verdict::Ok), residual_sd: 1e-4, ranked }
 }
 
+fn dropped(estimator: &str, scale: f64, look: &Look) -> Dropped {
+    let alone = [0.5, 0.1, -0.2, f64::NAN].into_iter().zip([3, 0, 123_456, 2]);
+    let alone = alone.map(|(change, item)| LeftOut {
+        item,
+        ids: (0..32).collect(),
+        change: Some(change * scale).filter(|change| change.is_finite()),
+        interval: Some(Interval { low: (change - 0.1) * scale, high: (change + 0.1) * scale }),
+    });
+    let example = |id, label: Option<&str>| Shown {
+        id,
+        label: label.map(ToOwned::to_owned),
+        look: look.clone(),
+    };
+    let labels = [None, Some("class 3"), Some(HOSTILE), None];
+    let examples = labels.into_iter().zip(4_000_000_000_u32..);
+    let examples: Vec<Shown> = examples.map(|(label, id)| example(id, label)).collect();
+    let shown = |item| ShownItem { item, examples: examples.clone(), of: 32 };
+    Dropped {
+        source: source(estimator, Verdict::Ok),
+        reference: 1.0,
+        keep: 0.5,
+        alone: alone.collect(),
+        asked: Vec::new(),
+        datamodel: None,
+        found: None,
+        groups: Vec::new(),
+        shown: Some(Extremes {
+            helpful: vec![shown(3), shown(0)],
+            harmful: vec![shown(2), shown(123_456)],
+        }),
+        by_weight: scale > 1.0,
+    }
+}
+
+/// A grey and a coloured picture larger than a drawn one, an empty one and a damaged one; text; numbers.
+fn looks() -> Vec<Look> {
+    let pixels = |height: usize, width: usize, count: usize| Look::Pixels {
+        height,
+        width,
+        values: (0..count).map(|place| (place * 37 % 256) as u8).collect(),
+    };
+    vec![
+        pixels(28, 28, 784),
+        pixels(6, 40, 720),
+        pixels(0, 3, 0),
+        pixels(5, 5, 3),
+        Look::Text { text: HOSTILE.repeat(9) },
+        Look::Text { text: String::new() },
+        Look::Numbers { values: vec![-1.25e7, f64::NAN, 3.0, 0.0, 5.0], of: 16 },
+        Look::Numbers { values: Vec::new(), of: 0 },
+    ]
+}
+
+#[test]
+fn pictures_are_drawn_in_their_brightness_and_damaged_ones_not_at_all() {
+    let areas = |look: &Look| {
+        let shapes = examples::figure(&dropped("surrogate", 1.0, look)).shapes;
+        let areas = shapes.into_iter().filter_map(|shape| match shape {
+            Shape::Area { colour, .. } => Some(colour),
+            _ => None,
+        });
+        areas.collect::<Vec<_>>()
+    };
+    // Black and white halves: two areas a row, on both sides of every item.
+    let halves: Vec<u8> = (0..4).flat_map(|_| [0, 0, 255, 255]).collect();
+    let drawn = areas(&Look::Pixels { height: 4, width: 4, values: halves });
+    let damaged = areas(&Look::Pixels { height: 4, width: 4, values: vec![0; 3] });
+    let of = |colour| drawn.iter().filter(|one| **one == colour).count();
+    assert_eq!(of((0, 0, 0)), of((255, 255, 255)));
+    assert_eq!((drawn.len() - damaged.len()) % 8, 0);
+    assert!(of((0, 0, 0)) >= 16 && !damaged.contains(&(0, 0, 0)), "{}", drawn.len());
+    let red = Look::Pixels { height: 1, width: 1, values: vec![255, 0, 0] };
+    assert!(areas(&red).contains(&(255, 0, 0)));
+}
+
+#[test]
+fn the_table_of_what_is_left_out_has_intervals_and_a_figure_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = super::dropped(&dropped("surrogate", 1.0, &looks()[0]), folder.path()).unwrap();
+    let names: Vec<_> = paths.iter().map(|path| path.file_name().unwrap().to_owned()).collect();
+    let wanted = ["png", "svg", "csv", "json"].map(|end| format!("estimate-drop.{end}"));
+    assert_eq!(names, wanted.map(std::ffi::OsString::from));
+    let table = std::fs::read_to_string(folder.path().join("estimate-drop.csv")).unwrap();
+    assert!(table.starts_with("item,change,low,high,ids\n3,0.5,0.4,0.6,0 1 2 "), "{table}");
+    assert!(table.contains("\n2,,"), "{table}");
+}
+
 fn every_figure() -> Vec<Figure> {
     let growth = [Some(0.01), None, Some(0.3)];
     let mut all = Vec::new();
@@ -166,6 +253,7 @@ fn every_figure() -> Vec<Figure> {
             all.push(strip::figure(&search(name, scale)));
             all.push(curves::figure(&recency(name, scale)));
             all.push(influence::figure(&attribution(name, scale)));
+            all.extend(looks().iter().map(|look| examples::figure(&dropped(name, scale, look))));
         }
         for verdict in [Verdict::Ok, Verdict::OutsideValidity] {
             all.push(ranking::figure(&prediction(name, verdict)));

@@ -136,7 +136,7 @@ impl Sheet {
             }
             Shape::Text { at, text, size, bold, align, colour } => {
                 self.fill(*colour, 1.0);
-                self.text(*at, &drawn(text, *bold), (*size, *bold), *align)?;
+                self.text(*at, &drawn(text, *size, *bold), (*size, *bold), *align)?;
             }
         }
         Ok(())

@@ -29,6 +29,10 @@ class Figure {
     // What else was recorded along the runs can be drawn, and be the axis that another metric is drawn over.
     const further = new Set(this.arms.flatMap((one) => Object.keys(one.arm.metrics_by_samples ?? {})));
     this.further = [...further].sort(new Intl.Collator("en", { numeric: true }).compare);
+    // So can what runs count, of which the target's metric has a curve.
+    const counted = this.arms.flatMap((one) => Object.entries(one.arm.costs ?? {}).filter(([, cost]) => cost.curve?.length > 0));
+    this.counted = new Map(counted.map(([name]) => [name, name.replaceAll("_", " ")]).sort());
+    this.controls.elements.over.append(...[...this.counted].map(([name, words]) => make("option", { value: name }, words)));
     this.controls.elements.over.append(...this.further.map((name) => make("option", { value: name }, name)));
     this.choices();
     this.controls.addEventListener("submit", (event) => event.preventDefault());
@@ -82,8 +86,8 @@ class Figure {
       names = new Set([main, ...this.arms.flatMap((one) => Object.keys(one.arm.at_budget))]);
     } else if (this.view === "curve") {
       const looks = over.value === "samples" ? this.arms.flatMap((one) => Object.keys(one.arm.looks_by_samples ?? {})) : [];
-      // Times are interpolated for the target's metric alone.
-      const further = over.value === "time" ? [] : this.further.filter((name) => name !== over.value);
+      // Times and counts are interpolated for the target's metric alone.
+      const further = over.value === "time" || this.counted.has(over.value) ? [] : this.further.filter((name) => name !== over.value);
       names = new Set([main, ...looks, ...further]);
     } else {
       names = new Set([main]);
@@ -104,7 +108,14 @@ class Figure {
     return this.arms.flatMap((one) => one.arm.time_to_target.values).filter((value) => value > 0);
   }
   ends(over) {
-    return this.arms.map((one) => (over === "time" ? one.arm.by_time : one.arm.by_samples).at(-1)?.x).filter((x) => x > 0);
+    return this.arms.map((one) => this.along(one, over).at(-1)?.x).filter((x) => x > 0);
+  }
+
+  // The curve of the target's metric.
+  along(one, over) {
+    // One that trains nothing takes nothing, and stays where it is.
+    if (this.counted.has(over)) return one.arm.costs?.[over]?.curve ?? (one.arm.idle ? one.arm.by_samples.slice(0, 1) : []);
+    return over === "time" ? one.arm.by_time : one.arm.by_samples;
   }
 
   element(tag, attributes, ...children) {
@@ -148,7 +159,7 @@ class Figure {
       words = `${name}: ${metric.value} at the budget`;
       this.budgetRows(metric.value, whole.checked);
     } else {
-      words = `${name}: ${metric.value} over ${{ time: "train time", samples: "samples seen" }[over.value] ?? over.value}`;
+      words = `${name}: ${metric.value} over ${{ time: "train time", samples: "samples seen" }[over.value] ?? this.counted.get(over.value) ?? over.value}`;
       this.curves(over.value, metric.value, whole.checked);
     }
     if (this.active.length === 0) this.text(this.width / 2, 60, "no arm is chosen", { "text-anchor": "middle", class: "soft" });
@@ -316,10 +327,11 @@ class Figure {
     const { workload } = this;
     const main = metric === `${workload.split}/${workload.metric}`;
     // Over another metric points stand where both were taken; a line through them turns as the run goes on.
-    const turned = over !== "time" && over !== "samples";
+    const count = this.counted.get(over);
+    const turned = over !== "time" && over !== "samples" && count === undefined;
     const entries = this.active.map((one) => {
       const along = main ? one.arm.by_samples : one.arm.looks_by_samples?.[metric] ?? one.arm.metrics_by_samples?.[metric] ?? [];
-      const points = turned ? across(along, one.arm.metrics_by_samples?.[over] ?? []) : main && over === "time" ? one.arm.by_time : along;
+      const points = turned ? across(along, one.arm.metrics_by_samples?.[over] ?? []) : main && over !== "samples" ? this.along(one, over) : along;
       const fits = points.filter((point) => Number.isFinite(point.x) && Number.isFinite(point.mean) && (!this.log || point.x > 0));
       return { one, points: fits.map((point) => ({ ...point, low: point.low ?? point.mean, high: point.high ?? point.mean })) };
     });
@@ -355,7 +367,7 @@ class Figure {
       this.line(left, y.at(value), right, y.at(value), { class: "grid" });
       this.text(left - 8, y.at(value) + 4, said[i], { "text-anchor": "end", class: "soft" });
     }
-    this.scaleX(x, left, right, top, bottom, turned ? over : seconds ? `train time (${unit})` : "samples seen", length);
+    this.scaleX(x, left, right, top, bottom, turned ? over : seconds ? `train time (${unit})` : count ?? "samples seen", length);
     // What is drawn in it ends at its edges.
     const inner = this.element("svg", { x: left, y: top, width: right - left, height, viewBox: `${left} ${top} ${right - left} ${height}` });
     const path = (points) => points.map(([px, py], i) => `${i ? "L" : "M"}${px.toFixed(1)} ${py.toFixed(1)}`).join("");
@@ -381,7 +393,7 @@ class Figure {
       const inside = points.filter((p) => y.holds(p.mean));
       const last = inside.at(-1);
       if (last) this.marker(one, x.at(last.x), y.at(last.mean));
-      const where = (p) => (seconds ? time(p.x) : turned ? `${over} ${shown(p.x)}, ${shown(p.samples, 6)} samples` : `${shown(p.x, 6)} samples`);
+      const where = (p) => (seconds ? time(p.x) : turned ? `${over} ${shown(p.x)}, ${shown(p.samples, 6)} samples` : `${shown(p.x, 6)} ${count ?? "samples"}`);
       const say = (p) => `${shown(p.mean)}${p.n > 1 ? ` [${shown(p.low)}, ${shown(p.high)}]` : ""} at ${where(p)}${p.n > 1 ? `, n = ${p.n}` : ""}`;
       const mine = inside.map((p) => ({ x: x.at(p.x), y: y.at(p.mean), one, words: say(p) }));
       if (mine.length > 0) this.spots.push(mine);

@@ -391,6 +391,20 @@ fn what_was_recorded_along_the_run_can_be_drawn_over_samples_and_over_each_other
     browser.pointer("middle(marker(0))", false);
     let words = browser.ask("tip()");
     assert!(words.as_str().unwrap().contains("validation/length "), "{words}");
+    // What runs count, where an arm that counts none of it has no line, and one that trains nothing a level.
+    assert!(
+        browser.ask("options('over')").to_string().contains("\"forward_tokens\",\"questions\"")
+    );
+    browser.ask("choose('over', 'forward_tokens')");
+    assert_eq!(browser.ask("options('metric').length"), json!(1));
+    assert_eq!(browser.ask("odd()"), json!([]));
+    assert_eq!(browser.ask("drawn().length"), json!(4));
+    assert!(browser.ask("axisWords()").as_str().unwrap().contains("forward tokens"));
+    browser.pointer("middle(marker(0))", false);
+    let words = browser.ask("tip()");
+    assert!(words.as_str().unwrap().contains(" forward tokens, n = 5"), "{words}");
+    browser.ask("choose('over', 'questions')");
+    assert_eq!(browser.ask("drawn().length"), json!(2));
     // Train time is known of the target's metric alone.
     browser.ask("choose('over', 'time')");
     assert_eq!(browser.ask("options('metric').length"), json!(1));

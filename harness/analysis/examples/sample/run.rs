@@ -20,6 +20,7 @@ use ledger::record::identity::{CellKey, Config};
 use ledger::record::{RunRecord, Status, Store};
 use ledger::sample::sample_id;
 use ledger::seed::Seed;
+use ledger::settings::Values;
 use ledger::transcript::Transcript;
 
 /// What a run is made of.
@@ -52,6 +53,19 @@ pub fn write_order(
     shape: Shape,
     layout: Option<&Layout>,
 ) -> Result<String, Box<dyn Error>> {
+    write_arm(store, shape, layout, Values::new())
+}
+
+/// The same, of a method with these settings.
+///
+/// # Errors
+/// When the store refuses.
+pub fn write_arm(
+    store: &Store,
+    shape: Shape,
+    layout: Option<&Layout>,
+    settings: Values,
+) -> Result<String, Box<dyn Error>> {
     let Shape { examples, epochs, batch, seed: integer } = shape;
     store.prepare()?;
     let seed = Seed::from_integer(integer);
@@ -59,6 +73,7 @@ pub fn write_order(
         (0..examples).map(|i| sample_id(&i.to_le_bytes(), b"label")).collect();
     let dataset_root = merkle::root(&sample_ids);
     let mut record = record(integer, dataset_root);
+    record.settings = settings;
     let samples = u64::from(examples) * u64::from(epochs);
     record.goal.budget = Budget { samples, evaluate_every: samples };
     let (workload, arm) = record.planned();
@@ -110,6 +125,7 @@ pub fn write_order(
             clocks: record.clocks,
             train_loss: (chain.step > 0).then_some(0.5),
             metrics: BTreeMap::from([("validation/loss".to_owned(), 0.5)]),
+            costs: BTreeMap::new(),
             chain,
         };
         writer.event(&Event::Evaluated(evaluation.clone()))?;

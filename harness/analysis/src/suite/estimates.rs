@@ -10,7 +10,7 @@ use stats::estimates::settings::{FitSettings, HeldOut, Items, Target};
 use stats::estimates::validity::Verdict;
 
 /// Names of the estimators that a suite may ask for.
-pub const ESTIMATORS: [&str; 13] = [
+pub const ESTIMATORS: [&str; 15] = [
     "exact",
     "null",
     "replay",
@@ -21,6 +21,8 @@ pub const ESTIMATORS: [&str; 13] = [
     "taylor-diagonal",
     "linear",
     "surrogate",
+    "low-rank",
+    "shared",
     "reduced",
     "bracket",
     "score",

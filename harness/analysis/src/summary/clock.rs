@@ -1,22 +1,26 @@
 //! Whether the times of a run can be trusted, and compared with those of another.
 
-use ledger::record::format::{Environment, RunRecord};
+use ledger::record::format::{Environment, RunRecord, Share};
 
 /// Share of a core that an undisturbed run on a CPU gets.
 const WHOLE: f64 = 0.97;
 
 /// Whether something else took the run's core: it got less than 97 % of one, however low the load was
 /// at its start (a quota, or neighbours that came later); where the share is not known, the load
-/// exceeded the cores. A run on another device waits for it, so that its share says nothing.
+/// exceeded the cores. A run on another device waits for it, so that its share says nothing. Of a run that went on
+/// from a checkpoint every part counts, for its clocks are summed over them.
 #[must_use]
 pub fn is_disturbed(record: &RunRecord) -> bool {
-    let Environment { load_at_start, cpus, cpu_share, device, .. } = &record.environment;
-    let busy = load_at_start.is_some_and(|load| load > f64::from(*cpus));
-    match cpu_share {
-        Some(share) if device.is_empty() || device == "cpu" => *share < WHOLE,
-        Some(share) => busy && *share < WHOLE,
-        None => busy,
-    }
+    let device = &record.environment.device;
+    let on_cpu = device.is_empty() || device == "cpu";
+    record.shares().any(|Share { load_at_start, cpus, cpu_share }| {
+        let busy = load_at_start.is_some_and(|load| load > f64::from(cpus));
+        match cpu_share {
+            Some(share) if on_cpu => share < WHOLE,
+            Some(share) => busy && share < WHOLE,
+            None => busy,
+        }
+    })
 }
 
 /// What decides how fast a run is and differs between two, as "cpu: A, here B".
@@ -38,6 +42,8 @@ pub fn differs(one: &Environment, other: &Environment) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use ledger::record::format::Interruption;
+
     use super::*;
     use crate::summary::tests::record;
 
@@ -55,6 +61,32 @@ mod tests {
         assert!(with(Some(9.0), None, "cpu") && !with(Some(1.0), None, "cpu"));
         assert!(!with(Some(0.1), Some(0.2), "cuda:0"), "it waits for the device");
         assert!(with(Some(9.0), Some(0.2), "cuda:0"));
+    }
+
+    #[test]
+    fn one_disturbed_part_disturbs_a_run_that_went_on_and_unknown_parts_do_not() {
+        let with = |shares: &[Option<(f64, Option<f64>)>]| {
+            let mut record = record(0, (Some(1.0), 0.9, 0.1));
+            record.environment.load_at_start = Some(0.1);
+            record.environment.cpu_share = Some(0.99);
+            let parts = shares.iter().map(|share| Interruption {
+                steps: 1,
+                samples: 32,
+                stopped: false,
+                share: share.map(|(load, cpu_share)| Share {
+                    load_at_start: Some(load),
+                    cpus: 2,
+                    cpu_share,
+                }),
+            });
+            record.interruptions = parts.collect();
+            (is_disturbed(&record), record.disturbed())
+        };
+        assert_eq!(with(&[None]), (false, false));
+        assert_eq!(with(&[Some((0.1, Some(0.99))), None]), (false, false));
+        assert_eq!(with(&[Some((0.1, Some(0.4))), Some((0.1, Some(0.99)))]), (true, false));
+        assert_eq!(with(&[Some((9.0, Some(0.4)))]), (true, true));
+        assert_eq!(with(&[Some((9.0, None))]), (true, true));
     }
 
     #[test]

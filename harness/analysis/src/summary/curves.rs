@@ -7,7 +7,7 @@ use ledger::goal::{self, Target, VALIDATION};
 use ledger::record::format::{Evaluation, Event};
 use stats::interval;
 
-/// Points of a curve over time.
+/// Points of a curve over time, and of one over what runs count.
 const TIME_POINTS: u32 = 60;
 /// Points of a curve over samples that stay: one a unit of a figure's width, with every extreme.
 pub const MOST_POINTS: usize = 840;
@@ -174,27 +174,62 @@ pub(super) fn by_samples(curves: &[Vec<Point>]) -> Vec<CurvePoint> {
 
 /// Mean over seeds at equal times, up to the shortest run, by linear interpolation.
 pub(super) fn by_time(curves: &[Vec<Point>]) -> Vec<CurvePoint> {
-    let ends = curves.iter().filter_map(|curve| curve.last()).map(|point| point.seconds);
+    let over = |curve: &Vec<Point>| curve.iter().map(|at| (at.seconds, at.value)).collect();
+    interpolated(&curves.iter().map(over).collect::<Vec<_>>(), 0.0)
+}
+
+/// The target's metric over what runs have taken of something, mean over seeds at equal counts: from where all have
+/// been looked at to the end of the shortest. Of looks between which nothing was taken the last counts: that much was
+/// had for it.
+pub(super) fn by_cost<'a>(
+    runs: impl Iterator<Item = &'a [Event]>,
+    target: &Target,
+    cost: &str,
+) -> Vec<CurvePoint> {
+    let name = target.validation_key();
+    let curve = |events: &'a [Event]| {
+        let mut curve: Vec<(f64, f64)> = Vec::new();
+        for look in evaluations(events) {
+            let (Some(count), Some(value)) = (look.costs.get(cost), look.metrics.get(&name)) else {
+                continue;
+            };
+            #[expect(clippy::cast_precision_loss, reason = "what a run takes stays far below 2^52")]
+            let count = *count as f64;
+            curve.pop_if(|last| last.0 >= count);
+            curve.push((count, *value));
+        }
+        curve
+    };
+    let curves: Vec<Vec<(f64, f64)>> = runs.map(curve).filter(|curve| curve.len() > 1).collect();
+    let from = curves.iter().filter_map(|curve| curve.first()).map(|first| first.0);
+    let mut points = interpolated(&curves, from.fold(0.0, f64::max));
+    points.iter_mut().for_each(|point| *point = point.short());
+    points
+}
+
+/// Mean over curves at equal places from `from` to the end of the shortest.
+fn interpolated(curves: &[Vec<(f64, f64)>], from: f64) -> Vec<CurvePoint> {
+    let ends = curves.iter().filter_map(|curve| curve.last()).map(|last| last.0);
     let end = ends.fold(f64::INFINITY, f64::min);
-    if !end.is_finite() || end <= 0.0 {
+    if !end.is_finite() || end <= from {
         return Vec::new();
     }
     let at = |index: u32| {
-        let x = end * f64::from(index) / f64::from(TIME_POINTS);
+        let x = from + (end - from) * f64::from(index) / f64::from(TIME_POINTS);
         let values: Vec<f64> = curves.iter().filter_map(|curve| interpolate(curve, x)).collect();
         curve_point(x, &values)
     };
     (0..=TIME_POINTS).map(at).collect()
 }
 
-fn interpolate(curve: &[Point], x: f64) -> Option<f64> {
-    let after = curve.iter().position(|point| point.seconds >= x)?;
+fn interpolate(curve: &[(f64, f64)], x: f64) -> Option<f64> {
+    let after = curve.iter().position(|point| point.0 >= x)?;
     let right = curve[after];
     let Some(left) = after.checked_sub(1).map(|before| curve[before]) else {
-        return Some(right.value);
+        return Some(right.1);
     };
-    let share = (x - left.seconds) / (right.seconds - left.seconds).max(f64::MIN_POSITIVE);
-    Some(left.value + share * (right.value - left.value))
+    let share = (x - left.0) / (right.0 - left.0).max(f64::MIN_POSITIVE);
+    Some(left.1 + share * (right.1 - left.1))
 }
 
 fn curve_point(x: f64, values: &[f64]) -> CurvePoint {
@@ -260,6 +295,7 @@ mod tests {
             clocks: ClockSeconds::default(),
             train_loss: None,
             metrics: metrics.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+            costs: BTreeMap::new(),
             chain: ChainPoint { step: 0, chain: Digest::of(b"") },
         })
     }
@@ -291,6 +327,46 @@ mod tests {
         let length: Vec<(f64, f64, u32)> =
             found["validation/length"].iter().map(|point| (point.x, point.mean, point.n)).collect();
         assert_eq!(length, [(0.0, 9.0, 2), (64.0, 7.0, 1), (128.0, 4.0, 2)]);
+    }
+
+    #[test]
+    fn a_metric_over_what_runs_take_is_a_mean_at_equal_counts_and_what_was_had_for_nothing_is_its_start()
+     {
+        let target = Target {
+            metric: "accuracy".to_owned(),
+            direction: Direction::HigherIsBetter,
+            value: 0.9,
+            origin: String::new(),
+        };
+        let run = |looks: &[(u64, f64)]| -> Vec<Event> {
+            let look = |(place, (count, accuracy)): (u64, &(u64, f64))| {
+                let Event::Evaluated(look) =
+                    evaluated(place, &[("validation/accuracy", *accuracy)])
+                else {
+                    unreachable!()
+                };
+                Event::Evaluated(Evaluation {
+                    costs: BTreeMap::from([("tokens".to_owned(), *count)]),
+                    ..look
+                })
+            };
+            (0..).zip(looks).map(look).collect()
+        };
+        // The first took none until its second look; the other ends at 400, where the curve does.
+        let runs = [
+            run(&[(0, 0.1), (0, 0.2), (600, 0.8)]),
+            run(&[(0, 0.0), (400, 0.4)]),
+            // Looked at once: no curve.
+            run(&[(9_000, 0.9)]),
+        ];
+        let all = || runs.iter().map(Vec::as_slice);
+        let found = by_cost(all(), &target, "tokens");
+        let at = |x: f64| found.iter().find(|point| point.x == x).unwrap();
+        assert_eq!(found.last().unwrap().x, 400.0);
+        assert_eq!((at(0.0).mean, at(0.0).n), (0.1, 2));
+        assert_eq!(at(200.0).mean, 0.3);
+        assert_eq!(at(400.0).mean, 0.5);
+        assert!(by_cost(all(), &target, "questions").is_empty());
     }
 
     #[test]

@@ -5,40 +5,68 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::clock::{differs, is_disturbed};
 use super::context::{environment, warnings};
 use super::curves::{
-    Point, by_samples, by_time, curve, hold, looks_by_samples, metrics_by_samples,
+    Point, by_cost, by_samples, by_time, curve, hold, looks_by_samples, metrics_by_samples,
 };
 use super::estimates::{LEVEL, common_horizon, estimate, reach_rate, to_target};
 use super::membership::{self, Evidence, by_cell};
 use super::tuning::TuningAnalysis;
 use super::{
-    ANALYSIS_VERSION, Analysis, ArmAnalysis, CellLeft, CellRun, Counted, Outcomes, RunRow, SpeedUp,
+    ANALYSIS_VERSION, Analysis, ArmAnalysis, CellLeft, CellRun, Cost, Outcomes, RunRow, SpeedUp,
     WorkloadAnalysis, claims, front, order_estimates, read_cells, score, stopping,
 };
 use crate::imported::{has_clock, is_imported};
 use crate::suite_run::{RunWorkload, SuiteRun};
-use ledger::goal::VALIDATION;
+use ledger::goal::{Target, VALIDATION};
 use ledger::record::format::{Event, RunRecord, Status};
 use ledger::record::store::Store;
 use stats::paired::{Pair, speed_up};
 use stats::survival::Outcome;
 use stats::t_test::{Alternative, t_test};
 
-/// How facts begin that say how much networks were given in all; behind it stands the unit.
+/// How facts begin that say how much networks were given in all, in records of before costs were kept along a run;
+/// behind it stands one word, the unit.
 const FORWARD: &str = "forward_";
 
-/// What runs that did not diverge count; a name of more than one word is a part of it.
-fn forward(runs: &ArmRuns<'_>) -> Option<Counted> {
-    let counting = || runs.records().filter(|record| record.status != Status::Diverged);
-    let is_unit = |unit: &&str| {
-        (1..=16).contains(&unit.len()) && unit.bytes().all(|byte| byte.is_ascii_lowercase())
+/// What a run took beside time and samples, by what it counts.
+fn taken(left: &CellLeft) -> BTreeMap<String, u64> {
+    let mut looks = left.events.iter().rev().filter_map(|event| match event {
+        Event::Evaluated(look) => Some(look),
+        _ => None,
+    });
+    let last = looks.next().map(|look| &look.costs).into_iter().flatten();
+    let last: BTreeMap<String, u64> = last
+        .filter(|(name, _)| is_cost(name, true))
+        .map(|(name, count)| (name.clone(), *count))
+        .collect();
+    if !last.is_empty() {
+        return last;
+    }
+    let facts = left.record.facts.iter();
+    let named = facts
+        .filter(|(name, _)| name.strip_prefix(FORWARD).is_some_and(|unit| is_cost(unit, false)));
+    named.filter_map(|(name, fact)| Some((name.clone(), fact.as_u64()?))).collect()
+}
+
+/// Whether a name is of small letters, in words where it may be: it becomes a part of file names.
+fn is_cost(name: &str, words: bool) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || (words && byte == b'_');
+    (1..=48).contains(&name.len()) && name.bytes().all(fits)
+}
+
+/// What the runs of an arm count, as far as any took some.
+fn costs(runs: &ArmRuns<'_>, target: &Target) -> BTreeMap<String, Cost> {
+    let sound = || runs.runs.iter().filter(|(_, left)| left.record.status != Status::Diverged);
+    let all: Vec<BTreeMap<String, u64>> = sound().map(|(_, left)| taken(left)).collect();
+    let names: BTreeSet<&String> = all.iter().flat_map(BTreeMap::keys).collect();
+    let cost = |name: &String| {
+        #[expect(clippy::cast_precision_loss, reason = "what a run takes stays far below 2^52")]
+        let counts = all.iter().filter_map(|taken| Some(*taken.get(name)? as f64));
+        let counts: Vec<f64> = counts.collect();
+        let in_all = counts.iter().any(|count| *count > 0.0).then(|| estimate(counts))?;
+        let events = sound().map(|(_, left)| left.events.as_slice());
+        Some((name.clone(), Cost { in_all, curve: by_cost(events, target, name) }))
     };
-    let mut names = counting().flat_map(|record| record.facts.keys());
-    let unit = names.find_map(|name| name.strip_prefix(FORWARD).filter(is_unit))?.to_owned();
-    let name = format!("{FORWARD}{unit}");
-    let counts = counting().filter_map(|record| record.facts.get(&name)?.as_f64());
-    let counts: Vec<f64> = counts.collect();
-    let estimate = counts.iter().any(|count| *count > 0.0).then(|| estimate(counts))?;
-    Some(Counted { unit, estimate })
+    names.into_iter().filter_map(cost).collect()
 }
 
 /// The runs of one arm on one workload, in seed order; failed and missing ones left out.
@@ -315,7 +343,7 @@ fn arm_analysis(
         fewer_samples: baseline.and_then(|baseline| ratio(baseline, &runs, samples)),
         noise_floor: None,
         train_seconds: (!trained.is_empty()).then(|| estimate(trained)),
-        forward: forward(&runs),
+        costs: costs(&runs, target),
         undominated: None,
         by_samples: by_samples(&curves),
         by_time: by_time(&curves),
@@ -440,5 +468,6 @@ fn row(suite: &SuiteRun, run: &CellRun) -> RunRow {
         }),
         metrics: record.map(|record| record.last.clone()).unwrap_or_default(),
         at_target: record.map(|record| record.at_target.clone()).unwrap_or_default(),
+        costs: left.map(taken).unwrap_or_default(),
     }
 }

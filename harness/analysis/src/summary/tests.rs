@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::summarise::summarise;
-use super::{Analysis, ArmAnalysis, CellLeft, CellRun, Counted};
+use super::{Analysis, ArmAnalysis, CellLeft, CellRun, Cost};
 use crate::suite::{ArmPair, ClaimUse, CompareBy, PaperNumber, Sections, When};
 use crate::suite_run::SuiteRun;
 use crate::suite_run::{RunArm, RunCell, RunStopping, RunWorkload};
@@ -84,6 +84,7 @@ fn events(accuracy: f64) -> Vec<Event> {
             clocks: ClockSeconds { train: 10.0 * share, ..ClockSeconds::default() },
             train_loss: None,
             metrics: BTreeMap::from([("validation/accuracy".to_owned(), accuracy * share)]),
+            costs: BTreeMap::new(),
             chain: ChainPoint { step: 0, chain: Digest::of(b"") },
         })
     };
@@ -381,11 +382,11 @@ fn curves_are_means_over_seeds_with_interpolation_in_time() {
 }
 
 #[test]
-fn what_runs_count_is_read_with_its_unit_and_nothing_where_they_do_not() {
+fn what_runs_take_is_read_along_them_and_of_older_records_at_the_end_alone() {
     let times = times(&[4.0, 6.0]);
     let made = Made::on_one(&times, &times, Vec::new());
-    assert_eq!(arm(&made.analysis(), "new").forward, None);
-    let counted = Made {
+    assert!(arm(&made.analysis(), "new").costs.is_empty());
+    let older = Made {
         change: |record| {
             let tokens = if record.seed == "0" { 1_000 } else { 3_000 };
             // A part of it, and what is no word, are passed over.
@@ -395,17 +396,45 @@ fn what_runs_count_is_read_with_its_unit_and_nothing_where_they_do_not() {
         },
         ..made
     };
-    let analysis = counted.analysis();
-    let Counted { unit, estimate } = arm(&analysis, "new").forward.as_ref().unwrap();
-    assert_eq!((unit.as_str(), estimate.value), ("tokens", 2_000.0));
-    assert_eq!(estimate.values, [1_000.0, 3_000.0]);
+    let analysis = older.analysis();
+    let costs = &arm(&analysis, "new").costs;
+    let Cost { in_all, curve } = &costs["forward_tokens"];
+    assert_eq!((costs.len(), in_all.value, curve.len()), (1, 2_000.0, 0));
+    assert_eq!(in_all.values, [1_000.0, 3_000.0]);
+    assert_eq!(analysis.runs[0].costs["forward_tokens"], 1_000);
     let none = Made {
         change: |record| {
             record.facts.insert("forward_tokens".to_owned(), 0.into());
         },
-        ..counted
+        ..older
     };
-    assert_eq!(arm(&none.analysis(), "new").forward, None);
+    assert!(arm(&none.analysis(), "new").costs.is_empty());
+}
+
+#[test]
+fn what_is_counted_along_runs_has_a_curve_and_a_name_that_is_none_is_passed_over() {
+    let times = times(&[4.0, 6.0]);
+    let made = Made::on_one(&times, &times, Vec::new());
+    let (suite, mut cells) = made.left();
+    for (place, cell) in (1..).zip(&mut cells) {
+        let left = cell.left.as_mut().unwrap();
+        for event in &mut left.events {
+            let Event::Evaluated(look) = event else { continue };
+            let count = place * look.steps;
+            look.costs =
+                ["network_evaluations", "../x"].map(|name| (name.to_owned(), count)).into();
+        }
+    }
+    let analysis = summarise(&suite, &cells);
+    let costs = &arm(&analysis, "old").costs;
+    assert_eq!(costs.keys().collect::<Vec<_>>(), ["network_evaluations"]);
+    let Cost { in_all, curve } = &costs["network_evaluations"];
+    assert_eq!(in_all.values, [100.0, 200.0]);
+    // Accuracies grow from 0 to their end: at 100 the second run is half way.
+    let last = curve.last().unwrap();
+    assert_eq!((last.x, last.n), (100.0, 2));
+    assert!((last.mean - 0.75 * 0.95).abs() < 1e-6, "{}", last.mean);
+    assert_eq!(analysis.runs[1].costs["network_evaluations"], 200);
 }
 
 #[test]

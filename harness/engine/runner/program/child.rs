@@ -240,6 +240,8 @@ impl Hosted for Child {
             peak_memory_bytes: self.peak.unwrap_or(peak_memory_bytes),
         });
         let how = ended.filter(|_| by_itself).map_or_else(String::new, in_words);
+        let killed = ended.filter(|_| by_itself).and_then(|ended| ended.signal);
+        let killed = killed.filter(|signal| machine::is_an_order(*signal));
         let remark = match ended {
             _ if lingers => {
                 Some("the program did not end after its last message and was ended".to_owned())
@@ -252,7 +254,7 @@ impl Hosted for Child {
             std::thread::sleep(PATIENCE);
         }
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Over { cost, ours: true, how, remark, said, gone: self.gone }
+        Over { cost, ours: true, how, remark, said, gone: self.gone, killed }
     }
 }
 

@@ -128,6 +128,7 @@ impl Hosted for Script {
             remark: None,
             said: Vec::new(),
             gone: self.gone,
+            killed: None,
         }
     }
 }

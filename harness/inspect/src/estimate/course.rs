@@ -55,7 +55,13 @@ impl Course {
         self.moments.len()
     }
 
-    /// Whether many orders move by one kernel; else they go one by one.
+    /// Whether the update rule orthogonalises matrices, which takes about as long as a gradient.
+    #[must_use]
+    pub fn orthogonalises(&self) -> bool {
+        rule::orthogonalises(self.rule.as_ref())
+    }
+
+    /// Whether many orders move at once; else they go one by one.
     #[must_use]
     pub fn moves_together(&self) -> bool {
         self.for_rows(1).is_some()

@@ -154,7 +154,7 @@ impl<'s> Fitted<'s> {
 
     /// Truly trains `orders` many at once, with the run's own update rule and true gradients; final
     /// parameters (M × p) and the seconds. Up to rounding it is what [`Fitted::retrain`] gives one at
-    /// a time, and rules that move orders together (all but Muon) are much faster by it.
+    /// a time, and rules that move orders together are much faster by it.
     ///
     /// # Errors
     /// When libtorch refuses an operation.

@@ -86,13 +86,14 @@ struct Seen {
 }
 
 /// Factors of every product, over all items at `at` (p), and the network's bias of each weight; `None`
-/// for networks that are no list of layers, and for losses other than cross-entropy.
+/// for networks that are no list of layers, weights that are made of parts, and losses other than
+/// cross-entropy.
 ///
 /// # Errors
 /// When libtorch refuses an operation.
 pub fn factors(problem: &TrainedProblem<'_>, at: &Tensor) -> Result<Option<Vec<Factor>>, LabError> {
     let Body::Layers(layers) = &problem.network().body else { return Ok(None) };
-    if matches!(problem.default_loss(), DefaultLoss::Squares) {
+    if problem.is_parametrised() || matches!(problem.default_loss(), DefaultLoss::Squares) {
         return Ok(None);
     }
     let mut products = Vec::new();

@@ -6,6 +6,7 @@ pub mod diagonal;
 pub mod frozen;
 pub mod grid0;
 pub mod linear;
+pub mod low_rank;
 pub mod null;
 pub mod projection;
 pub mod replay;

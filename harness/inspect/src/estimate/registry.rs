@@ -8,6 +8,7 @@ use super::oracle::diagonal::Diagonal;
 use super::oracle::frozen::{Frozen, Slope};
 use super::oracle::grid0::Grid;
 use super::oracle::linear::Linear;
+use super::oracle::low_rank::{LowRank, Shared};
 use super::oracle::null::Null;
 use super::oracle::projection::{Projected, Projection};
 use super::oracle::replay::Replay;
@@ -94,7 +95,7 @@ pub struct Entry {
 const FRAMEWORK: &str = "Yang et al., arXiv:2505.22042";
 
 /// Every estimator.
-pub static REGISTRY: [Entry; 13] = [
+pub static REGISTRY: [Entry; 15] = [
     Entry {
         id: "exact",
         title: "no estimate: true runs of many orders at once, stacked where the rule allows",
@@ -179,6 +180,24 @@ pub static REGISTRY: [Entry; 13] = [
     Entry {
         id: "surrogate",
         title: "one quadratic per item, curvature along a basis from pilots",
+        source: "Palimpsest",
+        needs: &[Need::Pilots],
+        fits: Fits::Any,
+        gives: Gives::Parameters,
+        timed: true,
+    },
+    Entry {
+        id: "low-rank",
+        title: "the surrogate with the leading quarter of each item's curvature",
+        source: "Palimpsest",
+        needs: &[Need::Pilots],
+        fits: Fits::Any,
+        gives: Gives::Parameters,
+        timed: true,
+    },
+    Entry {
+        id: "shared",
+        title: "the surrogate with one curvature for all items, their mean",
         source: "Palimpsest",
         needs: &[Need::Pilots],
         fits: Fits::Any,
@@ -340,6 +359,8 @@ pub fn build<'a, P: Problem + ?Sized>(
             let oracle = Frozen::new(problem, reference, parts.course, slope, projection)?;
             return Ok(Built::ByUpdates(Box::new(oracle), parts.course.plain()));
         }
+        "low-rank" => Box::new(LowRank::new(quadratics()?)?),
+        "shared" => Box::new(Shared::new(quadratics()?)?),
         "linear" => Box::new(Linear::new(problem, &quadratics()?.centre)?),
         _ if parts.pieces.len() > 1 => Box::new(ByStretch::of(parts.pieces)),
         _ => Box::new(Surrogate(quadratics()?)),

@@ -1,6 +1,8 @@
 //! Update rules from inside: the state of one that trains, taken out and put back; the same rule
 //! over many runs at once; its change to first order.
 
+mod muon_rows;
+
 use std::any::Any;
 
 use lab::LabError;
@@ -83,6 +85,13 @@ pub fn inspectable_mut(rule: &mut dyn Optimizer) -> Option<&mut dyn Inspectable>
         return rule.downcast_mut::<MatrixDecay>().map(|rule| rule as _);
     }
     rule.downcast_mut::<Muon>().map(|rule| rule as _)
+}
+
+/// Whether `rule` is one whose own arithmetic is of the size of a gradient's: Newton–Schulz of every weight.
+#[must_use]
+pub fn orthogonalises(rule: &dyn Optimizer) -> bool {
+    let rule: &dyn Any = rule;
+    rule.is::<Muon>()
 }
 
 /// The settings of `rule`, where it is SGD.
@@ -219,6 +228,10 @@ impl Inspectable for Muon {
     fn restore(&mut self, state: &[Tensor]) -> Result<(), LabError> {
         let momenta = self.momenta().iter().flatten();
         put_back(momenta.chain(tensors(self.auxiliary())), state)
+    }
+
+    fn for_rows(&self, rows: i64) -> Option<Box<dyn Inspectable>> {
+        Some(Box::new(muon_rows::MuonRows::of(self, rows)?))
     }
 }
 

@@ -6,21 +6,34 @@ use super::Problem;
 use crate::stacked::{self, Examples};
 use lab::LabError;
 use lab::models::gpt::Gpt;
-use lab::network::Network;
+use lab::network::{Body, Layer, Network};
 use lab::objectives::DefaultLoss;
-use lab::seat::Batch;
+use lab::seat::{Batch, Parametrisation};
 use lab::split::Split;
 
 /// Examples that are evaluated at once.
 const ROWS: i64 = 512;
 
 /// Items of a training split under a network's natural loss.
-#[derive(Debug)]
+///
+/// Where weights are made of parts, as in LoRA, θ is the parts: what is trained.
 pub struct TrainedProblem<'a> {
+    /// What is trained.
     network: Network,
+    /// How the weights that are seen are made of it, where they are.
+    made: Option<Box<dyn Parametrisation>>,
     loss: DefaultLoss,
     batches: Vec<Batch>,
     held_out: &'a Split,
+}
+
+impl std::fmt::Debug for TrainedProblem<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TrainedProblem")
+            .field("items", &self.batches.len())
+            .field("made", &self.made.is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> TrainedProblem<'a> {
@@ -43,7 +56,20 @@ impl<'a> TrainedProblem<'a> {
             ));
         }
         let batches = items.iter().map(|ids| train.batch(ids)).collect::<Result<_, _>>()?;
-        Ok(Self { network: network.duplicate(), loss, batches, held_out })
+        Ok(Self { network: network.duplicate(), made: None, loss, batches, held_out })
+    }
+
+    /// The same where the weights that are seen are `made` of the network's parameters by a function that is
+    /// the same at every step ([`Parametrisation::is_fixed`]).
+    #[must_use]
+    pub fn seen_through(self, made: Option<Box<dyn Parametrisation>>) -> Self {
+        Self { made, ..self }
+    }
+
+    /// Whether the weights that are seen are made of the parameters.
+    #[must_use]
+    pub fn is_parametrised(&self) -> bool {
+        self.made.is_some()
     }
 
     /// All parameters of `network` as a flat vector, shape p.
@@ -55,7 +81,21 @@ impl<'a> TrainedProblem<'a> {
         Tensor::f_cat(&tensors.collect::<Result<Vec<_>, _>>()?, 0)
     }
 
-    /// The network, with the values it was last asked at.
+    /// Whether copies of the network can be stacked: not where its weights are made of parts, which go one by
+    /// one.
+    fn stacks(&self) -> bool {
+        self.made.is_none() && stacked::fits(&self.network)
+    }
+
+    /// Outputs of the network as it is seen, with the values it was last asked at.
+    fn forward(&self, inputs: &Tensor, train: bool) -> Result<Tensor, LabError> {
+        match &self.made {
+            Some(made) => made.seen(&self.network, None)?.forward(inputs, train),
+            None => self.network.forward(inputs, train),
+        }
+    }
+
+    /// What is trained, with the values it was last asked at.
     #[must_use]
     pub fn network(&self) -> &Network {
         &self.network
@@ -125,21 +165,54 @@ impl<'a> TrainedProblem<'a> {
 
     /// Outputs with derivatives of every order, of a network whose parameters are `leaves`.
     fn outputs(&self, leaves: &[Tensor], inputs: &Tensor) -> Result<Tensor, LabError> {
-        match Gpt::of(&self.network) {
+        let mut network = self.network.duplicate();
+        for (parameter, leaf) in network.parameters.iter_mut().zip(leaves) {
+            parameter.tensor = leaf.shallow_clone();
+        }
+        if let Some(made) = &self.made {
+            network = made.seen(&network, None)?;
+        }
+        match Gpt::of(&network) {
             Ok(gpt) => {
-                let weights: Vec<_> = leaves.iter().collect();
+                let weights: Vec<_> = network.parameters.iter().map(|p| &p.tensor).collect();
                 let [weight, bias] = gpt.head();
                 let hidden = gpt.smooth(&weights, inputs)?;
                 Ok(hidden.f_linear(weights[weight], Some(weights[bias]))?)
             }
-            Err(_) => {
-                let mut network = self.network.duplicate();
-                for (parameter, leaf) in network.parameters.iter_mut().zip(leaves) {
-                    parameter.tensor = leaf.shallow_clone();
-                }
-                network.forward(inputs, true)
-            }
+            Err(_) => network.forward(inputs, true),
         }
+    }
+
+    /// Whether the loss has kinks in its first derivative, at which differences of gradients are no
+    /// curvature: a short step along a direction meets none or divides a jump by its length.
+    fn has_kinks(&self) -> bool {
+        fn any(layers: &[Layer]) -> bool {
+            layers.iter().any(|layer| match layer {
+                Layer::Relu | Layer::MaxPool | Layer::GlobalMaxPool => true,
+                Layer::Residual(inner) | Layer::HalvedResidual { inner, .. } => any(inner),
+                _ => false,
+            })
+        }
+        matches!(&self.network.body, Body::Layers(layers) if any(layers))
+    }
+
+    /// (HQ)ᵀ, k × p, of a loss of leaves that hold `at` (p), for the columns of `basis` (p × k): exact, by
+    /// differentiating its gradient once more for each.
+    fn products(
+        &self,
+        at: &Tensor,
+        basis: &Tensor,
+        loss: impl FnOnce(&[Tensor]) -> Result<Tensor, LabError>,
+    ) -> Result<Tensor, LabError> {
+        let leaves = self.leaves(at)?;
+        let slope = joined(&Tensor::f_run_backward(&[loss(&leaves)?], &leaves, true, true)?)?;
+        let (_, k) = basis.size2()?;
+        let mut rows = Vec::new();
+        for column in 0..k {
+            let along = slope.f_dot(&basis.f_select(1, column)?.detach())?;
+            rows.push(joined(&Tensor::f_run_backward(&[along], &leaves, true, false)?)?);
+        }
+        Ok(Tensor::f_stack(&rows, 0)?)
     }
 
     /// Of the kind of `at`, where they are real numbers.
@@ -159,9 +232,7 @@ impl<'a> TrainedProblem<'a> {
         let chosen = if alike { &items[..items.len().min(1)] } else { items };
         let batches: Vec<_> = chosen.iter().map(|item| &self.batches[*item]).collect();
         let shape = batches.first().map(|batch| batch.inputs.size());
-        if !stacked::fits(&self.network)
-            || batches.iter().any(|batch| Some(batch.inputs.size()) != shape)
-        {
+        if !self.stacks() || batches.iter().any(|batch| Some(batch.inputs.size()) != shape) {
             return Ok(None);
         }
         let inputs: Vec<_> = batches.iter().map(|batch| &batch.inputs).collect();
@@ -173,7 +244,7 @@ impl<'a> TrainedProblem<'a> {
     /// The examples of each row's items as one batch, E × B × …; `None` where the network has no
     /// stacked form or the rows have batches of different shapes.
     fn joined_steps(&self, items: &[&[u32]]) -> Result<Option<Stack>, TchError> {
-        if !stacked::fits(&self.network) {
+        if !self.stacks() {
             return Ok(None);
         }
         let join = |row: &&[u32]| -> Result<(Tensor, Tensor), TchError> {
@@ -213,7 +284,7 @@ impl<'a> TrainedProblem<'a> {
             while start < split.len() {
                 let length = ROWS.min(split.len() - start);
                 let (inputs, labels) = split.rows(start, length)?;
-                let outputs = self.network.forward(&inputs, false)?;
+                let outputs = self.forward(&inputs, false)?;
                 let losses = self.loss.of_outputs(&outputs, &labels)?.f_reshape([-1])?;
                 all.extend(Vec::<f64>::try_from(&losses.f_to_kind(Kind::Double)?)?);
                 start += length;
@@ -236,7 +307,7 @@ impl<'a> TrainedProblem<'a> {
         while start < split.len() {
             let length = ROWS.min(split.len() - start);
             let (inputs, labels) = split.rows(start, length)?;
-            let outputs = self.network.forward(&inputs, false)?;
+            let outputs = self.forward(&inputs, false)?;
             let losses = self.loss.of_outputs(&outputs, &labels)?;
             sum += losses.f_sum(Kind::Double)?.f_double_value(&[])?;
             #[expect(clippy::cast_precision_loss, reason = "splits are far smaller than 2^52")]
@@ -285,7 +356,7 @@ impl Problem for TrainedProblem<'_> {
             return Ok(joined(&Tensor::f_run_backward(&[loss], &leaves, false, false)?)?);
         }
         self.put(at)?;
-        let loss = self.mean(&self.network.forward(&batch.inputs, true)?, &batch.labels)?;
+        let loss = self.mean(&self.forward(&batch.inputs, true)?, &batch.labels)?;
         let leaves: Vec<_> = self.network.parameters.iter().map(|p| &p.tensor).collect();
         Ok(joined(&Tensor::f_run_backward(&[&loss], &leaves, false, false)?)?)
     }
@@ -311,10 +382,21 @@ impl Problem for TrainedProblem<'_> {
         at: &Tensor,
         basis: &Tensor,
     ) -> Result<Option<Tensor>, LabError> {
-        let Some(stacked) = self.stacked(&[item])? else { return Ok(None) };
-        let examples = stacked.examples(self.loss);
-        let columns = stacked::curvatures(&self.network, examples, at, basis)?;
-        Ok(columns.map(|columns| columns.f_tr()?.f_contiguous()).transpose()?)
+        if let Some(stacked) = self.stacked(&[item])?
+            && let Some(columns) =
+                stacked::curvatures(&self.network, stacked.examples(self.loss), at, basis)?
+        {
+            return Ok(Some(columns.f_tr()?.f_contiguous()?));
+        }
+        if !self.has_kinks() {
+            return Ok(None);
+        }
+        let batch = &self.batches[item];
+        let products = self.products(at, basis, |leaves| {
+            let outputs = self.outputs(leaves, &Self::inputs(batch, at)?)?;
+            Ok(self.mean(&outputs, &batch.labels)?)
+        });
+        Ok(Some(products?))
     }
 
     fn curvature(&self, item: usize, at: &Tensor, along: &Tensor) -> Result<Tensor, LabError> {
@@ -340,7 +422,9 @@ impl Problem for TrainedProblem<'_> {
 
     fn held_out(&self, at: &Tensor) -> Result<Vec<f64>, LabError> {
         let whole = self.whole()?;
-        if let Some(losses) = stacked::held_out(&self.network, at, whole.examples(self.loss))? {
+        if self.stacks()
+            && let Some(losses) = stacked::held_out(&self.network, at, whole.examples(self.loss))?
+        {
             return Ok(losses);
         }
         let rows = at.size().first().copied().unwrap_or(0);
@@ -350,14 +434,16 @@ impl Problem for TrainedProblem<'_> {
     fn held_out_gradient(&self, at: &Tensor) -> Result<Tensor, LabError> {
         self.put(at)?;
         let (inputs, labels) = self.held_out.rows(0, self.held_out.len())?;
-        let outputs = self.network.forward(&inputs, false)?;
+        let outputs = self.forward(&inputs, false)?;
         let loss = self.loss.of_outputs(&outputs, &labels)?.f_mean(None)?;
         let leaves: Vec<_> = self.network.parameters.iter().map(|p| &p.tensor).collect();
         Ok(joined(&Tensor::f_run_backward(&[&loss], &leaves, false, false)?)?)
     }
 
     fn held_out_gradients(&self, at: &Tensor) -> Result<Tensor, LabError> {
-        if let Some(all) = stacked::gradients(&self.network, at, self.whole()?.examples(self.loss))?
+        if self.stacks()
+            && let Some(all) =
+                stacked::gradients(&self.network, at, self.whole()?.examples(self.loss))?
         {
             return Ok(all);
         }
@@ -367,9 +453,34 @@ impl Problem for TrainedProblem<'_> {
     }
 
     fn held_out_columns(&self, at: &Tensor, basis: &Tensor) -> Result<Option<Tensor>, LabError> {
-        let whole = self.whole()?;
-        let columns = stacked::curvatures(&self.network, whole.examples(self.loss), at, basis)?;
-        Ok(columns.map(|columns| columns.f_tr()?.f_contiguous()).transpose()?)
+        if self.stacks() {
+            let whole = self.whole()?;
+            let examples = whole.examples(self.loss);
+            if let Some(columns) = stacked::curvatures(&self.network, examples, at, basis)? {
+                return Ok(Some(columns.f_tr()?.f_contiguous()?));
+            }
+        }
+        if !self.has_kinks() {
+            return Ok(None);
+        }
+        let length = self.held_out.len();
+        let mut sum: Option<Tensor> = None;
+        for start in (0..length).step_by(ROWS as usize) {
+            let rows = ROWS.min(length - start);
+            let part = self.products(at, basis, |leaves| {
+                let (inputs, labels) = self.held_out.rows(start, rows)?;
+                let outputs = self.outputs(leaves, &inputs)?;
+                #[expect(clippy::cast_precision_loss, reason = "splits are far smaller than 2^52")]
+                let share = 1.0 / length as f64;
+                let losses = self.loss.of_outputs(&outputs, &labels)?;
+                Ok(losses.f_sum(losses.kind())?.f_mul_scalar(share)?)
+            })?;
+            sum = Some(match sum {
+                Some(sum) => sum.f_add(&part)?,
+                None => part,
+            });
+        }
+        Ok(sum)
     }
 
     fn own(&self, item: usize, at: &Tensor) -> Result<Vec<f64>, LabError> {
@@ -384,7 +495,7 @@ impl Problem for TrainedProblem<'_> {
             (0..rows)
                 .map(|row| {
                     self.put(&at.f_get(row)?)?;
-                    let outputs = self.network.forward(&batch.inputs, false)?;
+                    let outputs = self.forward(&batch.inputs, false)?;
                     let mean = self.mean(&outputs, &batch.labels)?;
                     Ok(mean.f_to_kind(Kind::Double)?.f_double_value(&[])?)
                 })

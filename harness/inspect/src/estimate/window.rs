@@ -116,6 +116,7 @@ impl Window {
     /// When the method has no update rule that can tell its state.
     pub fn course(&self, replay: Replay<'_>) -> Result<Course, LabError> {
         let mut replay = replay;
+        replay.install()?;
         replay.resume(&self.start)?;
         replay.into_course(self.moments.clone())
     }
@@ -133,7 +134,9 @@ impl Window {
         let loss = ready.side.loss.ok_or_else(|| {
             LabError::Order("the workload has no loss of its own to take gradients of".to_owned())
         })?;
-        TrainedProblem::new(replay.network(), loss, &ready.splits.train, &self.items, held_out)
+        let train = &ready.splits.train;
+        let problem = TrainedProblem::new(replay.network(), loss, train, &self.items, held_out)?;
+        Ok(problem.seen_through(replay.again()?.into_parametrisation()?))
     }
 
     /// The whole run with its window in another order: ids, epoch by epoch.
@@ -259,7 +262,12 @@ impl Window {
     /// # Errors
     /// When libtorch refuses an operation.
     pub fn retrain(&self, replay: &mut Replay<'_>, order: &ItemOrder) -> Result<Tensor, LabError> {
-        replay.resume(&self.start)?;
+        if self.first == 0 && replay.is_parametrised() {
+            // The first step of a run is where parts are put in place of weights.
+            *replay = replay.again()?;
+        } else {
+            replay.resume(&self.start)?;
+        }
         replay.reorder(self.whole(order));
         replay.train(self.first..u64::MAX, None)?;
         Ok(TrainedProblem::flat(replay.network())?)

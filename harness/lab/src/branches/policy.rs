@@ -15,7 +15,7 @@ use crate::LabError;
 use crate::advantage::{AdvantageSettings, surrogate};
 use crate::network::Network;
 use crate::rollout::{Rewarded, column, verified};
-use crate::seat::{Batch, Facts, Objective, StepInfo, TaskInfo};
+use crate::seat::{Batch, Costs, Facts, Objective, StepInfo, TaskInfo};
 use crate::side_info::{Tokens, Verifier};
 use crate::state::State;
 
@@ -204,13 +204,16 @@ impl Objective for BranchedGradient {
         Ok(each.f_view([-1, i64::from(responses)])?.f_mean_dim(1, false, losses.kind())?)
     }
 
+    fn costs(&self) -> Costs {
+        Costs::from([("response_tokens", self.counts.tokens)])
+    }
+
     fn facts(&self) -> Facts {
-        let Counts { responses, tokens, forced, parallel, malformed, accepted, silent, groups } =
+        let Counts { responses, tokens: _, forced, parallel, malformed, accepted, silent, groups } =
             self.counts;
         let share = |part: u64, all: u64| part as f64 / all.max(1) as f64;
         Facts::from([
             ("responses".to_owned(), responses.into()),
-            ("response_tokens".to_owned(), tokens.into()),
             (
                 "responses_sha256".to_owned(),
                 Digest(self.sampled.clone().finalize().into()).to_string().into(),

@@ -34,8 +34,8 @@ impl Frozen {
         Ok(Self(filters.into_iter().collect::<Result<_, _>>()?))
     }
 
-    /// Features of images B × C × H × W, layer by layer, each of length 1 over the channels of a place.
-    fn of(&self, images: &Tensor) -> Result<Vec<Tensor>, TchError> {
+    /// Features of images B × C × H × W, layer by layer.
+    fn plain(&self, images: &Tensor) -> Result<Vec<Tensor>, TchError> {
         let mut hidden = images.shallow_clone();
         let mut all = Vec::new();
         for (layer, filter) in self.0.iter().enumerate() {
@@ -44,10 +44,36 @@ impl Frozen {
             }
             hidden = hidden.f_conv2d::<Tensor>(filter, None, [1, 1], [1, 1], [1, 1], 1)?;
             hidden = hidden.f_relu()?;
-            let length = hidden.f_square()?.f_sum_dim_intlist(1, true, hidden.kind())?;
-            all.push(hidden.f_div(&length.f_add_scalar(1e-10)?.f_sqrt()?)?);
+            all.push(hidden.shallow_clone());
         }
         Ok(all)
+    }
+
+    /// The same, each of length 1 over the channels of a place.
+    fn of(&self, images: &Tensor) -> Result<Vec<Tensor>, TchError> {
+        let unit = |hidden: Tensor| {
+            let length = hidden.f_square()?.f_sum_dim_intlist(1, true, hidden.kind())?;
+            hidden.f_div(&length.f_add_scalar(1e-10)?.f_sqrt()?)
+        };
+        self.plain(images)?.into_iter().map(unit).collect()
+    }
+
+    /// Of each pair of images the squared distance of features as they are, which tells how strong a contrast is, too: a mean
+    /// over places and channels and a sum over layers; shape B.
+    ///
+    /// # Errors
+    /// When the shapes differ, or are not those of images.
+    pub fn contrast(&self, a: &Tensor, b: &Tensor) -> Result<Tensor, TchError> {
+        let mut sum: Option<Tensor> = None;
+        for (a, b) in self.plain(a)?.iter().zip(&self.plain(b)?) {
+            let each = a.f_sub(b)?.f_square()?;
+            let each = each.f_mean_dim([1, 2, 3].as_slice(), false, a.kind())?;
+            sum = Some(match sum {
+                Some(sum) => sum.f_add(&each)?,
+                None => each,
+            });
+        }
+        sum.ok_or_else(|| TchError::Shape("features without a layer".to_owned()))
     }
 
     /// Of each pair of images the squared distance of features over channels, as a mean over places and a sum over
@@ -91,6 +117,16 @@ mod tests {
         features.distance(&moved, &b).unwrap().sum(None).backward();
         let gradient = moved.grad().abs().max().double_value(&[]);
         assert!(gradient.is_finite() && gradient > 0.0, "{gradient}");
+        // A fainter image is at no distance in direction, but at one in contrast.
+        let faint = images() * 0.5;
+        let turned = values(&features.distance(&images(), &faint).unwrap()).unwrap();
+        let contrast = values(&features.contrast(&images(), &faint).unwrap()).unwrap();
+        assert!(turned.iter().all(|d| *d < 1e-4) && contrast.iter().all(|d| *d > 1e-3));
+        let whole = values(&features.contrast(&images(), &(images() * 0.0)).unwrap()).unwrap();
+        // Without biases features are of degree 1.
+        for (half, whole) in contrast.iter().zip(&whole) {
+            assert!((half / whole - 0.25).abs() < 1e-4, "{half} {whole}");
+        }
         // The same wherever it is made.
         let again = Frozen::new(1, Device::Cpu).unwrap();
         assert_eq!(values(&again.distance(&a, &b).unwrap()).unwrap(), apart);

@@ -11,11 +11,11 @@ use tch::{Device, Tensor};
 use super::features::Frozen;
 use super::{Flow, Form, Rule, Times, carry, straightness};
 use crate::LabError;
-use crate::diffusion::{Preconditioning, column, generation, noise_like, squared_distance};
+use crate::diffusion::{Preconditioning, column, generation_as, noise_like, squared_distance};
 use crate::network::Network;
 use crate::samplers::Setup;
 use crate::samplers::ode::Ode;
-use crate::seat::{Batch, Facts, Objective, Sampler as _, Stage, StepInfo, TaskInfo};
+use crate::seat::{Batch, Costs, Facts, Objective, Sampler as _, Stage, StepInfo, TaskInfo};
 use crate::self_made::SelfMade;
 use crate::state::State;
 
@@ -129,7 +129,7 @@ impl Reflow {
     /// # Errors
     /// When there is nothing to generate, or a loss by features is asked of what is no image.
     pub fn new(rules: Rules, task: &TaskInfo<'_>, streams: &Streams) -> Result<Self, LabError> {
-        let generation = generation(task)?;
+        let generation = generation_as(None, task)?;
         let shape = generation.shape.clone();
         let features = match (rules.loss, shape.as_slice()) {
             (Loss::Squared | Loss::Huber, _) => None,
@@ -311,9 +311,12 @@ impl Objective for Reflow {
         Ok(())
     }
 
+    fn costs(&self) -> Costs {
+        Costs::from([("network_evaluations", self.evaluations)])
+    }
+
     fn facts(&self) -> Facts {
         let mut facts = SelfMade::facts(&self.made);
-        facts.insert("network_evaluations".to_owned(), self.evaluations.into());
         facts.insert("straightness".to_owned(), self.straightness.into());
         facts
     }
@@ -365,6 +368,7 @@ mod tests {
             fresh,
             conditions: None,
             reward: None,
+            start: None,
         };
         let side = SideInfo { generation: Some(generation), ..SideInfo::default() };
         let streams = trial::streams();
@@ -406,7 +410,7 @@ mod tests {
         let again = tch::no_grad(|| carry(&flow, noise, 5, Rule::Euler)).unwrap();
         assert_eq!(values(&again).unwrap(), values(data).unwrap());
         assert_eq!(values(&teacher.parameters[0].tensor).unwrap(), kept);
-        assert_eq!(reflow.facts()["network_evaluations"], 100);
+        assert_eq!(reflow.costs()["network_evaluations"], 100);
         // Shuffled, the same data stand beside the noise before.
         let rules = Rules { coupling: Coupling::Shuffled, ..rules };
         let shuffled = entered(rules, &own, teacher.duplicate()).pairs.unwrap();
@@ -460,7 +464,7 @@ mod tests {
         let rules = Rules { teacher: Teacher::Diffusion, ..RULES };
         let mut reflow = entered(rules, &own, network(8));
         // Heun's method: 2N − 1 evaluations.
-        assert_eq!(reflow.facts()["network_evaluations"], 100);
+        assert_eq!(reflow.costs()["network_evaluations"], 100);
         let first = values(&reflow.pairs.as_ref().unwrap().data).unwrap();
         tch::no_grad(|| reflow.enter(1, &own)).unwrap();
         assert_ne!(values(&reflow.pairs.as_ref().unwrap().data).unwrap(), first);

@@ -11,7 +11,7 @@ use crate::diffusion::{
     Denoise, Preconditioning, column, grid, noise_like, noised, squared_distance,
 };
 use crate::network::Network;
-use crate::seat::{Batch, Facts, Objective, StepInfo, TaskInfo};
+use crate::seat::{Batch, Costs, Facts, Objective, StepInfo, TaskInfo};
 use crate::split::Split;
 use crate::state::State;
 
@@ -296,11 +296,12 @@ impl Objective for Consistency {
         Ok(())
     }
 
+    fn costs(&self) -> Costs {
+        Costs::from([("network_evaluations", self.evaluations)])
+    }
+
     fn facts(&self) -> Facts {
-        Facts::from([
-            ("network_evaluations".to_owned(), self.evaluations.into()),
-            ("levels".to_owned(), self.table.grid.len().into()),
-        ])
+        Facts::from([("levels".to_owned(), self.table.grid.len().into())])
     }
 
     fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {

@@ -7,7 +7,7 @@ use tch::Tensor;
 use crate::LabError;
 use crate::diffusion::{Denoise, Preconditioning, column, noise_like, noised, squared_distance};
 use crate::network::Network;
-use crate::seat::{Batch, Facts, Objective, StepInfo};
+use crate::seat::{Batch, Costs, Objective, StepInfo};
 use crate::state::State;
 
 /// λ(σ)·mean over coordinates of (D(x + σz, σ) − x)², ln σ ~ N(`mean`, `deviation`²),
@@ -67,8 +67,8 @@ impl Objective for Denoising {
         Ok(distances.f_mul(&column(&weights, &distances)?)?)
     }
 
-    fn facts(&self) -> Facts {
-        Facts::from([("network_evaluations".to_owned(), self.evaluations.into())])
+    fn costs(&self) -> Costs {
+        Costs::from([("network_evaluations", self.evaluations)])
     }
 
     fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {

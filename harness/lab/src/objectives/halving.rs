@@ -12,7 +12,7 @@ use crate::diffusion::{
     Denoise, Preconditioning, column, grid, noise_like, noised, squared_distance,
 };
 use crate::network::Network;
-use crate::seat::{Batch, Facts, Objective, Stage, StepInfo, TaskInfo};
+use crate::seat::{Batch, Costs, Facts, Objective, Stage, StepInfo, TaskInfo};
 use crate::state::State;
 
 choice! {
@@ -210,11 +210,12 @@ impl Objective for Halving {
         Ok(distances.f_mul(&column(&weights, &distances)?)?)
     }
 
+    fn costs(&self) -> Costs {
+        Costs::from([("network_evaluations", self.evaluations)])
+    }
+
     fn facts(&self) -> Facts {
-        Facts::from([
-            ("network_evaluations".to_owned(), self.evaluations.into()),
-            ("stages".to_owned(), (self.stage + 1).into()),
-        ])
+        Facts::from([("stages".to_owned(), (self.stage + 1).into())])
     }
 
     fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {

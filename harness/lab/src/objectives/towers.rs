@@ -7,7 +7,7 @@ use crate::LabError;
 use crate::models::vit::{Vit, unit};
 use crate::native;
 use crate::network::{Body, Network};
-use crate::seat::{Batch, Facts, Objective, StepInfo, View};
+use crate::seat::{Batch, Costs, Objective, StepInfo, View};
 use crate::side_info::Captions;
 use crate::state::State;
 use ledger::streams::Streams;
@@ -97,8 +97,8 @@ impl Objective for Towers {
         Ok(pairs.f_add(&apart.f_mul_scalar(self.distil)?)?)
     }
 
-    fn facts(&self) -> Facts {
-        Facts::from([("tokens".to_owned(), self.tokens.into())])
+    fn costs(&self) -> Costs {
+        Costs::from([("tokens", self.tokens)])
     }
 
     fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
@@ -178,7 +178,7 @@ mod tests {
         let mut towers = Towers::new(CAPTIONS, 1.0, 8);
         let now = step_info(0, 1);
         towers.before_step(&network, &batch(), &now).unwrap();
-        assert_eq!(towers.facts()["tokens"], 9 + 24 + 25);
+        assert_eq!(towers.costs()["tokens"], 9 + 24 + 25);
         let losses = towers.losses(&network, &batch(), &now).unwrap();
         let all = network.forward(&batch().inputs, true).unwrap();
         let at = |image: i64, caption: i64| all.double_value(&[image, caption]);

@@ -124,6 +124,12 @@ impl Muon {
         Ok(Self { settings, momenta, auxiliary })
     }
 
+    /// The settings.
+    #[must_use]
+    pub fn settings(&self) -> &MuonSettings {
+        &self.settings
+    }
+
     /// The momentum of each parameter that Muon moves.
     #[must_use]
     pub fn momenta(&self) -> &[Option<Tensor>] {

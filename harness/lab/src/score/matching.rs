@@ -16,7 +16,7 @@ use crate::network::Network;
 use crate::objectives::DefaultLoss;
 use crate::optim::radam::{Adaptive, AdaptiveSettings};
 use crate::recipe::{Recipe, Step};
-use crate::seat::{Batch, Facts, Objective, Sampler, StepInfo, TaskInfo};
+use crate::seat::{Batch, Costs, Facts, Objective, Sampler, StepInfo, TaskInfo};
 use crate::state::State;
 
 settings! {
@@ -250,8 +250,12 @@ impl Objective for Matching {
         false
     }
 
+    fn costs(&self) -> Costs {
+        Costs::from([("network_evaluations", self.evaluations)])
+    }
+
     fn facts(&self) -> Facts {
-        let mut facts = Facts::from([("network_evaluations".to_owned(), self.evaluations.into())]);
+        let mut facts = Facts::new();
         if self.seen > 0 {
             facts.insert("conditions".to_owned(), self.seen.into());
             facts.insert("conditions_dropped".to_owned(), self.dropped.into());
@@ -339,7 +343,7 @@ mod tests {
         let losses = matching.losses(&network, &many(4_000), &step_info(0, 1)).unwrap();
         let mean = losses.mean(Kind::Double).double_value(&[]);
         assert!((mean - 2.0).abs() < 0.13, "{mean}");
-        assert_eq!(matching.facts()["network_evaluations"], 4_000);
+        assert_eq!(matching.costs()["network_evaluations"], 4_000);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::LabError;
 use crate::diffusion::{generation, noise_like};
 use crate::network::{Network, values};
 use crate::recipe::Recipe;
-use crate::seat::{self, Batch, Facts, Objective, Sampler, StepInfo, TaskInfo};
+use crate::seat::{self, Batch, Costs, Facts, Objective, Sampler, StepInfo, TaskInfo};
 use crate::side_info::Reward;
 use crate::stages::{Stage, Stages, Tutor};
 use crate::state::State;
@@ -419,11 +419,16 @@ impl Objective for Steered {
         Ok(sum.f_div_scalar(logs.len().max(1) as f64)?)
     }
 
+    fn costs(&self) -> Costs {
+        Costs::from([
+            ("network_evaluations", self.evaluations),
+            ("reward_evaluations", self.rollouts),
+        ])
+    }
+
     fn facts(&self) -> Facts {
         let [outside, made] = self.clipped;
         Facts::from([
-            ("network_evaluations".to_owned(), self.evaluations.into()),
-            ("reward_evaluations".to_owned(), self.rollouts.into()),
             ("samples_learnt_from".to_owned(), self.samples.into()),
             ("steps_without_update".to_owned(), self.idle.into()),
             ("steps_learnt".to_owned(), self.learnt.into()),

@@ -14,7 +14,7 @@ use super::guide::{Asked, Lead, ScoreSampler};
 use super::matching::{Matching, ScoreSettings, Told};
 use crate::LabError;
 use crate::network::Network;
-use crate::seat::{Batch, Facts, Objective, Sampler, StepInfo};
+use crate::seat::{Batch, Costs, Facts, Objective, Sampler, StepInfo};
 use crate::self_made::SelfMade;
 use crate::split::Split;
 use crate::state::State;
@@ -161,6 +161,10 @@ impl Objective for Directed {
 
     fn acts_beside_passes(&self) -> bool {
         false
+    }
+
+    fn costs(&self) -> Costs {
+        self.matching.costs()
     }
 
     fn facts(&self) -> Facts {

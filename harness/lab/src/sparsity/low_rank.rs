@@ -247,6 +247,11 @@ impl Parametrisation for LowRank {
         Ok(trained.over(seen))
     }
 
+    fn is_fixed(&self) -> bool {
+        // Restarts, which change what stays under a product, are a constraint of their own.
+        true
+    }
+
     fn facts(&self) -> Facts {
         self.facts.clone()
     }
@@ -269,14 +274,22 @@ impl Made {
             // In place: the product's own derivatives do not need its value.
             weight = weight.f_put_(support, &trained[self.trained + 2].tensor, true)?;
         }
-        match self.size[..] {
-            [outputs, inputs, height, width] => {
-                weight.f_view([outputs, height, width, inputs])?.f_permute([0, 3, 1, 2])
-            }
-            [_, _] => Ok(weight),
-            // Filters over one axis or three, of a user's own module.
-            _ => weight.f_view(self.size.as_slice()),
+        folded(&weight, &self.size)
+    }
+}
+
+/// A matrix out × in in the shape of the weight that it is one of.
+///
+/// # Errors
+/// When it has another number of values.
+pub fn folded(matrix: &Tensor, size: &[i64]) -> Result<Tensor, TchError> {
+    match *size {
+        [outputs, inputs, height, width] => {
+            matrix.f_view([outputs, height, width, inputs])?.f_permute([0, 3, 1, 2])
         }
+        [_, _] => Ok(matrix.shallow_clone()),
+        // Filters over one axis or three, of a user's own module.
+        _ => matrix.f_view(size),
     }
 }
 

@@ -208,6 +208,31 @@ fn nothing_is_appended_to_a_broken_last_line() {
 }
 
 #[test]
+fn a_long_index_is_appended_to_by_its_end_and_is_the_same_as_one_that_is_read() {
+    // Longer than what is read of it first.
+    let (_folder, path, text) = index(120);
+    assert!(text.len() as u64 > END && text.len() as u64 / 120 < END / 3);
+    assert_eq!(CommitmentIndex::read_and_verify(&path).unwrap().lines.len(), 120);
+    fs::write(&path, format!("{text}{}", &text[..40])).unwrap();
+    let line = CommitmentIndex::append(&path, entry(120)).unwrap();
+    assert_eq!(line.sequence, 120);
+    let index = CommitmentIndex::read_and_verify(&path).unwrap();
+    assert_eq!((index.lines.len(), index.torn_bytes), (121, 0), "the torn line is gone");
+
+    // A line that is at fault is named by its number.
+    let whole = fs::read_to_string(&path).unwrap();
+    fs::write(&path, whole.replace("cell-120", "cell-999")).unwrap();
+    let error = CommitmentIndex::append(&path, entry(121)).unwrap_err();
+    assert!(matches!(error, CommitmentError::Broken { line: 121, .. }), "{error}");
+    // So is one that does not follow the one before.
+    let lines: Vec<&str> = whole.lines().collect();
+    let gap = [&lines[..119], &lines[120..]].concat().join("\n") + "\n";
+    fs::write(&path, gap).unwrap();
+    let error = CommitmentIndex::append(&path, entry(121)).unwrap_err();
+    assert!(matches!(error, CommitmentError::Broken { line: 120, .. }), "{error}");
+}
+
+#[test]
 fn an_entry_whose_commitment_is_not_its_own_is_refused() {
     let (_folder, path, text) = index(1);
     let mut wrong = entry(1);

@@ -35,6 +35,10 @@ pub enum Ask {
     Evaluate(Evaluate),
     /// Evaluate, where that is the program's own; answered by `metrics`. The train clock stands still.
     Metrics(Metrics),
+    /// Keep the program's state in a file, to go on from in another process; answered by `kept`.
+    Keep(Keep),
+    /// Go on from what an earlier process has kept; answered by `restored`.
+    Restore(Restore),
     /// Save the model to a file; answered by `saved`.
     Save(Save),
     /// Tell what a reader should know; answered by `facts`.
@@ -61,6 +65,10 @@ pub enum Answer {
     Outputs(Outputs),
     /// Metrics by name; null for one that is not finite.
     Metrics(BTreeMap<String, Option<f64>>),
+    /// The state was kept, or why it was not.
+    Kept(Kept),
+    /// The program is where the earlier process was.
+    Restored {},
     /// The model was saved, or there is nothing to save.
     Saved {},
     /// Facts by name.
@@ -82,6 +90,8 @@ impl Answer {
             Self::Consumed(_) => "consumed",
             Self::Outputs(_) => "outputs",
             Self::Metrics(_) => "metrics",
+            Self::Kept(_) => "kept",
+            Self::Restored {} => "restored",
             Self::Saved {} => "saved",
             Self::Facts(_) => "facts",
             Self::Bye {} => "bye",
@@ -145,6 +155,9 @@ pub struct Begin {
     pub threads: u32,
     /// The folder that the names of files in messages are in, both ways.
     pub folder: String,
+    /// Whether the bench will ask for the program's state on the way, where `ready` says that it `keeps` one; absent where not.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub kept: bool,
 }
 
 /// Numbers of examples.
@@ -160,12 +173,20 @@ pub struct Counts {
 }
 
 /// The program is ready to train.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ready {
     /// Number of trainable values.
     #[serde(default)]
     pub parameters: u64,
+    /// Whether it answers `keep` and `restore`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub keeps: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a field by reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// Files of the training data.
@@ -239,6 +260,37 @@ pub struct Outputs {
 pub struct Metrics {
     /// `validation` or `test`.
     pub split: String,
+}
+
+/// Where a program's state goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keep {
+    /// Name of the file; it is read once and taken away.
+    pub file: String,
+}
+
+/// What became of a program's state.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kept {
+    /// Why it was not kept this time; none where it was.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// Where a program's state is, and where the run was when it was kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restore {
+    /// Name of the file, as the program wrote it; it stays until the program has answered.
+    pub file: String,
+    /// The epoch, from 0, of the last step that was taken.
+    pub epoch: u32,
+    /// Samples consumed.
+    pub samples: u64,
+    /// Steps taken.
+    pub steps: u64,
 }
 
 /// Where a model goes.
@@ -353,6 +405,10 @@ mod tests {
         let read: Answer = serde_json::from_str(r#"{"hello":{"protocol":1}}"#).unwrap();
         assert!(matches!(&read, Answer::Hello(hello) if hello.takes.is_empty()), "{read:?}");
         assert_eq!(serde_json::to_string(&Ask::End {}).unwrap(), r#"{"end":{}}"#);
+        assert_eq!(text(&Answer::Restored {}), r#"{"restored":{}}"#);
+        assert_eq!(text(&Answer::Ready(Ready::default())), r#"{"ready":{"parameters":0}}"#);
+        let kept: Answer = serde_json::from_str(r#"{"kept":{}}"#).unwrap();
+        assert_eq!(kept, Answer::Kept(Kept::default()));
         for wrong in [r#"{"hello":{"protocol":1,"x":1}}"#, r#"{"hallo":{}}"#, "[]", "1"] {
             assert!(serde_json::from_str::<Answer>(wrong).is_err(), "{wrong}");
         }

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::format::{IndexPlace, Interruption, RecordError};
+use super::format::{IndexPlace, Interruption, RecordError, Share};
 use super::writer::{sync_folder, write_synced};
 use crate::digest::Digest;
 use crate::plain;
@@ -25,7 +25,7 @@ use crate::plain;
 const FIRST: &[u8] = b"palimpsest checkpoint 1\n";
 
 /// What is kept beside the state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Head {
     /// Cell id.
@@ -44,6 +44,9 @@ pub struct Head {
     pub samples: u64,
     /// Whether the run was stopped here, and not only kept on its way.
     pub stopped: bool,
+    /// What the part of the run that kept it had of its machine so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<Share>,
     /// Where it had gone on before.
     pub interruptions: Vec<Interruption>,
 }
@@ -133,7 +136,13 @@ mod tests {
             steps: 7,
             samples: 224,
             stopped: true,
-            interruptions: vec![Interruption { steps: 2, samples: 64, stopped: false }],
+            share: Some(Share { load_at_start: Some(0.25), cpus: 4, cpu_share: Some(0.99) }),
+            interruptions: vec![Interruption {
+                steps: 2,
+                samples: 64,
+                stopped: false,
+                share: None,
+            }],
         }
     }
 

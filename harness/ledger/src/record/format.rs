@@ -91,6 +91,10 @@ pub struct Evaluation {
     /// `validation/accuracy`, …; `test/…` at the first evaluation at the target and at the end.
     /// Values that are not finite are left out.
     pub metrics: BTreeMap<String, f64>,
+    /// What the run has taken so far beside time and samples, by what is counted: `forward_tokens`,
+    /// `network_evaluations`; none in records of before, and of methods that count nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub costs: BTreeMap<String, u64>,
     /// Step chain of the transcript at this point.
     pub chain: ChainPoint,
 }
@@ -335,6 +339,13 @@ pub struct Scheduler {
 }
 
 impl Environment {
+    /// What the run, or its last part, had of the machine.
+    #[must_use]
+    pub fn share(&self) -> Share {
+        let Self { load_at_start, cpus, cpu_share, .. } = *self;
+        Share { load_at_start, cpus, cpu_share }
+    }
+
     /// The program that ran: its commit; with changes that are in no commit, `+` and the start of
     /// their digest, so that two programs never share a name. None outside of a git checkout.
     #[must_use]
@@ -350,8 +361,20 @@ impl Environment {
     }
 }
 
+/// What a part of a run had of its machine: the same that [`Environment`] says of the last part.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Share {
+    /// One-minute load average at the part's start.
+    pub load_at_start: Option<f64>,
+    /// Logical CPUs that the process might use.
+    pub cpus: u32,
+    /// Processor time over wall time of the part, up to where it was kept last.
+    pub cpu_share: Option<f64>,
+}
+
 /// Where a run went on in another process, from what it had kept there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interruption {
     /// Steps taken by then.
     pub steps: u64,
@@ -359,6 +382,9 @@ pub struct Interruption {
     pub samples: u64,
     /// Whether it was asked to stop there; else its process was lost, and what it did behind this step was done again.
     pub stopped: bool,
+    /// What the part that ended there had of its machine; none in records of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<Share>,
 }
 
 /// `record.json`.
@@ -431,7 +457,7 @@ pub struct RunRecord {
     /// the way back to where it was not at all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interruptions: Vec<Interruption>,
-    /// Machine, versions, command; of the last part.
+    /// Machine, versions, command; of the last part, but for `started_unix`, which is the first part's.
     pub environment: Environment,
 }
 
@@ -492,13 +518,20 @@ impl RunRecord {
         own.chain(parents.flat_map(|parent| parent.order_hashes.iter().copied())).collect()
     }
 
-    /// True when the clocks cannot be trusted: the load exceeded the cores at the start, and the
-    /// run did not get a core to itself for 97 % of its time (or that is not known).
+    /// What each part of the run had of its machine, in order; of parts before the last as far as that is known.
+    pub fn shares(&self) -> impl Iterator<Item = Share> {
+        let before = self.interruptions.iter().filter_map(|interruption| interruption.share);
+        before.chain([self.environment.share()])
+    }
+
+    /// True when the clocks cannot be trusted: of one of its parts, the load exceeded the cores at the start, and it
+    /// did not get a core to itself for 97 % of its time (or that is not known).
     #[must_use]
     pub fn disturbed(&self) -> bool {
-        let Environment { load_at_start, cpus, cpu_share, .. } = &self.environment;
-        load_at_start.is_some_and(|load| load > f64::from(*cpus))
-            && cpu_share.is_none_or(|share| share < 0.97)
+        self.shares().any(|Share { load_at_start, cpus, cpu_share }| {
+            load_at_start.is_some_and(|load| load > f64::from(cpus))
+                && cpu_share.is_none_or(|share| share < 0.97)
+        })
     }
 }
 

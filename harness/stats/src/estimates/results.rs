@@ -298,6 +298,78 @@ pub struct Attribution {
     pub ranked: Vec<Influence>,
 }
 
+/// What an example is to a person's eye.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Look {
+    /// A picture.
+    Pixels {
+        /// Pixels from top to bottom.
+        height: usize,
+        /// Pixels from left to right.
+        width: usize,
+        /// Row after row, 0 the darkest of the picture and 255 the brightest; red, green and blue of a pixel
+        /// after one another where there are three times as many as pixels.
+        values: Vec<u8>,
+    },
+    /// A text, or its tokens by their numbers.
+    Text {
+        /// The text, or its beginning.
+        text: String,
+    },
+    /// The first numbers of an input.
+    Numbers {
+        /// The numbers.
+        values: Vec<f64>,
+        /// How many the input has.
+        of: usize,
+    },
+}
+
+/// An example that is shown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Shown {
+    /// Its id.
+    pub id: u32,
+    /// Its class, or the name of its group, where it has one.
+    pub label: Option<String>,
+    /// What is seen.
+    pub look: Look,
+}
+
+/// Items that help or harm most, with the first of their examples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShownItem {
+    /// The item.
+    pub item: u32,
+    /// The first of its examples.
+    pub examples: Vec<Shown>,
+    /// How many it has.
+    pub of: usize,
+}
+
+/// The ends of a ranking of items, to look at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Extremes {
+    /// The most helpful items, the first the most.
+    pub helpful: Vec<ShownItem>,
+    /// The most harmful ones, the first the most.
+    pub harmful: Vec<ShownItem>,
+}
+
+/// What leaving all items of a group out does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LeftGroup {
+    /// Its name.
+    pub name: String,
+    /// Its items: those whose examples are all of it.
+    pub items: Vec<u32>,
+    /// Estimated change of the held-out loss without them; `None` where it is not finite.
+    pub change: Option<f64>,
+    /// 95 % interval of the change, as wide as that between two random subsets of the gate.
+    pub interval: Option<Interval>,
+}
+
 /// What leaving items out, or weighing them otherwise, does to the held-out loss.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Dropped {
@@ -307,7 +379,8 @@ pub struct Dropped {
     pub reference: f64,
     /// Share of the items that the gate's subsets keep.
     pub keep: f64,
-    /// Every item left out alone, or made a little heavier, the most helpful first.
+    /// Every item left out alone, or made a little heavier, the most helpful first: without those the loss is
+    /// highest, and with more weight lowest.
     pub alone: Vec<LeftOut>,
     /// Subsets and weights that were asked for.
     pub asked: Vec<AskedFor>,
@@ -315,6 +388,15 @@ pub struct Dropped {
     pub datamodel: Option<Datamodel>,
     /// The items that do harm, left out together.
     pub found: Option<FoundSubset>,
+    /// Every group of items left out; empty without groups, and of weights.
+    #[serde(default)]
+    pub groups: Vec<LeftGroup>,
+    /// The ends of the ranking, to look at.
+    #[serde(default)]
+    pub shown: Option<Extremes>,
+    /// Whether changes are those of a unit of weight, and not those of leaving out.
+    #[serde(default)]
+    pub by_weight: bool,
 }
 
 /// One item left out.
@@ -327,6 +409,10 @@ pub struct LeftOut {
     /// Estimated change of the held-out loss: without the item; or, of weights, per unit of weight.
     /// `None` where it is not finite.
     pub change: Option<f64>,
+    /// 95 % interval of the change without the item, as wide as that between two random subsets of the gate,
+    /// which is too wide: a single item is less far from the run. `None` of weights, and outside validity.
+    #[serde(default)]
+    pub interval: Option<Interval>,
 }
 
 /// A subset or weights that a user asked about.
@@ -362,14 +448,26 @@ pub struct Datamodel {
     /// list of layers, and losses other than cross-entropy.
     #[serde(default)]
     pub ekfac: Option<f64>,
+    /// The same where influence is the mean over the ends of the run and of all pilots.
+    #[serde(default)]
+    pub ekfac_of_runs: Option<f64>,
     /// The same by the kernel of the items' gradients there, as TRAK has it for one model.
     #[serde(default)]
     pub kernel: Option<f64>,
+    /// The same in the mean over the ends of the run and of all pilots, as TRAK is over models.
+    #[serde(default)]
+    pub kernel_of_runs: Option<f64>,
     /// Mean over held-out examples of the Spearman correlation of the example's own loss, each subset
     /// estimated as it is.
     pub per_example: Option<f64>,
     /// Held-out examples with a correlation.
     pub examples: usize,
+    /// As for examples, of the mean loss of each group of them.
+    #[serde(default)]
+    pub per_group: Option<f64>,
+    /// Groups with a correlation; 0 without groups.
+    #[serde(default)]
+    pub groups: usize,
 }
 
 /// Items that do harm by estimate, left out together and trained without for true.

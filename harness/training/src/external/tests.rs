@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use data::Origin;
 use ledger::external::npy::{Kind, write};
-use ledger::external::protocol::{Consumed, Outputs, Ready as IsReady, Reason};
+use ledger::external::protocol::{Consumed, Kept, Outputs, Ready as IsReady, Reason};
 use ledger::goal::{Budget, Direction, Target};
 use ledger::order::uniform_order;
 use tempfile::TempDir;
 
 use super::*;
 use crate::judge::Judge;
+use crate::keeping::{Reached, Wanted};
 use crate::metrics::classification;
 use crate::splits::{DataIdentity, Splits};
 use lab::side_info::SideInfo;
@@ -77,6 +78,45 @@ struct Scripted {
     loss: Option<f64>,
     /// Its metrics, where it evaluates itself.
     metrics: BTreeMap<String, Option<f64>>,
+    /// Its state: the sum of the places that it was given.
+    sum: u32,
+}
+
+/// Keeps a run each few samples, in memory, and stops it there the first time.
+#[derive(Debug, Default)]
+struct Memory {
+    every: u64,
+    kept: Option<Vec<u8>>,
+    stops: bool,
+    heard: Vec<String>,
+}
+
+impl Keeper for Memory {
+    fn found(&mut self) -> Option<Vec<u8>> {
+        self.kept.take()
+    }
+
+    fn wanted(&mut self, reached: &Reached) -> Wanted {
+        let stops = self.stops && reached.samples >= self.every;
+        if stops { Wanted::Stopped } else { Wanted::Nothing }
+    }
+
+    fn keep(&mut self, _: &Reached, state: &[u8]) -> Result<(), LabError> {
+        self.kept = Some(state.to_vec());
+        Ok(())
+    }
+
+    fn cannot(&mut self, reason: &str) {
+        self.heard.push(reason.to_owned());
+    }
+
+    fn reach(&self, samples: u64) -> Option<u64> {
+        (self.every > 0).then(|| self.every - samples % self.every)
+    }
+
+    fn missed(&mut self, reason: &str) {
+        self.heard.push(reason.to_owned());
+    }
 }
 
 impl Scripted {
@@ -110,7 +150,16 @@ impl Program for Scripted {
             return Ok(answer);
         }
         Ok(match ask {
-            Ask::Begin(_) => Answer::Ready(IsReady { parameters: 7 }),
+            Ask::Begin(begin) => Answer::Ready(IsReady { parameters: 7, keeps: begin.kept }),
+            Ask::Keep(keep) => {
+                fs::write(self.folder.join(&keep.file), self.sum.to_le_bytes()).unwrap();
+                Answer::Kept(Kept::default())
+            }
+            Ask::Restore(restore) => {
+                let own = fs::read(self.folder.join(&restore.file)).unwrap();
+                self.sum = u32::from_le_bytes(own.try_into().unwrap());
+                Answer::Restored {}
+            }
             Ask::Data(_) => {
                 self.takes(3);
                 Answer::Loaded {}
@@ -121,6 +170,7 @@ impl Program for Scripted {
                 while at < train.until {
                     let size = self.batch.min(train.to - at);
                     steps.push((size, 1));
+                    self.sum += at;
                     at += size;
                 }
                 Answer::Consumed(Consumed { steps, loss: self.loss, ..Consumed::default() })
@@ -138,7 +188,7 @@ impl Program for Scripted {
                 Answer::Metrics(self.metrics.clone())
             }
             Ask::Save(_) => Answer::Saved {},
-            Ask::Facts {} => Answer::Facts(BTreeMap::from([("depth".to_owned(), 2.into())])),
+            Ask::Facts {} => Answer::Facts(BTreeMap::from([("sum".to_owned(), self.sum.into())])),
             Ask::End {} => Answer::Bye {},
             Ask::Error(_) => unreachable!(),
         })
@@ -168,6 +218,16 @@ fn made_every(
     own: Option<&OwnTask>,
     change: impl FnOnce(&mut Scripted),
 ) -> Made {
+    made_with(&mut Memory::default(), evaluate_every, own, change)
+}
+
+/// The same, kept by `keeper`.
+fn made_with(
+    keeper: &mut Memory,
+    evaluate_every: u64,
+    own: Option<&OwnTask>,
+    change: impl FnOnce(&mut Scripted),
+) -> Made {
     let ready = ready();
     let folder = tempfile::tempdir().unwrap();
     let time = Rc::new(Cell::new(100));
@@ -180,6 +240,7 @@ fn made_every(
         logits: [1.0, 0.0, 0.0],
         loss: Some(0.5),
         metrics: BTreeMap::from([("accuracy".to_owned(), Some(0.95))]),
+        sum: 0,
     };
     change(&mut program);
     let goal = Goal {
@@ -221,7 +282,8 @@ fn made_every(
         Ok(())
     };
     let clock = || HandMoved(Rc::clone(&time));
-    let left = setup.run(&mut program, &mut told, clock, &mut commit, &mut observe);
+    let around = Around { commit: &mut commit, observe: &mut observe, keeper };
+    let left = setup.run(&mut program, &mut told, clock, around);
     let left = left.map_err(|error| error.to_string());
     Made { left, told, looks, program, _folder: folder }
 }
@@ -475,4 +537,128 @@ fn metrics_are_those_declared_and_one_that_is_not_finite_is_a_divergence() {
     let (left, looks) = refused(&[("accuracy", None)]);
     assert_eq!((left.unwrap().ending, looks.len()), (Ending::Diverged, 1));
     assert!(looks[0].metrics.is_empty());
+}
+
+/// What must be the same however often a run was interrupted: order, chain, facts, and looks without their clocks.
+fn result(made: &Made) -> impl PartialEq + std::fmt::Debug + use<> {
+    let left = made.left.as_ref().unwrap();
+    let looks = made
+        .looks
+        .iter()
+        .map(|look| (look.samples, look.steps, look.train_loss, look.metrics.clone(), look.chain));
+    let clocks = left.clocks;
+    (
+        (left.order.clone(), left.commitment.digest(), left.steps, left.facts.clone()),
+        looks.collect::<Vec<_>>(),
+        (left.ending, left.streams.clone()),
+        (clocks.eval, made.told.versions.clone()),
+    )
+}
+
+#[test]
+fn a_run_that_is_kept_goes_on_in_another_process_from_every_step_to_the_same_end() {
+    for batch in 1..6 {
+        let whole = made(|program| program.batch = batch);
+        for every in 1..15 {
+            let mut memory = Memory { every, stops: true, ..Memory::default() };
+            let first = made_with(&mut memory, 5, None, |program| program.batch = batch);
+            let Err(stopped) = first.left else {
+                // No step ends between there and the end of the run; the epoch of 10 ends with one.
+                assert!(every > 10 && memory.kept.is_none(), "batch {batch}, every {every}");
+                continue;
+            };
+            assert!(stopped.starts_with("stopped behind step"), "{stopped}");
+            let begin = first.program.asked.first();
+            assert!(matches!(begin, Some(Ask::Begin(begin)) if begin.kept));
+            assert!(memory.kept.is_some(), "batch {batch}, every {every}");
+            memory.stops = false;
+            let second = made_with(&mut memory, 5, None, |program| program.batch = batch);
+            assert_eq!(result(&second), result(&whole), "batch {batch}, every {every}");
+            assert_eq!(second.program.files(), whole.program.files(), "no file of it stays");
+            let asked = second.program.asked.iter().map(|ask| match ask {
+                Ask::Train(_) => "train",
+                Ask::Evaluate(_) => "look",
+                Ask::Restore(_) => "restore",
+                _ => "",
+            });
+            let asked: Vec<_> = asked.filter(|kind| !kind.is_empty()).collect();
+            assert_eq!(asked[0], "restore", "{asked:?}");
+        }
+    }
+}
+
+#[test]
+fn a_run_that_is_kept_on_its_way_gives_out_the_same_steps_in_shorter_stretches() {
+    let whole = made(|program| program.batch = 2);
+    let mut memory = Memory { every: 3, ..Memory::default() };
+    let kept = made_with(&mut memory, 5, None, |program| program.batch = 2);
+    let stretches =
+        |made: &Made| made.program.asked.iter().filter(|ask| matches!(ask, Ask::Train(_))).count();
+    assert!(stretches(&kept) > stretches(&whole));
+    assert_eq!(result(&kept), result(&whole));
+}
+
+#[test]
+fn a_program_that_cannot_be_kept_is_told_of_and_one_that_goes_astray_fails() {
+    let stops = || Memory { every: 4, stops: true, ..Memory::default() };
+    let mut memory = stops();
+    let cannot: fn(&Ask, usize) -> Option<Answer> =
+        |ask, _| matches!(ask, Ask::Begin(_)).then_some(Answer::Ready(IsReady::default()));
+    let made = made_with(&mut memory, 5, None, |program| program.instead = cannot);
+    assert!(made.left.unwrap_err().starts_with("stopped"));
+    assert!(memory.kept.is_none() && memory.heard[0].contains("`keeps`"), "{:?}", memory.heard);
+
+    let mut memory = stops();
+    let made = made_with(&mut memory, 5, None, |program| {
+        program.instead = |ask, _| {
+            let reason = Some("no space left".to_owned());
+            matches!(ask, Ask::Keep(_)).then_some(Answer::Kept(Kept { reason }))
+        };
+    });
+    assert!(made.left.unwrap_err().starts_with("stopped"));
+    assert_eq!(memory.heard, ["its program says: no space left"]);
+
+    let made = made_with(&mut stops(), 5, None, |program| {
+        program.instead =
+            |ask, _| matches!(ask, Ask::Keep(_)).then(|| Answer::Kept(Kept::default()));
+    });
+    let error = made.left.unwrap_err();
+    assert_eq!(error, "it said that it was kept, but kept is no file of its folder");
+}
+
+#[test]
+fn what_was_kept_and_does_not_fit_is_no_fault_of_the_program() {
+    let kept = || {
+        let mut memory = Memory { every: 4, stops: true, ..Memory::default() };
+        made_with(&mut memory, 5, None, |_| {}).left.unwrap_err();
+        memory.stops = false;
+        memory
+    };
+    let told = |mut memory: Memory, change: fn(&mut Scripted)| {
+        made_with(&mut memory, 5, None, change).left.unwrap_err()
+    };
+    let mut cut = kept();
+    cut.kept.as_mut().unwrap().truncate(100);
+    let not_its_state = "what was kept of the run is not its state: ";
+    assert!(told(cut, |_| {}).starts_with(not_its_state));
+    let refuses = told(kept(), |program| {
+        program.instead = |ask, _| {
+            let reason = Reason { reason: "KeyError: moments".to_owned() };
+            matches!(ask, Ask::Restore(_)).then_some(Answer::Error(reason))
+        };
+    });
+    let expected = "its program cannot go on from it: KeyError: moments";
+    assert_eq!(refuses, format!("{not_its_state}{expected}"));
+    let no_more = told(kept(), |program| {
+        program.instead =
+            |ask, _| matches!(ask, Ask::Begin(_)).then_some(Answer::Ready(IsReady::default()));
+    });
+    assert_eq!(no_more, format!("{not_its_state}the program keeps none any more"));
+    let mut other = kept();
+    let bytes = other.kept.as_mut().unwrap();
+    let place = bytes.windows(6).position(|window| window == b"python").unwrap();
+    bytes[place] = b'P';
+    let upgraded = told(other, |_| {});
+    let expected = "its program has said of itself \"Python 3, cpu\", and says \"python 3, cpu\"";
+    assert_eq!(upgraded, format!("{not_its_state}{expected}"));
 }

@@ -12,6 +12,7 @@ use ledger::streams::Streams;
 use tch::Device;
 
 use super::*;
+use lab::averaging::ema::Ema;
 use lab::models::mlp::mlp;
 use lab::network::Parameter;
 use lab::optim::sgd::{Sgd, SgdSettings};
@@ -323,6 +324,20 @@ fn averaged_weights_are_judged_and_the_trained_ones_stay_bit_for_bit() {
     assert_eq!(plain.network.digest().unwrap(), averaged.network.digest().unwrap());
     assert_eq!(averaged.seen.borrow()[1..], [7.0, 7.0]);
     assert_ne!(plain.seen.borrow()[1], 7.0);
+}
+
+#[test]
+fn an_average_begins_with_the_weights_that_training_begins_with() {
+    let mut plain = Setting::new(1, 1);
+    plain.train(8).unwrap();
+    let mut averaged = Setting::new(1, 1);
+    // Made of other weights: as before a start or a tutor.
+    let other = mlp(&[6, 5, 4], &Streams::new([9; 32]), Device::Cpu).unwrap();
+    averaged.recipe.averaging = Ema::seat(0.5, &other.parameters);
+    averaged.train(8).unwrap();
+    let (plain, averaged) = (plain.seen.borrow(), averaged.seen.borrow());
+    assert_eq!(plain[0], averaged[0]);
+    assert!((averaged[1] - f64::midpoint(plain[0], plain[1])).abs() < 1e-7, "{averaged:?}");
 }
 
 /// Trains halves of the weights, which the network sees doubled; the gradient is brought back to what

@@ -6,7 +6,8 @@
 //!
 //! Looks draw as many samples as the split has, 240 and 360, from noise that is the same for every
 //! method.
-//! `sw2` is the sliced Wasserstein-2 distance of pixels. The last look adds Fréchet distances in 64
+//! `sw2` is the sliced Wasserstein-2 distance of pixels, `high_band` the energy above a quarter of the highest
+//! frequency over that of real images, `high_band_gap` how far its logarithm is from 0. The last look adds Fréchet distances in 64
 //! features of a fixed random network (`fd_random`) and of a classifier trained once on the training
 //! split (`fd_classifier`), precision and recall by neighbours in the latter, MMD² of pixels, and
 //! `…@n`: the same model sampled with n evaluations of the network. With 360 images all of them are biased upwards; compare
@@ -19,7 +20,7 @@ use ledger::settings::Range;
 use tch::Device;
 
 use crate::shared::classification::{Layout, Normalisation};
-use crate::shared::generative::{self, Kind, Source, split_of};
+use crate::shared::generative::{self, Kind, OFFERS, Source, split_of};
 use crate::shared::settings::scaled;
 use lab::LabError;
 use lab::models::unet_s::unet_s;
@@ -47,6 +48,7 @@ const LAYOUT: Layout = Layout {
 pub static WORKLOAD: Workload = Workload {
     title: "8×8 handwritten digits to generate, U-net 8–16–32",
     data: DataName::Set(LAYOUT.data),
+    offers: OFFERS,
     budget_epochs: 80.0,
     evaluate_every_epochs: 20.0,
     split_sizes: [837, 240, 360],

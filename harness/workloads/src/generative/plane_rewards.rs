@@ -257,7 +257,7 @@ fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
     let (shape, sigma_data) = (vec![i64::from(ambient)], f64::from(intrinsic) / f64::from(ambient));
     let conditions = Some(Conditions::Rewards { labelled });
     let (sigma_data, reward) = (sigma_data.sqrt(), None);
-    let generation = Some(Generation { shape, sigma_data, fresh, conditions, reward });
+    let generation = Some(Generation { shape, sigma_data, fresh, conditions, reward, start: None });
     let plane = world.matrix(&world.plane, device)?;
     let theta = world.matrix(std::slice::from_ref(&world.theta), device)?;
     let grounds = |name: &str, split: &Split| -> Result<[Ground; 2], TchError> {

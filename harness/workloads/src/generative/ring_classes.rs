@@ -135,8 +135,14 @@ fn load(values: &Values, device: Device) -> Result<Ready, LabError> {
     let sigma_data = (RADIUS * RADIUS / 2.0 + deviation * deviation).sqrt();
     let conditions = Some(Conditions::Classes(CLASSES));
     let fresh = split(&fresh, device)?.stored;
-    let generation =
-        Some(Generation { shape: vec![2], sigma_data, fresh, conditions, reward: None });
+    let generation = Some(Generation {
+        shape: vec![2],
+        sigma_data,
+        fresh,
+        conditions,
+        reward: None,
+        start: None,
+    });
     let ground = |name: &str, split: &Split| Ground::new("ring-classes", name, &split.stored);
     let grounds = [ground("validation", &splits.validation)?, ground("test", &splits.test)?];
     let judge = Box::new(Asked { deviation, grounds });

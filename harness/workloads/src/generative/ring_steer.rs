@@ -59,8 +59,8 @@ const fn share(name: &'static str) -> MetricInfo {
 }
 
 const METRICS: &[MetricInfo] = &[
-    share("even_reward"),
     share("reward"),
+    share("even_reward"),
     share("good_entropy"),
     share("on_manifold"),
     MetricInfo::error("sw2"),
@@ -72,8 +72,10 @@ pub static WORKLOAD: Workload = Workload {
     data: DataName::Generated,
     offers: &[offers::DENOISING, offers::REWARD],
     metrics: METRICS,
-    metric: "even_reward",
-    target: 0.6,
+    // What every arm is trained for. `even_reward` rises and falls again where a policy forgets ways to earn, and would say
+    // of an arm that earns nearly all there is that it never began.
+    metric: "reward",
+    target: 0.9,
     target_origin: "assumed",
     budget_epochs: 3.125,
     evaluate_every_epochs: 0.78125,
@@ -158,7 +160,7 @@ fn load(device: Device) -> Result<Ready, LabError> {
     let sigma_data = (RADIUS * RADIUS / 2.0 + DEVIATION * DEVIATION).sqrt();
     let reward: Option<Arc<dyn Reward>> = Some(Arc::new(Sparse));
     let (shape, conditions) = (vec![2], None);
-    let generation = Some(Generation { shape, sigma_data, fresh, conditions, reward });
+    let generation = Some(Generation { shape, sigma_data, fresh, conditions, reward, start: None });
     let ground = |name: &str, split: &Split| Ground::new("ring-steer", name, &split.stored);
     let grounds = [ground("validation", &splits.validation)?, ground("test", &splits.test)?];
     let side = SideInfo { generation, ..SideInfo::default() };

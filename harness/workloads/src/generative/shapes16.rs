@@ -8,7 +8,8 @@
 //! the same for every method. A reader of shapes fits a rendering to each: `one_object` is the share
 //! with a single object, `recognised` the share that its rendering fits, `class_entropy` and
 //! `position_gap` compare what was recognised with a uniform choice of classes and with real
-//! positions. `sw2` is the sliced Wasserstein-2 distance of pixels. The last look adds Fréchet
+//! positions. `sw2` is the sliced Wasserstein-2 distance of pixels, `high_band` the energy above a quarter of
+//! the highest frequency over that of real images, and `high_band_gap` how far its logarithm is from 0. The last look adds Fréchet
 //! distances in 64 features of a fixed random network (`fd_random`) and of a classifier trained once
 //! on the training split (`fd_classifier`), precision and recall by neighbours in the latter, MMD² of
 //! pixels, and `…@n`: the same model sampled with n evaluations of the network.
@@ -19,7 +20,7 @@ use ledger::settings;
 use ledger::settings::Range;
 
 use crate::shared::classification::{Layout, Normalisation};
-use crate::shared::generative::{self, Kind, Source, share, smaller, split_of};
+use crate::shared::generative::{self, HIGH_BAND, Kind, OFFERS, Source, share, smaller, split_of};
 use crate::shared::settings::scaled;
 use lab::models::unet_s::unet_s;
 use training::workload::Workload;
@@ -38,6 +39,8 @@ const METRICS: &[MetricInfo] = &[
     share("recognised"),
     share("class_entropy"),
     MetricInfo::error("position_gap"),
+    HIGH_BAND,
+    MetricInfo::error("high_band_gap"),
     smaller("mmd2"),
     MetricInfo::error("fd_random"),
     MetricInfo::error("fd_classifier"),
@@ -67,6 +70,7 @@ const LAYOUT: Layout = Layout {
 pub static WORKLOAD: Workload = Workload {
     title: "16×16 shapes to generate, U-net 8–16–32",
     data: DataName::Set(LAYOUT.data),
+    offers: OFFERS,
     metrics: METRICS,
     budget_epochs: 10.0,
     evaluate_every_epochs: 2.5,

@@ -77,7 +77,10 @@ impl Layout {
             test: place(&loaded.split.test)?,
         };
         let classes = Some(u32::from(loaded.samples.classes()));
-        let side = SideInfo { loss: Some(DefaultLoss::Classes), classes, ..SideInfo::default() };
+        let [channels, height, width] = loaded.samples.shape();
+        let picture = (height > 1 && width > 1).then_some([height, width, channels]);
+        let loss = Some(DefaultLoss::Classes);
+        let side = SideInfo { loss, classes, picture, ..SideInfo::default() };
         let identity = Arc::new(DataIdentity::of(loaded));
         Ok(Ready { splits, identity, side, judge: Box::new(Classifier) })
     }

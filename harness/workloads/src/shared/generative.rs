@@ -36,9 +36,15 @@ pub const fn share(name: &'static str) -> MetricInfo {
     MetricInfo { name, higher_is_better: true, best: Some(1.0), chance: None }
 }
 
+/// Energy of samples above a quarter of the highest frequency, over that of real ones: 1 where there is as much.
+pub const HIGH_BAND: MetricInfo =
+    MetricInfo { name: "high_band", higher_is_better: true, best: None, chance: None };
+
 /// Metrics of images without known factors.
 const IMAGES: &[MetricInfo] = &[
     MetricInfo::error("sw2"),
+    HIGH_BAND,
+    MetricInfo::error("high_band_gap"),
     smaller("mmd2"),
     MetricInfo::error("fd_random"),
     MetricInfo::error("fd_classifier"),
@@ -53,6 +59,9 @@ const IMAGES: &[MetricInfo] = &[
     MetricInfo::error("fd_classifier@4"),
     MetricInfo::error("fd_classifier@8"),
 ];
+
+/// What workloads of images offer.
+pub const OFFERS: &[&str] = &[offers::DENOISING, offers::IMAGES];
 
 /// What these workloads declare alike; the metrics are those of images without known factors.
 pub const WORKLOAD: Workload = Workload {
@@ -131,8 +140,14 @@ impl Source<'_> {
             loaded.origin,
         );
         let fresh = spare.rows(0, spare.len())?.0;
-        let generation =
-            Generation { shape, sigma_data: SIGMA_DATA, fresh, conditions: None, reward: None };
+        let generation = Generation {
+            shape,
+            sigma_data: SIGMA_DATA,
+            fresh,
+            conditions: None,
+            reward: None,
+            start: None,
+        };
         let side = SideInfo { generation: Some(generation), ..SideInfo::default() };
         let judge = Box::new(Samplewise { kind, projections, spaces, validation, test });
         Ok(Ready { splits, identity: Arc::new(identity), side, judge })

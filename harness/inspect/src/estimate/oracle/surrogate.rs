@@ -67,23 +67,36 @@ impl Oracle for Surrogate<'_> {
         let Quadratics { centre, basis, gradients, curvature } = self.0;
         let along = theta.f_sub(centre)?.f_matmul(basis)?;
         mean_over_items(items, |chosen| {
-            let mut rows: Vec<usize> = (0..chosen.len()).collect();
-            rows.sort_by_key(|row| chosen[*row]);
-            let sorted: Vec<i64> = rows.iter().map(|row| *row as i64).collect();
-            let sorted = Tensor::f_from_slice(&sorted)?.f_to_device(theta.device())?;
-            let along = along.f_index_select(0, &sorted)?;
-            let mut parts = Vec::new();
-            let mut start = 0;
-            for group in rows.chunk_by(|a, b| chosen[*a] == chosen[*b]) {
-                let (item, length) = (chosen[group[0]] as i64, group.len() as i64);
-                let along = along.f_narrow(0, start, length)?;
-                parts.push(gradients.f_get(item)?.f_addmm(&along, &curvature.f_get(item)?)?);
-                start += length;
-            }
-            let joined = Tensor::f_cat(&parts, 0)?;
-            let mut out = joined.f_empty_like()?;
-            let _ = out.f_index_copy_(0, &sorted, &joined)?;
-            Ok(out)
+            by_item(chosen, &along, |item, along| {
+                Ok(gradients.f_get(item)?.f_addmm(along, &curvature.f_get(item)?)?)
+            })
         })
     }
+}
+
+/// Row m: what `each` gives of item `chosen[m]` and row m of `along`; it is asked once for all rows of an item.
+///
+/// # Errors
+/// When `each` fails.
+pub(super) fn by_item(
+    chosen: &[usize],
+    along: &Tensor,
+    mut each: impl FnMut(i64, &Tensor) -> Result<Tensor, LabError>,
+) -> Result<Tensor, LabError> {
+    let mut rows: Vec<usize> = (0..chosen.len()).collect();
+    rows.sort_by_key(|row| chosen[*row]);
+    let sorted: Vec<i64> = rows.iter().map(|row| *row as i64).collect();
+    let sorted = Tensor::f_from_slice(&sorted)?.f_to_device(along.device())?;
+    let along = along.f_index_select(0, &sorted)?;
+    let mut parts = Vec::new();
+    let mut start = 0;
+    for group in rows.chunk_by(|a, b| chosen[*a] == chosen[*b]) {
+        let length = group.len() as i64;
+        parts.push(each(chosen[group[0]] as i64, &along.f_narrow(0, start, length)?)?);
+        start += length;
+    }
+    let joined = Tensor::f_cat(&parts, 0)?;
+    let mut out = joined.f_empty_like()?;
+    let _ = out.f_index_copy_(0, &sorted, &joined)?;
+    Ok(out)
 }

@@ -473,7 +473,7 @@ fn curvature_made_in_one_piece_is_not_copied_and_elsewhere_it_is_joined() {
 }
 
 #[test]
-fn muon_is_driven_order_by_order_and_first_order_is_exact_on_the_quadratic() {
+fn muon_is_driven_in_rows_and_first_order_is_exact_on_the_quadratic() {
     let matrix = || {
         let mut network = network();
         network.parameters[0].tensor = start().view([1, 3]).copy();

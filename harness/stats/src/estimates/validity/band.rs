@@ -30,6 +30,15 @@ impl Band {
         Interval { low: middle - half, high: middle + half }
     }
 
+    /// The 95 % interval of the difference of two true losses whose estimates differ by `difference`:
+    /// difference ± t(0.975, n − 1) · s · √2. The bias of both is the same and cancels.
+    #[must_use]
+    pub fn interval_of_difference(&self, difference: f64) -> Interval {
+        let bound = student_t_bound(0.95, self.freedom()).unwrap_or(f64::NAN);
+        let half = bound * self.residual_sd * std::f64::consts::SQRT_2;
+        Interval { low: difference - half, high: difference + half }
+    }
+
     /// The confidence that an order estimated at `a` truly ends with a lower loss than one estimated
     /// at `b`: P(t(n − 1) < (b − a) / (s·√2)). The bias of both is the same and cancels. The better
     /// of a search is believed too readily: it was chosen for its estimate.

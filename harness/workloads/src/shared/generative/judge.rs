@@ -10,6 +10,7 @@ use tch::{TchError, Tensor};
 
 use super::Kind;
 use lab::LabError;
+use lab::high_frequency::Bands;
 use lab::seat::{Facts, Sampler};
 use training::judge::{EvaluationRequest, Judge, Judged};
 use training::metrics::features::Features;
@@ -22,6 +23,9 @@ use training::metrics::sliced_wasserstein::{Projections, distance};
 
 /// Evaluations of the few-step curve.
 const CURVE: [u32; 4] = [1, 2, 4, 8];
+
+/// Where the high band of images begins, as a share of the highest frequency of an axis.
+const CUTOFF: f64 = 0.25;
 
 /// Noise and reference of one split.
 #[derive(Debug)]
@@ -126,6 +130,11 @@ impl Samplewise {
                 ]);
             }
             Kind::Images => {}
+        }
+        if let &[_, _, height, width] = ground.real.size().as_slice() {
+            let bands = Bands::new([height, width], CUTOFF, samples.device())?;
+            let ratio = bands.energy(samples)? / bands.energy(&ground.real)?;
+            all.extend([named("high_band", ratio), named("high_band_gap", ratio.ln().abs())]);
         }
         Ok(())
     }

@@ -112,5 +112,10 @@ fn real_shapes_score_well_and_noise_badly() {
         assert!(noise[name] > 5.0 * real[name], "{name}: {} {}", noise[name], real[name]);
     }
     assert!(real["precision"] > 0.9 && real["recall"] > 0.9, "{real:?}");
+    // Noise of the data's deviation has most of its energy where images have little.
+    assert!((real["high_band"] - 1.0).abs() < 0.05 && noise["high_band"] > 2.0, "{noise:?}");
+    for found in [&real, &noise] {
+        assert!((found["high_band"].ln().abs() - found["high_band_gap"]).abs() < 1e-12);
+    }
     assert_eq!(ready.judge.facts()["judged_samples"], serde_json::json!([500, 2_000]));
 }

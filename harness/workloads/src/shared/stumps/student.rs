@@ -16,7 +16,7 @@ use lab::advantage::{gae, surrogate, whiten};
 use lab::critic::value_losses;
 use lab::models::Builder;
 use lab::network::{Layer, Network, Parameter, Role, values};
-use lab::seat::{Batch, Facts, Objective, StepInfo};
+use lab::seat::{Batch, Costs, Facts, Objective, StepInfo};
 use lab::state::State;
 
 /// Width of both hidden layers.
@@ -354,11 +354,12 @@ impl Objective for Proximal {
         Some(&self.scores)
     }
 
+    fn costs(&self) -> Costs {
+        Costs::from([("environment_steps", self.steps)])
+    }
+
     fn facts(&self) -> Facts {
-        Facts::from([
-            ("environment_steps".to_owned(), self.steps.into()),
-            ("episodes".to_owned(), self.episodes.into()),
-        ])
+        Facts::from([("episodes".to_owned(), self.episodes.into())])
     }
 
     fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {

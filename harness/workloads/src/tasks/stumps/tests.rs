@@ -202,7 +202,7 @@ fn practice_raises_the_return_on_a_flat_course() {
     assert!(before < 150.0 && points() > MASTERED, "{before} {}", points());
     let mean = |rewards: &[f64]| rewards.iter().sum::<f64>() / rewards.len() as f64;
     assert!(mean(&rewards[45..]) > mean(&rewards[..5]) + 0.1, "{rewards:?}");
-    assert_eq!(student.facts()["environment_steps"], 25_000);
+    assert_eq!(student.costs()["environment_steps"], 25_000);
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn a_lesson_takes_its_steps_whatever_happens_and_falls_make_room_for_more_episod
         let mut student = Proximal::new(&trial::streams());
         let batch = batch(task);
         student.before_step(&network, &batch, &trial::step_info(0, 1)).unwrap();
-        assert_eq!(student.facts()["environment_steps"], 500);
+        assert_eq!(student.costs()["environment_steps"], 500);
         assert!((student.scores().unwrap()[3] - score).abs() < 1e-9, "{:?}", student.scores());
         student.facts()["episodes"].as_u64().unwrap()
     };
