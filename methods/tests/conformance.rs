@@ -533,6 +533,11 @@ fn is_finite_and_whole(entry: &Entry, smoke: &Smoke) {
         assert!(trace.order.chain.step >= 3, "{}: {} steps", entry.id, trace.order.chain.step);
         assert!(trace.order.ids.iter().all(|id| id < examples), "{}", entry.id);
         assert_ne!(trace.digest, *start, "{}", entry.id);
+        // What generative methods are compared over beside time: told along the run, whatever stands around an objective.
+        if entry.method.needs.contains(&offers::DENOISING) {
+            let evaluations = trace.costs.get("network_evaluations");
+            assert!(evaluations.is_some_and(|count| *count > 0), "{}: counts nothing", entry.id);
+        }
     } else {
         assert_eq!((trace.digest, trace.order.ids.len()), (*start, 0), "{}", entry.id);
     }

@@ -30,7 +30,7 @@ use lab::models::cnn::{Shape, cnn};
 use lab::network::Network;
 use lab::objectives::DefaultLoss;
 use lab::rendering::{Row, placed};
-use lab::seat::{Facts, OrderSource, TaskInfo};
+use lab::seat::{Costs, Facts, OrderSource, TaskInfo};
 use lab::side_info::{Generation, SideInfo};
 use lab::split::Split;
 use lab::trial::{Bandit, EXAMPLES, PROMPTS, SEED, split};
@@ -63,6 +63,8 @@ pub struct Trace {
     pub order: FinishedTranscript,
     /// Facts of its seats.
     pub facts: Facts,
+    /// What its steps took.
+    pub costs: Costs,
     /// What the workers of a search said, where steps are made of it.
     pub messages: Option<Vec<u8>>,
 }
@@ -363,7 +365,8 @@ impl Bench<'_> {
         let (digest, law) = (network.digest()?, recipe.order.law());
         recipe.close_stages(steps, digest);
         let messages = recipe.messages().map(|messages| messages.bytes().to_vec());
-        Ok(Trace { digest, law, order, facts: recipe.facts(), network, messages })
+        let (facts, costs) = (recipe.facts(), recipe.costs());
+        Ok(Trace { digest, law, order, facts, costs, network, messages })
     }
 }
 

@@ -4,25 +4,28 @@ use tch::{Kind, TchError, Tensor};
 
 use crate::LabError;
 use crate::network::Network;
-use crate::seat::{Batch, Facts, Objective, Stage, StepInfo};
+use crate::objectives::denoising::Denoising;
+use crate::seat::{Batch, Costs, Facts, Objective, StepInfo};
 use crate::split::Split;
 use crate::state::State;
 
 /// A singular value counts where it is above this share of the largest.
 const COUNTS: f64 = 1e-3;
 
-/// An objective, and the change that training by it makes: ‖ΔW‖ over all tensors, and the rank of the change of the
+/// Denoising, and the change that training by it makes: ‖ΔW‖ over all tensors, and the rank of the change of the
 /// largest matrix, which is the number of singular values above a thousandth of the largest.
-pub struct Moved<O> {
-    objective: O,
+#[derive(Debug)]
+pub struct Moved {
+    denoising: Denoising,
     start: Vec<Tensor>,
     found: Option<[f64; 2]>,
 }
 
-impl<O: Objective> Moved<O> {
-    /// Looks at what `objective` does.
-    pub fn by(objective: O) -> Self {
-        Self { objective, start: Vec::new(), found: None }
+impl Moved {
+    /// Looks at what `denoising` does.
+    #[must_use]
+    pub fn by(denoising: Denoising) -> Self {
+        Self { denoising, start: Vec::new(), found: None }
     }
 }
 
@@ -51,39 +54,10 @@ fn rank(matrix: &Tensor) -> Result<f64, TchError> {
     singular.f_gt_tensor(&bar)?.f_sum(Kind::Double)?.f_double_value(&[])
 }
 
-impl<O: Objective> Objective for Moved<O> {
+impl Objective for Moved {
     fn start(&mut self, network: &Network, train: &Split) -> Result<Option<Vec<u32>>, LabError> {
         self.start = network.snapshot();
-        self.objective.start(network, train)
-    }
-
-    fn rehearse(&mut self) {
-        self.objective.rehearse();
-    }
-
-    fn learn_from(&mut self, tutor: Network) {
-        self.objective.learn_from(tutor);
-    }
-
-    fn enter(&mut self, stage: usize, network: &Network) -> Result<(), LabError> {
-        self.objective.enter(stage, network)
-    }
-
-    fn stage(&self, moment: &StepInfo) -> Stage {
-        self.objective.stage(moment)
-    }
-
-    fn before_step(
-        &mut self,
-        network: &Network,
-        batch: &Batch,
-        moment: &StepInfo,
-    ) -> Result<(), LabError> {
-        self.objective.before_step(network, batch, moment)
-    }
-
-    fn passes(&self) -> u32 {
-        self.objective.passes()
+        self.denoising.start(network, train)
     }
 
     fn losses(
@@ -92,45 +66,28 @@ impl<O: Objective> Objective for Moved<O> {
         batch: &Batch,
         now: &StepInfo,
     ) -> Result<Tensor, LabError> {
-        self.objective.losses(network, batch, now)
+        self.denoising.losses(network, batch, now)
     }
 
-    fn loss(
-        &mut self,
-        network: &Network,
-        batch: &Batch,
-        now: &StepInfo,
-    ) -> Result<Tensor, LabError> {
-        self.objective.loss(network, batch, now)
-    }
-
-    fn after_step(
-        &mut self,
-        network: &Network,
-        batch: &Batch,
-        moment: &StepInfo,
-    ) -> Result<(), LabError> {
-        if moment.step + 1 == moment.total_steps {
+    fn after_step(&mut self, network: &Network, _: &Batch, now: &StepInfo) -> Result<(), LabError> {
+        if now.step + 1 == now.total_steps {
             self.found = Some(change(&self.start, network)?);
         }
-        self.objective.after_step(network, batch, moment)
+        Ok(())
     }
 
-    fn scores(&self) -> Option<&[f64]> {
-        self.objective.scores()
+    fn costs(&self) -> Costs {
+        self.denoising.costs()
     }
 
     fn facts(&self) -> Facts {
-        let mut facts = self.objective.facts();
-        if let Some([length, rank]) = self.found {
-            facts.insert("moved".to_owned(), length.into());
-            facts.insert("moved_rank".to_owned(), rank.into());
-        }
-        facts
+        let told = |[length, rank]: [f64; 2]| [("moved", length), ("moved_rank", rank)];
+        let found = self.found.map(told).into_iter().flatten();
+        found.map(|(name, value)| (name.to_owned(), value.into())).collect()
     }
 
     fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
-        self.objective.state(state)?;
+        self.denoising.state(state)?;
         let mut found = self.found.map(Vec::from);
         state.of("moved", &mut found)?;
         self.found = found.and_then(|found| found.try_into().ok());

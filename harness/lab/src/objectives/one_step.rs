@@ -14,7 +14,7 @@ use crate::high_frequency::Bands;
 use crate::network::Network;
 use crate::samplers::Setup;
 use crate::samplers::ode::Ode;
-use crate::seat::{Batch, Facts, Objective, Sampler as _, Stage, StepInfo, TaskInfo};
+use crate::seat::{Batch, Costs, Facts, Objective, Sampler as _, Stage, StepInfo, TaskInfo};
 use crate::self_made::SelfMade;
 use crate::state::State;
 
@@ -193,10 +193,12 @@ impl Objective for OneStepPairs {
         Ok(losses)
     }
 
+    fn costs(&self) -> Costs {
+        Costs::from([("network_evaluations", self.evaluations)])
+    }
+
     fn facts(&self) -> Facts {
-        let mut facts = SelfMade::facts(&self.made);
-        facts.insert("network_evaluations".to_owned(), self.evaluations.into());
-        facts
+        SelfMade::facts(&self.made)
     }
 
     fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {

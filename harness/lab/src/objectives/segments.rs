@@ -20,7 +20,7 @@ use crate::network::Network;
 use crate::samplers::Setup;
 use crate::samplers::ddim::step;
 use crate::samplers::milestones::{Milestones, levels as milestones};
-use crate::seat::{Batch, Facts, Objective, Sampler as _, Stage, StepInfo, TaskInfo};
+use crate::seat::{Batch, Costs, Facts, Objective, Sampler as _, Stage, StepInfo, TaskInfo};
 use crate::self_made::SelfMade;
 use crate::state::State;
 
@@ -344,10 +344,12 @@ impl Objective for Segments {
         self.compare(&own, &goal)
     }
 
+    fn costs(&self) -> Costs {
+        Costs::from([("network_evaluations", self.evaluations)])
+    }
+
     fn facts(&self) -> Facts {
-        let mut facts = SelfMade::facts(&self.made);
-        facts.insert("network_evaluations".to_owned(), self.evaluations.into());
-        facts
+        SelfMade::facts(&self.made)
     }
 
     fn state(&mut self, state: &mut State<'_>) -> Result<(), LabError> {
