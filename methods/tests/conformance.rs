@@ -55,6 +55,7 @@ const STAGES: &[(&str, &str)] = &[
     ("ring-steer", "{}"),
     ("plane-rewards", r#"{"examples": 2000}"#),
     ("shapes16", "{}"),
+    ("shapes-high", "{}"),
     ("quad", "{}"),
     // Few examples: a crowd is asked about all of them.
     ("slp-resolve", r#"{"examples": 3264}"#),
@@ -66,6 +67,11 @@ const STAGES: &[(&str, &str)] = &[
     ("slp-trace", "{}"),
     ("blobs-elastic", r#"{"width": 0.5}"#),
     ("clips", "{}"),
+    ("skills", "{}"),
+    ("pyr-tokens", r#"{"pretraining": 0}"#),
+    ("scene-cuts", r#"{"examples": 64, "frames": 8}"#),
+    ("recall", r#"{"examples": 64, "length": 64, "width": 16}"#),
+    ("blobvid", r#"{"examples": 64, "width": 12, "depth": 1}"#),
     ("sine-line", "{}"),
     ("native-blobs", "{}"),
     ("attr-toxic", "{}"),
@@ -249,7 +255,12 @@ fn batch_size(entry: &Entry) -> u64 {
 /// Whether a method takes steps at all: those that only set a mark do not, nor do those that change
 /// the weights they start from in one go.
 fn trains(entry: &Entry) -> bool {
-    entry.family != "reference" && !changes_at_once(entry)
+    entry.family != "reference" && !changes_at_once(entry) && !only_samples(entry)
+}
+
+/// What samples in another way from the weights that a run begins with.
+fn only_samples(entry: &Entry) -> bool {
+    entry.id == "diffusehigh"
 }
 
 fn changes_at_once(entry: &Entry) -> bool {

@@ -26,7 +26,6 @@ use crate::html::tuning::Tuning;
 use crate::{Figures, Format, ReportError, looks, paint, pictures, text};
 
 mod arm;
-mod canonical;
 pub(crate) mod compare;
 mod estimates;
 pub(crate) mod index;
@@ -55,7 +54,7 @@ pub(crate) fn page(
         let found = all.over_all.iter().find(|figure| figure.name == name);
         found.map(|figure| Drawn::new(figure, formats)).transpose()
     };
-    let json = canonical::canonical(&serde_json::to_value(analysis)?);
+    let json = canonical(analysis)?;
     let mut page = Page {
         suite: text::one_line(&analysis.suite),
         question: text::one_line(&analysis.question),
@@ -109,12 +108,18 @@ pub(crate) fn page(
         arm.metrics_by_samples.clear();
         arm.costs.values_mut().for_each(|cost| cost.curve.clear());
     }
-    let json = canonical::canonical(&serde_json::to_value(&less)?);
+    let json = canonical(&less)?;
     page.data = script::embedded(&json);
     page.data_bytes = text::fixed(json.len() as f64, 0);
     page.data_digest = Digest::of(json.as_bytes()).to_string();
     page.without_metrics = true;
     Ok(page.render()?)
+}
+
+/// The text that the digest of a page is taken over (RFC 8785): a browser writes the same from what it has read.
+/// By way of a value, in which what is not finite is null.
+fn canonical(analysis: &Analysis) -> Result<String, serde_json::Error> {
+    serde_json_canonicalizer::to_string(&serde_json::to_value(analysis)?)
 }
 
 #[derive(Template)]
@@ -580,4 +585,19 @@ fn files(analysis: &Analysis, formats: &[Format]) -> Vec<(&'static str, &'static
     })
     .map(|(_, file, what)| (file, what))
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn a_number_between_two_shortest_decimals_is_sealed_as_a_browser_writes_it() {
+        let mut analysis = sample::full();
+        // -980102381539581.25, half way from …1.2 to …1.3: ECMAScript takes the even one.
+        analysis.workloads[0].target.value = f64::from_bits(0xC30B_DB2E_F25C_87EA);
+        let text = canonical(&analysis).unwrap();
+        assert!(text.contains("-980102381539581.2,") || text.contains("-980102381539581.2}"));
+    }
 }

@@ -174,15 +174,23 @@ fn of_arm(
             add(what, value, to.interval, reached(to), &own);
         }
     }
-    if let Some(speed) = &arm.speed_up {
-        let baseline = workload.baseline.as_deref().unwrap_or_default();
-        let both = runs(analysis, &[&workload.workload], &[&arm.label, baseline]);
-        add("speed-up", speed.ratio, speed.interval, speed.n, &both);
+    let baseline = workload.baseline.as_deref().unwrap_or_default();
+    let both = runs(analysis, &[&workload.workload], &[&arm.label, baseline]);
+    for (what, gain) in [("speed-up", &arm.speed_up), ("fewer-samples", &arm.fewer_samples)] {
+        if let Some(gain) = gain {
+            add(what, gain.ratio, gain.interval, gain.n, &both);
+        }
     }
     let mut estimate = |what: &str, found: &Estimate| {
         add(what, found.value, found.interval, found.n, &own);
     };
     arm.at_budget.iter().for_each(|(metric, found)| estimate(metric, found));
+    for (name, cost) in &arm.costs {
+        estimate(&format!("cost/{name}"), &cost.in_all);
+    }
+    if let Some(found) = &arm.train_seconds {
+        estimate("train-seconds", found);
+    }
     if let Some(found) = &arm.test_at_crossing {
         estimate("test-at-crossing", found);
     }
@@ -343,6 +351,9 @@ mod tests {
                     let below = format!("/{}/{}/", part(&workload.workload), part(&arm.label));
                     let here = names.iter().filter(|name| name.contains(&below)).count();
                     assert!(here > arm.at_budget.len(), "{below}");
+                    let counts =
+                        names.iter().filter(|name| name.contains(&format!("{below}cost-")));
+                    assert_eq!(counts.count(), arm.costs.len(), "{below}");
                 }
             }
         }

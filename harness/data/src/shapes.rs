@@ -10,6 +10,7 @@ use ledger::digest::Digest;
 use ledger::order;
 use ledger::streams::unit_f64;
 use rand_core::Rng as _;
+use rand_pcg::Pcg64;
 
 use crate::load::generated;
 use crate::loaded::{Loaded, Samples};
@@ -115,24 +116,52 @@ impl Shape {
 }
 
 impl Factors {
+    /// An object that lies wholly inside the frame: class, size, place and angle uniform.
+    pub fn draw(random: &mut Pcg64) -> Self {
+        let shape = SHAPES[(random.next_u64() >> 62) as usize];
+        let mut uniform = |[low, high]: [f64; 2]| low + (high - low) * unit_f64(random);
+        let size = uniform(SIZES);
+        let inside = [REACH * size, SIDE as f64 - REACH * size];
+        let middle = [uniform(inside), uniform(inside)];
+        Self { shape, middle, size, angle: uniform([0.0, FRAC_PI_2]) }
+    }
+
     /// Covered sub-pixels of each pixel, row by row.
     #[must_use]
     pub fn render(&self) -> [u8; SIDE * SIDE] {
-        let (sin, cos) = self.angle.sin_cos();
         let mut pixels = [0; SIDE * SIDE];
+        self.cover(SIDE, &mut pixels);
+        pixels
+    }
+
+    /// The same on a frame of `side` x `side` pixels, which shows the same object larger or smaller.
+    #[must_use]
+    pub fn render_at(&self, side: usize) -> Vec<u8> {
+        let mut pixels = vec![0; side * side];
+        self.cover(side, &mut pixels);
+        pixels
+    }
+
+    fn cover(&self, side: usize, pixels: &mut [u8]) {
+        let (sin, cos) = self.angle.sin_cos();
+        let scale = scale(side);
         for (place, pixel) in pixels.iter_mut().enumerate() {
-            let corner = [(place % SIDE) as f64, (place / SIDE) as f64];
+            let corner = [(place % side) as f64, (place / side) as f64];
             for fine in 0..FINE * FINE {
                 let offset = [(fine % FINE) as f64, (fine / FINE) as f64];
                 let [x, y] = [0, 1].map(|axis: usize| {
-                    let at = corner[axis] + (offset[axis] + 0.5) / FINE as f64;
+                    let at = (corner[axis] + (offset[axis] + 0.5) / FINE as f64) * scale;
                     (at - self.middle[axis]) / self.size
                 });
                 *pixel += u8::from(self.shape.covers([cos * x + sin * y, cos * y - sin * x]));
             }
         }
-        pixels
     }
+}
+
+/// Side of a pixel of a frame of `side` x `side`, in pixels of 16 x 16.
+fn scale(side: usize) -> f64 {
+    SIDE as f64 / side as f64
 }
 
 /// The factors of `count` images; those of `part` "all" are those of the splits.
@@ -142,15 +171,7 @@ fn factors(part: &str, count: u32) -> Vec<Factors> {
         &(SIDE as u64).to_le_bytes(),
         part.as_bytes(),
     ]));
-    let one = |_| {
-        let shape = SHAPES[(random.next_u64() >> 62) as usize];
-        let mut uniform = |[low, high]: [f64; 2]| low + (high - low) * unit_f64(&mut random);
-        let size = uniform(SIZES);
-        let inside = [REACH * size, SIDE as f64 - REACH * size];
-        let middle = [uniform(inside), uniform(inside)];
-        Factors { shape, middle, size, angle: uniform([0.0, FRAC_PI_2]) }
-    };
-    (0..count).map(one).collect()
+    (0..count).map(|_| Factors::draw(&mut random)).collect()
 }
 
 fn images(factors: &[Factors]) -> Images {
@@ -190,11 +211,21 @@ pub fn load() -> Loaded {
 /// class is that whose rendering is nearest.
 #[must_use]
 pub fn read(image: &[f32]) -> Option<Reading> {
+    read_at(image, SIDE)
+}
+
+/// The same of a frame of `side` x `side` pixels, in units of 16 x 16.
+#[must_use]
+pub fn read_at(image: &[f32], side: usize) -> Option<Reading> {
+    let scale = scale(side);
     let pixels: Vec<f64> = image.iter().map(|&pixel| f64::from(pixel).clamp(0.0, 1.0)).collect();
     let bright = |place: usize| Some(pixels[place]).filter(|pixel| *pixel >= FAINT).unwrap_or(0.0);
-    let at = |place: usize| [(place % SIDE) as f64 + 0.5, (place / SIDE) as f64 + 0.5];
+    let at = |place: usize| {
+        [place % side, place / side].map(|along: usize| (along as f64 + 0.5) * scale)
+    };
     let mass: f64 = (0..pixels.len()).map(bright).sum();
-    if pixels.len() != SIDE * SIDE || mass < 1.0 {
+    let area = mass * scale * scale;
+    if pixels.len() != side * side || area < 1.0 {
         return None;
     }
     let middle = [0, 1].map(|axis: usize| {
@@ -213,19 +244,21 @@ pub fn read(image: &[f32]) -> Option<Reading> {
     let candidate = |shape: Shape| {
         let angle = if shape == Shape::Square { turn + FRAC_PI_4 } else { turn };
         let angle = angle.rem_euclid(FRAC_PI_2);
-        let factors = Factors { shape, middle, size: (mass / shape.area()).sqrt(), angle };
-        let squares = factors.render().into_iter().zip(image).map(|(covered, &pixel)| {
+        let factors = Factors { shape, middle, size: (area / shape.area()).sqrt(), angle };
+        let squares = factors.render_at(side).into_iter().zip(image).map(|(covered, &pixel)| {
             (f64::from(covered) / f64::from(FULL_SCALE) - f64::from(pixel)).powi(2)
         });
         (factors, (squares.sum::<f64>() / pixels.len() as f64).sqrt())
     };
     let candidates = SHAPES.map(candidate);
     let nearest = candidates.into_iter().min_by(|a, b| a.1.total_cmp(&b.1));
-    nearest.map(|(factors, residual)| Reading { objects: objects(&pixels), factors, residual })
+    let objects = objects(&pixels, side);
+    nearest.map(|(factors, residual)| Reading { objects, factors, residual })
 }
 
-/// Groups of at least [`SPECK`] pixels above one half that touch by side or corner.
-fn objects(pixels: &[f64]) -> usize {
+/// Groups of at least [`SPECK`] pixels (of 16 x 16) above one half that touch by side or corner.
+fn objects(pixels: &[f64], side: usize) -> usize {
+    let least = SPECK as f64 / scale(side).powi(2);
     let mut open: Vec<bool> = pixels.iter().map(|pixel| *pixel > 0.5).collect();
     let mut count = 0;
     for start in 0..open.len() {
@@ -235,16 +268,16 @@ fn objects(pixels: &[f64]) -> usize {
         }
         while let Some(place) = waiting.pop() {
             members += 1;
-            let (row, column) = (place / SIDE, place % SIDE);
-            for row in row.saturating_sub(1)..=(row + 1).min(SIDE - 1) {
-                for column in column.saturating_sub(1)..=(column + 1).min(SIDE - 1) {
-                    if std::mem::take(&mut open[row * SIDE + column]) {
-                        waiting.push(row * SIDE + column);
+            let (row, column) = (place / side, place % side);
+            for row in row.saturating_sub(1)..=(row + 1).min(side - 1) {
+                for column in column.saturating_sub(1)..=(column + 1).min(side - 1) {
+                    if std::mem::take(&mut open[row * side + column]) {
+                        waiting.push(row * side + column);
                     }
                 }
             }
         }
-        count += usize::from(members >= SPECK);
+        count += usize::from(members as f64 >= least);
     }
     count
 }
@@ -272,6 +305,29 @@ mod tests {
         assert!(right >= 1_990, "class right in {right} of 2,000");
         assert!(recognised >= 1_990, "recognised {recognised} of 2,000");
         assert!(farthest < 0.15, "{farthest} pixels");
+    }
+
+    #[test]
+    fn a_larger_frame_shows_the_same_objects_and_the_reader_finds_their_factors_there() {
+        for side in [24, 32] {
+            let mut right = 0;
+            for truth in factors("test of frames", 400) {
+                let pixels = truth.render_at(side);
+                let reading = read_at(&grey(&pixels), side).unwrap();
+                assert_eq!(reading.objects, 1, "{side}: {truth:?}");
+                right += u32::from(reading.factors.shape == truth.shape);
+                let [x, y] = [0, 1].map(|axis| reading.factors.middle[axis] - truth.middle[axis]);
+                assert!(x.hypot(y) < 0.5, "{side}: {truth:?} {reading:?}");
+            }
+            assert!(right >= 398, "{side}: {right} of 400");
+        }
+        // Four pixels of the larger frame are one of the smaller, but for where sub-pixels lie.
+        let [one] = factors("test of frames", 1)[..] else { panic!("one") };
+        let (small, large) = (one.render(), one.render_at(32));
+        let covered = |pixels: &[u8]| pixels.iter().map(|&n| f64::from(n)).sum::<f64>();
+        assert!((covered(&large) / covered(&small) / 4.0 - 1.0).abs() < 0.05);
+        assert_eq!(one.render_at(16), small);
+        assert_eq!(read_at(&[0.5; 256], 32), None);
     }
 
     #[test]

@@ -97,6 +97,12 @@ fn shared(parameter: &Parameter) -> Parameter {
     Parameter { name: parameter.name.clone(), tensor, ..*parameter }
 }
 
+/// A network over the same values, for what sees what is trained as it is.
+#[must_use]
+pub fn same(trained: &Network) -> Network {
+    trained.over(trained.parameters.iter().map(shared).collect())
+}
+
 /// A parameter of zeros beside that of `like`, which trains.
 fn zeros(name: String, size: &[i64], like: &Parameter) -> Result<Parameter, TchError> {
     let zeros = Tensor::f_zeros(size, (Kind::Float, like.tensor.device()))?;

@@ -7,7 +7,7 @@ pub mod features;
 pub mod reflow;
 
 use ledger::choice;
-use ledger::streams::unit_f64;
+use ledger::streams::{normal_f64, unit_f64};
 use rand_pcg::Pcg64;
 use tch::Tensor;
 
@@ -57,19 +57,27 @@ choice! {
         Uniform = "uniform",
         /// More often near both ends: with density proportional to cosh(a(t − ½)).
         UShaped = "u-shaped",
+        /// 1/(1 + e^{−u}) of a standard normal u, shifted by s.
+        LogitNormal = "logit-normal",
     }
 }
 
 impl Times {
-    /// A time within [`NEAR`] and 1 − [`NEAR`]; `shape` is a.
+    /// A time within [`NEAR`] and 1 − [`NEAR`]; `shape` is a, or s.
     pub fn draw(self, shape: f64, random: &mut Pcg64) -> f64 {
-        let share = unit_f64(random);
         let time = match self {
-            Self::Uniform => share,
-            Self::UShaped => quantile(share, shape),
+            Self::Uniform => unit_f64(random),
+            Self::UShaped => quantile(unit_f64(random), shape),
+            Self::LogitNormal => shifted(1.0 / (1.0 + (-normal_f64(random)).exp()), shape),
         };
         time.clamp(NEAR, 1.0 - NEAR)
     }
+}
+
+/// A time moved towards noise by s above 1: st/(1 + (s − 1)t) (Esser et al., arXiv:2403.03206), as more pixels ask for.
+#[must_use]
+pub fn shifted(t: f64, shift: f64) -> f64 {
+    shift * t / (1.0 + (shift - 1.0) * t)
 }
 
 /// Density of [`Times::UShaped`]: a·cosh(a(t − ½))/(2·sinh(a/2)), which is ½C(e^{at} + e^{a(1−t)}).

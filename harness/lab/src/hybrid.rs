@@ -12,7 +12,7 @@ use crate::LabError;
 use crate::network::Network;
 use crate::objectives::{DefaultLoss, IGNORED, token_losses};
 use crate::policy::{PolicyGradient, PolicySettings};
-use crate::seat::{Batch, Costs, Facts, Objective, Stage, StepInfo, TaskInfo};
+use crate::seat::{Batch, Costs, Facts, Measures, Objective, Stage, StepInfo, TaskInfo};
 use crate::split::Split;
 use crate::state::State;
 
@@ -57,8 +57,8 @@ settings! {
         imitation: f64 = 1.0, range Range::of(0.0..), from "exp_scripts/train.sh sft_loss_coef";
         /// How losses of a demonstration's tokens become one number.
         average: Average = Average::Demonstration, from "arXiv:2509.04419, eq. of L_SFT";
-        /// Forward tokens that the suite states for the run; 0 where it states none.
-        tokens: f64 = 0.0, range Range::of(0.0..), from "none: facts tell how near a run came";
+        /// Forward tokens that the run may take: once they are spent its steps neither sample nor learn; 0 for no end.
+        tokens: f64 = 0.0, range Range::of(0.0..), from "none: arms of equal steps";
         use policy: PolicySettings;
     }
 }
@@ -108,6 +108,11 @@ impl Branch {
     }
 }
 
+/// The share of prompts that imitated, of those and all.
+fn share([imitated, all]: [u64; 2]) -> f64 {
+    imitated as f64 / all.max(1) as f64
+}
+
 /// What a run has come to.
 #[derive(Debug, Default)]
 struct Counts {
@@ -115,11 +120,15 @@ struct Counts {
     trained: usize,
     /// Prompts with a share of imitation, and all, in each tenth of the run.
     tenths: [[u64; 2]; 10],
+    /// The same since the last evaluation.
+    since: [u64; 2],
     /// Prompts that were to be learned by a demonstration and have none.
     lacking: u64,
+    /// Steps behind the last token.
+    idle: u64,
 }
 
-crate::kept!(Counts { sampled, trained, tenths, lacking });
+crate::kept!(Counts { sampled, trained, tenths, since, lacking, idle });
 
 /// A policy gradient on some prompts and the likelihood of a demonstration on others, or both.
 #[derive(Debug)]
@@ -149,6 +158,12 @@ impl Hybrid {
             imitated: Branch::default(),
             counts: Counts::default(),
         })
+    }
+
+    /// Whether all tokens of the run are taken.
+    fn is_spent(&self) -> bool {
+        let taken = (self.counts.sampled + self.counts.trained) as f64;
+        self.settings.tokens > 0.0 && taken >= self.settings.tokens
     }
 
     /// How many responses to each of `prompts` prompts were right.
@@ -189,7 +204,8 @@ impl Objective for Hybrid {
     /// What learns by reward after it has imitated is trained anew.
     fn stage(&self, now: &StepInfo) -> Stage {
         let second = self.settings.rule == Rule::SftThenRl && !self.settings.imitates(now);
-        Stage { index: u32::from(second), lr_factor: 1.0 }
+        let lr_factor = if self.is_spent() { 0.0 } else { 1.0 };
+        Stage { index: u32::from(second), lr_factor }
     }
 
     fn before_step(
@@ -198,6 +214,11 @@ impl Objective for Hybrid {
         batch: &Batch,
         now: &StepInfo,
     ) -> Result<(), LabError> {
+        (self.rewarded, self.imitated) = (Branch::default(), Branch::default());
+        if self.is_spent() {
+            self.counts.idle += 1;
+            return Ok(());
+        }
         let alone = self.settings.imitates(now);
         if !alone {
             self.policy.before_step(network, batch, now)?;
@@ -206,7 +227,6 @@ impl Objective for Hybrid {
         }
         let asked = batch.labels.f_ne(IGNORED)?.f_sum_dim_intlist(1, false, Kind::Int64)?;
         let asked = Vec::<i64>::try_from(asked.f_to_device(Device::Cpu)?)?;
-        (self.rewarded, self.imitated) = (Branch::default(), Branch::default());
         let mut shown = 0;
         let n = batch.ids.len();
         let solved = if alone { vec![0; n] } else { self.solved(n) };
@@ -230,9 +250,12 @@ impl Objective for Hybrid {
         }
         self.counts.trained += shown * self.passes() as usize;
         let tenth = 10 * now.step / now.total_steps.max(1);
-        let [imitated, all] = &mut self.counts.tenths[tenth.min(9) as usize];
-        *imitated += self.imitated.places.len() as u64;
-        *all += batch.ids.len() as u64;
+        for [imitated, all] in
+            [&mut self.counts.tenths[tenth.min(9) as usize], &mut self.counts.since]
+        {
+            *imitated += self.imitated.places.len() as u64;
+            *all += batch.ids.len() as u64;
+        }
         Ok(())
     }
 
@@ -275,9 +298,14 @@ impl Objective for Hybrid {
         costs
     }
 
+    fn measures(&mut self) -> Measures {
+        let since = std::mem::take(&mut self.counts.since);
+        let imitated = (since[1] > 0).then(|| ("imitated", share(since)));
+        imitated.into_iter().collect()
+    }
+
     fn facts(&self) -> Facts {
-        let Counts { sampled, trained, tenths, lacking } = &self.counts;
-        let share = |[imitated, all]: [u64; 2]| imitated as f64 / all.max(1) as f64;
+        let Counts { sampled, trained, tenths, lacking, idle, since: _ } = &self.counts;
         let all = tenths.iter().fold([0, 0], |[a, b]: [u64; 2], [c, d]| [a + c, b + d]);
         let mut facts = self.policy.facts();
         facts.extend(
@@ -295,6 +323,7 @@ impl Objective for Hybrid {
             facts.insert("forward_tokens_of_stated".to_owned(), json!(of_stated));
             let equal = (of_stated - 1.0).abs() <= 0.05;
             facts.insert("forward_tokens_within_5_percent".to_owned(), json!(equal));
+            facts.insert("idle_steps".to_owned(), json!(idle));
         }
         facts
     }
@@ -395,6 +424,11 @@ mod tests {
         assert!(largest(&gradient(&bandit, &mut own, &ids)) > 0.01);
         let facts = own.facts();
         assert_eq!((&facts["imitated"], &facts["never_accepted"]), (&json!(1.0), &json!(true)));
+        // Told once: what comes after the next evaluation is another share.
+        assert_eq!(
+            (own.measures(), own.measures()),
+            (Measures::from([("imitated", 1.0)]), Measures::new())
+        );
     }
 
     #[test]
@@ -414,6 +448,23 @@ mod tests {
         );
         assert_eq!([6.6, 7.4].map(told), [Some(json!(false)), Some(json!(false))]);
         assert_eq!(told(0.0), None);
+    }
+
+    #[test]
+    fn once_its_tokens_are_spent_a_run_neither_samples_nor_learns() {
+        let bandit = bandit();
+        let ids = [0, 1, 2, 5];
+        for rule in [Rule::Hpt, Rule::Sft] {
+            let mut hybrid = hybrid(&bandit, rule);
+            hybrid.settings.tokens = 1.0;
+            assert_eq!(hybrid.stage(&step_info(0, 10)).lr_factor, 1.0);
+            assert!(largest(&gradient(&bandit, &mut hybrid, &ids)) > 0.0);
+            let taken = hybrid.costs();
+            assert!(taken["forward_tokens"] > 1);
+            assert_eq!(hybrid.stage(&step_info(1, 10)).lr_factor, 0.0);
+            assert_eq!(largest(&gradient(&bandit, &mut hybrid, &ids)), 0.0);
+            assert_eq!((hybrid.costs(), &hybrid.facts()["idle_steps"]), (taken, &json!(1)));
+        }
     }
 
     #[test]

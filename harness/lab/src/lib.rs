@@ -6,9 +6,11 @@
 
 pub mod adapters;
 pub mod advantage;
+pub mod arrivals;
 pub mod averaging;
 pub mod branches;
 pub mod budgets;
+pub mod context;
 pub mod critic;
 pub mod crowd;
 pub mod cutoffs;
@@ -63,19 +65,24 @@ pub mod rollout;
 pub mod samplers;
 pub mod score;
 pub mod seat;
+pub mod selection;
 pub mod self_made;
 pub mod side_info;
+pub mod slow_fast;
 pub mod sparsity;
 pub mod split;
 pub mod spsa;
 pub mod stages;
 pub mod state;
+pub mod structures;
+pub mod supernet;
 pub mod supervision;
 pub mod tape;
 pub mod teachers;
 pub mod teaching;
 pub mod thoughts;
 pub mod trial;
+pub mod wavelets;
 pub mod workshop;
 pub mod writing;
 

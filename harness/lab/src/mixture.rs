@@ -66,6 +66,16 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// The cluster of each row, in 0..`clusters`, by k-means; at most as many clusters as there are rows.
+#[must_use]
+pub fn clustered(rows: Rows<'_>, clusters: usize, random: &mut Pcg64) -> Vec<usize> {
+    if rows.is_empty() || clusters == 0 {
+        Vec::new()
+    } else {
+        kmeans::labels(rows, clusters, random)
+    }
+}
+
 /// One Gaussian of a mixture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Component {

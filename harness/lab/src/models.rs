@@ -11,11 +11,15 @@ pub mod mlp;
 pub mod mlp2d;
 pub mod ngram;
 pub mod plain_vit;
+pub mod pointers;
+pub mod pyramid;
 pub mod resnet;
 pub mod resnet9;
+pub mod rotary;
 pub mod script;
 pub mod unet_s;
 pub mod vit;
+pub mod watcher;
 
 use ledger::streams::{self, Streams};
 use rand_pcg::Pcg64;

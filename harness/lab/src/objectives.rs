@@ -1,12 +1,15 @@
 //! Losses that belong to a kind of data, or to several methods.
 
+pub mod adversary;
 pub mod consistency;
 pub mod denoising;
 pub mod frames;
 pub mod halving;
 pub mod one_step;
+pub mod pipeline;
 pub mod preference;
 pub mod ranking;
+pub mod rewarded;
 pub mod segments;
 pub mod towers;
 

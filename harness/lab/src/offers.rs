@@ -24,6 +24,8 @@ pub const BRANCHES: &str = "blocks of parallel paths";
 pub const DENOISING: &str = "denoising";
 /// Images among what is generated.
 pub const IMAGES: &str = "images to generate";
+/// Images that are judged at another size than they are trained on.
+pub const HIGHER: &str = "images of a higher resolution to generate";
 /// Classes that samples can be asked to be of.
 pub const CLASSES_TO_ASK: &str = "classes to ask for";
 /// What some examples are worth, so that samples can be asked to be worth much.
@@ -66,7 +68,17 @@ pub const REFINEMENT: &str = "answers to be refined";
 pub const TEACHERS: &str = "responses of several teachers";
 /// A household to try tasks in.
 pub const HOUSE: &str = "a household";
+/// Two frames of patches whose flow is known, and a network that is asked for any of them.
+pub const PATCHES: &str = "frames of patches";
+/// Films of many frames, and a network that reads as many patches of each as it is told to.
+pub const FILMS: &str = "films";
+/// Rotary positions, whose base and context may change along a run.
+pub const ROTARY: &str = "rotary positions";
 /// Questions whose gold answers nobody may learn from, and a reader of answers.
 pub const UNLABELLED: &str = "questions without gold answers";
+/// Examples that arrive in turn, each an image with a question.
+pub const ARRIVALS: &str = "examples that arrive in turn";
+/// Tokens in scales, coarse to fine, and a network that may use a part of its layers at each.
+pub const SCALES: &str = "tokens in scales";
 /// Nothing but an order: data and evaluation are a program's own.
 pub const ORDER: &str = "an order";

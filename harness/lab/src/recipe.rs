@@ -9,9 +9,9 @@ use crate::messages::Messages;
 use crate::network::Network;
 use crate::orders::uniform::Uniform;
 use crate::seat::{
-    Adapter, Averaging, Batch, Constraint, Costs, EpochPlan, Facts, Learner, Looks, Objective,
-    Optimizer, Order, OrderSource, Parametrisation, Sampler, Search, StepInfo, TaskInfo, View,
-    Writer,
+    Adapter, Averaging, Batch, Constraint, Costs, EpochPlan, Facts, Learner, Looks, Measures,
+    Objective, Optimizer, Order, OrderSource, Parametrisation, Sampler, Search, StepInfo, TaskInfo,
+    View, Writer,
 };
 use crate::stages::Stages;
 use crate::state::State;
@@ -106,6 +106,16 @@ impl Recipe {
                 objective.costs().into_iter().chain(search.costs()).collect()
             }
             Step::Learner(learner) => learner.costs(),
+        }
+    }
+
+    /// What the steps since the last evaluation came to.
+    pub fn measures(&mut self) -> Measures {
+        match &mut self.step {
+            Step::Gradient { objective, .. } | Step::Forward { objective, .. } => {
+                objective.measures()
+            }
+            Step::Learner(_) => Measures::new(),
         }
     }
 

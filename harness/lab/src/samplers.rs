@@ -1,6 +1,7 @@
 //! Ways to turn noise into samples, one file each; a method's setting names one.
 
 pub mod ddim;
+pub mod higher;
 pub mod milestones;
 pub mod multistep;
 pub mod ode;

@@ -188,6 +188,10 @@ pub type Facts = BTreeMap<String, Value>;
 /// what it came to.
 pub type Costs = BTreeMap<&'static str, u64>;
 
+/// What an objective tells of its steps, each a mean over what it saw since the last evaluation: `imitated`, the share
+/// of prompts that learned by imitation. Records have it as `train/imitated`.
+pub type Measures = BTreeMap<&'static str, f64>;
+
 /// The ids of one epoch, in the order they will be consumed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EpochPlan {
@@ -417,6 +421,11 @@ pub trait Objective {
     /// What its steps have taken so far.
     fn costs(&self) -> Costs {
         Costs::new()
+    }
+
+    /// What its steps since the last call came to; called once at every evaluation.
+    fn measures(&mut self) -> Measures {
+        Measures::new()
     }
 
     /// Facts for the record.

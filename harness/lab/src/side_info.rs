@@ -6,6 +6,7 @@ use ledger::layout::Layout;
 use tch::{Device, Tensor};
 
 use crate::LabError;
+use crate::arrivals::Arrivals;
 use crate::branches::Branching;
 use crate::demonstrations::Bank;
 use crate::diffusion::Preconditioning;
@@ -92,6 +93,53 @@ pub struct SideInfo {
     pub teachers: Option<Arc<Teachers>>,
     /// The household that training examples are tasks in.
     pub house: Option<Arc<House>>,
+    /// Which training examples arrive together, where they arrive in turn.
+    pub arrivals: Option<Arrivals>,
+    /// How many cells along an axis each scale of an example's tokens has, coarse to fine; empty without scales.
+    pub scales: Vec<u32>,
+    /// Sizes, where images are asked for at a higher resolution than examples have.
+    pub resolution: Option<Resolution>,
+    /// What is known of the frames that training examples are, where they are two frames of patches.
+    pub patches: Option<Arc<Patches>>,
+    /// Frames of the films that training examples are; 0 where they are none.
+    pub films: u32,
+    /// Longest context of a network with rotary positions; 0 for others.
+    pub rotary: u32,
+}
+
+/// Square images that are trained on at one size and asked for at another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resolution {
+    /// Side of an example.
+    pub native: u32,
+    /// Side of what is judged.
+    pub asked: u32,
+    /// What the network's sides are multiples of.
+    pub multiple: u32,
+}
+
+impl Resolution {
+    /// The sides of `rungs` steps of equal length from the native one to that which is asked for.
+    ///
+    /// # Errors
+    /// Says so where the network cannot take one of them.
+    pub fn ladder(&self, rungs: u32) -> Result<Vec<u32>, String> {
+        let Self { native, asked, multiple } = *self;
+        let whole = u64::from(asked.saturating_sub(native));
+        let side = |rung: u32| {
+            let part = whole * u64::from(rung);
+            let side = native + u32::try_from(part / u64::from(rungs.max(1))).unwrap_or(0);
+            if part.is_multiple_of(u64::from(rungs.max(1))) && side.is_multiple_of(multiple.max(1))
+            {
+                return Ok(side);
+            }
+            Err(format!(
+                "\"rungs\" is {rungs}, but equal steps from a side of {native} to {asked} then stop at one that the network \
+                 cannot take, which wants multiples of {multiple}: take fewer"
+            ))
+        };
+        (1..=rungs).map(side).collect()
+    }
 }
 
 /// Builds a workload's own learner.
@@ -282,6 +330,14 @@ pub trait Reward: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// When samples cannot be copied to the host.
     fn of(&self, samples: &Tensor) -> Result<Vec<f64>, LabError>;
+
+    /// The same, shape B, as a function that can be differentiated in the samples; `None` where it is none.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    fn differentiable(&self, _samples: &Tensor) -> Result<Option<Tensor>, LabError> {
+        Ok(None)
+    }
 }
 
 /// What a sample may be asked to be.
@@ -308,6 +364,25 @@ impl Clone for Generation {
             reward: reward.clone(),
             start: *start,
         }
+    }
+}
+
+/// Pairs of frames of patches whose flow is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patches {
+    /// Height and width of a frame, in patches.
+    pub side: usize,
+    /// Levels of a patch.
+    pub levels: usize,
+    /// Of each training example, the flow at every patch of its first frame; none where nothing moves there.
+    pub flow: Vec<Vec<Option<[i32; 2]>>>,
+}
+
+impl Patches {
+    /// Patches of a frame.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.side * self.side
     }
 }
 

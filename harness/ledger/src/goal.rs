@@ -10,6 +10,9 @@ pub const VALIDATION: &str = "validation";
 /// Split that is looked at when the target is reached and at the end.
 pub const TEST: &str = "test";
 
+/// Where a method's own steps are told beside what is judged: no split of data.
+pub const TRAIN: &str = "train";
+
 /// The name under which records hold `metric` on `split`: `validation/accuracy`.
 #[must_use]
 pub fn key(split: &str, metric: &str) -> String {

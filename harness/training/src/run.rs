@@ -677,6 +677,8 @@ impl<T: Time> Run<'_, T> {
         }
         self.clock.enter(Phase::Io);
         let chain = self.transcript.chain();
+        let measures = self.recipe.measures().into_iter();
+        all.extend(measures.map(|(name, value)| (goal::key(goal::TRAIN, name), value)));
         all.retain(|_, value| value.is_finite());
         let Progress { samples, steps, .. } = *progress;
         let train_loss = train_loss.filter(|loss| loss.is_finite());

@@ -168,6 +168,8 @@ impl Ready {
         let SideInfo { sentences, markers, pairs, apart, unlabelled, .. } = &self.side;
         let conditions = generation.as_ref().and_then(|Generation { conditions, .. }| *conditions);
         let SideInfo { course, bank, reflection, refinement, teachers, house, .. } = &self.side;
+        let SideInfo { arrivals, scales, resolution, .. } = &self.side;
+        let SideInfo { patches, films, rotary, .. } = &self.side;
         let prompts = verifier.as_ref().and_then(|verifier| verifier.prompt_length());
         let words = [
             (loss.is_some(), offers::LOSS),
@@ -204,6 +206,12 @@ impl Ready {
             (refinement.is_some(), offers::REFINEMENT),
             (teachers.is_some(), offers::TEACHERS),
             (house.is_some(), offers::HOUSE),
+            (arrivals.is_some(), offers::ARRIVALS),
+            (!scales.is_empty(), offers::SCALES),
+            (resolution.is_some(), offers::HIGHER),
+            (patches.is_some(), offers::PATCHES),
+            (*films > 0, offers::FILMS),
+            (*rotary > 0, offers::ROTARY),
         ];
         words.into_iter().filter_map(|(found, word)| found.then_some(word)).collect()
     }

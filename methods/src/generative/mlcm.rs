@@ -38,7 +38,7 @@ use lab::diffusion::{Preconditioning, generation};
 use lab::method::Method;
 use lab::network::Network;
 use lab::objectives::denoising::Denoising;
-use lab::objectives::segments::{Distance, Rules, Segments, Source};
+use lab::objectives::segments::{Distance, Rules, STAGES, Segments, Source, fit};
 use lab::offers;
 use lab::optim::radam::{Adaptive, AdaptiveSettings};
 use lab::recipe::{Recipe, Step};
@@ -49,8 +49,6 @@ use ledger::catalogue::{Paper, PaperClaim, Schedule};
 use ledger::settings;
 use ledger::settings::{Range, SettingError, refuse_idle};
 use ledger::streams::Streams;
-
-const STAGES: [&str; 7] = ["segments", "halved", "quartered", "eighths", "16ths", "32nds", "64ths"];
 
 settings! {
     /// Settings of `mlcm`.
@@ -133,14 +131,7 @@ impl Settings {
     fn fit(&self) -> Result<(), SettingError> {
         let Self { segments, shrinking, across, grid, skip, .. } = *self;
         let joint = |message: String| Err(SettingError::Joint(message));
-        if !grid.is_multiple_of(8) {
-            return joint(format!("setting \"grid\" is {grid}, but must be a multiple of 8"));
-        }
-        if !segments.is_power_of_two() || !grid.is_multiple_of(segments) {
-            return joint(format!(
-                "setting \"segments\" is {segments}, but must be a power of two that divides \"grid\", which is {grid}"
-            ));
-        }
+        fit(segments, grid)?;
         if skip > grid / segments {
             return joint(format!(
                 "setting \"skip\" is {skip}, but a segment has {} steps of the grid",

@@ -78,7 +78,7 @@ settings! {
         pair_evaluations: u32 = 35, range Range::of(1.0..=8192.0), from "rfpp: 18 steps of Heun's method";
         /// Where on the path losses are taken.
         times: Times = Times::UShaped, from "rfpp t_dist.py";
-        /// The a of U-shaped times.
+        /// The a of U-shaped times, the shift of logit-normal ones.
         shape: f64 = 4.0, range Range::above_up_to(0.0, 64.0), from "rfpp README";
         /// What is minimised.
         loss: Loss = Loss::Huber, from "rfpp train.py; LPIPS-Huber for images there";

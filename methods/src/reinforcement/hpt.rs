@@ -13,9 +13,10 @@
 //! paper's text: the defaults. Llama: `gate: 2`.
 //!
 //! Methods that differ in what they sample are compared at equal forward tokens: every sequence, prompt included,
-//! counts once where it is sampled and once for every pass that trains on it (and once under a reference). The
-//! record's facts say how many there were, how many of those that the suite states (`tokens`), and whether that is
-//! within 5 % (`forward_tokens_within_5_percent`). No claim is withheld for it: who reads a verdict looks there.
+//! counts once where it is sampled and once for every pass that trains on it (and once under a reference). A run ends
+//! its learning at the step that spends the last of `tokens`; steps behind it neither sample nor learn (`idle_steps`).
+//! The record's facts say how many tokens there were, and whether they are those stated within 5 %
+//! (`forward_tokens_within_5_percent`): they are not where the budget's steps take fewer.
 //!
 //! ## Claim
 //! Qwen2.5-Math-7B, mean of six sets: HPT 52.7; SFT 44.5, GRPO 43.1, SFT then GRPO 46.5, LUFFY 49.8, SRFT 44.2. Of a

@@ -110,6 +110,13 @@ fn is_comparison(name: &str, names: &[&str]) -> bool {
     names.contains(&name) || look.is_some_and(|look| !look.is_empty() && looked())
 }
 
+/// Whether `name` stands for two metrics or more, those of a split that begin with what it has before its `*`.
+fn is_several(name: &str, names: &[&str]) -> bool {
+    let begins = |stem: &str| names.iter().filter(|known| known.starts_with(stem)).count();
+    let stem = name.strip_suffix('*').filter(|stem| stem.contains('/') && !stem.contains('@'));
+    stem.is_some_and(|stem| begins(stem) > 1)
+}
+
 impl Entry for ClaimUse {
     const LIST: &'static str = "claims";
     const NOUN: &'static str = "claim";
@@ -146,7 +153,10 @@ impl Entry for ClaimUse {
                 .extend(names.filter(|name| !comparisons.contains(name)).collect::<Vec<_>>());
         }
         let names: Vec<&str> = comparisons.iter().map(String::as_str).collect();
-        let looked = |name: &str, field: &str| match is_comparison(name, &names) {
+        let each = claim.when == When::Lost && claim.compare.ends_with('*');
+        let looked = |name: &str, field: &str| match is_comparison(name, &names)
+            || (each && name == claim.compare && is_several(name, &names))
+        {
             true => Ok(()),
             false => known("comparison", name, &names, path(field)),
         };

@@ -339,6 +339,33 @@ fn a_baseline_is_compared_at_another_number_or_condition_of_the_same_metric_and_
 }
 
 #[test]
+fn several_metrics_stand_under_a_star_for_what_was_lost_and_for_nothing_else() {
+    let mut catalogue = catalogue();
+    catalogue.workloads[0].metrics = const {
+        &[
+            MetricInfo::share("accuracy", 0.1),
+            MetricInfo::share("accuracy_a", 0.1),
+            MetricInfo::share("accuracy_b", 0.1),
+        ]
+    };
+    let judged = |compare: &str, when: &str| {
+        let text = TEXT.replace("time-to-target", compare);
+        let text = text.replace("at_least: 1.1", &format!("at_least: 0.1\n    when: {when}"));
+        plan("x.yaml", &text, &catalogue, &Overrides::default())
+    };
+    let claim = &judged("validation/accuracy_*", "lost").unwrap().sections.claims[0];
+    assert_eq!(claim.compare, "validation/accuracy_*");
+    for (compare, when) in [
+        ("validation/accuracy_*", "end"),
+        ("validation/accuracy_a*", "lost"),
+        ("validation/acuracy_*", "lost"),
+    ] {
+        let message = judged(compare, when).unwrap_err().message;
+        assert!(message.contains(&format!("unknown comparison \"{compare}\"")), "{message}");
+    }
+}
+
+#[test]
 fn a_claim_can_name_a_look_at_a_metric_and_no_look_at_what_is_none() {
     let judged = |compare: &str| {
         let text =

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{CurvePoint, WorkloadAnalysis};
-use ledger::goal::{self, Target, VALIDATION};
+use ledger::goal::{self, TRAIN, Target, VALIDATION};
 use ledger::record::format::{Evaluation, Event};
 use stats::interval;
 
@@ -66,7 +66,8 @@ fn names<'a>(event: &'a Event, target: &Target) -> Vec<&'a str> {
         .collect()
 }
 
-/// Every metric but the target's that the evaluations of some run have on the validation split, by its name. Seeds
+/// Every metric but the target's that the evaluations of some run have on the validation split or of its own steps, by
+/// its name. Seeds
 /// are taken together evaluation by evaluation: one that lacks a value (it was not finite) shifts no other.
 pub(super) fn metrics_by_samples<'a>(
     runs: impl Iterator<Item = &'a [Event]>,
@@ -77,7 +78,7 @@ pub(super) fn metrics_by_samples<'a>(
     let is_other = |key: &&String| {
         let (_, look) = goal::metric_and_look(key);
         let split = key.split_once('/').map(|(split, _)| split);
-        split == Some(VALIDATION) && look.is_none() && **key != own
+        matches!(split, Some(VALIDATION | TRAIN)) && look.is_none() && **key != own
     };
     let looks = || runs.iter().flatten();
     let names: BTreeSet<&String> =
@@ -313,6 +314,7 @@ mod tests {
                 ("validation/accuracy", 0.5),
                 ("validation/accuracy/4", 0.4),
                 ("validation/length", length),
+                ("train/imitated", 0.25),
                 ("validation/length@half", 1.0),
                 ("test/length", 2.0),
             ]
@@ -323,7 +325,7 @@ mod tests {
         let runs = [&whole[..], &gap[..]];
         let found = metrics_by_samples(runs.into_iter(), &target);
         let names: Vec<&str> = found.keys().map(String::as_str).collect();
-        assert_eq!(names, ["validation/accuracy/4", "validation/length"]);
+        assert_eq!(names, ["train/imitated", "validation/accuracy/4", "validation/length"]);
         let length: Vec<(f64, f64, u32)> =
             found["validation/length"].iter().map(|point| (point.x, point.mean, point.n)).collect();
         assert_eq!(length, [(0.0, 9.0, 2), (64.0, 7.0, 1), (128.0, 4.0, 2)]);

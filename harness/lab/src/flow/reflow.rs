@@ -74,7 +74,7 @@ pub struct Rules {
     pub begin: Begin,
     /// Where losses are taken.
     pub times: Times,
-    /// The a of U-shaped times.
+    /// The a of U-shaped times, the shift of logit-normal ones.
     pub shape: f64,
     /// What is minimised.
     pub loss: Loss,
@@ -159,6 +159,30 @@ impl Reflow {
             evaluations: 0,
             straightness: None,
         })
+    }
+
+    /// Of data and independent noise alone: a denoiser, by squares.
+    ///
+    /// # Errors
+    /// When there is nothing to generate.
+    pub fn of_data(
+        times: Times,
+        shape: f64,
+        task: &TaskInfo<'_>,
+        streams: &Streams,
+    ) -> Result<Self, LabError> {
+        let rules = Rules {
+            form: Form::Denoiser,
+            teacher: Teacher::Flow,
+            begin: Begin::Fresh,
+            times,
+            shape,
+            loss: Loss::Squared,
+            coupling: Coupling::Own,
+            pairs: 1,
+            pair_evaluations: 1,
+        };
+        Self::new(rules, task, streams)
     }
 
     fn flow<'a>(&self, network: &'a Network) -> Flow<'a> {

@@ -74,6 +74,25 @@ fn times_near_both_ends_are_drawn_as_often_as_their_density_says() {
 }
 
 #[test]
+fn logit_normal_times_have_their_median_at_one_half_and_a_shift_moves_it() {
+    let mut random = trial::streams().generator("logit-normal times");
+    let median = |shift: f64, random: &mut Pcg64| {
+        let mut drawn: Vec<f64> =
+            (0..20_001).map(|_| Times::LogitNormal.draw(shift, random)).collect();
+        drawn.sort_by(f64::total_cmp);
+        // Of a normal u of deviation 1, 15.87 % lie below −1.
+        (drawn[10_000], drawn[3_174])
+    };
+    let (middle, low) = median(1.0, &mut random);
+    assert!((middle - 0.5).abs() < 0.01 && (low - 0.268_94).abs() < 0.01, "{middle} {low}");
+    let (middle, _) = median(3.0, &mut random);
+    assert!((middle - 0.75).abs() < 0.01, "{middle}");
+    for (t, shift, expected) in [(0.25, 1.0, 0.25), (0.5, 3.0, 0.75), (0.2, 5.0, 0.555_555_6)] {
+        assert!((shifted(t, shift) - expected).abs() < 1e-7, "{t} {shift}");
+    }
+}
+
+#[test]
 fn an_exact_denoiser_is_the_exact_velocity_of_a_normal() {
     // F = 0 is the exact denoiser of N(0, ¼).
     let network = linear(|_| 0.0);

@@ -78,6 +78,8 @@ enum Operations<'a> {
     Kernel,
     /// The same, where a token sees what this says, B × 1 × T × T.
     Masked(&'a Tensor),
+    /// By libtorch's kernels, queries and keys turned by these cosines and sines, T × d / heads.
+    Turned(&'a [Tensor; 2]),
     /// By products and means, whose derivatives of every order are right.
     Products,
 }
@@ -279,14 +281,82 @@ impl Gpt {
         positions: &Tensor,
         seen: &Tensor,
     ) -> Result<Tensor, TchError> {
+        self.embedded(weights, Self::vectors(weights, tokens, positions)?, Some(seen))
+    }
+
+    /// Vectors B × T × d of tokens at positions, both B × T (i64); positions may be of one row for all.
+    ///
+    /// # Errors
+    /// When a position exceeds the context or a token the vocabulary.
+    pub fn vectors(
+        weights: &[&Tensor],
+        tokens: &Tensor,
+        positions: &Tensor,
+    ) -> Result<Tensor, TchError> {
         let rows =
             |table: usize, of: &Tensor| Tensor::f_embedding(weights[table], of, -1, false, false);
-        let mut x = rows(Self::TOKENS, tokens)?.f_add(&rows(Self::POSITIONS, positions)?)?;
-        let seen = seen.f_unsqueeze(1)?;
+        rows(Self::TOKENS, tokens)?.f_add(&rows(Self::POSITIONS, positions)?)
+    }
+
+    /// Hidden states B × T × d of vectors B × T × d in place of those of tokens and positions, which see what `seen` says, B × T
+    /// × T, or else themselves and those before.
+    ///
+    /// # Errors
+    /// When the vectors are not of this width.
+    pub fn embedded(
+        &self,
+        weights: &[&Tensor],
+        mut x: Tensor,
+        seen: Option<&Tensor>,
+    ) -> Result<Tensor, TchError> {
+        let seen = seen.map(|seen| seen.f_unsqueeze(1)).transpose()?;
+        let operations = seen.as_ref().map_or(Operations::Kernel, Operations::Masked);
         for index in 0..self.shape.depth {
-            x = self.apply_block(self.block(index), weights, &x, Operations::Masked(&seen))?;
+            x = self.apply_block(self.block(index), weights, &x, operations)?;
         }
-        self.normalise(self.norm(), weights, &x, Operations::Masked(&seen))
+        self.normalise(self.norm(), weights, &x, operations)
+    }
+
+    /// Hidden states B × T × d of tokens B × T (i64) without positions of their own, whose queries and keys are turned by
+    /// these cosines and sines instead, T × d / heads each.
+    ///
+    /// # Errors
+    /// When a token exceeds the vocabulary, or the turns are not of this shape.
+    pub fn turned(
+        &self,
+        weights: &[&Tensor],
+        tokens: &Tensor,
+        turns: &[Tensor; 2],
+    ) -> Result<Tensor, TchError> {
+        let mut x = Tensor::f_embedding(weights[Self::TOKENS], tokens, -1, false, false)?;
+        for index in 0..self.shape.depth {
+            x = self.apply_block(self.block(index), weights, &x, Operations::Turned(turns))?;
+        }
+        self.normalise(self.norm(), weights, &x, Operations::Turned(turns))
+    }
+
+    /// One block on hidden states B × T × d, of which each sees what `seen` says, B × T × T or one for all (boolean; each at
+    /// least itself).
+    ///
+    /// # Errors
+    /// When the states are not of this width.
+    pub fn block_seeing(
+        &self,
+        index: usize,
+        weights: &[&Tensor],
+        x: &Tensor,
+        seen: &Tensor,
+    ) -> Result<Tensor, TchError> {
+        let seen = seen.f_unsqueeze(1)?;
+        self.apply_block(self.block(index), weights, x, Operations::Masked(&seen))
+    }
+
+    /// The last normalisation of hidden states … × d.
+    ///
+    /// # Errors
+    /// When the states are not of this width.
+    pub fn normed(&self, weights: &[&Tensor], x: &Tensor) -> Result<Tensor, TchError> {
+        self.normalise(self.norm(), weights, x, Operations::Kernel)
     }
 
     /// Rows of several contexts' length as rows of one; others as they are.
@@ -334,7 +404,7 @@ impl Gpt {
     ) -> Result<Tensor, TchError> {
         let (scale, shift) = (weights[scale], weights[shift]);
         match operations {
-            Operations::Kernel | Operations::Masked(_) => {
+            Operations::Kernel | Operations::Masked(_) | Operations::Turned(_) => {
                 let width = [size(self.shape.width)];
                 x.f_layer_norm(width, Some(scale), Some(shift), EPSILON, false)
             }
@@ -377,6 +447,10 @@ impl Gpt {
             Operations::Kernel => {
                 Tensor::f_scaled_dot_product_attention(&q, &k, &v, none, 0.0, causal, None, false)?
             }
+            Operations::Turned(turns) => {
+                let [q, k] = [turned(&q, turns)?, turned(&k, turns)?];
+                Tensor::f_scaled_dot_product_attention(&q, &k, &v, none, 0.0, causal, None, false)?
+            }
             Operations::Masked(seen) => {
                 let seen = Some(seen);
                 Tensor::f_scaled_dot_product_attention(&q, &k, &v, seen, 0.0, false, None, false)?
@@ -391,6 +465,13 @@ impl Gpt {
         };
         heads.f_transpose(1, 2)?.f_reshape([batch, length, width])
     }
+}
+
+/// Turns each pair (i, i + half) of a head.
+fn turned(x: &Tensor, [cos, sin]: &[Tensor; 2]) -> Result<Tensor, TchError> {
+    let halves = x.f_chunk(2, -1)?;
+    let across = Tensor::f_cat(&[&halves[1].f_neg()?, &halves[0]], -1)?;
+    x.f_mul(cos)?.f_add(&across.f_mul(sin)?)
 }
 
 /// What was made of [`Gpt::parts`] of `tokens`, B × T, as rows of theirs: B × T × ….

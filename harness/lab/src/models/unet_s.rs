@@ -14,6 +14,8 @@ use super::{Builder, NOISE_FEATURES, noise_features};
 use crate::LabError;
 use crate::network::{Body, Denoiser, Layer, Network};
 
+/// What the side of an image is a multiple of: it is halved twice.
+pub const MULTIPLE: u32 = 4;
 /// Channels of a group of the normalisation.
 const GROUP: usize = 8;
 
@@ -153,6 +155,13 @@ impl Block {
 
 impl Denoiser for Images {
     fn run(&self, network: &Network, inputs: &Tensor, noise: &Tensor) -> Result<Tensor, LabError> {
+        if let [.., height, width] = inputs.size()[..]
+            && [height, width].iter().any(|side| side % i64::from(MULTIPLE) != 0)
+        {
+            return Err(LabError::Network(format!(
+                "an image of {height} × {width} for a network that halves its sides twice: take multiples of {MULTIPLE}"
+            )));
+        }
         let features = noise_features(&network.buffers[self.frequencies], noise)?;
         let embedding = linear(network, self.embedding, &features)?.f_silu()?;
         let top = convolve(network, self.into, inputs, 1)?;
@@ -187,5 +196,10 @@ mod tests {
             assert_eq!(outputs.size(), inputs.size());
             assert_ne!(outputs.get(0), outputs.get(1), "the noise level makes no difference");
         }
+        let odd = Tensor::ones([1, 1, 16, 18], (tch::Kind::Float, Device::Cpu));
+        let error = network.denoise(&odd, &Tensor::from_slice(&[0.1_f32])).unwrap_err();
+        assert!(
+            error.to_string().contains("16 × 18") && error.to_string().contains("multiples of 4")
+        );
     }
 }

@@ -5,7 +5,7 @@
 //! DDIM is J(x, x̂, t → t′) = x̂ + (x − x̂)·t′/t. A state x_m at t_m has a teacher's neighbour x_n at t_n below, and
 //! t_s is the milestone that the segment of t_m ends at: ‖J(x_m, f(x_m), t_m → t_s) − sg J(x_n, f(x_n), t_n → t_s)‖².
 
-use ledger::settings::{SettingType as _, Values};
+use ledger::settings::{SettingError, SettingType as _, Values};
 use ledger::streams::{self, Streams};
 use ledger::{choice, order};
 use rand_pcg::Pcg64;
@@ -36,6 +36,27 @@ choice! {
     }
 }
 
+/// What stages are called whose segments are halved.
+pub const STAGES: [&str; 7] =
+    ["segments", "halved", "quartered", "eighths", "16ths", "32nds", "64ths"];
+
+/// Refuses a grid that the milestones of sampling do not lie on, and segments that do not cut it evenly.
+///
+/// # Errors
+/// Names the setting and what it may be.
+pub fn fit(segments: u32, grid: u32) -> Result<(), SettingError> {
+    if !grid.is_multiple_of(8) {
+        let reason = format!("setting \"grid\" is {grid}, but must be a multiple of 8");
+        return Err(SettingError::Joint(reason));
+    }
+    if !segments.is_power_of_two() || !grid.is_multiple_of(segments) {
+        return Err(SettingError::Joint(format!(
+            "setting \"segments\" is {segments}, but must be a power of two that divides \"grid\", which is {grid}"
+        )));
+    }
+    Ok(())
+}
+
 /// How a student is taught.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rules {
@@ -64,6 +85,24 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// M segments of a grid of examples with noise, halved from stage to stage down to one.
+    #[must_use]
+    pub fn halved(segments: u32, steps: u32, distance: Distance) -> Self {
+        Self {
+            segments,
+            shrinking: true,
+            steps,
+            skip: 1,
+            source: Source::Data,
+            trajectories: 1,
+            distance,
+            across: false,
+            stages: segments.max(1).ilog2() + 1,
+            student_steps: 1,
+            teacher_steps: 1,
+        }
+    }
+
     /// M in a stage.
     #[must_use]
     pub fn segments_of(&self, stage: u32) -> u32 {
@@ -268,7 +307,10 @@ impl Segments {
     }
 
     /// How far the two are apart, shape B.
-    fn compare(&self, own: &Tensor, goal: &Tensor) -> Result<Tensor, LabError> {
+    ///
+    /// # Errors
+    /// When the shapes differ.
+    pub(crate) fn compare(&self, own: &Tensor, goal: &Tensor) -> Result<Tensor, LabError> {
         let squared = squared_distance(own, goal)?;
         Ok(match self.rules.distance {
             Distance::Squared => squared,
@@ -278,6 +320,32 @@ impl Segments {
                 squared.f_add_scalar(c * c)?.f_sqrt()?.f_sub_scalar(c)?
             }
         })
+    }
+
+    /// What a student is to agree on in a batch: its jump from the states, with its tape, and the same from their neighbours.
+    ///
+    /// # Errors
+    /// When there is no teacher, or libtorch refuses an operation.
+    pub(crate) fn jumps(
+        &mut self,
+        network: &Network,
+        batch: &Batch,
+        now: &StepInfo,
+    ) -> Result<[Tensor; 2], LabError> {
+        let Some(teacher) = self.teacher.take() else {
+            return Err(LabError::Method("segments without a teacher".to_owned()));
+        };
+        let found = self.pair(network, &teacher, batch, now);
+        self.teacher = Some(teacher);
+        let ([state, neighbour], Levels { state: from, neighbour: near, end }) = found?;
+        if let Some(made) = self.made.last_mut() {
+            made.used(now.step);
+        }
+        let map = self.map(network);
+        let own = end_of(&map, &state, &from, &end)?;
+        let goal = tch::no_grad(|| end_of(&map, &neighbour, &near, &end))?;
+        self.evaluations += 2 * batch.ids.len() as u64;
+        Ok([own, goal])
     }
 
     fn pair(
@@ -328,19 +396,7 @@ impl Objective for Segments {
         batch: &Batch,
         now: &StepInfo,
     ) -> Result<Tensor, LabError> {
-        let Some(teacher) = self.teacher.take() else {
-            return Err(LabError::Method("segments without a teacher".to_owned()));
-        };
-        let found = self.pair(network, &teacher, batch, now);
-        self.teacher = Some(teacher);
-        let ([state, neighbour], Levels { state: from, neighbour: near, end }) = found?;
-        if let Some(made) = self.made.last_mut() {
-            made.used(now.step);
-        }
-        let map = self.map(network);
-        let own = end_of(&map, &state, &from, &end)?;
-        let goal = tch::no_grad(|| end_of(&map, &neighbour, &near, &end))?;
-        self.evaluations += 2 * batch.ids.len() as u64;
+        let [own, goal] = self.jumps(network, batch, now)?;
         self.compare(&own, &goal)
     }
 

@@ -123,6 +123,16 @@ impl Reward for Sparse {
     fn of(&self, samples: &Tensor) -> Result<Vec<f64>, LabError> {
         Ok(pairs(samples)?.into_iter().map(|point| earned(point).1).collect())
     }
+
+    fn differentiable(&self, samples: &Tensor) -> Result<Option<Tensor>, LabError> {
+        let centres: Vec<f32> =
+            REWARDED.iter().flat_map(|mode| centre(*mode).map(|x| x as f32)).collect();
+        let centres = Tensor::f_from_slice(&centres)?.f_view([1, -1, 2])?;
+        let apart = samples.f_unsqueeze(1)?.f_sub(&centres.f_to_device(samples.device())?)?;
+        let squares = apart.f_square()?.f_sum_dim_intlist(2, false, Kind::Float)?;
+        let nearest = squares.f_amin([1_i64].as_slice(), false)?;
+        Ok(Some(nearest.f_mul_scalar(-0.5 / (REACH * REACH))?.f_exp()?))
+    }
 }
 
 fn draw(random: &mut Pcg64) -> [f32; 2] {
@@ -254,6 +264,19 @@ mod tests {
         assert!(real["good_entropy"] > 0.99 && real["on_manifold"] > 0.98, "{real:?}");
         assert!(real["even_reward"] > 0.25 && real["even_reward"] <= real["reward"], "{real:?}");
         assert!(real["sw2"] < 0.1, "{real:?}");
+    }
+
+    #[test]
+    fn what_can_be_differentiated_is_what_samples_earn_and_leads_to_the_nearest_centre() {
+        let points = Tensor::from_slice(&[1.2_f32, 0.1, -0.9, 0.9, 0.0, -1.3, 0.05, 0.0]);
+        let points = points.view([-1, 2]).set_requires_grad(true);
+        let worth = Sparse.differentiable(&points).unwrap().unwrap();
+        for (found, expected) in values(&worth).unwrap().iter().zip(Sparse.of(&points).unwrap()) {
+            assert!((f64::from(*found) - expected).abs() < 1e-6, "{found} {expected}");
+        }
+        worth.sum(Kind::Float).backward();
+        let [x, y] = [0, 1].map(|axis| points.grad().double_value(&[0, axis]));
+        assert!(x > 0.0 && y < 0.0, "{x} {y}");
     }
 
     #[test]

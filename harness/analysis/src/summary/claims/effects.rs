@@ -150,10 +150,13 @@ pub(super) fn effects(
     Effects { by_seed, order, range, no_room, withheld, pairs_lost, notes }
 }
 
-/// The row of `split/name` among a workload's metrics.
+/// The row of `split/name` among a workload's metrics; of several that a `*` stands for, the first.
 fn metric<'a>(workload: &'a RunWorkload, compare: &str) -> Option<&'a MetricInfo<String>> {
     let (_, name) = compare.split_once('/')?;
-    row(&workload.metrics, name)
+    match name.strip_suffix('*') {
+        Some(stem) => workload.metrics.iter().find(|metric| metric.name.starts_with(stem)),
+        None => row(&workload.metrics, name),
+    }
 }
 
 /// A metric of a run, when the claim wants it. A run that diverged has none at any time: a network
@@ -163,6 +166,12 @@ fn value(left: &CellLeft, name: &str, when: When, direction: Direction) -> Optio
         return None;
     }
     let looks = || left.looks(name);
+    if let (When::Lost, Some(stem)) = (when, name.strip_suffix('*')) {
+        let own = |name: &&String| name.starts_with(stem) && !name.contains('@');
+        let names = left.record.last.keys().filter(own);
+        let lost: Option<Vec<f64>> = names.map(|name| value(left, name, when, direction)).collect();
+        return lost.filter(|lost| !lost.is_empty()).map(|lost| mean(lost.into_iter()));
+    }
     match when {
         When::End => left.record.last.get(name).copied(),
         When::Half => {

@@ -115,6 +115,47 @@ fn what_is_lost_since_the_best_look_is_read_along_the_run_and_less_is_better() {
 }
 
 #[test]
+fn what_several_metrics_lost_is_the_mean_of_what_each_did() {
+    let (mut suite, mut cells) = clear("validation/accuracy*", 0.1);
+    suite.sections.claims[0].when = When::Lost;
+    let mut other = suite.workloads[0].metrics[0].clone();
+    other.name = "accuracy_b".to_owned();
+    suite.workloads[0].metrics.push(other);
+    // At half of the run the arm `old` was 0.4 better on the one and 0.2 on the other than at its end.
+    for run in &mut cells {
+        let better = if run.cell.arm == 0 { [0.4, 0.2] } else { [0.0; 2] };
+        let left = run.left.as_mut().unwrap();
+        let end = left.record.last["validation/accuracy"];
+        left.record.last.insert("validation/accuracy_b".to_owned(), 0.1);
+        // That of a look is none of them.
+        left.record.last.insert("validation/accuracy@small".to_owned(), 0.1);
+        for event in &mut left.events {
+            if let Event::Evaluated(look) = event {
+                let half = f64::from(u8::from(look.samples == 500));
+                if half > 0.0 || look.samples >= 1000 {
+                    let metrics = [("accuracy", end), ("accuracy_b", 0.1)].into_iter().zip(better);
+                    for ((name, end), better) in metrics {
+                        look.metrics.insert(format!("validation/{name}"), end + half * better);
+                    }
+                }
+            }
+        }
+    }
+    let outcome = judged(&suite, &cells);
+    assert!((outcome.effect.unwrap() - 0.3).abs() < 1e-12, "{:?}", outcome.effect);
+    assert_eq!(outcome.metric, "validation/accuracy*, lost since its best");
+    // One of them without a value leaves nothing to compare.
+    for run in &mut cells {
+        for event in &mut run.left.as_mut().unwrap().events {
+            if let Event::Evaluated(look) = event {
+                look.metrics.remove("validation/accuracy_b");
+            }
+        }
+    }
+    withheld(&suite, &cells, "4 of 4 pairs have a run without this metric");
+}
+
+#[test]
 fn pairs_that_both_arms_lost_count_as_lost() {
     let (suite, mut cells) = clear("test/accuracy", 0.05);
     for arm in [0, 1] {
