@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use analysis::summary::WorkloadAnalysis;
+use ledger::goal::TRAIN;
 
 use crate::axis::{Axis, Scale};
 use crate::curve::{Curves, curves_of_metrics, cut_mark, legend_rows};
@@ -30,7 +31,9 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series], width: f64)
     }
     let left_out = (keys.len() + 1).saturating_sub(MOST_PANELS);
     let shown: Vec<&str> = keys.into_iter().take(MOST_PANELS - 1).collect();
-    let others = shown.iter().map(|key| without_split(key));
+    // What a method tells of its own steps keeps the name of where it is told.
+    let of_split = format!("{}/", workload.split);
+    let others = shown.iter().map(|key| key.strip_prefix(&of_split).unwrap_or(key));
     let names = [workload.target.metric.as_str()].into_iter().chain(others);
     let panels: Vec<(&str, Curves<'_>)> =
         names.zip(curves_of_metrics(workload, series, &shown)).collect();
@@ -44,6 +47,10 @@ pub(crate) fn figure(workload: &WorkloadAnalysis, series: &[Series], width: f64)
         (_, false) => "mean over seeds; intervals are in the tables",
     });
     explanation.push_str("; dashed: target");
+    let is_told = |key: &&str| key.split('/').next() == Some(TRAIN);
+    if shown.iter().any(is_told) {
+        explanation.push_str("; train/: of the steps since the evaluation before");
+    }
     if panels.iter().any(|(_, found)| found.axes.scale == Scale::Log) {
         explanation.push_str("; log axis");
     }
